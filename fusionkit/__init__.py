@@ -1,0 +1,28 @@
+"""Multimodal fusion networks as short YAML graphs, made of plugins.
+
+    model = fusionkit.build("graph.yaml")   # an nn.Module
+    plan = fusionkit.plan("graph.yaml")     # every shape and cost, before a number is computed
+    model = fusionkit.load("folder")        # what `fusionkit build -o folder` or a training run left
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fusionkit.checkpoint import load
+    from fusionkit.errors import DataError, GraphError, RunError, UserError
+    from fusionkit.network import build, plan
+
+__all__ = ["DataError", "GraphError", "RunError", "UserError", "build", "load", "plan"]
+__version__ = "0.1.0"
+
+_ROOMS = {"build": "network", "plan": "network", "load": "checkpoint"}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in __all__:
+        return getattr(import_module(f"fusionkit.{_ROOMS.get(name, 'errors')}"), name)
+    raise AttributeError(f"fusionkit has no {name!r}")

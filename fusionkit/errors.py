@@ -1,0 +1,120 @@
+"""Where, what, why and how to fix: the one form in which every fault of the user's input is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a text file; `line` and `column` count from 1, `text` is the line itself."""
+
+    file: str
+    line: int
+    column: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding about the user's input: what, where, why and how to fix it.
+
+    `code` is stable and names the kind of fault; tests and editors rely on it.
+    """
+
+    code: str
+    message: str
+    span: Span | None = None
+    why: str | None = None
+    fix: str | None = None
+    severity: Severity = "error"
+
+    def render(self) -> str:
+        """The finding as it is printed: place, message, the line with a caret, why, fix."""
+        place = f"{self.span}: " if self.span else ""
+        label = "warning: " if self.severity == "warning" else ""
+        lines = [f"{place}{label}{self.message} [{self.code}]"]
+        if self.span and self.span.text.strip():
+            lines.extend(_excerpt(self.span))
+        lines.extend(f"  {name}: {text}" for name, text in (("why", self.why), ("fix", self.fix)) if text)
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as plain data, for `--json`."""
+        span = self.span
+        where = {"file": span.file, "line": span.line, "column": span.column} if span else None
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "where": where,
+            "why": self.why,
+            "fix": self.fix,
+        }
+
+
+_EXCERPT_WIDTH = 110
+
+
+def _excerpt(span: Span) -> list[str]:
+    """The source line and a caret under the column; a long line is cut around the caret."""
+    text, column = span.text.rstrip("\n").expandtabs(1), span.column - 1
+    start = max(0, min(column - _EXCERPT_WIDTH // 2, len(text) - _EXCERPT_WIDTH))
+    shown = text[start : start + _EXCERPT_WIDTH]
+    indent = len(shown) - len(shown.lstrip())
+    shown, column = shown.strip(), max(column - start - indent, 0)
+    return [f"    {shown}", "    " + " " * min(column, len(shown)) + "^"]
+
+
+class FusionkitError(Exception):
+    """The base of every error that fusionkit raises on purpose."""
+
+
+class UserError(FusionkitError):
+    """The user's input is wrong; carries every diagnostic that was found. Exit code 2."""
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+        found = [diagnostics] if isinstance(diagnostics, Diagnostic) else list(diagnostics)
+        assert found, "an error needs at least one diagnostic; please report"
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(found)
+        super().__init__("\n".join(d.render() for d in self.diagnostics))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.diagnostics,)
+
+
+class GraphError(UserError):
+    """A graph file, or a plugin that it asks for, is wrong."""
+
+
+class DataError(UserError):
+    """A data description, a table or a file of a case is wrong."""
+
+
+class RunError(FusionkitError):
+    """Work that was rightly asked for failed while running. Exit code 1."""
+
+
+def near(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to a misspelt one, or None."""
+    matches = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, known: Sequence[str] | Iterable[str], otherwise: str | None = None) -> str | None:
+    """A `fix` line for an unknown name: the near match, else the choices, else `otherwise`."""
+    choices = sorted(known)
+    match = near(name, choices)
+    if match:
+        return f"did you mean {match!r}?"
+    if otherwise is None and choices and len(choices) <= 12:
+        return "choose one of " + ", ".join(choices)
+    return otherwise

@@ -1,0 +1,379 @@
+"""YAML text to a tree in which every value keeps its line and column; bounded, and never an object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fusionkit.errors import Diagnostic, GraphError, Span, UserError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 40
+MAX_VALUES = 50_000
+MAX_NUMBER_LENGTH = 400
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Plain = None | bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One plain value by the YAML 1.2 core rules, and where it stands."""
+
+    value: Plain
+    span: Span
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A sequence of values."""
+
+    items: tuple[Tree, ...]
+    span: Span
+
+    def __iter__(self) -> Iterator[Tree]:
+        return iter(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Names to values in the order of the file; keys are taken as they are written."""
+
+    entries: dict[str, Tree]
+    keys: dict[str, Span] = field(compare=False)
+    span: Span
+
+    def get(self, name: str) -> Tree | None:
+        """The value under a name, or None."""
+        return self.entries.get(name)
+
+    def items(self) -> Iterator[tuple[str, Tree]]:
+        """Names and values in the order of the file."""
+        return iter(self.entries.items())
+
+
+Tree = Scalar | Items | Mapping
+
+
+def read_file(path: str | Path, error: type[UserError] = GraphError) -> Tree:
+    """The tree of a YAML file.
+
+    Raises: `error` with code `unreadable-file` when it cannot be read, and all that `read` raises.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise error(Diagnostic("unreadable-file", f"cannot read {str(path)!r}: {reason}",
+                               fix="check the path and its permissions")) from None
+    try:
+        text = raw.decode("utf-8-sig") if len(raw) <= MAX_BYTES else " " * len(raw)
+    except UnicodeDecodeError as problem:
+        line = raw[: problem.start].count(b"\n") + 1
+        raise error(Diagnostic("not-utf8", "the file is not UTF-8 text", Span(str(path), line, 1),
+                               why=f"byte {problem.start} is 0x{raw[problem.start]:02x}",
+                               fix="save the file as UTF-8")) from None
+    return read(text, str(path), error)
+
+
+def read(text: str, file: str = "<text>", error: type[UserError] = GraphError) -> Tree:
+    """The tree of a YAML text.
+
+    Raises: `error` with code `yaml-syntax`, `yaml-limit`, `yaml-alias`, `yaml-tag`, `yaml-key`,
+    `duplicate-key` or `yaml-documents`.
+    """
+    try:
+        return _Reader(text, file).tree()
+    except _FaultError as fault:
+        raise error(fault.diagnostic) from None
+
+
+class _FaultError(Exception):
+    def __init__(self, code: str, message: str, span: Span, why: str | None = None, fix: str | None = None) -> None:
+        self.diagnostic = Diagnostic(code, message, span, why, fix)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not been seen yet."""
+
+    span: Span
+    anchor: str | None
+    is_mapping: bool
+    items: list[Tree] = field(default_factory=list)
+    entries: dict[str, Tree] = field(default_factory=dict)
+    keys: dict[str, Span] = field(default_factory=dict)
+    key: str | None = None
+
+
+class _Reader:
+    """Builds the tree from parser events with a stack of its own, so depth costs no recursion."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.lines = text.split("\n")
+        self.text = text
+        self.stack: list[_Open] = []
+        self.anchors: dict[str, Tree] = {}
+        self.sizes: dict[str, int] = {}
+        self.counts: list[int] = []
+        self.total = 0
+        self.root: Tree | None = None
+
+    def tree(self) -> Tree:
+        start = Span(self.file, 1, 1, self.lines[0] if len(self.text) <= MAX_BYTES else "")
+        if len(self.text.encode("utf-8", "replace")) > MAX_BYTES:
+            raise _FaultError("yaml-limit", f"the file is larger than {MAX_BYTES // 1024} KiB", start,
+                         fix="a graph or data description is short; keep data in tables")
+        try:
+            self._walk()
+        except yaml.YAMLError as problem:
+            raise self._syntax(problem) from None
+        except ValueError as problem:
+            # The C scanner reports unpaired surrogates this way rather than as a YAMLError.
+            raise _FaultError("yaml-syntax", f"this is not YAML: {problem}", start) from None
+        return self.root if self.root is not None else Scalar(None, start)
+
+    def _walk(self) -> None:
+        documents = 0
+        for event in yaml.parse(self.text, Loader=_LOADER):
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise _FaultError("yaml-documents", "the file holds more than one document",
+                                 self._span(event), fix="keep one document; remove the '---' between them")
+            elif isinstance(event, yaml.ScalarEvent):
+                self._scalar(event)
+            elif isinstance(event, yaml.AliasEvent):
+                self._alias(event)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                self._open(event)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._close()
+
+    def _span(self, event: Any) -> Span:
+        line = event.start_mark.line
+        text = self.lines[line] if line < len(self.lines) else ""
+        return Span(self.file, line + 1, event.start_mark.column + 1, text[:4000])
+
+    def _count(self, size: int, span: Span) -> None:
+        self.total += size
+        if self.total > MAX_VALUES:
+            raise _FaultError("yaml-limit", f"the file holds more than {MAX_VALUES} values", span,
+                         why="aliases count as often as they are used",
+                         fix="write a smaller file, without aliases of aliases")
+
+    def _scalar(self, event: Any) -> None:
+        span = self._span(event)
+        self._refuse_tag(event, span)
+        self._count(1, span)
+        top = self.stack[-1] if self.stack else None
+        if top and top.is_mapping and top.key is None:
+            self._key(top, event.value, span)
+            return
+        plain = event.implicit[0]
+        value = _resolve(event.value, span) if plain else event.value
+        self._add(Scalar(value, span, event.value), event.anchor, 1)
+
+    def _key(self, top: _Open, name: str, span: Span) -> None:
+        if name in top.entries:
+            first = top.keys[name]
+            raise _FaultError("duplicate-key", f"the key {name!r} is written twice", span,
+                         why=f"it is already set at line {first.line}, column {first.column}",
+                         fix="keep one of the two")
+        if name == "<<":
+            raise _FaultError("yaml-key", "merge keys ('<<') are not part of YAML 1.2", span,
+                         fix="write the values out")
+        top.key, top.keys[name] = name, span
+
+    def _alias(self, event: Any) -> None:
+        span = self._span(event)
+        if event.anchor not in self.anchors:
+            known = any(o.anchor == event.anchor for o in self.stack)
+            why = "it stands inside the value that it names" if known else "no value before it has that anchor"
+            raise _FaultError("yaml-alias", f"the alias '*{event.anchor}' cannot be resolved", span, why=why)
+        self._refuse_complex_key(span)
+        size = self.sizes[event.anchor]
+        self._count(size, span)
+        self._add(self.anchors[event.anchor], None, size)
+
+    def _open(self, event: Any) -> None:
+        span = self._span(event)
+        self._refuse_tag(event, span)
+        self._refuse_complex_key(span)
+        self._count(1, span)
+        if len(self.stack) >= MAX_DEPTH:
+            raise _FaultError("yaml-limit", f"values are nested deeper than {MAX_DEPTH} levels", span,
+                         fix="write a flatter file")
+        self.stack.append(_Open(span, event.anchor, isinstance(event, yaml.MappingStartEvent)))
+        self.counts.append(self.total)
+
+    def _close(self) -> None:
+        done = self.stack.pop()
+        size = self.total - self.counts.pop() + 1
+        tree: Tree = Mapping(done.entries, done.keys, done.span) if done.is_mapping else Items(
+            tuple(done.items), done.span)
+        self._add(tree, done.anchor, size)
+
+    def _add(self, tree: Tree, anchor: str | None, size: int) -> None:
+        if anchor:
+            self.anchors[anchor], self.sizes[anchor] = tree, size
+        if not self.stack:
+            self.root = tree
+            return
+        top = self.stack[-1]
+        if not top.is_mapping:
+            top.items.append(tree)
+        else:
+            assert top.key is not None
+            top.entries[top.key], top.key = tree, None
+
+    def _refuse_tag(self, event: Any, span: Span) -> None:
+        if event.tag is not None and event.tag != "!":
+            raise _FaultError("yaml-tag", f"the tag {event.tag!r} is not allowed", span,
+                         why="a file holds plain data: no tag may choose a type or an object",
+                         fix="remove the tag; quote the value if it is to be a string")
+
+    def _refuse_complex_key(self, span: Span) -> None:
+        if self.stack and self.stack[-1].is_mapping and self.stack[-1].key is None:
+            raise _FaultError("yaml-key", "a key must be a plain name", span)
+
+    def _syntax(self, problem: yaml.YAMLError) -> _FaultError:
+        mark = getattr(problem, "problem_mark", None)
+        position = getattr(problem, "position", 0)
+        line = mark.line if mark else self.text[:position].count("\n")
+        text = self.lines[min(line, len(self.lines) - 1)]
+        span = Span(self.file, line + 1, mark.column + 1 if mark else 1, text[:4000])
+        what = getattr(problem, "problem", None) or getattr(problem, "reason", None) or "not readable"
+        tab = "\t" in text[: len(text) - len(text.lstrip())]
+        fix = "indent with spaces, not tabs" if tab else "check brackets, colons, quotes and indentation"
+        return _FaultError("yaml-syntax", f"this is not YAML: {what}", span, getattr(problem, "context", None), fix)
+
+
+_NULL = {"", "~", "null", "Null", "NULL"}
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+
+def plain_value(text: str) -> Plain:
+    """The value of an unquoted scalar by the YAML 1.2 core schema: `no` is a string, `0o17` is 15."""
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _OCTAL.fullmatch(text) or _HEX.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _SPECIAL.fullmatch(text):
+        return float(text.replace(".", "").lower())
+    return text
+
+
+def _resolve(text: str, span: Span) -> Plain:
+    if len(text) > MAX_NUMBER_LENGTH and text[0] in "+-.0123456789":
+        raise _FaultError("yaml-limit", f"a number of {len(text)} digits", span, fix="quote it if it is a string")
+    return plain_value(text)
+
+
+def to_plain(tree: Tree) -> Any:
+    """The tree as dicts, lists and plain values, without places."""
+    if isinstance(tree, Scalar):
+        return tree.value
+    if isinstance(tree, Items):
+        return [to_plain(item) for item in tree]
+    return {name: to_plain(value) for name, value in tree.items()}
+
+
+def find(tree: Tree, path: tuple[str | int, ...]) -> Span:
+    """The place of the value at `path`, or of the closest value around it that exists."""
+    span = tree.span
+    for step in path:
+        if isinstance(tree, Mapping) and str(step) in tree.entries:
+            tree = tree.entries[str(step)]
+        elif isinstance(tree, Items) and isinstance(step, int) and step < len(tree.items):
+            tree = tree.items[step]
+        else:
+            return span
+        span = tree.span
+    return span
+
+
+def assign(tree: Tree, assignment: str, error: type[UserError] = GraphError) -> Tree:
+    """A copy of the tree with one value set, as `--set nodes.fused.use=fusion.lmf` asks.
+
+    Raises: `error` with code `bad-set` when the path is not written `a.b=value` or runs through a value.
+    """
+    path, equals, text = assignment.partition("=")
+    file = f"--set {assignment}"
+    span = Span("--set", 1, 1, assignment)
+    names = path.split(".")
+    if not equals or not all(names):
+        raise error(Diagnostic("bad-set", f"{assignment!r} is not an assignment", span,
+                               fix="write path.to.value=new, for example nodes.fused.use=fusion.gmu"))
+    value = read(text, file, error)
+    return _assign(tree, names, value, span, error)
+
+
+def _assign(tree: Tree | None, names: list[str], value: Tree, span: Span, error: type[UserError]) -> Tree:
+    if not names:
+        return value
+    name, rest = names[0], names[1:]
+    if isinstance(tree, Items) and name.isdigit() and int(name) < len(tree.items):
+        position = int(name)
+        changed = _assign(tree.items[position], rest, value, span, error)
+        return Items((*tree.items[:position], changed, *tree.items[position + 1 :]), tree.span)
+    if tree is None or (isinstance(tree, Scalar) and tree.value is None):
+        tree = Mapping({}, {}, span)
+    if not isinstance(tree, Mapping):
+        raise error(Diagnostic("bad-set", f"--set cannot reach {name!r}", span,
+                               why="the path runs through a value that has no such part",
+                               fix="check the path against the file"))
+    entries = {**tree.entries, name: _assign(tree.entries.get(name), rest, value, span, error)}
+    return Mapping(entries, {**tree.keys, name: tree.keys.get(name, span)}, tree.span)
+
+
+_TAGS = {type(None): "null", bool: "bool", int: "int", float: "float", str: "str"}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `read` reads back: plain scalars are judged by the 1.2 rules, not by PyYAML's 1.1."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and implicit[0]:
+            return f"tag:yaml.org,2002:{_TAGS[type(plain_value(value))]}"
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML is untyped
+
+
+def _number(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
+    special = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}
+    return dumper.represent_scalar("tag:yaml.org,2002:float", special.get(repr(value), repr(value)))
+
+
+_Dumper.add_representer(float, _number)
+
+
+def write(data: Any, *, width: int = 110, one_line: bool = True) -> str:
+    """Plain data as YAML that `read` gives back unchanged.
+
+    With `one_line` short inner values stay on one line; without it every value has a line of its own.
+    """
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width,
+                     default_flow_style=None if one_line else False)
