@@ -1,0 +1,133 @@
+"""Shapes of tensors, and the kinds of values that an edge of a graph may carry. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class TensorShape:
+    """The sizes of one tensor without its batch axis, channels where the layout has them.
+
+    Abstract: use `Vector`, `Tokens`, `Image`, `Volume` or `Scalar`, or `shape_of`.
+    """
+
+    sizes: tuple[int, ...]
+
+    layout: ClassVar[str] = "tensor"
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def width(self) -> int:
+        """Features at one position: the channels of a map, the last axis of tokens, the length of a vector."""
+        return self.sizes[-1] if self.layout == "tokens" else self.sizes[0]
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """Sizes of the spatial axes: (H, W), (D, H, W), or () for vectors and tokens."""
+        return self.sizes[1:] if self.layout in ("image", "volume") else ()
+
+    @property
+    def positions(self) -> int:
+        """How many positions carry a feature vector: 1 for a vector, N for tokens, the grid of a map."""
+        return self.count // self.width if self.sizes else 1
+
+    @property
+    def count(self) -> int:
+        """Numbers in one case."""
+        return prod(self.sizes)
+
+    def __str__(self) -> str:
+        return " ".join(["B", *map(str, self.sizes)]) if self.layout != "scalar" else "()"
+
+
+@dataclass(frozen=True, slots=True)
+class Vector(TensorShape):
+    """(B, width)."""
+
+    layout: ClassVar[str] = "vector"
+    axes: ClassVar[tuple[str, ...]] = ("features",)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens(TensorShape):
+    """(B, count, width)."""
+
+    layout: ClassVar[str] = "tokens"
+    axes: ClassVar[tuple[str, ...]] = ("tokens", "features")
+
+
+@dataclass(frozen=True, slots=True)
+class Image(TensorShape):
+    """(B, channels, height, width)."""
+
+    layout: ClassVar[str] = "image"
+    axes: ClassVar[tuple[str, ...]] = ("channels", "height", "width")
+
+
+@dataclass(frozen=True, slots=True)
+class Volume(TensorShape):
+    """(B, channels, depth, height, width)."""
+
+    layout: ClassVar[str] = "volume"
+    axes: ClassVar[tuple[str, ...]] = ("channels", "depth", "height", "width")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar(TensorShape):
+    """One number for the whole batch; only auxiliary losses have this shape."""
+
+    layout: ClassVar[str] = "scalar"
+
+
+_BY_RANK: dict[int, type[TensorShape]] = {0: Scalar, 1: Vector, 2: Tokens, 3: Image, 4: Volume}
+LAYOUTS: dict[str, type[TensorShape]] = {cls.layout: cls for cls in (Vector, Tokens, Image, Volume)}
+
+
+def shape_of(sizes: tuple[int, ...]) -> TensorShape:
+    """The shape with these sizes (no batch axis); the number of axes decides the layout.
+
+    Raises: ValueError when no layout has that many axes or a size is not positive.
+    """
+    if len(sizes) not in _BY_RANK or any(size < 1 for size in sizes):
+        raise ValueError(f"no layout has the sizes {sizes!r} after the batch axis")
+    return _BY_RANK[len(sizes)](tuple(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Several named tensors that one node gives, in order."""
+
+    items: tuple[tuple[str, TensorShape], ...]
+
+    def __iter__(self) -> Iterator[tuple[str, TensorShape]]:
+        return iter(self.items)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Member names in order."""
+        return tuple(name for name, _ in self.items)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}: {shape}" for name, shape in self.items)
+
+
+Shape = TensorShape | Bundle
+
+
+def members(shape: Shape, name: str = "") -> tuple[tuple[str, TensorShape], ...]:
+    """The tensors of a shape with their names; a single tensor goes under `name`."""
+    return shape.items if isinstance(shape, Bundle) else ((name, shape),)
+
+
+def is_loss(name: str) -> bool:
+    """Whether an output of this name is an auxiliary loss, collected by the trainer."""
+    return name.startswith("loss_")
+
+
+def features_of(shape: Shape, name: str = "") -> tuple[tuple[str, TensorShape], ...]:
+    """The tensors of a shape that flow on to other nodes: all but the auxiliary losses."""
+    return tuple(item for item in members(shape, name) if not is_loss(item[0]))
