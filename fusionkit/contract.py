@@ -1,0 +1,215 @@
+"""What a plugin author meets: `Config`, the four kinds of component, and what each must offer."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from fusionkit.rules import Rule, RuleError, parse_rule
+from fusionkit.shapes import Shape, TensorShape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Absent = Literal["drop", "neutral", "identity", "skip", "fill", "none"]
+Task = Literal["multiclass", "multilabel", "regression"]
+ShapeFunction = Callable[[Any, Sequence[TensorShape]], Shape]
+KINDS = ("encoder", "fusion", "head", "uncertainty")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
+
+
+class Config(BaseModel):
+    """The options of one component: the base of every options class.
+
+    Unknown options are refused, values are not converted, and an instance never changes. Every field
+    has a description: the command line, the editor schema and error messages print it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ContractError(ValueError):
+    """A component is not declared as the contract asks; the author reads this."""
+
+
+class ComponentError(Exception):
+    """A component cannot work as the graph asks; the core shows it as a diagnostic at the node.
+
+    Raise it in the constructor of a module or in an `output` function, for a fault that neither the
+    options class nor the rule can say. `why` and `fix` are the lines under the message.
+    """
+
+    def __init__(self, message: str, why: str | None = None, fix: str | None = None) -> None:
+        super().__init__(message, why, fix)
+        self.message = message
+        self.why = why
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class Component:
+    """The declaration of one component; making it registers nothing.
+
+    `module` is called as `module(config, inputs)` with the shapes of the inputs in the order of the
+    rule's ports, and gives an `nn.Module`. Its `forward` takes one tensor for each port, in that order, and
+    gives one tensor, or a tuple in the order of the result's names. Abstract: use one of the four kinds.
+
+    Raises: ContractError when a name, rule or absence semantics is not valid.
+    """
+
+    name: str
+    config: type[Config]
+    module: Callable[..., Any]
+    rule: str = ""
+    output: ShapeFunction | None = None
+    absent: Absent = "none"
+    category: str = ""
+    paper: str = ""
+    licence: str = "Apache-2.0"
+    needs: tuple[str, ...] = ()
+    parsed: Rule = field(init=False, repr=False, compare=False)
+
+    kind: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ContractError(f"{self.name!r} is not a component name: use lower case, digits and _")
+        if not (isinstance(self.config, type) and issubclass(self.config, Config)):
+            raise ContractError(f"{self.id}: the options must be a subclass of fusionkit.api.Config")
+        if self.absent not in get_args(Absent):
+            raise ContractError(f"{self.id}: absent={self.absent!r}; choose one of {', '.join(get_args(Absent))}")
+        if self.absent == "fill" and self.kind != "encoder":
+            raise ContractError(f"{self.id}: only an encoder can stand in for an absent input (absent='fill')")
+        self._parse()
+
+    def _parse(self) -> None:
+        try:
+            rule = parse_rule(self.rule)
+        except RuleError as error:
+            raise ContractError(f"{self.id}: {error}") from None
+        silent = [alternative for alternative in rule.alternatives if alternative.result is None]
+        if silent and self.output is None:
+            raise ContractError(f"{self.id}: the rule has no result; write '-> ...', '-> ?' or give output=")
+        if self.output is not None and len(silent) != len(rule.alternatives):
+            raise ContractError(f"{self.id}: the result is given twice, by the rule and by output=")
+        object.__setattr__(self, "parsed", rule)
+
+    @property
+    def id(self) -> str:
+        """`kind.name`, as a graph file writes it."""
+        return f"{self.kind}.{self.name}"
+
+    @property
+    def summary(self) -> str:
+        """The first line of the plugin file, which says what the component does."""
+        source = sys.modules.get(self.module.__module__)
+        text = (source.__doc__ if source else None) or self.module.__doc__ or ""
+        return text.strip().partition("\n")[0].strip()
+
+
+@dataclass(frozen=True)
+class Encoder(Component):
+    """Refines one stream: raw input or features in, features out; may take or give a bundle.
+
+    Rows whose input is absent pass by the module and stay absent, unless `absent` says otherwise:
+    with `fill`, `forward` takes the keyword `present`, replaces absent rows, and its result is always present.
+    """
+
+    absent: Absent = "skip"
+    kind: ClassVar[str] = "encoder"
+
+
+@dataclass(frozen=True)
+class Fusion(Component):
+    """Joins several streams into one, or exchanges between them and gives each back.
+
+    With `absent` of `drop`, `neutral` or `identity`, `forward` takes a keyword `present`: boolean,
+    (B, inputs), true = present, or None when nothing is absent. What an absent entry holds, NaN
+    included, must not reach any output or gradient.
+    """
+
+    kind: ClassVar[str] = "fusion"
+
+
+@dataclass(frozen=True)
+class Head(Component):
+    """Turns features into a result, and owns its loss, its decoding and its metrics.
+
+    `names` is the option that lists the names of the result's columns (classes, labels, values).
+    `metrics(targets, decoded)` may add figures of its own to the standard ones of its task.
+    """
+
+    absent: Absent = "skip"
+    task: Task = "multiclass"
+    names: str = "classes"
+    metrics: Callable[[Any, Any], Mapping[str, float]] | None = None
+    kind: ClassVar[str] = "head"
+
+
+@dataclass(frozen=True)
+class Uncertainty(Component):
+    """Runs the network one or more times and says how sure its results are; has no rule.
+
+    `module(config)` gives an object with `predict`, see `UncertaintyMethod`.
+    """
+
+    kind: ClassVar[str] = "uncertainty"
+
+    def _parse(self) -> None:
+        if self.rule or self.output:
+            raise ContractError(f"{self.id}: an uncertainty method has no rule")
+        object.__setattr__(self, "parsed", Rule(()))
+
+
+class HeadModule(Protocol):
+    """What the module of a head offers beside `forward`."""
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each case: (B,). `output` is what `forward` gave.
+
+        Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression.
+        """
+
+    def decode(self, output: Tensor) -> Tensor:
+        """Probabilities in 0..1 or values, (B, K), in the order of the head's names."""
+
+    def balance(self, counts: Tensor) -> None:
+        """Told once before training how many training cases each class has: (K,) float."""
+
+
+@dataclass(frozen=True)
+class HeadPrediction:
+    """The result of one head for a batch: `values` (B, K) as decoded, and named `measures`, each (B,)."""
+
+    values: Tensor
+    measures: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+Prediction = Mapping[str, HeadPrediction]
+
+
+class Runner(Protocol):
+    """The network and one batch, as an uncertainty method sees them."""
+
+    tasks: Mapping[str, Task]
+
+    def once(self) -> Mapping[str, Tensor]:
+        """Decoded results of every head with all randomness off: (B, K) each."""
+
+    def samples(self, count: int) -> Iterator[Mapping[str, Tensor]]:
+        """Decoded results of `count` random passes; what does not depend on chance runs once."""
+
+
+class UncertaintyMethod(Protocol):
+    """What the object behind an `Uncertainty` component offers."""
+
+    def predict(self, run: Runner) -> Prediction:
+        """The prediction for the runner's batch."""
