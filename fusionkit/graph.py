@@ -1,0 +1,239 @@
+"""A tree to a graph: inputs, nodes and what they read from, in the order in which they can run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.form import Form, shown
+from fusionkit.nodes import Graph, Input, Node, Reference, Step
+from fusionkit.shapes import LAYOUTS
+from fusionkit.source import Items, Mapping, Scalar, Tree
+from fusionkit.wiring import connect
+
+FORMAT = 1
+TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training")
+NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights", "loss")
+STEP_KEYS = ("use", "with")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_ID = re.compile(r"(encoder|fusion|head|uncertainty)\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
+# Attributes of every nn.Module: a node is a submodule under its own name. tests/test_graph.py compares with torch.
+RESERVED = frozenset(
+    """
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
+    eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict
+    modules mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook
+    register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+    register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
+    register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad plan
+    """.split()  # noqa: SIM905 - sixty quoted names in a column would hide what this is
+)
+
+
+def from_tree(tree: Tree) -> Graph:
+    """The graph of a tree.
+
+    Raises: GraphError with all that is wrong in the file's structure, each at its place.
+    """
+    return _Builder(tree).graph()
+
+
+class _Builder:
+    """Collects all diagnostics of one file before any is raised."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.found: list[Diagnostic] = []
+        self.top = Form(tree, "a graph", TOP_KEYS, self.found)
+        self.tree = tree
+
+    def graph(self) -> Graph:
+        self._format()
+        name = self.top.text("name", "network") or "network"
+        description = self.top.text("description", "") or ""
+        inputs = self._inputs()
+        nodes = self._nodes({i.name: i for i in inputs})
+        uncertainty = self._uncertainty()
+        nodes = connect(inputs, nodes, self.top)
+        if self.found:
+            raise GraphError(self.found)
+        return Graph(name, description, tuple(inputs), tuple(nodes), uncertainty, self.top.tree.get("training"),
+                     self.tree)
+
+    def _format(self) -> None:
+        version = self.top.need("fusionkit", f"begin the file with 'fusionkit: {FORMAT}'")
+        if version is not None and not (isinstance(version, Scalar) and version.value is not True
+                                        and version.value == FORMAT):
+            self.top.report("wrong-version", f"this fusionkit reads format {FORMAT}, not {shown(version)}",
+                            version.span, fix=f"write 'fusionkit: {FORMAT}', or install a fusionkit for that format")
+
+    def _named(self, key: str, fix: str) -> Iterator[tuple[str, Tree, Span]]:
+        """The entries of `inputs` or `nodes` whose names may be used."""
+        tree = self.top.need(key, fix)
+        if tree is None:
+            return
+        if not isinstance(tree, Mapping) or not tree.entries:
+            self.top.report("wrong-type", f"{key!r} must name at least one, not {shown(tree)}"
+                            if not isinstance(tree, Mapping) else f"{key!r} is empty", tree.span, fix=fix)
+            return
+        for name, value in tree.items():
+            span = tree.keys[name]
+            if not _NAME.fullmatch(name):
+                self.top.report("bad-name", f"{name!r} cannot be the name of one of the {key}", span,
+                                fix="use letters, digits and _, beginning with a letter")
+            elif name in RESERVED:
+                self.top.report("reserved-name", f"{name!r} cannot be the name of one of the {key}", span,
+                                why="every PyTorch module already has an attribute of that name",
+                                fix=f"choose another, for instance {name + '_1'!r}")
+            yield name, value, span
+
+    def _inputs(self) -> list[Input]:
+        fix = "write for example 'inputs: {ct: {volume: [1, 12, 192, 192]}}'"
+        made = (self._input(name, value, span) for name, value, span in self._named("inputs", fix))
+        return [item for item in made if item]
+
+    def _input(self, name: str, tree: Tree, span: Span) -> Input | None:
+        form = Form(tree, f"input {name!r}", (*LAYOUTS, "optional"), self.found)
+        optional = form.flag("optional")
+        written = [layout for layout in LAYOUTS if form.has(layout)]
+        if len(written) != 1:
+            form.report("bad-input", f"input {name!r} needs one layout and has {len(written)}", span,
+                        fix="give it one of vector, tokens, image or volume, for example {vector: [7]}")
+            return Input(name, "vector", (None,), optional, span)
+        layout = written[0]
+        return Input(name, layout, self._sizes(name, layout, form.tree.entries[layout]), optional, span)
+
+    def _sizes(self, name: str, layout: str, tree: Tree) -> tuple[int | None, ...]:
+        axes = LAYOUTS[layout].axes
+        values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
+        if len(values) != len(axes):
+            self.top.report("bad-input", f"{layout!r} of input {name!r} needs {len(axes)} sizes, not {_number(tree)}",
+                            tree.span, why="the batch axis is not written",
+                            fix=f"write [{', '.join(axes)}]; a size may be 'auto'")
+            return (None,) * len(axes)
+        return tuple(self._size(name, value, axis) for value, axis in zip(values, axes, strict=True))
+
+    def _size(self, name: str, tree: Tree, axis: str) -> int | None:
+        if _is_auto(tree):
+            return None
+        value = tree.value if isinstance(tree, Scalar) else None
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 24:
+            return value
+        self.top.report("bad-input", f"the {axis} of input {name!r} cannot be {shown(tree)}", tree.span,
+                        fix="write a whole number of at least 1, or 'auto' to take it from the data")
+        return None
+
+    def _nodes(self, inputs: dict[str, Input]) -> list[Node]:
+        fix = "write for example 'nodes: {kind: {use: head.classify, from: ehr, with: {classes: [a, b]}}}'"
+        nodes = []
+        for name, value, span in self._named("nodes", fix):
+            if name in inputs:
+                self.top.report("name-taken", f"{name!r} is the name of an input and of a node", span,
+                                why=f"the input stands at line {inputs[name].span.line}", fix="rename one of them")
+            nodes.append(self._node(name, value, span))
+        return nodes
+
+    def _node(self, name: str, tree: Tree, span: Span) -> Node:
+        form = Form(tree, f"node {name!r}", NODE_KEYS, self.found)
+        node = Node(name, self._steps(form), self._sources(form), form.flag("each"), form.flag("share"),
+                    form.flag("freeze"), form.text("weights"), form.number("loss", 1.0), span)
+        if node.share and not node.each:
+            form.report("bad-node", f"'share' of node {name!r} has no meaning without 'each'",
+                        form.key_span("share"), fix="add 'each: true', or remove 'share'")
+        if form.has("loss") and not node.is_head:
+            form.report("bad-node", f"'loss' of node {name!r} has no meaning: it is not a head",
+                        form.key_span("loss"), why="the weight belongs to a result of the network",
+                        fix="write it on the head")
+        return node
+
+    def _steps(self, form: Form) -> tuple[Step, ...]:
+        if form.has("chain"):
+            if form.has("use") or form.has("with"):
+                key = "use" if form.has("use") else "with"
+                form.report("bad-node", f"{form.owner} has both 'chain' and {key!r}", form.key_span(key),
+                            fix="keep one; the options of a chain stand in its steps")
+            return self._chain(form)
+        use = form.need("use", "name a component, for example 'use: encoder.mlp', or a 'chain' of them")
+        options = form.tree.get("with")
+        return (self._step(use, options, form),) if use is not None else (_nowhere(form.span),)
+
+    def _chain(self, form: Form) -> tuple[Step, ...]:
+        tree = form.tree.entries["chain"]
+        if not isinstance(tree, Items) or not tree.items:
+            form.report("wrong-type", f"'chain' of {form.owner} must be a list of components, not {shown(tree)}",
+                        tree.span, fix="write [{use: encoder.project}, {use: encoder.dropout}]")
+            return (_nowhere(tree.span),)
+        steps = []
+        for item in tree:
+            if isinstance(item, Scalar):
+                steps.append(self._step(item, None, form))
+                continue
+            part = Form(item, f"a step of {form.owner}", STEP_KEYS, self.found)
+            use = part.need("use", "name a component")
+            steps.append(self._step(use, part.tree.get("with"), part) if use is not None else _nowhere(item.span))
+        return tuple(steps)
+
+    def _step(self, use: Tree, options: Tree | None, form: Form) -> Step:
+        text = use.value if isinstance(use, Scalar) else None
+        if not isinstance(text, str) or not _ID.fullmatch(text):
+            dotted = isinstance(text, str) and text.count(".") > 1
+            form.report("bad-id", f"{form.owner} cannot use {shown(use)}", use.span,
+                        why="a graph names components by id; it cannot reach code by path" if dotted else
+                        "an id is written kind.name; the kinds are encoder, fusion, head and uncertainty",
+                        fix="`fusionkit plugins list` shows the ids")
+            text = ""
+        if options is not None and not isinstance(options, Mapping):
+            if not (isinstance(options, Scalar) and options.value is None):
+                form.report("wrong-type", f"'with' of {form.owner} must be a mapping, not {shown(options)}",
+                            options.span, fix="write 'with: {option: value}'")
+            options = None
+        return Step(str(text), options, use.span)
+
+    def _sources(self, form: Form) -> tuple[Reference, ...]:
+        tree = form.need("from", "say what it reads: an input or another node")
+        if tree is None:
+            return ()
+        if isinstance(tree, Mapping):
+            pairs: list[tuple[str | None, Tree]] = [(port, value) for port, group in tree.items()
+                     for value in (group if isinstance(group, Items) else [group])]
+        else:
+            pairs = [(None, value) for value in (tree if isinstance(tree, Items) else [tree])]
+        if not pairs:
+            form.report("wrong-type", f"'from' of {form.owner} is empty", tree.span, fix="name an input or a node")
+        made = [self._reference(value, port, form) for port, value in pairs]
+        return tuple(item for item in made if item)
+
+    def _reference(self, tree: Tree, port: str | None, form: Form) -> Reference | None:
+        if not isinstance(tree, Scalar) or not isinstance(tree.value, str):
+            form.report("wrong-type", f"'from' of {form.owner} must name an input or a node, not {shown(tree)}",
+                        tree.span, fix="write a name, a list of names, or a mapping from port to name")
+            return None
+        name, _, member = tree.value.partition(".")
+        return Reference(name, member or None, port, tree.span)
+
+    def _uncertainty(self) -> Step | None:
+        tree = self.top.tree.get("uncertainty")
+        if tree is None:
+            return None
+        form = Form(tree, "'uncertainty'", STEP_KEYS, self.found)
+        use = form.need("use", "name a method, for example 'use: uncertainty.mc_dropout'")
+        if use is None:
+            return None
+        step = self._step(use, form.tree.get("with"), form)
+        if step.use and step.kind != "uncertainty":
+            form.report("wrong-kind", f"'uncertainty' cannot use {step.use!r}", use.span,
+                        why=f"it is of kind {step.kind!r}", fix="use a component of kind 'uncertainty'")
+        return step
+
+def _is_auto(tree: Tree) -> bool:
+    return isinstance(tree, Scalar) and tree.value == "auto"
+
+
+def _number(tree: Tree) -> str:
+    return str(len(tree.items)) if isinstance(tree, Items) else shown(tree)
+
+
+def _nowhere(span: Span) -> Step:
+    """Stands in for a step that is already reported."""
+    return Step("", None, span)
