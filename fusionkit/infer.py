@@ -1,0 +1,258 @@
+"""Finds the shape of every edge by the components' rules, and says where and why one does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fusionkit.contract import ComponentError, Head
+from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean
+from fusionkit.nodes import Input, Node
+from fusionkit.plans import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
+from fusionkit.presence import Maybe, Presence, all_of, any_of
+from fusionkit.registry import Resolved, Use
+from fusionkit.rules import Mismatch, Port, result_shape
+from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, shape_of
+
+Witness = Callable[[Use, Sequence[TensorShape]], Shape]
+"""Runs a component on the meta device and says what it gives; needed where a rule says `?`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """One tensor that a node reads, and where the file says so."""
+
+    label: str
+    value: Value
+    port: str | None
+    span: Span
+
+
+def infer(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None) -> Plan:
+    """The plan of a resolved graph. `sizes` gives the `auto` sizes of inputs, as the data has them.
+
+    Raises: GraphError with every input that does not fit, each at its place.
+    """
+    return _Inference(resolved, witness, sizes or {}).plan()
+
+
+class _Inference:
+    """One walk over the nodes in order; a node behind a faulty one is left out in silence."""
+
+    def __init__(self, resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]]) -> None:
+        self.resolved = resolved
+        self.witness = witness
+        self.sizes = sizes
+        self.found: list[Diagnostic] = []
+        self.values: dict[str, tuple[Value, ...]] = {}
+
+    def plan(self) -> Plan:
+        graph = self.resolved.graph
+        for item in graph.inputs:
+            value = self._input(item)
+            if value:
+                self.values[item.name] = (value,)
+        nodes = [planned for node in graph.nodes if (planned := self._node(node))]
+        if self.found:
+            raise GraphError(self.found)
+        inputs = tuple(self.values[item.name][0] for item in graph.inputs)
+        heads = tuple(_head(node) for node in nodes if node.node.is_head)
+        return Plan(graph, inputs, tuple(nodes), heads, self.resolved.uncertainty, self.resolved.packages)
+
+    def _report(self, code: str, message: str, span: Span, why: str | None = None, fix: str | None = None) -> None:
+        self.found.append(Diagnostic(code, message, span, why, fix))
+
+    def _input(self, item: Input) -> Value | None:
+        given = tuple(self.sizes.get(item.name, (None,) * len(item.sizes)))
+        merged = [own if own is not None else other for own, other in zip(item.sizes, given, strict=False)]
+        known = tuple(size for size in merged if size is not None)
+        if len(known) < len(item.sizes):
+            self._report("auto-size", f"a size of input {item.name!r} is 'auto', and there is no data to take it from",
+                         item.span, fix="write the size, or give the data description: --data data.yaml")
+            return None
+        return Value(item.name, shape_of(known), Presence("input", item.name) if item.optional else None)
+
+    def _node(self, node: Node) -> PlannedNode | None:
+        edges = self._edges(node)
+        if edges is None:
+            return None
+        uses = self.resolved.uses[node.name]
+        groups = self._groups(node, edges)
+        if groups is None:
+            return None
+        lanes = [self._lane(name, uses, group) for name, group in groups]
+        done = [lane for lane in lanes if lane]
+        if len(done) < len(lanes):
+            return None
+        shape = _joined(done) if node.each else done[0].calls[-1].output
+        present = _presence(done, node.each)
+        values = values_of(node.name, shape, present)
+        self.values[node.name] = values
+        return PlannedNode(node, tuple(done), values)
+
+    def _edges(self, node: Node) -> list[_Edge] | None:
+        """What the node reads, bundles spread out; None when something before it is at fault."""
+        edges: list[_Edge] = []
+        for ref in node.sources:
+            if ref.name not in self.values:
+                return None
+            features = [value for value in self.values[ref.name] if value.shape.layout != "scalar"]
+            if ref.member:
+                wanted = f"{ref.name}.{ref.member}"
+                features = [value for value in self.values[ref.name] if value.name == wanted]
+                if not features:
+                    names = [value.name.partition(".")[2] for value in self.values[ref.name]]
+                    self._report("unknown-name", f"{ref.name!r} has no member {ref.member!r}", ref.span,
+                                 fix=did_you_mean(ref.member, [n for n in names if n],
+                                                  f"it gives one tensor: write {ref.name!r}"))
+                    return None
+            edges.extend(_Edge(value.name, value, ref.port, ref.span) for value in features)
+        return edges
+
+    def _groups(self, node: Node, edges: list[_Edge]) -> list[tuple[str, list[_Edge]]] | None:
+        """The lanes of a node: all edges in one, or with `each` one edge a lane under its own name."""
+        if not node.each:
+            return [("", edges)]
+        names = [edge.port or edge.label for edge in edges]
+        short = [name.rpartition(".")[2] for name in names]
+        names = short if len(set(short)) == len(short) else [name.replace(".", "_") for name in names]
+        for name, edge in zip(names, edges, strict=True):
+            if names.count(name) > 1:
+                self._report("bad-node", f"'each' of node {node.name!r} would give two tensors named {name!r}",
+                             edge.span, fix="name them: from: {first: ..., second: ...}")
+                return None
+        return [(name, [edge]) for name, edge in zip(names, edges, strict=True)]
+
+    def _lane(self, name: str, uses: Sequence[Use], edges: list[_Edge]) -> Lane | None:
+        calls: list[Call] = []
+        current = edges
+        ordered: list[_Edge] | None = None
+        for use in uses:
+            arranged = self._arrange(use, current)
+            call = self._call(use, arranged) if arranged is not None else None
+            if call is None:
+                return None
+            ordered = ordered if ordered is not None else arranged
+            calls.append(call)
+            current = [_Edge(label or use.step.use, Value(label, shape), None, use.step.span)
+                       for label, shape in features_of(call.output)]
+        if not self._absence_allowed(uses, edges):
+            return None
+        return Lane(name, tuple(edge.value for edge in ordered or edges), tuple(calls))
+
+    def _arrange(self, use: Use, edges: list[_Edge]) -> list[_Edge] | None:
+        """The edges in the order of the rule's ports."""
+        if all(edge.port is None for edge in edges):
+            return edges
+        ports = use.component.parsed.ports
+        names = [port.name for port in ports]
+        for edge in edges:
+            if edge.port not in names:
+                self._report("unknown-port", f"{use.step.use} has no port {edge.port!r}", edge.span,
+                             why=f"its rule is '{use.component.parsed}'",
+                             fix=did_you_mean(str(edge.port), [n for n in names if n],
+                                              "its ports have no names: write a list"))
+                return None
+        return sorted(edges, key=lambda edge: names.index(edge.port))
+
+    def _call(self, use: Use, edges: list[_Edge]) -> Call | None:
+        inputs = tuple((edge.label, edge.value.shape) for edge in edges)
+        options = dict(use.config)
+        bound = use.component.parsed.bind(inputs, options)
+        if isinstance(bound, Mismatch):
+            self._mismatch(use, edges, bound)
+            return None
+        output = result_shape(bound, options)
+        if output is None:
+            output = self._computed(use, inputs, edges)
+        if output is None:
+            return None
+        ports = _labels(inputs, bound.inputs)
+        if bound.alternative.result == "same" and isinstance(output, Bundle):
+            output = Bundle(tuple((name, shape) for name, (_, shape) in zip(ports, inputs, strict=True)))
+        return Call(use.component, use.config, tuple(zip(ports, (s for _, s in inputs), strict=True)), output)
+
+    def _computed(self, use: Use, inputs: Sequence[tuple[str, TensorShape]], edges: list[_Edge]) -> Shape | None:
+        """The result by the component's own function, or by running it on the meta device."""
+        shapes = [shape for _, shape in inputs]
+        component = use.component
+        try:
+            return component.output(use.config, shapes) if component.output else self.witness(use, shapes)
+        except GraphError as error:
+            self.found.extend(replace(d, span=d.span or use.step.span) for d in error.diagnostics)
+        except ComponentError as error:
+            self._report("component", f"{use.step.use}: {error}", use.step.span, error.why, error.fix)
+        except Exception as error:
+            given = ", ".join(f"{edge.label} ({edge.value.shape})" for edge in edges)
+            self._report("component-failed", f"{use.step.use} failed on its inputs: {given}", use.step.span,
+                         why=f"{type(error).__name__}: {error}",
+                         fix="check its options against its inputs; if they are right, tell the plugin's author")
+        return None
+
+    def _mismatch(self, use: Use, edges: list[_Edge], mismatch: Mismatch) -> None:
+        given = ", ".join(f"{edge.label} ({edge.value.shape})" for edge in edges)
+        verb = "cannot join its inputs" if len(edges) > 1 else "cannot read its input"
+        place = edges[mismatch.position].span if mismatch.position is not None else use.step.span
+        self._report(mismatch.code, f"{use.step.use} {verb}: {given}", place,
+                     f"{mismatch.why}; the rule is '{use.component.parsed}'", mismatch.fix)
+
+    def _absence_allowed(self, uses: Sequence[Use], edges: list[_Edge]) -> bool:
+        """Whether every optional value meets a component that can be without it."""
+        maybe = [edge for edge in edges if edge.value.present]
+        first = uses[0]
+        if not maybe or first.component.absent != "none":
+            return True
+        self._report("absent-input", f"{first.step.use} cannot be without {maybe[0].label!r}, which may be absent",
+                     maybe[0].span, why=f"it depends on the optional input {maybe[0].value.present}, and "
+                     f"{first.step.use} declares absent: none",
+                     fix="put an `encoder.placeholder` before it, or use a component that can be without it")
+        return False
+
+
+def _labels(inputs: Sequence[tuple[str, TensorShape]], bound: Sequence[tuple[Port, str, TensorShape]]) -> list[str]:
+    """Short names of a call's inputs: the port, or for a `*` port the source, with dots taken out."""
+    return [label.replace(".", "_") if port.variadic or not port.name else port.name
+            for (label, _), (port, _, _) in zip(inputs, bound, strict=True)]
+
+
+def _joined(lanes: Sequence[Lane]) -> Bundle:
+    """The bundle that `each` gives: one member a lane, or `lane_member` where a lane gives several."""
+    items: list[tuple[str, TensorShape]] = []
+    for lane in lanes:
+        output = lane.calls[-1].output
+        items.extend((f"{lane.name}_{name}" if name else lane.name, shape)
+                     for name, shape in (output.items if isinstance(output, Bundle) else (("", output),)))
+    return Bundle(tuple(items))
+
+
+def _presence(lanes: Sequence[Lane], each: bool) -> dict[str, Maybe]:
+    """When each output of a node is there, by the absence semantics of its components."""
+    present: dict[str, Maybe] = {}
+    for lane in lanes:
+        parts = [value.present for value in lane.reads]
+        first = lane.calls[0]
+        whole = _call_presence(first, parts)
+        output = lane.calls[-1].output
+        names = [name for name, _ in first.inputs]
+        own = len(lane.calls) == 1 and isinstance(output, Bundle) and output.names == tuple(names)
+        filled = any(call.component.absent == "fill" for call in lane.calls)
+        for member in output.names if isinstance(output, Bundle) else ("",):
+            key = (f"{lane.name}_{member}" if member else lane.name) if each else member
+            present[key] = None if filled else parts[names.index(member)] if own else whole
+    return present
+
+
+def _call_presence(call: Call, parts: Sequence[Maybe]) -> Maybe:
+    if call.component.absent in ("drop", "neutral"):
+        return any_of(parts)
+    if call.component.absent == "identity":
+        return parts[0]
+    return all_of(parts)
+
+
+def _head(node: PlannedNode) -> PlannedHead:
+    call = node.lanes[0].calls[-1]
+    component = call.component
+    assert isinstance(component, Head)
+    names = tuple(str(name) for name in getattr(call.config, component.names))
+    return PlannedHead(node.name, component, call.config, names, node.node.loss, node.values[0].present)
