@@ -1,0 +1,133 @@
+"""Runs components on the meta device: what a `?` gives, whether rules are true, and what nodes cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from fusionkit.assembly import make_module
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.plans import Call, Cost, Plan, PlannedNode
+from fusionkit.registry import Use
+from fusionkit.shapes import Bundle, Shape, TensorShape, members, shape_of
+
+BATCH = 3
+"""Cases in a probe; larger than one, so that a lost batch axis shows."""
+
+
+class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
+    """Adds up the bytes of every tensor that an operation makes; views make none."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        view = any(argument.alias_info is not None for argument in function._schema.arguments)
+        for part in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(part, Tensor) and not view:
+                self.total += part.numel() * part.element_size()
+        return result
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one run of a component showed."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    single: bool
+    module: nn.Module
+    multiply_adds: int
+    activation_bytes: int
+
+
+def probe(call: Call, path: str = "probe") -> Probe:
+    """Build a component on the meta device and run it once in evaluation mode, with no memory and no data.
+
+    A component that cannot run there, because it reads values, is run once on the CPU instead.
+    """
+    try:
+        return _probe(call, path, "meta")
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error).lower():
+            raise
+        return _probe(call, path, "cpu")
+
+
+def _probe(call: Call, path: str, device: str) -> Probe:
+    with torch.device(device):
+        module = make_module(call, path, seed=0, weights_follow=True).eval()
+        args = [torch.zeros(BATCH, *shape.sizes) for shape in call.shapes]
+        with torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
+            result = module(*args)
+    single = isinstance(result, Tensor)
+    parts = (result,) if single else tuple(result)
+    shapes = tuple(tuple(part.shape) for part in parts)
+    return Probe(shapes, single, module, flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
+
+
+def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:
+    """The shape that a component really gives: a tuple is a bundle of f1, f2, ..."""
+    call = Call(use.component, use.config, tuple(("", shape) for shape in shapes), Bundle(()))
+    seen = probe(call)
+    given = [shape_of(sizes[1:]) for sizes in seen.shapes]
+    return given[0] if seen.single else Bundle(tuple((f"f{i}", shape) for i, shape in enumerate(given, 1)))
+
+
+def measure(plan: Plan) -> Plan:
+    """The plan with the cost of every node, each rule held against its module.
+
+    Raises: GraphError with `rule-disagrees` where a module gives something else than its rule says.
+    """
+    found: list[Diagnostic] = []
+    nodes = tuple(_measure(node, found) for node in plan.nodes)
+    if found:
+        raise GraphError(found)
+    return replace(plan, nodes=nodes)
+
+
+def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
+    parameters = trainable = multiply_adds = activation = 0
+    for index, lane in enumerate(node.lanes):
+        for call in lane.calls:
+            try:
+                seen = probe(call, node.name)
+            except GraphError as error:
+                found.extend(replace(d, span=d.span or node.node.span) for d in error.diagnostics)
+                continue
+            except Exception as error:
+                found.append(_failed(node, call, error))
+                continue
+            found.extend(_disagreement(node, call, seen))
+            multiply_adds += seen.multiply_adds
+            activation += seen.activation_bytes
+            if index == 0 or not node.node.share:
+                parameters += sum(p.numel() for p in seen.module.parameters())
+                trainable += sum(p.numel() for p in seen.module.parameters() if p.requires_grad)
+    cost = Cost(parameters, 0 if node.node.freeze else trainable, multiply_adds, activation)
+    return replace(node, cost=cost)
+
+
+def _failed(node: PlannedNode, call: Call, error: Exception) -> Diagnostic:
+    given = ", ".join(f"{label or 'input'} ({shape})" for label, shape in call.inputs)
+    return Diagnostic("component-failed", f"{call.component.id} of node {node.name!r} fails on its inputs: {given}",
+                      node.node.span, why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                      fix="check its options against its inputs; if they are right, tell the plugin's author")
+
+
+def _disagreement(node: PlannedNode, call: Call, seen: Probe) -> list[Diagnostic]:
+    planned = tuple((BATCH, *shape.sizes) if shape.layout != "scalar" else () for _, shape in members(call.output))
+    if planned == seen.shapes and seen.single == isinstance(call.output, TensorShape):
+        return []
+    said = "; ".join(str(list(shape)) for shape in planned)
+    gave = "; ".join(str(list(shape)) for shape in seen.shapes)
+    return [Diagnostic("rule-disagrees", f"{call.component.id} of node {node.name!r} does not give what it declares",
+                       node.node.span, why=f"its rule '{call.component.parsed}' says {said} for a batch of {BATCH}; "
+                       f"the module gives {gave}", fix="tell the plugin's author")]

@@ -1,0 +1,194 @@
+"""A plan to a `FusionModel`: a plain nn.Module that walks slots fixed at build."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.absence import Absence, Mask, evaluate
+from fusionkit.assembly import call_masked, make_node, node_absence
+from fusionkit.plans import Plan, PlannedNode, Value
+
+# Axes: B batch.
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One node of the program: what it reads and writes as slot numbers, and which slots end with it."""
+
+    name: str
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    frees: tuple[int, ...]
+    single: bool
+    where: str
+
+
+Bound = tuple[nn.Module, Absence | None, Instruction]
+
+
+class FusionModel(nn.Module):
+    """The network of a plan.
+
+    `forward(inputs, present)` takes tensors by input name, (B, ...) as the plan says, and for optional
+    inputs a boolean mask (B,), True = present; an optional input may be left out altogether. It gives the
+    raw output of every head by name, and auxiliary losses as `node.loss_name`. The state dict's keys begin
+    with the node names. `weights_follow` names the nodes (True: all) whose weights a file will set, so
+    that nothing pretrained is fetched for them.
+    """
+
+    def __init__(self, plan: Plan, seed: int = 0, weights_follow: bool | Collection[str] = False) -> None:
+        super().__init__()
+        self.plan = plan
+        self._slots = {value.name: index for index, value in enumerate(_values(plan))}
+        self._presence = [value.present for value in _values(plan)]
+        self._outputs = _outputs(plan)
+        for node in plan.nodes:
+            follow = weights_follow if isinstance(weights_follow, bool) else node.name in weights_follow
+            module = make_node(node, seed, follow)
+            self.add_module(node.name, module.requires_grad_(False) if node.node.freeze else module)
+        self._frozen = [node.name for node in plan.nodes if node.node.freeze]
+        self._program = self._schedule([node.name for node in plan.nodes])
+        self._bound: list[Bound] = []
+        self._bind()
+        self.train()
+
+    def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Head outputs and auxiliary losses by name."""
+        slots = self._load(inputs)
+        masks = self._masks(inputs, present)
+        self._run(self._bound, slots, masks)
+        return {name: slots[index] for name, index in self._outputs.items()}
+
+    def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None) -> None:
+        """Run instructions over the slots. The only place where the network is executed."""
+        step = None
+        try:
+            for module, absence, step in bound:
+                args = [slots[index] for index in step.reads]
+                if masks is None:
+                    result = module(*args)
+                else:
+                    result = call_masked(module, absence, args, [masks[index] for index in step.reads])
+                if step.single:
+                    slots[step.writes[0]] = result
+                else:
+                    for index, part in zip(step.writes, result, strict=True):
+                        slots[index] = part
+                for index in step.frees:
+                    slots[index] = None
+        except Exception as error:
+            if step is not None:
+                error.add_note(f"in node {step.where}")
+            raise
+
+    def _load(self, inputs: Mapping[str, Tensor]) -> list[Any]:
+        slots: list[Any] = [None] * len(self._slots)
+        for value in self.plan.inputs:
+            if value.name in inputs:
+                slots[self._slots[value.name]] = inputs[value.name]
+            elif value.present is None:
+                wanted = ", ".join(v.name for v in self.plan.inputs)
+                raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {wanted}")
+            else:
+                like = next(iter(inputs.values()))
+                slots[self._slots[value.name]] = like.new_zeros((len(like), *value.shape.sizes))
+        return slots
+
+    def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> list[Mask] | None:
+        """The mask of every slot, or None when nothing is absent."""
+        given = dict(present or {})
+        for value in self.plan.inputs:
+            if value.name not in inputs and value.present is not None:
+                like = next(iter(inputs.values()))
+                given[value.name] = torch.zeros(len(like), dtype=torch.bool, device=like.device)
+        if not given:
+            return None
+        return [evaluate(presence, given) for presence in self._presence]
+
+    def validity(self, present: Mapping[str, Tensor]) -> dict[str, Mask]:
+        """For each head which cases it has a result for: (B,) boolean, or None for all of them."""
+        return {head.name: evaluate(head.present, dict(present)) for head in self.plan.heads}
+
+    def train(self, mode: bool = True) -> FusionModel:
+        """Set the mode; frozen nodes stay in evaluation mode, so their norms and dropout stand still."""
+        super().train(mode)
+        for name in self._frozen:
+            self._modules[name].eval()  # type: ignore[union-attr]  # every frozen name is a node
+        return self
+
+    def _schedule(self, names: Iterable[str], keep: Iterable[int] = ()) -> list[Instruction]:
+        """Instructions for some nodes in order; a slot ends with its last reader unless it is kept."""
+        nodes = [self.plan.node(name) for name in names]
+        kept = set(keep) | set(self._outputs.values())
+        last: dict[int, str] = {}
+        for node in nodes:
+            last.update({self._slots[value.name]: node.name for value in (*node.values, *_reads(node))})
+        return [self._instruction(node, kept, last) for node in nodes]
+
+    def _instruction(self, node: PlannedNode, kept: set[int], last: Mapping[int, str]) -> Instruction:
+        reads = tuple(self._slots[value.name] for value in _reads(node))
+        writes = tuple(self._slots[value.name] for value in node.values)
+        frees = tuple(sorted(slot for slot, name in last.items() if name == node.name and slot not in kept))
+        single = len(node.values) == 1 and node.values[0].name == node.name
+        where = f"{node.name!r} ({node.uses}) at {node.node.span}"
+        return Instruction(node.name, reads, writes, frees, single, where)
+
+    def _bind(self) -> None:
+        """Fix the modules of the program, so that running it looks up no name."""
+        self._bound = self._binding(self._program)
+
+    def _binding(self, program: Sequence[Instruction]) -> list[Bound]:
+        bound: list[Bound] = []
+        for step in program:
+            module = self._modules[step.name]
+            assert module is not None
+            semantics = self.plan.node(step.name).lanes[0].calls[0].component.absent
+            bound.append((module, node_absence(semantics, module), step))
+        return bound
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, nn.Module) and "_bound" in self.__dict__:
+            self._bind()
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Add or replace a submodule; the program then calls the new one."""
+        super().add_module(name, module)
+        if "_bound" in self.__dict__:
+            self._bind()
+
+    def listing(self) -> str:
+        """The program as readable lines, one node each, with the shapes that it gives."""
+        names = {index: name.replace(".", "_") for name, index in self._slots.items()}
+        lines = []
+        for step in self._program:
+            node = self.plan.node(step.name)
+            left = ", ".join(names[index] for index in step.writes)
+            right = ", ".join(names[index] for index in step.reads)
+            shapes = ", ".join(str(value.shape) for value in node.values)
+            lines.append(f"{left} = {step.name}({right})  # {node.uses}: {shapes}")
+            ended = [names[index] for index in step.frees]
+            lines.extend([f"del {', '.join(ended)}"] if ended else [])
+        returned = ", ".join(f"{name}={names[index]}" for name, index in self._outputs.items())
+        return "\n".join([*lines, f"return dict({returned})" if "." not in returned else f"return {returned}"]) + "\n"
+
+
+def _values(plan: Plan) -> list[Value]:
+    return [*plan.inputs, *(value for node in plan.nodes for value in node.values)]
+
+
+def _reads(node: PlannedNode) -> list[Value]:
+    """What a node's module is called with, in order; a tensor may be read twice."""
+    return [value for lane in node.lanes for value in lane.reads]
+
+
+def _outputs(plan: Plan) -> dict[str, int]:
+    """Slots that the network gives back: one for each head, and every auxiliary loss."""
+    slots = {value.name: index for index, value in enumerate(_values(plan))}
+    losses = [value.name for node in plan.nodes for value in node.values if value.shape.layout == "scalar"]
+    return {name: slots[name] for name in [*(head.name for head in plan.heads), *losses]}
