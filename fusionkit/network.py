@@ -1,0 +1,124 @@
+"""The straight path as functions: a graph by path, name or data; its plan; its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.contract import Component
+from fusionkit.errors import Diagnostic, GraphError, did_you_mean
+from fusionkit.graph import from_tree
+from fusionkit.infer import infer
+from fusionkit.plans import Plan
+from fusionkit.registry import Registry, discover, resolve
+from fusionkit.source import Tree, assign, read, read_file, write
+
+if TYPE_CHECKING:
+    from fusionkit.model import FusionModel
+
+Source = str | Path | Mapping[str, Any]
+
+
+def open_graph(source: Source, sets: Sequence[str] = (), registry: Registry | None = None) -> Tree:
+    """The tree of a graph: a path, the name of a published graph, or plain data; `sets` are `a.b=value`.
+
+    Raises: GraphError when it cannot be read.
+    """
+    tree = _data(source) if isinstance(source, Mapping) else read_file(_locate(source, registry))
+    for assignment in sets:
+        tree = assign(tree, assignment)
+    return tree
+
+
+def _data(source: Mapping[str, Any]) -> Tree:
+    """Plain data as a tree, by way of its text, so that messages have lines to show."""
+    return read(write(dict(source)), "<graph>")
+
+
+def _locate(source: str | Path, registry: Registry | None) -> Path:
+    path = Path(source)
+    if path.exists() or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        return path
+    published = (registry or discover()).graphs
+    if str(source) in published:
+        return published[str(source)]
+    raise GraphError(Diagnostic("unreadable-file", f"there is no file and no published graph named {str(source)!r}",
+                                fix=did_you_mean(str(source), published, "give the path of a graph file")))
+
+
+def plan(
+    source: Source,
+    *,
+    sets: Sequence[str] = (),
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    components: Sequence[Component] = (),
+    registry: Registry | None = None,
+    measured: bool = True,
+) -> Plan:
+    """The plan of a graph: every shape, and with `measured` every cost.
+
+    `sizes` gives the sizes of inputs that the graph leaves to the data (`auto`).
+    Raises: GraphError with all diagnostics of the step that failed.
+    """
+    from fusionkit.measure import measure, witness
+
+    registry = registry or discover(components=components)
+    tree = open_graph(source, sets, registry)
+    inferred = infer(resolve(from_tree(tree), registry), witness, sizes)
+    return measure(inferred) if measured else inferred
+
+
+def build(
+    source: Source,
+    *,
+    sets: Sequence[str] = (),
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    components: Sequence[Component] = (),
+    seed: int = 0,
+) -> FusionModel:
+    """The network of a graph as an `nn.Module`, its weights drawn from `seed`.
+
+    Raises: GraphError with all diagnostics of the step that failed.
+    """
+    return build_plan(plan(source, sets=sets, sizes=sizes, components=components, measured=False), seed)
+
+
+def build_plan(plan: Plan, seed: int = 0) -> FusionModel:
+    """The network of a plan; nodes with `weights:` start from their files.
+
+    Raises: GraphError when a component cannot be built or weights do not fit.
+    """
+    from fusionkit.model import FusionModel
+    from fusionkit.weights import load_node
+
+    own = {node.name for node in plan.nodes if node.node.weights}
+    model = FusionModel(plan, seed, weights_follow=own)
+    for node in plan.nodes:
+        if node.name in own:
+            load_node(model.get_submodule(node.name), node.node, Path(plan.graph.file).parent)
+    return model
+
+
+def written(plan: Plan) -> dict[str, Any]:
+    """The graph of a plan as plain data with every size and every option, as a run folder keeps it."""
+    from fusionkit.source import to_plain
+
+    data: dict[str, Any] = to_plain(plan.graph.tree)
+    for value in plan.inputs:
+        data["inputs"][value.name][value.shape.layout] = list(value.shape.sizes)
+    for node in plan.nodes:
+        calls = node.lanes[0].calls
+        steps = [_step(call.component.id, call.config.model_dump(mode="json")) for call in calls]
+        entry = data["nodes"][node.name]
+        if "chain" in entry:
+            entry["chain"] = steps
+        else:
+            entry.update(steps[0])
+    if plan.uncertainty:
+        data["uncertainty"] = _step(plan.uncertainty.step.use, plan.uncertainty.config.model_dump(mode="json"))
+    return data
+
+
+def _step(use: str, options: dict[str, Any]) -> dict[str, Any]:
+    return {"use": use, "with": options} if options else {"use": use}
