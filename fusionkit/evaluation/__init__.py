@@ -1,0 +1,5 @@
+"""How good predictions are: metrics with intervals, their plots and their files."""
+
+from fusionkit.evaluation.report import HeadReport, Metric, evaluate_predictions, table, write_report
+
+__all__ = ["HeadReport", "Metric", "evaluate_predictions", "table", "write_report"]

@@ -1,0 +1,170 @@
+"""Targets beside predictions, checked and in one form: what every other file of this room works on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from fusionkit.errors import RunError
+
+Task: TypeAlias = Literal["multiclass", "multilabel", "regression"]
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+CALIBRATION_BINS = 15
+# torch's own edges: NumPy's differ from them in the last bit, which would put a probability of 0.6 in another bin than
+# torchmetrics does.
+CALIBRATION_EDGES: Floats = torch.linspace(0, 1, CALIBRATION_BINS + 1, dtype=torch.float64).numpy()
+# Half precision sums of some hundred probabilities stay inside this.
+_SUM_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The cases of one head that have a target, with what was predicted for them.
+
+    *Shapes*: N cases, K classes, labels or outputs. `targets` is (N,) class indices for `multiclass`, (N, K) of 0, 1
+    and NaN (not known) for `multilabel`, (N, K) values for `regression`. `predictions` is (N, K): probabilities, or
+    values. `patients` is (N,) numbers from 0, equal for the cases of one patient; None when cases stand for themselves.
+    `without_target` counts the cases left out because nothing is known of them.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    targets: Floats
+    predictions: Floats
+    patients: Ints | None = None
+    without_target: int = 0
+
+    @property
+    def cases(self) -> int:
+        """How many cases have a target."""
+        return len(self.targets)
+
+    @property
+    def binary(self) -> bool:
+        """Whether one class against the other is asked; the second class is then the positive one."""
+        return self.task == "multiclass" and len(self.classes) == 2
+
+    def column(self, index: int) -> Column:
+        """One class against all others, over the cases where it is known."""
+        score, name = self.predictions[:, index], self.classes[index]
+        if self.task == "multiclass":
+            known = np.ones(self.cases, dtype=bool)
+            return Column(name, known, self.targets == index, self.predicted_class() == index, score)
+        known = ~np.isnan(self.targets[:, index])
+        truth, score = self.targets[known, index] == 1, score[known]
+        return Column(name, known, truth, score > 0.5, score)
+
+    def predicted_class(self) -> Ints:
+        """The class of the largest probability, the first of equals. *Shape*: (N,)."""
+        return np.argmax(self.predictions, axis=1) if self.cases else np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One class against all others: `truth`, `predicted` and `score` over the cases that are `known`.
+
+    *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
+    """
+
+    name: str
+    known: Bools
+    truth: Bools
+    predicted: Bools
+    score: Floats
+
+
+def calibration_bin(probability: Floats) -> Ints:
+    """The bin of each probability: 15 of equal width, closed below; the last is closed above as well."""
+    found = np.searchsorted(CALIBRATION_EDGES, probability, side="right") - 1
+    return np.minimum(found, CALIBRATION_BINS - 1)
+
+
+def collect(
+    head: str,
+    task: Task,
+    classes: Sequence[str],
+    targets: ArrayLike,
+    predictions: ArrayLike,
+    patients: Sequence[Hashable] | None = None,
+) -> Outcomes:
+    """Targets and predictions as one checked value; cases without a target are left out and counted.
+
+    A target is absent when it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
+
+    *Raises*: `RunError` when predictions have the wrong shape, are not finite, or are not probabilities.
+    """
+    assert task in get_args(Task), f"unknown task {task!r}; please report"
+    predicted = np.asarray(predictions, dtype=np.float64)
+    wanted = np.asarray(targets, dtype=np.float64)
+    assert len(wanted) == len(predicted), f"{len(wanted)} targets, {len(predicted)} predictions; please report"
+    assert patients is None or len(patients) == len(wanted), "one patient for each case; please report"
+    if task == "regression":
+        predicted, wanted = (part[:, None] if part.ndim == 1 else part for part in (predicted, wanted))
+        classes = classes or (
+            ["value"] if predicted.shape[1] == 1 else [f"value {index + 1}" for index in range(predicted.shape[1])]
+        )
+    else:
+        wanted = np.where(wanted < 0, np.nan, wanted)
+    _check_predictions(head, task, len(classes), predicted)
+    _check_targets(task, len(classes), wanted)
+    unknown = np.isnan(wanted)
+    known: Bools = ~(unknown if wanted.ndim == 1 else np.all(unknown, axis=1))
+    return Outcomes(
+        task=task,
+        classes=tuple(classes),
+        targets=wanted[known],
+        predictions=predicted[known] if task == "regression" else np.clip(predicted[known], 0.0, 1.0),
+        patients=None if patients is None else _numbered(patients, known),
+        without_target=int((~known).sum()),
+    )
+
+
+def _check_predictions(head: str, task: Task, width: int, predicted: Floats) -> None:
+    """Refuse what a head must not give; the message names the head, because a plugin's author will read it."""
+    if predicted.ndim != 2 or predicted.shape[1] != width:
+        raise RunError(
+            f"head {head!r} gave predictions of shape {predicted.shape}; one row of {width} for each case is due"
+        )
+    finite: Bools = np.all(np.isfinite(predicted), axis=1)
+    if not finite.all():
+        raise RunError(f"head {head!r} predicted values that are not finite for {_some(~finite)}")
+    if task == "regression":
+        return
+    inside: Bools = np.all(np.abs(predicted - 0.5) <= 0.5 + _SUM_TOLERANCE, axis=1)
+    if not inside.all():
+        raise RunError(f"head {head!r} gave probabilities outside 0 to 1 for {_some(~inside)}; did it return logits?")
+    summed = np.abs(predicted.sum(axis=1) - 1) <= _SUM_TOLERANCE
+    if task == "multiclass" and not summed.all():
+        raise RunError(f"head {head!r} gave probabilities that do not add up to 1 for {_some(~summed)}")
+
+
+def _some(wrong: Bools) -> str:
+    """How many cases, and where the first one stands."""
+    return f"{int(wrong.sum())} of {len(wrong)} cases (the first is case {int(np.argmax(wrong)) + 1})"
+
+
+def _check_targets(task: Task, width: int, wanted: Floats) -> None:
+    """Targets come from checked data, so a wrong one is a fault of ours."""
+    assert wanted.ndim == (1 if task == "multiclass" else 2), f"targets of shape {wanted.shape}; please report"
+    assert wanted.ndim == 1 or wanted.shape[1] == width, f"targets of shape {wanted.shape}; please report"
+    allowed: dict[str, Any] = {"multiclass": np.arange(width), "multilabel": (0, 1)}
+    if task in allowed:
+        assert np.isin(wanted[~np.isnan(wanted)], allowed[task]).all(), "a target that is no class; please report"
+
+
+def _numbered(patients: Sequence[Hashable], known: Bools) -> Ints:
+    """Each patient as a number from 0, over the cases that are known; a case without a patient is one of its own."""
+    numbers: dict[Hashable, int] = {}
+    codes: list[int] = []
+    for index in np.flatnonzero(known).tolist():
+        patient = ("no patient", index) if patients[index] is None else patients[index]
+        codes.append(numbers.setdefault(patient, len(numbers)))
+    return np.asarray(codes, dtype=np.int64)
