@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.absence import Absence, Mask, evaluate
-from fusionkit.assembly import call_masked, make_node, node_absence
+from fusionkit.assembly import Chain, call_masked, make_node, node_absence
 from fusionkit.plans import Plan, PlannedNode, Value
 
 # Axes: B batch.
@@ -26,6 +26,14 @@ class Instruction:
     frees: tuple[int, ...]
     single: bool
     where: str
+
+
+@dataclass(frozen=True)
+class State:
+    """The values that are alive at one point of the program, and the masks of all values."""
+
+    slots: list[Any]
+    masks: list[Mask] | None
 
 
 Bound = tuple[nn.Module, Absence | None, Instruction]
@@ -59,10 +67,9 @@ class FusionModel(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Head outputs and auxiliary losses by name."""
-        slots = self._load(inputs)
-        masks = self._masks(inputs, present)
-        self._run(self._bound, slots, masks)
-        return {name: slots[index] for name, index in self._outputs.items()}
+        state = self.begin(inputs, present)
+        self._run(self._bound, state.slots, state.masks)
+        return self.results(state)
 
     def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None) -> None:
         """Run instructions over the slots. The only place where the network is executed."""
@@ -85,6 +92,36 @@ class FusionModel(nn.Module):
             if step is not None:
                 error.add_note(f"in node {step.where}")
             raise
+
+    def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> State:
+        """The state before any node has run, to be advanced by `advance`."""
+        return State(self._load(inputs), self._masks(inputs, present))
+
+    def advance(self, bound: Sequence[Bound], state: State) -> State:
+        """The state after a part of the program has run; the state given is left as it is."""
+        slots = list(state.slots)
+        self._run(bound, slots, state.masks)
+        return State(slots, state.masks)
+
+    def results(self, state: State) -> dict[str, Tensor]:
+        """Head outputs and auxiliary losses of a state in which every node has run."""
+        return {name: state.slots[index] for name, index in self._outputs.items()}
+
+    def split(self, later: Collection[str]) -> tuple[list[Bound], list[Bound]]:
+        """The program in two parts: the nodes that do not depend on `later`, and `later` itself.
+
+        `later` must hold, with a node, all nodes that read from it.
+        """
+        second = [step.name for step in self._program if step.name in later]
+        first = [step.name for step in self._program if step.name not in later]
+        needed = {slot for step in self._schedule(second, self._slots.values()) for slot in step.reads}
+        return (self._binding(self._schedule(first, needed)),
+                self._binding(self._schedule(second, self._slots.values())))
+
+    def head(self, name: str) -> Any:
+        """The module of a head, which has `loss`, `decode` and `balance`."""
+        module = self._modules[name]
+        return module[-1] if isinstance(module, Chain) else module
 
     def _load(self, inputs: Mapping[str, Tensor]) -> list[Any]:
         slots: list[Any] = [None] * len(self._slots)

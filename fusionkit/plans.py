@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fusionkit.contract import Component, Config, Head
+from fusionkit.contract import Component, Config, Head, Task
 from fusionkit.nodes import Graph, Node
 from fusionkit.presence import Maybe
 from fusionkit.registry import Use
@@ -107,7 +107,7 @@ class PlannedHead:
     present: Maybe
 
     @property
-    def task(self) -> str:
+    def task(self) -> Task:
         """multiclass, multilabel or regression."""
         return self.component.task
 

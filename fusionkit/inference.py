@@ -1,0 +1,186 @@
+"""Runs a trained network over cases, by an uncertainty method or plainly, and keeps what each head says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fusionkit.contract import HeadPrediction, Prediction, Runner, Task, UncertaintyMethod
+from fusionkit.data.batch import Batch, collate
+from fusionkit.model import Bound, FusionModel, State
+from fusionkit.plans import PlannedHead
+from fusionkit.prefix import hot_nodes, sampling
+from fusionkit.registry import Use
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """What one head says of every case.
+
+    Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where nothing of the
+    inputs that the head reads was there; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
+    """
+
+    head: PlannedHead
+    values: Floats
+    measures: Mapping[str, Floats]
+    valid: Flags
+    targets: Floats
+    known: Flags
+
+
+class Sampler:
+    """A network split at its first random node: what does not depend on chance runs once for each batch."""
+
+    def __init__(self, model: FusionModel) -> None:
+        self.model = model
+        self.hot = hot_nodes(model.plan)
+        self.cold_part, self.hot_part = model.split(self.hot)
+
+    def run(self, batch: Batch, autocast: Callable[[], AbstractContextManager[Any]]) -> BatchRun:
+        """The network and one batch, ready to be run as often as a method asks."""
+        optional = {value.name for value in self.model.plan.inputs if value.present is not None}
+        present = {name: mask for name, mask in batch.present.items() if name in optional}
+        state = self.model.begin(batch.inputs, present if not all(m.all() for m in present.values()) else None)
+        with autocast():
+            state = self.model.advance(self.cold_part, state)
+        return BatchRun(self, state, autocast)
+
+
+class BatchRun:
+    """One batch as an uncertainty method sees it: implements `fusionkit.api.Runner`."""
+
+    def __init__(self, sampler: Sampler, state: State, autocast: Callable[[], AbstractContextManager[Any]]) -> None:
+        self.sampler = sampler
+        self.state = state
+        self.autocast = autocast
+        self.tasks: Mapping[str, Task] = {head.name: head.task for head in sampler.model.plan.heads}
+
+    def once(self) -> dict[str, Tensor]:
+        """Decoded results with all randomness off: (B, K) for each head."""
+        return self._decoded(self.sampler.hot_part)
+
+    def samples(self, count: int) -> Iterator[dict[str, Tensor]]:
+        """Decoded results of `count` random passes."""
+        for _ in range(count):
+            with sampling(self.sampler.model, self.sampler.hot):
+                result = self._decoded(self.sampler.hot_part)
+            yield result
+
+    def _decoded(self, part: Sequence[Bound]) -> dict[str, Tensor]:
+        model = self.sampler.model
+        with self.autocast():
+            outputs = model.results(model.advance(part, self.state))
+        return {head.name: model.head(head.name).decode(outputs[head.name].float()) for head in model.plan.heads}
+
+
+class Plainly:
+    """The method of a graph that names none: one pass, no measures."""
+
+    def predict(self, run: Runner) -> Prediction:
+        """Decoded results of one pass."""
+        return {name: HeadPrediction(values) for name, values in run.once().items()}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run: cases at a time, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples."""
+
+    batch_size: int = 16
+    device: str = "auto"
+    precision: str = "fp32"
+    seed: int = 0
+    workers: int = 0
+
+    @property
+    def chosen_device(self) -> torch.device:
+        """The device that `auto` stands for here."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+
+@dataclass
+class _Collected:
+    """The parts of one head's result, batch by batch."""
+
+    values: list[Tensor] = field(default_factory=list)
+    measures: dict[str, list[Tensor]] = field(default_factory=dict)
+    valid: list[Tensor] = field(default_factory=list)
+    targets: list[Tensor] = field(default_factory=list)
+    known: list[Tensor] = field(default_factory=list)
+
+
+def predict(
+    model: FusionModel,
+    dataset: Dataset[Any],
+    uncertainty: Use | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> dict[str, HeadResult]:
+    """What every head says of every case of a dataset, in its order. Leaves the model in evaluation mode.
+
+    `progress(done, total)` counts cases.
+    """
+    settings = settings or Settings()
+    device = settings.chosen_device
+    model = model.to(device).eval()
+    method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else Plainly()
+    loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate,
+                                         num_workers=settings.workers)
+    collected = {head.name: _Collected() for head in model.plan.heads}
+    total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
+    sampler = Sampler(model)
+
+    def autocast() -> AbstractContextManager[Any]:
+        return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+        torch.manual_seed(settings.seed)
+        for batch in loader:
+            moved = batch.to(device)
+            _collect(model, moved, method.predict(sampler.run(moved, autocast)), collected)
+            done += len(batch)
+            if progress:
+                progress(done, total)
+    return {head.name: _result(head, collected[head.name]) for head in model.plan.heads}
+
+
+def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:
+    validity = model.validity(batch.present)
+    for name, part in collected.items():
+        told = prediction[name]
+        everyone = torch.ones(len(batch), dtype=torch.bool)
+        mask = validity[name]
+        part.values.append(told.values.float().cpu())
+        part.valid.append(everyone if mask is None else mask.cpu())
+        for measure, values in told.measures.items():
+            part.measures.setdefault(measure, []).append(values.float().cpu())
+        if name in batch.targets:
+            part.targets.append(batch.targets[name].cpu())
+            part.known.append(batch.target_present[name].cpu())
+        else:
+            part.targets.append(torch.zeros(len(batch)))
+            part.known.append(~everyone)
+
+
+def _result(head: PlannedHead, part: _Collected) -> HeadResult:
+    measures = {name: _floats(values) for name, values in part.measures.items()}
+    return HeadResult(head, _floats(part.values), measures, torch.cat(part.valid).numpy(), _floats(part.targets),
+                      torch.cat(part.known).numpy())
+
+
+def _floats(parts: Sequence[Tensor]) -> Floats:
+    return torch.cat(list(parts)).double().numpy()
