@@ -1,0 +1,196 @@
+"""The command line: arguments in, exit code out. 0 done, 1 failed while running, 2 the input is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn, TypeAlias
+
+from fusionkit import __version__
+from fusionkit.console import Console
+from fusionkit.errors import RunError, UserError
+
+DONE, FAILED, WRONG = 0, 1, 2
+Commands: TypeAlias = "argparse._SubParsersAction[Any]"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a wrong argument in the form that all messages have."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG, f"{self.prog}: {message} [bad-argument]\n  fix: `{self.prog} --help` shows what it takes\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; `docs/cli.md` is made from it."""
+    top = _Parser(prog="fusionkit", description="Multimodal fusion networks as short YAML graphs, made of plugins.")
+    top.add_argument("--version", action="version", version=f"fusionkit {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _check(commands)
+    _build(commands)
+    _train(commands)
+    _evaluate(commands)
+    _predict(commands)
+    _plugins(commands)
+    _schema(commands)
+    _demo(commands)
+    _doctor(commands)
+    return top
+
+
+def _command(commands: Commands, name: str, summary: str, module: str | None = None) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    made.set_defaults(module=module or name)
+    made.add_argument("--json", action="store_true", help="print the result as JSON")
+    made.add_argument("--verbose", action="store_true", help="show tracebacks")
+    return made
+
+
+def _add_graph_options(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="sets",
+                      help="change a value of the graph, for example nodes.fused.use=fusion.gmu; may be repeated")
+    made.add_argument("--plugin", action="append", default=[], metavar="FILE.py", dest="plugins",
+                      help="use the components of a Python file of yours; may be repeated")
+
+
+def _check(commands: Commands) -> None:
+    made = _command(commands, "check", "Check graph files: every mistake with file, line and column.")
+    made.add_argument("graphs", nargs="+", metavar="GRAPH", help="a graph file, or the name of a published graph")
+    made.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
+    made.add_argument("--resolved", action="store_true", help="print the graph with every option written out")
+    _add_graph_options(made)
+
+
+def _build(commands: Commands) -> None:
+    made = _command(commands, "build", "Build a network: its shapes and costs as a table; with -o, as a folder.")
+    made.add_argument("graph", metavar="GRAPH", help="a graph file, or the name of a published graph")
+    made.add_argument("-o", "--output", metavar="DIR", help="write graph, weights, drawing and listing there")
+    made.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
+    made.add_argument("--seed", type=int, default=0, help="seed of the first weights (default 0)")
+    _add_graph_options(made)
+
+
+def _train(commands: Commands) -> None:
+    made = _command(commands, "train", "Train a network on the cases of a data description.")
+    made.add_argument("graph", metavar="GRAPH", help="a graph file, or the name of a published graph")
+    made.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
+    made.add_argument("-o", "--output", metavar="RUN", default="run", help="the run's folder (default: run)")
+    made.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    made.add_argument("--fold", type=int, metavar="K", help="train this fold only, counted from 0 (default: all)")
+    made.add_argument("--epochs", type=int, help="passes over the training cases")
+    made.add_argument("--batch-size", type=int, help="cases in one step")
+    made.add_argument("--learning-rate", type=float, help="the optimiser's step size")
+    made.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where to compute")
+    made.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="number format of the computation")
+    made.add_argument("--strategy", choices=["auto", "ddp", "fsdp"], help="how several processes share the work")
+    made.add_argument("--seed", type=int, help="seed of weights, order and dropout")
+    made.add_argument("--workers", type=int, help="processes that prepare cases")
+    made.add_argument("--compile", action="store_true", default=None, help="compile the network first")
+    _add_graph_options(made)
+
+
+def _evaluate(commands: Commands) -> None:
+    made = _command(commands, "evaluate", "Evaluate a trained run: metrics with intervals, and plots.")
+    made.add_argument("run", metavar="RUN", help="the folder of a run")
+    made.add_argument("data", metavar="DATA", nargs="?", help="other data (default: the run's own test cases)")
+    made.add_argument("-o", "--output", metavar="DIR", help="where to write (default: RUN, or RUN/evaluation of DATA)")
+    made.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
+    made.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
+    made.add_argument("--plugin", action="append", default=[], metavar="FILE.py", dest="plugins",
+                      help="use the components of a Python file of yours; may be repeated")
+
+
+def _predict(commands: Commands) -> None:
+    made = _command(commands, "predict", "Predict: one row for each case, with uncertainty where asked.")
+    made.add_argument("run", metavar="RUN", help="the folder of a run")
+    made.add_argument("data", metavar="DATA", help="a data description; targets are not needed")
+    made.add_argument("-o", "--output", metavar="FILE", help="a CSV file (default: print)")
+    made.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
+    made.add_argument("--samples", type=int, help="random passes of the uncertainty method")
+    made.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
+    made.add_argument("--plugin", action="append", default=[], metavar="FILE.py", dest="plugins",
+                      help="use the components of a Python file of yours; may be repeated")
+
+
+def _plugins(commands: Commands) -> None:
+    summary = "List, show, begin, check and catalogue plugins."
+    group = commands.add_parser("plugins", help=summary, description=summary)
+    inner = group.add_subparsers(dest="plugin_command", metavar="COMMAND", required=True)
+    made = _command(inner, "list", "List installed components.", "plugins_list")
+    made.add_argument("--kind", choices=["encoder", "fusion", "head", "uncertainty"], help="only this kind")
+    made = _command(inner, "show", "Show one component: options, rule, source, a snippet to paste.", "plugins_show")
+    made.add_argument("id", metavar="ID", help="a component id, for example fusion.gmu")
+    made = _command(inner, "new", "Begin a plugin package of your own.", "plugins_new")
+    made.add_argument("name", metavar="NAME", help="its name, for example my-fusion")
+    made.add_argument("--kind", choices=["encoder", "fusion", "head", "uncertainty"], default="fusion",
+                      help="what it declares (default: fusion)")
+    made.add_argument("-o", "--output", metavar="DIR", help="where (default: fusionkit-NAME)")
+    made = _command(inner, "check", "Check an installed plugin package against the contract.", "plugins_check")
+    made.add_argument("package", metavar="PACKAGE", help="the name of an installed package, for example fusionkit")
+    made = _command(inner, "catalogue", "Print a package's catalogue, or write it.", "plugins_catalogue")
+    made.add_argument("package", metavar="PACKAGE", nargs="?", default="fusionkit",
+                      help="the name of an installed package (default: fusionkit)")
+    made.add_argument("--write", action="store_true", help="write the file that the package names")
+
+
+def _schema(commands: Commands) -> None:
+    made = _command(commands, "schema", "Print the JSON schema of graph files, for editors.")
+    made.add_argument("-o", "--output", metavar="FILE", help="write it there")
+
+
+def _demo(commands: Commands) -> None:
+    made = _command(commands, "demo", "A small real run from nothing: data, training, evaluation, prediction.")
+    made.add_argument("folder", metavar="DIR", nargs="?", default="fusionkit-demo",
+                      help="where to write (default: fusionkit-demo)")
+    made.add_argument("--phantom", metavar="SCENARIO", help="a cohort of CT phantoms whose best accuracy is known")
+    made.add_argument("--tables", action="store_true", help="the breast-cancer tables of scikit-learn")
+    made.add_argument("--cases", type=int, help="how many cases to make")
+    made.add_argument("--seed", type=int, default=0, help="seed of data and training (default 0)")
+
+
+def _doctor(commands: Commands) -> None:
+    _command(commands, "doctor", "Say whether this installation is sound and what it can use.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Never raises for what a user can cause."""
+    args = parser().parse_args(argv)
+    console = Console(json=args.json)
+    try:
+        code: int = import_module(f"fusionkit.commands.{args.module}").run(args, console)
+        return code
+    except UserError as error:
+        console.diagnostics(error.diagnostics)
+        return _told(args, error, WRONG)
+    except RunError as error:
+        console.note(f"fusionkit: {error}")
+        return _told(args, error, FAILED)
+    except KeyboardInterrupt:
+        console.note("fusionkit: interrupted")
+        return FAILED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILED
+    except Exception as error:
+        notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
+        console.note(f"fusionkit: {type(error).__name__}: {error}{notes}\n"
+                     f"  fix: {_advice(error)}; --verbose shows the traceback")
+        return _told(args, error, FAILED)
+
+
+def _told(args: argparse.Namespace, error: BaseException, code: int) -> int:
+    if args.verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    return code
+
+
+def _advice(error: BaseException) -> str:
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return "lower --batch-size, the input sizes, or use --precision bf16"
+    if isinstance(error, OSError):
+        return "check the path, its permissions and the free space"
+    return "if your input is right this is a fault of fusionkit or of a plugin; please report it"

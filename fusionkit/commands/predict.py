@@ -1,0 +1,36 @@
+"""`fusionkit predict`: one row for each case."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from fusionkit.commands.methods import method_of
+from fusionkit.console import Console
+from fusionkit.inference import Settings, predict
+from fusionkit.registry import discover
+from fusionkit.results import as_csv, rows_of, write_predictions
+from fusionkit.runs import CACHE, cohort_of, open_run
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Open the run, check the cases, predict, write or print."""
+    registry = discover(files=args.plugins)
+    opened = open_run(args.run, registry)
+    method = method_of(opened.model.plan, args.uncertainty, args.samples, registry)
+    with console.progress("reading") as update:
+        cohort = cohort_of(opened, args.data, require_targets=False, progress=update)
+    for warning in cohort.warnings:
+        console.note(warning.render())
+    dataset = cohort.dataset(cohort.rows, opened.preprocessing, opened.folder / CACHE)
+    with console.progress("predicting") as update:
+        results = predict(opened.model, dataset, method, Settings(device=args.device), update)
+    header, rows = rows_of(results, cohort.ids)
+    if args.output:
+        write_predictions(Path(args.output), results, cohort.ids)
+        console.line(f"{len(rows)} cases written to {args.output}")
+    elif not args.json:
+        print(as_csv(header, rows), end="", file=console.output)
+    console.data({"cases": [dict(zip(header, row, strict=True)) for row in rows],
+                  "file": args.output, "uncertainty": method.step.use if method else None})
+    return 0
