@@ -1,0 +1,22 @@
+"""The plugins that come with fusionkit. Light: asking what there is imports no component and no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fusionkit.hooks import hookimpl
+
+_HERE = Path(__file__).resolve().parent
+
+
+@hookimpl
+def fusionkit_catalogue() -> Path:
+    """The catalogue: beside this file when installed from a wheel, one folder up in a checkout."""
+    inside = _HERE / "registry.yaml"
+    return inside if inside.is_file() else _HERE.parent / "registry.yaml"
+
+
+@hookimpl
+def fusionkit_graphs() -> Path:
+    """The folder of the published graphs."""
+    return _HERE / "graphs"

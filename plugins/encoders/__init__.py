@@ -1,0 +1,1 @@
+"""Encoders: refine one stream, raw input or features."""

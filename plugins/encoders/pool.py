@@ -1,0 +1,86 @@
+"""Pooling: a map or tokens become one vector, or a map becomes tokens.
+
+Source: generalised mean: Radenovic et al. 2018, Fine-tuning CNN Image Retrieval with No Human Annotation,
+arXiv 1711.02512, eq. 3; average and maximum are plain.
+"""
+# Axes: B batch, c features, P positions (tokens, or the grid of a map), ... spatial axes of a map.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from fusionkit.api import ComponentError, Config, Encoder, Shape, TensorShape, Tokens, Vector
+
+_FLOOR = 1e-6  # a power of a negative number is not real, and one of zero has no slope
+
+
+class PoolConfig(Config):
+    """Options of `encoder.pool`."""
+
+    to: Literal["vector", "tokens"] = Field(
+        "vector", description="vector: reduce all positions to one; tokens: keep them, one token for each, "
+                              "the last axis of the map running fastest.")
+    kind: Literal["avg", "max", "avgmax", "gem"] = Field(
+        "avg", description="avg: mean; max: maximum; avgmax: mean of the two; gem: generalised mean "
+                           "with a learned exponent, for features that are not negative.")
+
+    @model_validator(mode="after")
+    def _kind_is_used(self) -> Self:
+        if self.to == "tokens" and self.kind != "avg":
+            raise ValueError("'kind' says how to reduce positions, and 'to: tokens' keeps them all")
+        return self
+
+
+class Pool(nn.Module):
+    """Reduces the positions of a map or of tokens, or lines the positions of a map up as tokens.
+
+    gem: (mean_p max(x_p, 1e-6)^e)^(1/e), one exponent e for all features, 3 at the start.
+
+    Shapes: (B, c, ...) or (B, P, c); gives (B, c), or (B, P, c) with `to: tokens`. Absent rows pass by.
+
+    Raises: ComponentError when tokens are to become tokens.
+    """
+
+    def __init__(self, config: PoolConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        pooled_shape(config, inputs)
+        self.from_map = bool(inputs[0].spatial)
+        self.kind = config.kind if config.to == "vector" else "tokens"
+        if self.kind == "gem":
+            self.exponent = nn.Parameter(torch.full((), 3.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The vector, or the tokens."""
+        tokens_BPc = features.flatten(2).transpose(1, 2) if self.from_map else features
+        if self.kind == "tokens":
+            return tokens_BPc
+        if self.kind == "avg":
+            return tokens_BPc.mean(1)
+        if self.kind == "max":
+            return tokens_BPc.amax(1)
+        if self.kind == "avgmax":
+            return (tokens_BPc.mean(1) + tokens_BPc.amax(1)) / 2
+        return tokens_BPc.clamp(min=_FLOOR).pow(self.exponent).mean(1).pow(1 / self.exponent)
+
+
+def pooled_shape(config: PoolConfig, inputs: Sequence[TensorShape]) -> Shape:
+    """What `encoder.pool` gives.
+
+    Raises: ComponentError when tokens are to become tokens.
+    """
+    shape = inputs[0]
+    if config.to == "vector":
+        return Vector((shape.width,))
+    if not shape.spatial:
+        raise ComponentError("its input is tokens already", why="'to: tokens' lines up the positions of a map",
+                             fix="leave the node out, or set 'to: vector'")
+    return Tokens((shape.positions, shape.width))
+
+
+component = Encoder("pool", PoolConfig, Pool, output=pooled_shape, category="adapter", paper="arXiv:1711.02512",
+                    rule="B _ ... | B _ _")

@@ -1,0 +1,54 @@
+"""Pointwise projection: the same learned layer at every position changes the number of features.
+
+Source: a linear layer, or a 1x1 convolution on maps; Lin et al. 2013, Network In Network, arXiv 1312.4400.
+"""
+# Axes: B batch, c features of the input, n tokens, ... spatial axes of a map.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import (
+    Activation,
+    Config,
+    Encoder,
+    Normalisation,
+    TensorShape,
+    activation,
+    normalisation,
+    pointwise,
+    with_width,
+)
+
+
+class ProjectConfig(Config):
+    """Options of `encoder.project`."""
+
+    width: PositiveInt = Field(64, description="Features of the result at each position.")
+    norm: Normalisation = Field("none", description="Normalisation after the projection.")
+    activation: Activation = Field("none", description="Elementwise function at the end.")
+
+
+class Project(nn.Module):
+    """Projection, then normalisation, then activation; positions never mix unless `norm` is batch or group.
+
+    Shapes: (B, c), (B, n, c) or (B, c, ...); gives the same with `width` for c. Absent rows pass by.
+    """
+
+    def __init__(self, config: ProjectConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        # A shift follows in every normalisation, so a bias before it would be learned twice.
+        self.projection = pointwise(inputs[0], config.width, bias=config.norm == "none")
+        self.norm = normalisation(config.norm, with_width(inputs[0], config.width))
+        self.activation = activation(config.activation)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The projected features."""
+        return self.activation(self.norm(self.projection(features)))
+
+
+component = Encoder("project", ProjectConfig, Project, category="adapter", paper="arXiv:1312.4400",
+                    rule="B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ...")

@@ -1,0 +1,199 @@
+"""Any image model of the timm library: a pooled vector, one map, or a map from several depths.
+
+Source: Wightman 2019, PyTorch Image Models, doi:10.5281/zenodo.4414861; each model has a paper of its own.
+"""
+# Axes: B batch, C channels, H W image, w features of the model.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from fusionkit.api import ComponentError, Config, Encoder, TensorShape
+
+
+class TimmConfig(Config):
+    """Options of `encoder.timm`."""
+
+    model: str = Field(description="Name of the model in timm, with or without the tag of its weights, "
+                                   "such as 'resnet18' or 'resnet18.a1_in1k'.")
+    features: Literal["pooled", "map", "taps"] = Field(
+        "pooled", description="pooled: the vector before the classifier; map: the map of the last depth; "
+                              "taps: a map from each depth in 'taps', named f1, f2, ...")
+    taps: list[int] | None = Field(
+        None, min_length=1, description="Depths that 'features: taps' gives, counted from 0, or from the end when "
+                                        "negative; all when not set. They come out in order of depth.")
+    pretrained: bool = Field(False, description="Start from the published weights, through timm's own cache.")
+    normalise: Literal["model", "none"] = Field(
+        "model", description="model: expect an image in 0..1 and apply the mean and deviation that the model was "
+                             "trained with; none: use the input as it is.")
+    drop_rate: float = Field(0.0, ge=0, lt=1, description="timm's drop_rate: dropout before the classifier, "
+                                                          "in some models in every block.")
+    drop_path_rate: float = Field(0.0, ge=0, lt=1, description="timm's drop_path_rate: probability of skipping the "
+                                                               "last residual branch, less for earlier ones.")
+
+    @model_validator(mode="after")
+    def _taps_are_used(self) -> Self:
+        if self.taps is not None and self.features != "taps":
+            raise ValueError("'taps' belongs to 'features: taps'")
+        if self.taps is not None and len(set(self.taps)) < len(self.taps):
+            raise ValueError("'taps' names one depth twice")
+        return self
+
+
+class Timm(nn.Module):
+    """A timm model without its classifier, behind the normalisation it was trained with.
+
+    Images of three channels get the model's own mean and deviation. With any other number of channels
+    every channel gets the average of the three, since a CT window or a stain has no red, green or blue. The
+    first convolution of published weights is adapted by timm: summed for one channel, else repeated and rescaled.
+
+    Taps are as each depth leaves them; the map is that of the last depth, with the final norm where the
+    model has one. Transformers give their patches laid out as the grid. What comes after (the pooling, a
+    last 1x1 widening as in EfficientNet) belongs to the pooled vector alone, and what is deeper than the last
+    tap is left out of the network.
+
+    The state dict has timm's names behind `network.`; `weights:` also takes a file with timm's bare names,
+    such as the `model.safetensors` of a model's page.
+
+    On the meta device nothing is downloaded. Shapes: (B, C, H, W); gives (B, w), (B, w, h', w'), or
+    several maps. Absent rows pass by.
+
+    Raises: ComponentError when timm does not know the model, cannot build it for this input, or cannot
+    get its weights.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: TimmConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.features = config.features
+        self.network = _create(config, inputs[0])
+        self.depths = _prune(self.network, config)
+        mean, deviation = _statistics(self.network.pretrained_cfg, config, inputs[0].width)
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation).reshape(-1, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The vector, the map, or the maps."""
+        image = (image - self.mean) / self.deviation
+        if self.features == "pooled":
+            return self.network(image)
+        maps = self.network.forward_intermediates(image, indices=self.depths, norm=self.features == "map",
+                                                  stop_early=True, intermediates_only=True)
+        return maps[-1] if self.features == "map" else tuple(maps)
+
+    def adapt_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a file as this module names them; a file with timm's bare names is translated.
+
+        What the module has no place for (the classifier, depths left out) is dropped, and the first
+        convolution is adapted to the number of channels.
+        """
+        if any(name.startswith("network.") for name in tensors):
+            return dict(tensors)
+        from timm.models import adapt_input_conv
+
+        bare, wanted = dict(tensors), self.network.state_dict()
+        for name in _first_convolutions(self.network.pretrained_cfg):
+            if name in bare and name in wanted and bare[name].shape != wanted[name].shape:
+                bare[name] = adapt_input_conv(wanted[name].shape[1], bare[name])
+        kept = {f"network.{name}": value for name, value in bare.items() if name in wanted}
+        return kept | {"mean": self.mean, "deviation": self.deviation}
+
+
+def _create(config: TimmConfig, shape: TensorShape) -> Any:
+    import timm
+
+    _check_name(config.model)
+    published = timm.get_pretrained_cfg(config.model)
+    pretrained = config.pretrained and torch.get_default_device().type != "meta"
+    if config.pretrained and not timm.is_model_pretrained(config.model):
+        raise ComponentError(f"timm has no published weights for {config.model!r}",
+                             fix="leave 'pretrained' out, or name a model with weights (timm.list_pretrained())")
+    options = {"drop_rate": config.drop_rate or None, "drop_path_rate": config.drop_path_rate or None,
+               "img_size": shape.spatial if published and published.fixed_input_size else None}
+    try:
+        return timm.create_model(config.model, pretrained=pretrained, num_classes=0, in_chans=shape.width, **options)
+    except OSError as error:
+        if not pretrained:
+            raise
+        raise _no_weights(config.model, published, error) from error
+    except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+        raise ComponentError(f"timm cannot build {config.model!r} for an image of {_sizes(shape)}",
+                             why=f"timm says: {error}",
+                             fix="change the size of the image, the options of the node, or the model") from error
+
+
+def _check_name(model: str) -> None:
+    """Refuses names that timm does not list; some other names would make it read files or addresses."""
+    import timm
+
+    architecture = model.partition(".")[0]
+    if not timm.is_model(architecture):
+        near = get_close_matches(architecture, timm.list_models(), n=3)
+        raise ComponentError(f"timm {timm.__version__} has no model {model!r}",
+                             fix=f"did you mean {' or '.join(map(repr, near))}?" if near else
+                                 "timm.list_models() gives the names")
+    tagged = timm.list_models(f"{architecture}.*", pretrained=True)
+    if model != architecture and model not in tagged:
+        raise ComponentError(f"timm {timm.__version__} has no weights {model!r}",
+                             fix=f"choose one of {', '.join(tagged)}" if tagged else f"write {architecture!r}")
+
+
+def _no_weights(model: str, published: Any, error: OSError) -> ComponentError:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    page = (published.hf_hub_id or "timm/").rstrip("/")
+    page = page if "/" in page else f"{page}/{published.architecture}.{published.tag}"
+    return ComponentError(
+        f"the published weights of {model!r} cannot be had",
+        why=f"they are not in {HF_HUB_CACHE} and the network did not give them: {str(error).splitlines()[0]}",
+        fix=f"where there is a network, run `hf download {page}` and copy the folder models--{page.replace('/', '--')} "
+            f"from its cache to the one above; or fetch model.safetensors of https://huggingface.co/{page}, put "
+            "'weights: model.safetensors' on the node, which starts it from that file, and leave 'pretrained' out")
+
+
+def _prune(network: Any, config: TimmConfig) -> list[int] | None:
+    """Removes what the chosen features do not reach, and gives the depths to take."""
+    if config.features == "pooled":
+        return None
+    if not hasattr(network, "forward_intermediates"):
+        raise ComponentError(f"timm's {config.model!r} gives no maps", fix="use 'features: pooled'")
+    as_map = config.features == "map"
+    try:
+        depths = network.prune_intermediate_layers([-1] if as_map else config.taps, prune_norm=not as_map)
+    except (AssertionError, IndexError) as error:
+        count = len(network.feature_info)
+        raise ComponentError(f"'taps' asks for {config.taps}, and {config.model!r} has the depths 0 to {count - 1}",
+                             fix="choose depths in that range") from error
+    return list(depths)
+
+
+def _statistics(published: dict[str, Any], config: TimmConfig, channels: int) -> tuple[list[float], list[float]]:
+    """Mean and deviation for each channel of the input."""
+    if config.normalise == "none":
+        return [0.0] * channels, [1.0] * channels
+    mean, deviation = list(published["mean"]), list(published["std"])
+    if len(mean) == channels:
+        return mean, deviation
+    return [sum(mean) / len(mean)] * channels, [sum(deviation) / len(deviation)] * channels
+
+
+def _first_convolutions(published: dict[str, Any]) -> Iterator[str]:
+    names = published.get("first_conv") or ()
+    for name in [names] if isinstance(names, str) else names:
+        yield f"{name}.weight"
+
+
+def _sizes(shape: TensorShape) -> str:
+    return " x ".join(map(str, shape.sizes))
+
+
+component = Encoder("timm", TimmConfig, Timm, rule="B _ _ _ -> ?", category="image",
+                    paper="doi:10.5281/zenodo.4414861", needs=("timm",))

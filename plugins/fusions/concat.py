@@ -1,0 +1,125 @@
+"""Concatenation: the features, or the tokens, of all inputs side by side.
+
+Source: common practice; Li et al. 2024, A review of deep learning-based information fusion techniques
+for multimodal medical image classification, arXiv 2404.15022 (single-level fusion; on raw images of one
+grid this is its input fusion).
+"""
+
+# Axes: B batch, M inputs, c width of one input, n tokens, w {width}.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import (
+    ComponentError,
+    Config,
+    Fusion,
+    TensorShape,
+    Tokens,
+    fill_absent,
+    pointwise,
+    row_mask,
+    with_width,
+    zero_empty,
+)
+
+
+class ConcatConfig(Config):
+    """Options of `fusion.concat`."""
+
+    axis: Literal["features", "tokens"] = Field(
+        "features", description="Where the inputs are joined: 'features' puts the features of each position side by "
+        "side, 'tokens' makes one longer row of tokens (tokens of one width only).")
+    width: PositiveInt | None = Field(
+        None, description="Width of the result after a learned projection; None gives the joined features as they are.")
+    fill: float = Field(0.0, description="The value of every feature of an absent input, in the input's own units.")
+    availability: bool = Field(
+        False, description="Whether to append one feature for each input that is 1 where it is present and 0 where it "
+        "is absent (with axis 'tokens', one feature on each token for its own input).")
+    rescale: bool = Field(
+        False, description="Whether to multiply the present inputs by M / (number present), which keeps the expected "
+        "size of what a following layer sums.")
+
+
+class Concat(nn.Module):
+    """`y = [x_1; ...; x_M]`, then a projection when `width` is given.
+
+    Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with sum of c_m features,
+    or (B, sum of n_m, c) with axis 'tokens'; `width` replaces the number of features.
+
+    Absent inputs: the entry is replaced by the constant `fill` and the row goes on, which among the
+    declarations is `neutral`: an operand is replaced, none leaves and nothing is rescaled unless asked. A
+    concatenation has no true neutral element, though: a biased or normalised layer behind it sees `fill` as
+    a value. `availability` lets that layer tell the two apart; a learned value is an `encoder.placeholder`
+    before this. Rows with nothing present give zeros.
+    """
+
+    def __init__(self, config: ConcatConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.config = config
+        self.feature_axis = 2 if inputs[0].layout == "tokens" else 1
+        joined = _joined(config, inputs)
+        self.project = pointwise(joined, config.width) if config.width else None
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+        """The joined inputs, in their order."""
+        parts = fill_absent(features, present, self.config.fill)
+        if self.config.rescale and present is not None:
+            parts = _rescaled(parts, present)
+        if self.config.availability:
+            flags = fill_absent([torch.ones_like(x.narrow(self.feature_axis, 0, 1)) for x in features], present)
+            parts = self._with_flags(parts, flags)
+        joined = torch.cat(parts, 1 if self.config.axis == "tokens" else self.feature_axis)
+        return zero_empty(joined if self.project is None else self.project(joined), present)
+
+    def _with_flags(self, parts: list[Tensor], flags: list[Tensor]) -> list[Tensor]:
+        if self.config.axis == "features":
+            return parts + flags
+        return [torch.cat(pair, 2) for pair in zip(parts, flags, strict=True)]
+
+
+def _rescaled(parts: list[Tensor], present_BM: Tensor) -> list[Tensor]:
+    factor_B = len(parts) / present_BM.sum(1).clamp(min=1)
+    columns = present_BM.unbind(1)
+    return [torch.where(row_mask(p, x), x * row_mask(factor_B, x).to(x.dtype), x)
+            for x, p in zip(parts, columns, strict=True)]
+
+
+def _joined(config: ConcatConfig, inputs: Sequence[TensorShape]) -> TensorShape:
+    """The shape before the projection.
+
+    Raises: ComponentError when the inputs cannot stand side by side on the axis that was asked for.
+    """
+    if config.axis == "features":
+        if any(shape.positions != inputs[0].positions for shape in inputs):
+            counts = " and ".join(str(shape.positions) for shape in inputs)
+            raise ComponentError(f"its inputs have {counts} tokens, which cannot stand side by side",
+                                 fix="with 'axis: tokens' they make one longer row")
+        width = sum(shape.width for shape in inputs)
+        return with_width(inputs[0], width + config.availability * len(inputs))
+    if inputs[0].layout != "tokens":
+        raise ComponentError(f"'axis: tokens' joins tokens, and its inputs are of the layout {inputs[0].layout!r}",
+                             fix="leave 'axis' out, or turn the inputs into tokens before it")
+    if any(shape.width != inputs[0].width for shape in inputs):
+        widths = " and ".join(str(shape.width) for shape in inputs)
+        raise ComponentError(f"'axis: tokens' needs tokens of one width, and these have {widths} features",
+                             fix="put an `encoder.project` before it")
+    return Tokens((sum(shape.positions for shape in inputs), inputs[0].width + config.availability))
+
+
+def _output(config: ConcatConfig, inputs: Sequence[TensorShape]) -> TensorShape:
+    joined = _joined(config, inputs)
+    return with_width(joined, config.width or joined.width)
+
+
+component = Fusion(
+    "concat", ConcatConfig, Concat,
+    rule="*features: B _ | *features: B n _ | *features: B _ c | *features: B _ ...",
+    output=_output, absent="neutral", category="single-level", paper="arXiv:2404.15022",
+)

@@ -1,0 +1,167 @@
+"""Cross-attention: one stream asks the others, or every stream asks all the others.
+
+Source: Vaswani et al. 2017, Attention Is All You Need, arXiv 1706.03762, section 3.2; between modalities:
+Tsai et al. 2019, Multimodal Transformer for Unaligned Multimodal Language Sequences, arXiv 1906.00295,
+section 3.1-3.2. The pre-norm residual block with a feed-forward layer is the common form.
+"""
+
+# Axes: B batch, M streams, q tokens of the asking stream, k keys, d width of all streams.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import (
+    Bundle,
+    ComponentError,
+    Config,
+    Fusion,
+    Shape,
+    TensorShape,
+    fill_absent,
+    joined_shape,
+    row_mask,
+)
+
+
+class CrossAttentionConfig(Config):
+    """Options of `fusion.cross_attention`."""
+
+    mode: Literal["one_way", "bidirectional"] = Field(
+        "one_way", description="Who asks: 'one_way' the first stream only, and its refined form is the result; "
+        "'bidirectional' every stream asks all the others, and each is given back.")
+    width: PositiveInt | None = Field(
+        None, description="Width to which each stream is projected first; None uses the streams as they are, which "
+        "must then have equal widths.")
+    heads: PositiveInt = Field(4, description="Number of attention heads; it divides the width.")
+    expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
+    dropout: NonNegativeFloat = Field(
+        0.0, lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")
+    share: bool = Field(False, description="Whether all asking streams use one block of weights ('bidirectional').")
+    zero_start: bool = Field(
+        False, description="Whether the block begins as the identity, so that inserting it into a trained network "
+        "changes nothing at first.")
+    vector_to_tokens: PositiveInt | None = Field(
+        None, description="Number of learned tokens that a vector becomes when it is asked. None leaves it a single "
+        "key: attention over one key is 1 whatever the query is, so the block only adds a projection of the vector.")
+
+
+class Asking(nn.Module):
+    """The block of one asking stream: attention to the keys, then a feed-forward layer, both residual.
+
+    Shapes: queries (B, q, d) and keys (B, k, d); gives (B, q, d).
+    """
+
+    def __init__(self, config: CrossAttentionConfig, width: int) -> None:
+        super().__init__()
+        self.norm_queries = nn.LayerNorm(width)
+        self.norm_keys = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, config.heads, batch_first=True)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, config.expansion * width), nn.GELU(),
+            nn.Linear(config.expansion * width, width))
+        self.drop = nn.Dropout(config.dropout)
+        if config.zero_start:
+            for layer in (self.attention.out_proj, self.feed_forward[-1]):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, queries_Bqd: Tensor, keys_Bkd: Tensor, ignored_Bk: Tensor | None, heard_B: Tensor | None
+    ) -> Tensor:
+        """The refined queries; `ignored_Bk` marks keys to pass over, `heard_B` rows that have any key."""
+        keys_Bkd = self.norm_keys(keys_Bkd)
+        answer_Bqd, _ = self.attention(self.norm_queries(queries_Bqd), keys_Bkd, keys_Bkd,
+                                       key_padding_mask=ignored_Bk, need_weights=False)
+        if heard_B is not None:
+            answer_Bqd = answer_Bqd.where(row_mask(heard_B, answer_Bqd), 0.0)
+        refined_Bqd = queries_Bqd + self.drop(answer_Bqd)
+        return refined_Bqd + self.drop(self.feed_forward(refined_Bqd))
+
+
+class CrossAttention(nn.Module):
+    """`y = x + attention(LN(x), LN(others))`, then `y + feed_forward(LN(y))`; keys of all others together.
+
+    Shapes: streams (B, n_m, c_m) or (B, c_m), a vector being one token; gives the asking streams in their own
+    layout, `width` wide: one tensor, or all of them as a bundle. All directions read the streams as they came in.
+
+    Absent inputs: an absent stream is not asked; where none can be, the attention term is zero and the
+    asking stream goes on alone. A stream that is itself absent comes out as zeros.
+    """
+
+    def __init__(self, config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        width = joined_shape(config, inputs).width
+        self.vectors = tuple(shape.layout == "vector" for shape in inputs)
+        self.asking = (0,) if config.mode == "one_way" else tuple(range(len(inputs)))
+        self.blocks = nn.ModuleList(Asking(config, width) for _ in (self.asking[:1] if config.share else self.asking))
+        self.project, self.spread = nn.ModuleDict(), nn.ModuleDict()
+        for place, shape in enumerate(inputs):
+            asked = place > 0 or config.mode == "bidirectional"
+            spreads = asked and self.vectors[place] and config.vector_to_tokens is not None
+            if spreads:
+                self.spread[str(place)] = nn.Sequential(
+                    nn.Linear(shape.width, config.vector_to_tokens * width),
+                    nn.Unflatten(1, (config.vector_to_tokens, width)))
+            if config.width is not None and (place in self.asking or not spreads):
+                self.project[str(place)] = nn.Linear(shape.width, config.width)
+
+    def forward(
+        self, query: Tensor, *context: Tensor, present: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
+        """The refined first stream, or all streams."""
+        filled = fill_absent([query, *context], present)
+        streams = [self.project[str(m)](x) if str(m) in self.project else x for m, x in enumerate(filled)]
+        streams = [x.unsqueeze(1) if vector else x for x, vector in zip(streams, self.vectors, strict=True)]
+        keys = [self.spread[str(m)](x) if str(m) in self.spread else streams[m] for m, x in enumerate(filled)]
+        results = tuple(self._ask(m, streams[m], keys, present) for m in self.asking)
+        return results if len(results) > 1 else results[0]
+
+    def _ask(self, place: int, queries_Bqd: Tensor, keys: list[Tensor], present_BM: Tensor | None) -> Tensor:
+        others = [m for m in range(len(keys)) if m != place]
+        ignored_Bk, heard_B = _validity(keys, others, present_BM)
+        block = self.blocks[0 if len(self.blocks) == 1 else place]
+        refined = block(queries_Bqd, torch.cat([keys[m] for m in others], 1), ignored_Bk, heard_B)
+        if present_BM is not None:
+            refined = refined.where(row_mask(present_BM[:, place], refined), 0.0)
+        return refined.squeeze(1) if self.vectors[place] else refined
+
+
+def _validity(
+    keys: list[Tensor], others: list[int], present_BM: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Which keys to ignore, (B, k), and which rows have any key, (B,); None where nothing has to be marked."""
+    if len(others) == 1:
+        return None, None if present_BM is None else present_BM[:, others[0]]
+    if present_BM is None:
+        # The attention kernel for masked keys rounds differently: a full mask must equal no mask.
+        present_BM = torch.ones(keys[0].shape[0], len(keys), dtype=torch.bool, device=keys[0].device)
+    valid_Bk = torch.cat([present_BM[:, m : m + 1].expand(-1, keys[m].shape[1]) for m in others], 1)
+    heard_B = valid_Bk.any(1)
+    # A row without any key would be a softmax over nothing, NaN; it may look anywhere, its answer is zeroed.
+    return ~valid_Bk & heard_B.unsqueeze(1), heard_B
+
+
+def _output(config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> Shape:
+    width = joined_shape(config, inputs).width
+    if width % config.heads:
+        raise ComponentError(f"{config.heads} heads cannot share {width} features equally",
+                             fix="choose 'heads' that divides the width")
+    shapes = [type(shape)((*shape.sizes[:-1], width)) for shape in inputs]
+    if config.mode == "one_way":
+        return shapes[0]
+    others = ["context"] if len(inputs) == 2 else [f"context_{number}" for number in range(1, len(inputs))]
+    return Bundle(tuple(zip(["query", *others], shapes, strict=True)))
+
+
+component = Fusion(
+    "cross_attention", CrossAttentionConfig, CrossAttention,
+    rule="query: B _ _, *context: B _ _ | query: B _, *context: B _ _ | query: B _ _, *context: B _ "
+         "| query: B _, *context: B _",
+    output=_output, absent="identity", category="attention", paper="arXiv:1706.03762",
+)

@@ -1,0 +1,78 @@
+"""Gated multimodal unit: a learned gate weighs the inputs, feature by feature.
+
+Source: Arevalo et al. 2017, Gated Multimodal Units for Information Fusion, arXiv 1702.01992, eq. 1-5.
+The softmax over more than two inputs is ours; for two inputs it is the published gate.
+"""
+
+# Axes: B batch, M inputs, c width of one input, w {width}.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, TensorShape, fill_absent, pointwise, softmax_present, with_width
+
+
+class GMUConfig(Config):
+    """Options of `fusion.gmu`."""
+
+    width: PositiveInt = Field(64, description="Width of the result; each input is projected to it.")
+    norm: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="How three or more gates are made: 'softmax' makes them sum to one, 'sigmoid' is the "
+        "published form of independent gates. Two inputs have one gate and its complement either way.")
+    bias: bool = Field(True, description="Whether the projections and the gates have biases; the authors' code "
+        "has none.")
+
+
+class GMU(nn.Module):
+    """`y = sum z_m * tanh(W_m x_m)`, the gates z computed from all inputs, before any squashing.
+
+    Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features. On
+    tokens and maps every position has its own gates.
+
+    Absent inputs: they enter the gates as zeros and leave the sum; the softmax runs over the others, so a
+    single present input has gate 1. Independent gates are not rescaled. Rows with nothing present give zeros.
+    """
+
+    def __init__(self, config: GMUConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.softmax = config.norm == "softmax" or len(inputs) == 2
+        self.gate_count = 1 if len(inputs) == 2 else len(inputs)
+        self.feature_axis = 2 if inputs[0].layout == "tokens" else 1
+        together = with_width(inputs[0], sum(shape.width for shape in inputs))
+        self.project = nn.ModuleList(pointwise(shape, config.width, config.bias) for shape in inputs)
+        self.gate = pointwise(together, self.gate_count * config.width, config.bias)
+
+    def gates(self, features: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
+        """The gates, whose mean shows how much each input counts: (B, M, ...), the rest as the result."""
+        scores = self.gate(torch.cat(fill_absent(features, present), self.feature_axis))
+        parts = scores.chunk(self.gate_count, self.feature_axis)
+        if len(features) == 2:
+            # A softmax over (s, 0) is (sigmoid(s), 1 - sigmoid(s)): the published gate, ready for absence.
+            parts = (parts[0], torch.zeros_like(parts[0]))
+        stacked_BM = torch.stack(parts, 1)
+        if self.softmax:
+            return softmax_present(stacked_BM, present)
+        gates_BM = stacked_BM.sigmoid()
+        if present is None:
+            return gates_BM
+        return gates_BM.where(present.reshape(*present.shape, *([1] * (gates_BM.dim() - 2))), 0.0)
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+        """The gated sum."""
+        gates = self.gates(features, present).unbind(1)
+        hidden = [layer(x).tanh() for layer, x in zip(self.project, fill_absent(features, present), strict=True)]
+        return reduce(torch.add, [z * h for z, h in zip(gates, hidden, strict=True)])
+
+
+component = Fusion(
+    "gmu", GMUConfig, GMU,
+    rule="*features: B _ -> B {width} | *features: B n _ -> B n {width} | *features: B _ ... -> B {width} ...",
+    absent="drop", category="single-level", paper="arXiv:1702.01992",
+)

@@ -1,0 +1,1 @@
+"""Published graphs: `NAME.yaml` in this folder is built as `NAME`."""

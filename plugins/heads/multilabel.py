@@ -1,0 +1,78 @@
+"""Multi-label classification: each label present or not on its own, binary cross-entropy.
+
+Source: logistic cross-entropy as in Bishop 2006, Pattern Recognition and Machine Learning, eq. 4.90, with a
+weight on the positive term.
+"""
+# Axes: B batch, c features, K {labels}.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveFloat, model_validator
+from torch import Tensor, nn
+
+from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single, readout
+
+
+class MultilabelConfig(ReadoutConfig):
+    """Options of `head.multilabel`."""
+
+    labels: list[Annotated[str, Field(min_length=1)]] = Field(
+        min_length=1, description="Names of the labels, in the order of the targets.")
+    positive_weights: list[PositiveFloat] | None = Field(
+        None, description="Weight of the positive cases of each label; negatives / positives balances a label.")
+
+    @model_validator(mode="after")
+    def _names_and_weights(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("'labels' names one label twice")
+        if self.positive_weights and len(self.positive_weights) != len(self.labels):
+            raise ValueError(f"'positive_weights' has {len(self.positive_weights)} numbers "
+                             f"for {len(self.labels)} labels")
+        return self
+
+
+class Multilabel(nn.Module):
+    """Features to K logits, each with a sigmoid of its own.
+
+    Loss of a case with targets y, logits z and positive weights w:
+    -(1 / K) sum_k [w_k y_k log p_k + (1 - y_k) log(1 - p_k)], p = sigmoid(z).
+
+    Shapes: (B, c); gives logits (B, K). Absent rows pass by.
+
+    Raises: ComponentError when `layer` is none and c is not K.
+    """
+
+    weights: Tensor
+
+    def __init__(self, config: MultilabelConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        count = len(config.labels)
+        self.layers = readout(config, inputs[0], count)
+        self.register_buffer("weights", torch.tensor(config.positive_weights or [1.0] * count, dtype=torch.float32))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The logits."""
+        return self.layers(features)
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each case, a mean over labels: (B, K) logits and (B, K) targets in 0..1 give (B,)."""
+        logits = at_least_single(output)
+        losses_BK = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none",
+                                                       pos_weight=self.weights.to(logits.dtype))
+        return losses_BK.mean(1)
+
+    def decode(self, output: Tensor) -> Tensor:
+        """The probability of each label, (B, K)."""
+        return at_least_single(output).sigmoid()
+
+    def balance(self, counts: Tensor) -> None:
+        """Does nothing: the positive weights are those of the options."""
+
+
+component = Head("multilabel", MultilabelConfig, Multilabel, rule="features: B _ -> B {labels}", task="multilabel",
+                 names="labels", category="classification")

@@ -1,0 +1,1 @@
+"""Uncertainty methods: how sure a prediction is."""
