@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fusionkit.absence import Absence, Mask, Output, absence_of
 from fusionkit.contract import Absent, ComponentError
 from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.failures import component_failed
 from fusionkit.plans import Call, Lane, PlannedNode
 
 
@@ -78,14 +79,19 @@ def make_node(planned: PlannedNode, seed: int, weights_follow: bool = False) -> 
 
 
 def _lane(planned: PlannedNode, lane: Lane, path: str, seed: int, weights_follow: bool) -> nn.Module:
-    try:
-        if len(lane.calls) == 1:
-            return make_module(lane.calls[0], path, seed, weights_follow)
-        modules = [make_module(call, f"{path}.{index}", seed, weights_follow)
-                   for index, call in enumerate(lane.calls)]
-    except GraphError as error:
-        raise GraphError([replace(d, span=d.span or planned.node.span) for d in error.diagnostics]) from error
+    if len(lane.calls) == 1:
+        return _placed(planned, 0, lane.calls[0], path, seed, weights_follow)
+    modules = [_placed(planned, index, call, f"{path}.{index}", seed, weights_follow)
+               for index, call in enumerate(lane.calls)]
     return Chain(modules, [call.component.absent for call in lane.calls])
+
+
+def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, weights_follow: bool) -> nn.Module:
+    try:
+        return make_module(call, path, seed, weights_follow)
+    except GraphError as error:
+        place = planned.node.steps[index].span
+        raise GraphError([replace(d, span=d.span or place) for d in error.diagnostics]) from error
 
 
 def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Module:
@@ -96,21 +102,17 @@ def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Mo
     config = call.config
     if weights_follow and getattr(config, "pretrained", False):
         config = config.model_copy(update={"pretrained": False})
-    node = path.partition(".")[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, path))
         try:
             module = call.component.module(config, call.shapes)
+            if not isinstance(module, nn.Module):
+                raise TypeError(f"it gave {type(module).__name__!r} instead of an nn.Module")
         except ComponentError as error:
-            raise GraphError(Diagnostic("component", f"node {node!r}: {error}", None, error.why, error.fix)) from error
+            raise GraphError(Diagnostic("component", f"{call.component.id}: {error}", None, error.why, error.fix)
+                             ) from error
         except Exception as error:
-            given = ", ".join(f"{label or 'input'} ({shape})" for label, shape in call.inputs)
-            raise GraphError(Diagnostic(
-                "component-failed", f"{call.component.id} cannot be built for node {node!r}: {given}",
-                why=f"{type(error).__name__}: {error}",
-                fix="check its options against its inputs; if they are right, tell the plugin's author",
-            )) from error
-    assert isinstance(module, nn.Module), f"{call.component.id} gave {type(module).__name__}, not an nn.Module"
+            raise GraphError(component_failed(call.component.id, call.inputs, error)) from error
     return module
 
 

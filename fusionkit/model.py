@@ -25,7 +25,6 @@ class Instruction:
     writes: tuple[int, ...]
     frees: tuple[int, ...]
     single: bool
-    where: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class State:
     masks: list[Mask] | None
 
 
-Bound = tuple[nn.Module, Absence | None, Instruction]
+Bound = tuple[nn.Module, Absence | None, int | tuple[int, ...], int | tuple[int, ...], tuple[int, ...]]
+"""An instruction bound to its module and absence, ready to be unpacked: what it reads, writes and ends."""
 
 
 class FusionModel(nn.Module):
@@ -73,25 +73,32 @@ class FusionModel(nn.Module):
 
     def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None) -> None:
         """Run instructions over the slots. The only place where the network is executed."""
-        step = None
+        number = -1
         try:
-            for module, absence, step in bound:
-                args = [slots[index] for index in step.reads]
-                if masks is None:
-                    result = module(*args)
+            for number, (module, absence, read, write, frees) in enumerate(bound):  # noqa: B007 - told after an error
+                if masks is not None:
+                    reads = (read,) if isinstance(read, int) else read
+                    result = call_masked(module, absence, [slots[i] for i in reads], [masks[i] for i in reads])
+                elif isinstance(read, int):
+                    result = module(slots[read])
                 else:
-                    result = call_masked(module, absence, args, [masks[index] for index in step.reads])
-                if step.single:
-                    slots[step.writes[0]] = result
+                    result = module(*[slots[i] for i in read])
+                if isinstance(write, int):
+                    slots[write] = result
                 else:
-                    for index, part in zip(step.writes, result, strict=True):
+                    for index, part in zip(write, result, strict=True):
                         slots[index] = part
-                for index in step.frees:
+                for index in frees:
                     slots[index] = None
         except Exception as error:
-            if step is not None:
-                error.add_note(f"in node {step.where}")
+            self._explain(error, bound, number)
             raise
+
+    def _explain(self, error: Exception, bound: Sequence[Bound], number: int) -> None:
+        if number >= 0:
+            name = next(name for name, module in self._modules.items() if module is bound[number][0])
+            node = self.plan.node(name)
+            error.add_note(f"in node {name!r} ({node.uses}) at {node.node.span}")
 
     def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> State:
         """The state before any node has run, to be advanced by `advance`."""
@@ -172,8 +179,7 @@ class FusionModel(nn.Module):
         writes = tuple(self._slots[value.name] for value in node.values)
         frees = tuple(sorted(slot for slot, name in last.items() if name == node.name and slot not in kept))
         single = len(node.values) == 1 and node.values[0].name == node.name
-        where = f"{node.name!r} ({node.uses}) at {node.node.span}"
-        return Instruction(node.name, reads, writes, frees, single, where)
+        return Instruction(node.name, reads, writes, frees, single)
 
     def _bind(self) -> None:
         """Fix the modules of the program, so that running it looks up no name."""
@@ -185,7 +191,9 @@ class FusionModel(nn.Module):
             module = self._modules[step.name]
             assert module is not None
             semantics = self.plan.node(step.name).lanes[0].calls[0].component.absent
-            bound.append((module, node_absence(semantics, module), step))
+            read = step.reads[0] if len(step.reads) == 1 else step.reads
+            write = step.writes[0] if step.single else step.writes
+            bound.append((module, node_absence(semantics, module), read, write, step.frees))
         return bound
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusionkit.measure import BATCH
 from fusionkit.model import Bound, FusionModel, State
-from fusionkit.plans import Plan
+from fusionkit.plans import Plan, PlannedNode
 
 
 class _RandomWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
@@ -56,25 +56,25 @@ def hot_nodes(plan: Plan) -> frozenset[str]:
         every, _ = model.split(())
         random = set()
         with sampling(model, [node.name for node in plan.nodes]):
-            for bound in every:
-                state, hot = _watched(model, bound, state)
-                random |= {bound[2].name} if hot else set()
+            for node, bound in zip(plan.nodes, every, strict=True):
+                state, hot = _watched(model, node, bound, state)
+                random |= {node.name} if hot else set()
     return behind(plan, random)
 
 
-def _watched(model: FusionModel, bound: Bound, state: State) -> tuple[State, bool]:
+def _watched(model: FusionModel, node: PlannedNode, bound: Bound, state: State) -> tuple[State, bool]:
     try:
         with _RandomWatch() as watch:
             return model.advance([bound], state), watch.seen
     except (NotImplementedError, RuntimeError):
-        return _planned(model, bound, state), True
+        return _planned(node, bound, state), True
 
 
-def _planned(model: FusionModel, bound: Bound, state: State) -> State:
+def _planned(node: PlannedNode, bound: Bound, state: State) -> State:
     """The state as if a node had run, its results taken from the plan."""
-    step = bound[2]
+    write = bound[3]
     slots = list(state.slots)
-    for slot, value in zip(step.writes, model.plan.node(step.name).values, strict=True):
+    for slot, value in zip((write,) if isinstance(write, int) else write, node.values, strict=True):
         slots[slot] = torch.zeros(BATCH, *value.shape.sizes)
     return State(slots, state.masks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from fusionkit.network import Source, open_graph
 from fusionkit.plans import Plan
 from fusionkit.registry import Registry, Resolved, discover, resolve
 
-RUN, DATA, PREPROCESSING, CACHE = "run.json", "data.yaml", "preprocessing.json", "cache"
+RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
+CACHE, CACHE_VARIABLE = ".fusionkit-cache", "FUSIONKIT_CACHE"
 Progress = Callable[[int, int], None]
 
 
@@ -32,6 +34,18 @@ class Setup:
 
     plan: Plan
     cohort: Cohort
+
+
+def cache_for(data: str | Path) -> Path | None:
+    """Where prepared files are kept: beside the data, so that runs share them, or where FUSIONKIT_CACHE says.
+
+    None where that folder cannot be written: files are then read anew each time.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    folder = Path(data).resolve().parent
+    return folder / CACHE if os.access(folder, os.W_OK) else None
 
 
 def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNeed]]:
@@ -54,7 +68,6 @@ def cohort_for(
     registry: Registry | None = None,
     *,
     progress: Progress | None = None,
-    cache: Path | None = None,
 ) -> Cohort:
     """The cohort of a data description, checked against what a graph asks of it.
 
@@ -62,7 +75,7 @@ def cohort_for(
     """
     registry = registry or discover()
     heads, inputs = needs(resolve(from_tree(open_graph(source, sets, registry)), registry))
-    return load_cohort(describe(data), heads, inputs, progress=progress, cache=cache)
+    return load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
 
 
 def set_up(
@@ -72,7 +85,6 @@ def set_up(
     registry: Registry | None = None,
     *,
     progress: Progress | None = None,
-    cache: Path | None = None,
 ) -> Setup:
     """A measured plan whose sizes are those of the data, and the cohort.
 
@@ -81,7 +93,7 @@ def set_up(
     registry = registry or discover()
     resolved = resolve(from_tree(open_graph(source, sets, registry)), registry)
     heads, inputs = needs(resolved)
-    cohort = load_cohort(describe(data), heads, inputs, progress=progress, cache=cache)
+    cohort = load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
     return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)
 
 
@@ -128,6 +140,7 @@ def cohort_of(
     plan = run.model.plan
     heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names)) for head in plan.heads}
     inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
-    description: DataDescription = describe(data or run.data)
+    path = data or run.data
+    description: DataDescription = describe(path)
     return load_cohort(description, heads, inputs, require_targets, progress=progress,
-                       preprocessing=run.preprocessing, cache=run.folder / CACHE)
+                       preprocessing=run.preprocessing, cache=cache_for(path))

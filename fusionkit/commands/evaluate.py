@@ -11,7 +11,7 @@ from fusionkit.evaluation.report import TABLE_COLUMNS, HeadReport, table
 from fusionkit.inference import Settings, predict
 from fusionkit.registry import discover
 from fusionkit.results import write_results
-from fusionkit.runs import CACHE, cohort_of, open_run
+from fusionkit.runs import cache_for, cohort_of, open_run
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -26,7 +26,7 @@ def run(args: Namespace, console: Console) -> int:
     else:
         position = {name: row for row, name in enumerate(cohort.ids)}
         rows = tuple(position[name] for name in opened.about["test"] if name in position)
-    dataset = cohort.dataset(rows, opened.preprocessing, opened.folder / CACHE)
+    dataset = cohort.dataset(rows, opened.preprocessing, cache_for(args.data or opened.data))
     with console.progress("predicting") as update:
         results = predict(opened.model, dataset, method, Settings(device=args.device), update)
     folder = Path(args.output) if args.output else opened.folder / (f"evaluation-{Path(args.data).parent.name}"

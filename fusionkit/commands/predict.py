@@ -10,7 +10,7 @@ from fusionkit.console import Console
 from fusionkit.inference import Settings, predict
 from fusionkit.registry import discover
 from fusionkit.results import as_csv, rows_of, write_predictions
-from fusionkit.runs import CACHE, cohort_of, open_run
+from fusionkit.runs import cache_for, cohort_of, open_run
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -22,7 +22,7 @@ def run(args: Namespace, console: Console) -> int:
         cohort = cohort_of(opened, args.data, require_targets=False, progress=update)
     for warning in cohort.warnings:
         console.note(warning.render())
-    dataset = cohort.dataset(cohort.rows, opened.preprocessing, opened.folder / CACHE)
+    dataset = cohort.dataset(cohort.rows, opened.preprocessing, cache_for(args.data))
     with console.progress("predicting") as update:
         results = predict(opened.model, dataset, method, Settings(device=args.device), update)
     header, rows = rows_of(results, cohort.ids)

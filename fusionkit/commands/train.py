@@ -1,0 +1,38 @@
+"""`fusionkit train`: a graph and data in, a run folder out."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from fusionkit.commands.evaluate import show
+from fusionkit.console import Console
+from fusionkit.experiment import claim, is_main, train
+from fusionkit.registry import discover
+from fusionkit.runs import set_up
+from fusionkit.training import estimate, read_settings
+
+_FLAGS = ("epochs", "batch_size", "learning_rate", "device", "precision", "strategy", "seed", "workers", "compile",
+          "fold")
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Check everything, say what it will need, train, and show what came out."""
+    registry = discover(files=args.plugins)
+    folder = Path(args.output)
+    claim(folder, args.resume)
+    quiet = Console(json=True) if not is_main() else console
+    with quiet.progress("reading") as update:
+        setup = set_up(args.graph, args.data, args.sets, registry, progress=update)
+    flags = {name: getattr(args, name) for name in _FLAGS if getattr(args, name) is not None}
+    settings = read_settings(setup.plan.graph.training, flags)
+    for warning in setup.cohort.warnings:
+        quiet.note(warning.render())
+    for line in estimate(setup.plan, settings, len(setup.cohort)).lines():
+        quiet.line(line)
+    trained = train(setup, settings, folder, data=Path(args.data), resume=args.resume, reporter=quiet)
+    if trained.reports:
+        show(trained.reports, quiet)
+    quiet.line(f"\nthe run is in {folder}: `fusionkit predict {folder} DATA`, `fusionkit evaluate {folder}`")
+    quiet.data({"folder": str(folder), "heads": {r.head: r.to_json() for r in trained.reports}})
+    return 0

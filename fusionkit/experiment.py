@@ -1,0 +1,178 @@
+"""One training from files to figures: split, fit, save, predict the test cases, measure; folds one by one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fusionkit.checkpoint import GRAPH, save_network
+from fusionkit.data.prepare import Preprocessing
+from fusionkit.errors import DataError, Diagnostic
+from fusionkit.evaluation.report import HeadReport
+from fusionkit.files import write_json, write_text
+from fusionkit.inference import HeadResult, Settings, predict
+from fusionkit.network import build_plan, written
+from fusionkit.results import joined, write_results
+from fusionkit.runs import DATA, PREPROCESSING, RUN, Setup, cache_for, open_run
+from fusionkit.source import write
+from fusionkit.training import FitResult, TrainingSettings, fit
+
+HELD_OUT = 0.15
+"""The share of training cases held out for early stopping where the split names no validation cases."""
+
+
+class Reporter(Protocol):
+    """Who is told how the work goes; the command line's console is one."""
+
+    def line(self, text: str = "") -> None:
+        """One line for people."""
+
+    def progress(self, label: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """A bar that is told `(done, total)`."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of a cohort: to learn from, to watch, to test on."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: what each head says of the test cases, and how good that is."""
+
+    folder: Path
+    rows: tuple[int, ...]
+    results: dict[str, HeadResult]
+    reports: list[HeadReport]
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes, among those that torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Parts:
+    """Which cases are for what. Early stopping takes its own from the training cases where none are named."""
+    cohort = setup.cohort
+    if fold is not None:
+        train, test = cohort.fold(fold)
+        validation: tuple[int, ...] = ()
+    elif cohort.split_kind == "none":
+        train, validation, test = cohort.rows, (), ()
+    else:
+        train, validation, test = (cohort.split_rows("train"), cohort.split_rows("validation"),
+                                   cohort.split_rows("test"))
+    if settings.patience and not validation:
+        train, validation = cohort.hold_out(train, HELD_OUT, settings.seed)
+    return Parts(train, validation, test)
+
+
+def train(
+    setup: Setup, settings: TrainingSettings, folder: Path, *, data: Path, resume: bool, reporter: Reporter
+) -> Trained:
+    """Train a network, on every fold where the split has folds and none is chosen.
+
+    With folds each has a folder of its own, and the run's figures are over all cases, each predicted by the
+    network that did not see it.
+    Raises: DataError with `no-fold`; RunError when training fails.
+    """
+    folds = setup.cohort.fold_count
+    if settings.fold is not None and settings.fold >= folds:
+        why = f"the split has {folds} folds, counted from 0" if folds else "the split is not made of folds"
+        place = setup.cohort.description.span("split")
+        raise DataError(Diagnostic("no-fold", f"there is no fold {settings.fold}", place, why,
+                                   "leave --fold out, or name one that is there"))
+    if not folds or settings.fold is not None:
+        return _train_one(setup, settings, folder, settings.fold, data, resume, reporter)
+    done = []
+    for fold in range(folds):
+        reporter.line(f"fold {fold + 1} of {folds}")
+        done.append(_train_one(setup, settings, folder / f"fold-{fold}", fold, data, resume, reporter))
+    rows = tuple(row for part in done for row in part.rows)
+    results = joined([part.results for part in done])
+    number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
+    reports = _written(folder, setup, rows, results, {"folds": folds}, number)
+    return Trained(folder, rows, results, reports)
+
+
+def claim(folder: Path, resume: bool) -> None:
+    """Refuse a folder that holds something already, unless a run in it is to go on.
+
+    Raises: DataError with `folder-not-empty`.
+    """
+    if not resume and is_main() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} is there already and is not an empty folder",
+                                   fix="give another -o, or go on with an interrupted run: --resume"))
+
+
+def _train_one(
+    setup: Setup, settings: TrainingSettings, folder: Path, fold: int | None, data: Path, resume: bool,
+    reporter: Reporter,
+) -> Trained:
+    parts = parts_of(setup, settings, fold)
+    cohort, cache = setup.cohort, cache_for(data)
+    preprocessing = cohort.fit(parts.train)
+    if resume and (folder / RUN).is_file():
+        model = open_run(folder).model
+    else:
+        _write_setup(folder, setup, settings, preprocessing)
+        model = build_plan(setup.plan, settings.seed)
+        watched = cohort.dataset(parts.validation, preprocessing, cache) if parts.validation else None
+        counts = {head.name: cohort.class_counts(head.name, parts.train) for head in setup.plan.heads
+                  if head.task != "regression"}
+        with reporter.progress("training") as update:
+            result = fit(model, cohort.dataset(parts.train, preprocessing, cache), watched, settings, folder,
+                         class_counts=counts, resume=resume, progress=update)
+        _finish(folder, model, result, parts, setup, data)
+    if not parts.test or not is_main():
+        return Trained(folder, (), {}, [])
+    dataset = cohort.dataset(parts.test, preprocessing, cache)
+    running = Settings(settings.batch_size, settings.device, settings.precision, settings.seed, settings.workers)
+    with reporter.progress("predicting") as update:
+        results = predict(model, dataset, setup.plan.uncertainty, running, update)
+    reports = _written(folder, setup, parts.test, results, {"fold": fold})
+    return Trained(folder, parts.test, results, reports)
+
+
+def _write_setup(folder: Path, setup: Setup, settings: TrainingSettings, preprocessing: Preprocessing) -> None:
+    """What repeats the run: graph and data as resolved, every default written out."""
+    if not is_main():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = {**written(setup.plan), "training": settings.model_dump(mode="json", exclude_none=True)}
+    write_text(folder / GRAPH, write(graph))
+    write_text(folder / DATA, write(setup.cohort.description.to_plain()))
+    write_text(folder / PREPROCESSING, preprocessing.to_json() + "\n")
+
+
+def _finish(folder: Path, model: Any, result: FitResult, parts: Parts, setup: Setup, data: Path) -> None:
+    """Write the network, and last of all the file that makes the folder a finished run."""
+    if not is_main():
+        return
+    graph = (folder / GRAPH).read_text(encoding="utf-8")
+    save_network(model, folder)
+    write_text(folder / GRAPH, graph)
+    ids = setup.cohort.ids
+    named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(parts, part)]
+                                       for part in ("train", "validation", "test")}
+    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(data.resolve()), "best_epoch": result.best_epoch,
+                              "epochs": result.epochs, **named})
+
+
+def _written(
+    folder: Path, setup: Setup, rows: Sequence[int], results: dict[str, HeadResult], about: dict[str, Any],
+    extra: Mapping[str, Sequence[str]] | None = None,
+) -> list[HeadReport]:
+    if not is_main():
+        return []
+    return write_results(folder, results, setup.cohort, rows, about={"network": setup.plan.name, **about}, extra=extra)
+
+
