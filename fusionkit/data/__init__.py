@@ -1,0 +1,1 @@
+"""Cases from files: what a run learns from, read, checked and prepared."""

@@ -1,0 +1,67 @@
+"""Prepared arrays on disk, under a key of what they were made from; a changed file or setting gives a new key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.errors import RunError
+
+_FORMAT = 1  # raise it when a reader gives other values for the same file and options
+
+
+def key(path: Path, reader: str, settings: dict[str, Any]) -> str:
+    """The key of one file, or of a folder with all its files, read with the given settings.
+
+    The whole path is part of it: copies of one archive often agree in name, size and time.
+    """
+    root = path.resolve()
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    contents = [(str(file), *_stamp(file)) for file in files]
+    text = json.dumps([_FORMAT, reader, settings, contents], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def load(folder: Path, name: str) -> NDArray[np.float32] | None:
+    """The array under a key, mapped from disk and read-only; None when it is not there or not whole."""
+    try:
+        array = np.load(_place(folder, name), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # a damaged entry is made again
+        return None
+    return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None
+
+
+def store(folder: Path, name: str, array: NDArray[np.float32]) -> None:
+    """Writes an array aside and moves it into place, so that another process never sees half of it.
+
+    Raises: `RunError` when the cache cannot be written.
+    """
+    place = _place(folder, name)
+    aside = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".aside-", delete=False) as stream:
+            aside = Path(stream.name)
+            np.save(stream, array, allow_pickle=False)
+        aside.replace(place)
+    except OSError as problem:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+        raise RunError(f"cannot write to the cache {str(folder)!r}: {problem.strerror or problem}; "
+                       "make room or choose another folder") from None
+
+
+def _place(folder: Path, name: str) -> Path:
+    # A hundred thousand files in one folder are slow to list on network disks.
+    return folder / name[:2] / f"{name}.npy"

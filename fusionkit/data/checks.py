@@ -1,0 +1,277 @@
+"""What can be wrong with a cohort as a whole, found before training starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data import template
+from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
+from fusionkit.data.division import Division
+from fusionkit.data.files import File
+from fusionkit.data.findings import Findings
+from fusionkit.data.needs import HeadTarget, InputNeed, fits, show_sizes
+from fusionkit.data.readers.columns import Categories, ColumnsOptions, ColumnValues
+from fusionkit.data.split import PARTS
+from fusionkit.data.table import Table
+from fusionkit.data.targets import TargetValues
+from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
+
+
+def check_column(table: Table, column: str, span: Span | None, use: str, findings: Findings) -> bool:
+    """Whether the table has a column; notes `unknown-column` where the data file names it."""
+    if column in table:
+        return True
+    findings.add(Diagnostic("unknown-column", f"the table has no column {column!r}", span,
+                            why=f"{use} reads it; the columns of {table.file!r} are {', '.join(table.columns[:40])}",
+                            fix=did_you_mean(column, [c for c in table.columns if c],
+                                             "name one of its columns")), column)
+    return False
+
+
+def input_columns(spec: InputSpec) -> tuple[str, ...]:
+    """The columns of the table that an input reads."""
+    options = spec.options
+    return options.numeric + options.categorical if isinstance(options, ColumnsOptions) else template.columns(
+        spec.template)
+
+
+def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:
+    """The id of every case; notes `blank-id` and `duplicate-id`."""
+    ids = table.cells(column)
+    first: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if not name:
+            findings.add(Diagnostic("blank-id", f"this case has no {column!r}", table.span(row, column),
+                                    why="cases are joined and reported by their id",
+                                    fix="fill in the cell, or remove the row if it is empty"), column)
+        elif name in first:
+            findings.add(Diagnostic("duplicate-id", f"the id {name!r} occurs twice", table.span(row, column),
+                                    why=f"it already names the case on line {table.span(first[name]).line}",
+                                    fix="give each case an id of its own, or remove the copy"), column)
+        first.setdefault(name, row)
+    return tuple(name or f"on line {table.span(row, column).line}" for row, name in enumerate(ids))
+
+
+def check_described(description: DataDescription, heads: Mapping[str, HeadTarget], inputs: Mapping[str, InputNeed],
+                    require_targets: bool, findings: Findings) -> None:
+    """Notes inputs and targets of the network that the data file does not describe."""
+    file = str(description.file)
+    for name, need in inputs.items():
+        if name not in description.inputs:
+            findings.add(Diagnostic("input-not-described", f"the data file has no input {name!r}",
+                                    need.span or description.span("inputs"), why=f"the graph reads it; {file} describes"
+                                    f" {', '.join(description.inputs) or 'none'}",
+                                    fix=did_you_mean(name, description.inputs, f"add {name!r} to 'inputs' in {file}")))
+    for name, head in heads.items():
+        if require_targets and name not in description.targets:
+            match = did_you_mean(name, description.targets, "") or ""
+            findings.add(Diagnostic("target-not-described", f"the data file has no target {name!r}",
+                                    head.span or description.span("targets"),
+                                    why=f"the head {name!r} of the graph learns it; {file} describes "
+                                        f"{', '.join(description.targets) or 'none'}",
+                                    fix=match if match.startswith("did") else
+                                        f"add '{name}: {{column: COLUMN}}' to 'targets' in {file}"))
+
+
+def check_present(name: str, need: InputNeed, present: Sequence[bool], spec: InputSpec, table: Table,
+                  ids: Sequence[str], skip: frozenset[int], findings: Findings) -> None:
+    """Notes `absent-input` for cases that lack an input which the graph does not call optional."""
+    columns = input_columns(spec)
+    for row, there in enumerate(present):
+        if there or need.optional or row in skip:
+            continue
+        blank = next((column for column in columns if not table.cell(row, column)), None)
+        span = table.span(row, blank or (columns[-1] if columns else None))
+        why = f"column {blank!r} is blank" if blank and spec.source.files else (
+            "its file does not exist" if spec.source.files else "all its columns are blank")
+        findings.add(Diagnostic("absent-input", f"case {ids[row]!r} has no {name!r}", span, why=why,
+                                fix=f"fill it in, or write 'optional: true' on input {name!r} of the graph"), name)
+
+
+def check_categories(spec: InputSpec, values: ColumnValues, layout: Categories, table: Table, ids: Sequence[str],
+                     findings: Findings) -> None:
+    """Warns of `unknown-category`: a category that no training case has, which is read as unknown."""
+    for position, column in enumerate(spec.options.categorical):
+        known = set(layout[position]) | {""}
+        for row, cells in enumerate(values.categorical):
+            if cells[position] not in known:
+                findings.add(Diagnostic(
+                    "unknown-category", f"case {ids[row]!r}, column {column!r}: no training case has "
+                    f"{cells[position]!r}", table.span(row, column), why="it is read as unknown, like a blank cell",
+                    fix=did_you_mean(cells[position], known - {""}), severity="warning"), column)
+
+
+def check_shared(wanted: Sequence[File], division: Division, table: Table, ids: Sequence[str],
+                 findings: Findings) -> None:
+    """Warns of `shared-file`: one file that belongs to cases on both sides of the split."""
+    part = {row: name for name in ("train", "validation", "test") for row in division.rows(name)}
+    first: dict[tuple[str, Path], File] = {}
+    for file in wanted:
+        other = first.setdefault((file.spec.name, file.path), file)
+        if part.get(other.row) != part.get(file.row):
+            findings.add(Diagnostic(
+                "shared-file", f"cases {ids[other.row]!r} ({part.get(other.row)}) and {ids[file.row]!r} "
+                f"({part.get(file.row)}) have the same file {str(file.path)!r}", table.span(file.row),
+                why="what is tested has then been seen in training", fix="put both cases on one side of the split",
+                severity="warning"), file.spec.name)
+
+
+def check_some_input(present: Mapping[str, Sequence[bool]], table: Table, ids: Sequence[str],
+                     findings: Findings) -> None:
+    """Notes `empty-case` for cases of which every input is absent."""
+    for row in range(len(table)) if present else ():
+        if not any(there[row] for there in present.values()):
+            findings.add(Diagnostic("empty-case", f"case {ids[row]!r} has none of the inputs {', '.join(present)}",
+                                    table.span(row), fix="fill in one of them, or remove the row"))
+
+
+def resolve_sizes(spec: InputSpec, need: InputNeed, promised: tuple[int | None, ...] | None,
+                  shapes: Mapping[int, tuple[int, ...]], table: Table, ids: Sequence[str],
+                  findings: Findings) -> tuple[int, ...] | None:
+    """The size of one input in all cases; notes `wrong-size`, once when all differ from the graph, else by row."""
+    usual: tuple[int | None, ...] | None = Counter(shapes.values()).most_common(1)[0][0] if shapes else promised
+    if promised is not None and not fits(promised, need.sizes):
+        usual = promised
+    if usual is None:
+        return None
+    if not fits(usual, need.sizes):
+        graph = f" ({need.span})" if need.span else ""
+        findings.add(Diagnostic("wrong-size", f"input {spec.name!r} is {show_sizes(usual)}; the graph takes "
+                                f"{show_sizes(need.sizes)}{graph}", spec.span,
+                                why=f"the reader {spec.reader!r} gives {_axes(len(usual))}, without the batch axis",
+                                fix=_size_fix(spec, need.sizes, usual)))
+        return None
+    for row, shape in sorted(shapes.items()):
+        if shape != usual:
+            columns = input_columns(spec)
+            findings.add(Diagnostic(
+                "wrong-size", f"case {ids[row]!r}, input {spec.name!r}: its size is {show_sizes(shape)}, not "
+                f"{show_sizes(usual)}", table.span(row, columns[-1] if columns else None),
+                why=f"{sum(s == usual for s in shapes.values())} of {len(shapes)} cases have {show_sizes(usual)}, and "
+                    "all must be alike", fix=_size_fix(spec, usual, shape)), spec.name)
+    merged = tuple(one if one is not None else other for one, other in zip(usual, need.sizes, strict=True))
+    return None if None in merged else tuple(size for size in merged if size is not None)
+
+
+def _axes(count: int) -> str:
+    return {1: "a vector", 2: "tokens (number, width)", 3: "an image (channels, height, width)",
+            4: "a volume (channels, depth, height, width)"}.get(count, f"{count} axes")
+
+
+def _size_fix(spec: InputSpec, wanted: tuple[int | None, ...], met: tuple[int | None, ...]) -> str:
+    if not spec.source.files:
+        return f"write 'vector: {show_sizes(met)}' in the graph, or change the columns of the input"
+    if len(wanted) != len(met):
+        return "choose another reader or another kind of input in the graph"
+    writes = []
+    if wanted[1:] != met[1:] and None not in wanted[1:] and hasattr(spec.options, "size") and len(wanted) > 2:
+        writes.append(f"'size: {show_sizes(wanted[1:])}'")
+    if spec.reader == "image" and wanted[0] != met[0]:
+        writes.append(f"'channels: {wanted[0] or met[0]}'")
+    if writes:
+        return f"write {' and '.join(writes)} on input {spec.name!r} of the data file"
+    return "correct the sizes in the graph, or make the files alike"
+
+
+def check_size_known(spec: InputSpec, need: InputNeed, size: tuple[int, ...] | None, present: Sequence[bool],
+                     findings: Findings) -> None:
+    """Notes `unknown-size`: no case has an input of which only a file could tell the size."""
+    if size is None and not any(present) and need.optional:
+        findings.add(Diagnostic("unknown-size", f"no case has the input {spec.name!r}, and its size is not written "
+                                "down", need.span or spec.span, why="the graph leaves a size to the data",
+                                fix="write the sizes in the graph, or correct 'path' of the input"), spec.name)
+
+
+def check_targets_present(columns: Sequence[str], table: Table, ids: Sequence[str], findings: Findings) -> None:
+    """Notes `target-missing` for cases of which every target column is blank."""
+    for row in range(len(table)) if columns else ():
+        if not any(table.cell(row, column) for column in columns):
+            findings.add(Diagnostic("target-missing", f"case {ids[row]!r} has no target", table.span(row, columns[0]),
+                                    why=f"{', '.join(map(repr, columns[:8]))} {'is' if len(columns) == 1 else 'are'} "
+                                        "blank, and nothing can be learnt from the case",
+                                    fix="fill it in, or remove the row"), columns[0])
+
+
+def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: TargetSpec, division: Division,
+                  table: Table, findings: Findings) -> None:
+    """Notes `class-absent`: a class, or a label, without a case in a part of the split."""
+    for code, label in enumerate(head.classes):
+        found = (values.values == code if head.task == "multiclass" else values.values[:, code] > 0) & values.present
+        column = spec.column or (label if label in spec.columns else spec.columns[code])
+        if not found.any():
+            fault: _Fault | None = ("is in the whole table", "every case has another one", "correct the cells of the "
+                                    f"target, or take {label!r} out of the head's 'classes'", "error")
+        elif division.folds is not None:
+            fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
+        else:
+            fault = _part_fault(name, division, found, head.task == "multilabel")
+        if fault is not None:
+            where, why, fix, severity = fault
+            findings.add(Diagnostic("class-absent", f"no case of class {label!r} {where}", table.header(column), why,
+                                    fix, severity), name)
+
+
+_Fault = tuple[str, str, str, Severity]
+
+
+def _part_fault(name: str, division: Division, found: NDArray[np.bool_], multilabel: bool) -> _Fault | None:
+    parts = {part: division.rows(part) for part in PARTS if division.rows(part)}
+    counts = {part: int(found[list(rows)].sum()) for part, rows in parts.items()}
+    empty = [part for part, count in counts.items() if count == 0]
+    if not empty:
+        return None
+    # A rare label may well be missing from a small test set; its figures are then left out.
+    severity: Severity = "warning" if multilabel and "train" not in empty else "error"
+    return (f"is in {' and '.join(empty)}", "there are " + ", ".join(f"{n} in {part}" for part, n in counts.items()),
+            f"move cases of the class there, or draw the split with 'fraction' and 'stratify: {name}'", severity)
+
+
+def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fault | None:
+    empty = np.flatnonzero(counts == 0).tolist()
+    if not empty:
+        return None
+    spread = "by fold there are " + ", ".join(map(str, counts.tolist()))
+    fix = f"use fewer folds, with 'stratify: {name}', or join rare classes with 'values'"
+    if len(empty) == division.fold_count - 1:
+        only = int(counts.argmax())
+        return f"is outside fold {only}", f"{spread}; nothing is left to learn from when it is tested", fix, "error"
+    return f"is in {' and '.join(f'fold {fold}' for fold in empty[:6])}", spread, fix, "warning"
+
+
+def check_varied(spec: InputSpec, values: ColumnValues, rows: Sequence[int], faulty: Collection[str],
+                 table: Table, findings: Findings) -> None:
+    """Notes `one-value`: a column that says the same of all training cases."""
+    options = spec.options
+    filled = [row for row in rows if values.present[row]]
+    if len(filled) < 2:
+        return
+    for column in (name for name in input_columns(spec) if name not in faulty):
+        kind = "numeric" if column in options.numeric else "categorical"
+        if kind == "numeric":
+            numbers = values.numeric[filled, options.numeric.index(column)]
+            met = set(map(str, np.unique(numbers[~np.isnan(numbers)]).tolist())) or {""}
+        else:
+            cells = table.cells(column)
+            met = {cells[row] for row in filled}
+        if len(met) == 1:
+            only = met.pop().removesuffix(".0")
+            findings.add(Diagnostic(
+                "one-value", f"column {column!r} is {only if only else 'blank'} in all {len(filled)} training cases",
+                table.header(column), why="a column that never varies tells the network nothing",
+                fix=f"take it out of {kind!r} of input {spec.name!r}"), column)
+
+
+def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], table: Table,
+                        findings: Findings) -> None:
+    """Notes `one-value` for a value to be predicted that is the same in all training cases."""
+    known = values.values[[row for row in rows if values.present[row]]]
+    for position, column in enumerate(spec.all_columns):
+        if known.ndim == 2 and len(known) > 1 and len(np.unique(known[:, position])) == 1:
+            findings.add(Diagnostic("one-value", f"target column {column!r} has one value in all {len(known)} training "
+                                    "cases", table.header(column), why=f"nothing can be learnt about {name!r} from it",
+                                    fix="check the column and the split"), column)

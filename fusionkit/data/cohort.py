@@ -1,0 +1,123 @@
+"""A cohort: the checked cases of a data file, their split, their statistics and their tensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data import division, split
+from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput
+from fusionkit.data.description import DataDescription
+from fusionkit.data.needs import HeadTarget
+from fusionkit.data.prepare import Preprocessing
+from fusionkit.data.readers import columns as vectors
+from fusionkit.data.table import Table
+from fusionkit.data.targets import TargetValues
+from fusionkit.errors import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """The checked cases of a data file; rows count from 0 in the order of the table.
+
+    `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are what was
+    found and does not stop a run.
+    """
+
+    description: DataDescription
+    table: Table
+    ids: tuple[str, ...]
+    patients: tuple[str, ...]
+    heads: Mapping[str, HeadTarget]
+    sizes: dict[str, tuple[int, ...]]
+    warnings: tuple[Diagnostic, ...]
+    division: division.Division
+    columns: Mapping[str, vectors.ColumnValues]
+    layouts: Mapping[str, vectors.Categories]
+    paths: Mapping[str, Sequence[Path | None]]
+    targets: Mapping[str, TargetValues]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """All rows."""
+        return tuple(range(len(self)))
+
+    @property
+    def split_kind(self) -> Literal["none", "column", "folds", "fraction"]:
+        """How the cohort is divided."""
+        divided = self.division.parts or self.fold_count
+        return self.description.split.kind if self.description.split and divided else "none"
+
+    @property
+    def fold_count(self) -> int:
+        """The number of folds, 0 when the cohort is not divided into folds."""
+        return self.division.fold_count
+
+    def split_rows(self, part: Literal["train", "validation", "test"]) -> tuple[int, ...]:
+        """The rows of a part, empty without a split; with folds, those of fold 0 (no validation)."""
+        return self.division.rows(part)
+
+    def fold(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The training rows and the test rows of one fold."""
+        return self.division.fold(number)
+
+    def hold_out(self, rows: Sequence[int], fraction: float, seed: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Some rows, divided into those that stay and those held out; groups stay whole, classes even."""
+        _, groups = division.groups_of(self.description, self.table, self.ids)
+        chosen = self.description.split.stratify if self.description.split else None
+        learnt = [name for name, head in self.heads.items()
+                  if head.task == "multiclass" and self.targets[name].present.any()]
+        names = [chosen] if chosen else learnt[:1]
+        strata = division.strata_of(self.table, self.description.targets[names[0]].all_columns) if names else None
+        parts = split.fraction_of([groups[row] for row in rows], strata and [strata[row] for row in rows],
+                                  {"test": fraction}, seed)
+        pairs = list(zip(rows, parts, strict=True))
+        return tuple(r for r, part in pairs if part == "train"), tuple(r for r, part in pairs if part == "test")
+
+    def present(self, name: str) -> NDArray[np.bool_]:
+        """Which rows have an input.
+
+        Shapes: (rows,).
+        """
+        if name in self.columns:
+            return self.columns[name].present
+        return np.array([path is not None for path in self.paths[name]], dtype=bool)
+
+    def class_counts(self, head: str, rows: Sequence[int]) -> tuple[int, ...]:
+        """How many of the rows have each class, in the order of the head; of labels, how many have each label."""
+        wanted, found = self.heads[head], self.targets[head]
+        known = found.values[[row for row in rows if found.present[row]]]
+        if wanted.task == "multilabel":
+            return tuple(int(count) for count in (known > 0).sum(0))
+        counts = Counter(known.tolist()) if wanted.task == "multiclass" else Counter()
+        return tuple(counts[code] for code in range(len(wanted.classes)))
+
+    def fit(self, rows: Sequence[int]) -> Preprocessing:
+        """Statistics of the given rows, which must be training rows only."""
+        fitted = {name: vectors.fit(values, self.description.inputs[name].options, rows, self.layouts[name])
+                  for name, values in self.columns.items()}
+        counts = {name: dict(zip(head.classes, self.class_counts(name, rows), strict=True))
+                  for name, head in self.heads.items() if head.task != "regression"}
+        return Preprocessing(fitted, counts)
+
+    def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
+        """The cases of some rows; arrays of files are kept in the folder `cache` once they were read."""
+        inputs: dict[str, FileInput | ColumnInput] = {}
+        for name in self.sizes:
+            spec = self.description.inputs[name]
+            if name in self.columns:
+                values = self.columns[name]
+                encoded = vectors.encode(values, spec.options, preprocessing.columns[name])
+                inputs[name] = ColumnInput(encoded, values.present)
+            else:
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name])
+        return CaseDataset(self.ids, rows, inputs, self.targets, cache)

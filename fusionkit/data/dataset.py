@@ -1,0 +1,86 @@
+"""Cases as tensors, one by one, for a DataLoader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fusionkit.data import files
+from fusionkit.data.batch import Case
+from fusionkit.data.description import InputSpec
+from fusionkit.data.readers import ReadError
+from fusionkit.data.targets import TargetValues
+from fusionkit.errors import RunError
+
+
+@dataclass(frozen=True, slots=True)
+class FileInput:
+    """An input that is read when a case is asked for; `paths` has one entry a row of the cohort."""
+
+    spec: InputSpec
+    size: tuple[int, ...]
+    paths: Sequence[Path | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInput:
+    """An input that is already a vector for every row of the cohort.
+
+    Shapes: `vectors` (rows, width), `present` (rows,).
+    """
+
+    vectors: NDArray[np.float32]
+    present: NDArray[np.bool_]
+
+
+class CaseDataset(Dataset[Case]):
+    """The cases of some rows of a cohort, prepared; an absent input is a zero tensor marked as not present.
+
+    Made by `Cohort.dataset`. Reading a case raises `RunError` when its file changed since it was checked.
+    """
+
+    def __init__(self, ids: Sequence[str], rows: Sequence[int], inputs: Mapping[str, FileInput | ColumnInput],
+                 targets: Mapping[str, TargetValues], cache: Path | None) -> None:
+        self.ids = tuple(ids)
+        self.rows = tuple(rows)
+        self.inputs = dict(inputs)
+        self.targets = dict(targets)
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> Case:
+        row = self.rows[position]
+        read = {name: self._input(name, source, row) for name, source in self.inputs.items()}
+        return {
+            "index": row,
+            "inputs": {name: tensor for name, (tensor, _) in read.items()},
+            "present": {name: present for name, (_, present) in read.items()},
+            "targets": {name: torch.as_tensor(target.values[row]) for name, target in self.targets.items()},
+            "target_present": {name: bool(target.present[row]) for name, target in self.targets.items()},
+        }
+
+    def _input(self, name: str, source: FileInput | ColumnInput, row: int) -> tuple[Tensor, bool]:
+        if isinstance(source, ColumnInput):
+            return torch.from_numpy(source.vectors[row]), bool(source.present[row])
+        path = source.paths[row]
+        if path is None:
+            return torch.zeros(source.size), False
+        try:
+            array = files.load(source.spec, path, self.cache)
+        except ReadError as problem:
+            raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
+                           "the file could be read before the run started") from None
+        if array.shape != source.size:
+            raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
+                           f"{list(array.shape)}; it was {list(source.size)} before the run started")
+        # An array from the cache is mapped read-only, which a tensor must not share.
+        return torch.from_numpy(array if array.flags.writeable else array.copy()), True

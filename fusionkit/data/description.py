@@ -1,0 +1,349 @@
+"""`data.yaml` as a value: which cases there are, how they are split, what is read for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from fusionkit.data import template
+from fusionkit.data.form import Form, shown
+from fusionkit.data.readers import READERS, Reader, ReadError
+from fusionkit.errors import DataError, Diagnostic, Span, did_you_mean
+from fusionkit.source import Mapping, Scalar, Tree, assign, find, read_file, to_plain
+
+VERSION = 1
+_KEYS = ("fusionkit-data", "cases", "id", "patient", "blank", "split", "inputs", "targets")
+_SPLIT_KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSpec:
+    """How cases are divided: by a column, into folds, or by fractions; exactly one of the three.
+
+    `group` is the column whose equal values stay together (None: the patient column, else the id);
+    `grouped` is False after `group: none`.
+    """
+
+    span: Span
+    column: str | None = None
+    folds: int | None = None
+    fractions: AbstractMapping[str, float] = field(default_factory=dict)
+    stratify: str | None = None
+    seed: int = 0
+    group: str | None = None
+    grouped: bool = True
+
+    @property
+    def kind(self) -> Literal["column", "folds", "fraction"]:
+        """Which of the three ways it is."""
+        return "column" if self.column else "folds" if self.folds else "fraction"
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One input of a case: the id of its reader, that reader's options, and where this is written.
+
+    `root` and `template` say where its files lie; `template` is empty for readers of columns.
+    """
+
+    name: str
+    reader: str
+    options: Any
+    span: Span
+    root: Path
+    template: str = ""
+    template_span: Span | None = None
+
+    @property
+    def source(self) -> Reader:
+        """The reader itself."""
+        return READERS[self.reader]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """One target: a column, or one column a class (multilabel), and raw values renamed to classes."""
+
+    name: str
+    span: Span
+    column: str | None = None
+    columns: tuple[str, ...] = ()
+    values: AbstractMapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.column,) if self.column else self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class DataDescription:
+    """A data file, read and checked in itself; the table and the files have not been looked at."""
+
+    file: Path
+    folder: Path
+    cases: Path
+    id: str
+    patient: str | None
+    split: SplitSpec | None
+    inputs: AbstractMapping[str, InputSpec]
+    targets: AbstractMapping[str, TargetSpec]
+    blank: tuple[str, ...]
+    tree: Tree = field(compare=False, repr=False)
+
+    def span(self, *path: str | int) -> Span:
+        """The place of a value, or of the closest one around it."""
+        return find(self.tree, path)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The description with every default written out, as plain data for YAML or JSON."""
+        plain = to_plain(self.tree)
+        for name, spec in self.inputs.items():
+            plain["inputs"][name] = {"read": spec.reader, **spec.options.model_dump(mode="json")}
+        if self.split is not None:
+            plain["split"] = _plain_split(self.split)
+        return {key: plain[key] for key in _KEYS if key in plain}
+
+
+def _plain_split(split: SplitSpec) -> dict[str, Any]:
+    way: dict[str, Any] = {"column": split.column} if split.column else {
+        "folds": split.folds} if split.folds else {"fraction": dict(split.fractions)}
+    if split.kind != "column":
+        way["seed"] = split.seed
+        if split.stratify:
+            way["stratify"] = split.stratify
+    if split.group or not split.grouped:
+        way["group"] = split.group or "none"
+    return way
+
+
+def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = None) -> DataDescription:
+    """The description in a data file; `sets` are assignments such as `inputs.ct.size=[12,64,64]`.
+
+    `folder` is what its paths are relative to, when that is not the folder of the file: a run keeps a copy of the
+    data file elsewhere.
+
+    Raises: `DataError` with every fault of the file: `unreadable-file`, `unknown-key`, `missing-key`, `bad-value`,
+    `data-version`, `unknown-reader`, `bad-option`, `bad-template`, `path-outside`, `bad-split`, `bad-target`, and
+    those of `fusionkit.source`.
+    """
+    path = Path(path)
+    tree = read_file(path, DataError)
+    for assignment in sets:
+        tree = assign(tree, assignment, DataError)
+    found: list[Diagnostic] = []
+    folder = path.parent if folder is None else folder
+    form = Form(tree, "the data file", _KEYS, found)
+    _check_version(form)
+    cases, identifier = _cases(form, folder), form.text("id")
+    form.require("id", "COLUMN", ", the column that names each case")
+    patient, blank = form.text("patient"), form.texts("blank") if form.has("blank") else ()
+    inputs, targets = _inputs(form, folder), _targets(form)
+    split = _split(form, targets)
+    if found:
+        raise DataError(found)
+    assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
+    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, tree)
+
+
+def _check_version(form: Form) -> None:
+    version = form.tree.get("fusionkit-data")
+    if version is None:
+        if form.is_mapping:
+            form.note("data-version", "the data file does not say its version", fix="begin with 'fusionkit-data: 1'")
+    elif not isinstance(version, Scalar) or version.value != VERSION or isinstance(version.value, bool):
+        form.note("data-version", f"data files of version {shown(version)} cannot be read", version.span,
+                  why=f"this release reads version {VERSION}", fix="write 'fusionkit-data: 1', or update fusionkit")
+
+
+def _cases(form: Form, folder: Path) -> Path | None:
+    form.require("cases", "cases.csv")
+    written = form.text("cases")
+    return None if written is None else _placed(form, written, form.at("cases"), folder, "cases")
+
+
+def _placed(form: Form, written: str, span: Span, folder: Path, key: str) -> Path | None:
+    """A path that the file names, below the folder unless it was typed on the command line."""
+    if Path(written).is_absolute() and _typed(span):
+        return Path(written)
+    try:
+        return template.inside(folder, written)
+    except ReadError as problem:
+        fix = problem.fix and problem.fix.replace("inputs.NAME.path=/disk/ct/{patient}", f"{key}=/disk/cases.csv")
+        form.note(problem.code, problem.message, span, problem.why, fix)
+        return None
+
+
+def _typed(span: Span) -> bool:
+    return span.file.startswith("--set ")
+
+
+def _entries(form: Form, name: str) -> dict[str, Tree]:
+    """The named parts of a section, which must be a mapping."""
+    tree = form.tree.get(name)
+    if tree is None:
+        return {}
+    if isinstance(tree, Mapping):
+        return tree.entries
+    form.note("bad-value", f"{name!r} must be a mapping of names, not {shown(tree)}", tree.span,
+              fix=f"write '{name}: {{NAME: {{...}}}}'")
+    return {}
+
+
+def _inputs(form: Form, folder: Path) -> dict[str, InputSpec]:
+    form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
+    specs = (_input(form, name, tree, folder) for name, tree in _entries(form, "inputs").items())
+    return {spec.name: spec for spec in specs if spec is not None}
+
+
+def _input(form: Form, name: str, tree: Tree, folder: Path) -> InputSpec | None:
+    if not isinstance(tree, Mapping):
+        form.note("bad-value", f"input {name!r} must be a mapping, not {shown(tree)}", tree.span,
+                  fix=f"write '{name}: {{read: READER, ...}}' with one of the readers " + ", ".join(READERS))
+        return None
+    chosen = tree.get("read")
+    if not isinstance(chosen, Scalar) or chosen.value not in READERS:
+        span = chosen.span if chosen else tree.span
+        what = f"unknown reader {shown(chosen)}" if chosen else f"input {name!r} has no 'read'"
+        form.note("unknown-reader" if chosen else "missing-key", what, span,
+                  fix=did_you_mean(str(to_plain(chosen)) if chosen else "", READERS))
+        return None
+    reader = READERS[str(chosen.value)]
+    options = _options(form, name, reader, tree)
+    if options is None:
+        return None
+    if not reader.files:
+        return InputSpec(name, reader.id, options, tree.span, folder)
+    return _file_input(form, name, reader, options, tree, folder)
+
+
+def _options(form: Form, name: str, reader: Reader, tree: Mapping) -> BaseModel | None:
+    given = {key: to_plain(value) for key, value in tree.items() if key != "read"}
+    try:
+        return reader.options().model_validate(given)
+    except ValidationError as problem:
+        for error in problem.errors(include_url=False):
+            _note_option(form, name, reader, tree, error)
+        return None
+
+
+def _note_option(form: Form, name: str, reader: Reader, tree: Mapping, error: Any) -> None:
+    fields = reader.options().model_fields
+    option = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        form.note("unknown-key", f"the reader {reader.id!r} has no option {option!r}", tree.keys[option],
+                  fix=did_you_mean(option, (*fields, "read"), f"its options are {', '.join(fields)}"))
+        return
+    if error["type"] == "missing" and len(error["loc"]) == 1:
+        form.note("missing-key", f"input {name!r} has no {option!r}", tree.span,
+                  why=f"the reader {reader.id!r} needs it", fix=f"{option!r} means: {fields[option].description}")
+        return
+    path = tuple(part for part in error["loc"] if isinstance(part, str | int))
+    # What a validator of ours says may end in '; ' and how to fix it.
+    message, _, fix = str(error["msg"]).removeprefix("Value error, ").partition("; ")
+    message = "an entry is missing" if error["type"] == "missing" else message
+    subject = f"option {option!r} of input {name!r}" if option else f"input {name!r}"
+    value = tree.get(option)
+    met = f"; it is {to_plain(value)!r}" if value is not None else ""
+    form.note("bad-option", f"{subject} is not accepted", find(tree, path),
+              why=message[:1].lower() + message[1:] + met,
+              fix=f"{option!r} means: {fields[option].description}" if option in fields else fix or None)
+
+
+def _file_input(form: Form, name: str, reader: Reader, options: Any, tree: Mapping, folder: Path) -> InputSpec | None:
+    span, written = find(tree, ("path",)), str(options.path).strip()
+    wrong = template.fault(written)
+    if wrong:
+        form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,
+                  fix="write column names in braces, for example 'ct/{patient}/{series}'")
+        return None
+    if not Path(written).is_absolute():
+        return InputSpec(name, reader.id, options, tree.span, folder, written, span)
+    if not _typed(span):
+        form.note("path-outside", f"the path {written!r} is absolute", span,
+                  why="a data file names only what lies below its own folder",
+                  fix=template.OUTSIDE_FIX.replace("NAME", name))
+        return None
+    root, rest = template.split_absolute(written)
+    return InputSpec(name, reader.id, options, tree.span, root, rest, span)
+
+
+def _targets(form: Form) -> dict[str, TargetSpec]:
+    specs = (_target(form, name, tree) for name, tree in _entries(form, "targets").items())
+    return {spec.name: spec for spec in specs if spec is not None}
+
+
+def _target(form: Form, name: str, tree: Tree) -> TargetSpec | None:
+    part = Form(tree, f"target {name!r}", ("column", "columns", "values"), form.found)
+    if not isinstance(tree, Mapping):
+        return None
+    column, columns, values = part.text("column"), part.texts("columns"), _values(part)
+    if part.has("column") == part.has("columns"):
+        part.note("bad-target", f"target {name!r} must name either 'column' or 'columns'",
+                  fix="write 'column: NAME', or 'columns: [NAME, NAME]' with one column for each class")
+        return None
+    return TargetSpec(name, tree.span, column, columns or (), values)
+
+
+def _values(part: Form) -> dict[str, str]:
+    tree = part.tree.get("values")
+    if tree is None:
+        return {}
+    if not isinstance(tree, Mapping):
+        part.note("bad-value", f"'values' of {part.what} must be a mapping, not {shown(tree)}", tree.span,
+                  fix="write the cell and its class, for example 'values: {0: benign, 1: malignant}'")
+        return {}
+    named = {raw.strip(): part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
+    return {raw: name for raw, name in named.items() if name is not None}
+
+
+def _split(form: Form, targets: AbstractMapping[str, TargetSpec]) -> SplitSpec | None:
+    tree = form.tree.get("split")
+    if tree is None:
+        return None
+    part = Form(tree, "'split'", _SPLIT_KEYS, form.found)
+    ways = [name for name in ("column", "folds", "fraction") if part.has(name)]
+    if not isinstance(tree, Mapping) or len(ways) != 1:
+        if isinstance(tree, Mapping):
+            part.note("bad-split", "'split' must name one of 'column', 'folds' and 'fraction'",
+                      why=f"it names {' and '.join(ways) or 'none'}",
+                      fix="write 'split: {column: split}', 'split: {folds: 5, stratify: TARGET}' or "
+                          "'split: {fraction: {validation: 0.15, test: 0.2}}'")
+        return None
+    for name in ("stratify", "seed"):
+        if ways == ["column"] and part.has(name):
+            part.note("bad-split", f"{name!r} has no effect beside 'column'", part.tree.keys[name],
+                      why="the column already says where each case goes", fix=f"remove {name!r}")
+    stratify, group = part.text("stratify"), part.text("group")
+    if stratify is not None and stratify not in targets:
+        part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),
+                  fix=did_you_mean(stratify, targets, "add the target to 'targets', or remove 'stratify'"))
+    return SplitSpec(
+        tree.span, part.text("column"), part.integer("folds", 2, 0) or None, _fractions(part), stratify,
+        part.integer("seed", 0, 0), None if group == "none" else group, group != "none",
+    )
+
+
+def _fractions(part: Form) -> dict[str, float]:
+    tree = part.tree.get("fraction")
+    if tree is None:
+        return {}
+    inner = Form(tree, "'fraction'", ("validation", "val", "test"), part.found)
+    if inner.has("val") and inner.has("validation"):
+        inner.note("bad-split", "'val' and 'validation' are the same part", fix="keep one of the two")
+    pairs = (("validation", inner.fraction("validation") or inner.fraction("val")), ("test", inner.fraction("test")))
+    fractions = {name: value for name, value in pairs if value is not None}
+    if isinstance(tree, Mapping) and not tree.entries:
+        inner.note("bad-split", "'fraction' names no part", fix="write 'fraction: {validation: 0.15, test: 0.2}'")
+    if sum(fractions.values()) >= 1.0:
+        inner.note("bad-split", "the fractions leave nothing to train on",
+                   why=f"validation and test add up to {sum(fractions.values()):g}",
+                   fix="make their sum smaller than 1, for example 0.15 and 0.2")
+    return fractions
+
+

@@ -1,0 +1,59 @@
+"""All that is wrong with a cohort, in one list that stays readable when one fault occurs a thousand times."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from fusionkit.errors import DataError, Diagnostic
+
+SHOWN = 8  # of one kind of fault in one column; the rest is counted and its lines are named
+_LINES = 40
+
+
+class Findings:
+    """Collects diagnostics; `group` says which of one code are alike, such as those of one column."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str], list[Diagnostic]] = defaultdict(list)
+        self._files: dict[str, int] = {}
+        self.count = 0
+
+    def add(self, diagnostic: Diagnostic, group: str = "") -> None:
+        """Keeps one diagnostic."""
+        self._groups[diagnostic.code, group].append(diagnostic)
+        self.count += 1
+        if diagnostic.span:
+            self._files.setdefault(diagnostic.span.file, len(self._files))
+
+    def extend(self, diagnostics: Iterable[tuple[str, Diagnostic]]) -> None:
+        """Keeps several, each beside its group."""
+        for group, diagnostic in diagnostics:
+            self.add(diagnostic, group)
+
+    def of(self, severity: str) -> tuple[Diagnostic, ...]:
+        """The errors or the warnings, file by file and from top to bottom, as one goes through to mend them."""
+        chosen = [shown for (_, group), found in self._groups.items()
+                  for shown in _condense([d for d in found if d.severity == severity], group)]
+        return tuple(sorted(chosen, key=self._place))
+
+    def _place(self, found: Diagnostic) -> tuple[int, int, int]:
+        return (self._files[found.span.file], found.span.line, found.span.column) if found.span else (-1, 0, 0)
+
+    def raise_errors(self) -> None:
+        """Raises `DataError` with every error, when there is one."""
+        errors = self.of("error")
+        if errors:
+            raise DataError(errors)
+
+
+def _condense(found: list[Diagnostic], group: str) -> list[Diagnostic]:
+    if len(found) <= SHOWN + 1:
+        return found
+    rest = found[SHOWN:]
+    lines = [str(d.span.line) for d in rest if d.span]
+    named = ", ".join(lines[:_LINES]) + (", ..." if len(lines) > _LINES else "")
+    about = f" about {group!r}" if group else ""
+    return [*found[:SHOWN], Diagnostic(
+        rest[0].code, f"{len(rest)} more messages of this kind{about}", rest[0].span,
+        why=f"they are on lines {named}" if lines else None, fix="the same as above", severity=rest[0].severity)]

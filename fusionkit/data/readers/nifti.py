@@ -1,0 +1,89 @@
+"""The `nifti` reader: one NIfTI volume in closest canonical orientation."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fusionkit.data.readers import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window
+from fusionkit.data.volume import resize, window
+
+# Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
+# x w: left to right. nibabel's canonical array is (x, y, z[, c]).
+
+
+class NiftiOptions(FileOptions):
+    """Options of the reader `nifti`."""
+
+    window: Window | None = Field(None, description="Two values that become 0 and 1; what lies outside is clipped.")
+    size: VolumeSize | None = Field(
+        None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
+    )
+    fill_nan: float | None = Field(
+        None, allow_inf_nan=False, description="The value put in place of NaN; without it NaN is refused."
+    )
+
+
+def shape(options: NiftiOptions) -> Sizes | None:
+    """Channels, which only the file can tell, and the size."""
+    return (None, *(options.size or (None, None, None)))
+
+
+def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
+    """The volume, scaled by slope and intercept of its header, in closest canonical (RAS+) orientation.
+
+    Shapes: (c, d, h, w): c is 1, or the fourth axis of a 4D file; d runs from inferior to superior, h from
+    posterior to anterior, w from left to right.
+
+    Raises: `ReadError` with `missing-package`, `not-nifti`, `wrong-rank`, `not-numeric`, `too-large` or
+    `broken-nifti`.
+    """
+    volume = np.ascontiguousarray(_canonical(path).T)
+    volume = volume[None] if volume.ndim == 3 else volume
+    if options.fill_nan is not None:
+        volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
+    if options.window is not None:
+        volume = window(volume, *options.window)
+    return resize(volume, options.size) if options.size is not None else volume
+
+
+def _canonical(path: Path) -> NDArray[np.float32]:
+    try:
+        nibabel: Any = import_module("nibabel")  # only partly typed
+    except ImportError:
+        raise ReadError("missing-package", "reading NIfTI needs the package nibabel",
+                        fix='install "fusionkit[nifti]"') from None
+    try:
+        image = nibabel.load(path)
+    except Exception as problem:  # nibabel, gzip and zlib raise many kinds for foreign or damaged files
+        raise ReadError("not-nifti", "it cannot be opened as NIfTI", " ".join(str(problem).split()),
+                        "convert it to .nii or .nii.gz, or copy the file again") from None
+    _refuse(image, nibabel)
+    try:
+        with np.errstate(all="ignore"):  # what overflows becomes infinite and is refused as such
+            return np.asarray(nibabel.as_closest_canonical(image).dataobj, dtype=np.float32)
+    except Exception as problem:  # as above
+        raise ReadError("broken-nifti", "the voxels of the volume cannot be read", " ".join(str(problem).split()),
+                        "copy or convert the file again; it is cut off or damaged") from None
+
+
+def _refuse(image: Any, nibabel: Any) -> None:
+    if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti1Pair):
+        raise ReadError("not-nifti", f"it is a {type(image).__name__}, not a NIfTI file",
+                        fix="convert it to .nii or .nii.gz")
+    shape = tuple(int(length) for length in image.shape)
+    if len(shape) not in (3, 4):
+        raise ReadError("wrong-rank", f"the volume has {len(shape)} axes: {list(shape)}",
+                        "three axes are a volume; a fourth one is taken as channels",
+                        "save one volume, or a 4D file with the channels on the fourth axis")
+    if image.get_data_dtype().kind not in "biuf":
+        raise ReadError("not-numeric", f"the voxels are {image.get_data_dtype()}, not numbers",
+                        fix="save a volume of plain numbers")
+    if int(np.prod(shape, dtype=object)) > MAX_VALUES:
+        raise ReadError("too-large", f"the header claims a volume of {list(shape)}",
+                        f"more than {MAX_VALUES} values are not read", "check the file; crop or resample the volume")

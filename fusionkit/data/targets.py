@@ -1,0 +1,158 @@
+"""What is to be learnt: the cells of target columns as class numbers, 0/1 labels or values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data.description import TargetSpec
+from fusionkit.data.findings import Findings
+from fusionkit.data.needs import HeadTarget
+from fusionkit.data.readers.columns import read_number
+from fusionkit.data.table import Table
+from fusionkit.errors import Diagnostic, did_you_mean, near
+
+_LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetValues:
+    """The target of one head in every row.
+
+    Shapes: `values` is int64 (rows,) for multiclass, float32 (rows, size) otherwise; zero where `present` (rows,)
+    is False.
+    """
+
+    values: NDArray[np.int64] | NDArray[np.float32]
+    present: NDArray[np.bool_]
+
+
+def absent(head: HeadTarget, count: int) -> TargetValues:
+    """The target of a head about which the data say nothing."""
+    size = len(head.classes) if head.task == "multilabel" else head.size
+    values: NDArray[np.int64] | NDArray[np.float32] = np.zeros(count, dtype=np.int64)
+    if head.task != "multiclass":
+        values = np.zeros((count, size), dtype=np.float32)
+    return TargetValues(values, np.zeros(count, dtype=bool))
+
+
+def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, ids: Sequence[str],
+          findings: Findings) -> TargetValues:
+    """The target of head `name` in every row; all its columns must be in the table.
+
+    The faults are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, `not-a-number` and `not-finite`.
+    """
+    if head.task == "multiclass":
+        return _multiclass(table, name, spec, head, ids, findings)
+    columns = _ordered(name, spec, head, findings)
+    if columns is None:
+        return absent(head, len(table))
+    values = np.full((len(table), len(columns)), np.nan)
+    for position, column in enumerate(columns):
+        for row, cell in enumerate(table.cells(column)):
+            if cell:
+                values[row, position] = _value(table, row, column, spec, head, ids, findings)
+    blank: NDArray[np.bool_] = np.array(
+        [[not table.cell(row, column) for column in columns] for row in range(len(table))], dtype=bool)
+    _note_half_blank(table, columns, blank, ids, findings)
+    present: NDArray[np.bool_] = ~np.any(blank, axis=1)
+    return TargetValues(np.where(present[:, None], values, 0.0).astype(np.float32), present)
+
+
+def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, ids: Sequence[str],
+                findings: Findings) -> TargetValues:
+    found = absent(head, len(table))
+    if spec.column is None:
+        findings.add(Diagnostic("bad-target", f"target {name!r} names several columns; its head has one answer a case",
+                                spec.span, why=f"the head {name!r} chooses one of {len(head.classes)} classes",
+                                fix="name one 'column', or use the head 'head.multilabel'"))
+        return found
+    for raw, named in spec.values.items():
+        if named not in head.classes:
+            findings.add(Diagnostic("unknown-class", f"'values' of target {name!r} maps {raw!r} to {named!r}, which is "
+                                    "no class of the head", spec.span, why=f"its classes are {_listed(head.classes)}",
+                                    fix=did_you_mean(named, head.classes, "name one of its classes")))
+    codes = {named: code for code, named in enumerate(head.classes)}
+    for row, cell in enumerate(table.cells(spec.column)):
+        named = _class_name(cell, spec, head)
+        if named in codes:
+            found.values[row], found.present[row] = codes[named], True
+        elif cell and cell not in spec.values:
+            findings.add(Diagnostic(
+                "unknown-class", f"case {ids[row]!r}: {cell!r} is no class of the head {name!r}",
+                table.span(row, spec.column), why=f"its classes are {_listed(head.classes)}",
+                fix=_class_fix(cell, head)), name)
+    return found
+
+
+def _class_name(cell: str, spec: TargetSpec, head: HeadTarget) -> str:
+    """The class that a cell names; whole numbers may have been written as 1.0 by a spreadsheet or by Parquet."""
+    if cell in spec.values or cell in head.classes:
+        return spec.values.get(cell, cell)
+    whole = cell[:-2] if cell.endswith(".0") else cell
+    return spec.values.get(whole, whole)
+
+
+def _class_fix(named: str, head: HeadTarget) -> str:
+    match = near(named, head.classes) or near(named.lower(), head.classes)
+    if match:
+        return f"did you mean {match!r}? for many such cells add 'values: {{{named}: {match}}}' to the target"
+    return f"correct the cell, map it with 'values: {{{named}: CLASS}}', or add the class to the head's 'classes'"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) -> tuple[str, ...] | None:
+    """The columns in the order of the head's outputs: by name when they are the classes, else as they are listed."""
+    columns = spec.all_columns
+    size = len(head.classes) if head.task == "multilabel" else head.size
+    matching = set(columns) & set(head.classes)
+    if head.task == "multilabel" and matching == set(head.classes):
+        if len(columns) == size:
+            return head.classes
+    elif head.task == "multilabel" and matching:
+        strange = sorted(set(columns) - matching)
+        findings.add(Diagnostic(
+            "bad-target", f"the columns of target {name!r} are not the classes of its head", spec.span,
+            why=f"the head's classes are {_listed(head.classes)}; {_listed(strange) or 'a column'} is not one of them"
+                if strange else f"no column is called {_listed(sorted(set(head.classes) - matching))}",
+            fix=did_you_mean(strange[0], head.classes) if strange else "list one column for each class"))
+        return None
+    if len(columns) == size:
+        return columns
+    findings.add(Diagnostic(
+        "bad-target", f"target {name!r} has {len(columns)} columns; its head has {size} outputs", spec.span,
+        why=f"the outputs are {_listed(head.classes)}" if head.classes else None,
+        fix=f"list {size} columns: 'columns: [NAME, NAME]'" if size > 1 else "name one 'column'"))
+    return None
+
+
+def _value(table: Table, row: int, column: str, spec: TargetSpec, head: HeadTarget, ids: Sequence[str],
+           findings: Findings) -> float:
+    cell = spec.values.get(table.cell(row, column), table.cell(row, column))
+    if head.task == "regression":
+        number, fault = read_number(cell)
+    else:
+        number = _LABELS.get(cell.lower(), np.nan)
+        fault = None if cell.lower() in _LABELS else (
+            "bad-label", f"{cell!r} is neither 0 nor 1", "each column of a multilabel target says whether a class is "
+            "there", f"write 0 or 1, or map it with 'values: {{{cell}: 1}}'")
+    if fault is not None:
+        code, message, why, fix = fault
+        findings.add(Diagnostic(code, f"case {ids[row]!r}, target column {column!r}: {message}",
+                                table.span(row, column), why, fix), column)
+    return number
+
+
+def _note_half_blank(table: Table, columns: Sequence[str], blank: NDArray[np.bool_], ids: Sequence[str],
+                     findings: Findings) -> None:
+    for row in np.flatnonzero(np.any(blank, axis=1) & ~np.all(blank, axis=1)).tolist():
+        column = columns[int(np.flatnonzero(blank[row])[0])]
+        findings.add(Diagnostic("blank-label", f"case {ids[row]!r}: target column {column!r} is blank, others are not",
+                                table.span(row, column), why="a target is known as a whole or not at all",
+                                fix="fill in the cell, or leave all columns of the target blank"), column)

@@ -1,0 +1,45 @@
+"""Windows and sizes of pictures and volumes: the two steps that the readers share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import interpolate
+
+
+def window(array: NDArray[np.generic], low: float, high: float) -> NDArray[np.float32]:
+    """The values between `low` and `high` scaled to 0..1; what lies outside is clipped.
+
+    Shapes: any shape, kept.
+    """
+    assert low < high, f"window {low}..{high} is empty; please report"
+    scaled = array.astype(np.float32)  # always a copy, so the steps below may work in place
+    scaled -= np.float32(low)
+    scaled /= np.float32(high - low)
+    return np.clip(scaled, 0.0, 1.0, out=scaled)
+
+
+def resize(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """The array at another size, by linear interpolation with antialiasing where it shrinks.
+
+    Shapes: (c, h, w) with size (h, w), or (c, d, h, w) with size (d, h, w).
+    """
+    assert array.ndim == len(size) + 1 and len(size) in (2, 3), f"{array.shape} to {size}; please report"
+    if array.shape[1:] == tuple(size):
+        return array.astype(np.float32, copy=False)
+    values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    if len(size) == 2:
+        return _plane(values[None], size[0], size[1])[0].numpy()
+    # torch antialiases planes only. The filter is separable: planes first, then depth as the rows of a plane.
+    depth, height, width = size
+    planes_cdhw = _plane(values, height, width)
+    channels, slices = planes_cdhw.shape[:2]
+    rows = planes_cdhw.reshape(channels, 1, slices, height * width)
+    return _plane(rows, depth, height * width).reshape(channels, depth, height, width).numpy()
+
+
+def _plane(values: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    if values.shape[-2:] == (height, width):
+        return values
+    return interpolate(values, (height, width), mode="bilinear", align_corners=False, antialias=True)
