@@ -112,6 +112,7 @@ def softmax_present(scores: Tensor, present_BM: Tensor | None) -> Tensor:
     if present_BM is None:
         return scores.softmax(1)
     mask = present_BM.reshape(*present_BM.shape, *([1] * (scores.dim() - 2)))
+    # A row of nothing but minus infinities would be NaN on the way, forwards and backwards.
     kept = mask | ~mask.any(1, keepdim=True)
     return scores.where(kept, float("-inf")).softmax(1).where(mask, 0.0)
 

@@ -153,7 +153,7 @@ def _no_weights(model: str, published: Any, error: OSError) -> ComponentError:
     page = page if "/" in page else f"{page}/{published.architecture}.{published.tag}"
     return ComponentError(
         f"the published weights of {model!r} cannot be had",
-        why=f"they are not in {HF_HUB_CACHE} and the network did not give them: {str(error).splitlines()[0]}",
+        why=f"they are not in {HF_HUB_CACHE} and the network did not give them: {str(error).partition('. ')[0]}",
         fix=f"where there is a network, run `hf download {page}` and copy the folder models--{page.replace('/', '--')} "
             f"from its cache to the one above; or fetch model.safetensors of https://huggingface.co/{page}, put "
             "'weights: model.safetensors' on the node, which starts it from that file, and leave 'pretrained' out")

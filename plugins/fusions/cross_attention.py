@@ -103,12 +103,11 @@ class CrossAttention(nn.Module):
         self.project, self.spread = nn.ModuleDict(), nn.ModuleDict()
         for place, shape in enumerate(inputs):
             asked = place > 0 or config.mode == "bidirectional"
-            spreads = asked and self.vectors[place] and config.vector_to_tokens is not None
-            if spreads:
+            tokens = config.vector_to_tokens if asked and self.vectors[place] else None
+            if tokens is not None:
                 self.spread[str(place)] = nn.Sequential(
-                    nn.Linear(shape.width, config.vector_to_tokens * width),
-                    nn.Unflatten(1, (config.vector_to_tokens, width)))
-            if config.width is not None and (place in self.asking or not spreads):
+                    nn.Linear(shape.width, tokens * width), nn.Unflatten(1, (tokens, width)))
+            if config.width is not None and (place in self.asking or tokens is None):
                 self.project[str(place)] = nn.Linear(shape.width, config.width)
 
     def forward(

@@ -64,7 +64,7 @@ def _count(present_BM: Tensor, like: Tensor) -> Tensor:
 
 def _log_mean(log_probabilities: list[Tensor], present_BM: Tensor) -> Tensor:
     """The log of the mean of the present probabilities, (B, k), without leaving log space."""
-    # Rows with nothing present keep their filler: over minus infinities alone the gradient is NaN.
+    # Rows with nothing present keep their filler: over minus infinities alone there would be NaN on the way.
     kept_BM = present_BM | ~present_BM.any(1, keepdim=True)
     total = torch.stack(fill_absent(log_probabilities, kept_BM, float("-inf"))).logsumexp(0)
     return total - _count(present_BM, total).log()

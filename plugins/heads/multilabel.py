@@ -30,7 +30,7 @@ class MultilabelConfig(ReadoutConfig):
     def _names_and_weights(self) -> Self:
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("'labels' names one label twice")
-        if self.positive_weights and len(self.positive_weights) != len(self.labels):
+        if self.positive_weights is not None and len(self.positive_weights) != len(self.labels):
             raise ValueError(f"'positive_weights' has {len(self.positive_weights)} numbers "
                              f"for {len(self.labels)} labels")
         return self

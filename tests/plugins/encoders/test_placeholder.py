@@ -1,0 +1,80 @@
+"""The learned stand-in for an absent input, and dropout."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fusionkit_plugins.encoders.dropout import Dropout, DropoutConfig
+from fusionkit_plugins.encoders.placeholder import Placeholder, PlaceholderConfig, component
+
+from fusionkit.contract import ContractError, Fusion
+from fusionkit.shapes import Image, TensorShape, Tokens, Vector, Volume
+
+SHAPES = [Vector((5,)), Tokens((7, 5)), Image((5, 3, 7)), Volume((5, 2, 3, 7))]
+PRESENT = torch.tensor([[True], [False], [True]])
+
+
+def make(shape: TensorShape) -> Placeholder:
+    torch.manual_seed(0)
+    return Placeholder(PlaceholderConfig(), [shape])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_absent_rows_become_the_stand_in_and_present_rows_stay(shape: TensorShape) -> None:
+    module, x = make(shape), torch.rand(3, *shape.sizes)
+    x[1] = float("nan")
+    given = module(x, present=PRESENT)
+    assert torch.equal(given[0::2], x[0::2])
+    assert torch.equal(given[1], module.stand_in.expand(shape.sizes))
+
+
+def test_maps_have_one_number_a_channel_and_tokens_one_each() -> None:
+    assert [tuple(make(shape).stand_in.shape) for shape in SHAPES] == [(5,), (7, 5), (5, 1, 1), (5, 1, 1, 1)]
+
+
+def test_gradients_go_to_the_stand_in_from_absent_rows_alone() -> None:
+    module, x = make(SHAPES[0]), torch.rand(3, 5, requires_grad=True)
+    module(x, present=PRESENT).sum().backward()
+    assert module.stand_in.grad.tolist() == [1.0] * 5
+    assert x.grad.sum(1).tolist() == [5.0, 0.0, 5.0]
+
+
+def test_with_everything_present_it_is_the_identity_and_takes_part_with_a_zero_gradient() -> None:
+    module, x = make(SHAPES[2]), torch.rand(3, 5, 3, 7)
+    given = module(x)
+    given.sum().backward()
+    assert torch.equal(given, x)
+    assert module.stand_in.grad is not None
+    assert not module.stand_in.grad.any()
+
+
+def test_it_starts_where_the_option_says() -> None:
+    assert make(Vector((997,))).stand_in.std().item() == pytest.approx(0.02, rel=0.1)
+    assert not Placeholder(PlaceholderConfig(start="zeros"), [SHAPES[0]]).stand_in.any()
+
+
+def test_only_encoders_stand_in() -> None:
+    assert component.absent == "fill"
+    with pytest.raises(ContractError, match="only an encoder"):
+        Fusion("a", PlaceholderConfig, Placeholder, rule="B _ -> same", absent="fill")
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("mode", ["elementwise", "channel"])
+def test_dropout_zeroes_at_its_rate_and_keeps_the_mean(shape: TensorShape, mode: str) -> None:
+    torch.manual_seed(0)
+    module = Dropout(DropoutConfig(rate=0.25, mode=mode), [shape])
+    ones = torch.ones(499, *shape.sizes)
+    given = module(ones)
+    assert given.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert (given == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(module.eval()(ones), ones)
+
+
+@pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
+def test_channel_dropout_drops_a_feature_at_all_positions(shape: TensorShape) -> None:
+    torch.manual_seed(0)
+    given = Dropout(DropoutConfig(rate=0.5, mode="channel"), [shape])(torch.ones(31, *shape.sizes))
+    features = given.transpose(1, 2) if shape.layout == "tokens" else given.flatten(2)
+    assert torch.equal(features.amin(2), features.amax(2))
+    assert features.amax(2).unique().numel() == 2

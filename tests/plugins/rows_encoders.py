@@ -1,0 +1,31 @@
+"""Rows of the contract table: encoders, every layout and every option that changes what is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+VECTOR, TOKENS, IMAGE, VOLUME = (5,), (7, 5), (3, 11, 13), (2, 5, 11, 7)
+EVERY_LAYOUT = (VECTOR, TOKENS, IMAGE, VOLUME)
+TIMM = "encoder.timm"
+
+ROWS: list[tuple[Any, ...]] = [
+    *[("encoder.project", {"width": 13, "norm": norm, "activation": "gelu"}, [sizes])
+      for norm in ("none", "batch", "group", "layer") for sizes in EVERY_LAYOUT],
+    *[("encoder.mlp", {"width": 3, "hidden": [13, 11], "norm": norm, "dropout": 0.3}, [sizes])
+      for norm in ("none", "batch", "group", "layer") for sizes in (VECTOR, TOKENS)],
+    ("encoder.mlp", {"width": 3, "hidden": []}, [VECTOR]),
+    *[("encoder.dropout", {"mode": mode}, [sizes]) for mode in ("elementwise", "channel") for sizes in EVERY_LAYOUT],
+    *[("encoder.placeholder", {"start": start}, [sizes]) for start in ("zeros", "normal") for sizes in EVERY_LAYOUT],
+    *[("encoder.pool", {"kind": kind}, [sizes])
+      for kind in ("avg", "max", "avgmax", "gem") for sizes in (TOKENS, IMAGE, VOLUME)],
+    *[("encoder.pool", {"to": "tokens"}, [sizes]) for sizes in (IMAGE, VOLUME)],
+    ("encoder.embed", {"width": 11}, [VECTOR]),
+    ("encoder.embed", {"categories": [3, 7], "width": 11, "dropout": 0.3}, [VECTOR]),
+    ("encoder.embed", {"categories": [3], "width": 11}, [(1,)]),
+    *[("encoder.conv", {"widths": [8, 6], "norm": norm, "output": output, "dropout": 0.3}, [sizes])
+      for norm in ("batch", "group", "none") for output in ("pooled", "map", "taps") for sizes in (IMAGE, VOLUME)],
+    ("encoder.conv", {"widths": [7], "blocks": 2, "stem_stride": 3}, [IMAGE]),
+    *[(TIMM, {"model": "test_resnet", "features": features}, [(3, 37, 41)]) for features in ("pooled", "map", "taps")],
+    (TIMM, {"model": "test_resnet", "drop_rate": 0.3, "drop_path_rate": 0.2}, [(5, 37, 41)]),
+    (TIMM, {"model": "test_efficientnet", "features": "taps", "taps": [1, -2], "normalise": "none"}, [(1, 37, 41)]),
+]
