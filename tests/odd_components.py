@@ -1,0 +1,100 @@
+"""Components with one fault each, or one rare trait, and a registry that knows them beside the bundled ones."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape, Vector
+from fusionkit.catalogue import Entry
+from fusionkit.contract import Component
+from fusionkit.registry import Provider, Registry, discover
+
+
+class Nothing(Config):
+    """No options."""
+
+
+class Width(Config):
+    """One option."""
+
+    width: int = 5
+
+
+class Double(nn.Module):
+    """Twice as many columns as it is given; has no weights."""
+
+    def __init__(self, config: Config, inputs: list[TensorShape]) -> None:
+        super().__init__()
+
+    def forward(self, *features: Tensor) -> Tensor:
+        return torch.cat([features[0], features[0]], 1)
+
+
+class Refuses(Double):
+    def __init__(self, config: Config, inputs: list[TensorShape]) -> None:
+        raise ComponentError("it cannot divide 7 features", why="the groups have 2", fix="give it an even width")
+
+
+class Crashes(Double):
+    def forward(self, *features: Tensor) -> Tensor:
+        raise IndexError("level 3 of a pyramid with 2 levels")
+
+
+class Join(Double):
+    """One input of each kind, as published code has it; knows nothing of absence."""
+
+    def forward(self, image: Tensor, table: Tensor) -> Tensor:
+        return image
+
+
+class Split(Double):
+    """Two members and an auxiliary loss."""
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return features * 2, features * 3, features.mean()
+
+
+def crash(config: Config, inputs: list[TensorShape]) -> TensorShape:
+    raise KeyError("depth")
+
+
+def nothing(config: Width, inputs: list[TensorShape]) -> TensorShape:
+    return Vector((config.width,))
+
+
+COMPONENTS: tuple[Component, ...] = (
+    Encoder("odd_liar", Width, Double, rule="B c -> B c"),
+    Encoder("odd_refuses", Nothing, Refuses, rule="B _ -> ?"),
+    Encoder("odd_refuses_late", Nothing, Refuses, rule="B _ -> B 2"),
+    Encoder("odd_crashes", Nothing, Crashes, rule="B _ -> ?"),
+    Encoder("odd_crashes_late", Nothing, Crashes, rule="B _ -> B 3"),
+    Encoder("odd_output", Nothing, Double, rule="B _", output=crash),
+    Encoder("odd_six", Nothing, Double, rule="B 6 -> B 12"),
+    Encoder("odd_sized", Width, Double, rule="B {width} -> B 12"),
+    Encoder("odd_empty", Width, Double, rule="B _ -> B {width}"),
+    Encoder("odd_needy", Nothing, Double, rule="B _ -> ?", absent="none"),
+    Encoder("odd_split", Nothing, Split, rule="B c -> left: B c, right: B c, loss_gap: ()"),
+    Encoder("odd_sink", Nothing, Double, rule="*any: B _ -> B 5 | *any: B _ _ -> B 5 | *any: B _ _... -> B 5"),
+    Fusion("odd_join", Nothing, Join, rule="image: B c ..., table: B _ -> B c ..."),
+    Fusion("odd_same_grid", Nothing, Join, rule="image: B c ..., table: B c ... -> B c ..."),
+    Fusion("odd_pair", Nothing, Join, rule="image: B c, table: B c -> B c"),
+    Fusion("odd_pair_skip", Nothing, Join, rule="image: B c, table: B c -> B c", absent="skip"),
+)
+
+
+def entry(name: str, package: str, needs: tuple[str, ...] = ()) -> Entry:
+    return Entry(name, package, "odd", "Odd.", "B _ -> ?", "skip", "", "", "", needs)
+
+
+@functools.cache
+def registry() -> Registry:
+    """The bundled components, the odd ones, and four ids that cannot be loaded."""
+    known = discover(components=COMPONENTS).providers
+    one = Provider("one", "acme-one", "1.0", (entry("encoder.odd_twice", "acme-one"),
+                                              entry("encoder.odd_poor", "acme-one", ("acme-solver",)),
+                                              entry("encoder.penet", "acme-lungs")))
+    two = Provider("two", "acme-two", "2.0", (entry("encoder.odd_twice", "acme-two"),))
+    return Registry((*known, one, two))
