@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionkit.data.breast_cancer import GROUPS, write_breast_cancer
+from fusionkit.data.cases import CaseDataset
 from fusionkit.data.organs import write_organs
 from fusionkit.data.phantom import SCENARIOS, Ceilings, Scenario, ceilings
 from fusionkit.data.phantom_files import write_phantom
@@ -19,7 +20,7 @@ from fusionkit.experiment import Reporter, Trained, train
 from fusionkit.inference import HeadResult
 from fusionkit.registry import Registry, discover
 from fusionkit.runs import Setup, set_up
-from fusionkit.training import read_settings
+from fusionkit.training.settings import read_settings
 
 PHANTOM_CASES = 600
 VIEWS = ("image", "table", "both")
@@ -170,8 +171,8 @@ def logistic_regression(setup: Setup) -> Figure:
     return Figure("logistic regression", share, share - error, share + error, len(right))
 
 
-def _table(dataset: Sequence[object] | object, head: str) -> tuple[np.ndarray, np.ndarray]:
+def _table(dataset: CaseDataset, head: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """All inputs of a dataset side by side, and the target."""
-    cases = [dataset[index] for index in range(len(dataset))]  # type: ignore[index,arg-type]  # a sized dataset
+    cases = [dataset[index] for index in range(len(dataset))]
     values = np.stack([np.concatenate([case["inputs"][group].numpy() for group in GROUPS]) for case in cases])
     return values, np.array([int(case["targets"][head]) for case in cases])

@@ -19,7 +19,9 @@ from fusionkit.network import build_plan, written
 from fusionkit.results import joined, write_results
 from fusionkit.runs import DATA, PREPROCESSING, RUN, Setup, cache_for, open_run
 from fusionkit.source import write
-from fusionkit.training import FitResult, TrainingSettings, fit
+from fusionkit.training.loop import fit
+from fusionkit.training.outcome import FitResult
+from fusionkit.training.settings import TrainingSettings
 
 HELD_OUT = 0.15
 """The share of training cases held out for early stopping where the split names no validation cases."""
@@ -126,19 +128,23 @@ def _train_one(
         _write_setup(folder, setup, settings, preprocessing)
         model = build_plan(setup.plan, settings.seed)
         watched = cohort.dataset(parts.validation, preprocessing, cache) if parts.validation else None
-        counts = {head.name: cohort.class_counts(head.name, parts.train) for head in setup.plan.heads
-                  if head.task != "regression"}
         with reporter.progress("training") as update:
+
+            def told(epoch: int, step: int, steps: int, loss: float) -> None:
+                update((epoch - 1) * steps + step, settings.epochs * steps)
+
             result = fit(model, cohort.dataset(parts.train, preprocessing, cache), watched, settings, folder,
-                         class_counts=counts, resume=resume, progress=update)
-        _finish(folder, model, result, parts, setup, data)
+                         resume=resume, progress=told)
+        model = result.model
+        _finish(folder, result, parts, setup, data)
     if not parts.test or not is_main():
         return Trained(folder, (), {}, [])
     dataset = cohort.dataset(parts.test, preprocessing, cache)
     running = Settings(settings.batch_size, settings.device, settings.precision, settings.seed, settings.workers)
     with reporter.progress("predicting") as update:
         results = predict(model, dataset, setup.plan.uncertainty, running, update)
-    reports = _written(folder, setup, parts.test, results, {"fold": fold})
+    # The plots of all folds together say more than those of each, and each would take seconds to draw.
+    reports = _written(folder, setup, parts.test, results, {"fold": fold}, plots=fold is None or settings.fold == fold)
     return Trained(folder, parts.test, results, reports)
 
 
@@ -153,12 +159,12 @@ def _write_setup(folder: Path, setup: Setup, settings: TrainingSettings, preproc
     write_text(folder / PREPROCESSING, preprocessing.to_json() + "\n")
 
 
-def _finish(folder: Path, model: Any, result: FitResult, parts: Parts, setup: Setup, data: Path) -> None:
+def _finish(folder: Path, result: FitResult, parts: Parts, setup: Setup, data: Path) -> None:
     """Write the network, and last of all the file that makes the folder a finished run."""
     if not is_main():
         return
     graph = (folder / GRAPH).read_text(encoding="utf-8")
-    save_network(model, folder)
+    save_network(result.model, folder)
     write_text(folder / GRAPH, graph)
     ids = setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(parts, part)]
@@ -169,10 +175,11 @@ def _finish(folder: Path, model: Any, result: FitResult, parts: Parts, setup: Se
 
 def _written(
     folder: Path, setup: Setup, rows: Sequence[int], results: dict[str, HeadResult], about: dict[str, Any],
-    extra: Mapping[str, Sequence[str]] | None = None,
+    extra: Mapping[str, Sequence[str]] | None = None, plots: bool = True,
 ) -> list[HeadReport]:
     if not is_main():
         return []
-    return write_results(folder, results, setup.cohort, rows, about={"network": setup.plan.name, **about}, extra=extra)
+    told = {"network": setup.plan.name, **about}
+    return write_results(folder, results, setup.cohort, rows, about=told, extra=extra, plots=plots)
 
 

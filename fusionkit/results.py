@@ -119,10 +119,11 @@ def write_results(
     *,
     about: Mapping[str, Any],
     extra: Mapping[str, Sequence[str]] | None = None,
+    plots: bool = True,
 ) -> list[HeadReport]:
     """Predictions, metrics and plots of some cases of a cohort, written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, results, [cohort.ids[row] for row in rows], extra)
     made = reports(results, [cohort.patients[row] for row in rows])
-    write_report(made, folder, about=about)
+    write_report(made, folder, about=about, plots=plots)
     return made

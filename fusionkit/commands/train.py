@@ -10,7 +10,8 @@ from fusionkit.console import Console
 from fusionkit.experiment import claim, is_main, train
 from fusionkit.registry import discover
 from fusionkit.runs import set_up
-from fusionkit.training import estimate, read_settings
+from fusionkit.training.estimate import estimate
+from fusionkit.training.settings import read_settings
 
 _FLAGS = ("epochs", "batch_size", "learning_rate", "device", "precision", "strategy", "seed", "workers", "compile",
           "fold")

@@ -40,10 +40,15 @@ class ColumnInput:
     present: NDArray[np.bool_]
 
 
+KEEP_BYTES = 1 << 30
+"""Arrays of files are kept in memory up to this much for each dataset: small cohorts are read once."""
+
+
 class CaseDataset(Dataset[Case]):
     """The cases of some rows of a cohort, prepared; an absent input is a zero tensor marked as not present.
 
-    Made by `Cohort.dataset`. Reading a case raises `RunError` when its file changed since it was checked.
+    Made by `Cohort.dataset`. Files are read when a case is first asked for, and kept in memory while there is room.
+    Reading a case raises `RunError` when its file changed since it was checked.
     """
 
     def __init__(self, ids: Sequence[str], rows: Sequence[int], inputs: Mapping[str, FileInput | ColumnInput],
@@ -53,6 +58,8 @@ class CaseDataset(Dataset[Case]):
         self.inputs = dict(inputs)
         self.targets = dict(targets)
         self.cache = cache
+        self._kept: dict[tuple[str, int], Tensor] = {}
+        self._room = KEEP_BYTES
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,6 +81,15 @@ class CaseDataset(Dataset[Case]):
         path = source.paths[row]
         if path is None:
             return torch.zeros(source.size), False
+        kept = self._kept.get((name, row))
+        if kept is None:
+            kept = self._read(name, source, row, path)
+            if kept.nbytes <= self._room:
+                self._room -= kept.nbytes
+                self._kept[name, row] = kept
+        return kept, True
+
+    def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
         try:
             array = files.load(source.spec, path, self.cache)
         except ReadError as problem:
@@ -83,4 +99,4 @@ class CaseDataset(Dataset[Case]):
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
                            f"{list(array.shape)}; it was {list(source.size)} before the run started")
         # An array from the cache is mapped read-only, which a tensor must not share.
-        return torch.from_numpy(array if array.flags.writeable else array.copy()), True
+        return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import Bundle, Config, Encoder, Shape, TensorShape, Vector, normalisation, shape_of
@@ -26,7 +26,8 @@ class ConvConfig(Config):
 
     widths: list[PositiveInt] = Field([16, 32, 64], min_length=1,
                                       description="Channels of each stage; each after the first halves the grid.")
-    blocks: PositiveInt = Field(1, description="Residual blocks in each stage.")
+    blocks: NonNegativeInt = Field(1, description="Residual blocks in each stage; 0: one plain convolution a stage, the "
+                                                  "cheapest form.")
     stem_stride: PositiveInt = Field(1, description="Stride of the first convolution; 2 halves the grid at once.")
     norm: Literal["batch", "group", "none"] = Field(
         "batch", description="Normalisation after each convolution; group where batches are small.")
@@ -51,9 +52,8 @@ class Conv(nn.Module):
         self.stages = nn.ModuleList()
         before = config.widths[0]
         for index, width in enumerate(config.widths):
-            first = Block(before, width, config, rank, stride=2 if index else 1)
-            more = [Block(width, width, config, rank) for _ in range(config.blocks - 1)]
-            self.stages.append(nn.Sequential(first, *more, _DROPOUTS[rank](config.dropout)))
+            layers = _stage(before, width, config, rank, first=index == 0)
+            self.stages.append(nn.Sequential(*layers, _DROPOUTS[rank](config.dropout)))
             before = width
 
     def forward(self, features: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -66,6 +66,15 @@ class Conv(nn.Module):
         if self.output == "taps":
             return tuple(maps)
         return x if self.output == "map" else x.flatten(2).mean(2)
+
+
+def _stage(before: int, width: int, config: ConvConfig, rank: int, first: bool) -> list[nn.Module]:
+    """The layers of one stage; the first stage keeps the grid, and without blocks it is the stem alone."""
+    stride = 1 if first else 2
+    if config.blocks == 0:
+        return [] if first else [ConvNorm(before, width, config, rank, stride), nn.ReLU()]
+    more = [Block(width, width, config, rank) for _ in range(config.blocks - 1)]
+    return [Block(before, width, config, rank, stride), *more]
 
 
 class Block(nn.Module):

@@ -1,0 +1,1 @@
+"""The training room: settings, the loop, what it leaves on disk, and what it will cost."""

@@ -1,0 +1,92 @@
+"""Which cases form which batch: the same for the same seed and epoch, whatever was run before."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from fusionkit.data.batch import Batch, Case, collate
+from fusionkit.errors import Diagnostic, UserError
+
+Order = Callable[[np.random.Generator], NDArray[np.int64]]
+
+
+class Batches(Sampler[list[int]]):
+    """The batches of one epoch, and of each the share of one process.
+
+    `order` gives the positions of the cases of an epoch. `epoch` chooses the order, `start` is the first batch
+    that is given: so a run goes on in the middle of an epoch. Shares differ by at most one case.
+    """
+
+    def __init__(self, order: Order, count: int, size: int, *, seed: int = 0, share: tuple[int, int] = (0, 1),
+                 smallest: int = 1) -> None:
+        self.order = order
+        self.sizes = batch_sizes(count, size, smallest * share[1])
+        self.seed = seed
+        self.share = share
+        self.epoch = 0
+        self.start = 0
+
+    def __len__(self) -> int:
+        return len(self.sizes) - self.start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        positions = self.order(np.random.default_rng([self.seed, self.epoch]))
+        for batch in np.split(positions, np.cumsum(self.sizes)[:-1])[self.start :]:
+            yield np.array_split(batch, self.share[1])[self.share[0]].tolist()
+
+
+def batch_sizes(count: int, size: int, smallest: int = 1) -> list[int]:
+    """The sizes of the batches of an epoch; one that would be too small shares the cases of the batch before it.
+
+    No case is left out. Raises: UserError with `batch-too-small` when no batch can have `smallest` cases.
+    """
+    if min(count, size) < smallest:
+        what = f"{count} cases are" if count < smallest else f"'batch_size' {size} is"
+        raise UserError(Diagnostic(
+            "batch-too-small", f"{what} too few: a batch needs at least {smallest} here",
+            why="every process needs a case of each batch, and two where a batch norm learns, which takes the mean "
+                "over them", fix="raise 'batch_size', use fewer processes, or another norm ('norm: group')"))
+    sizes = [size] * (count // size) + ([count % size] if count % size else [])
+    if len(sizes) > 1 and sizes[-1] < smallest:
+        both = sizes.pop() + sizes.pop()
+        sizes += [both] if both < 2 * smallest else [both - both // 2, both // 2]
+    return sizes
+
+
+def smallest_share(network: nn.Module) -> int:
+    """How many cases a process needs in a training batch: two where a batch norm learns, else one."""
+    norms = any(isinstance(part, _NormBase) and part.training and not isinstance(part, _INSTANCE)
+                for part in network.modules())
+    return 2 if norms else 1
+
+
+_INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+
+
+def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: bool) -> DataLoader[Batch]:
+    """A loader of the batches, in order; it draws nothing from the global random state."""
+    cases: Dataset[Any] = dataset  # a loader's type has one parameter, and ours takes cases and gives batches
+    return DataLoader(cases, batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin,
+                      persistent_workers=workers > 0, worker_init_fn=_ignore_interrupt,
+                      generator=torch.Generator().manual_seed(batches.seed))
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C reaches the workers too; the main process decides when they end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def seed_of(*parts: Any) -> int:
+    """A seed for one place of a run, from the run's seed and that place."""
+    text = "/".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1

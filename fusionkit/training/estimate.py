@@ -1,0 +1,162 @@
+"""What a run will need, said before it starts: weights, memory and time."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch.utils.data import Dataset
+
+from fusionkit.data.batch import Batch, Case, collate
+from fusionkit.model import FusionModel
+from fusionkit.plans import Plan
+from fusionkit.training.batches import smallest_share
+from fusionkit.training.objective import Objective, arguments
+from fusionkit.training.processes import wants_cpu, world_size
+from fusionkit.training.settings import TrainingSettings
+
+_WEIGHT_BYTES = 4
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one process of a run needs. Memory in bytes, an upper bound; time in seconds, None before it is probed.
+
+    `share` is the number of cases that a process has in memory at once, `batches` the batches of one epoch.
+    """
+
+    parameters: int
+    trainable: int
+    weight_bytes: int
+    gradient_bytes: int
+    optimiser_bytes: int
+    case_bytes: int
+    available_bytes: int | None
+    share: int
+    batches: int
+    epochs: int
+    device: str
+    batch_seconds: float | None = None
+
+    @property
+    def memory_bytes(self) -> int:
+        """All memory of one process."""
+        return self.weight_bytes + self.gradient_bytes + self.optimiser_bytes + self.share * self.case_bytes
+
+    @property
+    def seconds(self) -> float | None:
+        """The time of all epochs, validation not counted; None before it is probed."""
+        return None if self.batch_seconds is None else self.batch_seconds * self.batches * self.epochs
+
+    def lines(self) -> list[str]:
+        """The estimate in words."""
+        lines = [
+            f"{self.parameters:,} weights, {self.trainable:,} of them trained",
+            f"at most {_size(self.memory_bytes)} of memory on {self.device}: weights {_size(self.weight_bytes)}, "
+            f"gradients {_size(self.gradient_bytes)}, optimiser {_size(self.optimiser_bytes)}, {self.share} cases at "
+            f"once {_size(self.share * self.case_bytes)}",
+        ]
+        time_told = "" if self.seconds is None else (
+            f": about {_time(self.seconds)} ({_time(self.batch_seconds or 0.0)} a batch)")
+        lines.append(f"{self.epochs} epochs of {self.batches} batches{time_told}")
+        if self.available_bytes is not None and self.memory_bytes > self.available_bytes:
+            lines.append(f"that may not fit: there are {_size(self.available_bytes)}; a smaller --batch-size with "
+                         "--accumulate, or --precision bf16, needs less")
+        return lines
+
+
+def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
+    """The estimate for a measured plan and a number of training cases.
+
+    Activations are counted as float32 results of every operation, half of that in half precision: more than a run
+    keeps, since some are freed at once.
+    """
+    total = plan.total
+    assert total is not None, "an estimate needs a measured plan; please report"
+    processes = world_size()
+    parts = processes if settings.strategy == "fsdp" else 1
+    memories = {"sgd": 1 if settings.momentum else 0}.get(settings.optimiser, 2)
+    inputs = sum(math.prod(value.shape.sizes) for value in plan.inputs)
+    activations = total.activation_bytes // (1 if settings.precision == "fp32" else 2)
+    return Estimate(
+        parameters=total.parameters, trainable=total.trainable,
+        weight_bytes=_WEIGHT_BYTES * total.parameters // parts,
+        gradient_bytes=_WEIGHT_BYTES * total.trainable // parts,
+        optimiser_bytes=_WEIGHT_BYTES * memories * total.trainable // parts,
+        case_bytes=_WEIGHT_BYTES * inputs + activations, available_bytes=_available(settings),
+        share=-(-min(settings.batch_size, cases) // processes), batches=-(-cases // settings.batch_size),
+        epochs=settings.epochs, device="cpu" if wants_cpu(settings) else "cuda")
+
+
+def _available(settings: TrainingSettings) -> int | None:
+    if not wants_cpu(settings):
+        return torch.cuda.mem_get_info()[0]
+    try:
+        # All memory, not the free part: what holds cached files counts as taken there, and is given up when asked.
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None  # not every system tells
+
+
+def timed(before: Estimate, model: FusionModel, dataset: Dataset[Case], settings: TrainingSettings) -> Estimate:
+    """The estimate with the time of a batch, from two batches of real cases; the network is left as it was.
+
+    The first of the two is not counted: it pays for what is set up once. Without a batch that the network can
+    train on, the estimate is given back as it is.
+    """
+    share = min(before.share, len(cast(Sized, dataset)))
+    if share < smallest_share(model.train()):
+        return before
+    start = time.perf_counter()
+    batch = collate([dataset[position] for position in range(share)])
+    reading = time.perf_counter() - start
+    device = torch.device(before.device)
+    with _undisturbed(model.to(device)):
+        seconds = min(_run(model, batch.to(device), settings) for _ in range(2))
+    # Workers read while the network computes; without them one waits for the other.
+    waited = max(seconds, reading / settings.workers) if settings.workers else seconds + reading
+    return replace(before, batch_seconds=waited)
+
+
+def _run(model: FusionModel, batch: Batch, settings: TrainingSettings) -> float:
+    """The seconds of one forward and backward pass."""
+    start = time.perf_counter()
+    half = _DTYPES.get(settings.precision)
+    with torch.autocast(batch.index.device.type, dtype=half, enabled=half is not None):
+        results = Objective(model)(*arguments(model, batch))
+    torch.stack(list(results.values())).sum().backward()  # type: ignore[no-untyped-call]
+    if batch.index.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _undisturbed(model: FusionModel) -> Iterator[None]:
+    """Within, a pass leaves no trace: buffers, gradients and random numbers are as before afterwards."""
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    with torch.random.fork_rng(devices=[]):
+        yield
+    for name, value in model.named_buffers():
+        value.copy_(buffers[name])
+    model.zero_grad(set_to_none=True)
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.2g} s"

@@ -1,0 +1,333 @@
+"""Training: epochs of steps, validation, the best weights, and a state to resume from at every moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sized
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from fusionkit.checkpoint import WEIGHTS
+from fusionkit.data.batch import Batch, Case, collate
+from fusionkit.errors import Diagnostic, RunError, UserError
+from fusionkit.model import FusionModel
+from fusionkit.training import diagnosis
+from fusionkit.training.batches import Batches, make_loader, seed_of, smallest_share
+from fusionkit.training.classes import Targets, balanced, tell_heads
+from fusionkit.training.history import Progress, write_history
+from fusionkit.training.interruption import Interrupted, Interruption
+from fusionkit.training.optimiser import learning_rate
+from fusionkit.training.outcome import FitResult, check_resumable, epoch_row, loaded, publish
+from fusionkit.training.processes import Processes, wants_cpu, world_size
+from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.state import BEST, LAST, State, has_state, put_back, read_state, save_state, tensors_of
+from fusionkit.training.step import Stepper, Totals, combined
+from fusionkit.training.validation import Scores, has_accuracy, validate
+
+
+def fit(
+    model: FusionModel,
+    train_dataset: Dataset[Case],
+    validation_dataset: Dataset[Case] | None,
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Train a network; it then has its best weights, or its last without a validation set, in evaluation mode.
+
+    In `folder` it keeps `model.safetensors` (the best weights so far), `history.csv`, and `last/` and `best/`, the
+    states to resume from; `folder` must be the same for every process of a launch. With `resume` it goes on from
+    `last/`, or begins where there is none; on the CPU the result is that of an undisturbed run, bit for bit. Every
+    process of a launch calls it with the same arguments.
+
+    Raises: UserError when settings, data and network do not fit together, or `folder` holds a run that is not to be
+    resumed; Interrupted, after saving, on Ctrl-C or SIGTERM; RunError when the loss turns NaN, which names the node
+    where it began, or memory runs out.
+    """
+    _check(train_dataset, validation_dataset, settings, folder, resume, model)
+    with Interruption() as interruption:
+        training = None
+        try:
+            with _own_randomness(settings):
+                training = _Training(model, train_dataset, validation_dataset, settings, folder, interruption)
+                if resume and has_state(folder / LAST):
+                    training.restore()
+                return training.run(progress)
+        except KeyboardInterrupt:
+            raise Interrupted(f"stopped at once; the state saved last is in {str(folder / LAST)!r}: run the same "
+                              "command with --resume to go on") from None
+        except torch.OutOfMemoryError as error:
+            half = max(settings.batch_size // 2, 1)
+            raise RunError(f"the GPU has too little memory: {str(error).splitlines()[0]}\n  try: '--batch-size {half} "
+                           f"--accumulate {settings.accumulate * 2}', which gives the same steps, or '--precision "
+                           "bf16'") from None
+        finally:
+            if training is not None:
+                training.close()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of the epoch: its batches, this process's part of them."""
+
+    batches: list[Batch]
+    number: int
+
+
+class _Training:
+    """One run in one process."""
+
+    def __init__(self, network: FusionModel, train: Dataset[Case], validation: Dataset[Case] | None,
+                 settings: TrainingSettings, folder: Path, interruption: Interruption) -> None:
+        self.network = network.train()
+        self.settings = settings
+        self.folder = folder
+        self.interruption = interruption
+        self.ids = getattr(train, "ids", None)
+        self.processes = Processes(settings, folder)
+        self.cases = len(cast(Sized, train))
+        self.state = State(settings.model_dump(mode="json"), self.cases)
+        self.batches = self._training_batches(train)
+        sample = collate([train[0]]) if self.processes.count > 1 else None
+        self.stepper = Stepper(network, settings, self.processes, sample)
+        self.loader = self._loader(train, self.batches)
+        self.validation = self._validation(validation)
+        self.steps = -(-len(self.batches.sizes) // settings.accumulate)
+        self.clock = time.perf_counter()
+        self.saved = time.perf_counter()
+        told = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
+        self.processes.accelerator.init_trackers("fusionkit", told)
+
+    def _training_batches(self, train: Dataset[Case]) -> Batches:
+        """The batches of training; the heads are told of their classes on the way."""
+        targets = Targets(train, [head.name for head in self.network.plan.heads])
+        share = (self.processes.index, self.processes.count)
+        smallest = smallest_share(self.network)
+        if self.settings.balance == "none":
+            tell_heads(self.network, targets, torch.ones(self.cases, dtype=torch.float64).numpy())
+            return Batches(lambda generator: generator.permutation(self.cases), self.cases, self.settings.batch_size,
+                           seed=self.settings.seed, share=share, smallest=smallest)
+        drawing = balanced(self.network, targets)
+        tell_heads(self.network, targets, drawing.weights())
+        return Batches(drawing.order, self.cases, self.settings.batch_size, seed=self.settings.seed, share=share,
+                       smallest=smallest)
+
+    def _validation(self, dataset: Dataset[Case] | None) -> DataLoader[Batch] | None:
+        if dataset is None:
+            return None
+        count = len(cast(Sized, dataset))
+        order = torch.arange(count).numpy()
+        share = (self.processes.index, self.processes.count)
+        return self._loader(dataset, Batches(lambda _: order, count, self.settings.batch_size, share=share))
+
+    def _loader(self, dataset: Dataset[Case], batches: Batches) -> DataLoader[Batch]:
+        return make_loader(dataset, batches, self.settings.workers, self.processes.device.type == "cuda")
+
+    def restore(self) -> None:
+        """Go on from the last state; every process reads it."""
+        state, tensors = read_state(self.folder / LAST)
+        check_resumable(state, self.state, self.folder)
+        put_back(self.network, self.stepper.optimiser, tensors)
+        if self.processes.accelerator.scaler is not None and state.scaler:
+            self.processes.accelerator.scaler.load_state_dict(state.scaler)
+        early = state.stopped == "early" and 0 < self.settings.patience <= state.stale
+        state.settings, state.stopped = self.state.settings, state.stopped if early else ""
+        self.state = state
+        self.processes.wait()
+
+    def run(self, progress: Progress | None) -> FitResult:
+        """All epochs that are left."""
+        while self.state.epoch < self.settings.epochs and not self.state.stopped:
+            self.clock = time.perf_counter()
+            self._epoch(progress if self.processes.main else None)
+            self._tick()
+            training_seconds = self.state.seconds
+            scores = self._validate()
+            self._tick()
+            self._end_epoch(scores, training_seconds)
+        return self._result()
+
+    def _epoch(self, progress: Progress | None) -> None:
+        for step in self._steps():
+            totals, flags = self.stepper.totals(step.batches, [self.interruption.signal is not None, self._due()])
+            if flags[0]:
+                self._interrupt()
+            if flags[1]:
+                self._save(LAST)
+            torch.manual_seed(self._seed(step))
+            outcome = self.stepper.gradients(step.batches, totals)
+            if not outcome.finite:
+                self._explain(step)
+            self.stepper.change(self._rate(step.number))
+            self._add(outcome.sums, totals)
+            self.state.step = step.number + 1
+            if progress:
+                progress(self.state.epoch + 1, self.state.step, self.steps, outcome.loss)
+        if self.processes.count == 1 and self.interruption.signal is not None:
+            self._interrupt()
+
+    def _steps(self) -> Iterator[_Step]:
+        """The steps of the epoch that are left."""
+        size = self.settings.accumulate
+        self.batches.epoch, self.batches.start = self.state.epoch, self.state.step * size
+        if self.state.step == self.steps:
+            return
+        reader, number = _read(self.loader), self.state.step
+        while batches := list(islice(reader, size)):
+            yield _Step(batches, number)
+            number += 1
+
+    def _seed(self, step: _Step) -> int:
+        """Every step begins from a seed of its own, so that a resumed run needs no random state of the one before."""
+        return seed_of(self.settings.seed, self.state.epoch, step.number, self.processes.index)
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.settings, self.state.epoch * self.steps + step, self.steps)
+
+    def _add(self, sums: dict[str, float], totals: Totals) -> None:
+        """Add a step to the sums of its epoch; `#` marks the numbers of rows and cases."""
+        added = {**sums, **{f"#{name}": float(rows) for name, rows in totals.rows.items()}, "#": float(totals.cases)}
+        self.state.sums = {name: self.state.sums.get(name, 0.0) + value for name, value in added.items()}
+
+    def _due(self) -> bool:
+        """Whether it is time to save inside an epoch: the main process says so, for all."""
+        steps, seconds = self.settings.checkpoint_steps, self.settings.checkpoint_seconds
+        by_step = steps > 0 and self.state.step > 0 and self.state.step % steps == 0
+        by_time = seconds > 0 and time.perf_counter() - self.saved > seconds
+        return self.processes.main and (by_step or by_time)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.state.seconds += now - self.clock
+        self.clock = now
+
+    def _save(self, place: str) -> dict[str, torch.Tensor]:
+        """Write the state; every process takes part, the main one writes."""
+        self._tick()
+        scaler = self.processes.accelerator.scaler
+        self.state.scaler = scaler.state_dict() if scaler is not None else {}
+        tensors = tensors_of(self.network, self.stepper.optimiser)
+        if self.processes.main:
+            save_state(self.folder / place, self.state, tensors)
+        self.saved = time.perf_counter()
+        return tensors
+
+    def _validate(self) -> Scores | None:
+        if self.validation is None:
+            return None
+        alone = self.processes.count == 1
+        scores = validate(self.stepper, _read(self.validation),
+                          lambda: alone and self.interruption.signal is not None)
+        if scores is None:
+            self._interrupt()
+        elif not abs(scores.loss) < float("inf"):
+            self.network.eval()
+            found = diagnosis.find(self.stepper, _read(self.validation))
+            self._fail(found, [], f"the validation of epoch {self.state.epoch + 1}", None)
+        return scores
+
+    def _end_epoch(self, scores: Scores | None, training_seconds: float) -> None:
+        """Close an epoch: best weights first, the state last, so that a kill in between repeats what it lost."""
+        state = self.state
+        totals = Totals({name: int(state.sums[f"#{name}"]) for name in self.stepper.weights}, int(state.sums["#"]))
+        loss = combined(state.sums, self.stepper.weights, self.stepper.auxiliary, totals)
+        state.history.append(epoch_row(state, loss, totals, self._rate(self.steps - 1), scores, training_seconds))
+        state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, {}, 0.0
+        value = scores.monitored(self.settings.monitor) if scores else float(state.epoch)
+        better = state.best_value is None or value > state.best_value
+        state.stale = 0 if better else state.stale + 1
+        if better:
+            state.best_epoch, state.best_value = state.epoch, value
+        if self.settings.patience and state.stale >= self.settings.patience:
+            state.stopped = "early"
+        if better:
+            tensors = self._save(BEST) if scores else tensors_of(self.network, self.stepper.optimiser)
+            if self.processes.main:
+                publish(tensors, self.folder / WEIGHTS)
+        state.seconds = 0.0
+        if self.processes.main:
+            write_history(self.folder, state.history)
+        row = state.history[-1]
+        self.processes.accelerator.log({key: row[key] for key in row if key != "epoch"}, step=state.epoch)
+        self._save(LAST)
+
+    def _interrupt(self) -> NoReturn:
+        """Leave a run that can be used and resumed."""
+        tensors = self._save(LAST)
+        if self.processes.main and not self.state.best_epoch:
+            publish(tensors, self.folder / WEIGHTS)
+        place = f"epoch {self.state.epoch + 1} of {self.settings.epochs}, step {self.state.step} of {self.steps}"
+        best = (f"the weights of epoch {self.state.best_epoch}, the best so far," if self.state.best_epoch else
+                "the weights as they are now")
+        self._result()
+        raise Interrupted(f"stopped by {self.interruption.name} in {place}; the state is in "
+                          f"{str(self.folder / LAST)!r}: run the same command with --resume to go on\n  {best} are in "
+                          f"{str(self.folder / WEIGHTS)!r}")
+
+    def _explain(self, step: _Step) -> NoReturn:
+        """Stop at a loss or a gradient that is not finite. Runs the step again from its seed."""
+        nodes = self.stepper.not_finite()
+        torch.manual_seed(self._seed(step))
+        self._fail(diagnosis.find(self.stepper, step.batches), nodes,
+                   f"epoch {self.state.epoch + 1}, step {step.number + 1} of {self.steps}", self._rate(step.number))
+
+    def _fail(self, finding: diagnosis.Finding | None, nodes: list[str], where: str, rate: float | None
+              ) -> NoReturn:
+        last = self.folder / LAST
+        kept = (f"the last good state is in {str(last)!r}" if has_state(last) else
+                "no state was saved before, and nothing is lost but this run")
+        raise RunError(diagnosis.explain(finding, nodes, where=where, rate=rate, ids=self.ids,
+                                         precision=self.settings.precision, kept=kept))
+
+    def _result(self) -> FitResult:
+        self.processes.wait()
+        network = loaded(self.network, self.folder, bool(self.state.best_epoch), self.processes.sharded)
+        monitor = self.settings.monitor if self.validation is not None else None
+        return FitResult(network.eval(), self.state, monitor, self.processes.main)
+
+    def close(self) -> None:
+        """End the trackers."""
+        for tracker in self.processes.accelerator.trackers:
+            tracker.finish()
+
+
+def _read(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """The batches of a loader; a fault that a worker met is told as the main process would."""
+    try:
+        yield from loader
+    except RunError as error:
+        raise RunError(str(error).rpartition("RunError: ")[2].strip()) from None
+
+
+def _own_randomness(settings: TrainingSettings) -> Any:
+    """Within, random numbers are the run's; after it they go on as before."""
+    # To ask which GPU is current would take hold of the first one in every process of a launch.
+    cuda = not wants_cpu(settings) and world_size() == 1
+    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else [])
+
+
+def _check(train: Dataset[Case], validation: Dataset[Case] | None, settings: TrainingSettings, folder: Path,
+           resume: bool, model: FusionModel) -> None:
+    found = []
+    if len(cast(Sized, train)) == 0:
+        found.append(Diagnostic("no-cases", "there are no training cases", fix="look at 'split' in the data file"))
+    if validation is not None and len(cast(Sized, validation)) == 0:
+        found.append(Diagnostic("no-cases", "there are no validation cases", fix="look at 'split' in the data file"))
+    if settings.patience and validation is None:
+        found.append(Diagnostic("no-validation", "'patience' needs a validation set, and the data file names none",
+                                fix="add validation cases to 'split', or set 'patience: 0'"))
+    if settings.monitor != "loss" and not has_accuracy(model.plan.heads):
+        found.append(Diagnostic("no-accuracy", f"no head of this network has an accuracy, which 'monitor: "
+                                f"{settings.monitor}' asks for", fix="set 'monitor: loss'"))
+    if not resume and has_state(folder / LAST):
+        found.append(Diagnostic("run-exists", f"{str(folder)!r} already holds a run",
+                                fix="go on with it by --resume, or choose another folder"))
+    if found:
+        raise UserError(found)

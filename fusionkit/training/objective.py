@@ -1,0 +1,97 @@
+"""The network and its losses as one module, so that wrappers see everything that takes part in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.data.batch import Batch
+from fusionkit.layers import row_mask
+from fusionkit.model import FusionModel
+
+# Axes: B batch.
+Tensors = Mapping[str, Tensor]
+
+
+class Objective(nn.Module):
+    """Sums of the losses of a batch, for each head over the rows that count for it.
+
+    A row counts for a head when it has a target and the head has a result for it. `forward` gives the sums by head
+    name and the auxiliary losses by theirs, all scalars; with `outputs` also every head's raw output as
+    `output/name`, (B, ...). Losses run inside `forward` so that distributed wrappers see the head's parameters used.
+    """
+
+    def __init__(self, network: FusionModel) -> None:
+        super().__init__()
+        self.network = network
+        self._heads: tuple[tuple[str, Any], ...] = tuple(
+            (head.name, network.head(head.name)) for head in network.plan.heads)
+
+    def forward(self, inputs: Tensors, present: Tensors, targets: Tensors, target_present: Tensors,
+                outputs: bool = False) -> dict[str, Tensor]:
+        """Loss sums by head, auxiliary losses, and outputs if asked for."""
+        given = self.network(inputs, present)
+        valid = counted(self.network, present, target_present)
+        results = {name: _sum(module, given[name], targets[name], valid[name]) for name, module in self._heads}
+        names = {name for name, _ in self._heads}
+        results |= {name: value.float() for name, value in given.items() if name not in names}
+        if outputs:
+            results |= {f"output/{name}": given[name] for name in names}
+        return results
+
+
+def _sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> Tensor:
+    """The sum of a head's losses over the rows that count.
+
+    What the other rows hold is replaced before the loss, not after: the gradient of a discarded NaN is NaN.
+    """
+    kept = output.where(row_mask(valid_B, output), 0)
+    losses_B: Tensor = module.loss(kept, target.where(row_mask(valid_B, target), 0))
+    return losses_B.float().where(valid_B, 0).sum()
+
+
+def counted(network: FusionModel, present: Tensors, target_present: Tensors) -> dict[str, Tensor]:
+    """For each head the rows that count: they have a target and a result. Shapes: (B,) boolean."""
+    valid = network.validity(present)
+    masks: dict[str, Tensor] = {}
+    for name, mask in valid.items():
+        masks[name] = target_present[name] if mask is None else target_present[name] & mask
+    return masks
+
+
+def presence(network: FusionModel, batch: Batch) -> dict[str, Tensor]:
+    """The masks that the network asks for: those of its optional inputs."""
+    return {value.name: batch.present[value.name] for value in network.plan.inputs if value.present is not None}
+
+
+def counts(network: FusionModel, batch: Batch) -> dict[str, int]:
+    """How many rows of a batch count for each head."""
+    masks = counted(network, presence(network, batch), batch.target_present)
+    return {name: int(mask.sum()) for name, mask in masks.items()}
+
+
+def arguments(network: FusionModel, batch: Batch) -> tuple[Tensors, Tensors, Tensors, Tensors]:
+    """A batch as the arguments of `Objective.forward`."""
+    inputs = {value.name: batch.inputs[value.name] for value in network.plan.inputs}
+    return inputs, presence(network, batch), batch.targets, batch.target_present
+
+
+def auxiliary(network: FusionModel) -> list[str]:
+    """The names of the auxiliary losses."""
+    return [value.name for node in network.plan.nodes for value in node.values if value.shape.layout == "scalar"]
+
+
+def lay_out(tensor: Tensor) -> Tensor:
+    """An image or a volume with its channels innermost in memory; anything else as it is."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return tensor.contiguous(memory_format=formats[tensor.dim()]) if tensor.dim() in formats else tensor
+
+
+def lay_out_weights(network: nn.Module) -> None:
+    """The weights of 2D and 3D convolutions with their channels innermost in memory."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            module.weight.data = lay_out(module.weight.data)

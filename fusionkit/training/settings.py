@@ -1,0 +1,139 @@
+"""How a network is trained: the `training:` section of a graph file, and flags. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
+from fusionkit.options import check_options
+from fusionkit.source import Tree
+
+Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
+
+
+class TrainingSettings(BaseModel):
+    """The settings of one training run; every field has a default, and a run keeps them all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    epochs: PositiveInt = Field(50, description="How many times every training case is seen.")
+    batch_size: PositiveInt = Field(16, description="Cases in one batch, over all processes together.")
+    accumulate: PositiveInt = Field(
+        1, description="Batches whose gradients are added up before the weights change; equals a larger batch.")
+    optimiser: Literal["adamw", "adam", "sgd"] = Field("adamw", description="The rule that changes the weights.")
+    learning_rate: PositiveFloat = Field(1e-3, description="The highest learning rate of the run.")
+    weight_decay: NonNegativeFloat = Field(
+        0.01, description="Pull of the weights towards zero; biases, norms and single numbers are left out.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; the others take no notice of it.")
+    schedule: Literal["constant", "cosine", "linear", "step"] = Field(
+        "cosine", description="The learning rate after warm-up: constant; cosine or linear down to zero; or step, "
+                              "times step_factor every step_epochs.")
+    warmup_epochs: NonNegativeFloat = Field(0.0, description="Epochs in which the learning rate rises from zero.")
+    step_epochs: PositiveInt = Field(10, description="Epochs between two steps of the schedule step.")
+    step_factor: float = Field(0.1, gt=0, le=1, description="What a step of the schedule step multiplies by.")
+    clip_gradient: NonNegativeFloat = Field(0.0, description="Longest gradient allowed, as a norm; 0 leaves it alone.")
+    patience: NonNegativeInt = Field(
+        0, description="Epochs without a better validation result after which the run stops; 0 never stops early.")
+    monitor: Literal["loss", "accuracy", "balanced_accuracy"] = Field(
+        "loss", description="The validation result that chooses the best epoch; accuracies are means over the heads.")
+    balance: Literal["none", "classes"] = Field(
+        "none", description="classes: each epoch draws equally often from every class of the first head that has "
+                            "classes.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="Numbers of the forward pass; weights stay fp32. bf16 and fp16 are mixed precision.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU if any.")
+    strategy: Literal["auto", "ddp", "fsdp"] = Field(
+        "auto", description="How several processes share the work: ddp, each has the whole network; fsdp, each has "
+                            "a part of it. auto is ddp.")
+    compile: bool = Field(False, description="Compile the network with torch.compile.")
+    channels_last: Literal["auto", "on", "off"] = Field(
+        "auto", description="Keep channels as the innermost axis in memory; auto does so on a GPU in half precision.")
+    workers: NonNegativeInt = Field(0, description="Processes that read cases ahead; 0 reads in the main process.")
+    threads: NonNegativeInt = Field(0, description="CPU threads of each process; 0 leaves PyTorch's choice.")
+    seed: NonNegativeInt = Field(0, description="Starts the weights, the order of cases and dropout.")
+    fold: NonNegativeInt | None = Field(
+        None, description="Which fold to hold out and test on, counted from 0, where the data file divides into "
+                          "folds; all of them, one after the other, when not set.")
+    checkpoint_seconds: NonNegativeFloat = Field(
+        300.0, description="Seconds between states saved inside an epoch; 0 saves at the end of epochs only.")
+    checkpoint_steps: NonNegativeInt = Field(
+        0, description="Steps between states saved inside an epoch; 0 goes by checkpoint_seconds alone.")
+    trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"'warmup_epochs' is {self.warmup_epochs:g} and 'epochs' only {self.epochs}")
+        return self
+
+
+RESUMABLE = frozenset({
+    "epochs", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
+    "checkpoint_seconds", "checkpoint_steps", "trackers",
+})
+"""Settings that may change when a run is resumed; any other would make it a different run."""
+
+
+def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, span: Span | None = None
+                  ) -> TrainingSettings:
+    """The settings of a graph's `training:` section; `flags`, by field name, win over the file.
+
+    `span` is where the graph stands, for faults that no line of the section shows.
+    Raises: UserError with `unknown-option` and `bad-option`, every fault of the section or of the flags.
+    """
+    settings, found = check_options(TrainingSettings, tree, "'training'", span or Span("graph", 1, 1))
+    if settings is None:
+        raise UserError(found)
+    try:
+        return TrainingSettings.model_validate({**settings.model_dump(), **(flags or {})})
+    except ValidationError as error:
+        raise UserError([_flag_fault(fault) for fault in error.errors(include_url=False)]) from None
+
+
+def _flag_fault(fault: Any) -> Diagnostic:
+    path = fault["loc"]
+    if not path:
+        return Diagnostic("bad-option", "the training settings do not fit together",
+                          why=fault["msg"].removeprefix("Value error, "))
+    flag = flag_of(str(path[0]))
+    if fault["type"] == "extra_forbidden":
+        return Diagnostic("unknown-option", f"training has no setting {str(path[0])!r}",
+                          fix=did_you_mean(str(path[0]), TrainingSettings.model_fields))
+    reason = str(fault["msg"])
+    field = TrainingSettings.model_fields[str(path[0])]
+    return Diagnostic("bad-option", f"{flag} cannot be {fault['input']!r}", why=reason[:1].lower() + reason[1:],
+                      fix=f"{flag}: {field.description}")
+
+
+def flag_of(name: str) -> str:
+    """How the command line writes a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def table() -> str:
+    """The settings as a Markdown table, as docs/training.md shows them."""
+    rows = [f"| `{name}` | `{_plain(field.default)}` | {_choices(field.annotation)}{field.description} |"
+            for name, field in TrainingSettings.model_fields.items()]
+    return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _choices(annotation: Any) -> str:
+    names = getattr(annotation, "__args__", ())
+    return ", ".join(f"`{name}`" for name in names) + ". " if names and all(isinstance(n, str) for n in names) else ""

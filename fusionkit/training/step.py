@@ -1,0 +1,152 @@
+"""One step of training: forward, losses, backward, and the change of the weights, over all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.data.batch import Batch
+from fusionkit.model import FusionModel
+from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
+from fusionkit.training.optimiser import make_optimiser, set_rate
+from fusionkit.training.processes import Processes, own_part, whole
+from fusionkit.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a step is divided by: over all its batches and processes, the rows of each head, and the cases."""
+
+    rows: Mapping[str, int]
+    cases: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step before the weights change: the sums over its cases by name, its loss, and whether all is finite."""
+
+    sums: dict[str, float]
+    loss: float
+    finite: bool
+
+
+class Stepper:
+    """Takes steps; `sample` is one case, which several processes need.
+
+    The loss of a step is, over all its batches and processes together,
+
+        sum over heads of weight * (sum of the losses of its rows / number of its rows) + auxiliary losses,
+
+    so that neither the number of processes nor of batches changes it. An auxiliary loss is a number of one batch:
+    its mean over batches is weighted by their cases.
+    """
+
+    def __init__(self, network: FusionModel, settings: TrainingSettings, processes: Processes,
+                 sample: Batch | None = None) -> None:
+        self.network = network.to(processes.device)
+        self.processes = processes
+        self.settings = settings
+        half_on_gpu = processes.device.type == "cuda" and settings.precision != "fp32"
+        self.channels_last = settings.channels_last == "on" or (settings.channels_last == "auto" and half_on_gpu)
+        if self.channels_last:
+            lay_out_weights(network)
+        self.objective = Objective(network)
+        unused = sample is not None and self._leaves_unused(sample)
+        if settings.compile:
+            self.objective.compile()
+        self.wrapped = processes.prepare(self.objective, unused)
+        self.optimiser: Any = processes.prepare_optimiser(make_optimiser(network, settings))
+        self.trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.weights = {head.name: head.weight for head in network.plan.heads}
+        self.auxiliary = auxiliary(network)
+
+    def _leaves_unused(self, sample: Batch) -> bool:
+        """Whether some weights take no part in the loss of a batch, which DDP must know before it waits for them."""
+        self.network.eval()
+        results = self.objective(*arguments(self.network, self.place(sample)))
+        torch.stack(list(results.values())).sum().backward()  # type: ignore[no-untyped-call]
+        unused = any(p.grad is None for p in self.network.parameters() if p.requires_grad)
+        self.network.zero_grad(set_to_none=True)
+        self.network.train()
+        return sum(self.processes.sum([float(unused)])) > 0
+
+    def place(self, batch: Batch) -> Batch:
+        """A batch on the device, its images and volumes laid out as the weights are."""
+        placed = batch.to(self.processes.device, non_blocking=True)
+        if self.channels_last:
+            placed.inputs.update({name: lay_out(value) for name, value in placed.inputs.items()})
+        return placed
+
+    def totals(self, batches: Sequence[Batch], flags: Sequence[float] = ()) -> tuple[Totals, list[float]]:
+        """The totals of a step, and `flags` added up over all processes on the same message."""
+        found = [counts(self.network, batch) for batch in batches]
+        rows = [float(sum(part[name] for part in found)) for name in self.weights]
+        summed = self.processes.sum([*rows, float(sum(map(len, batches))), *flags])
+        numbers = dict(zip(self.weights, map(int, summed), strict=False))
+        return Totals(numbers, int(summed[len(rows)])), summed[len(rows) + 1 :]
+
+    def gradients(self, batches: Sequence[Batch], totals: Totals) -> Outcome:
+        """Forward and backward over the batches of a step; the weights stay."""
+        names = [*self.weights, *self.auxiliary]
+        sums = torch.zeros(len(names), dtype=torch.float64, device=self.processes.device)
+        for position, batch in enumerate(batches):
+            local = position + 1 < len(batches)
+            with self.processes.no_sync(self.wrapped) if local else nullcontext():
+                results = self._forward(batch)
+                self.processes.accelerator.backward(self._loss(results, len(batch), totals))
+            sizes = [1.0] * len(self.weights) + [float(len(batch))] * len(self.auxiliary)
+            sums += torch.stack([results[name].detach() * size for name, size in zip(names, sizes, strict=True)])
+        norm = self._norm()
+        found = dict(zip(names, self.processes.sum_tensor(sums), strict=True))
+        loss = combined(found, self.weights, self.auxiliary, totals)
+        return Outcome(found, loss, abs(loss) < float("inf") and bool(norm.isfinite()))
+
+    def _forward(self, batch: Batch) -> dict[str, Tensor]:
+        with self.processes.accelerator.autocast():
+            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)))
+        return results
+
+    def _loss(self, results: Mapping[str, Tensor], cases: int, totals: Totals) -> Tensor:
+        """This batch's part of the loss of the step, times the processes, over which gradients are averaged."""
+        parts = [results[name] * (weight / totals.rows[name] if totals.rows[name] else 0.0)
+                 for name, weight in self.weights.items()]
+        parts += [results[name] * (cases / totals.cases) for name in self.auxiliary]
+        return torch.stack(parts).sum() * self.processes.count
+
+    def _norm(self) -> Tensor:
+        """The norm of the gradient of all processes, clipped where asked.
+
+        With loss scaling an overflow is part of the method, and unless clipped the gradient is not looked at.
+        """
+        accelerator = self.processes.accelerator
+        if self.settings.clip_gradient:
+            norm = whole(accelerator.clip_grad_norm_(self.trainable, self.settings.clip_gradient))
+            return norm if accelerator.scaler is None else torch.zeros(())
+        if accelerator.scaler is not None:
+            return torch.zeros(())
+        gradients = [parameter.grad for parameter in self.trainable if parameter.grad is not None]
+        return whole(torch.nn.utils.get_total_norm(gradients))
+
+    def change(self, rate: float) -> None:
+        """Change the weights by the gradients, and forget these."""
+        set_rate(self.optimiser, rate)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+
+    def not_finite(self) -> list[str]:
+        """The nodes with a gradient that is not finite, the one closest to the loss first."""
+        bad = {name.partition(".")[0] for name, parameter in self.network.named_parameters()
+               if parameter.grad is not None and not own_part(parameter.grad).isfinite().all()}
+        return [node.name for node in reversed(self.network.plan.nodes) if node.name in bad]
+
+
+def combined(sums: Mapping[str, float], weights: Mapping[str, float], auxiliary: Sequence[str],
+             totals: Totals) -> float:
+    """The loss of summed losses: weighted means over the heads' rows, and auxiliary losses over the cases."""
+    heads = sum(weight * sums[name] / totals.rows[name] for name, weight in weights.items() if totals.rows[name])
+    return heads + sum(sums[name] for name in auxiliary) / max(totals.cases, 1)

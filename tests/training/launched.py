@@ -1,0 +1,60 @@
+"""A small run as a program of its own, to be killed, or launched in several processes.
+
+Arguments, as one JSON object: folder, settings, strategies (one run after the other, each in a folder of its own),
+still, kill (an [epoch, step] at which the process kills itself with SIGKILL), kill_saving (the number of the file
+being saved at which it does). Prints the losses of each run as a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from small_runs import STILL, Cohort, losses, network
+
+from fusionkit.training import state
+from fusionkit.training.loop import fit
+from fusionkit.training.settings import TrainingSettings
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(options: dict[str, Any]) -> None:
+    at = options.get("kill")
+
+    def progress(epoch: int, step: int, steps: int, loss: float) -> None:
+        if [epoch, step] == at:
+            kill()
+
+    if "kill_saving" in options:
+        kill_saving(options["kill_saving"])
+    for strategy in options.get("strategies", ["auto"]):
+        settings = TrainingSettings(**options["settings"], strategy=strategy)
+        folder = Path(options["folder"]) / (strategy if strategy != "auto" else "")
+        result = fit(network(**(STILL if options.get("still") else {})), Cohort(), Cohort(11, 1), settings, folder,
+                     progress=progress)
+        if result.main:
+            print(json.dumps(losses(result.history)))
+
+
+def kill_saving(number: int) -> None:
+    """Die while a file lies beside the place it is to take."""
+    files = iter(range(number))
+    flush = state._flush
+
+    def dying(path: Path) -> None:
+        flush(path)
+        if next(files, None) is None:
+            kill()
+
+    state._flush = dying
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

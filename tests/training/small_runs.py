@@ -1,0 +1,83 @@
+"""Small cohorts in memory and a small network for them, seen by every test of this room and by its subprocesses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+import fusionkit
+from fusionkit.data.batch import Case
+from fusionkit.model import FusionModel
+
+NETWORK: dict[str, Any] = {
+    "fusionkit": 1,
+    "inputs": {"scan": {"image": [2, 5, 7]}, "table": {"vector": [3], "optional": True}},
+    "nodes": {
+        "eyes": {"use": "encoder.conv", "from": "scan", "with": {"widths": [5, 7], "norm": "group", "dropout": 0.1}},
+        "clinic": {"use": "encoder.mlp", "from": "table", "with": {"width": 7, "hidden": [11], "dropout": 0.2}},
+        "both": {"use": "fusion.mean", "from": ["eyes", "clinic"]},
+        "kind": {"use": "head.classify", "from": "both", "with": {"classes": ["a", "b", "c"]}},
+        "size": {"use": "head.regress", "from": "both", "with": {"values": ["length"]}, "loss": 0.5},
+    },
+}
+
+
+def network(seed: int = 0, **nodes: dict[str, Any]) -> FusionModel:
+    """The small network, with the options of some nodes changed."""
+    changed = {name: {**node, **nodes.get(name, {})} for name, node in NETWORK["nodes"].items()}
+    return fusionkit.build({**NETWORK, "nodes": changed}, seed=seed)
+
+
+class Cohort(Dataset[Case]):
+    """Cases that can be learnt: the class moves the mean of the scan; tables and targets are missing here and there."""
+
+    def __init__(self, count: int = 23, seed: int = 0, gaps: bool = True) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.ids = tuple(f"case {index}" for index in range(count))
+        self.kinds = torch.randint(3, (count,), generator=generator)
+        self.scans = torch.randn(count, 2, 5, 7, generator=generator) + self.kinds[:, None, None, None] - 1
+        self.tables = torch.randn(count, 3, generator=generator)
+        self.has_table = torch.ones(count, dtype=torch.bool)
+        self.has_kind = torch.ones(count, dtype=torch.bool)
+        self.has_size = torch.ones(count, dtype=torch.bool)
+        if gaps:
+            self.has_table[::3] = False
+            self.has_kind[1::5] = False
+            self.has_size[2::4] = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Case:
+        table = self.tables[index] if self.has_table[index] else torch.zeros(3)
+        return {
+            "index": index,
+            "inputs": {"scan": self.scans[index], "table": table},
+            "present": {"scan": True, "table": bool(self.has_table[index])},
+            "targets": {"kind": self.kinds[index], "size": self.tables[index, :1] * 2},
+            "target_present": {"kind": bool(self.has_kind[index]), "size": bool(self.has_size[index])},
+        }
+
+
+STILL: dict[str, dict[str, Any]] = {
+    "eyes": {"with": {"widths": [5, 7], "norm": "group"}}, "clinic": {"with": {"width": 7, "hidden": [11]}},
+}
+"""Options without dropout: what a step gives then does not depend on how its cases are divided."""
+
+
+def weights(model: FusionModel) -> dict[str, torch.Tensor]:
+    """A copy of everything that a network has learnt or counted."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def differing(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> list[str]:
+    """The names of the tensors that are not equal bit for bit."""
+    assert left.keys() == right.keys()
+    return [name for name in left if not torch.equal(left[name], right[name])]
+
+
+def losses(rows: list[dict[str, Any]]) -> list[float]:
+    """Every loss and accuracy of a history, in order."""
+    return [value for row in rows for name, value in row.items() if "loss" in name or "accuracy" in name]
