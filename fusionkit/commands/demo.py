@@ -14,8 +14,8 @@ _ORGANS = """\
 Which organ lies at the middle of a small cube of a real CT?
   image   a cube of 27 mm, in HU: shows the tissue, not the place
   table   where in the body it was cut, blurred by 30 mm: the place, not the tissue
-Neither is enough. Three networks are trained on five folds of whole blocks of the body,
-so that no cube is tested beside a neighbour it was trained on."""
+Neither is enough. Three networks are trained on five folds; blocks of 36 mm of the body stay
+together, so that a cube is not tested on a network that saw the same place."""
 
 _ORGANS_END = """\
 The accuracy is the share of cubes named rightly, each by a network that never saw its block

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import replace
 
 from fusionkit.console import Console
 from fusionkit.testing.conformance import Finding
@@ -21,10 +23,17 @@ def run(args: Namespace, console: Console) -> int:
 
 def show(findings: list[Finding], console: Console) -> None:
     """The rows, then every failure and every note in full, then the count."""
-    told = [finding for finding in findings if finding.result != "ok"]
     console.table(["component", "check", "result", "seen"],
                   [[f.component, f.check, f.result, f.seen if f.result == "ok" else "see below"] for f in findings])
-    for finding in told:
+    for finding in _together(finding for finding in findings if finding.result != "ok"):
         console.line(f"\n{finding}")
     counts = {result: sum(f.result == result for f in findings) for result in ("ok", "failed", "not probed")}
     console.line(f"\n{', '.join(f'{count} {result}' for result, count in counts.items())}")
+
+
+def _together(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that differ in their check only, as one that names all of these checks."""
+    checks: dict[Finding, list[str]] = {}
+    for finding in findings:
+        checks.setdefault(replace(finding, check=""), []).append(finding.check)
+    return [replace(finding, check=", ".join(names)) for finding, names in checks.items()]

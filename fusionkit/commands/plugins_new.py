@@ -1,0 +1,25 @@
+"""`fusionkit plugins new NAME`: a plugin package to begin with, which passes its own tests."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from fusionkit.console import Console
+from fusionkit.testing.scaffold import PREFIX, new_package
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Write the package and say what to do next."""
+    files = new_package(args.name, args.kind, Path(args.output) if args.output else None)
+    project = f"{PREFIX}-{args.name.strip().replace('_', '-')}"
+    folder = args.output or project
+    console.line(f"written to {folder}:")
+    for path in sorted(files):
+        console.line(f"  {path}")
+    here = folder if Path(folder).is_absolute() else f"./{folder}"
+    console.line(f"\nnext:\n  pip install -e '{here}[test]'\n  pytest {folder}\n  fusionkit plugins check {project}\n"
+                 f"  fusionkit build {project.removeprefix(f'{PREFIX}-')}")
+    console.data({"folder": str(Path(folder).resolve()), "project": project, "files": sorted(files),
+                  "id": f"{args.kind}.{args.name.strip().replace('-', '_')}"})
+    return 0

@@ -1,0 +1,163 @@
+"""`plugins new` makes packages that work as they stand, and refuses names and folders that would not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from made_packages import installed, write
+
+import fusionkit
+from fusionkit.catalogue import read_catalogue
+from fusionkit.cli import main
+from fusionkit.errors import GraphError
+from fusionkit.inference import Sampler
+from fusionkit.network import plan
+from fusionkit.testing.conformance import Finding
+from fusionkit.testing.packages import check_package
+from fusionkit.testing.scaffold import new_package, package_files
+
+KINDS = ("encoder", "fusion", "head", "uncertainty")
+AWKWARD = ("tensor", "config", "f", "field", "a1-b2", "readout", "tests", "abcdefghij-abcdefghij-abcdefgh")
+
+
+def ruff(*folders: Path) -> str:
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", *folders], capture_output=True,
+                          text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict:
+    assert main([*arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_package_works_at_once(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "made"
+    told = said(capsys, "plugins", "new", f"born-{kind}", "--kind", kind, "-o", str(folder))
+    assert told["id"] == f"{kind}.born_{kind}"
+    assert told["files"] == sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert ruff(folder) == ""
+    with installed(folder):
+        listed = said(capsys, "plugins", "list", "--kind", kind)
+        assert told["id"] in [entry["id"] for entry in listed["components"]]
+        assert f"born-{kind}" in listed["graphs"]
+        assert said(capsys, "plugins", "catalogue", told["project"])["fresh"]
+        assert said(capsys, "plugins", "check", told["project"])["passed"]
+        train_a_step(f"born-{kind}")
+
+
+def train_a_step(graph: str) -> None:
+    torch.manual_seed(0)
+    network = fusionkit.build(graph)
+    inputs = {"image": torch.randn(6, 1, 17, 19), "table": torch.randn(6, 7)}
+    present = {"table": torch.tensor([True, False, True, True, False, True])}
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    loss = network.head("result").loss(network(inputs, present)["result"], torch.arange(6) % 2).mean()
+    loss.backward()
+    torch.optim.SGD(network.parameters(), lr=0.1).step()
+    assert [name for name, value in network.named_parameters() if torch.equal(value, before[name])] == []
+    uncertainty = plan(graph, measured=False).uncertainty
+    if uncertainty:
+        batch = SimpleNamespace(inputs=inputs, present=present)
+        run = Sampler(network.eval()).run(batch, torch.no_grad)
+        told = uncertainty.component.module(uncertainty.config).predict(run)["result"]
+        assert told.values.shape == (6, 2)
+        assert (told.measures["spread"] > 0).any()
+
+
+def test_its_own_tests_pass_and_pip_installs_it_whole(tmp_path: Path) -> None:
+    """A real installation, offline, beside the checkout: the wheel has the catalogue and the graphs in it."""
+    folder, site = tmp_path / "fusionkit-born-again", tmp_path / "site"
+    new_package("born-again", "fusion", folder)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(Path(fusionkit.__file__).parents[1])])}
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
+           "--disable-pip-version-check", "--target", str(site), str(folder)]
+    subprocess.run(pip, check=True, capture_output=True, env=environment)
+    assert {path.name for path in (site / "fusionkit_born_again").iterdir()} >= {"registry.yaml", "graphs"}
+    tests = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
+    done = subprocess.run(tests, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "11 passed" in done.stdout
+
+
+def test_awkward_names_make_clean_code(tmp_path: Path) -> None:
+    folders = []
+    for kind in KINDS:
+        for name in AWKWARD:
+            folder = write(tmp_path / kind / name, package_files(name, kind))
+            module = name.replace("-", "_")
+            entry, = read_catalogue(folder / f"fusionkit_{module}" / "registry.yaml")
+            assert entry.at == f"fusionkit_{module}.{module}"
+            folders.append(folder)
+    assert ruff(*folders) == ""
+
+
+@pytest.mark.parametrize(("name", "kind", "code", "words"), [
+    ("My Fusion", "fusion", "bad-name", "write 'my-fusion'"),
+    ("2d", "fusion", "bad-name", "'d'"),
+    ("a--b", "fusion", "bad-name", "'a-b'"),
+    ("", "fusion", "bad-name", "my-fusion"),
+    ("../away", "fusion", "bad-name", "'away'"),
+    ("fusionkit-gate", "fusion", "bad-name", "'gate'"),
+    ("class", "head", "bad-name", "'class-head'"),
+    ("a" * 31, "fusion", "bad-name", "at most 30"),
+    ("gate", "metric", "bad-name", "encoder, fusion, head"),
+    ("gmu", "fusion", "name-taken", "another name"),
+    ("plugins", "fusion", "name-taken", "another name"),
+])
+def test_names_that_cannot_be_are_refused(name: str, kind: str, code: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(GraphError) as error:
+        new_package(name, kind, tmp_path / "made")
+    found, = error.value.diagnostics
+    assert found.code == code
+    assert words in str(found.fix)
+    assert not (tmp_path / "made").exists()
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, folder, link, empty = (tmp_path / name for name in ("file", "folder", "link", "empty"))
+    file.write_text("mine")
+    write(folder, {"notes.txt": "mine"})
+    link.symlink_to(tmp_path / "nowhere")
+    for place in (file, folder, link):
+        assert main(["plugins", "new", "gate", "-o", str(place)]) == 2
+        assert "[bad-output]" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert file.read_text() == "mine"
+    empty.mkdir()
+    assert main(["plugins", "new", "gate", "-o", str(empty)]) == 0
+    assert (empty / "pyproject.toml").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "folder", "link"]
+
+
+def test_the_default_folder_is_named_after_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["plugins", "new", "two_words", "--kind", "head"]) == 0
+    text = capsys.readouterr().out
+    assert "fusionkit plugins check fusionkit-two-words" in text
+    assert (tmp_path / "fusionkit-two-words" / "fusionkit_two_words" / "two_words.py").is_file()
+
+
+def test_a_change_makes_the_catalogue_stale_and_write_mends_it(tmp_path: Path,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    files = package_files("born-late", "encoder")
+    path = "fusionkit_born_late/born_late.py"
+    files[path] = files[path].replace("one learned layer", "a learned layer")
+    with installed(write(tmp_path, files)):
+        def catalogue() -> Finding:
+            return next(f for f in check_package("fusionkit-born-late", components=False) if f.check == "catalogue")
+
+        assert (catalogue().result, "stale" in catalogue().seen) == ("failed", True)
+        assert catalogue().fix == "fusionkit plugins catalogue fusionkit-born-late --write"
+        assert main(catalogue().fix.split()[1:]) == 0
+        assert catalogue().result == "ok"
+    capsys.readouterr()
