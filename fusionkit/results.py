@@ -96,13 +96,16 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
 
 
 def reports(
-    results: Mapping[str, HeadResult], patients: Sequence[str], *, seed: int = 0, resamples: int = 1000
+    results: Mapping[str, HeadResult], patients: Sequence[str] | None, *, seed: int = 0, resamples: int = 1000
 ) -> list[HeadReport]:
-    """The metrics of every head over the cases that have a result and a target, with intervals over patients."""
+    """The metrics of every head over the cases that have a result and a target.
+
+    Intervals are over patients, or over cases where the data name no patients.
+    """
     made = []
     for name, result in results.items():
         use = result.valid & result.known
-        owners = [patient for patient, kept in zip(patients, use, strict=True) if kept]
+        owners = None if patients is None else [p for p, kept in zip(patients, use, strict=True) if kept]
         targets = result.targets[use]
         if result.head.task == "multiclass":
             targets = targets.astype(np.int64)
@@ -124,6 +127,7 @@ def write_results(
     """Predictions, metrics and plots of some cases of a cohort, written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, results, [cohort.ids[row] for row in rows], extra)
-    made = reports(results, [cohort.patients[row] for row in rows])
+    named = cohort.description.patient is not None
+    made = reports(results, [cohort.patients[row] for row in rows] if named else None)
     write_report(made, folder, about=about, plots=plots)
     return made

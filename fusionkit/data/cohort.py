@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data import division, split
-from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput
+from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, Memory
 from fusionkit.data.description import DataDescription
 from fusionkit.data.needs import HeadTarget
 from fusionkit.data.prepare import Preprocessing
@@ -42,6 +42,7 @@ class Cohort:
     layouts: Mapping[str, vectors.Categories]
     paths: Mapping[str, Sequence[Path | None]]
     targets: Mapping[str, TargetValues]
+    memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -120,4 +121,4 @@ class Cohort:
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name])
-        return CaseDataset(self.ids, rows, inputs, self.targets, cache)
+        return CaseDataset(self.ids, rows, inputs, self.targets, cache, self.memory)

@@ -41,7 +41,25 @@ class ColumnInput:
 
 
 KEEP_BYTES = 1 << 30
-"""Arrays of files are kept in memory up to this much for each dataset: small cohorts are read once."""
+"""Arrays of files are kept in memory up to this much for each cohort: small cohorts are read once."""
+
+
+class Memory:
+    """Tensors of files by input and row, kept while there is room; the datasets of one cohort share it."""
+
+    def __init__(self, room: int = KEEP_BYTES) -> None:
+        self.room = room
+        self._kept: dict[tuple[str, int], Tensor] = {}
+
+    def get(self, name: str, row: int) -> Tensor | None:
+        """The tensor of an input and row, None when it is not kept."""
+        return self._kept.get((name, row))
+
+    def put(self, name: str, row: int, tensor: Tensor) -> None:
+        """Keep a tensor when there is room for it."""
+        if tensor.nbytes <= self.room:
+            self.room -= tensor.nbytes
+            self._kept[name, row] = tensor
 
 
 class CaseDataset(Dataset[Case]):
@@ -52,14 +70,13 @@ class CaseDataset(Dataset[Case]):
     """
 
     def __init__(self, ids: Sequence[str], rows: Sequence[int], inputs: Mapping[str, FileInput | ColumnInput],
-                 targets: Mapping[str, TargetValues], cache: Path | None) -> None:
+                 targets: Mapping[str, TargetValues], cache: Path | None, memory: Memory | None = None) -> None:
         self.ids = tuple(ids)
         self.rows = tuple(rows)
         self.inputs = dict(inputs)
         self.targets = dict(targets)
         self.cache = cache
-        self._kept: dict[tuple[str, int], Tensor] = {}
-        self._room = KEEP_BYTES
+        self.memory = memory or Memory()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,12 +98,10 @@ class CaseDataset(Dataset[Case]):
         path = source.paths[row]
         if path is None:
             return torch.zeros(source.size), False
-        kept = self._kept.get((name, row))
+        kept = self.memory.get(name, row)
         if kept is None:
             kept = self._read(name, source, row, path)
-            if kept.nbytes <= self._room:
-                self._room -= kept.nbytes
-                self._kept[name, row] = kept
+            self.memory.put(name, row, kept)
         return kept, True
 
     def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
