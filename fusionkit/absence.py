@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,12 +38,11 @@ def _combine(present: Presence, parts: Sequence[Mask]) -> Mask:
 
 @dataclass(frozen=True)
 class Absence:
-    """How one component meets absent rows; `norms` are its layers that mix the rows of a batch in training."""
+    """How one component meets absent rows."""
 
     semantics: Absent
-    norms: tuple[nn.Module, ...] = ()
 
-    def call(self, module: Callable[..., Any], args: Sequence[Tensor], columns: Sequence[Mask]) -> Output:
+    def call(self, module: nn.Module, args: Sequence[Tensor], columns: Sequence[Mask]) -> Output:
         """The module's output; rows that stay absent are zero in it."""
         if all(column is None for column in columns):
             return module(*args)  # type: ignore[no-any-return]  # a plugin's module may annotate nothing
@@ -64,12 +62,16 @@ class Absence:
             return torch.stack(known).any(0) if len(known) == len(columns) else None
         return torch.stack(known).all(0)
 
-    def _skip(self, module: Callable[..., Any], args: Sequence[Tensor], mask_B: Tensor) -> Output:
-        if any(norm.training for norm in self.norms):
-            return self._gathered(module, args, mask_B)
+    def _skip(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor) -> Output:
+        # Looked up at each call: a layer may have been replaced, as for synchronised batch normalisation.
+        norms = [part for part in module.modules() if isinstance(part, _NormBase)] if module.training else []
+        if any(norm.training for norm in norms):
+            return self._gathered(module, args, mask_B, norms)
         return _zeroed(module(*[_keep(arg, mask_B) for arg in args]), mask_B)
 
-    def _gathered(self, module: Callable[..., Any], args: Sequence[Tensor], mask_B: Tensor) -> Output:
+    def _gathered(
+        self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, norms: Sequence[nn.Module]
+    ) -> Output:
         """Run on present rows only, so that the statistics of a norm never see a row that is not there.
 
         With fewer than two present rows there are no statistics to take: the norms then use their running
@@ -77,21 +79,16 @@ class Absence:
         """
         rows = mask_B.nonzero().squeeze(1)
         if len(rows) < 2:
-            with _evaluating(self.norms):
+            with _evaluating(norms):
                 return _zeroed(module(*[_keep(arg, mask_B) for arg in args]), mask_B)
         output = module(*[arg.index_select(0, rows) for arg in args])
         if isinstance(output, Tensor):
-            return _scattered(output, rows, len(mask_B))
-        return tuple(_scattered(part, rows, len(mask_B)) for part in output)
-
-
-def absence_of(semantics: Absent, module: nn.Module) -> Absence:
-    """How a component's module meets absent rows."""
-    return Absence(semantics, tuple(part for part in module.modules() if isinstance(part, _NormBase)))
+            return _scattered(output, rows, mask_B.shape[0])
+        return tuple(_scattered(part, rows, mask_B.shape[0]) for part in output)
 
 
 def _table(args: Sequence[Tensor], columns: Sequence[Mask]) -> Tensor:
-    everyone = torch.ones(len(args[0]), dtype=torch.bool, device=args[0].device)
+    everyone = torch.ones(args[0].shape[0], dtype=torch.bool, device=args[0].device)
     return torch.stack([everyone if column is None else column for column in columns], 1)
 
 

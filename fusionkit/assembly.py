@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from fusionkit.absence import Absence, Mask, Output, absence_of
+from fusionkit.absence import Absence, Mask, Output
 from fusionkit.contract import Absent, ComponentError
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.failures import component_failed
@@ -21,7 +21,7 @@ class Chain(nn.Sequential):
 
     def __init__(self, modules: Sequence[nn.Module], semantics: Sequence[Absent]) -> None:
         super().__init__(*modules)
-        self._absences = [absence_of(kind, module) for kind, module in zip(semantics, modules, strict=True)]
+        self._absences = [Absence(kind) for kind in semantics]
 
     def forward(self, *args: Tensor, columns: Sequence[Mask] | None = None) -> Output:
         """The last module's output. `columns` are the masks (B,) of the arguments."""
@@ -54,7 +54,7 @@ class Each(nn.ModuleDict):
 
 def node_absence(semantics: Absent, module: nn.Module) -> Absence | None:
     """How a node's module meets absent rows; None for a container, whose parts know for themselves."""
-    return None if isinstance(module, Chain | Each) else absence_of(semantics, module)
+    return None if isinstance(module, Chain | Each) else Absence(semantics)
 
 
 def call_masked(module: nn.Module, absence: Absence | None, args: Sequence[Tensor], columns: Sequence[Mask]) -> Output:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import Diagnostic, GraphError, Span
-from fusionkit.form import Form
+from fusionkit.form import Form, shown
 from fusionkit.source import Items, Mapping, Scalar, Tree, read_file, write
 
 if TYPE_CHECKING:
@@ -61,8 +61,11 @@ def read_catalogue(path: Path) -> list[Entry]:
         top.report("wrong-version", f"this fusionkit reads catalogues of format {FORMAT}", version.span)
     package = top.text("package") or ""
     tree = top.need("components", "list the components")
-    entries = []
-    if isinstance(tree, Mapping):
+    entries: list[Entry] = []
+    if tree is not None and not isinstance(tree, Mapping):
+        top.report("wrong-type", f"'components' of a catalogue must be a mapping, not {shown(tree)}", tree.span,
+                   fix="write 'kind.name: {at: module}'")
+    elif tree is not None:
         entries = [_entry(name, value, package, found) for name, value in tree.items()]
     if found:
         raise GraphError(found)
@@ -74,6 +77,9 @@ def _entry(name: str, tree: Tree, package: str, found: list[Diagnostic]) -> Entr
     texts = {key: form.text(key, "") or "" for key in _TEXTS}
     needs = form.tree.get("needs")
     names = tuple(str(item.value) for item in needs if isinstance(item, Scalar)) if isinstance(needs, Items) else ()
+    if needs is not None and not isinstance(needs, Items):
+        form.report("wrong-type", f"'needs' of entry {name!r} must be a list, not {shown(needs)}", needs.span,
+                    fix="write [package, ...]")
     return Entry(name, form.text("package") or package, needs=names, span=tree.span, **texts)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 from fusionkit import __version__
 from fusionkit.console import Console
 from fusionkit.errors import RunError, UserError
+from fusionkit.flags import TRAINING_FLAGS
 
 DONE, FAILED, WRONG = 0, 1, 2
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
@@ -78,16 +79,14 @@ def _train(commands: Commands) -> None:
     made.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
     made.add_argument("-o", "--output", metavar="RUN", default="run", help="the run's folder (default: run)")
     made.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
-    made.add_argument("--fold", type=int, metavar="K", help="train this fold only, counted from 0 (default: all)")
-    made.add_argument("--epochs", type=int, help="passes over the training cases")
-    made.add_argument("--batch-size", type=int, help="cases in one step")
-    made.add_argument("--learning-rate", type=float, help="the optimiser's step size")
-    made.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where to compute")
-    made.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="number format of the computation")
-    made.add_argument("--strategy", choices=["auto", "ddp", "fsdp"], help="how several processes share the work")
-    made.add_argument("--seed", type=int, help="seed of weights, order and dropout")
-    made.add_argument("--workers", type=int, help="processes that prepare cases")
-    made.add_argument("--compile", action="store_true", default=None, help="compile the network first")
+    for name, takes, text in TRAINING_FLAGS:
+        flag = "--" + name.replace("_", "-")
+        if takes is bool:
+            made.add_argument(flag, action="store_true", default=None, help=text)
+        elif isinstance(takes, tuple):
+            made.add_argument(flag, choices=takes, help=text)
+        else:
+            made.add_argument(flag, type=takes, metavar="N", help=text)
     _add_graph_options(made)
 
 

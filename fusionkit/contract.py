@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from fusionkit.rules import Rule, RuleError, parse_rule
+from fusionkit.notation import parse_rule
+from fusionkit.rules import Alternative, Port, Rule, RuleError
 from fusionkit.shapes import Shape, TensorShape
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class Component:
             rule = parse_rule(self.rule)
         except RuleError as error:
             raise ContractError(f"{self.id}: {error}") from None
+        strange = sorted({str(axis.value) for alternative in rule.alternatives
+                          for port in (*alternative.inputs, *_results(alternative)) for axis in port.axes or ()
+                          if axis.kind == "option"} - self.config.model_fields.keys())
+        if strange:
+            raise ContractError(f"{self.id}: the rule names {{{strange[0]}}}, which is no option")
         silent = [alternative for alternative in rule.alternatives if alternative.result is None]
         if silent and self.output is None:
             raise ContractError(f"{self.id}: the rule has no result; write '-> ...', '-> ?' or give output=")
@@ -113,6 +119,10 @@ class Component:
         source = sys.modules.get(self.module.__module__)
         text = (source.__doc__ if source else None) or self.module.__doc__ or ""
         return text.strip().partition("\n")[0].strip()
+
+
+def _results(alternative: Alternative) -> tuple[Port, ...]:
+    return alternative.result if isinstance(alternative.result, tuple) else ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,11 @@ class Head(Component):
     names: str = "classes"
     metrics: Callable[[Any, Any], Mapping[str, float]] | None = None
     kind: ClassVar[str] = "head"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.names not in self.config.model_fields:
+            raise ContractError(f"{self.id}: names={self.names!r} is no option; name the one that lists its columns")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import os
+import sys
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
+from subprocess import DEVNULL, Popen
+from tempfile import TemporaryFile
+from time import sleep
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +20,10 @@ from fusionkit.data.breast_cancer import GROUPS, write_breast_cancer
 from fusionkit.data.cases import CaseDataset
 from fusionkit.data.organs import write_organs
 from fusionkit.data.phantom import SCENARIOS, Ceilings, Scenario, ceilings
-from fusionkit.data.phantom_files import write_phantom
-from fusionkit.errors import Diagnostic, GraphError, did_you_mean
-from fusionkit.evaluation.report import Metric
-from fusionkit.experiment import Reporter, Trained, train
-from fusionkit.inference import HeadResult
-from fusionkit.registry import Registry, discover
+from fusionkit.data.phantom_files import CLASSES, write_phantom
+from fusionkit.errors import Diagnostic, GraphError, RunError, did_you_mean
+from fusionkit.experiment import Reporter
 from fusionkit.runs import Setup, set_up
-from fusionkit.training.settings import read_settings
 
 PHANTOM_CASES = 600
 VIEWS = ("image", "table", "both")
@@ -61,6 +64,33 @@ class Demo:
     runs: dict[str, Path]
     figures: list[Figure]
 
+    @property
+    def fused(self) -> str:
+        """The name of the run that has all inputs."""
+        return "both" if "both" in self.runs else "fused"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One prediction and how unsure the network is of it: the entropy, in nats, of its mean probabilities."""
+
+    case: str
+    predicted: str
+    probability: float
+    entropy: float
+    true: str
+
+
+def doubtful(made: Demo, count: int) -> list[Doubt]:
+    """The predictions of the fused network that it is least sure of."""
+    with (made.runs[made.fused] / "predictions.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    head = next(name for name in rows[0] if f"{name}:predictive_entropy" in rows[0])
+    known = [row for row in rows if row[head]]
+    known.sort(key=lambda row: -float(row[f"{head}:predictive_entropy"]))
+    return [Doubt(row["id"], row[head], float(row[f"{head}:{row[head]}"]), float(row[f"{head}:predictive_entropy"]),
+                  row[f"{head}:target"]) for row in known[:count]]
+
 
 def claim_folder(folder: Path) -> None:
     """Refuse a folder that holds something.
@@ -78,15 +108,8 @@ def organs(folder: Path, cases: int | None, seed: int, reporter: Reporter) -> De
     data = folder / "organs" / "data.yaml"
     with reporter.progress("writing files") as update:
         write_organs(data.parent, cases, seed, update)
-    runs = {view: folder / f"run-{view}" for view in VIEWS}
-    graphs = {"image": "organs-image", "table": "organs-table", "both": "organs"}
-    figures = []
-    for view in VIEWS:
-        reporter.line(f"\n{view}: fusionkit train {graphs[view]} {data} -o {runs[view]}")
-        trained = _trained(graphs[view], data, runs[view], seed, reporter)
-        figures.append(_measured(view, trained))
-        reporter.line(f"  accuracy {figures[-1].accuracy:.3f}")
-    return Demo(data, runs, figures)
+    runs = _train({"image": "organs-image", "both": "organs", "table": "organs-table"}, data, folder, seed, reporter)
+    return Demo(data, runs, [_measured(view, runs[view]) for view in VIEWS])
 
 
 def phantom(folder: Path, scenario: str, cases: int | None, seed: int, reporter: Reporter) -> Demo:
@@ -104,16 +127,9 @@ def phantom(folder: Path, scenario: str, cases: int | None, seed: int, reporter:
     with reporter.progress("writing DICOM files") as update:
         write_phantom(data.parent, chosen, cases or PHANTOM_CASES, seed, update)
     best: Ceilings = ceilings(chosen)
-    runs = {view: folder / f"run-{view}" for view in VIEWS}
-    graphs = {"image": "phantom-image", "table": "phantom-table", "both": "phantom"}
-    figures = []
-    for view in VIEWS:
-        reporter.line(f"\n{view}: fusionkit train {graphs[view]} {data} -o {runs[view]}")
-        trained = _trained(graphs[view], data, runs[view], seed, reporter)
-        ceiling = {"image": best.image, "table": best.table, "both": best.both}[view]
-        figures.append(_over_all(view, trained, ceiling))
-        reporter.line(f"  accuracy {figures[-1].accuracy:.3f}, at best {ceiling:.3f}")
-    return Demo(data, runs, figures)
+    runs = _train({"image": "phantom-image", "both": "phantom", "table": "phantom-table"}, data, folder, seed, reporter)
+    limits = {"image": best.image, "table": best.table, "both": best.both}
+    return Demo(data, runs, [_over_all(view, runs[view], limits[view]) for view in VIEWS])
 
 
 def tables(folder: Path, seed: int, reporter: Reporter) -> Demo:
@@ -121,36 +137,76 @@ def tables(folder: Path, seed: int, reporter: Reporter) -> Demo:
     claim_folder(folder)
     data = folder / "breast-cancer" / "data.yaml"
     write_breast_cancer(data.parent)
-    runs = {"fused": folder / "run-fused"}
-    reporter.line(f"\nfused: fusionkit train breast-cancer {data} -o {runs['fused']}")
-    registry = discover()
-    setup = set_up("breast-cancer", data, registry=registry)
-    trained = _trained("breast-cancer", data, runs["fused"], seed, reporter, registry)
-    return Demo(data, runs, [_measured("fused", trained), logistic_regression(setup)])
+    runs = _train({"fused": "breast-cancer"}, data, folder, seed, reporter)
+    return Demo(data, runs, [_measured("fused", runs["fused"]), logistic_regression(set_up("breast-cancer", data))])
 
 
-def _trained(graph: str, data: Path, folder: Path, seed: int, reporter: Reporter,
-             registry: Registry | None = None) -> Trained:
-    with reporter.progress("reading") as update:
-        setup = set_up(graph, data, registry=registry, progress=update)
-    settings = read_settings(setup.plan.graph.training, {"seed": seed})
-    return train(setup, settings, folder, data=data, resume=False, reporter=reporter)
+def _train(graphs: dict[str, str], data: Path, folder: Path, seed: int, reporter: Reporter) -> dict[str, Path]:
+    """Train the networks by the commands that a user would type, as many side by side as there are cores.
+
+    Small networks are fastest on one core each: two threads in one of them mostly wait for each other.
+    Raises: RunError with the command's own words when one fails.
+    """
+    runs = {name: folder / f"run-{name}" for name in graphs}
+    waiting = {name: ["train", graphs[name], str(data), "-o", str(runs[name]), "--seed", str(seed), "--threads", "1"]
+               for name in graphs}
+    for command in waiting.values():
+        reporter.line(f"fusionkit {' '.join(command)}")
+    going: dict[str, _Command] = {}
+    with reporter.progress("training") as update:
+        try:
+            while waiting or going:
+                while waiting and len(going) < max(1, os.cpu_count() or 1):
+                    name = next(iter(waiting))
+                    going[name] = _Command(waiting.pop(name))
+                sleep(0.2)
+                for name in [name for name, command in going.items() if command.process.poll() is not None]:
+                    going.pop(name).finish()
+                update(len(graphs) - len(waiting) - len(going), len(graphs))
+        finally:
+            for running in going.values():
+                running.process.kill()
+    return runs
 
 
-def _measured(name: str, trained: Trained) -> Figure:
-    report = trained.reports[0]
-    accuracy: Metric = report.metrics["accuracy"]
-    return Figure(name, accuracy.value or 0.0, accuracy.low, accuracy.high, report.counts.cases)
+class _Command:
+    """A command of ours in a process of its own; what it says on standard error is kept in a file."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.arguments = arguments
+        self.said = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by finish
+        self.process = Popen(  # noqa: S603 - our own command, from words that we chose
+            [sys.executable, "-m", "fusionkit", *arguments], stdout=DEVNULL, stderr=self.said,
+            env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    def finish(self) -> None:
+        """Raise what the command said when it failed."""
+        self.said.seek(0)
+        with self.said as said:
+            text = said.read().strip()
+        if self.process.returncode:
+            raise RunError(f"`fusionkit {' '.join(self.arguments)}` ended with exit code "
+                           f"{self.process.returncode}:\n{text}")
 
 
-def _over_all(name: str, trained: Trained, ceiling: float) -> Figure:
+def _measured(name: str, run: Path) -> Figure:
+    report = next(iter(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["heads"].values()))
+    accuracy = report["metrics"]["accuracy"]
+    return Figure(name, accuracy["value"], accuracy["low"], accuracy["high"], report["counts"]["cases"])
+
+
+def _over_all(name: str, run: Path, ceiling: float) -> Figure:
     """Accuracy over all test cases: where a network has no result, because its input is absent, it guesses."""
-    result: HeadResult = next(iter(trained.results.values()))
-    guesses = np.where(result.valid, result.values.argmax(1), 0)
-    right = guesses == result.targets
-    error = 1.96 * sqrt(right.mean() * (1 - right.mean()) / len(right))
-    return Figure(name, float(right.mean()), float(right.mean() - error), float(right.mean() + error), len(right),
-                  ceiling)
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as stream:
+        right = [(row["diagnosis"] or CLASSES[0]) == row["diagnosis:target"] for row in csv.DictReader(stream)]
+    return _share(name, right, ceiling)
+
+
+def _share(name: str, right: list[bool], ceiling: float | None = None) -> Figure:
+    """The share of right answers with its normal 95 % interval."""
+    share = sum(right) / len(right)
+    error = 1.96 * sqrt(share * (1 - share) / len(right))
+    return Figure(name, share, share - error, share + error, len(right), ceiling)
 
 
 def logistic_regression(setup: Setup) -> Figure:
@@ -165,10 +221,8 @@ def logistic_regression(setup: Setup) -> Figure:
         fitted = cohort.fit(train_rows)
         known, wanted = (_table(cohort.dataset(rows, fitted), head) for rows in (train_rows, test_rows))
         model = LogisticRegression(max_iter=2000).fit(*known)
-        right.extend(model.predict(wanted[0]) == wanted[1])
-    share = float(np.mean(right))
-    error = 1.96 * sqrt(share * (1 - share) / len(right))
-    return Figure("logistic regression", share, share - error, share + error, len(right))
+        right.extend((model.predict(wanted[0]) == wanted[1]).tolist())
+    return _share("logistic regression", right)
 
 
 def _table(dataset: CaseDataset, head: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

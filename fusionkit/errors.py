@@ -66,9 +66,10 @@ _EXCERPT_WIDTH = 110
 
 def _excerpt(span: Span) -> list[str]:
     """The source line and a caret under the column; a long line is cut around the caret."""
-    text, column = span.text.rstrip("\n").expandtabs(1), span.column - 1
+    text, column = span.text.rstrip(), span.column - 1
     start = max(0, min(column - _EXCERPT_WIDTH // 2, len(text) - _EXCERPT_WIDTH))
-    shown = text[start : start + _EXCERPT_WIDTH]
+    # A control character would act on the terminal that shows it.
+    shown = "".join(char if char.isprintable() else " " for char in text[start : start + _EXCERPT_WIDTH])
     indent = len(shown) - len(shown.lstrip())
     shown, column = shown.strip(), max(column - start - indent, 0)
     return [f"    {shown}", "    " + " " * min(column, len(shown)) + "^"]
@@ -103,9 +104,15 @@ class RunError(FusionkitError):
     """Work that was rightly asked for failed while running. Exit code 1."""
 
 
-def near(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a misspelt one, or None."""
-    matches = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+def in_file_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The findings of one file from its top to its end, each once; those without a place come last."""
+    return sorted(dict.fromkeys(diagnostics), key=lambda d: (d.span.line, d.span.column) if d.span else (1 << 31, 0))
+
+
+def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name closest to a misspelt one, or None; `cutoff` is how alike they must be, of 1."""
+    # A file of thousands of long words must not take minutes to refuse.
+    matches = get_close_matches(name, sorted(known), n=1, cutoff=cutoff) if len(name) <= 100 else []
     return matches[0] if matches else None
 
 

@@ -35,5 +35,8 @@ def write_json(path: Path, data: Any) -> None:
 
 def inside(folder: Path, name: str) -> Path | None:
     """The path of `name` in `folder`, links resolved; None when it would lead outside."""
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError):
+        return None
     return path if path.is_relative_to(folder.resolve()) else None

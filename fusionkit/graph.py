@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import prod
 
-from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order, near
 from fusionkit.form import Form, shown
 from fusionkit.nodes import Graph, Input, Node, Reference, Step
 from fusionkit.shapes import LAYOUTS
@@ -16,9 +17,13 @@ FORMAT = 1
 TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training")
 NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights", "loss")
 STEP_KEYS = ("use", "with")
+_OPTIONS = "; the options of its component stand in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_ID = re.compile(r"(encoder|fusion|head|uncertainty)\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
-# Attributes of every nn.Module: a node is a submodule under its own name. tests/test_graph.py compares with torch.
+_KINDS = ("encoder", "fusion", "head", "uncertainty")
+_ID = re.compile(rf"({'|'.join(_KINDS)})\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
+MAX_NUMBERS = 1 << 32
+"""Numbers that one case of an input may hold: 16 GiB, where a slip is likelier than a need."""
+# Attributes of every network: a node is a submodule under its own name. tests/test_graph.py compares with torch.
 RESERVED = frozenset(
     """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
@@ -58,13 +63,13 @@ class _Builder:
         uncertainty = self._uncertainty()
         nodes = connect(inputs, nodes, self.top)
         if self.found:
-            raise GraphError(self.found)
+            raise GraphError(in_file_order(self.found))
         return Graph(name, description, tuple(inputs), tuple(nodes), uncertainty, self.top.tree.get("training"),
                      self.tree)
 
     def _format(self) -> None:
         version = self.top.need("fusionkit", f"begin the file with 'fusionkit: {FORMAT}'")
-        if version is not None and not (isinstance(version, Scalar) and version.value is not True
+        if version is not None and not (isinstance(version, Scalar) and type(version.value) is int
                                         and version.value == FORMAT):
             self.top.report("wrong-version", f"this fusionkit reads format {FORMAT}, not {shown(version)}",
                             version.span, fix=f"write 'fusionkit: {FORMAT}', or install a fusionkit for that format")
@@ -75,17 +80,18 @@ class _Builder:
         if tree is None:
             return
         if not isinstance(tree, Mapping) or not tree.entries:
-            self.top.report("wrong-type", f"{key!r} must name at least one, not {shown(tree)}"
+            self.top.report("wrong-type", f"{key!r} must be a mapping from name to {key[:-1]}, not {shown(tree)}"
                             if not isinstance(tree, Mapping) else f"{key!r} is empty", tree.span, fix=fix)
             return
         for name, value in tree.items():
             span = tree.keys[name]
+            owner = "an input" if key == "inputs" else "a node"
             if not _NAME.fullmatch(name):
-                self.top.report("bad-name", f"{name!r} cannot be the name of one of the {key}", span,
+                self.top.report("bad-name", f"{owner} cannot be named {name!r}", span,
                                 fix="use letters, digits and _, beginning with a letter")
-            elif name in RESERVED:
-                self.top.report("reserved-name", f"{name!r} cannot be the name of one of the {key}", span,
-                                why="every PyTorch module already has an attribute of that name",
+            elif name in RESERVED and key == "nodes":
+                self.top.report("reserved-name", f"{owner} cannot be named {name!r}", span,
+                                why="the network is a PyTorch module, which has an attribute of that name",
                                 fix=f"choose another, for instance {name + '_1'!r}")
             yield name, value, span
 
@@ -99,8 +105,11 @@ class _Builder:
         optional = form.flag("optional")
         written = [layout for layout in LAYOUTS if form.has(layout)]
         if len(written) != 1:
-            form.report("bad-input", f"input {name!r} needs one layout and has {len(written)}", span,
-                        fix="give it one of vector, tokens, image or volume, for example {vector: [7]}")
+            if not form.broken:
+                form.report("bad-input", f"input {name!r} needs one layout and has {', '.join(written) or 'none'}",
+                            form.key_span(written[1]) if written else span,
+                            fix="keep one of them" if written else
+                            "give it one of vector, tokens, image or volume, for example {vector: [7]}")
             return Input(name, "vector", (None,), optional, span)
         layout = written[0]
         return Input(name, layout, self._sizes(name, layout, form.tree.entries[layout]), optional, span)
@@ -109,11 +118,19 @@ class _Builder:
         axes = LAYOUTS[layout].axes
         values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
         if len(values) != len(axes):
-            self.top.report("bad-input", f"{layout!r} of input {name!r} needs {len(axes)} sizes, not {_number(tree)}",
-                            tree.span, why="the batch axis is not written",
-                            fix=f"write [{', '.join(axes)}]; a size may be 'auto'")
+            wanted = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
+            given = str(len(values)) if isinstance(tree, Items) else f"{shown(tree)} without brackets"
+            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {wanted}, not {given}",
+                            tree.span, why="the batch axis is not written" if len(values) == len(axes) + 1 else None,
+                            fix=f"write [{tree.text}]" if isinstance(tree, Scalar) and len(axes) == 1 else
+                            f"write [{', '.join(axes)}] as numbers; a size may be 'auto'")
             return (None,) * len(axes)
-        return tuple(self._size(name, value, axis) for value, axis in zip(values, axes, strict=True))
+        sizes = tuple(self._size(name, value, axis) for value, axis in zip(values, axes, strict=True))
+        count = prod(size or 1 for size in sizes)
+        if count > MAX_NUMBERS:
+            self.top.report("bad-input", f"input {name!r} would hold {count:,} numbers in each case", tree.span,
+                            why=f"at most {MAX_NUMBERS:,} are allowed", fix="resample or crop it to smaller sizes")
+        return sizes
 
     def _size(self, name: str, tree: Tree, axis: str) -> int | None:
         if _is_auto(tree):
@@ -121,7 +138,7 @@ class _Builder:
         value = tree.value if isinstance(tree, Scalar) else None
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 24:
             return value
-        self.top.report("bad-input", f"the {axis} of input {name!r} cannot be {shown(tree)}", tree.span,
+        self.top.report("bad-input", f"the size {axis!r} of input {name!r} cannot be {shown(tree)}", tree.span,
                         fix="write a whole number of at least 1, or 'auto' to take it from the data")
         return None
 
@@ -136,13 +153,17 @@ class _Builder:
         return nodes
 
     def _node(self, name: str, tree: Tree, span: Span) -> Node:
-        form = Form(tree, f"node {name!r}", NODE_KEYS, self.found)
+        form = Form(tree, f"node {name!r}", NODE_KEYS, self.found, _OPTIONS)
         node = Node(name, self._steps(form), self._sources(form), form.flag("each"), form.flag("share"),
                     form.flag("freeze"), form.text("weights"), form.number("loss", 1.0), span)
         if node.share and not node.each:
             form.report("bad-node", f"'share' of node {name!r} has no meaning without 'each'",
                         form.key_span("share"), fix="add 'each: true', or remove 'share'")
-        if form.has("loss") and not node.is_head:
+        if node.each and node.is_head:
+            form.report("bad-node", f"'each' of node {name!r} has no meaning on a head", form.key_span("each"),
+                        why="a head is one result of the network",
+                        fix="write one node for each result, or join the inputs with a fusion before")
+        if form.has("loss") and not node.is_head and node.steps[-1].use:
             form.report("bad-node", f"'loss' of node {name!r} has no meaning: it is not a head",
                         form.key_span("loss"), why="the weight belongs to a result of the network",
                         fix="write it on the head")
@@ -162,15 +183,16 @@ class _Builder:
     def _chain(self, form: Form) -> tuple[Step, ...]:
         tree = form.tree.entries["chain"]
         if not isinstance(tree, Items) or not tree.items:
-            form.report("wrong-type", f"'chain' of {form.owner} must be a list of components, not {shown(tree)}",
-                        tree.span, fix="write [{use: encoder.project}, {use: encoder.dropout}]")
+            given = "is empty" if isinstance(tree, Items) else f"must be a list of components, not {shown(tree)}"
+            form.report("wrong-type", f"'chain' of {form.owner} {given}", tree.span,
+                        fix="write for example [{use: encoder.project}, {use: encoder.dropout}]")
             return (_nowhere(tree.span),)
         steps = []
         for item in tree:
             if isinstance(item, Scalar):
                 steps.append(self._step(item, None, form))
                 continue
-            part = Form(item, f"a step of {form.owner}", STEP_KEYS, self.found)
+            part = Form(item, f"a step of {form.owner}", STEP_KEYS, self.found, _OPTIONS)
             use = part.need("use", "name a component")
             steps.append(self._step(use, part.tree.get("with"), part) if use is not None else _nowhere(item.span))
         return tuple(steps)
@@ -182,7 +204,7 @@ class _Builder:
             form.report("bad-id", f"{form.owner} cannot use {shown(use)}", use.span,
                         why="a graph names components by id; it cannot reach code by path" if dotted else
                         "an id is written kind.name; the kinds are encoder, fusion, head and uncertainty",
-                        fix="`fusionkit plugins list` shows the ids")
+                        fix=_id_fix(use))
             text = ""
         if options is not None and not isinstance(options, Mapping):
             if not (isinstance(options, Scalar) and options.value is None):
@@ -202,16 +224,17 @@ class _Builder:
             pairs = [(None, value) for value in (tree if isinstance(tree, Items) else [tree])]
         if not pairs:
             form.report("wrong-type", f"'from' of {form.owner} is empty", tree.span, fix="name an input or a node")
-        made = [self._reference(value, port, form) for port, value in pairs]
-        return tuple(item for item in made if item)
+        ports = tree.keys if isinstance(tree, Mapping) else {}
+        return tuple(self._reference(value, port, form, ports.get(port or "")) for port, value in pairs)
 
-    def _reference(self, tree: Tree, port: str | None, form: Form) -> Reference | None:
-        if not isinstance(tree, Scalar) or not isinstance(tree.value, str):
+    def _reference(self, tree: Tree, port: str | None, form: Form, port_span: Span | None) -> Reference:
+        text = tree.value if isinstance(tree, Scalar) else None
+        if not isinstance(text, str) or not all(text.partition(".")[::2] if "." in text else [text]):
             form.report("wrong-type", f"'from' of {form.owner} must name an input or a node, not {shown(tree)}",
                         tree.span, fix="write a name, a list of names, or a mapping from port to name")
-            return None
-        name, _, member = tree.value.partition(".")
-        return Reference(name, member or None, port, tree.span)
+            return Reference("", None, port, tree.span)
+        name, _, member = text.partition(".")
+        return Reference(name, member or None, port, tree.span, port_span)
 
     def _uncertainty(self) -> Step | None:
         tree = self.top.tree.get("uncertainty")
@@ -227,12 +250,17 @@ class _Builder:
                         why=f"it is of kind {step.kind!r}", fix="use a component of kind 'uncertainty'")
         return step
 
+
 def _is_auto(tree: Tree) -> bool:
     return isinstance(tree, Scalar) and tree.value == "auto"
 
 
-def _number(tree: Tree) -> str:
-    return str(len(tree.items)) if isinstance(tree, Items) else shown(tree)
+def _id_fix(use: Tree) -> str:
+    if isinstance(use, Items):
+        return "write 'chain: [...]' for several components in a row"
+    kind, dot, name = str(use.value if isinstance(use, Scalar) else "").lower().partition(".")
+    meant = f"{near(kind, _KINDS)}.{name}"
+    return f"did you mean {meant!r}?" if dot and _ID.fullmatch(meant) else "`fusionkit plugins list` shows the ids"
 
 
 def _nowhere(span: Span) -> Step:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from fusionkit.contract import ComponentError, Head
-from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean
+from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order
+from fusionkit.failures import component_failed, listed
+from fusionkit.graph import RESERVED
 from fusionkit.nodes import Input, Node
 from fusionkit.plans import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
-from fusionkit.presence import Maybe, Presence, all_of, any_of
+from fusionkit.presence import Maybe, Presence, PresenceError, all_of, any_of
 from fusionkit.registry import Resolved, Use
-from fusionkit.rules import Mismatch, Port, result_shape
+from fusionkit.rules import Binding, Mismatch, Named, Port, result_shape
 from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, shape_of
+
+# A lane of `each` is a submodule of an nn.ModuleDict under its own name.
+_LANE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_RESERVED_LANES = RESERVED | {"clear", "items", "keys", "pop", "update", "values"}
+_Result = TypeVar("_Result")
 
 Witness = Callable[[Use, Sequence[TensorShape]], Shape]
 """Runs a component on the meta device and says what it gives; needed where a rule says `?`."""
@@ -26,6 +36,7 @@ class _Edge:
     value: Value
     port: str | None
     span: Span
+    port_span: Span | None = None
 
 
 def infer(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None) -> Plan:
@@ -54,7 +65,7 @@ class _Inference:
                 self.values[item.name] = (value,)
         nodes = [planned for node in graph.nodes if (planned := self._node(node))]
         if self.found:
-            raise GraphError(self.found)
+            raise GraphError(in_file_order(self.found))
         inputs = tuple(self.values[item.name][0] for item in graph.inputs)
         heads = tuple(_head(node) for node in nodes if node.node.is_head)
         return Plan(graph, inputs, tuple(nodes), heads, self.resolved.uncertainty, self.resolved.packages)
@@ -85,10 +96,20 @@ class _Inference:
         if len(done) < len(lanes):
             return None
         shape = _joined(done) if node.each else done[0].calls[-1].output
-        present = _presence(done, node.each)
+        present = self._guarded_presence(node, done)
+        if present is None:
+            return None
         values = values_of(node.name, shape, present)
         self.values[node.name] = values
         return PlannedNode(node, tuple(done), values)
+
+    def _guarded_presence(self, node: Node, lanes: Sequence[Lane]) -> dict[str, Maybe] | None:
+        try:
+            return _presence(lanes, node.each)
+        except PresenceError as error:
+            self._report("too-many-absences", f"node {node.name!r} depends on too many optional inputs: {error}",
+                         node.span, fix="put an `encoder.placeholder` behind some of them")
+            return None
 
     def _edges(self, node: Node) -> list[_Edge] | None:
         """What the node reads, bundles spread out; None when something before it is at fault."""
@@ -101,12 +122,12 @@ class _Inference:
                 wanted = f"{ref.name}.{ref.member}"
                 features = [value for value in self.values[ref.name] if value.name == wanted]
                 if not features:
-                    names = [value.name.partition(".")[2] for value in self.values[ref.name]]
+                    names = [member for value in self.values[ref.name] if (member := value.name.partition(".")[2])]
                     self._report("unknown-name", f"{ref.name!r} has no member {ref.member!r}", ref.span,
-                                 fix=did_you_mean(ref.member, [n for n in names if n],
-                                                  f"it gives one tensor: write {ref.name!r}"))
+                                 fix=did_you_mean(ref.member, names, f"its members are {', '.join(names)}") if names
+                                 else f"it gives one tensor: write {ref.name!r}")
                     return None
-            edges.extend(_Edge(value.name, value, ref.port, ref.span) for value in features)
+            edges.extend(_Edge(value.name, value, ref.port, ref.span, ref.port_span) for value in features)
         return edges
 
     def _groups(self, node: Node, edges: list[_Edge]) -> list[tuple[str, list[_Edge]]] | None:
@@ -116,18 +137,29 @@ class _Inference:
         names = [edge.port or edge.label for edge in edges]
         short = [name.rpartition(".")[2] for name in names]
         names = short if len(set(short)) == len(short) else [name.replace(".", "_") for name in names]
+        seen: Counter[str] = Counter()
+        good = True
         for name, edge in zip(names, edges, strict=True):
-            if names.count(name) > 1:
+            seen[name] += 1
+            if not _LANE.fullmatch(name) or name in _RESERVED_LANES:
+                self._report("bad-name", f"'each' of node {node.name!r} cannot name a tensor {name!r}",
+                             edge.port_span or edge.span, why="it becomes the name of a PyTorch module",
+                             fix="choose names of letters, digits and _: from: {first: ..., second: ...}")
+                good = False
+            elif seen[name] == 2:
                 self._report("bad-node", f"'each' of node {node.name!r} would give two tensors named {name!r}",
-                             edge.span, fix="name them: from: {first: ..., second: ...}")
-                return None
-        return [(name, [edge]) for name, edge in zip(names, edges, strict=True)]
+                             edge.port_span or edge.span, fix="name them: from: {first: ..., second: ...}")
+                good = False
+        # The ports of a node with `each` name its tensors; the component has one input.
+        return [(name, [replace(edge, port=None)]) for name, edge in zip(names, edges, strict=True)] if good else None
 
     def _lane(self, name: str, uses: Sequence[Use], edges: list[_Edge]) -> Lane | None:
         calls: list[Call] = []
         current = edges
         ordered: list[_Edge] | None = None
-        for use in uses:
+        for index, use in enumerate(uses):
+            if index:
+                current = [replace(edge, span=use.step.span) for edge in current]
             arranged = self._arrange(use, current)
             call = self._call(use, arranged) if arranged is not None else None
             if call is None:
@@ -146,25 +178,34 @@ class _Inference:
             return edges
         ports = use.component.parsed.ports
         names = [port.name for port in ports]
+        rule = f"its rule is '{use.component.parsed}'"
         for edge in edges:
             if edge.port not in names:
-                self._report("unknown-port", f"{use.step.use} has no port {edge.port!r}", edge.span,
-                             why=f"its rule is '{use.component.parsed}'",
-                             fix=did_you_mean(str(edge.port), [n for n in names if n],
-                                              "its ports have no names: write a list"))
+                self._report("unknown-port", f"{use.step.use} has no port {edge.port!r}", edge.port_span or edge.span,
+                             why=rule, fix=did_you_mean(str(edge.port), [n for n in names if n]) if any(names)
+                             else "its ports have no names: write the name alone, or a list of names")
+                return None
+        for port in ports:
+            given = [edge for edge in edges if edge.port == port.name]
+            if not given:
+                self._report("unconnected-port", f"the port {port.name!r} of {use.step.use} is not connected",
+                             use.step.span, why=rule, fix=f"add it to 'from': {port.name}: NAME")
+                return None
+            if len(given) > 1 and not port.variadic:
+                self._report("input-count", f"the port {port.name!r} of {use.step.use} takes one tensor and is given "
+                             f"{len(given)}: {_listed(given)}", given[1].span, why=rule, fix="keep one of them")
                 return None
         return sorted(edges, key=lambda edge: names.index(edge.port))
 
     def _call(self, use: Use, edges: list[_Edge]) -> Call | None:
         inputs = tuple((edge.label, edge.value.shape) for edge in edges)
         options = dict(use.config)
-        bound = use.component.parsed.bind(inputs, options)
+        bound = self._guarded(use, inputs, lambda: use.component.parsed.bind(inputs, options))
         if isinstance(bound, Mismatch):
             self._mismatch(use, edges, bound)
+        if not isinstance(bound, Binding):
             return None
-        output = result_shape(bound, options)
-        if output is None:
-            output = self._computed(use, inputs, edges)
+        output = self._guarded(use, inputs, lambda: result_shape(bound, options) or self._computed(use, inputs))
         if output is None:
             return None
         ports = _labels(inputs, bound.inputs)
@@ -172,44 +213,56 @@ class _Inference:
             output = Bundle(tuple((name, shape) for name, (_, shape) in zip(ports, inputs, strict=True)))
         return Call(use.component, use.config, tuple(zip(ports, (s for _, s in inputs), strict=True)), output)
 
-    def _computed(self, use: Use, inputs: Sequence[tuple[str, TensorShape]], edges: list[_Edge]) -> Shape | None:
+    def _computed(self, use: Use, inputs: Sequence[Named]) -> Shape:
         """The result by the component's own function, or by running it on the meta device."""
         shapes = [shape for _, shape in inputs]
         component = use.component
+        return component.output(use.config, shapes) if component.output else self.witness(use, shapes)
+
+    def _guarded(self, use: Use, inputs: Sequence[Named], work: Callable[[], _Result]) -> _Result | None:
+        """What the work gives, or None and a diagnostic: a component's declaration and code may fail."""
         try:
-            return component.output(use.config, shapes) if component.output else self.witness(use, shapes)
+            return work()
         except GraphError as error:
             self.found.extend(replace(d, span=d.span or use.step.span) for d in error.diagnostics)
         except ComponentError as error:
             self._report("component", f"{use.step.use}: {error}", use.step.span, error.why, error.fix)
         except Exception as error:
-            given = ", ".join(f"{edge.label} ({edge.value.shape})" for edge in edges)
-            self._report("component-failed", f"{use.step.use} failed on its inputs: {given}", use.step.span,
-                         why=f"{type(error).__name__}: {error}",
-                         fix="check its options against its inputs; if they are right, tell the plugin's author")
+            self.found.append(component_failed(use.step.use, inputs, error, use.step.span))
         return None
 
     def _mismatch(self, use: Use, edges: list[_Edge], mismatch: Mismatch) -> None:
-        given = ", ".join(f"{edge.label} ({edge.value.shape})" for edge in edges)
-        verb = "cannot join its inputs" if len(edges) > 1 else "cannot read its input"
+        verb = "join" if use.component.kind == "fusion" else "read"
+        noun = "inputs" if len(edges) > 1 else "input"
         place = edges[mismatch.position].span if mismatch.position is not None else use.step.span
-        self._report(mismatch.code, f"{use.step.use} {verb}: {given}", place,
-                     f"{mismatch.why}; the rule is '{use.component.parsed}'", mismatch.fix)
+        fix = mismatch.fix
+        if mismatch.code == "input-count" and len(edges) > 1 and len(use.component.parsed.ports) == 1:
+            fix = (f"read one of them, for example {edges[-1].label!r}, or write 'each: true' to have "
+                   "one such component for each")
+        self._report(mismatch.code, f"{use.step.use} cannot {verb} its {noun}: {_listed(edges)}", place,
+                     f"{mismatch.why}; the rule is '{use.component.parsed}'", fix)
 
     def _absence_allowed(self, uses: Sequence[Use], edges: list[_Edge]) -> bool:
         """Whether every optional value meets a component that can be without it."""
         maybe = [edge for edge in edges if edge.value.present]
-        first = uses[0]
-        if not maybe or first.component.absent != "none":
+        filled = next((index for index, use in enumerate(uses) if use.component.absent == "fill"), len(uses))
+        strict = next((index for index, use in enumerate(uses[:filled]) if use.component.absent == "none"), None)
+        if not maybe or strict is None:
             return True
-        self._report("absent-input", f"{first.step.use} cannot be without {maybe[0].label!r}, which may be absent",
-                     maybe[0].span, why=f"it depends on the optional input {maybe[0].value.present}, and "
-                     f"{first.step.use} declares absent: none",
+        use = uses[strict]
+        self._report("absent-input", f"{use.step.use} cannot be without {maybe[0].label!r}, which may be absent",
+                     use.step.span if strict else maybe[0].span,
+                     why=f"it depends on the optional input {maybe[0].value.present}, and {use.step.use} declares "
+                     "absent: none",
                      fix="put an `encoder.placeholder` before it, or use a component that can be without it")
         return False
 
 
-def _labels(inputs: Sequence[tuple[str, TensorShape]], bound: Sequence[tuple[Port, str, TensorShape]]) -> list[str]:
+def _listed(edges: Sequence[_Edge]) -> str:
+    return listed([(edge.label, edge.value.shape) for edge in edges])
+
+
+def _labels(inputs: Sequence[Named], bound: Sequence[tuple[Port, str, TensorShape]]) -> list[str]:
     """Short names of a call's inputs: the port, or for a `*` port the source, with dots taken out."""
     return [label.replace(".", "_") if port.variadic or not port.name else port.name
             for (label, _), (port, _, _) in zip(inputs, bound, strict=True)]
@@ -234,12 +287,19 @@ def _presence(lanes: Sequence[Lane], each: bool) -> dict[str, Maybe]:
         whole = _call_presence(first, parts)
         output = lane.calls[-1].output
         names = [name for name, _ in first.inputs]
-        own = len(lane.calls) == 1 and isinstance(output, Bundle) and output.names == tuple(names)
+        own = len(lane.calls) == 1 and isinstance(output, Bundle) and _gives_each_back(first, output, names)
         filled = any(call.component.absent == "fill" for call in lane.calls)
-        for member in output.names if isinstance(output, Bundle) else ("",):
+        for place, member in enumerate(output.names if isinstance(output, Bundle) else ("",)):
             key = (f"{lane.name}_{member}" if member else lane.name) if each else member
-            present[key] = None if filled else parts[names.index(member)] if own else whole
+            present[key] = None if filled else parts[place] if own else whole
     return present
+
+
+def _gives_each_back(call: Call, output: Bundle, names: Sequence[str]) -> bool:
+    """Whether output number m is input number m refined, and so there exactly when it is."""
+    if call.component.absent == "identity":
+        return len(output.names) == len(names)
+    return output.names == tuple(names)
 
 
 def _call_presence(call: Call, parts: Sequence[Maybe]) -> Maybe:

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.assembly import make_module
-from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
+from fusionkit.failures import component_failed
 from fusionkit.plans import Call, Cost, Plan, PlannedNode
 from fusionkit.registry import Use
 from fusionkit.shapes import Bundle, Shape, TensorShape, members, shape_of
@@ -89,23 +90,23 @@ def measure(plan: Plan) -> Plan:
     found: list[Diagnostic] = []
     nodes = tuple(_measure(node, found) for node in plan.nodes)
     if found:
-        raise GraphError(found)
+        raise GraphError(in_file_order(found))
     return replace(plan, nodes=nodes)
 
 
 def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
     parameters = trainable = multiply_adds = activation = 0
     for index, lane in enumerate(node.lanes):
-        for call in lane.calls:
+        for call, step in zip(lane.calls, node.node.steps, strict=True):
             try:
                 seen = probe(call, node.name)
             except GraphError as error:
-                found.extend(replace(d, span=d.span or node.node.span) for d in error.diagnostics)
+                found.extend(replace(d, span=d.span or step.span) for d in error.diagnostics)
                 continue
             except Exception as error:
-                found.append(_failed(node, call, error))
+                found.append(component_failed(call.component.id, call.inputs, error, step.span))
                 continue
-            found.extend(_disagreement(node, call, seen))
+            found.extend(_disagreement(call, step.span, seen))
             multiply_adds += seen.multiply_adds
             activation += seen.activation_bytes
             if index == 0 or not node.node.share:
@@ -115,19 +116,14 @@ def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
     return replace(node, cost=cost)
 
 
-def _failed(node: PlannedNode, call: Call, error: Exception) -> Diagnostic:
-    given = ", ".join(f"{label or 'input'} ({shape})" for label, shape in call.inputs)
-    return Diagnostic("component-failed", f"{call.component.id} of node {node.name!r} fails on its inputs: {given}",
-                      node.node.span, why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-                      fix="check its options against its inputs; if they are right, tell the plugin's author")
-
-
-def _disagreement(node: PlannedNode, call: Call, seen: Probe) -> list[Diagnostic]:
+def _disagreement(call: Call, span: Span, seen: Probe) -> list[Diagnostic]:
     planned = tuple((BATCH, *shape.sizes) if shape.layout != "scalar" else () for _, shape in members(call.output))
     if planned == seen.shapes and seen.single == isinstance(call.output, TensorShape):
         return []
     said = "; ".join(str(list(shape)) for shape in planned)
     gave = "; ".join(str(list(shape)) for shape in seen.shapes)
-    return [Diagnostic("rule-disagrees", f"{call.component.id} of node {node.name!r} does not give what it declares",
-                       node.node.span, why=f"its rule '{call.component.parsed}' says {said} for a batch of {BATCH}; "
+    if len(seen.shapes) == 1 and not seen.single:
+        gave = f"a tuple of {gave}"
+    return [Diagnostic("rule-disagrees", f"{call.component.id} does not give what it declares", span,
+                       why=f"for a batch of {BATCH} its rule '{call.component.parsed}' says {said}; "
                        f"the module gives {gave}", fix="tell the plugin's author")]

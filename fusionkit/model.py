@@ -73,7 +73,7 @@ class FusionModel(nn.Module):
 
     def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None) -> None:
         """Run instructions over the slots. The only place where the network is executed."""
-        number = -1
+        number, result, part = -1, None, None
         try:
             for number, (module, absence, read, write, frees) in enumerate(bound):  # noqa: B007 - told after an error
                 if masks is not None:
@@ -88,6 +88,7 @@ class FusionModel(nn.Module):
                 else:
                     for index, part in zip(write, result, strict=True):
                         slots[index] = part
+                    result = part = None  # or they would outlive their slots
                 for index in frees:
                     slots[index] = None
         except Exception as error:
@@ -95,9 +96,9 @@ class FusionModel(nn.Module):
             raise
 
     def _explain(self, error: Exception, bound: Sequence[Bound], number: int) -> None:
-        if number >= 0:
-            name = next(name for name, module in self._modules.items() if module is bound[number][0])
-            node = self.plan.node(name)
+        names = [name for name, module in self._modules.items() if number >= 0 and module is bound[number][0]]
+        if names:
+            name, node = names[0], self.plan.node(names[0])
             error.add_note(f"in node {name!r} ({node.uses}) at {node.node.span}")
 
     def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> State:
@@ -139,8 +140,8 @@ class FusionModel(nn.Module):
                 wanted = ", ".join(v.name for v in self.plan.inputs)
                 raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {wanted}")
             else:
-                like = next(iter(inputs.values()))
-                slots[self._slots[value.name]] = like.new_zeros((len(like), *value.shape.sizes))
+                like = _first(inputs)
+                slots[self._slots[value.name]] = like.new_zeros((like.shape[0], *value.shape.sizes))
         return slots
 
     def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> list[Mask] | None:
@@ -148,8 +149,8 @@ class FusionModel(nn.Module):
         given = dict(present or {})
         for value in self.plan.inputs:
             if value.name not in inputs and value.present is not None:
-                like = next(iter(inputs.values()))
-                given[value.name] = torch.zeros(len(like), dtype=torch.bool, device=like.device)
+                like = _first(inputs)
+                given[value.name] = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
         if not given:
             return None
         return [evaluate(presence, given) for presence in self._presence]
@@ -221,6 +222,13 @@ class FusionModel(nn.Module):
             lines.extend([f"del {', '.join(ended)}"] if ended else [])
         returned = ", ".join(f"{name}={names[index]}" for name, index in self._outputs.items())
         return "\n".join([*lines, f"return dict({returned})" if "." not in returned else f"return {returned}"]) + "\n"
+
+
+def _first(inputs: Mapping[str, Tensor]) -> Tensor:
+    """Any input: it says how many cases there are, in which precision and where."""
+    if not inputs:
+        raise ValueError("no input is given; of optional inputs at least one is needed to know the batch")
+    return next(iter(inputs.values()))
 
 
 def _values(plan: Plan) -> list[Value]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from fusionkit.contract import Component
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean
 from fusionkit.graph import from_tree
@@ -33,18 +35,34 @@ def open_graph(source: Source, sets: Sequence[str] = (), registry: Registry | No
 
 def _data(source: Mapping[str, Any]) -> Tree:
     """Plain data as a tree, by way of its text, so that messages have lines to show."""
-    return read(write(dict(source)), "<graph>")
+    try:
+        text = write(dict(source))
+    except (yaml.YAMLError, RecursionError) as problem:
+        raise GraphError(Diagnostic("not-data", "the graph holds something that is no plain data",
+                                    why=str(problem) if isinstance(problem, yaml.YAMLError) else "it holds itself",
+                                    fix="use dicts, lists, text, numbers, true, false and None")) from None
+    return read(text, "<graph>")
 
 
 def _locate(source: str | Path, registry: Registry | None) -> Path:
     path = Path(source)
-    if path.exists() or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+    if isinstance(source, str) and "\n" in source:
+        raise GraphError(Diagnostic("unreadable-file", "the text of a graph is given where its path is expected",
+                                    fix="pass a path, or the graph as a dict"))
+    if _exists(path) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return path
     published = (registry or discover()).graphs
     if str(source) in published:
         return published[str(source)]
     raise GraphError(Diagnostic("unreadable-file", f"there is no file and no published graph named {str(source)!r}",
                                 fix=did_you_mean(str(source), published, "give the path of a graph file")))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def plan(
@@ -92,7 +110,7 @@ def build_plan(plan: Plan, seed: int = 0) -> FusionModel:
     from fusionkit.model import FusionModel
     from fusionkit.weights import load_node
 
-    own = {node.name for node in plan.nodes if node.node.weights}
+    own = {node.name for node in plan.nodes if node.node.weights is not None}
     model = FusionModel(plan, seed, weights_follow=own)
     for node in plan.nodes:
         if node.name in own:

@@ -21,12 +21,16 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a node reads: an input or node by name, perhaps one member of its bundle, perhaps at a port."""
+    """What a node reads: an input or node by name, perhaps one member of its bundle, perhaps at a port.
+
+    An empty name stands in for one that is already reported.
+    """
 
     name: str
     member: str | None
     port: str | None
     span: Span
+    port_span: Span | None = None
 
     def __str__(self) -> str:
         return f"{self.name}.{self.member}" if self.member else self.name

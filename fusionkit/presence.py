@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import Literal
+
+MAX_WAYS = 512
+
+
+class PresenceError(ValueError):
+    """A value may be there in more ways than can be followed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Present where the optional `input` is, or where `any` or `all` of the `parts` are."""
+    """Present where the optional `input` is, or where `any` or `all` of the `parts` are.
+
+    `any_of` and `all_of` give it in one form, an `any` of `all` of inputs in which no part implies another:
+    equal presences are equal values, and a deep network makes no deep expression.
+    """
 
     rule: Literal["input", "any", "all"]
     input: str = ""
@@ -22,22 +34,50 @@ class Presence:
 
 Maybe = Presence | None
 """A presence, or None for a value that is always there."""
+_Way = tuple[str, ...]
+"""Inputs that together make a value present, in the order of their names."""
 
 
 def any_of(parts: Sequence[Maybe]) -> Maybe:
     """Present where at least one part is."""
-    if any(part is None for part in parts):
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
         return None
-    return _join("any", parts)
+    return _presence(way for part in known for way in _ways(part))
 
 
 def all_of(parts: Sequence[Maybe]) -> Maybe:
-    """Present where every part is."""
-    return _join("all", [part for part in parts if part is not None])
+    """Present where every part is.
+
+    Raises: PresenceError when that can happen in too many ways.
+    """
+    known = list(dict.fromkeys(part for part in parts if part is not None))
+    if len(known) == 1:
+        return known[0]
+    if prod(len(_ways(part)) for part in known) > MAX_WAYS:
+        raise PresenceError(f"it may be present in more than {MAX_WAYS} ways")
+    return _presence(_merged(chosen) for chosen in product(*map(_ways, known))) if known else None
 
 
-def _join(rule: Literal["any", "all"], parts: Sequence[Maybe]) -> Maybe:
-    distinct = tuple(dict.fromkeys(part for part in parts if part is not None))
-    if len(distinct) <= 1:
-        return distinct[0] if distinct else None
-    return Presence(rule, parts=distinct)
+def _ways(present: Presence) -> list[_Way]:
+    if present.rule == "any":
+        return [way for part in present.parts for way in _ways(part)]
+    return [(present.input,) if present.rule == "input" else tuple(part.input for part in present.parts)]
+
+
+def _merged(ways: Iterable[_Way]) -> _Way:
+    return tuple(sorted({name for way in ways for name in way}))
+
+
+def _presence(ways: Iterable[_Way]) -> Maybe:
+    distinct = list(dict.fromkeys(ways))
+    sets = [frozenset(way) for way in distinct]
+    least = sorted(way for way, own in zip(distinct, sets, strict=True) if not any(other < own for other in sets))
+    if not least:
+        return None
+    parts = [_all([Presence("input", name) for name in way]) for way in least]
+    return parts[0] if len(parts) == 1 else Presence("any", parts=tuple(parts))
+
+
+def _all(inputs: list[Presence]) -> Presence:
+    return inputs[0] if len(inputs) == 1 else Presence("all", parts=tuple(inputs))

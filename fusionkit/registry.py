@@ -16,7 +16,7 @@ import pluggy
 
 from fusionkit import hooks
 from fusionkit.catalogue import Entry, entry_of, read_catalogue
-from fusionkit.errors import Diagnostic, GraphError, Span, UserError, did_you_mean
+from fusionkit.errors import Diagnostic, GraphError, Span, UserError, in_file_order, near
 from fusionkit.nodes import Graph, Step
 
 if TYPE_CHECKING:
@@ -97,10 +97,9 @@ class Registry:
             raise GraphError(self._unknown(name, span))
         if len(owners) > 1:
             both = " and ".join(str(provider) for provider, _ in owners)
-            names = ", ".join(provider.name for provider, _ in owners)
             raise GraphError(Diagnostic("two-providers", f"{name} is provided by {both}", span,
                                         why="nothing says which of them is meant",
-                                        fix=f"uninstall one, or turn one off: {DISABLE}=NAME (of {names})"))
+                                        fix=f"uninstall one, or turn one off: {DISABLE}={owners[-1][0].name}"))
         return _import(*owners[0], span)
 
     def _unknown(self, name: str, span: Span | None) -> Diagnostic:
@@ -110,11 +109,18 @@ class Registry:
                               fix=f"pip install {hint.package}")
         idle = [f"{p.name} ({'turned off by ' + DISABLE if p.disabled else p.problem})" for p in self.providers
                 if p.problem or p.disabled]
-        kind = name.partition(".")[0]
+        match = self._near(name)
         return Diagnostic("unknown-component", f"there is no component {name!r}", span,
                           why=f"not in use: {'; '.join(idle)}" if idle else None,
-                          fix=did_you_mean(name, self.ids,
-                                           f"`fusionkit plugins list` shows what is installed of kind {kind!r}"))
+                          fix=f"did you mean {match!r}?" if match else
+                          f"`fusionkit plugins list` shows the components of kind {name.partition('.')[0]!r}")
+
+    def _near(self, name: str) -> str | None:
+        """The id that was meant: compared after the dot, since equal kinds make all ids alike."""
+        kind, _, rest = name.partition(".")
+        others = {known.partition(".")[2]: known for known in self.ids if not known.startswith(f"{kind}.")}
+        match = near(rest, [known.partition(".")[2] for known in self.ids if known.startswith(f"{kind}.")])
+        return f"{kind}.{match}" if match else others.get(rest)
 
 
 def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
@@ -129,7 +135,7 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
                                     why="not installed here", fix=f"pip install {' '.join(missing)}"))
     try:
         component = import_module(entry.at).component
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(provider, entry.id, _reason(error), span) from error
     if not isinstance(component, Component) or component.id != entry.id:
         said = component.id if isinstance(component, Component) else type(component).__name__
@@ -196,7 +202,7 @@ def _installed_provider(point: importlib.metadata.EntryPoint, disabled: set[str]
         entries = tuple(read_catalogue(Path(catalogues[0])))
     except UserError as error:
         return Provider(point.name, package, version, problem=error.diagnostics[0].render().replace("\n", " "))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Provider(point.name, package, version, problem=_reason(error))
     return Provider(point.name, package, version, entries, Path(folders[0]) if folders else None)
 
@@ -219,7 +225,7 @@ def _file_provider(path: Path) -> Provider:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(provider, "the plugin file", _reason(error), None) from error
     components = tuple(value for value in vars(module).values() if isinstance(value, Component))
     if not components:
@@ -256,7 +262,7 @@ def resolve(graph: Graph, registry: Registry) -> Resolved:
     uses = {node.name: tuple(_use(step, registry, found, causes) for step in node.steps) for node in graph.nodes}
     uncertainty = _use(graph.uncertainty, registry, found, causes) if graph.uncertainty else None
     if found:
-        raise GraphError(found) from (causes[0] if causes else None)
+        raise GraphError(in_file_order(found)) from (causes[0] if causes else None)
     done = {name: tuple(use for use in group if use) for name, group in uses.items()}
     steps = [use.step for group in done.values() for use in group] + ([uncertainty.step] if uncertainty else [])
     owners = [owner for step in steps if (owner := registry.provider(step.use))]

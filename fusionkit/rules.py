@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fusionkit.shapes import Bundle, Scalar, Shape, TensorShape, shape_of
@@ -76,13 +75,17 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Why inputs do not fit a rule. `position` is the input at fault, None when their number is."""
+    """Why inputs do not fit a rule. `position` is the input at fault, None when one is missing.
+
+    `wanted` names the layouts that would fit there, where the layout is at fault.
+    """
 
     code: Literal["shape-clash", "wrong-layout", "wrong-size", "input-count"]
     why: str
     fix: str
     position: int | None
     progress: int
+    wanted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,14 @@ class Rule:
             if isinstance(outcome, Binding):
                 return outcome
             mismatches.append(outcome)
-        return max(mismatches, key=lambda mismatch: mismatch.progress)
+        best = max(mismatches, key=lambda mismatch: mismatch.progress)
+        if not best.wanted or best.position is None:
+            return best
+        name, shape = inputs[best.position]
+        wanted = dict.fromkeys(layout for mismatch in mismatches for layout in mismatch.wanted
+                               if (mismatch.position, mismatch.progress) == (best.position, best.progress))
+        return replace(best, why=f"{name} is {_article(shape)}; it takes {' or '.join(wanted)} here",
+                       fix=_layout_fix(shape, tuple(wanted)), wanted=tuple(wanted))
 
 
 def result_shape(binding: Binding, options: Mapping[str, Any]) -> Shape | None:
@@ -153,6 +163,7 @@ class _Binder:
         self.options = options
         self.sizes: dict[str, tuple[int, str]] = {}
         self.spatial: tuple[tuple[int, ...], str] | None = None
+        self.seen: dict[Port, Named] = {}
         self.matched = 0
 
     def bind(self, inputs: Sequence[Named]) -> Binding | Mismatch:
@@ -163,6 +174,7 @@ class _Binder:
             fault = self._input(port, name, shape, position)
             if fault:
                 return fault
+            self.seen.setdefault(port, (name, shape))
         bound = tuple((port, name, shape) for port, (name, shape) in zip(ports, inputs, strict=True))
         sizes = {name: size for name, (size, _) in self.sizes.items()}
         return Binding(self.alternative, bound, sizes, self.spatial[0] if self.spatial else None)
@@ -173,31 +185,44 @@ class _Binder:
             return ports[:-1] + [ports[-1]] * (count - len(ports) + 1)
         if count == len(ports):
             return ports
-        wanted = f"{len(ports)}{' or more' if ports[-1].variadic else ''} input{'s' if len(ports) > 1 else ''}"
+        variadic, many = ports[-1].variadic, count > len(ports)
+        wanted = f"{len(ports)}{' or more' if variadic else ''} input{'s' if len(ports) > 1 or variadic else ''}"
         return Mismatch("input-count", f"it takes {wanted} and is given {count}",
-                        "connect as many inputs as the rule names", None, -1)
+                        "leave some out, or join them with a fusion before" if many else
+                        "connect one input for each port of the rule", len(ports) if many else None, -1)
 
     def _input(self, port: Port, name: str, shape: TensorShape, position: int) -> Mismatch | None:
         assert port.axes is not None
         axes = list(port.axes)
         wants_map = any(axis.kind in ("map", "any_map") for axis in axes)
-        wanted = len(axes) - 1 + len(shape.spatial) if wants_map else len(axes)
-        if wanted != len(shape.sizes) or (wants_map and not shape.spatial):
-            return Mismatch("wrong-layout", f"{name} is {_article(shape)} ({shape}); the port is '{port}'",
-                            _layout_fix(shape, axes, wants_map), position, self.matched)
-        sizes = list(shape.sizes)
+        count = len(axes) - 1 + len(shape.spatial) if wants_map else len(axes)
+        if count != len(shape.sizes) or (wants_map and not shape.spatial):
+            return self._layout(port, name, shape, position)
+        place = 0
         for axis in axes:
             if axis.kind in ("map", "any_map"):
                 fault = self._spatial(axis, shape.spatial, name, position)
-                sizes = sizes[len(shape.spatial) :]
+                place += len(shape.spatial)
             else:
-                fault = self._size(axis, sizes.pop(0), name, position)
+                fault = self._size(axis, shape, place, name, position)
+                place += 1
             if fault:
                 return fault
             self.matched += 1
         return None
 
-    def _size(self, axis: Axis, size: int, name: str, position: int) -> Mismatch | None:
+    def _layout(self, port: Port, name: str, shape: TensorShape, position: int) -> Mismatch:
+        """The layout is at fault; of a `*` port, the inputs before decide what it is."""
+        if port.variadic and port in self.seen:
+            first, other = self.seen[port]
+            return Mismatch("wrong-layout", f"{first} is {_article(other)} and {name} is {_article(shape)}; "
+                            "all of them must have one layout",
+                            "bring all to one layout: an `encoder.pool` turns a map or tokens into a vector",
+                            position, self.matched)
+        return Mismatch("wrong-layout", "", "", position, self.matched, (_layout_of(port),))
+
+    def _size(self, axis: Axis, shape: TensorShape, place: int, name: str, position: int) -> Mismatch | None:
+        size = shape.sizes[place]
         if axis.kind == "any":
             return None
         if axis.kind == "name":
@@ -205,15 +230,17 @@ class _Binder:
             if known == size:
                 return None
             return Mismatch("shape-clash", f"axis '{axis.value}' is {known} on {owner} and {size} on {name}",
-                            f"make the two equal, for instance with an `encoder.project` of width {known} "
-                            f"after {name}", position, self.matched)
+                            f"make the two equal{_project_fix(shape, place, known, name)}", position, self.matched)
         wanted = axis_size(axis, self.options)
         if wanted == size:
             return None
         source = f"option '{axis.value}'" if axis.kind == "option" else "the rule"
-        return Mismatch("wrong-size", f"{name} has {size} where {source} asks for {wanted}",
-                        f"give {name} the size {wanted}" + (f", or set '{axis.value}' to {size}"
-                        if axis.kind == "option" else ""), position, self.matched)
+        option = f", or set '{axis.value}' to {size}" if axis.kind == "option" else ""
+        label = shape.axes[place]
+        counted = f"{size} {label}" if label in ("features", "tokens", "channels") else f"the {label} {size}"
+        return Mismatch("wrong-size", f"{name} has {counted} where {source} asks for {wanted}",
+                        f"bring it to {wanted}{_project_fix(shape, place, wanted, name)}{option}",
+                        position, self.matched)
 
     def _spatial(self, axis: Axis, spatial: tuple[int, ...], name: str, position: int) -> Mismatch | None:
         if axis.kind == "any_map":
@@ -233,159 +260,31 @@ def _grid(sizes: tuple[int, ...]) -> str:
 
 
 def _article(shape: TensorShape) -> str:
-    return {"vector": "a vector", "tokens": "tokens", "scalar": "a scalar"}.get(shape.layout, f"an {shape.layout}"
-            if shape.layout == "image" else f"a {shape.layout}")
+    article = {"vector": "a ", "image": "an ", "volume": "a ", "scalar": "a "}.get(shape.layout, "")
+    return f"{article}{shape.layout} ({shape})"
 
 
-def _layout_fix(shape: TensorShape, axes: list[Axis], wants_map: bool) -> str:
-    if shape.spatial and not wants_map and len(axes) == 1:
-        return "put an `encoder.pool` between, which turns a map into a vector"
-    if shape.spatial and not wants_map and len(axes) == 2:
-        return "put an `encoder.pool` with `to: tokens` between, which turns a map into tokens"
-    if wants_map:
-        return "connect an image, a volume or a feature map"
-    return "connect an input of the layout that the rule names"
+def _layout_of(port: Port) -> str:
+    """The layouts that a port takes, in words."""
+    axes = port.axes or ()
+    if any(axis.kind in ("map", "any_map") for axis in axes):
+        return "an image or a volume"
+    words = {1: "a vector", 2: "tokens", 3: "an image", 4: "a volume"}
+    return words.get(len(axes), f"'{port}'")
 
 
-_TOKEN = re.compile(r"\s*(?:(->)|(\|)|(,)|(\*)|(:)|(_\.\.\.)|(\.\.\.)|(\(\))|(\?)|\{([a-z][a-z0-9_]*)\}"
-                    r"|([A-Za-z][A-Za-z0-9_]*)|([1-9][0-9]*)|(_))")
-_KINDS = ("arrow", "bar", "comma", "star", "colon", "any_map", "map", "scalar", "unknown", "option", "word", "size",
-          "any")
+def _layout_fix(shape: TensorShape, wanted: tuple[str, ...]) -> str:
+    ways = []
+    if "a vector" in wanted and shape.layout in ("tokens", "image", "volume"):
+        ways.append("into a vector")
+    if "tokens" in wanted and shape.spatial:
+        ways.append("with `to: tokens` into tokens")
+    if ways:
+        return f"put an `encoder.pool` between, which turns it {', or '.join(ways)}"
+    return f"connect {' or '.join(wanted)}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    position: int
-
-
-def parse_rule(text: str) -> Rule:
-    """A rule from its text.
-
-    Raises: RuleError with the position, when the text is not in the notation.
-    Example:
-        >>> str(parse_rule("image: B c ..., table: B _ -> B c ..."))
-        'image: B c ..., table: B _ -> B c ...'
-    """
-    return _Parser(text).rule()
-
-
-class _Parser:
-    """Recursive descent over the tokens of one rule."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.tokens = self._tokenise()
-        self.index = 0
-
-    def _tokenise(self) -> list[_Token]:
-        tokens, position = [], 0
-        end = len(self.text.rstrip())
-        while position < end:
-            match = _TOKEN.match(self.text, position)
-            if not match:
-                at = position + len(self.text[position:]) - len(self.text[position:].lstrip())
-                raise RuleError(f"{self.text[at]!r} has no meaning in a rule", self.text, at)
-            kind = next(k for k, value in zip(_KINDS, match.groups(), strict=True) if value is not None)
-            tokens.append(_Token(kind, match.group().strip(), match.end() - len(match.group().lstrip())))
-            position = match.end()
-        return tokens
-
-    def _peek(self, ahead: int = 0) -> str | None:
-        place = self.index + ahead
-        return self.tokens[place].kind if place < len(self.tokens) else None
-
-    def _take(self) -> _Token:
-        self.index += 1
-        return self.tokens[self.index - 1]
-
-    def _fail(self, message: str) -> RuleError:
-        place = self.tokens[self.index].position if self.index < len(self.tokens) else len(self.text)
-        return RuleError(message, self.text, place)
-
-    def rule(self) -> Rule:
-        alternatives = [self._alternative()]
-        while self._peek() == "bar":
-            self._take()
-            alternatives.append(self._alternative())
-        if self._peek() is not None:
-            raise self._fail("expected ',', '->' or '|'")
-        names = [tuple((port.name, port.variadic) for port in a.inputs) for a in alternatives]
-        if len(set(names)) > 1:
-            raise RuleError("all alternatives must have the same input ports", self.text, 0)
-        return Rule(tuple(alternatives))
-
-    def _alternative(self) -> Alternative:
-        inputs = self._ports(left=True)
-        result: Result = None
-        if self._peek() == "arrow":
-            self._take()
-            result = self._result(inputs)
-        return Alternative(inputs, result)
-
-    def _result(self, inputs: tuple[Port, ...]) -> Result:
-        if self._peek() == "unknown":
-            self._take()
-            return "?"
-        if self._peek() == "word" and self.tokens[self.index].text == "same":
-            self._take()
-            return "same"
-        start = self.index
-        ports = self._ports(left=False)
-        known = {axis.value for port in inputs for axis in port.axes or () if axis.kind == "name"}
-        grid = any(axis.kind == "map" for port in inputs for axis in port.axes or ())
-        for axis in (axis for port in ports for axis in port.axes or ()):
-            if axis.kind in ("any", "any_map") or (axis.kind == "name" and axis.value not in known):
-                self.index = start
-                raise self._fail(f"the axis '{axis}' of the result is not bound on the left")
-            if axis.kind == "map" and not grid:
-                self.index = start
-                raise self._fail("the result has '...' and no input does")
-        return ports
-
-    def _ports(self, left: bool) -> tuple[Port, ...]:
-        ports = [self._port(left)]
-        while self._peek() == "comma":
-            self._take()
-            ports.append(self._port(left))
-        names = [port.name for port in ports]
-        if len(ports) > 1 and (None in names or len(set(names)) < len(names)):
-            raise self._fail("several ports need a name each, all different")
-        if any(port.variadic for port in ports[:-1]):
-            raise self._fail("only the last port may be '*'")
-        return tuple(ports)
-
-    def _port(self, left: bool) -> Port:
-        variadic = self._peek() == "star"
-        if variadic:
-            self._take()
-        name = None
-        if self._peek() == "word" and self._peek(1) == "colon":
-            name = self._take().text
-            self._take()
-        if variadic and (name is None or not left):
-            raise self._fail("'*' needs a port name and stands on the left only")
-        if self._peek() == "scalar" and not left:
-            self._take()
-            return Port(name, None)
-        return Port(name, self._axes(), variadic)
-
-    def _axes(self) -> tuple[Axis, ...]:
-        if self._peek() != "word" or self.tokens[self.index].text != "B":
-            raise self._fail("a port begins with the batch axis 'B'")
-        self._take()
-        axes = []
-        while self._peek() in ("word", "any", "map", "any_map", "size", "option"):
-            token = self._take()
-            kind: Any = "name" if token.kind == "word" else token.kind
-            value: str | int = int(token.text) if kind == "size" else token.text.strip("{}")
-            if kind == "name" and value == "B":
-                self.index -= 1
-                raise self._fail("'B' is the batch axis and stands first")
-            axes.append(Axis(kind, value if kind in ("name", "size", "option") else ""))
-        if not axes:
-            raise self._fail("expected an axis")
-        if sum(axis.kind in ("map", "any_map") for axis in axes) > 1:
-            raise self._fail("a port has its spatial axes once")
-        return tuple(axes)
+def _project_fix(shape: TensorShape, place: int, size: int, name: str) -> str:
+    """How to change the size of an axis, where one component does it."""
+    is_width = place == (1 if shape.layout == "tokens" else 0)
+    return f", for instance with an `encoder.project` of width {size} after {name}" if is_width else ""

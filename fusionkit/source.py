@@ -11,14 +11,15 @@ from typing import Any
 import yaml
 
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
+from fusionkit.scalars import Plain, kind_of, plain_value
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 MAX_VALUES = 50_000
 MAX_NUMBER_LENGTH = 400
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-Plain = None | bool | int | float | str
+_FOLDED = re.compile("[\r\x85\u2028\u2029\ufeff]")
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,18 @@ def read_file(path: str | Path, error: type[UserError] = GraphError) -> Tree:
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
         raise error(Diagnostic("unreadable-file", f"cannot read {str(path)!r}: {reason}",
                                fix="check the path and its permissions")) from None
     try:
         text = raw.decode("utf-8-sig") if len(raw) <= MAX_BYTES else " " * len(raw)
     except UnicodeDecodeError as problem:
-        line = raw[: problem.start].count(b"\n") + 1
-        raise error(Diagnostic("not-utf8", "the file is not UTF-8 text", Span(str(path), line, 1),
-                               why=f"byte {problem.start} is 0x{raw[problem.start]:02x}",
+        before = raw[: problem.start].decode("utf-8-sig").split("\n")
+        after = raw[problem.start :].split(b"\n")[0].decode("utf-8", "replace")
+        raise error(Diagnostic("not-utf8", "the file is not UTF-8 text",
+                               Span(str(path), len(before), len(before[-1]) + 1, before[-1] + after),
+                               why=f"the byte 0x{raw[problem.start]:02x} begins no character",
                                fix="save the file as UTF-8")) from None
     return read(text, str(path), error)
 
@@ -119,8 +122,8 @@ class _Reader:
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
-        self.lines = text.split("\n")
-        self.text = text
+        self.text = text.removeprefix("\ufeff")
+        self.lines = _BREAK.split(self.text)
         self.stack: list[_Open] = []
         self.anchors: dict[str, Tree] = {}
         self.sizes: dict[str, int] = {}
@@ -162,7 +165,7 @@ class _Reader:
     def _span(self, event: Any) -> Span:
         line = event.start_mark.line
         text = self.lines[line] if line < len(self.lines) else ""
-        return Span(self.file, line + 1, event.start_mark.column + 1, text[:4000])
+        return Span(self.file, line + 1, event.start_mark.column + 1, text)
 
     def _count(self, size: int, span: Span) -> None:
         self.total += size
@@ -177,19 +180,19 @@ class _Reader:
         self._count(1, span)
         top = self.stack[-1] if self.stack else None
         if top and top.is_mapping and top.key is None:
-            self._key(top, event.value, span)
+            self._key(top, event.value, span, event.implicit[0])
             return
         plain = event.implicit[0]
         value = _resolve(event.value, span) if plain else event.value
         self._add(Scalar(value, span, event.value), event.anchor, 1)
 
-    def _key(self, top: _Open, name: str, span: Span) -> None:
+    def _key(self, top: _Open, name: str, span: Span, plain: bool) -> None:
         if name in top.entries:
             first = top.keys[name]
             raise _FaultError("duplicate-key", f"the key {name!r} is written twice", span,
                          why=f"it is already set at line {first.line}, column {first.column}",
                          fix="keep one of the two")
-        if name == "<<":
+        if plain and name == "<<":
             raise _FaultError("yaml-key", "merge keys ('<<') are not part of YAML 1.2", span,
                          fix="write the values out")
         top.key, top.keys[name] = name, span
@@ -199,7 +202,8 @@ class _Reader:
         if event.anchor not in self.anchors:
             known = any(o.anchor == event.anchor for o in self.stack)
             why = "it stands inside the value that it names" if known else "no value before it has that anchor"
-            raise _FaultError("yaml-alias", f"the alias '*{event.anchor}' cannot be resolved", span, why=why)
+            raise _FaultError("yaml-alias", f"the alias '*{event.anchor}' cannot be resolved", span, why,
+                         fix="write the value out; quote it if it is text that begins with '*'")
         self._refuse_complex_key(span)
         size = self.sizes[event.anchor]
         self._count(size, span)
@@ -238,55 +242,57 @@ class _Reader:
 
     def _refuse_tag(self, event: Any, span: Span) -> None:
         if event.tag is not None and event.tag != "!":
-            raise _FaultError("yaml-tag", f"the tag {event.tag!r} is not allowed", span,
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            raise _FaultError("yaml-tag", f"the tag {tag!r} is not allowed", span,
                          why="a file holds plain data: no tag may choose a type or an object",
                          fix="remove the tag; quote the value if it is to be a string")
 
     def _refuse_complex_key(self, span: Span) -> None:
         if self.stack and self.stack[-1].is_mapping and self.stack[-1].key is None:
-            raise _FaultError("yaml-key", "a key must be a plain name", span)
+            raise _FaultError("yaml-key", "a key must be a name, not a list, a mapping or an alias", span,
+                         fix="write 'name: value'")
 
     def _syntax(self, problem: yaml.YAMLError) -> _FaultError:
         mark = getattr(problem, "problem_mark", None)
-        position = getattr(problem, "position", 0)
-        line = mark.line if mark else self.text[:position].count("\n")
-        text = self.lines[min(line, len(self.lines) - 1)]
-        span = Span(self.file, line + 1, mark.column + 1 if mark else 1, text[:4000])
         what = getattr(problem, "problem", None) or getattr(problem, "reason", None) or "not readable"
+        context, begins = getattr(problem, "context", None), getattr(problem, "context_mark", None)
+        if mark is None:
+            return _FaultError("yaml-syntax", f"this is not YAML: {what}", self._control_character(),
+                          fix="remove the character, or write it as an escape in double quotes")
+        if begins and ("end of stream" in what or not "".join(self.lines[mark.line :]).strip()):
+            mark, begins = begins, None  # the end of the file says less than what is open there
+        if context == "while scanning for the next token":
+            context = None
+        if context and begins and (begins.line, begins.column) != (mark.line, mark.column):
+            context += f" that begins at line {begins.line + 1}, column {begins.column + 1}"
+        text = self.lines[min(mark.line, len(self.lines) - 1)]
         tab = "\t" in text[: len(text) - len(text.lstrip())]
-        fix = "indent with spaces, not tabs" if tab else "check brackets, colons, quotes and indentation"
-        return _FaultError("yaml-syntax", f"this is not YAML: {what}", span, getattr(problem, "context", None), fix)
+        fix = "indent with spaces, not tabs" if tab else next(
+            (fix for part, fix in _SYNTAX_FIXES.items() if part in what), "check brackets, quotes and indentation")
+        span = Span(self.file, mark.line + 1, mark.column + 1, text)
+        return _FaultError("yaml-syntax", f"this is not YAML: {what}", span, context, fix)
+
+    def _control_character(self) -> Span:
+        """Where the first character stands that YAML does not allow."""
+        match = yaml.reader.Reader.NON_PRINTABLE.search(self.text)
+        before = _BREAK.split(self.text[: match.start() if match else 0])
+        return Span(self.file, len(before), len(before[-1]) + 1, self.lines[len(before) - 1])
 
 
-_NULL = {"", "~", "null", "Null", "NULL"}
-_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INT = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-
-
-def plain_value(text: str) -> Plain:
-    """The value of an unquoted scalar by the YAML 1.2 core schema: `no` is a string, `0o17` is 15."""
-    if text in _NULL:
-        return None
-    if text in _BOOL:
-        return _BOOL[text]
-    if _INT.fullmatch(text):
-        return int(text)
-    if _OCTAL.fullmatch(text) or _HEX.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _SPECIAL.fullmatch(text):
-        return float(text.replace(".", "").lower())
-    return text
+_SYNTAX_FIXES = {
+    "mapping values are not allowed": "quote the value if it holds ': '; indent a nested mapping under its key",
+    "expected ',' or ']'": "close the list with ']', and put a comma between its values",
+    "expected ',' or '}'": "close the mapping with '}', and put a comma between its entries",
+    "unexpected end of stream": "close the quotes or the bracket",
+    "cannot start any token": "quote the value",
+    "could not find expected ':'": "write 'key: value', with a space after the colon",
+}
 
 
 def _resolve(text: str, span: Span) -> Plain:
-    if len(text) > MAX_NUMBER_LENGTH and text[0] in "+-.0123456789":
-        raise _FaultError("yaml-limit", f"a number of {len(text)} digits", span, fix="quote it if it is a string")
+    if len(text) > MAX_NUMBER_LENGTH and kind_of(text) != "str":
+        raise _FaultError("yaml-limit", f"a number of {len(text)} digits is too long", span,
+                          fix="quote it if it is text")
     return plain_value(text)
 
 
@@ -322,7 +328,7 @@ def assign(tree: Tree, assignment: str, error: type[UserError] = GraphError) -> 
     file = f"--set {assignment}"
     span = Span("--set", 1, 1, assignment)
     names = path.split(".")
-    if not equals or not all(names):
+    if not equals or not all(names) or len(names) > MAX_DEPTH:
         raise error(Diagnostic("bad-set", f"{assignment!r} is not an assignment", span,
                                fix="write path.to.value=new, for example nodes.fused.use=fusion.gmu"))
     value = read(text, file, error)
@@ -333,7 +339,7 @@ def _assign(tree: Tree | None, names: list[str], value: Tree, span: Span, error:
     if not names:
         return value
     name, rest = names[0], names[1:]
-    if isinstance(tree, Items) and name.isdigit() and int(name) < len(tree.items):
+    if isinstance(tree, Items) and name.isdecimal() and int(name) < len(tree.items):
         position = int(name)
         changed = _assign(tree.items[position], rest, value, span, error)
         return Items((*tree.items[:position], changed, *tree.items[position + 1 :]), tree.span)
@@ -347,9 +353,6 @@ def _assign(tree: Tree | None, names: list[str], value: Tree, span: Span, error:
     return Mapping(entries, {**tree.keys, name: tree.keys.get(name, span)}, tree.span)
 
 
-_TAGS = {type(None): "null", bool: "bool", int: "int", float: "float", str: "str"}
-
-
 class _Dumper(yaml.SafeDumper):
     """Writes what `read` reads back: plain scalars are judged by the 1.2 rules, not by PyYAML's 1.1."""
 
@@ -358,7 +361,7 @@ class _Dumper(yaml.SafeDumper):
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
         if kind is yaml.ScalarNode and implicit[0]:
-            return f"tag:yaml.org,2002:{_TAGS[type(plain_value(value))]}"
+            return f"tag:yaml.org,2002:{'merge' if value == '<<' else kind_of(value)}"
         return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML is untyped
 
 
@@ -367,7 +370,14 @@ def _number(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:float", special.get(repr(value), repr(value)))
 
 
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # Unescaped, YAML would fold these into a space or a line feed.
+    style = '"' if _FOLDED.search(value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
+
+
 _Dumper.add_representer(float, _number)
+_Dumper.add_representer(str, _text)
 
 
 def write(data: Any, *, width: int = 110, one_line: bool = True) -> str:

@@ -42,7 +42,8 @@ def read_tensors(path: Path, span: Span | None = None) -> dict[str, Tensor]:
         raise _unreadable(path, span, str(error).splitlines()[0] if str(error) else type(error).__name__,
                           "save its tensors as .safetensors; files that carry objects are not loaded") from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
-    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    pairs = state.items() if isinstance(state, dict) else ()
+    tensors = {str(name): value for name, value in pairs if isinstance(value, Tensor)}
     if not tensors:
         raise _unreadable(path, span, "it holds no tensors by name", "save a state dict")
     return tensors
@@ -79,6 +80,8 @@ def _some(names: list[str]) -> str:
 def load_node(module: nn.Module, node: Node, folder: Path) -> None:
     """Start a node from the file that its `weights: path#prefix` names, inside the graph file's folder.
 
+    A module that knows files of other names has `adapt_weights(tensors) -> tensors`, which translates them.
+
     Raises: GraphError with `unreadable-weights`, `wrong-weights` or `outside-folder`.
     """
     assert node.weights is not None
@@ -95,4 +98,5 @@ def load_node(module: nn.Module, node: Node, folder: Path) -> None:
         if not tensors:
             raise GraphError(Diagnostic("wrong-weights", f"no tensor of {name!r} begins with {start!r}", node.span,
                                         fix="look at the names in the file; the prefix ends before a dot"))
-    load_into(module, tensors, f"node {node.name!r}", node.span)
+    adapt = getattr(module, "adapt_weights", None)
+    load_into(module, adapt(tensors) if adapt else tensors, f"node {node.name!r}", node.span)

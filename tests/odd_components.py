@@ -43,6 +43,25 @@ class Crashes(Double):
         raise IndexError("level 3 of a pyramid with 2 levels")
 
 
+class Pretrained(Config):
+    """Whether to fetch weights."""
+
+    pretrained: bool = False
+
+
+class Fetches(Double):
+    def __init__(self, config: Pretrained, inputs: list[TensorShape]) -> None:
+        super().__init__(config, inputs)
+        if config.pretrained:
+            raise ComponentError("there is no network")
+
+
+class Raises(Double):
+    def __init__(self, config: Config, inputs: list[TensorShape]) -> None:
+        super().__init__(config, inputs)
+        self.scale = 1 / 0
+
+
 class Join(Double):
     """One input of each kind, as published code has it; knows nothing of absence."""
 
@@ -55,6 +74,26 @@ class Split(Double):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return features * 2, features * 3, features.mean()
+
+
+class NoBatch(Double):
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean(0)
+
+
+class AsTuple(Double):
+    def forward(self, features: Tensor) -> tuple[Tensor]:
+        return (features,)
+
+
+class AsDict(Double):
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        return {"features": features}
+
+
+class Reader(Double):
+    def forward(self, features: Tensor) -> Tensor:
+        return features if features.sum().item() == 0 else -features
 
 
 def crash(config: Config, inputs: list[TensorShape]) -> TensorShape:
@@ -71,6 +110,15 @@ COMPONENTS: tuple[Component, ...] = (
     Encoder("odd_refuses_late", Nothing, Refuses, rule="B _ -> B 2"),
     Encoder("odd_crashes", Nothing, Crashes, rule="B _ -> ?"),
     Encoder("odd_crashes_late", Nothing, Crashes, rule="B _ -> B 3"),
+    Encoder("odd_no_module", Nothing, lambda config, inputs: {}, rule="B _ -> same"),
+    Encoder("odd_raises", Nothing, Raises, rule="B _ -> same"),
+    Encoder("odd_pretrained", Pretrained, Fetches, rule="B _ -> same"),
+    Encoder("odd_seen", Nothing, Double, rule="B _ -> ?"),
+    Encoder("odd_seen_two", Nothing, Split, rule="B _ -> ?"),
+    Encoder("odd_reader", Nothing, Reader, rule="B _ -> same"),
+    Encoder("odd_no_batch", Nothing, NoBatch, rule="B _ -> same"),
+    Encoder("odd_tuple", Nothing, AsTuple, rule="B _ -> same"),
+    Encoder("odd_dict", Nothing, AsDict, rule="B _ -> same"),
     Encoder("odd_output", Nothing, Double, rule="B _", output=crash),
     Encoder("odd_six", Nothing, Double, rule="B 6 -> B 12"),
     Encoder("odd_sized", Width, Double, rule="B {width} -> B 12"),

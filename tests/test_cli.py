@@ -158,3 +158,18 @@ def test_page_of_the_command_line_is_fresh(monkeypatch: pytest.MonkeyPatch) -> N
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     assert tool.PAGE.read_text() == tool.page(), "run python tools/cli_docs.py"
+
+
+def test_every_setting_of_training_is_a_flag() -> None:
+    from typing import get_args
+
+    from fusionkit.flags import TRAINING_FLAGS
+    from fusionkit.training.settings import TrainingSettings
+
+    fields = {name: field for name, field in TrainingSettings.model_fields.items() if name != "trackers"}
+    assert {name for name, _, _ in TRAINING_FLAGS} == set(fields)
+    for name, takes, _ in TRAINING_FLAGS:
+        if isinstance(takes, tuple):
+            assert takes == get_args(fields[name].annotation), name
+        else:
+            assert takes in (type(fields[name].default), int, float), name

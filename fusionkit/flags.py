@@ -1,0 +1,35 @@
+"""The settings of training as flags of the command line, known without importing the training room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TRAINING_FLAGS: tuple[tuple[str, Any, str], ...] = (
+    ("fold", int, "hold out and test this fold only, counted from 0 (default: all, one after the other)"),
+    ("epochs", int, "how many times every training case is seen"),
+    ("batch_size", int, "cases in one batch, over all processes together"),
+    ("accumulate", int, "batches whose gradients are added up before the weights change"),
+    ("optimiser", ("adamw", "adam", "sgd"), "the rule that changes the weights"),
+    ("learning_rate", float, "the highest learning rate of the run"),
+    ("weight_decay", float, "pull of the weights towards zero"),
+    ("momentum", float, "momentum of sgd"),
+    ("schedule", ("constant", "cosine", "linear", "step"), "the learning rate after warm-up"),
+    ("warmup_epochs", float, "epochs in which the learning rate rises from zero"),
+    ("step_epochs", int, "epochs between two steps of the schedule step"),
+    ("step_factor", float, "what a step of the schedule step multiplies by"),
+    ("clip_gradient", float, "longest gradient allowed, 0 leaves it alone"),
+    ("patience", int, "epochs without a better validation result after which the run stops, 0 never stops"),
+    ("monitor", ("loss", "accuracy", "balanced_accuracy"), "the validation result that chooses the best epoch"),
+    ("balance", ("none", "classes"), "classes: draw equally often from every class"),
+    ("precision", ("fp32", "bf16", "fp16"), "numbers of the forward pass"),
+    ("device", ("auto", "cpu", "cuda"), "where to train"),
+    ("strategy", ("auto", "ddp", "fsdp"), "how several processes share the work"),
+    ("compile", bool, "compile the network with torch.compile"),
+    ("channels_last", ("auto", "on", "off"), "keep channels as the innermost axis in memory"),
+    ("workers", int, "processes that read cases ahead"),
+    ("threads", int, "CPU threads of each process, 0 leaves the choice to PyTorch"),
+    ("seed", int, "starts the weights, the order of cases and dropout"),
+    ("checkpoint_seconds", float, "seconds between states saved inside an epoch"),
+    ("checkpoint_steps", int, "steps between states saved inside an epoch"),
+)
+"""Settings of training as flags: name, type or choices, help. A test compares them with the settings themselves."""

@@ -1,0 +1,180 @@
+"""What the house promises of its own code: floors, light imports, short files, names that exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+
+import fusionkit
+
+ROOT = Path(__file__).parent.parent
+CORE, PLUGINS = ROOT / "fusionkit", ROOT / "plugins"
+
+# A room imports rooms of lower floors, and of its own floor only those before it; a folder is one room.
+# `api` stands outside: it is the door through which plugins come in.
+FLOORS: tuple[str, ...] = (
+    "errors files scalars",
+    "shapes presence source rules notation failures ordering pages",
+    "hooks contract form options nodes console",
+    "wiring graph catalogue",
+    "registry",
+    "plans infer schema cards layout mermaid draw",
+    "layers readout weights absence assembly measure model prefix",
+    "network checkpoint data evaluation inference results runs training experiment demo testing",
+    "flags commands cli __main__",
+)
+TORCH_FLOOR = 6
+HEIGHT = {room: (floor, place) for floor, rooms in enumerate(FLOORS) for place, room in enumerate(rooms.split())}
+DOOR = {"contract", "hooks", "layers", "readout", "shapes"}
+LAZY = {"accelerate", "matplotlib", "nibabel", "pyarrow", "pydicom", "timm", "torchmetrics", "rich", "sklearn"}
+VAGUE = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
+SOURCES = sorted(CORE.rglob("*.py"))
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """Every module that a piece of code imports, `from fusionkit import x` as fusionkit.x."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Import):
+            yield from (alias.name for alias in part.names)
+        elif isinstance(part, ast.ImportFrom) and part.module:
+            yield from ([f"fusionkit.{alias.name}" for alias in part.names] if part.module == "fusionkit"
+                        else [part.module])
+
+
+def at_import(path: Path) -> set[str]:
+    """Packages that are imported with the module: not those in functions or for the type checker."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    statements = [part for part in tree.body if not isinstance(part, ast.FunctionDef | ast.ClassDef)
+                  and not (isinstance(part, ast.If) and "TYPE_CHECKING" in ast.dump(part.test))]
+    return {name.partition(".")[0] for part in statements for name in imports(part)}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(CORE).with_suffix("").parts[0]
+
+
+def rooms_read(path: Path) -> set[str]:
+    names = set(imports(ast.parse(path.read_text(encoding="utf-8"))))
+    read = {name.split(".")[1] for name in names if name.startswith("fusionkit.")}
+    return {name for name in read if (CORE / name).is_dir() or (CORE / f"{name}.py").is_file()}
+
+
+def test_every_room_has_a_floor():
+    rooms = {room_of(path) for path in SOURCES} - {"api", "__init__"}
+    assert rooms == set(HEIGHT), f"without a floor: {rooms - set(HEIGHT)}; gone: {set(HEIGHT) - rooms}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CORE)))
+def test_a_room_imports_only_rooms_below_it(path: Path):
+    room = room_of(path)
+    if room == "__init__":
+        return
+    own = HEIGHT.get(room, (0, 0))
+    below = DOOR if room == "api" else {name for name, height in HEIGHT.items() if height < own}
+    assert rooms_read(path) - {room} <= below
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CORE)))
+def test_heavy_packages_are_imported_late(path: Path):
+    loaded = at_import(path)
+    assert not loaded & LAZY
+    room = room_of(path)
+    floor = HEIGHT.get(room, (0, 0))[0]
+    if not TORCH_FLOOR <= floor < len(FLOORS) - 1:
+        assert "torch" not in loaded
+
+
+def test_no_module_of_a_folder_imports_in_a_circle():
+    reads: dict[str, set[str]] = {}
+    for path in SOURCES:
+        name = ".".join(("fusionkit", *path.relative_to(CORE).with_suffix("").parts)).removesuffix(".__init__")
+        reads[name] = set(imports(ast.parse(path.read_text(encoding="utf-8"))))
+    waiting = {name: {other for other in found if other in reads and other != name and not name.startswith(f"{other}.")}
+               for name, found in reads.items()}
+    while ready := [name for name, found in waiting.items() if not found & waiting.keys()]:
+        for name in ready:
+            del waiting[name]
+    assert not waiting, f"in a circle, or behind one: {sorted(waiting)}"
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: str(path.relative_to(PLUGINS)))
+def test_bundled_plugins_come_in_by_the_door(path: Path):
+    core = {name for name in imports(ast.parse(path.read_text(encoding="utf-8"))) if name.startswith("fusionkit")}
+    allowed = {"fusionkit.hooks"} if path == PLUGINS / "__init__.py" else set()
+    assert core <= {"fusionkit.api"} | allowed
+
+
+def test_finding_plugins_imports_neither_torch_nor_pydantic():
+    code = ("import sys, fusionkit, fusionkit.registry as r; assert r.discover().entries; "
+            "print(*(n for n in ('torch', 'pydantic', 'timm', 'numpy') if n in sys.modules))")
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == ""
+
+
+def tracked(*suffixes: str) -> list[Path]:
+    """Files of the project, those that git ignores left out."""
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+                            capture_output=True, text=True, check=False)
+    names = listed.stdout.split("\0") if listed.returncode == 0 else [
+        str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if not any(p.startswith(".") for p in path.parts)]
+    return [ROOT / name for name in names if name.endswith(suffixes) and (ROOT / name).is_file()]
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {str(path.relative_to(ROOT)): count for path in tracked(".py")
+            if (count := len(path.read_text(encoding="utf-8").splitlines())) > 400}
+    assert not long
+
+
+def test_no_module_has_a_vague_name():
+    assert not [str(path) for path in tracked(".py") if path.stem.strip("_") in VAGUE]
+
+
+def test_no_two_tests_have_one_name():
+    loose = [path for path in tracked(".py") if path.is_relative_to(ROOT / "tests")
+             and not (path.parent / "__init__.py").exists()]
+    names = [path.name for path in loose if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names)), "pytest imports them by their bare names"
+
+
+def test_no_path_of_a_machine_is_written_down():
+    pattern = re.compile(r"(?<![\w.])/(" + "|".join(["work", "root", "home", "Users"]) + r")/[\w.-]+|/tmp/" + "dev")
+    found = [f"{path.relative_to(ROOT)}: {match.group()}" for path in tracked(
+        ".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".cfg", ".csv", ".svg", ".sh")
+        for match in [pattern.search(path.read_text(encoding="utf-8", errors="replace"))] if match]
+    assert not found
+
+
+def texts(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_ids_in_messages_exist():
+    known = set(yaml.safe_load((ROOT / "registry.yaml").read_text(encoding="utf-8"))["components"])
+    named = {match for path in SOURCES for text in texts(path)
+             for match in re.findall(r"[`']((?:encoder|fusion|head|uncertainty)\.[a-z_][a-z0-9_.]*)[`'}, ]", text)}
+    assert {"encoder.pool", "encoder.placeholder", "encoder.project"} <= named
+    assert named <= known, f"named but not in the registry: {sorted(named - known)}"
+
+
+def test_the_version_is_written_in_one_place():
+    assert version("fusionkit") == fusionkit.__version__
+    places = [path for path in tracked(".py") if re.search(r"^__version__ = ", path.read_text(encoding="utf-8"), re.M)]
+    assert places == [CORE / "__init__.py"]
+    assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_every_code_of_a_finding_is_written_one_way():
+    codes = {text for path in SOURCES for text in texts(path) if re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", text)}
+    alike = {code.replace("-", "") for code in codes}
+    assert len(alike) == len(codes)
