@@ -93,7 +93,12 @@ class UserError(FusionkitError):
 
 
 class GraphError(UserError):
-    """A graph file, or a plugin that it asks for, is wrong."""
+    """A graph file, or a plugin that it asks for, is wrong.
+
+    `partial` is what could be read of the graph all the same, so that a later step may look for more faults.
+    """
+
+    partial: Any = None
 
 
 class DataError(UserError):

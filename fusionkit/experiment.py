@@ -19,6 +19,7 @@ from fusionkit.network import build_plan, written
 from fusionkit.results import joined, write_results
 from fusionkit.runs import DATA, PREPROCESSING, RUN, Setup, cache_for, open_run
 from fusionkit.source import write
+from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.outcome import FitResult
 from fusionkit.training.settings import TrainingSettings
@@ -128,12 +129,16 @@ def _train_one(
         _write_setup(folder, setup, settings, preprocessing)
         model = build_plan(setup.plan, settings.seed)
         watched = cohort.dataset(parts.validation, preprocessing, cache) if parts.validation else None
+        learned = cohort.dataset(parts.train, preprocessing, cache)
+        if not fold or fold == settings.fold:
+            for line in timed(estimate(setup.plan, settings, len(learned)), model, learned, settings).lines():
+                reporter.line(line)
         with reporter.progress("training") as update:
 
             def told(epoch: int, step: int, steps: int, loss: float) -> None:
                 update((epoch - 1) * steps + step, settings.epochs * steps)
 
-            result = fit(model, cohort.dataset(parts.train, preprocessing, cache), watched, settings, folder,
+            result = fit(model, learned, watched, settings, folder,
                          resume=resume, progress=told)
         model = result.model
         _finish(folder, result, parts, setup, data)

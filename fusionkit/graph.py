@@ -62,10 +62,13 @@ class _Builder:
         nodes = self._nodes({i.name: i for i in inputs})
         uncertainty = self._uncertainty()
         nodes = connect(inputs, nodes, self.top)
+        graph = Graph(name, description, tuple(inputs), tuple(nodes), uncertainty, self.top.tree.get("training"),
+                      self.tree)
         if self.found:
-            raise GraphError(in_file_order(self.found))
-        return Graph(name, description, tuple(inputs), tuple(nodes), uncertainty, self.top.tree.get("training"),
-                     self.tree)
+            error = GraphError(in_file_order(self.found))
+            error.partial = graph
+            raise error
+        return graph
 
     def _format(self) -> None:
         version = self.top.need("fusionkit", f"begin the file with 'fusionkit: {FORMAT}'")

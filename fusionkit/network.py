@@ -10,10 +10,9 @@ import yaml
 
 from fusionkit.contract import Component
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean
-from fusionkit.graph import from_tree
 from fusionkit.infer import infer
 from fusionkit.plans import Plan
-from fusionkit.registry import Registry, discover, resolve
+from fusionkit.registry import Registry, discover, resolve_tree
 from fusionkit.source import Tree, assign, read, read_file, write
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def plan(
 
     registry = registry or discover(components=components)
     tree = open_graph(source, sets, registry)
-    inferred = infer(resolve(from_tree(tree), registry), witness, sizes)
+    inferred = infer(resolve_tree(tree, registry), witness, sizes)
     return measure(inferred) if measured else inferred
 
 

@@ -17,7 +17,9 @@ import pluggy
 from fusionkit import hooks
 from fusionkit.catalogue import Entry, entry_of, read_catalogue
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError, in_file_order, near
+from fusionkit.graph import from_tree
 from fusionkit.nodes import Graph, Step
+from fusionkit.source import Tree
 
 if TYPE_CHECKING:
     from fusionkit.contract import Component, Config
@@ -270,9 +272,28 @@ def resolve(graph: Graph, registry: Registry) -> Resolved:
     return Resolved(graph, done, uncertainty, packages)
 
 
+def resolve_tree(tree: Tree, registry: Registry) -> Resolved:
+    """The components and options of a graph's tree; faults of its structure, ids and options are told together.
+
+    Raises: GraphError with all of them, in the order of the file.
+    """
+    try:
+        graph = from_tree(tree)
+    except GraphError as error:
+        found = list(error.diagnostics)
+        try:
+            resolve(error.partial, registry)
+        except GraphError as more:
+            found.extend(more.diagnostics)
+        raise GraphError(in_file_order(found)) from None
+    return resolve(graph, registry)
+
+
 def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[BaseException]) -> Use | None:
     from fusionkit.options import check_options
 
+    if not step.use:
+        return None  # what stands there is no id, which is told already
     try:
         component = registry.load(step.use, step.span)
     except GraphError as error:

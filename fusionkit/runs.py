@@ -15,13 +15,12 @@ from fusionkit.data.cases import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.description import DataDescription, describe
 from fusionkit.data.prepare import Preprocessing
 from fusionkit.errors import Diagnostic, GraphError
-from fusionkit.graph import from_tree
 from fusionkit.infer import infer
 from fusionkit.measure import measure, witness
 from fusionkit.model import FusionModel
 from fusionkit.network import Source, open_graph
 from fusionkit.plans import Plan
-from fusionkit.registry import Registry, Resolved, discover, resolve
+from fusionkit.registry import Registry, Resolved, discover, resolve_tree
 
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
 CACHE, CACHE_VARIABLE = ".fusionkit-cache", "FUSIONKIT_CACHE"
@@ -74,7 +73,7 @@ def cohort_for(
     Raises: GraphError or DataError with everything that is wrong.
     """
     registry = registry or discover()
-    heads, inputs = needs(resolve(from_tree(open_graph(source, sets, registry)), registry))
+    heads, inputs = needs(resolve_tree(open_graph(source, sets, registry), registry))
     return load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
 
 
@@ -91,7 +90,7 @@ def set_up(
     Raises: GraphError or DataError with everything that is wrong.
     """
     registry = registry or discover()
-    resolved = resolve(from_tree(open_graph(source, sets, registry)), registry)
+    resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)
     cohort = load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
     return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)

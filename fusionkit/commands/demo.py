@@ -64,8 +64,9 @@ def _show(made: demo.Demo, args: Namespace, console: Console) -> None:
     for figure in made.figures:
         if figure.passes:
             console.note(f"{figure.name} passes its ceiling by more than three standard errors: something leaks")
-    last = list(made.runs)[-1]
-    fold = made.runs[last] / "fold-0" if (made.runs[last] / "fold-0").is_dir() else made.runs[last]
+    _predictions(made, console)
+    fused = made.runs[made.fused]
+    fold = fused / "fold-0" if (fused / "fold-0").is_dir() else fused
     console.line("\nwhere everything is")
     console.line(f"  {made.data}: the cohort, as a user would write it")
     for name, path in made.runs.items():
@@ -73,3 +74,13 @@ def _show(made: demo.Demo, args: Namespace, console: Console) -> None:
     console.line("what to try next")
     console.line(f"  fusionkit predict {fold} {made.data}")
     console.line(f"  fusionkit evaluate {fold}")
+
+
+def _predictions(made: demo.Demo, console: Console) -> None:
+    """A few rows of what the fused network says, the least sure first."""
+    rows = demo.doubtful(made, 4)
+    console.line(f"\nthe {len(rows)} predictions that the fused network is least sure of (entropy in nats, over "
+                 "random passes)")
+    console.table(["case", "predicted", "probability", "entropy", "true"],
+                  [[row.case, row.predicted, f"{row.probability:.2f}", f"{row.entropy:.2f}", row.true] for row in rows],
+                  right=(2, 3))

@@ -8,13 +8,10 @@ from pathlib import Path
 from fusionkit.commands.evaluate import show
 from fusionkit.console import Console
 from fusionkit.experiment import claim, is_main, train
+from fusionkit.flags import TRAINING_FLAGS
 from fusionkit.registry import discover
 from fusionkit.runs import set_up
-from fusionkit.training.estimate import estimate
 from fusionkit.training.settings import read_settings
-
-_FLAGS = ("epochs", "batch_size", "learning_rate", "device", "precision", "strategy", "seed", "workers", "compile",
-          "fold")
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -25,12 +22,10 @@ def run(args: Namespace, console: Console) -> int:
     quiet = Console(json=True) if not is_main() else console
     with quiet.progress("reading") as update:
         setup = set_up(args.graph, args.data, args.sets, registry, progress=update)
-    flags = {name: getattr(args, name) for name in _FLAGS if getattr(args, name) is not None}
+    flags = {name: getattr(args, name) for name, _, _ in TRAINING_FLAGS if getattr(args, name) is not None}
     settings = read_settings(setup.plan.graph.training, flags)
     for warning in setup.cohort.warnings:
         quiet.note(warning.render())
-    for line in estimate(setup.plan, settings, len(setup.cohort)).lines():
-        quiet.line(line)
     trained = train(setup, settings, folder, data=Path(args.data), resume=args.resume, reporter=quiet)
     if trained.reports:
         show(trained.reports, quiet)

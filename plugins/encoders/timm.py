@@ -20,8 +20,8 @@ from fusionkit.api import ComponentError, Config, Encoder, TensorShape
 class TimmConfig(Config):
     """Options of `encoder.timm`."""
 
-    model: str = Field(examples=["resnet18"], description="Name of the model in timm, with or without the tag of its weights, "
-                                   "such as 'resnet18' or 'resnet18.a1_in1k'.")
+    model: str = Field(examples=["resnet18"], description="Name of the model in timm, with or without the tag of its "
+                                                          "weights, such as 'resnet18' or 'resnet18.a1_in1k'.")
     features: Literal["pooled", "map", "taps"] = Field(
         "pooled", description="pooled: the vector before the classifier; map: the map of the last depth; "
                               "taps: a map from each depth in 'taps', named f1, f2, ...")

@@ -46,7 +46,7 @@ class LateMean(nn.Module):
     def forward(self, *logits: Tensor, present: Tensor | None = None) -> Tensor:
         """The averaged logits."""
         if present is None:
-            present = torch.ones(len(logits[0]), len(logits), dtype=torch.bool, device=logits[0].device)
+            present = torch.ones(logits[0].shape[0], len(logits), dtype=torch.bool, device=logits[0].device)
         filled = fill_absent(logits, present)
         if self.config.space == "logit":
             return reduce(torch.add, filled) / _count(present, filled[0])

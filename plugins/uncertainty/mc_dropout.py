@@ -91,7 +91,7 @@ class Spread:
         total, expected = entropy(self.mean, self.task), self.entropies / self.count
         return HeadPrediction(self.mean, {
             "variance": variance_BK.mean(1),
-            "entropy": total,
+            "predictive_entropy": total,
             "expected_entropy": expected,
             # Entropy is concave, so only rounding can make the difference negative.
             "mutual_information": (total - expected).clamp(min=0),

@@ -60,15 +60,15 @@ def test_classes(classes: int) -> None:
     p = random_probabilities(7, 11, classes)
     found, q = predict(p, "multiclass"), p.mean(0)
     np.testing.assert_allclose(found.values.numpy(), q, atol=1e-6)
-    check(found, {"variance": p.var(0).mean(-1), "entropy": entropy(q), "expected_entropy": entropy(p).mean(0),
-                  "mutual_information": entropy(q) - entropy(p).mean(0)})
+    check(found, {"variance": p.var(0).mean(-1), "predictive_entropy": entropy(q),
+                  "expected_entropy": entropy(p).mean(0), "mutual_information": entropy(q) - entropy(p).mean(0)})
 
 
 def test_a_case_worked_by_hand() -> None:
     p = np.array([(0.7, 0.2, 0.1), (0.5, 0.3, 0.2), (0.1, 0.6, 0.3), (0.3, 0.3, 0.4)])[:, None]
     found = predict(p, "multiclass")
     assert found.values[0].tolist() == pytest.approx([0.4, 0.35, 0.25])
-    wanted = {"variance": (0.05 + 0.0225 + 0.0125) / 3, "entropy": 1.0805276, "expected_entropy": 0.9545793,
+    wanted = {"variance": (0.05 + 0.0225 + 0.0125) / 3, "predictive_entropy": 1.0805276, "expected_entropy": 0.9545793,
               "mutual_information": 0.1259483}
     check(found, {name: np.array([value]) for name, value in wanted.items()})
 
@@ -76,7 +76,7 @@ def test_a_case_worked_by_hand() -> None:
 def test_labels() -> None:
     p = np.random.default_rng(1).random((7, 11, 3))
     found, q = predict(p, "multilabel"), p.mean(0)
-    check(found, {"variance": p.var(0).mean(-1), "entropy": binary_entropy(q),
+    check(found, {"variance": p.var(0).mean(-1), "predictive_entropy": binary_entropy(q),
                   "expected_entropy": binary_entropy(p).mean(0),
                   "mutual_information": binary_entropy(q) - binary_entropy(p).mean(0)})
 
@@ -104,7 +104,7 @@ def test_passes_that_agree_leave_no_doubt_about_the_model() -> None:
 
 def test_certain_but_contrary_passes_are_all_doubt_about_the_model() -> None:
     p = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
-    check(predict(p, "multiclass"), {"variance": np.array([0.25]), "entropy": np.array([np.log(2)]),
+    check(predict(p, "multiclass"), {"variance": np.array([0.25]), "predictive_entropy": np.array([np.log(2)]),
                                      "expected_entropy": np.zeros(1), "mutual_information": np.array([np.log(2)])})
 
 
@@ -119,7 +119,7 @@ def test_every_head_is_predicted_from_the_same_passes() -> None:
 def test_half_precision_passes_are_summed_in_single() -> None:
     runner = Passes({"head": random_probabilities(5, 3, 2).astype(np.float16)}, {"head": "multiclass"})
     found = MCDropout(MCDropoutConfig(samples=5)).predict(runner)["head"]
-    assert found.values.dtype == found.measures["entropy"].dtype == torch.float32
+    assert found.values.dtype == found.measures["predictive_entropy"].dtype == torch.float32
 
 
 def test_one_pass_has_no_variance_and_is_refused() -> None:
