@@ -123,11 +123,19 @@ def check_shared(wanted: Sequence[File], division: Division, table: Table, ids: 
 
 def check_some_input(present: Mapping[str, Sequence[bool]], table: Table, ids: Sequence[str],
                      findings: Findings) -> None:
-    """Notes `empty-case` for cases of which every input is absent."""
-    for row in range(len(table)) if present else ():
-        if not any(there[row] for there in present.values()):
-            findings.add(Diagnostic("empty-case", f"case {ids[row]!r} has none of the inputs {', '.join(present)}",
-                                    table.span(row), fix="fill in one of them, or remove the row"))
+    """Notes `empty-case` for cases of which every input is absent.
+
+    With several inputs such a case is a slip. With one, as in the network that others are compared with, it is what an
+    optional input means: the case is kept, gets no result, and one warning says how many there are.
+    """
+    empty = [row for row in range(len(table)) if present and not any(there[row] for there in present.values())]
+    if len(present) == 1 and 0 < len(empty) < len(table):
+        findings.add(Diagnostic("empty-case", f"{len(empty)} of {len(table)} cases lack {next(iter(present))!r}, the "
+                                "only input: they get no result", table.span(empty[0]), severity="warning"))
+        return
+    for row in empty:
+        findings.add(Diagnostic("empty-case", f"case {ids[row]!r} has none of the inputs {', '.join(present)}",
+                                table.span(row), fix="fill in one of them, or remove the row"))
 
 
 def resolve_sizes(spec: InputSpec, need: InputNeed, promised: tuple[int | None, ...] | None,
