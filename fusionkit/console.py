@@ -14,10 +14,15 @@ Update = Callable[[int, int], None]
 
 
 class Console:
-    """Results go to standard output, everything else to standard error. With `json` only data is printed."""
+    """Results go to standard output, everything else to standard error. With `json` only data is printed.
 
-    def __init__(self, json: bool = False, output: TextIO | None = None, errors: TextIO | None = None) -> None:
-        self.is_json = json
+    `silent` is for the processes of a launch other than the first: they print nothing.
+    """
+
+    def __init__(self, json: bool = False, output: TextIO | None = None, errors: TextIO | None = None,
+                 silent: bool = False) -> None:
+        self.is_json = json or silent
+        self.silent = silent
         self.output = output or sys.stdout
         self.errors = errors or sys.stderr
 
@@ -28,11 +33,12 @@ class Console:
 
     def note(self, text: str) -> None:
         """A line beside the result, on standard error."""
-        print(text, file=self.errors, flush=True)
+        if not self.silent:
+            print(text, file=self.errors, flush=True)
 
     def data(self, value: Any) -> None:
         """The result as JSON; silent without `--json`."""
-        if self.is_json:
+        if self.is_json and not self.silent:
             print(json.dumps(value, indent=2, ensure_ascii=False), file=self.output)
 
     def diagnostics(self, found: Sequence[Diagnostic]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fusionkit.checkpoint import GRAPH, save_network
+from fusionkit.data.cases import CaseDataset
 from fusionkit.data.prepare import Preprocessing
-from fusionkit.errors import DataError, Diagnostic
+from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import write_json, write_text
 from fusionkit.inference import HeadResult, Settings, predict
@@ -23,6 +24,7 @@ from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.outcome import FitResult
 from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.state import LAST
 
 HELD_OUT = 0.15
 """The share of training cases held out for early stopping where the split names no validation cases."""
@@ -127,21 +129,11 @@ def _train_one(
         model = open_run(folder).model
     else:
         _write_setup(folder, setup, settings, preprocessing)
-        model = build_plan(setup.plan, settings.seed)
-        watched = cohort.dataset(parts.validation, preprocessing, cache) if parts.validation else None
         learned = cohort.dataset(parts.train, preprocessing, cache)
-        if not fold or fold == settings.fold:
-            for line in timed(estimate(setup.plan, settings, len(learned)), model, learned, settings).lines():
-                reporter.line(line)
-        with reporter.progress("training") as update:
-
-            def told(epoch: int, step: int, steps: int, loss: float) -> None:
-                update((epoch - 1) * steps + step, settings.epochs * steps)
-
-            result = fit(model, learned, watched, settings, folder,
-                         resume=resume, progress=told)
-        model = result.model
+        watched = cohort.dataset(parts.validation, preprocessing, cache) if parts.validation else None
+        result = _fitted(setup, settings, folder, learned, watched, resume, reporter, aloud=not fold)
         _finish(folder, result, parts, setup, data)
+        model = result.model
     if not parts.test or not is_main():
         return Trained(folder, (), {}, [])
     dataset = cohort.dataset(parts.test, preprocessing, cache)
@@ -153,6 +145,27 @@ def _train_one(
     return Trained(folder, parts.test, results, reports)
 
 
+def _fitted(
+    setup: Setup, settings: TrainingSettings, folder: Path, learned: CaseDataset, watched: CaseDataset | None,
+    resume: bool, reporter: Reporter, aloud: bool,
+) -> FitResult:
+    """The trained network; what it will need is said first when it is to be said `aloud`."""
+    model = build_plan(setup.plan, settings.seed)
+    if aloud:
+        for line in timed(estimate(setup.plan, settings, len(learned)), model, learned, settings).lines():
+            reporter.line(line)
+    with reporter.progress("training") as update:
+
+        def told(epoch: int, step: int, steps: int, loss: float) -> None:
+            update((epoch - 1) * steps + step, settings.epochs * steps)
+
+        try:
+            return fit(model, learned, watched, settings, folder, resume=resume, progress=told)
+        except UserError:
+            _unwrite(folder)
+            raise
+
+
 def _write_setup(folder: Path, setup: Setup, settings: TrainingSettings, preprocessing: Preprocessing) -> None:
     """What repeats the run: graph and data as resolved, every default written out."""
     if not is_main():
@@ -162,6 +175,15 @@ def _write_setup(folder: Path, setup: Setup, settings: TrainingSettings, preproc
     write_text(folder / GRAPH, write(graph))
     write_text(folder / DATA, write(setup.cohort.description.to_plain()))
     write_text(folder / PREPROCESSING, preprocessing.to_json() + "\n")
+
+
+def _unwrite(folder: Path) -> None:
+    """Take back what `_write_setup` wrote for a run that was refused before its first step."""
+    if is_main() and not (folder / LAST).exists():
+        for name in (GRAPH, DATA, PREPROCESSING):
+            (folder / name).unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _finish(folder: Path, result: FitResult, parts: Parts, setup: Setup, data: Path) -> None:

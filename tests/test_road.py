@@ -152,3 +152,16 @@ def test_folds_predict_every_case_once(study: Path, tmp_path: Path) -> None:
     for row in rows:
         patients.setdefault(str(int(row["id"][1:]) // 2), set()).add(row["fold"])
     assert all(len(found) == 1 for found in patients.values()), "a patient is on both sides of a split"
+
+
+def test_a_refused_run_leaves_nothing_behind(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        arguments = ["--monitor", "accuracy", "--precision", "fp16", "--strategy", "fsdp"]
+    else:
+        arguments = ["--device", "cuda"]
+    run = tmp_path / "run"
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(run), *arguments]) == 2
+    assert "fix:" in capsys.readouterr().err
+    assert not run.exists()

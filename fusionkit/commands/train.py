@@ -19,16 +19,16 @@ def run(args: Namespace, console: Console) -> int:
     registry = discover(files=args.plugins)
     folder = Path(args.output)
     claim(folder, args.resume)
-    quiet = Console(json=True) if not is_main() else console
-    with quiet.progress("reading") as update:
+    console = console if is_main() else Console(silent=True)
+    with console.progress("reading") as update:
         setup = set_up(args.graph, args.data, args.sets, registry, progress=update)
     flags = {name: getattr(args, name) for name, _, _ in TRAINING_FLAGS if getattr(args, name) is not None}
     settings = read_settings(setup.plan.graph.training, flags)
     for warning in setup.cohort.warnings:
-        quiet.note(warning.render())
-    trained = train(setup, settings, folder, data=Path(args.data), resume=args.resume, reporter=quiet)
+        console.note(warning.render())
+    trained = train(setup, settings, folder, data=Path(args.data), resume=args.resume, reporter=console)
     if trained.reports:
-        show(trained.reports, quiet)
-    quiet.line(f"\nthe run is in {folder}: `fusionkit predict {folder} DATA`, `fusionkit evaluate {folder}`")
-    quiet.data({"folder": str(folder), "heads": {r.head: r.to_json() for r in trained.reports}})
+        show(trained.reports, console)
+    console.line(f"\nthe run is in {folder}: `fusionkit predict {folder} DATA`, `fusionkit evaluate {folder}`")
+    console.data({"folder": str(folder), "heads": {r.head: r.to_json() for r in trained.reports}})
     return 0
