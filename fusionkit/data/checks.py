@@ -142,7 +142,10 @@ def resolve_sizes(spec: InputSpec, need: InputNeed, promised: tuple[int | None, 
                   shapes: Mapping[int, tuple[int, ...]], table: Table, ids: Sequence[str],
                   findings: Findings) -> tuple[int, ...] | None:
     """The size of one input in all cases; notes `wrong-size`, once when all differ from the graph, else by row."""
-    usual: tuple[int | None, ...] | None = Counter(shapes.values()).most_common(1)[0][0] if shapes else promised
+    usual: tuple[int | None, ...] | None = promised
+    if shapes:
+        # In the order of the rows, not in that in which threads read them, or a tie would fall by chance.
+        usual = Counter(shapes[row] for row in sorted(shapes)).most_common(1)[0][0]
     if promised is not None and not fits(promised, need.sizes):
         usual = promised
     if usual is None:

@@ -34,7 +34,7 @@ class Findings:
     def of(self, severity: str) -> tuple[Diagnostic, ...]:
         """The errors or the warnings, file by file and from top to bottom, as one goes through to mend them."""
         chosen = [shown for (_, group), found in self._groups.items()
-                  for shown in _condense([d for d in found if d.severity == severity], group)]
+                  for shown in _condense(sorted((d for d in found if d.severity == severity), key=self._place), group)]
         return tuple(sorted(chosen, key=self._place))
 
     def _place(self, found: Diagnostic) -> tuple[int, int, int]:

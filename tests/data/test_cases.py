@@ -238,3 +238,10 @@ def test_diagnostics_are_plain_data_too(cohort_file):
     with pytest.raises(DataError) as caught:
         load(cohort_file)
     assert json.loads(json.dumps([d.as_json() for d in caught.value.diagnostics]))[0]["where"]["line"] == 10
+
+
+def test_a_network_of_one_optional_input_keeps_the_case_that_lacks_it(cohort_file):
+    cohort = load(cohort_file, inputs={"picture": InputNeed((1, 11, 7), optional=True)})
+    (warning,) = [w for w in cohort.warnings if w.code == "empty-case"]
+    assert len(cohort) == 12 and "1 of 12 cases lack 'picture'" in warning.message
+    assert not cohort.dataset((3,), cohort.fit(cohort.rows))[0]["present"]["picture"]

@@ -44,3 +44,10 @@ def test_warnings_do_not_stop():
     with pytest.raises(DataError) as caught:
         findings.raise_errors()
     assert [d.code for d in caught.value.diagnostics] == ["b"]
+
+
+def test_what_is_shown_does_not_hang_on_the_order_of_reading():
+    findings = Findings()
+    for line in reversed(range(2, 40)):
+        findings.add(found("bad", "cases.csv", line))
+    assert [d.span.line for d in findings.of("error")] == list(range(2, 2 + SHOWN + 1))
