@@ -140,9 +140,9 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     folder = path.parent if folder is None else folder
     form = Form(tree, "the data file", _KEYS, found)
     _check_version(form)
-    cases, identifier = _cases(form, folder), form.text("id")
+    cases, identifier = _cases(form, folder), form.words("id")
     form.require("id", "COLUMN", ", the column that names each case")
-    patient, blank = form.text("patient"), form.texts("blank") if form.has("blank") else ()
+    patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     inputs, targets = _inputs(form, folder), _targets(form)
     split = _split(form, targets)
     if found:
@@ -154,7 +154,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
 def _check_version(form: Form) -> None:
     version = form.tree.get("fusionkit-data")
     if version is None:
-        if form.is_mapping:
+        if not form.broken:
             form.note("data-version", "the data file does not say its version", fix="begin with 'fusionkit-data: 1'")
     elif not isinstance(version, Scalar) or version.value != VERSION or isinstance(version.value, bool):
         form.note("data-version", f"data files of version {shown(version)} cannot be read", version.span,
@@ -163,7 +163,7 @@ def _check_version(form: Form) -> None:
 
 def _cases(form: Form, folder: Path) -> Path | None:
     form.require("cases", "cases.csv")
-    written = form.text("cases")
+    written = form.words("cases")
     return None if written is None else _placed(form, written, form.at("cases"), folder, "cases")
 
 
@@ -282,7 +282,7 @@ def _target(form: Form, name: str, tree: Tree) -> TargetSpec | None:
     part = Form(tree, f"target {name!r}", ("column", "columns", "values"), form.found)
     if not isinstance(tree, Mapping):
         return None
-    column, columns, values = part.text("column"), part.texts("columns"), _values(part)
+    column, columns, values = part.words("column"), part.texts("columns"), _values(part)
     if part.has("column") == part.has("columns"):
         part.note("bad-target", f"target {name!r} must name either 'column' or 'columns'",
                   fix="write 'column: NAME', or 'columns: [NAME, NAME]' with one column for each class")
@@ -295,7 +295,7 @@ def _values(part: Form) -> dict[str, str]:
     if tree is None:
         return {}
     if not isinstance(tree, Mapping):
-        part.note("bad-value", f"'values' of {part.what} must be a mapping, not {shown(tree)}", tree.span,
+        part.note("bad-value", f"'values' of {part.owner} must be a mapping, not {shown(tree)}", tree.span,
                   fix="write the cell and its class, for example 'values: {0: benign, 1: malignant}'")
         return {}
     named = {raw.strip(): part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
@@ -319,12 +319,12 @@ def _split(form: Form, targets: AbstractMapping[str, TargetSpec]) -> SplitSpec |
         if ways == ["column"] and part.has(name):
             part.note("bad-split", f"{name!r} has no effect beside 'column'", part.tree.keys[name],
                       why="the column already says where each case goes", fix=f"remove {name!r}")
-    stratify, group = part.text("stratify"), part.text("group")
+    stratify, group = part.words("stratify"), part.words("group")
     if stratify is not None and stratify not in targets:
         part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),
                   fix=did_you_mean(stratify, targets, "add the target to 'targets', or remove 'stratify'"))
     return SplitSpec(
-        tree.span, part.text("column"), part.integer("folds", 2, 0) or None, _fractions(part), stratify,
+        tree.span, part.words("column"), part.integer("folds", 2, 0) or None, _fractions(part), stratify,
         part.integer("seed", 0, 0), None if group == "none" else group, group != "none",
     )
 

@@ -1,39 +1,22 @@
-"""One mapping of a data file, taken apart key by key with every fault noted."""
+"""One mapping of a data file: the form of every file, and the values that only data files have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from fusionkit import form
+from fusionkit.errors import Span
+from fusionkit.form import shown
+from fusionkit.source import Items, Scalar, Tree
 
-from fusionkit.errors import Diagnostic, Span, did_you_mean
-from fusionkit.source import Items, Mapping, Scalar, Tree, to_plain
+__all__ = ["Form", "shown"]
 
 
-class Form:
+class Form(form.Form):
     """Takes values out of a mapping by name; a wrong one is noted in `found` and comes back as None."""
-
-    def __init__(self, tree: Tree, what: str, known: Iterable[str], found: list[Diagnostic]) -> None:
-        self.what = what
-        self.found = found
-        self.span = tree.span
-        self.known = tuple(known)
-        self.tree = tree if isinstance(tree, Mapping) else Mapping({}, {}, tree.span)
-        self.is_mapping = isinstance(tree, Mapping)
-        if not self.is_mapping:
-            self.note("bad-value", f"{what} must be a mapping, not {shown(tree)}", tree.span,
-                      fix="write 'key: value' pairs, for example " + ", ".join(f"{k}: ..." for k in self.known[:3]))
-        for name in self.tree.entries:
-            if name not in self.known:
-                self.note("unknown-key", f"unknown key {name!r} in {what}", self.tree.keys[name],
-                          fix=did_you_mean(name, self.known))
 
     def note(self, code: str, message: str, span: Span | None = None, why: str | None = None,
              fix: str | None = None) -> None:
         """Keeps one fault; without a span it stands at the mapping."""
-        self.found.append(Diagnostic(code, message, span or self.span, why, fix))
-
-    def has(self, name: str) -> bool:
-        """Whether the key is written."""
-        return name in self.tree.entries
+        self.report(code, message, span or self.span, why, fix)
 
     def at(self, name: str) -> Span:
         """The place of the value of a key, or of the mapping."""
@@ -42,13 +25,13 @@ class Form:
 
     def require(self, name: str, example: str, meaning: str = "") -> None:
         """Notes `missing-key` when the key is not written."""
-        if not self.has(name) and self.is_mapping:
-            self.note("missing-key", f"{self.what} has no {name!r}", fix=f"add '{name}: {example}'{meaning}")
+        if not self.has(name) and not self.broken:
+            self.note("missing-key", f"{self.owner} has no {name!r}", fix=f"add '{name}: {example}'{meaning}")
 
-    def text(self, name: str) -> str | None:
+    def words(self, name: str) -> str | None:
         """The value of a key that must be a text; numbers count as the text that is written."""
         value = self.tree.get(name)
-        return None if value is None else self.as_text(value, f"{name!r} of {self.what}")
+        return None if value is None else self.as_text(value, f"{name!r} of {self.owner}")
 
     def as_text(self, value: Tree, what: str) -> str | None:
         """One value that must be a text."""
@@ -63,13 +46,13 @@ class Form:
         if value is None:
             return None
         if not isinstance(value, Items) or not value.items:
-            self.note("bad-value", f"{name!r} of {self.what} must be a list, not {shown(value)}", value.span,
+            self.note("bad-value", f"{name!r} of {self.owner} must be a list, not {shown(value)}", value.span,
                       fix=f"write '{name}: [first, second]'")
             return None
         texts = [self.as_text(item, f"an entry of {name!r}") for item in value]
         for position, text in enumerate(texts):
             if text is not None and text in texts[:position]:
-                self.note("duplicate-key", f"{text!r} is listed twice in {name!r} of {self.what}",
+                self.note("duplicate-key", f"{text!r} is listed twice in {name!r} of {self.owner}",
                           value.items[position].span, fix="keep one of the two")
         return None if None in texts else tuple(text for text in texts if text is not None)
 
@@ -80,7 +63,7 @@ class Form:
             return otherwise
         if isinstance(value, Scalar) and type(value.value) is int and value.value >= least:
             return value.value
-        self.note("bad-value", f"{name!r} of {self.what} must be a whole number of at least {least}, "
+        self.note("bad-value", f"{name!r} of {self.owner} must be a whole number of at least {least}, "
                   f"not {shown(value)}", value.span, fix=f"for example '{name}: {max(least, 5)}'")
         return otherwise
 
@@ -92,15 +75,6 @@ class Form:
         number = value.value if isinstance(value, Scalar) else None
         if isinstance(number, float) and 0.0 < number < 1.0:
             return number
-        self.note("bad-value", f"{name!r} of {self.what} must be a number between 0 and 1, not {shown(value)}",
+        self.note("bad-value", f"{name!r} of {self.owner} must be a number between 0 and 1, not {shown(value)}",
                   value.span, fix=f"for example '{name}: 0.2' for a fifth of the cases")
         return None
-
-
-def shown(value: Tree) -> str:
-    """A value as a message names it."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, Items):
-        return "a list"
-    return "nothing" if value.value is None else repr(to_plain(value))
