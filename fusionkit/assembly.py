@@ -103,7 +103,8 @@ def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Mo
     if weights_follow and getattr(config, "pretrained", False):
         config = config.model_copy(update={"pretrained": False})
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(seed, path))
+        # Not torch.manual_seed: it would also move the generators of GPUs, which nothing puts back.
+        torch.default_generator.manual_seed(seed_of(seed, path))
         try:
             module = call.component.module(config, call.shapes)
             if not isinstance(module, nn.Module):

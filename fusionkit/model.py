@@ -147,6 +147,10 @@ class FusionModel(nn.Module):
     def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> list[Mask] | None:
         """The mask of every slot, or None when nothing is absent."""
         given = dict(present or {})
+        unknown = sorted(given.keys() - {value.name for value in self.plan.inputs})
+        if unknown:
+            raise ValueError(f"there is no input {unknown[0]!r} to be present or absent; the network "
+                             f"{self.plan.name!r} reads {', '.join(value.name for value in self.plan.inputs)}")
         for value in self.plan.inputs:
             if value.name not in inputs and value.present is not None:
                 like = _first(inputs)

@@ -186,6 +186,11 @@ def test_a_missing_input_is_told_with_what_is_read(simple: FusionModel):
         simple({"ehr": torch.zeros(2, 7)})
 
 
+def test_a_mask_for_no_input_is_refused(simple: FusionModel):
+    with pytest.raises(ValueError, match="there is no input 'erh' to be present or absent"):
+        simple(inputs_of(simple), {"erh": torch.ones(2, dtype=torch.bool)})
+
+
 def test_no_input_at_all_is_told():
     model = good("all_optional").eval()
     with pytest.raises(ValueError, match="no input"):
