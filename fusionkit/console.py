@@ -92,11 +92,3 @@ class Console:
         with Progress(*columns, console=RichConsole(file=self.errors), transient=True) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def size(count: float) -> str:
-    """A count in three digits and a unit: 1234567 is 1.23M."""
-    for unit, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.3g}{unit}"
-    return f"{count:.0f}"

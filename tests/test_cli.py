@@ -95,6 +95,17 @@ def test_build_leaves_a_folder_that_loads(graph: Path, tmp_path: Path) -> None:
     assert torch.equal(again(case)["result"], fusionkit.build(graph, seed=3).eval()(case)["result"])
 
 
+def test_build_never_writes_over_other_files(
+    graph: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = graph.rename(graph.with_name("graph.yaml"))
+    monkeypatch.chdir(mine.parent)
+    assert main(["build", "graph.yaml", "-o", "."]) == 2
+    assert "give a new folder" in capsys.readouterr().err
+    assert mine.read_text() == GRAPH
+    assert main(["build", "graph.yaml", "-o", "made"]) == main(["build", "graph.yaml", "-o", "made"]) == 0
+
+
 def test_unknown_graph_name_offers_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "organ"]) == 2
     assert "did you mean 'organs'" in capsys.readouterr().err

@@ -5,16 +5,23 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from fusionkit.cards import amount
+from fusionkit.checkpoint import LISTING, save_network
 from fusionkit.commands.sizes import data_sizes
-from fusionkit.console import Console, size
-from fusionkit.errors import Diagnostic
+from fusionkit.console import Console
+from fusionkit.draw import mermaid, svg
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.files import write_text
+from fusionkit.model import FusionModel
 from fusionkit.network import build_plan, plan
-from fusionkit.plans import Plan
+from fusionkit.plans import Plan, Value
 from fusionkit.registry import discover
 
 
 def run(args: Namespace, console: Console) -> int:
     """Plan, show, and write when asked."""
+    if args.output:
+        _claim(Path(args.output))
     registry = discover(files=args.plugins)
     sizes = data_sizes(args.graph, args.data, args.sets, registry)
     made = plan(args.graph, sets=args.sets, sizes=sizes, registry=registry)
@@ -23,7 +30,7 @@ def run(args: Namespace, console: Console) -> int:
     result = made.as_json()
     if args.output:
         result["folder"] = str(Path(args.output).resolve())
-        _write(args.output, model, console)
+        _write(Path(args.output), model, console)
     console.data(result)
     return 0
 
@@ -39,11 +46,11 @@ def show(made: Plan, console: Console) -> None:
         shapes = "; ".join(str(value.shape) for value in node.values)
         absent = str(node.values[0].present) if node.values[0].present else ""
         rows.append([node.name, node.uses, ", ".join(value.name for value in node.reads), shapes,
-                     size(cost.parameters), size(cost.multiply_adds), f"{size(cost.activation_bytes)}B", absent])
+                     amount(cost.parameters), amount(cost.multiply_adds), f"{amount(cost.activation_bytes)}B", absent])
     total = made.total
     assert total is not None
-    rows.append(["total", "", "", "", size(total.parameters), size(total.multiply_adds),
-                 f"{size(total.activation_bytes)}B", ""])
+    rows.append(["total", "", "", "", amount(total.parameters), amount(total.multiply_adds),
+                 f"{amount(total.activation_bytes)}B", ""])
     console.table(["node", "component", "reads", "gives", "weights", "multiply-adds", "activations", "present with"],
                   rows, right=(4, 5, 6))
     console.line()
@@ -51,24 +58,20 @@ def show(made: Plan, console: Console) -> None:
         console.line(f"result {head.name}: {head.task} of {', '.join(head.names)}")
 
 
-def _input(value: object) -> str:
-    name, shape, present = getattr(value, "name", ""), getattr(value, "shape", ""), getattr(value, "present", None)
-    return f"{name} ({shape}{', optional' if present else ''})"
+def _input(value: Value) -> str:
+    return f"{value.name} ({value.shape}{', optional' if value.present else ''})"
 
 
-def _write(folder: str, model: object, console: Console) -> None:
-    from fusionkit.checkpoint import save_network
-    from fusionkit.draw import mermaid, svg
-    from fusionkit.files import write_text
-    from fusionkit.model import FusionModel
+def _claim(folder: Path) -> None:
+    """Refuse a folder of other things: what lies there, such as the graph itself, is never overwritten."""
+    built = folder.is_dir() and (not any(folder.iterdir()) or (folder / LISTING).is_file())
+    if folder.exists() and not built:
+        raise GraphError(Diagnostic("folder-not-empty", f"{str(folder)!r} holds something else than a built network",
+                                    fix="give a new folder after -o"))
 
-    assert isinstance(model, FusionModel)
-    path = Path(folder)
-    if path.exists() and not path.is_dir():
-        from fusionkit.errors import GraphError
 
-        raise GraphError(Diagnostic("bad-output", f"{folder!r} is a file, not a folder", fix="give another -o"))
+def _write(path: Path, model: FusionModel, console: Console) -> None:
     save_network(model, path)
     write_text(path / "graph.svg", svg(model.plan))
     write_text(path / "graph.mmd", mermaid(model.plan))
-    console.line(f"written to {folder}: graph.yaml, model.safetensors, lock.json, listing.txt, graph.svg, graph.mmd")
+    console.line(f"written to {path}: graph.yaml, model.safetensors, lock.json, listing.txt, graph.svg, graph.mmd")
