@@ -15,6 +15,8 @@ if TYPE_CHECKING:
         Head,
         HeadPrediction,
         Prediction,
+        Recorded,
+        Release,
         Runner,
         Uncertainty,
     )
@@ -55,6 +57,8 @@ __all__ = [
     "Prediction",
     "Projections",
     "ReadoutConfig",
+    "Recorded",
+    "Release",
     "Runner",
     "Scalar",
     "Shape",
@@ -81,7 +85,7 @@ __all__ = [
 
 _ROOMS = {
     "fusionkit.contract": {"ComponentError", "Config", "Encoder", "Fusion", "Head", "HeadPrediction", "Prediction",
-                           "Runner", "Uncertainty"},
+                           "Recorded", "Release", "Runner", "Uncertainty"},
     "fusionkit.layers": {"Activation", "EachToken", "FeatureNorm", "Normalisation", "Projections", "activation",
                          "at_least_single", "fill_absent", "joined_shape", "normalisation", "pointwise", "row_mask",
                          "softmax_present", "spread", "with_width", "zero_empty"},

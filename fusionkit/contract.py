@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Absent = Literal["drop", "neutral", "identity", "skip", "fill", "none"]
 Task = Literal["multiclass", "multilabel", "regression"]
+Claim = Literal["symmetric", "onnx"]
 ShapeFunction = Callable[[Any, Sequence[TensorShape]], Shape]
 KINDS = ("encoder", "fusion", "head", "uncertainty")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
@@ -55,6 +56,40 @@ class ComponentError(Exception):
         return self.message
 
 
+class Recorded(Protocol):
+    """A recorded case of a release: numbers that it computed, to be computed again."""
+
+    name: str
+    meta: Mapping[str, Any]
+    arrays: Mapping[str, Tensor]
+    """Every array of the file, by its name there."""
+    rest: Mapping[str, Tensor]
+    """The release's own parameters that belong to no parameter of the component, by their names there."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """How a component corresponds to its authors' release: names, layouts, settings and results.
+
+    `names` maps how a parameter's name begins here to how it begins there; `{i}` stands for any one part between
+    dots, '' for the whole, and of several that fit the longest counts. Where it depends on the options, it is a
+    function of them. `layout(name, tensor)` turns a tensor of the release into that of our parameter `name`.
+    `unused` are beginnings of the release's names on which none of its results depends, `options` the settings
+    under which the component computes what the release does, and `read(shapes, meta)` the options that follow from
+    the shapes of the release's tensors, by name, and what a case says of itself.
+    `taps` maps a result inside the release to the path of our submodule that gives it.
+    `replay(module, inputs, case)` gives the release's results by name, where `forward` does not give just these.
+    """
+
+    names: Mapping[str, str] | Callable[[Any], Mapping[str, str]]
+    layout: Callable[[str, Tensor], Tensor] | None = None
+    unused: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    read: Callable[[Mapping[str, Sequence[int]], Mapping[str, Any]], Mapping[str, Any]] | None = None
+    taps: Mapping[str, str] = field(default_factory=dict)
+    replay: Callable[[Any, Sequence[Tensor], Recorded], Mapping[str, Tensor]] | None = None
+
+
 @dataclass(frozen=True)
 class Component:
     """The declaration of one component; making it registers nothing.
@@ -63,7 +98,11 @@ class Component:
     rule's ports, and gives an `nn.Module`. Its `forward` takes one tensor for each port, in that order, and
     gives one tensor, or a tuple in the order of the result's names. Abstract: use one of the four kinds.
 
-    Raises: ContractError when a name, rule or absence semantics is not valid.
+    `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `exceptions` says of
+    a check of the conformance kit why it cannot hold: {'gradients: query.*': reason} for what a pattern of names
+    matches, {'rows': reason} for all of it. `reference` gives the releases that it reproduces, `release` the authors'.
+
+    Raises: ContractError when a name, rule, claim, reason or absence semantics is not valid.
     """
 
     name: str
@@ -76,6 +115,9 @@ class Component:
     paper: str = ""
     licence: str = "Apache-2.0"
     needs: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+    reference: Mapping[str, Release] = field(default_factory=dict)
     parsed: Rule = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[str] = ""
@@ -89,6 +131,12 @@ class Component:
             raise ContractError(f"{self.id}: absent={self.absent!r}; choose one of {', '.join(get_args(Absent))}")
         if self.absent == "fill" and self.kind != "encoder":
             raise ContractError(f"{self.id}: only an encoder can stand in for an absent input (absent='fill')")
+        unknown = sorted(set(self.claims) - set(get_args(Claim)))
+        if unknown:
+            raise ContractError(f"{self.id}: claims {unknown[0]!r}; choose of {', '.join(get_args(Claim))}")
+        silent = [check for check, reason in self.exceptions.items() if not str(reason).strip()]
+        if silent:
+            raise ContractError(f"{self.id}: the exception {silent[0]!r} gives no reason")
         self._parse()
 
     def _parse(self) -> None:

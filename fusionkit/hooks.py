@@ -8,6 +8,8 @@ from typing import Final
 import pluggy
 
 PROJECT: Final = "fusionkit"
+CONTRACT: Final = "1.0"
+"""The version of what a plugin author meets. The first number grows when a plugin that worked may work no more."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
@@ -22,3 +24,7 @@ class PluginSpec:
     @hookspec
     def fusionkit_graphs(self) -> Path:  # type: ignore[empty-body]  # a specification has no body
         """The folder of graph files that the package publishes; `NAME.yaml` is built as `NAME`."""
+
+    @hookspec
+    def fusionkit_contract(self) -> str:  # type: ignore[empty-body]  # a specification has no body
+        """The versions of the contract that the package was written for, as in '>=1.0,<2'."""

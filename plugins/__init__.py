@@ -20,3 +20,9 @@ def fusionkit_catalogue() -> Path:
 def fusionkit_graphs() -> Path:
     """The folder of the published graphs."""
     return _HERE / "graphs"
+
+
+@hookimpl
+def fusionkit_contract() -> str:
+    """The versions of the contract that these plugins are written for."""
+    return ">=1.0,<2"
