@@ -48,8 +48,22 @@ class Absence:
             return module(*args)  # type: ignore[no-any-return]  # a plugin's module may annotate nothing
         if self.semantics != "skip":
             return module(*args, present=_table(args, columns))  # type: ignore[no-any-return]
-        mask = torch.stack([column for column in columns if column is not None]).all(0)
-        return self._skip(module, args, mask)
+        return self._skip(module, args, _all(columns))
+
+    def prepared(self, args: Sequence[Tensor], columns: Sequence[Mask]) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """What the module is called with when its norms stand still: the arguments, and perhaps `present`."""
+        if all(column is None for column in columns):
+            return list(args), {}
+        if self.semantics != "skip":
+            return list(args), {"present": _table(args, columns)}
+        mask = _all(columns)
+        return [_keep(arg, mask) for arg in args], {}
+
+    def finished(self, output: Output, columns: Sequence[Mask]) -> Output:
+        """The output of a module that was called with `prepared` arguments; rows that stay absent are zero."""
+        if self.semantics != "skip" or all(column is None for column in columns):
+            return output
+        return _zeroed(output, _all(columns))
 
     def left(self, columns: Sequence[Mask]) -> Mask:
         """The mask of the output: which rows are there after the call."""
@@ -60,7 +74,7 @@ class Absence:
             return columns[0]
         if self.semantics in ("drop", "neutral"):
             return torch.stack(known).any(0) if len(known) == len(columns) else None
-        return torch.stack(known).all(0)
+        return _all(columns)
 
     def _skip(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor) -> Output:
         # Looked up at each call: a layer may have been replaced, as for synchronised batch normalisation.
@@ -85,6 +99,10 @@ class Absence:
         if isinstance(output, Tensor):
             return _scattered(output, rows, mask_B.shape[0])
         return tuple(_scattered(part, rows, mask_B.shape[0]) for part in output)
+
+
+def _all(columns: Sequence[Mask]) -> Tensor:
+    return torch.stack([column for column in columns if column is not None]).all(0)
 
 
 def _table(args: Sequence[Tensor], columns: Sequence[Mask]) -> Tensor:

@@ -33,6 +33,11 @@ class Chain(nn.Sequential):
             masks = [absence.left(masks)] * len(values)
         return output
 
+    @property
+    def absences(self) -> Sequence[Absence]:
+        """How each module of the row meets absent rows."""
+        return self._absences
+
 
 class Each(nn.ModuleDict):
     """One module for each tensor, or one for all of them when shared; gives a tuple."""
@@ -41,6 +46,10 @@ class Each(nn.ModuleDict):
         super().__init__(modules)
         self._names = [name if name in modules else next(iter(modules)) for name in names]
         self._absences = {name: node_absence(semantics, module) for name, module in modules.items()}
+
+    def lane(self, index: int) -> nn.Module:
+        """The module of the argument at this place."""
+        return self[self._names[index]]
 
     def forward(self, *args: Tensor, columns: Sequence[Mask] | None = None) -> tuple[Tensor, ...]:
         """The results in the order of the arguments."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fusionkit.contract import HeadPrediction, Prediction, Runner, Task, UncertaintyMethod
+from fusionkit.contract import HeadPrediction, Prediction, Runner, UncertaintyMethod
 from fusionkit.data.batch import Batch, collate
-from fusionkit.model import Bound, FusionModel, State
+from fusionkit.model import FusionModel
 from fusionkit.plans import PlannedHead
-from fusionkit.prefix import hot_nodes, sampling
 from fusionkit.registry import Use
+from fusionkit.sampler import Sampler
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -41,51 +41,6 @@ class HeadResult:
     known: Flags
 
 
-class Sampler:
-    """A network split at its first random node: what does not depend on chance runs once for each batch."""
-
-    def __init__(self, model: FusionModel) -> None:
-        self.model = model
-        self.hot = hot_nodes(model.plan)
-        self.cold_part, self.hot_part = model.split(self.hot)
-
-    def run(self, batch: Batch, autocast: Callable[[], AbstractContextManager[Any]]) -> BatchRun:
-        """The network and one batch, ready to be run as often as a method asks."""
-        optional = {value.name for value in self.model.plan.inputs if value.present is not None}
-        present = {name: mask for name, mask in batch.present.items() if name in optional}
-        state = self.model.begin(batch.inputs, present if not all(m.all() for m in present.values()) else None)
-        with autocast():
-            state = self.model.advance(self.cold_part, state)
-        return BatchRun(self, state, autocast)
-
-
-class BatchRun:
-    """One batch as an uncertainty method sees it: implements `fusionkit.api.Runner`."""
-
-    def __init__(self, sampler: Sampler, state: State, autocast: Callable[[], AbstractContextManager[Any]]) -> None:
-        self.sampler = sampler
-        self.state = state
-        self.autocast = autocast
-        self.tasks: Mapping[str, Task] = {head.name: head.task for head in sampler.model.plan.heads}
-
-    def once(self) -> dict[str, Tensor]:
-        """Decoded results with all randomness off: (B, K) for each head."""
-        return self._decoded(self.sampler.hot_part)
-
-    def samples(self, count: int) -> Iterator[dict[str, Tensor]]:
-        """Decoded results of `count` random passes."""
-        for _ in range(count):
-            with sampling(self.sampler.model, self.sampler.hot):
-                result = self._decoded(self.sampler.hot_part)
-            yield result
-
-    def _decoded(self, part: Sequence[Bound]) -> dict[str, Tensor]:
-        model = self.sampler.model
-        with self.autocast():
-            outputs = model.results(model.advance(part, self.state))
-        return {head.name: model.head(head.name).decode(outputs[head.name].float()) for head in model.plan.heads}
-
-
 class Plainly:
     """The method of a graph that names none: one pass, no measures."""
 
@@ -96,13 +51,18 @@ class Plainly:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run: cases at a time, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples."""
+    """How to run: cases at a time, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
+
+    `looped` draws one sample after the other; else several are drawn at once, as many as `memory` bytes hold.
+    """
 
     batch_size: int = 16
     device: str = "auto"
     precision: str = "fp32"
     seed: int = 0
     workers: int = 0
+    looped: bool = False
+    memory: int = 256 * 2**20
 
     @property
     def chosen_device(self) -> torch.device:
@@ -142,7 +102,7 @@ def predict(
                                          num_workers=settings.workers)
     collected = {head.name: _Collected() for head in model.plan.heads}
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
-    sampler = Sampler(model)
+    sampler = Sampler(model, 0 if settings.looped else settings.memory)
 
     def autocast() -> AbstractContextManager[Any]:
         return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
@@ -151,7 +111,7 @@ def predict(
         torch.manual_seed(settings.seed)
         for batch in loader:
             moved = batch.to(device)
-            _collect(model, moved, method.predict(sampler.run(moved, autocast)), collected)
+            _collect(model, moved, method.predict(sampler.run(moved.inputs, moved.present, autocast)), collected)
             done += len(batch)
             if progress:
                 progress(done, total)

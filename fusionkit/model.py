@@ -126,6 +126,16 @@ class FusionModel(nn.Module):
         return (self._binding(self._schedule(first, needed)),
                 self._binding(self._schedule(second, self._slots.values())))
 
+    @property
+    def program(self) -> tuple[Instruction, ...]:
+        """The nodes in the order in which they run, with the slots that they read and write."""
+        return tuple(self._program)
+
+    @property
+    def outputs(self) -> Mapping[str, int]:
+        """The slot of every head's output and of every auxiliary loss, by name."""
+        return dict(self._outputs)
+
     def head(self, name: str) -> Any:
         """The module of a head, which has `loss`, `decode` and `balance`."""
         module = self._modules[name]

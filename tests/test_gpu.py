@@ -9,7 +9,7 @@ import torch
 
 import fusionkit
 from fusionkit.data.batch import Batch
-from fusionkit.inference import Sampler
+from fusionkit.sampler import Sampler
 from fusionkit.registry import discover
 
 pytestmark = [
@@ -64,8 +64,9 @@ def test_predict_runs_and_is_close(pair: tuple[torch.nn.Module, torch.nn.Module]
 
     batch = batch_of(slow)
     with torch.inference_mode():
-        expected = Sampler(slow).run(batch, on("cpu")).once()
-        run = Sampler(fast).run(batch.to("cuda"), on("cuda"))
+        expected = Sampler(slow).run(batch.inputs, batch.present, on("cpu")).once()
+        moved = batch.to("cuda")
+        run = Sampler(fast, 2**28).run(moved.inputs, moved.present, on("cuda"))
         given = run.once()
         sampled = list(run.samples(2))
     for name, value in expected.items():
