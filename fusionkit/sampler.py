@@ -33,7 +33,8 @@ class Sampler:
         self.memory = memory
         own = len(model.plan.inputs) + sum(len(node.values) for node in model.plan.nodes)
         self.steps = steps_of(model, own)
-        chance = _Chance(model, self.steps.calls)
+        with torch.inference_mode(False):  # within, tensors would not say how often they are written into
+            chance = _Chance(model, self.steps.calls)
         self.hot = behind(self.steps.calls, chance.draws)
         self.parts, self.cuts, self.each_alone = chance.parts, chance.cuts, chance.each_alone
         self.bytes_of_case = chance.bytes_of_case(self.hot)
