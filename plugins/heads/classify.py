@@ -1,21 +1,25 @@
 """Classification: one of two or more classes, cross-entropy on one logit for each class.
 
 Source: cross-entropy as in Bishop 2006, Pattern Recognition and Machine Learning, eq. 4.108; label smoothing:
-Szegedy et al. 2016, Rethinking the Inception Architecture, arXiv 1512.00567, section 7.
+Szegedy et al. 2016, Rethinking the Inception Architecture, arXiv 1512.00567, section 7; focal loss: Lin et al. 2017,
+Focal Loss for Dense Object Detection, arXiv 1708.02002, eq. 4 and 5.
+MMCAF-Net's paper has cross-entropy (`gamma: 0`), its release the focal loss on one logit with `gamma: 2` and no class
+weights; one logit is the difference of two.
 """
 # Axes: B batch, c features, K {classes}.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single, readout
+from fusionkit.api import Head, ReadoutConfig, Recorded, Release, TensorShape, at_least_single, readout
 
 
 class ClassifyConfig(ReadoutConfig):
@@ -27,6 +31,8 @@ class ClassifyConfig(ReadoutConfig):
         "none", description="Weight of a case by its class: none, balanced (by the training cases of each class), "
                             "or one number for each class.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
+    gamma: float = Field(0.0, ge=0, description="Exponent of the focal loss: the larger, the less a case counts that "
+                                                "is already classified well. 0 is cross-entropy.")
 
     @model_validator(mode="after")
     def _names_and_weights(self) -> Self:
@@ -41,7 +47,8 @@ class Classify(nn.Module):
     """Features to K logits. Binary is K = 2: two classes, two logits, one softmax.
 
     Loss of a case with class y and logits z, weights w and smoothing s over K classes:
-    -(1 - s) w_y log p_y - (s / K) sum_k w_k log p_k, p = softmax(z). Balanced weights are N / (K' n_k), N
+    -(1 - s) w_y log p_y - (s / K) sum_k w_k log p_k, p = softmax(z), and with an exponent gamma (1 - p_y)^gamma times
+    that, which is differentiated through. Balanced weights are N / (K' n_k), N
     training cases, n_k of class k, K' classes that have any, so that the mean weight over the training cases
     is 1; a class with none has weight 1. They are state, saved with the weights.
 
@@ -58,6 +65,7 @@ class Classify(nn.Module):
         self.layers = readout(config, inputs[0], count)
         self.balanced = config.class_weights == "balanced"
         self.label_smoothing = config.label_smoothing
+        self.gamma = config.gamma
         given = config.class_weights if isinstance(config.class_weights, list) else [1.0] * count
         self.register_buffer("weights", torch.tensor(given, dtype=torch.float32))
 
@@ -66,10 +74,11 @@ class Classify(nn.Module):
         return self.layers(features)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """The loss of each case: (B, K) logits and (B,) class numbers give (B,)."""
+        """The loss of each case: (B, K) logits and (B,) class numbers, or (B, K) shares of classes, give (B,)."""
         logits = at_least_single(output)
-        return F.cross_entropy(logits, target, self.weights.to(logits.dtype), reduction="none",
-                               label_smoothing=self.label_smoothing)
+        losses = F.cross_entropy(logits, target, self.weights.to(logits.dtype), reduction="none",
+                                 label_smoothing=self.label_smoothing)
+        return losses * (self.gamma * log_doubt(logits, target)).exp() if self.gamma else losses
 
     def decode(self, output: Tensor) -> Tensor:
         """Probabilities (B, K) that sum to 1."""
@@ -84,5 +93,44 @@ class Classify(nn.Module):
         self.weights.copy_(weights)
 
 
+def log_doubt(logits: Tensor, target: Tensor) -> Tensor:
+    """log(1 - p_y), finite however sure the prediction is: log sigmoid of the log odds against class y.
+
+    Shapes: (B, K) and (B,) class numbers, or (B, K) shares, whose log odds are mixed; gives (B,).
+    """
+    count = logits.shape[1]
+    shares_BK = target if target.is_floating_point() else F.one_hot(target, count).to(logits.dtype)
+    itself = torch.eye(count, dtype=torch.bool, device=logits.device)
+    rivals_BK = logits.unsqueeze(1).masked_fill(itself, float("-inf")).logsumexp(2)
+    return F.logsigmoid(-(shares_BK * (logits - rivals_BK)).sum(1))
+
+
+def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
+    """A case of the focal loss alone has one logit, of which two are made, and no layer."""
+    said = re.search(r"Focal\w*\(gamma=([\d.]+)", str(meta.get("constructor", "")))
+    return {"classes": ["no", "yes"], "layer": "none", "gamma": float(said[1])} if said else {}
+
+
+def _replay(module: Classify, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:
+    logit, target = (value.reshape(-1, 1) for value in inputs)
+    logits, shares = torch.cat([torch.zeros_like(logit), logit], 1), torch.cat([1 - target, target], 1)
+    return dict.fromkeys(case.meta["outputs"], module.loss(logits, shares).mean())
+
+
+def _release_names(config: ClassifyConfig) -> dict[str, str]:
+    """The last layer; what a release calls it is the place that the graph names."""
+    return {f"layers.{2 * len(config.hidden) + 1}": ""} if config.layer == "linear" and not config.hidden else {}
+
+
+def two_rows(name: str, tensor: Tensor) -> Tensor:
+    """The single row of a sigmoid's layer as two of a softmax: zeros, then itself, so that all results are equal."""
+    is_single = name.startswith("layers.") and tensor.shape[0] == 1
+    return torch.cat([torch.zeros_like(tensor), tensor]) if is_single else tensor
+
+
 component = Head("classify", ClassifyConfig, Classify, rule="features: B _ -> B {classes}", task="multiclass",
-                 names="classes", category="classification")
+                 names="classes", category="classification",
+                 reference={"release": Release(
+                     names=_release_names, layout=two_rows, own=("weights",), read=_read,
+                     sizes=lambda inputs, meta: [[2 if sizes == [1] else sizes[0]] for sizes in inputs[:1]],
+                     replay=_replay)})

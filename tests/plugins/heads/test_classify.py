@@ -41,6 +41,47 @@ def test_the_loss_of_each_case_is_the_formula(weights: list[float] | None, smoot
         logits, target, w, reduction="none", label_smoothing=smoothing))
 
 
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_the_focal_loss_weighs_each_case_by_its_doubt(gamma: float) -> None:
+    logits, target = case()
+    options: dict[str, Any] = {"class_weights": [0.5, 1.0, 3.0], "label_smoothing": 0.1}
+    plain = make(**options).loss(logits, target)
+    right = logits.softmax(1)[torch.arange(11), target]
+    torch.testing.assert_close(make(gamma=gamma, **options).loss(logits, target), (1 - right) ** gamma * plain)
+
+
+def test_two_logits_are_the_focal_loss_of_one() -> None:
+    random = torch.Generator().manual_seed(2)
+    logit = (3 * torch.randn(11, generator=random)).requires_grad_()
+    target = torch.randint(2, (11,), generator=random)
+    found = make(classes=["no", "yes"], gamma=2.0).loss(torch.stack([torch.zeros_like(logit), logit], 1), target)
+    right = torch.where(target == 1, logit, -logit).sigmoid()
+    wanted = -((1 - right) ** 2) * right.log()
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(loss.sum(), logit)[0] for loss in (found, wanted)))
+
+
+def test_no_exponent_is_cross_entropy_to_the_last_bit() -> None:
+    logits, target = case()
+    assert torch.equal(make(gamma=0.0).loss(logits, target), F.cross_entropy(logits, target, reduction="none"))
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_the_focal_loss_is_finite_however_sure_the_prediction(gamma: float) -> None:
+    logits = torch.tensor([[1e4, 0.0, -1e4], [-1e4, 0.0, 1e4]], requires_grad=True)
+    losses = make(gamma=gamma).loss(logits, torch.tensor([0, 0]))
+    losses.sum().backward()
+    assert losses.tolist() == [0.0, 2e4]
+    assert logits.grad is not None and logits.grad.isfinite().all()
+
+
+def test_shares_of_classes_are_targets_too() -> None:
+    logits, target = case()
+    for gamma in (0.0, 2.0):
+        head = make(gamma=gamma, class_weights=[0.5, 1.0, 3.0])
+        torch.testing.assert_close(head.loss(logits, F.one_hot(target, 3).float()), head.loss(logits, target))
+
+
 def test_balanced_weights_have_mean_one_over_the_training_cases() -> None:
     head, counts = make(class_weights="balanced"), torch.tensor([6.0, 3.0, 1.0])
     head.balance(counts)
@@ -101,7 +142,7 @@ def test_dropout_stands_before_the_hidden_layers() -> None:
 @pytest.mark.parametrize("options", [
     {"classes": ["a"]}, {"classes": ["a", "a"]}, {"classes": ["a", ""]}, {"class_weights": [1.0, 2.0]},
     {"class_weights": [1.0, 0.0, 2.0]}, {"class_weights": "equal"}, {"label_smoothing": 1.0}, {"classes": [0, 1]},
-    {"layer": "none", "hidden": [3]}, {"layer": "none", "dropout": 0.1}, {"hidden": [0]},
+    {"gamma": -1.0}, {"layer": "none", "hidden": [3]}, {"layer": "none", "dropout": 0.1}, {"hidden": [0]},
 ])
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

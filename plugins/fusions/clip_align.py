@@ -1,0 +1,137 @@
+"""CLIP alignment: projections of the inputs joined, and an auxiliary loss that pulls those of one case together.
+
+Source: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision, arXiv 2103.00020,
+figure 3; on CT and records: Sanjeev et al. 2023, PECon, arXiv 2308.14050, whose release computes this loss.
+PECon's paper has a supervised form, in which all cases of one class belong together. It needs the targets, which a
+fusion does not see; it is not here. More than two inputs, the mean over their pairs, are ours.
+"""
+# Axes: B batch, M inputs, c width of one input, w {width}.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import log
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import (
+    Bundle,
+    Config,
+    Fusion,
+    Projections,
+    Recorded,
+    Release,
+    Scalar,
+    Shape,
+    TensorShape,
+    Vector,
+    at_least_single,
+    joined_shape,
+)
+
+
+class ClipAlignConfig(Config):
+    """Options of `fusion.clip_align`."""
+
+    width: PositiveInt | None = Field(
+        64, description="Width to which each input is projected; None uses them as they are, with equal widths.")
+    merge: Literal["concat", "sum"] = Field("concat", description="How the projections become the result.")
+    weight: NonNegativeFloat = Field(0.1, description="Weight of the alignment in the loss of the network.")
+    temperature: PositiveFloat = Field(
+        0.07, description="What similarities are divided by at the start; its logarithm is learned.")
+    largest_scale: PositiveFloat = Field(100.0, description="Similarities are multiplied with no more than this.")
+
+
+class Alignment(nn.Module):
+    """Cross-entropy of finding a case's own vector among those of the batch, both ways, mean over the pairs of inputs.
+
+    S = e^t n_a n_b^T of vectors of length one; the loss of a pair is (CE(S) + CE(S^T)) / 2 with the diagonal as target.
+
+    Shapes: M inputs (B, w); gives (). Rows without both inputs leave the matrix; a pair of inputs that fewer than two
+    rows have leaves the mean. No two processes share negatives.
+    """
+
+    def __init__(self, temperature: float, largest_scale: float) -> None:
+        super().__init__()
+        self.largest = log(largest_scale)
+        self.log_scale = nn.Parameter(torch.tensor(-log(temperature)))
+
+    def forward(self, features: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
+        """The loss."""
+        if present is None:
+            present = torch.ones(features[0].shape[0], len(features), dtype=torch.bool, device=features[0].device)
+        # Beyond the cap the gradient still arrives, or the scale could never come back.
+        scale = (self.log_scale - (self.log_scale - self.largest).clamp(min=0).detach()).exp()
+        directions = [F.normalize(at_least_single(x), dim=1) for x in features]
+        columns = present.unbind(1)
+        losses, counts = [], []
+        for a, b in combinations(range(len(features)), 2):
+            both_B = columns[a] & columns[b]
+            losses.append(_contrast(scale * (directions[a] @ directions[b].T), both_B))
+            counts.append(both_B.sum() > 1)
+        return torch.stack(losses).sum() / torch.stack(counts).sum().clamp(min=1)
+
+
+def _contrast(scores_BB: Tensor, both_B: Tensor) -> Tensor:
+    """The mean cross-entropy of rows and columns against the diagonal, over the rows and columns that count."""
+    place_B = torch.arange(both_B.shape[0], device=both_B.device)
+    # The diagonal stays, so that no row is a sum over nothing.
+    kept_BB = (both_B.unsqueeze(1) & both_B) | (place_B.unsqueeze(1) == place_B)
+    scores_BB = scores_BB.where(kept_BB, float("-inf"))
+    losses_B = (scores_BB.logsumexp(1) + scores_BB.logsumexp(0)) / 2 - scores_BB.diagonal()
+    return losses_B.where(both_B, 0.0).sum() / both_B.sum().clamp(min=1)
+
+
+class ClipAlign(nn.Module):
+    """The projections side by side or summed, and the alignment loss, weighed.
+
+    A case has as many negatives as the batch has other cases: with a batch of 4 that is 3, and little is learned.
+
+    Shapes: M inputs (B, c_m), two or more; gives `features`, (B, M w) or (B, w), and `loss_align`, ().
+
+    Absent inputs: their part of the result is zeros, and their rows leave the loss.
+
+    Raises: ComponentError when `width` is None and the inputs have different widths.
+    """
+
+    def __init__(self, config: ClipAlignConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        joined_shape(config, inputs)
+        self.concat, self.weight = config.merge == "concat", config.weight
+        self.project = Projections(inputs, config.width)
+        self.align = Alignment(config.temperature, config.largest_scale)
+
+    def forward(self, first: Tensor, *others: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The joined projections and the loss."""
+        parts = self.project([first, *others], present)
+        joined = torch.cat(parts, 1) if self.concat else torch.stack(parts).sum(0)
+        return joined, (self.weight * self.align(parts, present)).to(joined.dtype)
+
+
+def _output(config: ClipAlignConfig, inputs: Sequence[TensorShape]) -> Shape:
+    width = joined_shape(config, inputs).width * (len(inputs) if config.merge == "concat" else 1)
+    return Bundle((("features", Vector((width,))), ("loss_align", Scalar(()))))
+
+
+def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
+    said = re.search(r"scale 1/([\d.]+)", str(meta.get("constructor", "")))
+    return {"temperature": float(said[1])} if said else {}
+
+
+def _replay(module: ClipAlign, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:
+    return {"loss": module.align(inputs)}
+
+
+component = Fusion(
+    "clip_align", ClipAlignConfig, ClipAlign, rule="first: B _, *others: B _", output=_output, absent="neutral",
+    category="alignment", paper="arXiv:2103.00020",
+    exceptions={"gradients: align.log_scale": "where fewer than two cases have both inputs nothing is compared"},
+    reference={"release": Release(names={}, own=("align.log_scale",), options={"width": None}, read=_read,
+                                  replay=_replay)},
+)
