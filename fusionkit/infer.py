@@ -263,9 +263,16 @@ def _listed(edges: Sequence[_Edge]) -> str:
 
 
 def _labels(inputs: Sequence[Named], bound: Sequence[tuple[Port, str, TensorShape]]) -> list[str]:
-    """Short names of a call's inputs: the port, or for a `*` port the source, with dots taken out."""
-    return [label.replace(".", "_") if port.variadic or not port.name else port.name
-            for (label, _), (port, _, _) in zip(inputs, bound, strict=True)]
+    """Short names of a call's inputs: the port, or for a `*` port the source.
+
+    Of members of bundles the member alone, so that names do not grow along a row of exchanges; where two would be
+    alike, the whole with dots taken out.
+    """
+    ports = [None if port.variadic else port.name for port, _, _ in bound]
+    short = [port or label.rpartition(".")[2] for port, (label, _) in zip(ports, inputs, strict=True)]
+    if len(set(short)) == len(short):
+        return short
+    return [port or label.replace(".", "_") for port, (label, _) in zip(ports, inputs, strict=True)]
 
 
 def _joined(lanes: Sequence[Lane]) -> Bundle:

@@ -111,6 +111,14 @@ def test_an_exchange_gives_each_stream_back_when_it_is_there():
     assert [str(value.present) for value in made.node("it").values] == ["labs", "old"]
 
 
+def test_names_do_not_grow_along_a_row_of_exchanges():
+    maps = {"use": "encoder.project", "from": ["xray", "ct"], "each": True, "with": {"width": 5}}
+    first = {"use": "fusion.mifa", "from": "maps"}
+    assert list(gives({"use": "fusion.mifa", "from": "first"}, maps=maps, first=first)) == ["it.xray", "it.ct"]
+    pair = {"use": "fusion.mifa", "from": ["maps.ct", "first.ct"]}
+    assert list(gives(pair, maps=maps, first=first)) == ["it.maps_ct", "it.first_ct"]
+
+
 def test_a_component_that_knows_no_absence_needs_a_placeholder():
     (found,) = faults({"use": "fusion.odd_pair", "from": ["ehr", "labs"]})
     assert found.code == "absent-input" and found.fix is not None and "encoder.placeholder" in found.fix

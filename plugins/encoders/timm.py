@@ -75,8 +75,9 @@ class Timm(nn.Module):
         super().__init__()
         self.features = config.features
         self.network = _create(config, inputs[0])
+        _check_patches(self.network, config, inputs[0])
         self.depths = _prune(self.network, config)
-        mean, deviation = _statistics(self.network.pretrained_cfg, config, inputs[0].width)
+        mean, deviation = channel_statistics(self.network.pretrained_cfg, config.normalise, inputs[0].width)
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation).reshape(-1, 1, 1))
 
@@ -110,7 +111,7 @@ class Timm(nn.Module):
 def _create(config: TimmConfig, shape: TensorShape) -> Any:
     import timm
 
-    _check_name(config.model)
+    check_name(config.model)
     published = timm.get_pretrained_cfg(config.model)
     pretrained = config.pretrained and torch.get_default_device().type != "meta"
     if config.pretrained and not timm.is_model_pretrained(config.model):
@@ -123,14 +124,26 @@ def _create(config: TimmConfig, shape: TensorShape) -> Any:
     except OSError as error:
         if not pretrained:
             raise
-        raise _no_weights(config.model, published, error) from error
+        raise no_weights(config.model, published, error) from error
     except (AssertionError, TypeError, ValueError, RuntimeError) as error:
         raise ComponentError(f"timm cannot build {config.model!r} for an image of {_sizes(shape)}",
                              why=f"timm says: {error}",
                              fix="change the size of the image, the options of the node, or the model") from error
 
 
-def _check_name(model: str) -> None:
+def _check_patches(network: Any, config: TimmConfig, shape: TensorShape) -> None:
+    """Refuses images that cannot be cut into patches; timm itself notices when the model runs."""
+    embedding = getattr(network, "patch_embed", None)
+    if getattr(embedding, "dynamic_img_pad", True):
+        return  # it pads, or cuts no patches of this kind
+    pairs = list(zip(shape.spatial, embedding.patch_size, strict=True))
+    if any(size < side or (size % side and not embedding.strict_img_size) for size, side in pairs):
+        raise ComponentError(f"{config.model!r} cannot cut an image of {_sizes(shape)} into patches of "
+                             f"{' x '.join(str(side) for _, side in pairs)}",
+                             fix="resample or crop the image to a multiple of the patch, or choose another model")
+
+
+def check_name(model: str) -> None:
     """Refuses names that timm does not list; some other names would make it read files or addresses."""
     import timm
 
@@ -146,7 +159,8 @@ def _check_name(model: str) -> None:
                              fix=f"choose one of {', '.join(tagged)}" if tagged else f"write {architecture!r}")
 
 
-def _no_weights(model: str, published: Any, error: OSError) -> ComponentError:
+def no_weights(model: str, published: Any, error: OSError) -> ComponentError:
+    """What to say when published weights cannot be fetched."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     page = (published.hf_hub_id or "timm/").rstrip("/")
@@ -175,9 +189,9 @@ def _prune(network: Any, config: TimmConfig) -> list[int] | None:
     return list(depths)
 
 
-def _statistics(published: dict[str, Any], config: TimmConfig, channels: int) -> tuple[list[float], list[float]]:
+def channel_statistics(published: Mapping[str, Any], normalise: str, channels: int) -> tuple[list[float], list[float]]:
     """Mean and deviation for each channel of the input."""
-    if config.normalise == "none":
+    if normalise == "none":
         return [0.0] * channels, [1.0] * channels
     mean, deviation = list(published["mean"]), list(published["std"])
     if len(mean) == channels:
