@@ -6,11 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from fusionkit.notation import parse_rule
+from fusionkit.requirements import is_requirement
 from fusionkit.rules import Alternative, Port, Rule, RuleError
 from fusionkit.shapes import Shape, TensorShape
 
@@ -74,18 +76,23 @@ class Release:
     `names` maps how a parameter's name begins here to how it begins there; `{i}` stands for any one part between
     dots, '' for the whole, and of several that fit the longest counts. Where it depends on the options, it is a
     function of them. `layout(name, tensor)` turns a tensor of the release into that of our parameter `name`.
-    `unused` are beginnings of the release's names on which none of its results depends, `options` the settings
-    under which the component computes what the release does, and `read(shapes, meta)` the options that follow from
-    the shapes of the release's tensors, by name, and what a case says of itself.
-    `taps` maps a result inside the release to the path of our submodule that gives it.
+    `unused` are beginnings of the release's names on which none of its results depends, `own` those of ours that it
+    does not have and that stay as constructed, `options` the settings under which the component computes what the
+    release does, and `read(shapes, meta)` the options that follow from the shapes of the release's tensors, by name,
+    and what a case says of itself.
+    `sizes(inputs, meta)` gives the sizes of our inputs, without the batch axis, where a case's own inputs are not
+    what our ports take; a `replay` then arranges them.
+    `taps` maps a result of or inside the release to the path of our submodule that gives it, '' the whole module.
     `replay(module, inputs, case)` gives the release's results by name, where `forward` does not give just these.
     """
 
     names: Mapping[str, str] | Callable[[Any], Mapping[str, str]]
     layout: Callable[[str, Tensor], Tensor] | None = None
     unused: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     read: Callable[[Mapping[str, Sequence[int]], Mapping[str, Any]], Mapping[str, Any]] | None = None
+    sizes: Callable[[Sequence[Sequence[int]], Mapping[str, Any]], Sequence[Sequence[int]]] | None = None
     taps: Mapping[str, str] = field(default_factory=dict)
     replay: Callable[[Any, Sequence[Tensor], Recorded], Mapping[str, Tensor]] | None = None
 
@@ -102,7 +109,7 @@ class Component:
     a check of the conformance kit why it cannot hold: {'gradients: query.*': reason} for what a pattern of names
     matches, {'rows': reason} for all of it. `reference` gives the releases that it reproduces, `release` the authors'.
 
-    Raises: ContractError when a name, rule, claim, reason or absence semantics is not valid.
+    Raises: ContractError when a name, rule, need, claim, reason or absence semantics is not valid.
     """
 
     name: str
@@ -134,6 +141,9 @@ class Component:
         unknown = sorted(set(self.claims) - set(get_args(Claim)))
         if unknown:
             raise ContractError(f"{self.id}: claims {unknown[0]!r}; choose of {', '.join(get_args(Claim))}")
+        strange = [need for need in self.needs if not is_requirement(need)]
+        if strange:
+            raise ContractError(f"{self.id}: needs {strange[0]!r}, which pip cannot install; write 'name>=1.2'")
         silent = [check for check, reason in self.exceptions.items() if not str(reason).strip()]
         if silent:
             raise ContractError(f"{self.id}: the exception {silent[0]!r} gives no reason")
@@ -156,6 +166,13 @@ class Component:
             raise ContractError(f"{self.id}: the result is given twice, by the rule and by output=")
         object.__setattr__(self, "parsed", rule)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A component of a plugin file is copied and pickled as its place, since it is data that never changes."""
+        place = self.module.__module__
+        if getattr(sys.modules.get(place), "component", None) is self:
+            return _declared_in, (place,)
+        return super().__reduce_ex__(protocol)
+
     @property
     def id(self) -> str:
         """`kind.name`, as a graph file writes it."""
@@ -167,6 +184,11 @@ class Component:
         source = sys.modules.get(self.module.__module__)
         text = (source.__doc__ if source else None) or self.module.__doc__ or ""
         return text.strip().partition("\n")[0].strip()
+
+
+def _declared_in(place: str) -> Component:
+    component: Component = import_module(place).component
+    return component
 
 
 def _results(alternative: Alternative) -> tuple[Port, ...]:
@@ -221,7 +243,8 @@ class Head(Component):
 class Uncertainty(Component):
     """Runs the network one or more times and says how sure its results are; has no rule.
 
-    `module(config)` gives an object with `predict`, see `UncertaintyMethod`.
+    `module(config)` gives an object with `predict`, see `UncertaintyMethod`. An int option `members` asks for that
+    many networks: `fusionkit train` then trains so many, each from a seed of its own.
     """
 
     kind: ClassVar[str] = "uncertainty"
@@ -260,15 +283,24 @@ Prediction = Mapping[str, HeadPrediction]
 
 
 class Runner(Protocol):
-    """The network and one batch, as an uncertainty method sees them."""
+    """A batch and the network, or the networks of an ensemble, as an uncertainty method sees them.
+
+    `members` is how many networks there are, as many as the method's option `members` asks for, else one. They have
+    one graph and nothing else in common; `member` counts from 0. Going from member to member, not back and forth, runs
+    what does not depend on chance once in each.
+    """
 
     tasks: Mapping[str, Task]
+    members: int
 
-    def once(self) -> Mapping[str, Tensor]:
+    def once(self, member: int = 0) -> Mapping[str, Tensor]:
         """Decoded results of every head with all randomness off: (B, K) each."""
 
-    def samples(self, count: int) -> Iterator[Mapping[str, Tensor]]:
-        """Decoded results of `count` random passes; what does not depend on chance runs once."""
+    def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        """Decoded results of `count` random passes; what does not depend on chance runs once.
+
+        Every call draws anew, and the same for the same seed, batch, member and number of the call.
+        """
 
 
 class UncertaintyMethod(Protocol):

@@ -10,6 +10,8 @@ import pluggy
 PROJECT: Final = "fusionkit"
 CONTRACT: Final = "1.0"
 """The version of what a plugin author meets. The first number grows when a plugin that worked may work no more."""
+CONTRACT_RANGE: Final = ">=1.0,<2"
+"""The versions of the contract that a new package states; that it holds `CONTRACT` is known without reading it."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

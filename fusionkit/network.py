@@ -13,7 +13,7 @@ from fusionkit.errors import Diagnostic, GraphError, did_you_mean
 from fusionkit.infer import infer
 from fusionkit.plans import Plan
 from fusionkit.registry import Registry, discover, resolve_tree
-from fusionkit.source import Tree, assign, read, read_file, write
+from fusionkit.source import TYPED, Tree, assign, find, read, read_file, write
 
 if TYPE_CHECKING:
     from fusionkit.model import FusionModel
@@ -50,11 +50,12 @@ def _locate(source: str | Path, registry: Registry | None) -> Path:
                                     fix="pass a path, or the graph as a dict"))
     if _exists(path) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return path
-    published = (registry or discover()).graphs
-    if str(source) in published:
-        return published[str(source)]
+    known = registry or discover()
+    published = known.graph(str(source))
+    if published:
+        return published
     raise GraphError(Diagnostic("unreadable-file", f"there is no file and no published graph named {str(source)!r}",
-                                fix=did_you_mean(str(source), published, "give the path of a graph file")))
+                                fix=did_you_mean(str(source), known.graphs, "give the path of a graph file")))
 
 
 def _exists(path: Path) -> bool:
@@ -113,7 +114,8 @@ def build_plan(plan: Plan, seed: int = 0) -> FusionModel:
     model = FusionModel(plan, seed, weights_follow=own)
     for node in plan.nodes:
         if node.name in own:
-            load_node(model.get_submodule(node.name), node.node, Path(plan.graph.file).parent)
+            typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)
+            load_node(model.get_submodule(node.name), node.node, None if typed else Path(plan.graph.file).parent)
     return model
 
 

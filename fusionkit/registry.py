@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
-from fusionkit import hooks
-from fusionkit.catalogue import Entry, entry_of, read_catalogue
-from fusionkit.errors import Diagnostic, GraphError, Span, UserError, in_file_order, near
+from fusionkit.catalogue import Entry
+from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order, near
+from fusionkit.failures import raised
 from fusionkit.graph import from_tree
 from fusionkit.nodes import Graph, Step
+from fusionkit.others import Other
+from fusionkit.providers import DISABLE, Provider, broken, providers
+from fusionkit.requirements import missing, normal_name, pip_install
 from fusionkit.source import Tree
 
 if TYPE_CHECKING:
     from fusionkit.contract import Component, Config
-
-GROUP = "fusionkit"
-DISABLE = "FUSIONKIT_PLUGINS_DISABLE"
-
-
-@dataclass(frozen=True)
-class Provider:
-    """One source of components: an installed package, a file typed by the user, or Python code.
-
-    `problem` says why it is not in use; such a provider has no entries.
-    """
-
-    name: str
-    package: str
-    version: str
-    entries: tuple[Entry, ...] = ()
-    graphs: Path | None = None
-    problem: str | None = None
-    disabled: bool = False
-    components: tuple[Component, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.package} {self.version}".strip()
 
 
 class Registry:
@@ -54,13 +28,17 @@ class Registry:
     def __init__(self, providers: Iterable[Provider]) -> None:
         self.providers = tuple(providers)
         self._owners: dict[str, list[tuple[Provider, Entry]]] = {}
-        self._hints: dict[str, Entry] = {}
+        self._withheld: dict[str, Provider] = {}
+        self._others: dict[str, Other] = {}
+        self._graphs: dict[str, list[tuple[Provider, Path]]] = {}
         for provider in self.providers:
             for entry in provider.entries:
-                if entry.package == provider.package:
-                    self._owners.setdefault(entry.id, []).append((provider, entry))
-                else:
-                    self._hints[entry.id] = entry
+                self._owners.setdefault(entry.id, []).append((provider, entry))
+            self._withheld.update({entry.id: provider for entry in provider.withheld})
+            for other in provider.others:
+                self._others.update({name: other for name in other.provides if name not in self._others})
+            for path in sorted(provider.graphs.glob("*.yaml")) if provider.graphs else ():
+                self._graphs.setdefault(path.stem, []).append((provider, path))
 
     @property
     def ids(self) -> list[str]:
@@ -74,25 +52,53 @@ class Registry:
 
     @property
     def graphs(self) -> dict[str, Path]:
-        """Published graphs by name."""
-        folders = [provider.graphs for provider in self.providers if provider.graphs]
-        return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+        """Published graphs by name; of two with one name that of the first provider."""
+        return {name: owners[0][1] for name, owners in self._graphs.items()}
+
+    @property
+    def others(self) -> list[Other]:
+        """Packages that catalogues know and that are not installed, sorted."""
+        present = {normal_name(provider.package) for provider in self.providers}
+        absent = {other.package: other for other in self._others.values() if normal_name(other.package) not in present}
+        return [absent[name] for name in sorted(absent)]
 
     @property
     def collisions(self) -> dict[str, list[Provider]]:
         """Ids that more than one provider claims."""
         return {name: [p for p, _ in owners] for name, owners in self._owners.items() if len(owners) > 1}
 
+    @property
+    def graph_collisions(self) -> dict[str, list[Provider]]:
+        """Names under which more than one provider publishes a graph."""
+        return {name: [p for p, _ in owners] for name, owners in self._graphs.items() if len(owners) > 1}
+
     def provider(self, name: str) -> Provider | None:
         """The provider of an id, None when it is unknown."""
         owners = self._owners.get(name)
         return owners[0][0] if owners else None
 
+    def known_for(self, name: str) -> Other | None:
+        """The package, installed or not, for which a catalogue lists an id; None when none does."""
+        return self._others.get(name)
+
+    def graph(self, name: str) -> Path | None:
+        """The file of a published graph, None when there is none of that name.
+
+        Raises: GraphError with `two-providers`.
+        """
+        owners = self._graphs.get(name, [])
+        if len(owners) > 1:
+            raise GraphError(Diagnostic("two-providers", f"the graph {name!r} is published by "
+                                        f"{' and '.join(str(provider) for provider, _ in owners)}",
+                                        why="nothing says which of them is meant",
+                                        fix=f"give its path: {' or '.join(str(path) for _, path in owners)}"))
+        return owners[0][1] if owners else None
+
     def load(self, name: str, span: Span | None = None) -> Component:
         """The component of an id, imported now.
 
-        Raises: GraphError with `unknown-component`, `not-installed`, `two-providers`, `missing-package` or
-        `broken-plugin`.
+        Raises: GraphError with `unknown-component`, `not-installed`, `two-providers`, `missing-package`,
+        `wrong-contract` or `broken-plugin`.
         """
         owners = self._owners.get(name, [])
         if not owners:
@@ -105,23 +111,42 @@ class Registry:
         return _import(*owners[0], span)
 
     def _unknown(self, name: str, span: Span | None) -> Diagnostic:
-        hint = self._hints.get(name)
-        if hint:
-            return Diagnostic("not-installed", f"{name} is not installed", span, why=f"it comes with {hint.package}",
-                              fix=f"pip install {hint.package}")
-        idle = [f"{p.name} ({'turned off by ' + DISABLE if p.disabled else p.problem})" for p in self.providers
-                if p.problem or p.disabled]
+        if name in self._withheld:
+            provider = self._withheld[name]
+            return Diagnostic("wrong-contract", f"{name} of {provider} cannot be used", span, why=provider.problem,
+                              fix=provider.fix)
+        if name in self._others:
+            return self._elsewhere(name, self._others[name], span)
+        # Of a provider whose ids are known, this is none.
+        idle = [f"{p.name} ({p.idle})" for p in self.providers if p.idle and not p.withheld]
         match = self._near(name)
         return Diagnostic("unknown-component", f"there is no component {name!r}", span,
                           why=f"not in use: {'; '.join(idle)}" if idle else None,
-                          fix=f"did you mean {match!r}?" if match else
+                          fix=f"did you mean {match!r}?{self._to_install(match)}" if match else
                           f"`fusionkit plugins list` shows the components of kind {name.partition('.')[0]!r}")
+
+    def _elsewhere(self, name: str, other: Other, span: Span | None) -> Diagnostic:
+        """An id that another package provides: it is not installed, not in use, or of another version."""
+        here = next((p for p in self.providers if normal_name(p.package) == normal_name(other.package)), None)
+        if here is None:
+            return Diagnostic("not-installed", f"{name} is not installed", span, fix=other.install,
+                              why=f"it comes with {other.package}, {other.link}")
+        if here.idle:
+            return Diagnostic("not-installed", f"{name} is not in use", span, fix=here.fix or f"change {DISABLE}",
+                              why=f"it comes with {here}: {here.idle}")
+        return Diagnostic("not-installed", f"{name} is not in {here}, which is installed", span, fix=other.install,
+                          why=f"{other.package}{other.versions} has it")
+
+    def _to_install(self, name: str) -> str:
+        other = None if name in self._owners else self._others.get(name)
+        return f" It is not installed: {other.install}" if other else ""
 
     def _near(self, name: str) -> str | None:
         """The id that was meant: compared after the dot, since equal kinds make all ids alike."""
+        known = {*self._owners, *self._withheld, *self._others}
         kind, _, rest = name.partition(".")
-        others = {known.partition(".")[2]: known for known in self.ids if not known.startswith(f"{kind}.")}
-        match = near(rest, [known.partition(".")[2] for known in self.ids if known.startswith(f"{kind}.")])
+        others = {other.partition(".")[2]: other for other in known if not other.startswith(f"{kind}.")}
+        match = near(rest, [other.partition(".")[2] for other in known if other.startswith(f"{kind}.")])
         return f"{kind}.{match}" if match else others.get(rest)
 
 
@@ -131,108 +156,28 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
     for component in provider.components:
         if component.id == entry.id:
             return component
-    missing = [need for need in entry.needs if not _installed(need)]
-    if missing:
-        raise GraphError(Diagnostic("missing-package", f"{entry.id} needs {', '.join(missing)}", span,
-                                    why="not installed here", fix=f"pip install {' '.join(missing)}"))
+    lacks = missing(entry.needs)
+    if lacks:
+        wanted = [lack.requirement for lack in lacks]
+        why = "not installed here" if not any(lack.version for lack in lacks) else "; ".join(map(str, lacks))
+        raise GraphError(Diagnostic("missing-package", f"{entry.id} needs {', '.join(wanted)}", span, why=why,
+                                    fix=pip_install(*wanted)))
     try:
         component = import_module(entry.at).component
     except (Exception, SystemExit) as error:
-        raise _broken(provider, entry.id, _reason(error), span) from error
+        raise broken(provider, entry.id, raised(error), span) from error
     if not isinstance(component, Component) or component.id != entry.id:
         said = component.id if isinstance(component, Component) else type(component).__name__
-        raise _broken(provider, entry.id, f"its catalogue is stale: {entry.at} holds {said}", span)
+        raise broken(provider, entry.id, f"its catalogue is stale: {entry.at} holds {said}", span)
     return component
 
 
-def _broken(provider: Provider, name: str, reason: str, span: Span | None) -> GraphError:
-    return GraphError(Diagnostic("broken-plugin", f"{name} of {provider} cannot be used", span, why=reason,
-                                 fix=f"tell its author, or turn it off: {DISABLE}={provider.name}; "
-                                     "--verbose shows the traceback"))
-
-
-def _reason(error: BaseException) -> str:
-    """An exception in one line, with the place in the plugin where it was raised."""
-    trace, place = error.__traceback__, ""
-    while trace:
-        frame = trace.tb_frame.f_code.co_filename
-        if not frame.startswith("<"):
-            place = f" ({frame}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return f"{type(error).__name__}: {error}{place}"
-
-
-def _installed(requirement: str) -> bool:
-    try:
-        importlib.metadata.version(requirement)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 def discover(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Registry:
-    """Every provider: installed packages, then files typed by the user, then components handed over.
+    """The registry of every provider: installed packages, files typed by the user, components handed over.
 
-    A package that fails is listed with its problem and harms nobody else; a file that the user typed and
-    that fails is an error. `FUSIONKIT_PLUGINS_DISABLE` names providers to leave out, split by commas.
-    Raises: GraphError with `broken-plugin` for a file.
+    Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
     """
-    disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
-    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (point.name != "bundled",
-                                                                                     point.name))
-    providers = [_installed_provider(point, disabled) for point in points]
-    providers.extend(_file_provider(Path(file)) for file in files)
-    if components:
-        providers.append(_provider_of("components", "components=", tuple(components)))
-    return Registry(providers)
-
-
-def _installed_provider(point: importlib.metadata.EntryPoint, disabled: set[str]) -> Provider:
-    package = point.dist.name if point.dist else point.name
-    version = point.dist.version if point.dist else ""
-    if {point.name, package} & disabled:
-        return Provider(point.name, package, version, disabled=True)
-    try:
-        manager = pluggy.PluginManager(hooks.PROJECT)
-        manager.add_hookspecs(hooks.PluginSpec)
-        manager.register(point.load(), point.name)
-        manager.check_pending()
-        catalogues: list[Path] = manager.hook.fusionkit_catalogue()
-        folders: list[Path] = manager.hook.fusionkit_graphs()
-        if not catalogues:
-            return Provider(point.name, package, version, problem="it does not implement fusionkit_catalogue")
-        entries = tuple(read_catalogue(Path(catalogues[0])))
-    except UserError as error:
-        return Provider(point.name, package, version, problem=error.diagnostics[0].render().replace("\n", " "))
-    except (Exception, SystemExit) as error:
-        return Provider(point.name, package, version, problem=_reason(error))
-    return Provider(point.name, package, version, entries, Path(folders[0]) if folders else None)
-
-
-def _provider_of(name: str, package: str, components: tuple[Component, ...]) -> Provider:
-    entries = tuple(entry_of(component, "", package) for component in components)
-    return Provider(name, package, "", entries, components=components)
-
-
-def _file_provider(path: Path) -> Provider:
-    """The components of a Python file that the user typed after --plugin; running it is what he asked for."""
-    from fusionkit.contract import Component
-
-    name = f"fusionkit_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    provider = Provider(str(path), str(path), "")
-    if spec is None or spec.loader is None or not path.is_file():
-        raise _broken(provider, "the plugin file", "it is not a readable .py file", None)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise _broken(provider, "the plugin file", _reason(error), None) from error
-    components = tuple(value for value in vars(module).values() if isinstance(value, Component))
-    if not components:
-        raise _broken(provider, "the plugin file", "it declares no component", None)
-    return _provider_of(str(path), str(path), components)
+    return Registry(providers(files, components))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import yaml
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.scalars import Plain, kind_of, plain_value
 
+TYPED = "--set"
+"""How the `file` of a value begins that was typed on the command line and stands in no file."""
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 MAX_VALUES = 50_000
@@ -325,8 +327,8 @@ def assign(tree: Tree, assignment: str, error: type[UserError] = GraphError) -> 
     Raises: `error` with code `bad-set` when the path is not written `a.b=value` or runs through a value.
     """
     path, equals, text = assignment.partition("=")
-    file = f"--set {assignment}"
-    span = Span("--set", 1, 1, assignment)
+    file = f"{TYPED} {assignment}"
+    span = Span(TYPED, 1, 1, assignment)
     names = path.split(".")
     if not equals or not all(names) or len(names) > MAX_DEPTH:
         raise error(Diagnostic("bad-set", f"{assignment!r} is not an assignment", span,

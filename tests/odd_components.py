@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape, Vector
 from fusionkit.catalogue import Entry
 from fusionkit.contract import Component
+from fusionkit.others import Other
 from fusionkit.registry import Provider, Registry, discover
 
 
@@ -139,10 +140,12 @@ def entry(name: str, package: str, needs: tuple[str, ...] = ()) -> Entry:
 
 @functools.cache
 def registry() -> Registry:
-    """The bundled components, the odd ones, and four ids that cannot be loaded."""
+    """The bundled components, the odd ones, and five ids that cannot be loaded."""
     known = discover(components=COMPONENTS).providers
     one = Provider("one", "acme-one", "1.0", (entry("encoder.odd_twice", "acme-one"),
-                                              entry("encoder.odd_poor", "acme-one", ("acme-solver",)),
-                                              entry("encoder.penet", "acme-lungs")))
+                                              entry("encoder.odd_poor", "acme-one", ("acme-solver",))),
+                   others=(Other("acme-lungs", ">=0.2,<1", "Lungs.", "https://acme.example", ("encoder.odd_elsewhere",)),))
+    new = Provider("new", "acme-new", "3.0", problem="written for contract >=2; this fusionkit offers 1.0",
+                   fix="pip install --upgrade fusionkit", withheld=(entry("encoder.odd_new", "acme-new"),))
     two = Provider("two", "acme-two", "2.0", (entry("encoder.odd_twice", "acme-two"),))
-    return Registry((*known, one, two))
+    return Registry((*known, one, two, new))

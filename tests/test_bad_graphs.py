@@ -19,12 +19,13 @@ from fusionkit.network import plan
 BAD = Path(__file__).parent / "graphs" / "bad"
 NAMES = sorted(path.stem for path in BAD.glob("*.yaml"))
 CODES = {  # every code that a graph file can earn before anything is built
-    "absent-input", "auto-size", "bad-id", "bad-input", "bad-name", "bad-node", "bad-option", "component",
+    "absent-input", "auto-size", "bad-id", "bad-input", "bad-name", "bad-node", "bad-option", "bad-reference",
+    "component",
     "component-failed", "cycle", "duplicate-key", "input-count", "leads-nowhere", "missing-key", "missing-option",
     "missing-package", "name-taken", "no-head", "not-installed", "not-utf8", "reserved-name", "rule-disagrees",
     "shape-clash", "two-providers", "unconnected-port", "unknown-component", "unknown-key", "unknown-name",
-    "unknown-option", "unknown-port", "unused-input", "wrong-kind", "wrong-layout", "wrong-size", "wrong-type",
-    "wrong-value", "wrong-version", "yaml-alias", "yaml-documents", "yaml-key", "yaml-limit", "yaml-syntax",
+    "unknown-option", "unknown-port", "unused-input", "wrong-contract", "wrong-kind", "wrong-layout",
+    "wrong-size", "wrong-type", "wrong-value", "wrong-version", "yaml-alias", "yaml-documents", "yaml-key", "yaml-limit", "yaml-syntax",
     "yaml-tag"}
 
 

@@ -3,80 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from acme_packages import COMPONENT, HOOKS, Install, fault, installing, problem
 from odd_components import COMPONENTS
 
-from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.errors import GraphError
 from fusionkit.graph import from_tree
-from fusionkit.registry import DISABLE, Registry, discover, resolve
+from fusionkit.network import open_graph
+from fusionkit.registry import DISABLE, discover, resolve
 from fusionkit.source import read
-
-HOOKS = """
-from pathlib import Path
-from fusionkit.api import hookimpl
-@hookimpl
-def fusionkit_catalogue():
-    return Path(__file__).parent / "registry.yaml"
-@hookimpl
-def fusionkit_graphs():
-    return Path(__file__).parent / "graphs"
-"""
-COMPONENT = '''
-"""{summary}"""
-import torch
-from fusionkit.api import Config, Encoder
-class Nothing(Config):
-    pass
-class Module(torch.nn.Identity):
-    def __init__(self, config, inputs):
-        super().__init__()
-component = Encoder("{name}", Nothing, Module, rule="B _ -> same")
-'''
-CATALOGUE = "fusionkit-catalogue: 1\npackage: {package}\ncomponents:\n"
-Install = Callable[..., None]
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts a package with its dist-info on the path, as pip would."""
-    known = set(sys.modules)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delenv(DISABLE, raising=False)
-
-    def put(package: str, init: str = HOOKS, catalogue: str | None = None, **modules: str) -> None:
-        name = package.replace("-", "_")
-        folder = tmp_path / name
-        (folder / "graphs").mkdir(parents=True)
-        (folder / "__init__.py").write_text(init)
-        if catalogue is not None:
-            (folder / "registry.yaml").write_text(CATALOGUE.format(package=package) + catalogue + "\n")
-        for module, text in modules.items():
-            (folder / f"{module}.py").write_text(text)
-        info = tmp_path / f"{name}-1.5.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
-        (info / "entry_points.txt").write_text(f"[fusionkit]\n{name} = {name}\n")
-
-    yield put
-    for module in set(sys.modules) - known:
-        if module.startswith(("acme", "fusionkit_plugin_")):
-            del sys.modules[module]
-
-
-def fault(registry: Registry, name: str) -> Diagnostic:
-    with pytest.raises(GraphError) as caught:
-        registry.load(name)
-    (found,) = caught.value.diagnostics
-    return found
-
-
-def problem(registry: Registry, name: str) -> str:
-    (provider,) = (provider for provider in registry.providers if provider.name == name)
-    assert provider.problem is not None and not provider.entries
-    return provider.problem
+    yield from installing(tmp_path, monkeypatch)
 
 
 def test_the_bundled_plugins_come_in_by_the_same_door():
@@ -194,28 +137,35 @@ def test_providers_are_turned_off_by_name(install: Install, monkeypatch: pytest.
     registry = discover()
     (provider,) = (provider for provider in registry.providers if provider.name == "acme_lungs")
     assert provider.disabled and provider.problem is None
-    why = fault(registry, "encoder.acme").why
-    assert why == f"not in use: acme_lungs (turned off by {DISABLE})"
-
-
-def test_an_id_of_a_package_that_is_not_installed_says_what_to_install(install: Install):
-    install("acme-lungs", catalogue="  encoder.acme: {package: acme-more}")
-    registry = discover()
     found = fault(registry, "encoder.acme")
-    assert (found.code, found.why, found.fix) == ("not-installed", "it comes with acme-more", "pip install acme-more")
-    assert "encoder.acme" not in registry.ids
+    assert found.why == f"not in use: acme_lungs (turned off by {DISABLE})"
 
 
-def test_a_component_says_which_packages_it_needs(install: Install):
-    install("acme-lungs", catalogue="  encoder.acme: {at: acme_lungs.acme, needs: [acme-solver, torch]}")
-    found = fault(discover(), "encoder.acme")
-    assert (found.code, found.fix) == ("missing-package", "pip install acme-solver")
+def test_entries_belong_to_the_package_that_is_installed(install: Install):
+    """Also when its catalogue still has the name that it had before."""
+    install("acme-lungs", catalogue="  encoder.acme: {at: acme_lungs.acme}")
+    (entry,) = (entry for entry in discover().entries if entry.id == "encoder.acme")
+    assert entry.package == "acme-lungs"
+
+
+def test_two_packages_that_publish_one_graph_are_both_named(install: Install, tmp_path: Path):
+    for package in ("acme_lungs", "acme_hearts"):
+        install(package.replace("_", "-"), catalogue="  {}")
+        (tmp_path / package / "graphs" / "best.yaml").write_text("fusionkit: 1\n")
+    registry = discover()
+    assert [provider.package for provider in registry.graph_collisions["best"]] == ["acme-hearts", "acme-lungs"]
+    with pytest.raises(GraphError) as caught:
+        open_graph("best", registry=registry)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message) == ("two-providers", "the graph 'best' is published by acme-hearts 1.5 and "
+                                           "acme-lungs 1.5")
+    assert found.fix is not None and str(tmp_path / "acme_lungs" / "graphs" / "best.yaml") in found.fix
 
 
 @pytest.mark.parametrize(("name", "fix"), [
     ("encoder.mpl", "did you mean 'encoder.mlp'?"),
     ("fusion.mlp", "did you mean 'encoder.mlp'?"),
-    ("encoder.resnet", "`fusionkit plugins list` shows the components of kind 'encoder'"),
+    ("encoder.xxlarge", "`fusionkit plugins list` shows the components of kind 'encoder'"),
 ])
 def test_unknown_ids(name: str, fix: str):
     assert fault(discover(), name).fix == fix

@@ -1,50 +1,87 @@
-"""`fusionkit plugins catalogue`: what a package brings, as its catalogue file says it; --write makes the file."""
+"""`fusionkit plugins catalogue`: what packages bring, as their catalogue files say it; --write makes the files."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from importlib.metadata import entry_points
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from fusionkit.catalogue import collect, render
+from fusionkit.catalogue import Entry, collect, kept_others, render
 from fusionkit.console import Console
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.files import write_text
-from fusionkit.registry import GROUP
+from fusionkit.others import Other
+from fusionkit.providers import GROUP
+from fusionkit.testing.distributions import editable_packages, find_distribution, own_points
+
+
+@dataclass(frozen=True)
+class Made:
+    """The catalogue that the code of a package makes now, and the file where the package keeps it."""
+
+    package: str
+    path: Path
+    entries: list[Entry]
+    others: tuple[Other, ...]
+
+    @property
+    def text(self) -> str:
+        """The content that the file should have."""
+        return render(self.package, self.entries, self.others)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the file has it."""
+        return self.path.is_file() and self.path.read_text(encoding="utf-8") == self.text
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Print the catalogue that the installed components make, or write it where the package keeps it."""
-    module = module_of(args.package)
-    entries = collect(args.package, module)
-    text = render(args.package, entries)
-    path = _path(module)
-    stale = not path.is_file() or path.read_text(encoding="utf-8") != text
-    if args.write:
-        write_text(path, text)
-        console.line(f"{path}: {len(entries)} components" + ("" if stale else ", unchanged"))
-    else:
-        console.line(text.rstrip())
-        if stale:
-            console.note(f"{path} is stale: write it with --write")
-    console.data({"file": str(path), "fresh": not stale or args.write, "components": [e.as_json() for e in entries]})
-    return 0 if args.write or not stale else 1
+    """Print each catalogue, or write it where its package keeps it; 1 when one is stale and stays so."""
+    packages = [args.package] if args.package else editable_packages()
+    if not packages:
+        raise GraphError(Diagnostic("not-installed", "no package with plugins is installed from its sources",
+                                    fix="in the package's folder: pip install -e . ; or name a package"))
+    everything = [made for package in packages for made in _made(package)]
+    told = [_write(made, console) if args.write else _print(made, console) for made in everything]
+    console.data({"fresh": all(told), "packages": [
+        {"package": made.package, "file": str(made.path), "fresh": fresh,
+         "components": [entry.as_json() for entry in made.entries],
+         "others": [other.as_json() for other in made.others]}
+        for made, fresh in zip(everything, told, strict=True)]})
+    return 0 if all(told) else 1
 
 
-def module_of(package: str) -> str:
-    """The importable module behind a package's entry point.
+def _made(package: str) -> list[Made]:
+    """The catalogue of each entry point of a package.
 
-    Raises: GraphError with `not-installed`.
+    Raises: GraphError with `not-installed` or `broken-plugin`, and with all that is wrong with what is kept.
     """
-    for point in entry_points(group=GROUP):
-        if point.dist is not None and package in (point.dist.name, point.name):
-            return point.module
-    raise GraphError(Diagnostic("not-installed", f"no installed package {package!r} has an entry point in {GROUP!r}",
-                                fix=f"pip install -e ./{package}, and see [project.entry-points.{GROUP}] in its "
-                                    "pyproject.toml"))
+    distribution = find_distribution(package)
+    points = own_points(distribution)
+    if not points:
+        raise GraphError(Diagnostic("not-installed", f"{distribution.name} has no entry point in the group {GROUP!r}",
+                                    fix=f"see [project.entry-points.{GROUP}] in its pyproject.toml"))
+    made = []
+    for point in points:
+        entries = collect(distribution.name, point.module)
+        path = Path(import_module(point.module).fusionkit_catalogue())
+        others = kept_others(path, distribution.name, {entry.id for entry in entries})
+        made.append(Made(distribution.name, path, entries, others))
+    return made
 
 
-def _path(module: str) -> Path:
-    from importlib import import_module
+def _write(made: Made, console: Console) -> bool:
+    unchanged = made.fresh
+    if not unchanged:
+        write_text(made.path, made.text)
+    count = len(made.entries)
+    console.line(f"{made.path}: {count} component{'s' if count != 1 else ''}{', unchanged' if unchanged else ''}")
+    return True
 
-    return Path(import_module(module).fusionkit_catalogue())
+
+def _print(made: Made, console: Console) -> bool:
+    console.line(made.text.rstrip())
+    if not made.fresh:
+        console.note(f"{made.path} is stale: write it with --write")
+    return made.fresh

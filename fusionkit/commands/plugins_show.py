@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fusionkit.cards import amount
 from fusionkit.catalogue import entry_of
 from fusionkit.console import Console
 from fusionkit.contract import Component
 from fusionkit.registry import discover
-from fusionkit.rules import Port
+from fusionkit.shapes import TensorShape
 from fusionkit.source import write
+from fusionkit.testing.examples import Example, example_of
 
 _ABSENCE = {
     "drop": "absent inputs leave the result; the others are weighed anew",
@@ -20,6 +23,7 @@ _ABSENCE = {
     "fill": "cases that lack the input get a stand-in and count as present",
     "none": "cannot be without its inputs",
 }
+_CLAIMS = {"symmetric": "the order of its inputs does not matter", "onnx": "it exports to ONNX"}
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -27,70 +31,76 @@ def run(args: Namespace, console: Console) -> int:
     registry = discover()
     component = registry.load(args.id)
     provider = registry.provider(args.id)
-    assert provider is not None
-    console.line(f"{component.id}: {component.summary}\n")
-    facts = {"from": str(provider), "category": component.category, "source": component.paper,
-             "licence": component.licence, "needs": ", ".join(component.needs), "rule": str(component.parsed),
-             "absence": f"{component.absent}: {_ABSENCE[component.absent]}" if component.rule else ""}
-    for name, value in facts.items():
-        if value:
-            console.line(f"  {name:9} {value}")
-    options = _options(component)
-    if options:
-        console.line("\noptions:")
-        for name, kind, default, text in options:
-            console.line(f"  {name} ({kind}, {default})\n      {text}")
-    console.line("\nto paste under 'nodes:'" if component.kind != "uncertainty" else "\nto paste into a graph:")
-    console.line(snippet(component))
+    assert provider is not None, "what is loaded has a provider; please report"
+    example = example_of(component)
+    for line in _page(component, str(provider), example):
+        console.line(line)
     entry = entry_of(component, "", provider.package).as_json()
-    console.data({**entry, "options": component.config.model_json_schema(), "snippet": snippet(component)})
+    console.data({**entry, "version": provider.version, "claims": list(component.claims),
+                  "exceptions": dict(component.exceptions), "releases": list(component.reference),
+                  "options": component.config.model_json_schema(), "example": example.as_json(),
+                  "snippet": example.snippet, "graph": write(example.graph(), width=1000)})
     return 0
 
 
-def _options(component: Component) -> list[list[str]]:
-    properties: dict[str, Any] = component.config.model_json_schema().get("properties", {})
-    rows = []
+def _page(component: Component, provider: str, example: Example) -> Iterator[str]:
+    yield f"{component.id}: {component.summary}\n"
+    facts = {"from": provider, "category": component.category, "source": component.paper,
+             "licence": component.licence, "needs": ", ".join(component.needs), "rule": str(component.parsed),
+             "absence": f"{component.absent}: {_ABSENCE[component.absent]}" if component.rule else "",
+             "claims": "; ".join(f"{claim}: {_CLAIMS.get(claim, '')}" for claim in component.claims),
+             "releases": ", ".join(component.reference)}
+    yield from (f"  {name:9} {value}" for name, value in facts.items() if value)
+    if component.exceptions:
+        yield "\nchecks that it is excused from:"
+        yield from (f"  {check}\n      {reason}" for check, reason in component.exceptions.items())
+    options = list(_options(component))
+    if options:
+        yield "\noptions:"
+        yield from (f"  {name} ({kind}, {default})\n      {text}" for name, kind, default, text in options)
+    yield from _costs(example)
+    yield "\nto paste under 'nodes:'" if component.kind != "uncertainty" else "\nto paste into a graph:"
+    yield "  " + example.snippet.replace("\n", "\n  ")
+
+
+def _costs(example: Example) -> Iterator[str]:
+    if example.problem:
+        yield f"\nno example: {example.problem}"
+    elif example.inputs:
+        cost = f"{amount(example.parameters)} parameters, {amount(example.multiply_adds)} multiply-adds a case"
+        yield f"\nfor example:\n  {_shapes(example.inputs)} to {_shapes(example.outputs)}: {cost}"
+
+
+def _shapes(shapes: Mapping[str, TensorShape]) -> str:
+    return ", ".join(f"{name} ({shape})".lstrip() for name, shape in shapes.items())
+
+
+def _options(component: Component) -> Iterator[tuple[str, str, str, str]]:
+    schema = component.config.model_json_schema()
+    properties, definitions = schema.get("properties", {}), schema.get("$defs", {})
     for name, field in component.config.model_fields.items():
-        needed = field.is_required()
-        default = "needed" if needed else f"default {field.get_default(call_default_factory=True)!r}"
-        rows.append([name, _type(properties.get(name, {})), default, field.description or ""])
-    return rows
+        default = "needed" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        yield name, _type(properties.get(name, {}), definitions), default, field.description or ""
 
 
-def _type(schema: dict[str, Any]) -> str:
-    """A JSON schema's type in a few words."""
+def _type(schema: dict[str, Any], definitions: Mapping[str, Any]) -> str:
+    """A JSON schema's type in a few words, with its bounds."""
+    if "$ref" in schema:
+        return _type(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions)
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "const" in schema:
         return str(schema["const"])
     if "anyOf" in schema:
-        return " or ".join(_type(part) for part in schema["anyOf"])
+        return " or ".join(_type(part, definitions) for part in schema["anyOf"])
     if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {}))}"
+        return f"list of {_type(schema.get('items', {}), definitions)}"
     name = str(schema.get("type", "value"))
-    return {"integer": "whole number", "null": "nothing", "boolean": "true/false"}.get(name, name)
+    words = {"integer": "whole number", "null": "nothing", "boolean": "true/false", "object": "mapping"}
+    return words.get(name, name) + _bounds(schema)
 
 
-def snippet(component: Component) -> str:
-    """A node that uses the component, with what it needs and nothing more."""
-    needed = {name: _example(name) for name, field in component.config.model_fields.items() if field.is_required()}
-    node: dict[str, Any] = {"use": component.id}
-    if component.kind != "uncertainty":
-        node["from"] = _sources(component.parsed.ports)
-    if needed:
-        node["with"] = needed
-    name = "uncertainty" if component.kind == "uncertainty" else component.name.partition(".")[0]
-    return "  " + write({name: node}, width=1000).strip().replace("\n", "\n  ")
-
-
-def _sources(ports: tuple[Port, ...]) -> Any:
-    if len(ports) == 1 and not ports[0].variadic:
-        return ports[0].name or "x"
-    if ports[-1].variadic:
-        return [*(port.name for port in ports[:-1]), "first", "second"]
-    return {str(port.name): str(port.name) for port in ports}
-
-
-def _example(name: str) -> Any:
-    return {"classes": ["first", "second"], "labels": ["first", "second"], "values": ["value"],
-            "model": "resnet18"}.get(name, 16)
+def _bounds(schema: Mapping[str, Any]) -> str:
+    signs = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    said = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema]
+    return f" {', '.join(said)}" if said else ""

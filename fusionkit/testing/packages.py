@@ -1,40 +1,32 @@
-"""Holds an installed package against the contract: its entry point, its hooks, its catalogue, its components."""
+"""Holds an installed package against the contract: entry point, hooks, catalogue, graphs, and its components."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
+import ast
 import pkgutil
-import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
-from types import ModuleType
 
-import pluggy
-
-from fusionkit import hooks
-from fusionkit.catalogue import Entry, collect, read_catalogue, render
+from fusionkit.catalogue import collect, render
 from fusionkit.contract import Component
-from fusionkit.errors import Diagnostic, GraphError, UserError
-from fusionkit.registry import GROUP, discover
-from fusionkit.testing.conformance import Finding, check_component
+from fusionkit.failures import raised, raised_at
+from fusionkit.providers import GROUP
+from fusionkit.registry import Registry, discover
+from fusionkit.requirements import missing, normal_name, pip_install
+from fusionkit.testing.conformance import check_component
+from fusionkit.testing.distributions import find_distribution, own_points, place_of_project
+from fusionkit.testing.faults import Finding
+from fusionkit.testing.imports import import_faults
+from fusionkit.testing.opening import Opened, UnopenedError, open_package
+from fusionkit.testing.places import place_of
+from fusionkit.testing.published import check_graphs
 
 Progress = Callable[[int, int], None]
-_HEAVY = ("torch", "timm", "numpy")
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A package that could be looked into: the module behind its entry point and what its catalogue says."""
-
-    package: str
-    module: ModuleType
-    catalogue: Path
-    entries: tuple[Entry, ...]
+Part = Component | Finding
+"""What a module gives: its component, or why there is none that can be tried."""
 
 
 def check_package(package: str, progress: Progress | None = None, components: bool = True) -> list[Finding]:
@@ -42,174 +34,126 @@ def check_package(package: str, progress: Progress | None = None, components: bo
 
     Raises: GraphError with `not-installed` when there is no package of that name.
     """
-    distribution = _distribution(package)
-    name = distribution.name
-    points = [point for point in distribution.entry_points if point.group == GROUP]
+    distribution = find_distribution(package)
+    points = own_points(distribution)
     if not points:
-        return [Finding(name, "entry point", "failed", f"the package has no entry point in the group {GROUP!r}",
+        return [Finding(distribution.name, "entry point", "failed",
+                        f"the package has no entry point in the group {GROUP!r}",
                         f"add to its pyproject.toml [project.entry-points.{GROUP}] and a line NAME = \"MODULE\", then "
-                        "install it again")]
+                        "install it again", place_of_project(distribution))]
     findings: list[Finding] = []
     for point in points:
-        opened = _open(name, point, findings)
-        if opened:
-            findings.append(_light(name, point.module))
-            _contents(opened, findings, components, progress)
+        try:
+            opened = open_package(distribution, point, findings)
+        except UnopenedError as error:
+            findings.append(error.finding)
+            continue
+        findings.extend(_contents(opened, components, progress))
     return findings
 
 
-def _distribution(package: str) -> importlib.metadata.Distribution:
-    try:
-        return importlib.metadata.distribution(package)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        wanted = _normal(package)
-        for point in importlib.metadata.entry_points(group=GROUP):
-            if point.dist is not None and wanted in (_normal(point.dist.name), _normal(point.module)):
-                return point.dist
-    raise GraphError(Diagnostic("not-installed", f"there is no installed package {package!r}",
-                                fix=f"in its folder: pip install -e . (or pip install {package})"))
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _open(package: str, point: importlib.metadata.EntryPoint, findings: list[Finding]) -> Opened | None:
-    """Load the entry point, then ask its hooks; stops at the first fault, as what follows depends on it."""
-    try:
-        module = point.load()
-    except (Exception, SystemExit) as error:
-        findings.append(Finding(package, "entry point", "failed", f"{point.value} does not import: {_told(error)}",
-                                "correct the entry point in pyproject.toml, or the module that it names"))
-        return None
-    findings.append(Finding(package, "entry point", "ok", f"{point.name} = {point.value}"))
-    try:
-        path, entries = _ask(module, package, point.name)
-    except _FaultError as fault:
-        findings.append(Finding(package, fault.check, "failed", str(fault), fault.fix))
-        return None
-    findings.append(Finding(package, "hooks", "ok"))
-    return Opened(package, module, path, entries)
-
-
-class _FaultError(Exception):
-    """A fault of a package, with the check that it fails and what to do."""
-
-    def __init__(self, check: str, seen: str, fix: str) -> None:
-        super().__init__(seen)
-        self.check = check
-        self.fix = fix
-
-
-def _ask(module: ModuleType, package: str, name: str) -> tuple[Path, tuple[Entry, ...]]:
-    """The catalogue that the hooks name, and its entries of this package; others are hints what to install."""
-    hint = "write it as the generated packages do: @hookimpl def fusionkit_catalogue() -> Path"
-    try:
-        manager = pluggy.PluginManager(hooks.PROJECT)
-        manager.add_hookspecs(hooks.PluginSpec)
-        manager.register(module, name)
-        manager.check_pending()
-        catalogues = manager.hook.fusionkit_catalogue()
-        folders = manager.hook.fusionkit_graphs()
-    except Exception as error:
-        raise _FaultError("hooks", _told(error), hint) from error
-    if not catalogues:
-        raise _FaultError("hooks", "fusionkit_catalogue is not implemented", hint)
-    if folders and not Path(folders[0]).is_dir():
-        raise _FaultError("hooks", f"fusionkit_graphs names {folders[0]}, which is no folder",
-                          "ship the folder: package-data in pyproject.toml")
-    path = Path(catalogues[0])
-    if not path.is_file():
-        raise _FaultError("catalogue", f"{path} does not exist",
-                          f"write it: fusionkit plugins catalogue {package} --write; and ship it: package-data")
-    try:
-        return path, tuple(entry for entry in read_catalogue(path) if entry.package == package)
-    except UserError as error:
-        raise _FaultError("catalogue", str(error.diagnostics[0].render().replace("\n", " ")),
-                          f"write it anew: fusionkit plugins catalogue {package} --write") from error
-
-
-def _light(package: str, module: str) -> Finding:
-    """The module behind the entry point is imported by every command, so it must be quick and silent."""
-    program = f"import sys, {module}; print([name for name in {_HEAVY!r} if name in sys.modules])"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,  # noqa: S603  # our own text
-                          env=environment, check=False)
-    said = (done.stdout + done.stderr).strip()
-    if said == "[]":
-        return Finding(package, "light import", "ok")
-    return Finding(package, "light import", "failed", f"importing {module} loads or prints: {said.splitlines()[-1]}",
-                   "import components nowhere in it; the catalogue says what there is")
-
-
-def _contents(opened: Opened, findings: list[Finding], components: bool, progress: Progress | None) -> None:
-    found = dict(_modules(opened))
-    good = {at: part for at, part in found.items() if isinstance(part, Component)}
-    findings.append(_catalogue(opened, good, {at for at, part in found.items() if isinstance(part, str)}))
-    findings.extend(_taken(opened))
-    for done, (at, part) in enumerate(found.items()):
+def _contents(opened: Opened, components: bool, progress: Progress | None) -> Iterator[Finding]:
+    parts = {at: part for at in _modules(opened) if (part := _part(opened, at))}
+    registry = discover()
+    yield _catalogue(opened, [at for at, part in parts.items() if isinstance(part, Finding)])
+    yield from _taken(opened, parts, registry)
+    if opened.graphs and opened.fits:
+        yield from check_graphs(opened.package, opened.graphs, registry)
+    good = {at: part for at, part in parts.items() if isinstance(part, Component)}
+    loud = import_faults(list(good), opened.package) if components and good else {}
+    for done, (at, part) in enumerate(parts.items()):
         if progress:
-            progress(done, len(found))
-        if isinstance(part, str):
-            findings.append(Finding(_id_at(opened, at), "import", "failed", part, f"mend {at}"))
-        else:
-            findings.append(Finding(part.id, "import", "ok"))
-            findings.extend(check_component(part) if components else [])
-
-
-def _id_at(opened: Opened, at: str) -> str:
-    return next((entry.id for entry in opened.entries if entry.at == at), at)
-
-
-def _modules(opened: Opened) -> Iterator[tuple[str, Component | str]]:
-    """Every module that declares a component or is said to: the component, or why there is none."""
-    listed = {entry.at for entry in opened.entries}
-    paths = getattr(opened.module, "__path__", [])
-    inside = [info.name for info in pkgutil.walk_packages(paths, f"{opened.module.__name__}.", lambda name: None)]
-    for at in [opened.module.__name__, *inside, *sorted(listed - set(inside) - {opened.module.__name__})]:
-        try:
-            part = getattr(import_module(at), "component", None)
-        except (Exception, SystemExit) as error:
-            yield at, _told(error)
+            progress(done, len(parts))
+        if isinstance(part, Finding):
+            yield part
             continue
-        if isinstance(part, Component):
-            yield at, part
-        elif at in listed or part is not None:
-            kind = type(part).__name__
-            yield at, (f"its 'component' is a {kind}, not an Encoder, Fusion, Head or Uncertainty" if part is not None
-                       else "it has no 'component', and the catalogue names it")
+        fault = loud.get(at)
+        yield Finding(part.id, "import", "failed", fault.seen, fault.fix, fault.place) if fault else Finding(
+            part.id, "import", "ok")
+        yield from check_component(part) if components else ()
 
 
-def _catalogue(opened: Opened, good: dict[str, Component], broken: set[str]) -> Finding:
+def _modules(opened: Opened) -> list[str]:
+    """Every module of the package, and those that its catalogue names beside them."""
+    name = opened.module.__name__
+    paths = getattr(opened.module, "__path__", [])
+    inside = [name, *(info.name for info in pkgutil.walk_packages(paths, f"{name}.", lambda name: None))]
+    return [*inside, *sorted({entry.at for entry in opened.catalogue.entries} - set(inside))]
+
+
+def _part(opened: Opened, at: str) -> Part | None:
+    """The component of a module; None for one that declares none and is not said to."""
+    entry = opened.entry(at)
+    name, where = entry.id if entry else at, _line(at)
+    lack = _lacking(name, entry.needs if entry else (), where)
+    if lack:
+        return lack
+    try:
+        part = getattr(import_module(at), "component", None)
+    except (Exception, SystemExit) as error:
+        place = raised_at(error, str(Path(opened.module.__file__ or "").parent))
+        return Finding(name, "import", "failed", raised(error),
+                       "mend what raises, or declare in needs= what is missing", place or where)
+    if isinstance(part, Component):
+        return _lacking(part.id, part.needs, where) or part
+    if part is not None:
+        return Finding(name, "import", "failed",
+                       f"its 'component' is of type {type(part).__name__}, not an Encoder, Fusion, Head or Uncertainty",
+                       "declare it: component = Fusion(...); or give what is no component another name", where)
+    return Finding(name, "import", "failed", "it has no 'component', and the catalogue names it",
+                   f"declare one, or fusionkit plugins catalogue {opened.package} --write", where) if entry else None
+
+
+def _lacking(name: str, needs: Sequence[str], where: str) -> Finding | None:
+    """That a component cannot be tried here, since packages are missing."""
+    lacks = missing(needs)
+    if not lacks:
+        return None
+    return Finding(name, "import", "not probed", f"it needs {'; '.join(map(str, lacks))}",
+                   pip_install(*(lack.requirement for lack in lacks)), where)
+
+
+def _line(at: str) -> str:
+    """file:line of what a module calls `component`, of its beginning where it has none; '' without a file."""
+    try:
+        spec = find_spec(at)
+        origin = spec.origin if spec else None
+        tree = ast.parse(Path(origin or "").read_text(encoding="utf-8"))
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return ""
+    lines = [node.lineno for node in tree.body if isinstance(node, ast.Assign)
+             and any(isinstance(target, ast.Name) and target.id == "component" for target in node.targets)]
+    return f"{origin}:{lines[-1] if lines else 1}"
+
+
+def _catalogue(opened: Opened, broken: Sequence[str]) -> Finding:
     """The catalogue file says what the components say."""
     fix = f"fusionkit plugins catalogue {opened.package} --write"
     if broken:
         return Finding(opened.package, "catalogue", "not probed", f"these do not import: {', '.join(sorted(broken))}",
-                       "mend them first")
+                       "see what is said of each", f"{opened.path}:1")
     made = collect(opened.package, opened.module.__name__)
-    known = {entry.id for entry in opened.entries}
-    missing, extra = {entry.id for entry in made} - known, known - {entry.id for entry in made}
-    if missing or extra:
-        parts = [f"{word} {', '.join(sorted(ids))}" for word, ids in (("lacks", missing), ("still has", extra)) if ids]
-        return Finding(opened.package, "catalogue", "failed", f"{opened.catalogue} {' and '.join(parts)}", fix)
-    if opened.catalogue.read_text(encoding="utf-8") != render(opened.package, made):
-        return Finding(opened.package, "catalogue", "failed", f"{opened.catalogue} is stale", fix)
-    return Finding(opened.package, "catalogue", "ok", f"{len(good)} component{'s' if len(good) != 1 else ''}")
+    known = {entry.id for entry in opened.catalogue.entries}
+    lacks, extra = {entry.id for entry in made} - known, known - {entry.id for entry in made}
+    written, right = opened.path.read_text(encoding="utf-8"), render(opened.package, made, opened.catalogue.others)
+    if written == right:
+        return Finding(opened.package, "catalogue", "ok", f"{len(made)} component{'s' if len(made) != 1 else ''}")
+    pairs = enumerate(zip_longest(written.splitlines(), right.splitlines(), fillvalue=""), 1)
+    number, (has, wants) = next(((number, pair) for number, pair in pairs if pair[0] != pair[1]), (1, ("", "")))
+    parts = [f"{word} {', '.join(sorted(ids))}" for word, ids in (("lacks", lacks), ("still has", extra)) if ids]
+    seen = " and ".join(parts) or f"it has {has.strip()!r} where the code says {wants.strip()!r}"
+    return Finding(opened.package, "catalogue", "failed", f"the catalogue is stale: {seen}", fix,
+                   f"{opened.path}:{max(1, min(number, len(written.splitlines())))}")
 
 
-def _taken(opened: Opened) -> Iterator[Finding]:
-    for name, owners in discover().collisions.items():
-        others = [str(owner) for owner in owners if owner.package != opened.package]
-        if len(others) < len(owners):
-            yield Finding(name, "name", "failed", f"{' and '.join(others)} provides it too",
-                          "choose another name, or a new version: name.v2")
-
-
-def _told(error: BaseException) -> str:
-    """An exception in one line, with the innermost place outside the import system."""
-    trace, place = error.__traceback__, ""
-    while trace:
-        file = trace.tb_frame.f_code.co_filename
-        place = place if file.startswith("<") else f" ({file}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{place}"
+def _taken(opened: Opened, parts: dict[str, Part], registry: Registry) -> Iterator[Finding]:
+    """Ids that somebody else provides, or for which a catalogue lists somebody else."""
+    places = {part.id: place_of(part) for part in parts.values() if isinstance(part, Component)}
+    for name in sorted({*places, *(entry.id for entry in opened.catalogue.entries)}):
+        owners = [str(owner) for owner in registry.collisions.get(name, ()) if owner.package != opened.package]
+        listed = registry.known_for(name)
+        if listed and normal_name(listed.package) != normal_name(opened.package):
+            owners.append(listed.package)
+        if owners:
+            yield Finding(name, "name", "failed", f"{' and '.join(owners)} provides it too",
+                          "choose another name, or a new version: name.v2", places.get(name, f"{opened.path}:1"))

@@ -14,9 +14,11 @@ from string import Template
 from fusionkit import __version__
 from fusionkit.catalogue import Entry, render
 from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.hooks import CONTRACT_RANGE
 from fusionkit.notation import parse_rule
 from fusionkit.registry import discover
-from fusionkit.testing import templates
+from fusionkit.requirements import normal_name
+from fusionkit.testing import component_templates, templates
 
 PREFIX = "fusionkit"
 _LONGEST = 30  # names stand in lines of the generated files, which end at column 120
@@ -49,14 +51,14 @@ class Kind:
 
 
 KINDS = {
-    "encoder": Kind(templates.ENCODER, _GRAPH + """\
+    "encoder": Kind(component_templates.ENCODER, _GRAPH + """\
   seen: {chain: [{use: $id, with: {width: 16}}, encoder.pool], from: image}
   told: {use: encoder.mlp, from: table, with: {width: 16}}
   fused: {use: fusion.concat, from: [seen, told]}
   result: {use: head.classify, from: fused, with: {classes: [benign, malignant]}}
 """, "seen: {use: $id, from: image, with: {width: 16}}", "one learned layer at every position, then a ReLU.",
                     "B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ..."),
-    "fusion": Kind(templates.FUSION, _GRAPH + """\
+    "fusion": Kind(component_templates.FUSION, _GRAPH + """\
   seen: {use: encoder.conv, from: image, with: {widths: [8, 16]}}
   told: {use: encoder.mlp, from: table, with: {width: 16}}
   fused: {use: $id, from: [seen, told], with: {width: 24}}
@@ -64,14 +66,14 @@ KINDS = {
 """, "fused: {use: $id, from: [seen, told], with: {width: 24}}",
                    "the mean of the projected inputs, each with a learned weight.",
                    "*features: B _ -> B {width}", "drop"),
-    "head": Kind(templates.HEAD, _GRAPH + """\
+    "head": Kind(component_templates.HEAD, _GRAPH + """\
   seen: {use: encoder.conv, from: image, with: {widths: [8, 16]}}
   told: {use: encoder.mlp, from: table, with: {width: 16}}
   fused: {use: fusion.concat, from: [seen, told]}
   result: {use: $id, from: fused, with: {classes: [benign, malignant]}}
 """, "result: {use: $id, from: fused, with: {classes: [benign, malignant]}}",
                  "classification by one linear layer and cross-entropy.", "features: B _ -> B {classes}"),
-    "uncertainty": Kind(templates.UNCERTAINTY, _GRAPH + """\
+    "uncertainty": Kind(component_templates.UNCERTAINTY, _GRAPH + """\
   seen: {use: encoder.conv, from: image, with: {widths: [8, 16]}}
   told: {use: encoder.mlp, from: table, with: {width: 16, dropout: 0.2}}
   fused: {use: fusion.concat, from: [seen, told]}
@@ -109,12 +111,14 @@ def package_files(name: str, kind: str) -> dict[str, str]:
         "project": f"{PREFIX}-{name.replace('_', '-')}", "graph": name.replace("_", "-"), "package": package,
         "name": module, "id": f"{kind}.{module}", "module": own, "options": f"{own}Config",
         "title": " ".join(words).capitalize(), "version": ".".join(__version__.split(".")[:2]),
+        "contract": CONTRACT_RANGE,
     }
     values["snippet"] = Template(chosen.snippet).substitute(values)
     texts = {
         "pyproject.toml": templates.PYPROJECT, "README.md": templates.README, "LICENSE": templates.LICENSE,
         f"{package}/__init__.py": templates.INIT, f"{package}/{module}.py": chosen.component,
         f"{package}/graphs/{values['graph']}.yaml": chosen.graph, f"tests/test_{module}.py": templates.TESTS,
+        ".github/workflows/test.yml": templates.CONTINUOUS, ".gitignore": templates.IGNORED,
     }
     files = {path: Template(text).substitute(values) for path, text in texts.items()}
     rule = str(parse_rule(chosen.rule)) if chosen.rule else ""
@@ -143,11 +147,16 @@ def _name_faults(name: str, kind: str) -> list[Diagnostic]:
 
 
 def _taken(name: str, kind: str) -> list[Diagnostic]:
-    module = name.replace("-", "_")
-    owner = discover().provider(f"{kind}.{module}")
-    if owner:
-        return [Diagnostic("name-taken", f"{kind}.{module} is provided by {owner}", why="an id has one provider",
-                           fix="choose another name")]
+    module, graph = name.replace("-", "_"), name.replace("_", "-")
+    registry = discover()
+    owner = registry.provider(f"{kind}.{module}")
+    listed = registry.known_for(f"{kind}.{module}")
+    if owner or (listed and normal_name(listed.package) != f"{PREFIX}-{graph}"):
+        return [Diagnostic("name-taken", f"{kind}.{module} is provided by {owner or (listed and listed.package)}",
+                           why="an id has one provider", fix="choose another name")]
+    if graph in registry.graphs:
+        return [Diagnostic("name-taken", f"a graph {graph!r} is published", fix="choose another name",
+                           why="the package publishes one of its own name")]
     if importlib.util.find_spec(f"{PREFIX}_{module}"):
         return [Diagnostic("name-taken", f"a package {PREFIX}_{module} is installed", fix="choose another name")]
     return []

@@ -35,7 +35,8 @@ def installed(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
+        own = {path.stem for path in folder.iterdir()}
         for module in set(sys.modules) - before:
-            if module.partition(".")[0] == name.replace("-", "_"):
+            if module.partition(".")[0] in own:
                 del sys.modules[module]
         invalidate_caches()

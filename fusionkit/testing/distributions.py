@@ -1,0 +1,83 @@
+"""Installed packages with plugins: found by name, where their project stands, and whether it may be written."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.providers import GROUP
+from fusionkit.requirements import normal_name, pip_install
+
+
+def find_distribution(package: str) -> Distribution:
+    """The installed package of this name; the name of its module or of its entry point will do.
+
+    Raises: GraphError with `not-installed`.
+    """
+    try:
+        return importlib.metadata.distribution(package)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        wanted = normal_name(package)
+        for point in importlib.metadata.entry_points(group=GROUP):
+            if point.dist is not None and wanted in map(normal_name, (point.dist.name, point.module, point.name)):
+                return point.dist
+    raise GraphError(Diagnostic("not-installed", f"there is no installed package {package!r}",
+                                fix=f"in its folder: pip install -e . (or {pip_install(package)})"))
+
+
+def own_points(distribution: Distribution) -> list[EntryPoint]:
+    """The entry points of a package in the group `fusionkit`."""
+    return [point for point in distribution.entry_points if point.group == GROUP]
+
+
+def editable_packages() -> list[str]:
+    """Names of the packages with plugins that are installed from their sources, `pip install -e`, sorted."""
+    return sorted({point.dist.name for point in importlib.metadata.entry_points(group=GROUP)
+                   if point.dist is not None and _is_editable(point.dist)})
+
+
+def _is_editable(distribution: Distribution) -> bool:
+    return bool(_origin(distribution).get("dir_info", {}).get("editable")) or _beside(distribution).is_file()
+
+
+def _beside(distribution: Distribution) -> Path:
+    """The pyproject.toml beside what was installed, where that is the folder of the sources itself."""
+    return Path(str(distribution.locate_file("pyproject.toml"))).resolve()
+
+
+def place_of_project(distribution: Distribution) -> str:
+    """file:line where a package declares its entry points or should; '' when it is found nowhere."""
+    file = _project_file(distribution)
+    if file is None:
+        return ""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    for word in ("entry-points", "[project]", ""):
+        for number, line in enumerate(lines, 1):
+            if word in line:
+                return f"{file}:{number}"
+    return f"{file}:1"
+
+
+def _project_file(distribution: Distribution) -> Path | None:
+    """The pyproject.toml of a package that is installed from its sources, else what the installation knows of it."""
+    parts = urlsplit(_origin(distribution).get("url", ""))
+    folder = Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+    own = [folder / "pyproject.toml" if folder else None, _beside(distribution)]
+    listed = {file.name: Path(str(file.locate())) for file in distribution.files or ()}
+    candidates = [*own, listed.get("entry_points.txt"), listed.get("METADATA")]
+    return next((path for path in candidates if path and path.is_file()), None)
+
+
+def _origin(distribution: Distribution) -> dict[str, Any]:
+    """Where pip installed a package from, by PEP 610."""
+    try:
+        found = json.loads(distribution.read_text("direct_url.json") or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

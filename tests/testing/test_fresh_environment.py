@@ -1,0 +1,131 @@
+"""The author's road by the real command line: one plugin of each kind, in an environment that knows none of them.
+
+The environment is a new one that sees what is installed here; pip installs the packages into it, offline.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import site
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import fusionkit
+
+KINDS = ("encoder", "fusion", "head", "uncertainty")
+GRAPH = """\
+fusionkit: 1
+name: all-four
+inputs:
+  blood: {vector: [2]}
+  history: {vector: [1], optional: true}
+nodes:
+  seen: {use: encoder.new_encoder, from: blood, with: {width: 8}}
+  told: {chain: [{use: encoder.new_encoder, with: {width: 5}}, encoder.dropout], from: history}
+  fused: {use: fusion.new_fusion, from: [seen, told], with: {width: 7}}
+  result: {use: head.new_head, from: fused, with: {classes: [benign, malignant]}}
+uncertainty: {use: uncertainty.new_uncertainty, with: {samples: 4}}
+"""
+DATA = """\
+fusionkit-data: 1
+cases: cases.csv
+id: case
+split: {column: split}
+inputs:
+  blood: {read: columns, numeric: [a, b]}
+  history: {read: columns, numeric: [c]}
+targets:
+  result: {column: kind}
+"""
+
+
+class Environment:
+    """A folder with a Python of its own, in which commands are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
+        self.python = folder / "env" / "bin" / "python"
+        places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
+        lines = [f"import site; site.addsitedir({place!r})" for place in sorted(places)]
+        lines.append(str(Path(fusionkit.__file__).parents[1]))
+        here = self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+        (Path(here) / "outside.pth").write_text("\n".join(lines) + "\n")
+
+    def run(self, *arguments: str) -> str:
+        outside = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        done = subprocess.run([str(self.python), *arguments], cwd=self.folder, capture_output=True, text=True,
+                              check=False, env=outside | {"OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def fusionkit(self, *arguments: str) -> dict:
+        return json.loads(self.run("-m", "fusionkit", *arguments, "--json"))
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    made = Environment(tmp_path_factory.mktemp("fresh"))
+    assert not [entry for entry in made.fusionkit("plugins", "list")["components"] if ".new_" in entry["id"]]
+    for kind in KINDS:
+        made.fusionkit("plugins", "new", f"new-{kind}", "--kind", kind)
+    folders = [part for kind in KINDS for part in ("-e", f"./fusionkit-new-{kind}")]
+    made.run("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
+             "--disable-pip-version-check", *folders)
+    return made
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_they_are_listed(environment: Environment) -> None:
+    told = environment.fusionkit("plugins", "list")
+    ids = {entry["id"] for entry in told["components"]}
+    assert ids >= {f"{kind}.new_{kind}" for kind in KINDS}
+    assert set(told["graphs"]) >= {f"new-{kind}" for kind in KINDS}
+    assert not told["not_in_use"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_passes_its_check(environment: Environment, kind: str) -> None:
+    told = environment.fusionkit("plugins", "check", f"fusionkit-new-{kind}")
+    assert told["passed"]
+    assert {row["result"] for row in told["findings"]} == {"ok"}
+
+
+def test_their_graphs_are_found_by_name(environment: Environment) -> None:
+    assert environment.fusionkit("check", *(f"new-{kind}" for kind in KINDS))["ok"]
+    assert environment.fusionkit("build", "new-fusion")["heads"]["result"]["task"] == "multiclass"
+
+
+def test_they_are_known_to_be_installed_from_their_sources(environment: Environment) -> None:
+    """Whose catalogue `plugins catalogue --write` writes without being given a name."""
+    code = "from fusionkit.testing.distributions import editable_packages as found; print(*found())"
+    assert {f"fusionkit-new-{kind}" for kind in KINDS} <= set(environment.run("-c", code).split())
+    assert environment.fusionkit("plugins", "catalogue", "fusionkit-new-uncertainty", "--write")["fresh"]
+
+
+def test_a_network_of_all_four_trains_and_predicts(environment: Environment) -> None:
+    rows = [[f"c{number}", f"{number % 3}", f"{number % 5}", "" if number % 4 == 0 else f"{number % 7}",
+             "benign" if number % 2 else "malignant", ("train", "train", "validation", "test")[number // 2 % 4]]
+            for number in range(16)]
+    with (environment.folder / "cases.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["case", "a", "b", "c", "kind", "split"], *rows])
+    (environment.folder / "data.yaml").write_text(DATA)
+    (environment.folder / "graph.yaml").write_text(GRAPH)
+    environment.fusionkit("build", "graph.yaml", "-o", "built")
+    assert (environment.folder / "built" / "model.safetensors").is_file()
+    environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--batch-size", "8",
+                          "--device", "cpu")
+    environment.fusionkit("predict", "run", "data.yaml", "-o", "predictions.csv", "--device", "cpu")
+    with (environment.folder / "predictions.csv").open(newline="") as file:
+        predicted = list(csv.DictReader(file))
+    assert len(predicted) == 16
+    spreads = [float(value) for row in predicted for name, value in row.items() if "spread" in name]
+    assert len(spreads) == 16 and max(spreads) > 0
