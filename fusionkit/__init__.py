@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from fusionkit.checkpoint import load
     from fusionkit.errors import DataError, GraphError, RunError, UserError
     from fusionkit.network import build, plan
+    from fusionkit.optimise import optimize
 
-__all__ = ["DataError", "GraphError", "RunError", "UserError", "build", "load", "plan"]
+__all__ = ["DataError", "GraphError", "RunError", "UserError", "build", "load", "optimize", "plan"]
 __version__ = "0.1.0"
 
-_ROOMS = {"build": "network", "plan": "network", "load": "checkpoint"}
+_ROOMS = {"build": "network", "plan": "network", "load": "checkpoint", "optimize": "optimise"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _NormBase
 
 from fusionkit.contract import ComponentError
 from fusionkit.shapes import TensorShape, Tokens, shape_of
@@ -144,6 +146,52 @@ class FeatureNorm(nn.LayerNorm):
         return super().forward(features.movedim(1, -1)).movedim(-1, 1)
 
 
+class PresentBatchNorm(_NormBase):
+    """Batch normalisation whose statistics are taken over the rows that are present, and no others.
+
+    With fewer than two numbers for each feature there are no statistics: then the running ones are used, and stay.
+    Statistics are those of one process. What absent rows hold must be finite (`fill_absent`); they come out as
+    anything finite.
+
+    Shapes: (B, c), (B, n, c) or (B, c, ...), and (B,), True = present; gives the shape of the features.
+    """
+
+    def __init__(self, shape: TensorShape) -> None:
+        super().__init__(shape.width)
+        self.channels_first = bool(shape.spatial)
+
+    def forward(self, features: Tensor, present_B: Tensor | None = None) -> Tensor:
+        """The normalised features."""
+        values = at_least_single(features.movedim(1, -1) if self.channels_first else features)
+        mean_c, variance_c = self._statistics(values, present_B) if self.training else self._running()
+        result = (values - mean_c) * (variance_c + self.eps).rsqrt() * self.weight + self.bias
+        result = result.to(features.dtype)
+        return result.movedim(-1, 1) if self.channels_first else result
+
+    def _running(self) -> tuple[Tensor, Tensor]:
+        assert self.running_mean is not None and self.running_var is not None, "there are always running ones"
+        return self.running_mean, self.running_var
+
+    def _statistics(self, values: Tensor, present_B: Tensor | None) -> tuple[Tensor, Tensor]:
+        axes = tuple(range(values.dim() - 1))
+        rows = values.new_ones(values.shape[0]) if present_B is None else present_B.to(values.dtype)
+        weights = row_mask(rows, values)
+        count = rows.sum() * (values[0].numel() // values.shape[-1])
+        enough = count > 1
+        mean_c = (values * weights).sum(axes) / count.clamp(min=1)
+        variance_c = ((values - mean_c).square() * weights).sum(axes) / count.clamp(min=1)
+        running_mean, running_variance = self._running()
+        with torch.no_grad():
+            unbiased_c = variance_c * (count / (count - 1).clamp(min=1))
+            for running, new in ((running_mean, mean_c), (running_variance, unbiased_c)):
+                running.lerp_(torch.where(enough, new.to(running.dtype), running), self.momentum or 0.0)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(enough)
+        # The values of now, not those of a later batch, which would be read when the gradient is computed.
+        return (torch.where(enough, mean_c, running_mean.clone()),
+                torch.where(enough, variance_c, running_variance.clone()))
+
+
 Activation = Literal["relu", "gelu", "silu", "tanh", "none"]
 Normalisation = Literal["batch", "group", "layer", "none"]
 
@@ -196,3 +244,14 @@ class EachToken(nn.Module):
 def at_least_single(values: Tensor) -> Tensor:
     """Half precision made single, all else as it is: losses and probabilities need the digits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def resized(features: Tensor, grid: Sequence[int]) -> Tensor:
+    """A map on another grid, by linear interpolation with the corners aligned; on its own grid as it is.
+
+    Shapes: (B, c, H, W) or (B, c, D, H, W), and the spatial sizes wanted; gives (B, c, *grid).
+    """
+    if tuple(features.shape[2:]) == tuple(grid):
+        return features
+    mode = "bilinear" if features.dim() == 4 else "trilinear"
+    return F.interpolate(features, size=tuple(grid), mode=mode, align_corners=True)

@@ -27,8 +27,8 @@ FLOORS: tuple[str, ...] = (
     "wiring graph others catalogue",
     "providers registry",
     "plans infer schema cards layout mermaid draw",
-    "layers readout mapping weights absence assembly measure model steps prefix halves sampler optimise",
-    "network conversion checkpoint data evaluation inference results runs training experiment demo testing",
+    "layers readout mapping weights absence assembly measure model steps prefix halves sampler ensemble optimise",
+    "network conversion checkpoint data calibration evaluation inference results runs training experiment demo testing",
     "flags commands cli __main__",
 )
 TORCH_FLOOR = 6
