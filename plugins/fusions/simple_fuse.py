@@ -1,0 +1,54 @@
+"""Plain cross-attention, MSCA at a single scale: streams ask each other, and their answers' mean is the result.
+
+Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
+Classification (MMCAF-Net), the row "Cross-Attention" of its Table 3.
+"""
+# Axes: B batch, n tokens of a stream, E width.
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from fusionkit_plugins.fusions.msca import EXCEPTIONS, MSCA, RULE, MSCAConfig, release_names
+from pydantic import Field, PositiveInt
+
+from fusionkit.api import Config, Fusion, Release, Shape, TensorShape, Vector, joined_shape
+
+
+class SimpleFuseConfig(Config):
+    """Options of `fusion.simple_fuse`."""
+
+    width: PositiveInt | None = Field(
+        None, description="Width of the result; a stream of another width is projected to it. None uses the streams as "
+        "they are, which must then have equal widths.")
+    heads: PositiveInt = Field(
+        4, description="Attention heads; where they do not divide the width, the largest smaller number that does.")
+    norm: Literal["batch", "layer"] = Field(
+        "batch", description="Normalisation of each stream at the start; use 'layer' for batches of a few cases.")
+
+
+class SimpleFuse(MSCA):
+    """The mean of `a + attention(a, t)` and `t + attention(t, a)`, the same attention for all, of normed streams.
+
+    Shapes: streams (B, c_m) or (B, n_m, c_m), a vector being one token; gives (B, E).
+
+    Absent inputs: as `fusion.msca` does.
+    """
+
+    def __init__(self, config: SimpleFuseConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__(MSCAConfig(width=config.width, scales=1, heads=[config.heads], norm=config.norm), inputs)
+
+
+def _output(config: SimpleFuseConfig, inputs: Sequence[TensorShape]) -> Shape:
+    return Vector((joined_shape(config, inputs).width,))
+
+
+def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {"width": shapes["norm_img.weight"][0]}
+
+
+component = Fusion(
+    "simple_fuse", SimpleFuseConfig, SimpleFuse, rule=RULE, output=_output, absent="drop", category="attention",
+    exceptions=EXCEPTIONS, reference={"release": Release(names=release_names(1), read=_read)},
+)
