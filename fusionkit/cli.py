@@ -34,7 +34,9 @@ def parser() -> argparse.ArgumentParser:
     _train(commands)
     _evaluate(commands)
     _predict(commands)
+    _calibrate(commands)
     _plugins(commands)
+    _weights(commands)
     _schema(commands)
     _demo(commands)
     _doctor(commands)
@@ -95,10 +97,7 @@ def _evaluate(commands: Commands) -> None:
     made.add_argument("run", metavar="RUN", help="the folder of a run")
     made.add_argument("data", metavar="DATA", nargs="?", help="other data (default: the run's own test cases)")
     made.add_argument("-o", "--output", metavar="DIR", help="where to write (default: RUN, or RUN/evaluation of DATA)")
-    made.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
-    made.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
-    made.add_argument("--plugin", action="append", default=[], metavar="FILE.py", dest="plugins",
-                      help="use the components of a Python file of yours; may be repeated")
+    _add_running_options(made)
 
 
 def _predict(commands: Commands) -> None:
@@ -106,8 +105,26 @@ def _predict(commands: Commands) -> None:
     made.add_argument("run", metavar="RUN", help="the folder of a run")
     made.add_argument("data", metavar="DATA", help="a data description; targets are not needed")
     made.add_argument("-o", "--output", metavar="FILE", help="a CSV file (default: print)")
-    made.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
     made.add_argument("--samples", type=int, help="random passes of the uncertainty method")
+    _add_running_options(made)
+
+
+def _calibrate(commands: Commands) -> None:
+    made = _command(commands, "calibrate", "Fit temperatures and prediction sets of a trained run on held-out cases.")
+    made.add_argument("run", metavar="RUN", help="the folder of a run")
+    made.add_argument("data", metavar="DATA", nargs="?", help="other data (default: the run's own validation cases)")
+    made.add_argument("--alpha", type=float, default=0.1, metavar="SHARE",
+                      help="share of cases whose truth may be outside its prediction set (default 0.1)")
+    made.add_argument("--class-conditional", action="store_true", help="hold the share for each class by itself")
+    _add_running_options(made)
+
+
+def _add_running_options(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
+    made.add_argument("--looped", action="store_true",
+                      help="draw one sample after the other: to the bit those of whole passes")
+    made.add_argument("--memory", type=int, metavar="MB",
+                      help="memory that samples drawn at once may take (default 256)")
     made.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     made.add_argument("--plugin", action="append", default=[], metavar="FILE.py", dest="plugins",
                       help="use the components of a Python file of yours; may be repeated")
@@ -119,7 +136,10 @@ def _plugins(commands: Commands) -> None:
     inner = group.add_subparsers(dest="plugin_command", metavar="COMMAND", required=True)
     made = _command(inner, "list", "List installed components.", "plugins_list")
     made.add_argument("--kind", choices=["encoder", "fusion", "head", "uncertainty"], help="only this kind")
-    made = _command(inner, "show", "Show one component: options, rule, source, a snippet to paste.", "plugins_show")
+    made.add_argument("--category", metavar="CATEGORY", help="only this category, for example 'image'")
+    made.add_argument("--all", action="store_true", help="also packages that the catalogue knows, not installed here")
+    made = _command(inner, "show", "Show one component: options, rule, source, cost, a snippet to paste.",
+                    "plugins_show")
     made.add_argument("id", metavar="ID", help="a component id, for example fusion.gmu")
     made = _command(inner, "new", "Begin a plugin package of your own.", "plugins_new")
     made.add_argument("name", metavar="NAME", help="its name, for example my-fusion")
@@ -129,9 +149,25 @@ def _plugins(commands: Commands) -> None:
     made = _command(inner, "check", "Check an installed plugin package against the contract.", "plugins_check")
     made.add_argument("package", metavar="PACKAGE", help="the name of an installed package, for example fusionkit")
     made = _command(inner, "catalogue", "Print a package's catalogue, or write it.", "plugins_catalogue")
-    made.add_argument("package", metavar="PACKAGE", nargs="?", default="fusionkit",
-                      help="the name of an installed package (default: fusionkit)")
+    made.add_argument("package", metavar="PACKAGE", nargs="?",
+                      help="the name of an installed package (default: every one installed with pip install -e)")
     made.add_argument("--write", action="store_true", help="write the file that the package names")
+
+
+def _weights(commands: Commands) -> None:
+    summary = "Turn checkpoints of released code into weights for a graph."
+    group = commands.add_parser("weights", help=summary, description=summary)
+    inner = group.add_subparsers(dest="weights_command", metavar="COMMAND", required=True)
+    made = _command(inner, "convert", "Convert a checkpoint of a release, by the graph's `reference`.",
+                    "weights_convert")
+    made.add_argument("checkpoint", metavar="RELEASE.pt", help="the checkpoint; only tensors and plain data are read")
+    made.add_argument("--graph", required=True, metavar="GRAPH", help="a graph file, or the name of a published graph")
+    made.add_argument("--from", default="release", metavar="NAME", dest="release",
+                      help="which release it is, as the graph's `reference` names it (default: release)")
+    made.add_argument("-o", "--output", required=True, metavar="FILE", help="a .safetensors file")
+    made.add_argument("--partial", action="store_true", help="write even if tensors are missing in the checkpoint")
+    made.add_argument("--seed", type=int, default=0, help="seed of the weights that are missing (default 0)")
+    _add_graph_options(made)
 
 
 def _schema(commands: Commands) -> None:

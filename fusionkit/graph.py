@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from math import prod
 
-from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order, near
+from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
 from fusionkit.form import Form, shown
-from fusionkit.nodes import Graph, Input, Node, Reference, Step
+from fusionkit.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.shapes import LAYOUTS
 from fusionkit.source import Items, Mapping, Scalar, Tree
 from fusionkit.wiring import connect
 
 FORMAT = 1
-TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training")
+TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training", "reference")
 NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights", "loss")
 STEP_KEYS = ("use", "with")
 _OPTIONS = "; the options of its component stand in 'with'"
@@ -33,7 +33,7 @@ RESERVED = frozenset(
     register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
     register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
     set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad plan begin
-    advance results split head listing validity
+    advance results split head listing validity outputs program
     """.split()  # noqa: SIM905 - sixty quoted names in a column would hide what this is
 )
 
@@ -62,8 +62,9 @@ class _Builder:
         nodes = self._nodes({i.name: i for i in inputs})
         uncertainty = self._uncertainty()
         nodes = connect(inputs, nodes, self.top)
+        reference = self._releases({node.name: node for node in nodes})
         graph = Graph(name, description, tuple(inputs), tuple(nodes), uncertainty, self.top.tree.get("training"),
-                      self.tree)
+                      self.tree, reference)
         if self.found:
             error = GraphError(in_file_order(self.found))
             error.partial = graph
@@ -252,6 +253,43 @@ class _Builder:
             form.report("wrong-kind", f"'uncertainty' cannot use {step.use!r}", use.span,
                         why=f"it is of kind {step.kind!r}", fix="use a component of kind 'uncertainty'")
         return step
+
+    def _releases(self, nodes: dict[str, Node]) -> dict[str, tuple[Origin, ...]]:
+        """What `reference` says, release by release."""
+        tree = self.top.tree.get("reference")
+        if tree is None:
+            return {}
+        fix = "write for example 'reference: {release: {lungs: image_encoder}}'"
+        found: dict[str, tuple[Origin, ...]] = {}
+        if not isinstance(tree, Mapping):
+            self.top.report("wrong-type", f"'reference' must be a mapping from release to nodes, not {shown(tree)}",
+                            tree.span, fix=fix)
+            return found
+        for release, part in tree.items():
+            if not isinstance(part, Mapping):
+                self.top.report("wrong-type", f"the release {release!r} must be a mapping from node to prefix, "
+                                f"not {shown(part)}", part.span, fix=fix)
+                continue
+            origins = (self._origin(path, value, part.keys[path], nodes) for path, value in part.items())
+            found[release] = tuple(origin for origin in origins if origin)
+        return found
+
+    def _origin(self, path: str, tree: Tree, span: Span, nodes: dict[str, Node]) -> Origin | None:
+        name, _, rest = path.partition(".")
+        steps = len(nodes[name].steps) if name in nodes else 0
+        place = rest.rpartition(".")[2]
+        if name not in nodes:
+            self.top.report("unknown-name", f"'reference' names {path!r}, and there is no such node", span,
+                            fix=did_you_mean(name, nodes, "name a node"))
+        elif steps > 1 and not (place.isdecimal() and int(place) < steps):
+            self.top.report("bad-reference", f"'reference' names {path!r}, which is no step of the chain {name!r}",
+                            span, fix=f"name one of {name}.0 to {name}.{steps - 1}")
+        elif not (isinstance(tree, Scalar) and isinstance(tree.value, str)):
+            self.top.report("wrong-type", f"the prefix of {path!r} must be text, not {shown(tree)}", tree.span,
+                            fix='write the beginning of its names in the release, "" for all of them')
+        else:
+            return Origin(path, tree.value, span)
+        return None
 
 
 def _is_auto(tree: Tree) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fusionkit.errors import Span
 from fusionkit.source import Mapping, Tree
@@ -71,6 +71,23 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a release keeps the parameters of one component: under `prefix`, '' for the top of its names.
+
+    `path` is the component's place in the network: `node`, `node.0` in a chain, `node.name` with `each`.
+    """
+
+    path: str
+    prefix: str
+    span: Span
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.path.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A network as written: every name is known, nothing runs in a circle, every node leads to a head."""
 
@@ -81,6 +98,8 @@ class Graph:
     uncertainty: Step | None
     training: Tree | None
     tree: Tree
+    reference: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
+    """For each release of others' that the network corresponds to: which component is which part of it."""
 
     @property
     def file(self) -> str:

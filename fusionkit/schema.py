@@ -123,6 +123,8 @@ _TOP_NOTES = {
     "nodes": "What the network does: each node uses a component and reads inputs or other nodes.",
     "uncertainty": "How predictions are made and how sure they are: one method for the whole network.",
     "training": "How the network is trained. Flags of fusionkit train go before what stands here.",
+    "reference": "Which node is which part of a release by others: for each release, node to the prefix of its "
+                 "names there.",
 }
 
 
@@ -141,6 +143,8 @@ def _top(trained: bool) -> dict[str, Schema]:
                   "additionalProperties": _ref("node"), **notes["nodes"]},
         "uncertainty": {**_ref("uncertainty"), **notes["uncertainty"]},
         "training": {**(_ref("training") if trained else {"type": "object"}), **notes["training"]},
+        "reference": {"type": "object", **notes["reference"], "additionalProperties": {
+            "type": "object", "additionalProperties": {"type": "string"}}},
     }
 
 

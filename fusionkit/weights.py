@@ -15,11 +15,18 @@ from fusionkit.files import inside, replacing
 from fusionkit.nodes import Node
 
 _SHOWN = 4
+_STATES = ("state_dict", "model_state", "model_state_dict", "model")
+"""Where checkpoints keep the tensors of a network, among other things."""
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """The module's state as safetensors; the file appears whole or not at all."""
-    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
+    save_tensors(module.state_dict(), path)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Tensors by name as safetensors; the file appears whole or not at all."""
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as aside:
         save_file(state, aside)
 
@@ -41,7 +48,7 @@ def read_tensors(path: Path, span: Span | None = None) -> dict[str, Tensor]:
     except Exception as error:
         raise _unreadable(path, span, str(error).splitlines()[0] if str(error) else type(error).__name__,
                           "save its tensors as .safetensors; files that carry objects are not loaded") from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+    state = next((loaded[key] for key in _STATES if key in loaded), loaded) if isinstance(loaded, dict) else {}
     pairs = state.items() if isinstance(state, dict) else ()
     tensors = {str(name): value for name, value in pairs if isinstance(value, Tensor)}
     if not tensors:
@@ -77,16 +84,17 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def load_node(module: nn.Module, node: Node, folder: Path) -> None:
+def load_node(module: nn.Module, node: Node, folder: Path | None) -> None:
     """Start a node from the file that its `weights: path#prefix` names, inside the graph file's folder.
 
-    A module that knows files of other names has `adapt_weights(tensors) -> tensors`, which translates them.
+    Without a folder the path was typed on the command line and may lead anywhere. A module that knows files of
+    other names has `adapt_weights(tensors) -> tensors`, which translates them.
 
     Raises: GraphError with `unreadable-weights`, `wrong-weights` or `outside-folder`.
     """
     assert node.weights is not None
     name, _, prefix = node.weights.partition("#")
-    path = inside(folder, name)
+    path = Path(name) if folder is None else inside(folder, name)
     if path is None:
         raise GraphError(Diagnostic("outside-folder", f"the weights {name!r} lie outside the graph's folder", node.span,
                                     why=f"a graph file may only name files inside {str(folder)!r}",

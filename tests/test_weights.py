@@ -157,3 +157,27 @@ def test_weights_that_a_graph_cannot_have(tmp_path: Path, name: str, code: str):
     found = fault(caught)
     assert found.code == code
     assert found.span is not None and found.span.line == 5
+
+
+def test_weights_that_are_typed_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    graph = tmp_path / "graphs" / "graph.yaml"
+    graph.parent.mkdir()
+    graph.write_text("fusionkit: 1\ninputs: {a: {vector: [7]}}\nnodes:\n"
+                     "  told: {use: encoder.project, from: a, with: {width: 3}}\n"
+                     "  kind: {use: head.classify, from: told, with: {classes: [x, y]}}\n")
+    first = build_plan(plan(graph), seed=1)
+    save_weights(first, tmp_path / "run" / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    second = build_plan(plan(graph, sets=["nodes.told.weights=run/model.safetensors#told"]), seed=2)
+    own = first.get_submodule("told").state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in second.get_submodule("told").state_dict().items())
+    graph.write_text(graph.read_text().replace("from: a", "from: a, weights: ../run/model.safetensors#told"))
+    with pytest.raises(GraphError) as caught:
+        build_plan(plan(graph))
+    assert fault(caught).code == "outside-folder"
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state", "model_state_dict", "model"])
+def test_a_checkpoint_keeps_its_tensors_among_other_things(tmp_path: Path, key: str):
+    torch.save({"epoch": 3, "args": {"depth": 50}, key: {"w": torch.ones(2)}}, tmp_path / "w.pt")
+    assert list(read_tensors(tmp_path / "w.pt")) == ["w"]
