@@ -42,14 +42,21 @@ def load(folder: str | Path, registry: Registry | None = None) -> FusionModel:
 
     Raises: GraphError when the folder is not one, or a plugin it needs is not installed.
     """
-    from fusionkit.model import FusionModel
-    from fusionkit.weights import load_into, read_tensors
-
     folder = Path(folder)
     if not (folder / GRAPH).is_file():
         raise GraphError(Diagnostic("no-network", f"{str(folder)!r} holds no network", why=f"it has no {GRAPH}",
                                     fix="give a folder made by `fusionkit build -o` or `fusionkit train -o`"))
-    made = plan(folder / GRAPH, registry=registry, measured=False)
-    model = FusionModel(made, weights_follow=True)
+    return load_planned(plan(folder / GRAPH, registry=registry, measured=False), folder)
+
+
+def load_planned(planned: Plan, folder: Path) -> FusionModel:
+    """The network of a plan with the weights in a folder, in evaluation mode.
+
+    Raises: GraphError when there are none, or they do not fit.
+    """
+    from fusionkit.model import FusionModel
+    from fusionkit.weights import load_into, read_tensors
+
+    model = FusionModel(planned, weights_follow=True)
     load_into(model, read_tensors(folder / WEIGHTS), f"the network in {str(folder)!r}")
     return model.eval()

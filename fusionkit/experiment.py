@@ -1,4 +1,4 @@
-"""One training from files to figures: split, fit, save, predict the test cases, measure; folds one by one."""
+"""One training from files to figures: split, fit, save, calibrate, predict the test cases, measure; fold by fold."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from fusionkit.checkpoint import GRAPH, save_network
+from fusionkit.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
+from fusionkit.checkpoint import GRAPH, WEIGHTS, save_network
 from fusionkit.data.cases import CaseDataset
 from fusionkit.data.prepare import Preprocessing
-from fusionkit.errors import DataError, Diagnostic, UserError
+from fusionkit.ensemble import MEMBERS, member_folder, members_of
+from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import write_json, write_text
 from fusionkit.inference import HeadResult, Settings, predict
+from fusionkit.model import FusionModel
 from fusionkit.network import build_plan, written
-from fusionkit.results import joined, write_results
+from fusionkit.results import calibrate, calibrated, joined, told, write_results
 from fusionkit.runs import DATA, PREPROCESSING, RUN, Setup, cache_for, open_run
 from fusionkit.source import write
 from fusionkit.training.estimate import estimate, timed
@@ -25,6 +29,7 @@ from fusionkit.training.loop import fit
 from fusionkit.training.outcome import FitResult
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.state import LAST
+from fusionkit.weights import save_weights
 
 HELD_OUT = 0.15
 """The share of training cases held out for early stopping where the split names no validation cases."""
@@ -125,79 +130,140 @@ def _train_one(
     parts = parts_of(setup, settings, fold)
     cohort, cache = setup.cohort, cache_for(data)
     preprocessing = cohort.fit(parts.train)
-    if resume and (folder / RUN).is_file():
-        model = open_run(folder).model
-    else:
-        _write_setup(folder, setup, settings, preprocessing)
+    watched = cohort.dataset(parts.validation, preprocessing, cache) if parts.validation else None
+    models = _finished(folder, setup) if resume else None
+    if models is None:
+        before = _write_setup(folder, setup, settings, preprocessing)
         learned = cohort.dataset(parts.train, preprocessing, cache)
-        watched = cohort.dataset(parts.validation, preprocessing, cache) if parts.validation else None
-        result = _fitted(setup, settings, folder, learned, watched, resume, reporter, aloud=not fold)
-        _finish(folder, result, parts, setup, data)
-        model = result.model
-    if not parts.test or not is_main():
+        try:
+            fitted = _fitted(setup, settings, folder, learned, watched, resume, reporter, aloud=not fold)
+        except UserError:
+            _unwrite(folder, before)
+            raise
+        _finish(folder, fitted, parts, setup, settings, data)
+        models = [result.model for result in fitted]
+    if not is_main():
+        return Trained(folder, (), {}, [])
+    running = Settings(settings.batch_size, settings.device, settings.precision, settings.seed, settings.workers)
+    calibration = _calibrated(folder, models, watched, setup, running, reporter)
+    if not parts.test:
         return Trained(folder, (), {}, [])
     dataset = cohort.dataset(parts.test, preprocessing, cache)
-    running = Settings(settings.batch_size, settings.device, settings.precision, settings.seed, settings.workers)
     with reporter.progress("predicting") as update:
-        results = predict(model, dataset, setup.plan.uncertainty, running, update)
+        results = calibrated(predict(models, dataset, setup.plan.uncertainty, running, update), calibration)
     # The plots of all folds together say more than those of each, and each would take seconds to draw.
     reports = _written(folder, setup, parts.test, results, {"fold": fold}, plots=fold is None or settings.fold == fold)
     return Trained(folder, parts.test, results, reports)
 
 
+def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
+    """The networks of a run that is finished; None where there is more to train.
+
+    Raises: GraphError with `resume-differs` when it lacks networks and is of another graph than those would be.
+    """
+    if not (folder / RUN).is_file():
+        return None
+    run, wanted = open_run(folder), members_of(setup.plan.uncertainty)
+    if run.members >= wanted:
+        return run.networks(wanted)
+    before, now = ({key: value for key, value in written(plan).items() if key not in ("uncertainty", "training")}
+                   for plan in (run.model.plan, setup.plan))
+    if before != now:
+        raise GraphError(Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot be given more networks: its "
+                                    "graph is another one", fix="use the graph that it began with"))
+    return None
+
+
 def _fitted(
     setup: Setup, settings: TrainingSettings, folder: Path, learned: CaseDataset, watched: CaseDataset | None,
     resume: bool, reporter: Reporter, aloud: bool,
-) -> FitResult:
-    """The trained network; what it will need is said first when it is to be said `aloud`."""
-    model = build_plan(setup.plan, settings.seed)
-    if aloud:
-        for line in timed(estimate(setup.plan, settings, len(learned)), model, learned, settings).lines():
-            reporter.line(line)
-    with reporter.progress("training") as update:
+) -> list[FitResult]:
+    """The trained networks, one after the other; what they will need is said first when it is to be said `aloud`."""
+    count, results = members_of(setup.plan.uncertainty), []
+    for member in range(count):
+        own = settings.model_copy(update={"seed": settings.seed + member})
+        model = build_plan(setup.plan, own.seed)
+        if aloud and not member:
+            for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
+                reporter.line(line)
+            if count > 1:
+                reporter.line(f"{count} networks, one after the other, each as above")
+        with reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
+            results.append(fit(model, learned, watched, own, member_folder(folder, member), resume=resume,
+                               progress=partial(_told, update, own.epochs)))
+    return results
 
-        def told(epoch: int, step: int, steps: int, loss: float) -> None:
-            update((epoch - 1) * steps + step, settings.epochs * steps)
 
-        try:
-            return fit(model, learned, watched, settings, folder, resume=resume, progress=told)
-        except UserError:
-            _unwrite(folder)
-            raise
+def _told(update: Callable[[int, int], None], epochs: int, epoch: int, step: int, steps: int, loss: float) -> None:
+    update((epoch - 1) * steps + step, epochs * steps)
 
 
-def _write_setup(folder: Path, setup: Setup, settings: TrainingSettings, preprocessing: Preprocessing) -> None:
-    """What repeats the run: graph and data as resolved, every default written out."""
+def _calibrated(
+    folder: Path, models: Sequence[FusionModel], watched: CaseDataset | None, setup: Setup, running: Settings,
+    reporter: Reporter,
+) -> Calibration | None:
+    """The calibration of a run: the one that it has, else one fitted on its validation cases, None without any."""
+    method = setup.plan.uncertainty
+    kept = read_calibration(folder, {head.name: (head.task, head.names) for head in setup.plan.heads})
+    if kept is not None:
+        return kept if kept.uncertainty == told(method) else None
+    if watched is None:
+        return None
+    with reporter.progress("calibrating") as update:
+        results = predict(models, watched, method, running, update)
+    made = calibrate(results, Choices(), "validation", method)
+    for name, head in made.heads.items():
+        for note in head.notes:
+            reporter.line(f"calibration of {name}: {note}")
+    write_calibration(folder, made)
+    return made
+
+
+def _write_setup(folder: Path, setup: Setup, settings: TrainingSettings, preprocessing: Preprocessing
+                 ) -> dict[str, str]:
+    """What repeats the run: graph and data as resolved, every default written out. Gives what stood there before."""
     if not is_main():
-        return
+        return {}
     folder.mkdir(parents=True, exist_ok=True)
+    before = {name: (folder / name).read_text(encoding="utf-8") for name in (GRAPH, DATA, PREPROCESSING)
+              if (folder / name).is_file()}
     graph = {**written(setup.plan), "training": settings.model_dump(mode="json", exclude_none=True)}
     write_text(folder / GRAPH, write(graph))
     write_text(folder / DATA, write(setup.cohort.description.to_plain()))
     write_text(folder / PREPROCESSING, preprocessing.to_json() + "\n")
+    return before
 
 
-def _unwrite(folder: Path) -> None:
-    """Take back what `_write_setup` wrote for a run that was refused before its first step."""
-    if is_main() and not (folder / LAST).exists():
+def _unwrite(folder: Path, before: Mapping[str, str]) -> None:
+    """Take back what `_write_setup` wrote for a run that was refused: as before, or nothing before its first step."""
+    for name, text in before.items():
+        write_text(folder / name, text)
+    if is_main() and not before and not (folder / LAST).exists():
         for name in (GRAPH, DATA, PREPROCESSING):
             (folder / name).unlink(missing_ok=True)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
-def _finish(folder: Path, result: FitResult, parts: Parts, setup: Setup, data: Path) -> None:
-    """Write the network, and last of all the file that makes the folder a finished run."""
+def _finish(
+    folder: Path, fitted: Sequence[FitResult], parts: Parts, setup: Setup, settings: TrainingSettings, data: Path
+) -> None:
+    """Write the networks, and last of all the file that makes the folder a finished run."""
     if not is_main():
         return
     graph = (folder / GRAPH).read_text(encoding="utf-8")
-    save_network(result.model, folder)
+    save_network(fitted[0].model, folder)
     write_text(folder / GRAPH, graph)
+    for member, result in enumerate(fitted[1:], start=1):
+        save_weights(result.model, member_folder(folder, member) / WEIGHTS)
+    (folder / CALIBRATION).unlink(missing_ok=True)  # it was fitted to other networks
     ids = setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(parts, part)]
                                        for part in ("train", "validation", "test")}
-    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(data.resolve()), "best_epoch": result.best_epoch,
-                              "epochs": result.epochs, **named})
+    members = [{"seed": settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
+               for member, result in enumerate(fitted)]
+    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(data.resolve()), "best_epoch": fitted[0].best_epoch,
+                              "epochs": fitted[0].epochs, MEMBERS: members, **named})
 
 
 def _written(

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fusionkit.calibration import Calibrated
 from fusionkit.contract import HeadPrediction, Prediction, Runner, UncertaintyMethod
 from fusionkit.data.batch import Batch, collate
+from fusionkit.ensemble import EnsembleRun, members_of
+from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.model import FusionModel
 from fusionkit.plans import PlannedHead
 from fusionkit.registry import Use
@@ -31,6 +34,7 @@ class HeadResult:
 
     Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where nothing of the
     inputs that the head reads was there; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
+    `calibrated` is what a calibration makes of the values, where there is one.
     """
 
     head: PlannedHead
@@ -39,6 +43,7 @@ class HeadResult:
     valid: Flags
     targets: Floats
     known: Flags
+    calibrated: Calibrated | None = None
 
 
 class Plainly:
@@ -54,6 +59,7 @@ class Settings:
     """How to run: cases at a time, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
 
     `looped` draws one sample after the other; else several are drawn at once, as many as `memory` bytes hold.
+    Samples are the same for the same seed, cases and batch size, and for the same way to draw them.
     """
 
     batch_size: int = 16
@@ -84,38 +90,55 @@ class _Collected:
 
 
 def predict(
-    model: FusionModel,
+    models: FusionModel | Sequence[FusionModel],
     dataset: Dataset[Any],
     uncertainty: Use | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> dict[str, HeadResult]:
-    """What every head says of every case of a dataset, in its order. Leaves the model in evaluation mode.
+    """What every head says of every case of a dataset, in its order. Leaves the networks in evaluation mode.
 
+    Several networks are the members of an ensemble; a method takes the first ones, as many as it asks for.
     `progress(done, total)` counts cases.
+
+    Raises: GraphError with `too-few-members`.
     """
     settings = settings or Settings()
     device = settings.chosen_device
-    model = model.to(device).eval()
+    members = [model.to(device).eval() for model in _members(models, uncertainty)]
+    model = members[0]
     method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else Plainly()
     loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate,
                                          num_workers=settings.workers)
     collected = {head.name: _Collected() for head in model.plan.heads}
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
-    sampler = Sampler(model, 0 if settings.looped else settings.memory)
+    samplers = [Sampler(member, 0 if settings.looped else settings.memory) for member in members]
 
     def autocast() -> AbstractContextManager[Any]:
         return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(settings.seed)
-        for batch in loader:
+        for number, batch in enumerate(loader):
             moved = batch.to(device)
-            _collect(model, moved, method.predict(sampler.run(moved.inputs, moved.present, autocast)), collected)
+            run = EnsembleRun(samplers, moved.inputs, moved.present, autocast=autocast, seed=settings.seed,
+                              batch=number)
+            _collect(model, moved, method.predict(run), collected)
             done += len(batch)
             if progress:
                 progress(done, total)
     return {head.name: _result(head, collected[head.name]) for head in model.plan.heads}
+
+
+def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | None) -> Sequence[FusionModel]:
+    given, wanted = [models] if isinstance(models, FusionModel) else list(models), members_of(uncertainty)
+    if wanted > len(given):
+        assert uncertainty is not None
+        raise GraphError(Diagnostic(
+            "too-few-members", f"{uncertainty.step.use} asks for {wanted} networks, and there "
+            f"{'is' if len(given) == 1 else 'are'} {len(given)}", uncertainty.step.span,
+            fix=f"train as many: fusionkit train ... --set uncertainty.with.members={wanted}, or ask for fewer"))
+    return given[:wanted]
 
 
 def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:

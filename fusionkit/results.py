@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fusionkit.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
 from fusionkit.data.cases import Cohort
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, write_report
 from fusionkit.files import write_text
 from fusionkit.inference import HeadResult
+from fusionkit.registry import Use
 
 PREDICTIONS = "predictions.csv"
 
@@ -23,8 +26,8 @@ def rows_of(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a prediction table: one row for each case.
 
-    For each head its predicted class or labels, the probability of each, its uncertainty measures, and the
-    target where it is known. A case for which a head has no result has empty cells there.
+    For each head its predicted class or labels, the probability of each, its uncertainty measures, what a calibration
+    makes of them, and the target where it is known. A case for which a head has no result has empty cells there.
     """
     columns: dict[str, Sequence[str]] = {"id": list(ids), **(extra or {})}
     for name, result in results.items():
@@ -45,9 +48,33 @@ def _columns(name: str, result: HeadResult) -> dict[str, list[str]]:
         columns[f"{name}:{column}"] = _where(result.valid, [f"{value:.6g}" for value in result.values[:, index]])
     for measure, values in result.measures.items():
         columns[f"{name}:{measure}"] = _where(result.valid, [f"{value:.6g}" for value in values])
+    if result.calibrated is not None:
+        columns.update({f"{name}{key}": _where(result.valid, cells)
+                        for key, cells in _calibrated(names, result.calibrated).items()})
     if result.known.any():
         columns[f"{name}:target"] = _where(result.known, [_target(result, row) for row in range(len(result.known))])
     return columns
+
+
+def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]:
+    """Calibrated probabilities and prediction sets, or the bounds of intervals, under what follows the head's name."""
+    columns: dict[str, list[str]] = {}
+    for index, column in enumerate(names):
+        if found.values is not None:
+            columns[f":{column}:calibrated"] = [f"{value:.6g}" for value in found.values[:, index]]
+        if found.bounds is not None:
+            for place, bound in enumerate(("low", "high")):
+                columns[f":{column}:{bound}"] = [f"{value:.6g}" for value in found.bounds[:, index, place]]
+        if found.sets is not None and found.sets.ndim == 3:
+            columns[f":{column}:set"] = _sets(("no", "yes"), found.sets[:, index])
+    if found.sets is not None and found.sets.ndim == 2:
+        columns[":set"] = _sets(names, found.sets)
+    return columns
+
+
+def _sets(names: Sequence[str], sets: Any) -> list[str]:
+    """What is in each set, `|` in between; {} for an empty one, which is not the same as no result."""
+    return ["|".join(name for name, inside in zip(names, row, strict=True) if inside) or "{}" for row in sets]
 
 
 def _where(mask: Any, texts: Sequence[str]) -> list[str]:
@@ -91,8 +118,41 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
             np.concatenate([result.valid for result in every]),
             np.concatenate([result.targets for result in every]),
             np.concatenate([result.known for result in every]),
+            _joined_calibrated([result.calibrated for result in every]),
         )
     return heads
+
+
+def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
+    """Of all folds, or of none: half a column would mislead."""
+    there = [part for part in parts if part is not None]
+    same = {part.choices for part in there}
+    return there[0].joined(there[1:]) if len(there) == len(parts) and len(same) == 1 else None
+
+
+def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None) -> Calibration:
+    """A calibration fitted on what each head says of held-out cases; a head without a known target has none."""
+    heads = {}
+    for name, result in results.items():
+        use = result.valid & result.known
+        if use.any():
+            heads[name] = fit_head(result.head.task, result.head.names, result.values[use], result.targets[use],
+                                   choices)
+    return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=told(method), heads=heads)
+
+
+def told(method: Use | None) -> dict[str, Any] | None:
+    """An uncertainty method as plain data; None where randomness is off."""
+    if method is None or method.step.use == "uncertainty.none":
+        return None
+    return {"use": method.step.use, "with": method.config.model_dump(mode="json")}
+
+
+def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | None) -> dict[str, HeadResult]:
+    """The results with what a calibration makes of them."""
+    heads = calibration.heads if calibration else {}
+    return {name: replace(result, calibrated=apply_head(heads[name], result.values, calibration.choices))
+            if calibration and name in heads else result for name, result in results.items()}
 
 
 def reports(
@@ -109,8 +169,10 @@ def reports(
         targets = result.targets[use]
         if result.head.task == "multiclass":
             targets = targets.astype(np.int64)
-        made.append(evaluate_predictions(name, result.head.task, result.head.names, targets, result.values[use],
-                                         owners, seed=seed, resamples=resamples))
+        made.append(evaluate_predictions(
+            name, result.head.task, result.head.names, targets, result.values[use], owners, seed=seed,
+            resamples=resamples, measures={key: values[use] for key, values in result.measures.items()},
+            calibrated=result.calibrated and result.calibrated.at(use)))
     return made
 
 

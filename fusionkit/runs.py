@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusionkit.checkpoint import load
+from fusionkit.calibration import Calibration, read_calibration
+from fusionkit.checkpoint import load, load_planned
 from fusionkit.contract import Head
 from fusionkit.data.cases import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.description import DataDescription, describe
 from fusionkit.data.prepare import Preprocessing
+from fusionkit.ensemble import MEMBERS, member_folder
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.infer import infer
 from fusionkit.measure import measure, witness
@@ -98,12 +100,37 @@ def set_up(
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its network, the statistics of its training cases, and what is written about it."""
+    """A finished run: its network, the statistics of its training cases, and what is written about it.
+
+    `model` is the first network of a run that trained several.
+    """
 
     folder: Path
     model: FusionModel
     preprocessing: Preprocessing
     about: Mapping[str, Any]
+
+    @property
+    def members(self) -> int:
+        """How many networks the run trained; a run of an earlier version does not say, and has one."""
+        members = self.about.get(MEMBERS)
+        return len(members) if isinstance(members, list) else 1
+
+    def networks(self, count: int) -> list[FusionModel]:
+        """The first networks of the run, in evaluation mode; all but the first are loaded now.
+
+        Raises: GraphError when one of them is not there or does not fit.
+        """
+        return [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
+                              for member in range(1, min(count, self.members)))]
+
+    def calibration(self) -> Calibration | None:
+        """What was fitted on held-out cases of the run, None where nothing was.
+
+        Raises: UserError with `unreadable-calibration`.
+        """
+        heads = {head.name: (head.task, head.names) for head in self.model.plan.heads}
+        return read_calibration(self.folder, heads)
 
     @property
     def data(self) -> Path:

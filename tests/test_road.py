@@ -69,7 +69,8 @@ def run(study: Path) -> Path:
 def test_run_holds_what_repeats_it(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert {"graph.yaml", "data.yaml", "lock.json", "model.safetensors", "preprocessing.json", "history.csv",
-            "metrics.json", "predictions.csv", "run.json", "result-roc.png", "result-calibration.png",
+            "metrics.json", "predictions.csv", "run.json", "calibration.json", "result-risk.png", "result-roc.png",
+            "result-calibration.png",
             "result-confusion.png"} <= names
     graph = (run / "graph.yaml").read_text()
     assert "weight_decay" in graph, "every default is written into the run"

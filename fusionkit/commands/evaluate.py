@@ -5,12 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from fusionkit.commands.methods import method_of
+from fusionkit.commands.methods import calibration_of, method_of, settings_of
 from fusionkit.console import Console
-from fusionkit.evaluation.report import TABLE_COLUMNS, HeadReport, table
-from fusionkit.inference import Settings, predict
+from fusionkit.ensemble import members_of
+from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
+from fusionkit.inference import predict
 from fusionkit.registry import discover
-from fusionkit.results import write_results
+from fusionkit.results import calibrated, write_results
 from fusionkit.runs import cache_for, cohort_of, open_run
 
 
@@ -18,7 +19,9 @@ def run(args: Namespace, console: Console) -> int:
     """Evaluate on the run's own test cases, or on all cases of other data that have a target."""
     registry = discover(files=args.plugins)
     opened = open_run(args.run, registry)
-    method = method_of(opened.model.plan, args.uncertainty, None, registry)
+    method = method_of(opened, args.uncertainty, None, registry)
+    calibration = calibration_of(opened, method, console)
+    models = opened.networks(members_of(method))
     with console.progress("reading") as update:
         cohort = cohort_of(opened, args.data, require_targets=args.data is None, progress=update)
     if args.data:
@@ -28,7 +31,8 @@ def run(args: Namespace, console: Console) -> int:
         rows = tuple(position[name] for name in opened.about["test"] if name in position)
     dataset = cohort.dataset(rows, opened.preprocessing, cache_for(args.data or opened.data))
     with console.progress("predicting") as update:
-        results = predict(opened.model, dataset, method, Settings(device=args.device), update)
+        results = predict(models, dataset, method, settings_of(opened, args), update)
+    results = calibrated(results, calibration)
     folder = Path(args.output) if args.output else opened.folder / (f"evaluation-{Path(args.data).parent.name}"
                                                                     if args.data else "")
     about = {"run": str(opened.folder), "data": str(args.data or opened.data), "cases": len(rows)}
@@ -44,3 +48,7 @@ def show(made: list[HeadReport], console: Console) -> None:
     for report in made:
         console.line(f"{report.head}: {report.counts}")
     console.table(list(TABLE_COLUMNS), [list(row) for row in table(made)], right=(3,))
+    trusted = trust_table(made)
+    if trusted:
+        console.line()
+        console.table(list(TRUST_COLUMNS), [list(row) for row in trusted])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from fusionkit.commands.methods import method_of
+from fusionkit.commands.methods import calibration_of, method_of, settings_of
 from fusionkit.console import Console
-from fusionkit.inference import Settings, predict
+from fusionkit.ensemble import members_of
+from fusionkit.inference import predict
 from fusionkit.registry import discover
-from fusionkit.results import as_csv, rows_of, write_predictions
+from fusionkit.results import as_csv, calibrated, rows_of, write_predictions
 from fusionkit.runs import cache_for, cohort_of, open_run
 
 
@@ -17,14 +18,17 @@ def run(args: Namespace, console: Console) -> int:
     """Open the run, check the cases, predict, write or print."""
     registry = discover(files=args.plugins)
     opened = open_run(args.run, registry)
-    method = method_of(opened.model.plan, args.uncertainty, args.samples, registry)
+    method = method_of(opened, args.uncertainty, args.samples, registry)
+    calibration = calibration_of(opened, method, console)
+    models = opened.networks(members_of(method))
     with console.progress("reading") as update:
         cohort = cohort_of(opened, args.data, require_targets=False, progress=update)
     for warning in cohort.warnings:
         console.note(warning.render())
     dataset = cohort.dataset(cohort.rows, opened.preprocessing, cache_for(args.data))
     with console.progress("predicting") as update:
-        results = predict(opened.model, dataset, method, Settings(device=args.device), update)
+        results = predict(models, dataset, method, settings_of(opened, args), update)
+    results = calibrated(results, calibration)
     header, rows = rows_of(results, cohort.ids)
     if args.output:
         write_predictions(Path(args.output), results, cohort.ids)

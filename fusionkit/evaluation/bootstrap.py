@@ -12,14 +12,14 @@ Welsh 2007, Bootstrapping clustered data, doi:10.1111/j.1467-9868.2007.00593.x.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from fusionkit.evaluation.metrics import CLASSIFICATION, REGRESSION, Measured, Scores
-from fusionkit.evaluation.outcomes import CALIBRATION_BINS, Column, Floats, Outcomes, calibration_bin
+from fusionkit.evaluation.outcomes import CALIBRATION_BINS, Bools, Column, Floats, Outcomes, calibration_bin
 
 LEVEL = 0.95
 # Weights held at once; 16 MB of float64 stays near the processor's cache and far from its memory's end.
@@ -28,6 +28,8 @@ _WEIGHTS_AT_ONCE = 2_000_000
 _LEAST_DEFINED = 0.5
 
 Samples: TypeAlias = dict[str, Floats]
+Weighted: TypeAlias = Callable[[Floats], Floats]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,9 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
     Patients are drawn with replacement, all cases of one together; without patients, cases are. Draws are not
     stratified by class. Equal seeds and equal cases give equal resamples, so that two models are compared on the same.
     """
-    groups = outcomes.cases if outcomes.patients is None else int(outcomes.patients.max(initial=-1)) + 1
-    unit = "case" if outcomes.patients is None else "patient"
-    if resamples == 0 or groups < 2:
-        why = f"no interval from one {unit}" if resamples and groups == 1 else None
-        drawn: dict[str | None, Samples] = {}
-    else:
-        why = None
+    groups, why = _groups(outcomes, resamples)
+    drawn: dict[str | None, Samples] = {}
+    if groups:
         drawn = _sample_all(outcomes, measured, groups, seed, resamples)
     nothing = Interval(np.nan, np.nan, why)
 
@@ -73,6 +71,28 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
         overall=bounds(None, measured.overall),
         per_class={of: bounds(of, scores) for of, scores in measured.per_class.items()},
     )
+
+
+def intervals_of(
+    outcomes: Outcomes, figures: Mapping[Key, Weighted], values: Mapping[Key, float], *, seed: int, resamples: int
+) -> dict[Key, Interval]:
+    """95 % intervals for figures of any kind, each a function of the cases' weights: (N, R) gives (R,)."""
+    groups, why = _groups(outcomes, resamples)
+    if not groups:
+        return dict.fromkeys(figures, Interval(np.nan, np.nan, why))
+    parts = [{key: figure(weights) for key, figure in figures.items()}
+             for weights in draw(outcomes, groups, seed, resamples)]
+    return {key: Interval(np.nan, np.nan) if np.isnan(values[key]) else
+            _interval(np.concatenate([part[key] for part in parts]), values[key]) for key in figures}
+
+
+def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
+    """How many patients or cases there are to draw from; 0 for no intervals, and why there are none."""
+    groups = outcomes.cases if outcomes.patients is None else int(outcomes.patients.max(initial=-1)) + 1
+    if resamples and groups > 1:
+        return groups, None
+    unit = "case" if outcomes.patients is None else "patient"
+    return 0, f"no interval from one {unit}" if resamples and groups == 1 else None
 
 
 def _sample_all(
@@ -126,7 +146,7 @@ def _mean_of_defined(found: dict[str | None, Samples], measured: Measured, name:
     return np.mean(of, axis=0) if of else np.full(resamples, np.nan)
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: Floats, below: Floats) -> Floats:
     """A quotient that is NaN where nothing was counted."""
     result: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
     return result
@@ -138,25 +158,25 @@ def _one_versus_rest(column: Column, weights: Floats) -> Samples:
     kinds = np.stack([truth & predicted, truth & ~predicted, ~truth & predicted, ~truth & ~predicted])
     hit, miss, alarm, rest = kinds.astype(np.float64) @ weights
     total = hit + miss + alarm + rest
-    sensitivity, specificity = _ratio(hit, hit + miss), _ratio(rest, rest + alarm)
+    sensitivity, specificity = ratio(hit, hit + miss), ratio(rest, rest + alarm)
     return {
-        "auroc": _auroc(column, weights),
-        "accuracy": _ratio(hit + rest, total),
+        "auroc": auroc(column.score, column.truth, weights),
+        "accuracy": ratio(hit + rest, total),
         "balanced_accuracy": (sensitivity + specificity) / 2,
-        "f1": _ratio(2 * hit, 2 * hit + miss + alarm),
+        "f1": ratio(2 * hit, 2 * hit + miss + alarm),
         "sensitivity": sensitivity,
         "specificity": specificity,
-        "ppv": _ratio(hit, hit + alarm),
-        "npv": _ratio(rest, rest + miss),
-        "brier": _ratio((column.score - truth) ** 2 @ weights, total),
+        "ppv": ratio(hit, hit + alarm),
+        "npv": ratio(rest, rest + miss),
+        "brier": ratio((column.score - truth) ** 2 @ weights, total),
         "ece": _calibration_error(column.score, truth.astype(np.float64), weights),
     }
 
 
-def _auroc(column: Column, weights: Floats) -> Floats:
-    """The share of (positive, negative) pairs in the right order, a tie counting half."""
-    order = np.argsort(column.score, kind="stable")
-    score, truth = column.score[order], column.truth[order]
+def auroc(score: Floats, truth: Bools, weights: Floats) -> Floats:
+    """The share of (positive, negative) pairs in the right order, a tie counting half. `weights` is (N, R)."""
+    order = np.argsort(score, kind="stable")
+    score, truth = score[order], truth[order]
     starts = np.flatnonzero(np.diff(score, prepend=-np.inf))
     ranked = weights[order]
     positive, negative = ranked * truth[:, None], ranked * ~truth[:, None]
@@ -165,14 +185,14 @@ def _auroc(column: Column, weights: Floats) -> Floats:
     before = np.cumsum(negative, axis=0)
     before -= negative / 2
     pairs = positive.sum(axis=0) * negative.sum(axis=0)
-    return _ratio(np.einsum("nr,nr->r", positive, before), pairs)
+    return ratio(np.einsum("nr,nr->r", positive, before), pairs)
 
 
 def _calibration_error(confidence: Floats, correct: Floats, weights: Floats) -> Floats:
     """The mean gap between what was promised and what came, over 15 bins, each by its share of the cases."""
     within = calibration_bin(confidence) == np.arange(CALIBRATION_BINS)[:, None]
     gaps = (within * (confidence - correct)) @ weights
-    return _ratio(np.abs(gaps).sum(axis=0), weights.sum(axis=0))
+    return ratio(np.abs(gaps).sum(axis=0), weights.sum(axis=0))
 
 
 def _whole_multiclass(outcomes: Outcomes, weights: Floats, sensitivity: Floats) -> Samples:
@@ -181,9 +201,9 @@ def _whole_multiclass(outcomes: Outcomes, weights: Floats, sensitivity: Floats) 
     square = ((outcomes.predictions - np.eye(len(outcomes.classes))[truth]) ** 2).sum(axis=1)
     total = weights.sum(axis=0)
     return {
-        "accuracy": _ratio(correct @ weights, total),
+        "accuracy": ratio(correct @ weights, total),
         "balanced_accuracy": sensitivity,
-        "brier": _ratio(square @ weights, total),
+        "brier": ratio(square @ weights, total),
         "ece": _calibration_error(outcomes.predictions.max(axis=1, initial=0.0), correct, weights),
     }
 
@@ -197,19 +217,19 @@ def _regression(outcomes: Outcomes, index: int, weights: Floats) -> Samples:
     middle, centre = (part - part.mean() if part.size else part for part in (true, predicted))
 
     def spread(first: Floats, second: Floats) -> Floats:
-        return (first * second) @ weights - _ratio((first @ weights) * (second @ weights), total)
+        return (first * second) @ weights - ratio((first @ weights) * (second @ weights), total)
 
     of_true, of_predicted = _no_rounding(spread(middle, middle), middle), _no_rounding(spread(centre, centre), centre)
     return {
-        "mae": _ratio(np.abs(error) @ weights, total),
-        "rmse": np.sqrt(_ratio(error**2 @ weights, total)),
-        "r2": 1 - _ratio(error**2 @ weights, of_true),
-        "pearson": _ratio(spread(middle, centre), np.sqrt(of_true * of_predicted)),
+        "mae": ratio(np.abs(error) @ weights, total),
+        "rmse": np.sqrt(ratio(error**2 @ weights, total)),
+        "r2": 1 - ratio(error**2 @ weights, of_true),
+        "pearson": ratio(spread(middle, centre), np.sqrt(of_true * of_predicted)),
     }
 
 
 def _no_rounding(spread: Floats, values: Floats) -> Floats:
-    """A spread with what is only rounding made 0, which `_ratio` takes for undefined."""
+    """A spread with what is only rounding made 0, which `ratio` takes for undefined."""
     return np.where(spread > 1e-12 * (values**2).sum(), spread, 0.0)
 
 

@@ -101,19 +101,23 @@ def trace(outcomes: Outcomes) -> Curves:
     if outcomes.task == "regression":
         return Curves(pairs=tuple(_pairs(outcomes, index) for index in range(len(outcomes.classes))))
     columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
+    reliability = reliability_of(outcomes)
     if outcomes.task == "multilabel":
-        return Curves(
-            roc=tuple(_roc(column) for column in columns),
-            reliability=tuple(_reliability(column.name, column.score, column.truth) for column in columns),
-            confusion=tuple(_label_confusion(column) for column in columns),
-        )
+        confusion = tuple(_label_confusion(column) for column in columns)
+        return Curves(tuple(_roc(column) for column in columns), reliability, confusion)
     confusion = (_confusion("", outcomes.classes, outcomes.targets.astype(np.int64), outcomes.predicted_class()),)
-    if outcomes.binary:
-        positive = columns[1]
-        return Curves((_roc(positive),), (_reliability(positive.name, positive.score, positive.truth),), confusion)
+    shown = columns[1:] if outcomes.binary else columns
+    return Curves(tuple(_roc(column) for column in shown), reliability, confusion)
+
+
+def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:
+    """The bins of a head with probabilities: of each label, of the second of two classes, else of the chosen class."""
+    if outcomes.task == "multilabel" or outcomes.binary:
+        columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
+        return tuple(_reliability(column.name, column.score, column.truth)
+                     for column in (columns[1:] if outcomes.binary else columns))
     correct = outcomes.predicted_class() == outcomes.targets
-    chosen = _reliability("the predicted class", outcomes.predictions.max(axis=1), correct)
-    return Curves(tuple(_roc(column) for column in columns), (chosen,), confusion)
+    return (_reliability("the predicted class", outcomes.predictions.max(axis=1), correct),)
 
 
 def _roc(column: Column) -> Roc:

@@ -32,7 +32,8 @@ class Outcomes:
     *Shapes*: N cases, K classes, labels or outputs. `targets` is (N,) class indices for `multiclass`, (N, K) of 0, 1
     and NaN (not known) for `multilabel`, (N, K) values for `regression`. `predictions` is (N, K): probabilities, or
     values. `patients` is (N,) numbers from 0, equal for the cases of one patient; None when cases stand for themselves.
-    `without_target` counts the cases left out because nothing is known of them.
+    `without_target` counts the cases left out because nothing is known of them; `rows` (N,) says where those that are
+    left stood.
     """
 
     task: Task
@@ -41,6 +42,7 @@ class Outcomes:
     predictions: Floats
     patients: Ints | None = None
     without_target: int = 0
+    rows: Ints | None = None
 
     @property
     def cases(self) -> int:
@@ -124,6 +126,7 @@ def collect(
         predictions=predicted[known] if task == "regression" else np.clip(predicted[known], 0.0, 1.0),
         patients=None if patients is None else _numbered(patients, known),
         without_target=int((~known).sum()),
+        rows=np.flatnonzero(known),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fusionkit.evaluation.curves import Confusion, Pairs, Reliability, Roc
 from fusionkit.evaluation.outcomes import CALIBRATION_BINS, CALIBRATION_EDGES
+from fusionkit.evaluation.trust import Risk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,6 +114,28 @@ def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], tit
         above.set_ylabel("observed share")
         above.set_title(label, loc="left", fontsize=10)
         _count_bars(below, panel)
+    return figure
+
+
+def risk_figure(risks: Sequence[Risk], labels: Sequence[str], title: str) -> Figure:
+    """The share of errors that is left when only the surest cases are kept, beside that of all and the least possible.
+
+    The least possible is that of a measure that puts every error after every case that is right.
+    """
+    figure = _figure(5.6, 4.6)
+    axes = figure.add_subplot()
+    overall = float(risks[0].risk[-1])
+    share = np.linspace(0.002, 1, 400)
+    best = np.maximum(0, share - (1 - overall)) / share
+    axes.plot(share, best, color=_PALE, linewidth=1.2, linestyle=(0, (1, 2)), label="least possible", zorder=1)
+    axes.axhline(overall, color=_PALE, linewidth=1, linestyle=(0, (4, 4)), label=f"all cases: {overall:.3f}", zorder=1)
+    for index, (risk, label) in enumerate(zip(risks, labels, strict=True)):
+        axes.plot(risk.coverage, risk.risk, label=label, drawstyle="steps-post", zorder=3, **_look(index))
+    top = max(overall, *(float(risk.risk.max()) for risk in risks))
+    axes.set(xlim=(0, 1), ylim=(0, 1.05 * top or 1), xlabel="share of cases kept, surest first",
+             ylabel="share of errors among them")
+    axes.set_title(fitting(title, 60), loc="left")
+    figure.legend(loc="outside lower left", handlelength=2.6)
     return figure
 
 

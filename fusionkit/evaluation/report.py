@@ -5,48 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fusionkit.evaluation.bootstrap import LEVEL, Interval, bootstrap
-from fusionkit.evaluation.curves import Curves, trace
-from fusionkit.evaluation.metrics import LABELS, Value, measure
+from fusionkit.calibration import Calibrated
+from fusionkit.evaluation import trust
+from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
+from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
+from fusionkit.evaluation.metrics import LABELS, measure
 from fusionkit.evaluation.outcomes import Outcomes, Task, collect
+from fusionkit.evaluation.printed import Metric, figures, joined
+from fusionkit.evaluation.trust import Trust
 
 TABLE_COLUMNS = ("head", "of", "metric", "value", "95 % interval", "note")
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric: value, bounds of its 95 % interval (None where undefined) and what a reader must know."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    note: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Numbers to six digits, which is what single precision holds."""
-        return {
-            "value": _short(self.value),
-            "low": _short(self.low),
-            "high": _short(self.high),
-            "note": self.note,
-        }
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "undefined"
-        return _figures(self.value) + (f" ({self.interval})" if self.interval else "")
-
-    @property
-    def interval(self) -> str:
-        """The bounds in words, or nothing."""
-        return "" if self.low is None or self.high is None else f"{_figures(self.low)} to {_figures(self.high)}"
+TRUST_COLUMNS = ("head", "trust", "as predicted", "calibrated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +43,7 @@ class Counts:
 class HeadReport:
     """Everything known about one head's predictions; `curves` is what its plots show.
 
+    `recalibrated` are the bins of the calibrated probabilities, as `curves.reliability` those of the predicted ones.
     `metrics` is over all classes; `per_class` is each class against the others, empty where it would only repeat.
     """
 
@@ -79,6 +56,8 @@ class HeadReport:
     resamples: int
     seed: int
     curves: Curves = field(default_factory=Curves, repr=False, compare=False)
+    trust: Trust = field(default_factory=Trust, repr=False, compare=False)
+    recalibrated: tuple[Reliability, ...] = field(default=(), repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data; undefined values are None and carry a note."""
@@ -106,6 +85,8 @@ class HeadReport:
             },
             "confusion": [matrix.to_json() for matrix in self.curves.confusion],
             "calibration": [bins.to_json() for bins in self.curves.reliability],
+            "recalibrated": [bins.to_json() for bins in self.recalibrated],
+            "trust": self.trust.to_json(),
         }
 
 
@@ -119,6 +100,8 @@ def evaluate_predictions(
     *,
     seed: int = 0,
     resamples: int = 1000,
+    measures: Mapping[str, ArrayLike] | None = None,
+    calibrated: Calibrated | None = None,
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -127,32 +110,32 @@ def evaluate_predictions(
     `regression`. NaN, or for classes and labels a negative number, means that the target is not known: a case of which
     nothing is known is left out and counted. `classes` names the columns; of two, the second is the positive class.
     `patients` names the patient of each case; without it each case stands for itself. No intervals for `resamples` 0.
+    `measures` are what an uncertainty method adds, each (N,), and `calibrated` what a calibration does.
 
     *Raises*: `RunError` when predictions have the wrong shape, are not finite, or are not probabilities.
     """
     outcomes = collect(head, task, classes, targets, predictions, patients)
     measured = measure(outcomes)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
+    kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}
+    calibrated = calibrated and calibrated.at(outcomes.rows)
     return HeadReport(
         head=head,
         task=task,
         classes=outcomes.classes,
-        metrics={name: _joined(value, intervals.overall[name]) for name, value in measured.overall.items()},
+        metrics={name: joined(value, intervals.overall[name]) for name, value in measured.overall.items()},
         per_class={
-            of: {name: _joined(value, intervals.per_class[of][name]) for name, value in scores.items()}
+            of: {name: joined(value, intervals.per_class[of][name]) for name, value in scores.items()}
             for of, scores in measured.per_class.items()
         },
         counts=_counts(outcomes),
         resamples=resamples,
         seed=seed,
         curves=trace(outcomes),
+        trust=trust.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
+        recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
+        reliability_of(replace(outcomes, predictions=calibrated.values)),
     )
-
-
-def _joined(value: Value, interval: Interval) -> Metric:
-    notes = "; ".join(note for note in (value.note, interval.note) if note)
-    point, low, high = (None if np.isnan(number) else number for number in (value.value, interval.low, interval.high))
-    return Metric(point, low, high, notes or None)
 
 
 def _counts(outcomes: Outcomes) -> Counts:
@@ -172,7 +155,7 @@ def table(reports: Sequence[HeadReport], *, per_class: bool = False) -> list[tup
         groups = {_whole(report): report.metrics, **(report.per_class if per_class else {})}
         for of, metrics in groups.items():
             for name, metric in metrics.items():
-                value = "undefined" if metric.value is None else _figures(metric.value)
+                value = "undefined" if metric.value is None else figures(metric.value)
                 rows.append((report.head, of, LABELS[name], value, metric.interval, metric.note or ""))
     return rows
 
@@ -226,9 +209,12 @@ def _draw(report: HeadReport, folder: Path) -> list[Path]:
             figure = plots.roc_figure(curves.roc, labels, f"ROC of {title}", summary)
             written += plots.save(figure, folder / f"{stem}-roc")
         if any(panel.count.any() for panel in curves.reliability):
-            labels = [f"calibration error {_of(report, panel.name, 'ece')}" for panel in curves.reliability]
-            figure = plots.reliability_figure(curves.reliability, labels, f"Calibration of {title}")
+            panels = [*curves.reliability, *report.recalibrated]
+            figure = plots.reliability_figure(panels, _calibration_labels(report), f"Calibration of {title}")
             written += plots.save(figure, folder / f"{stem}-calibration")
+        if report.trust.risks:
+            figure = plots.risk_figure(report.trust.risks, _risk_labels(report), f"Errors left of {title}")
+            written += plots.save(figure, folder / f"{stem}-risk")
         if curves.confusion:
             figure = plots.confusion_figure(curves.confusion, f"Confusion of {title}")
             written += plots.save(figure, folder / f"{stem}-confusion")
@@ -241,18 +227,46 @@ def _draw(report: HeadReport, folder: Path) -> list[Path]:
     return written
 
 
+def _calibration_labels(report: HeadReport) -> list[str]:
+    """What stands above each panel of bins; those after calibration follow those before."""
+    labels = [f"calibration error {_of(report, panel.name, 'ece')}" for panel in report.curves.reliability]
+    if not report.recalibrated:
+        return labels
+    after = "after temperature scaling"
+    if report.task == "multiclass" and len(report.classes) > 2:
+        after = f"after: calibration error {report.trust.figures['after', 'ece']}"
+    return [f"before: {label}" for label in labels] + [after] * len(report.recalibrated)
+
+
+def _risk_labels(report: HeadReport) -> list[str]:
+    return [f"by {trust.DRAWN[risk.by]}: area {report.trust.figures['errors', risk.by, 'aurc']}"
+            for risk in report.trust.risks]
+
+
+def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
+    """Rows of text under `TRUST_COLUMNS`: how far the predictions can be trusted, before and after calibration."""
+    rows: list[tuple[str, ...]] = []
+    for report in reports:
+        found = report.trust.figures
+        for name in ("nll", "brier", "ece"):
+            if ("before", name) in found:
+                after = found.get(("after", name))
+                rows.append((report.head, trust.LABELS[name], str(found["before", name]), str(after) if after else ""))
+        for risk in report.trust.risks:
+            for name in ("auroc", "aurc"):
+                rows.append((report.head, f"{trust.LABELS[name]}, by {trust.DRAWN[risk.by]}",
+                             str(found["errors", risk.by, name]), ""))
+        for path, metric in found.items():
+            if path[0] == "sets" and len(path) == 2:
+                goal = f" (asked: {1 - report.trust.alpha:g})" if report.trust.alpha and path[1] == "coverage" else ""
+                kind = "intervals" if report.task == "regression" else "sets"
+                rows.append((report.head, f"{kind}: {trust.LABELS[path[1]]}{goal}", "", str(metric)))
+    return rows
+
+
 def _of(report: HeadReport, name: str, metric: str) -> Metric:
     """A metric of one class, or of the head where classes have none of their own."""
     return report.per_class.get(name, report.metrics)[metric]
-
-
-def _short(number: float | None) -> float | None:
-    return None if number is None else float(f"{number:.6g}")
-
-
-def _figures(number: float) -> str:
-    """Three decimals for what lies near 0 to 1, four figures for larger values."""
-    return f"{number:.3f}" if abs(number) < 10 else f"{number:.4g}"
 
 
 def _number(count: int, what: str) -> str:

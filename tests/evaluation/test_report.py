@@ -38,8 +38,8 @@ def test_everything_is_written_and_nothing_else_is_left(reports, tmp_path):
     drawn = {
         f"{head}-{kind}.{suffix}"
         for head, kinds in {
-            "subtype": ("roc", "calibration", "confusion"),
-            "findings": ("roc", "calibration", "confusion"),
+            "subtype": ("roc", "calibration", "risk", "confusion"),
+            "findings": ("roc", "calibration", "risk", "confusion"),
             "age": ("values",),
         }.items()
         for kind in kinds

@@ -1,0 +1,57 @@
+"""One figure with its interval, as it is printed and as it stands in JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fusionkit.evaluation.bootstrap import Interval
+from fusionkit.evaluation.metrics import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: value, bounds of its 95 % interval (None where undefined) and what a reader must know."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers to six digits, which is what single precision holds."""
+        return {
+            "value": short(self.value),
+            "low": short(self.low),
+            "high": short(self.high),
+            "note": self.note,
+        }
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "undefined"
+        return figures(self.value) + (f" ({self.interval})" if self.interval else "")
+
+    @property
+    def interval(self) -> str:
+        """The bounds in words, or nothing."""
+        return "" if self.low is None or self.high is None else f"{figures(self.low)} to {figures(self.high)}"
+
+
+def joined(value: Value, interval: Interval) -> Metric:
+    """A value and its interval as one; NaN becomes None."""
+    notes = "; ".join(note for note in (value.note, interval.note) if note)
+    point, low, high = (None if np.isnan(number) else number for number in (value.value, interval.low, interval.high))
+    return Metric(point, low, high, notes or None)
+
+
+def short(number: float | None) -> float | None:
+    """Six digits, which is what single precision holds."""
+    return None if number is None else float(f"{number:.6g}")
+
+
+def figures(number: float) -> str:
+    """Three decimals for what lies near 0 to 1, four figures for larger values."""
+    return f"{number:.3f}" if abs(number) < 10 else f"{number:.4g}"
