@@ -41,8 +41,18 @@ def origins_of(graph: Graph, release: str) -> tuple[Origin, ...]:
 
     Raises: GraphError with `no-reference` when the graph does not say.
     """
+    return graph.reference[known_release(graph, release)]
+
+
+def known_release(graph: Graph, release: str) -> str:
+    """The name of a release as the graph has it; `release` alone is its only one, whatever that is called.
+
+    Raises: GraphError with `no-reference` when there is none of that name.
+    """
     if release in graph.reference:
-        return graph.reference[release]
+        return release
+    if release == RELEASE and len(graph.reference) == 1:
+        return next(iter(graph.reference))
     known = ", ".join(graph.reference) or "none"
     raise GraphError(Diagnostic("no-reference", f"the graph {graph.name!r} knows no release {release!r}",
                                 graph.tree.span, why=f"its `reference` names {known}",
@@ -56,6 +66,7 @@ def parts_of(model: FusionModel, release: str = RELEASE) -> list[Part]:
     Raises: GraphError with `no-reference` when the graph or a component of it knows no such release.
     """
     parts, found = [], []
+    release = known_release(model.plan.graph, release)
     for origin in origins_of(model.plan.graph, release):
         module = _module(model, origin.path)
         if module is None:

@@ -47,8 +47,9 @@ class Transfer:
 
 
 def release_of(component: Component, name: str) -> Release | None:
-    """The release of a component by name; one that it does not name is taken for its own authors'."""
-    return component.reference.get(name) or component.reference.get(RELEASE)
+    """The release of a component by name; one that it does not name is taken for its own authors', or its only one."""
+    known = component.reference
+    return known.get(name) or known.get(RELEASE) or (next(iter(known.values())) if len(known) == 1 else None)
 
 
 def counterpart(name: str, names: Mapping[str, str]) -> str | None:
@@ -58,16 +59,23 @@ def counterpart(name: str, names: Mapping[str, str]) -> str | None:
     the one with the most parts counts, then the one with the fewest placeholders.
     """
     parts = name.split(".")
-    best: tuple[int, int] | None = None
+    best: tuple[int, int] = (-1, -1)
     found = None
-    for ours, theirs in names.items():
-        beginning = ours.split(".") if ours else []
-        bound = _bound(beginning, parts)
-        rank = (len(beginning), sum(map(_is_literal, beginning)))
-        if bound is not None and (best is None or rank > best):
+    for count in range(len(parts), -1, -1):
+        beginning = ".".join(parts[:count])
+        if beginning in names:
+            best, found = (count, count), joined(names[beginning], *parts[count:])
+            break
+    for ours in names:
+        if "{" not in ours:
+            continue
+        places = ours.split(".")
+        bound = _bound(places, parts)
+        rank = (len(places), sum(map(_is_literal, places)))
+        if bound is not None and rank > best:
             best = rank
-            found = joined(".".join(bound.get(part, part) for part in theirs.split(".")) if theirs else "",
-                           ".".join(parts[len(beginning):]))
+            theirs = ".".join(bound.get(part, part) for part in names[ours].split("."))
+            found = joined(theirs, ".".join(parts[len(places):]))
     return found
 
 

@@ -15,8 +15,8 @@ _NORMS = {2: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
 
 def conv_names(ours: str, theirs: str) -> dict[str, str]:
-    """How a convolution or linear layer's weight is called there; its bias has the same name."""
-    return {f"{ours}.weight": f"{theirs}.kernel", ours: theirs}
+    """How a convolution or linear layer's weight is called there, '' the top; its bias has the same name."""
+    return {f"{ours}.weight": f"{theirs}.kernel" if theirs else "kernel", ours: theirs}
 
 
 def norm_names(ours: str, theirs: str) -> dict[str, str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.console import Console
-from fusionkit.conversion import Conversion, convert, read_checkpoint, refusal
+from fusionkit.conversion import Conversion, convert, parts_of, read_checkpoint, refusal
 from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.keras import KERAS_SUFFIXES, arranged, read_keras
 from fusionkit.network import build_plan, plan
 from fusionkit.registry import discover
 from fusionkit.weights import save_tensors
@@ -23,8 +24,11 @@ def run(args: Namespace, console: Console) -> int:
         raise GraphError(Diagnostic("bad-argument", f"the weights cannot be written to {args.output!r}",
                                     fix="name a file that ends in .safetensors"))
     registry = discover(files=args.plugins)
-    tensors = read_checkpoint(Path(args.checkpoint))
+    checkpoint = Path(args.checkpoint)
+    from_keras = checkpoint.suffix in KERAS_SUFFIXES
+    tensors = read_keras(checkpoint) if from_keras else read_checkpoint(checkpoint)
     model = build_plan(plan(args.graph, sets=args.sets, registry=registry, measured=False), args.seed)
+    tensors = arranged(parts_of(model, args.release), tensors) if from_keras else tensors
     conversion = convert(model, tensors, args.release)
     _show(conversion, output, console)
     refused = refusal(conversion, model.plan.name, args.partial)

@@ -125,4 +125,4 @@ def _strided(grid: tuple[int, ...], stride: int) -> tuple[int, ...]:
 
 
 component = Encoder("conv", ConvConfig, Conv, rule="B _ ...", output=conv_shape, category="image",
-                    paper="arXiv:1512.03385")
+                    paper="arXiv:1512.03385", claims=("onnx",))

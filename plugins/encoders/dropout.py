@@ -46,4 +46,4 @@ class Dropout(nn.Module):
 
 
 component = Encoder("dropout", DropoutConfig, Dropout, category="regulariser", paper="arXiv:1411.4280",
-                    rule="B _ -> same | B _ _ -> same | B _ ... -> same")
+                    rule="B _ -> same | B _ _ -> same | B _ ... -> same", claims=("onnx",))

@@ -66,4 +66,5 @@ def _known(codes_B: Tensor, count: int) -> Tensor:
     return codes_B.where(valid, 0).round().long().clamp(max=count - 1)
 
 
-component = Encoder("embed", EmbedConfig, Embed, rule="B _ -> B {width}", category="table", paper="arXiv:1604.06737")
+component = Encoder("embed", EmbedConfig, Embed, rule="B _ -> B {width}", category="table", paper="arXiv:1604.06737",
+                    claims=("onnx",))

@@ -173,8 +173,32 @@ def _names() -> dict[str, str]:
     return names
 
 
+def _distances(row: Row, after: int = 0) -> list[int]:
+    """How many layers lie between each convolution of a row and the end of its block, in the order of creation."""
+    found: list[int] = []
+    for part in reversed(row):
+        if isinstance(part, str):
+            after += 1
+        elif isinstance(part[0], tuple):
+            found = [distance for one in part for distance in _distances(one, after + 1)] + found
+            after = max(found)
+        else:
+            after += 3
+            found = [after, *found]
+    return found
+
+
+def _order() -> dict[str, list[str]]:
+    """The counted layers in the order of the network: within a block those farthest from its end first."""
+    order = list(range(len(_distances(_STEM))))
+    for block in _BLOCKS.values():
+        distances = [distance for row in block for distance in _distances(row)]
+        order += [len(order) + place for place in sorted(range(len(distances)), key=lambda place: -distances[place])]
+    return {kind: [f"{kind}_{number}" for number in order] for kind in ("conv2d", "batch_normalization")}
+
+
 component = Encoder(
     "inceptionv3", InceptionV3Config, InceptionV3, rule="image: B _ h w -> ?", category="image",
     paper="arXiv:1512.00567",
-    reference={"keras": Release(names=_names(), layout=keras_layout, unused=("predictions.",))},
+    reference={"keras": Release(names=_names(), layout=keras_layout, unused=("predictions.",), ordered=_order())},
 )

@@ -8,8 +8,8 @@ The code leaves biases at zero and weights Glorot-uniform (`preset: release`); P
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -160,7 +160,13 @@ def mfa_layout(name: str, tensor: Tensor) -> Tensor:
     return tensor.reshape(-1)
 
 
+def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
+    units = shapes["hifa.dense.kernel"][-1]
+    return {"scale": "global_scale" in shapes, "units": units if units == 1 else None}
+
+
 component = Encoder(
     "mfa", MFAConfig, MFA, rule="B _ ... -> same | B _ _ -> same", category="attention", paper="arXiv:2412.01248",
-    reference={"release": Release(names=mfa_names("", ""), layout=mfa_layout, taps={"attention": "gate"})},
+    reference={"release": Release(names=mfa_names("", ""), layout=mfa_layout, read=_read,
+                                  taps={"attention": "gate"})},
 )

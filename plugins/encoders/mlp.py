@@ -46,4 +46,4 @@ class MLP(nn.Module):
 
 
 component = Encoder("mlp", MLPConfig, MLP, category="table", paper="doi:10.1038/323533a0",
-                    rule="B _ -> B {width} | B n _ -> B n {width}")
+                    rule="B _ -> B {width} | B n _ -> B n {width}", claims=("onnx",))

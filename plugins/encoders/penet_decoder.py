@@ -132,7 +132,7 @@ def _walk(config: PenetDecoderConfig, inputs: Sequence[TensorShape]) -> Iterator
 
 
 def _fits(grid: Sequence[int], wanted: Sequence[int]) -> bool:
-    return all(side - 1 <= one <= side for side, one in zip(grid, wanted, strict=True))
+    return len(grid) == len(wanted) and all(side - 1 <= one <= side for side, one in zip(grid, wanted, strict=True))
 
 
 def _grid(sizes: Sequence[int]) -> str:

@@ -52,4 +52,4 @@ class Placeholder(nn.Module):
 
 
 component = Encoder("placeholder", PlaceholderConfig, Placeholder, absent="fill", category="missing modality",
-                    rule="B _ -> same | B _ _ -> same | B _ ... -> same")
+                    rule="B _ -> same | B _ _ -> same | B _ ... -> same", claims=("onnx",))

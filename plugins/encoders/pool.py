@@ -83,4 +83,4 @@ def pooled_shape(config: PoolConfig, inputs: Sequence[TensorShape]) -> Shape:
 
 
 component = Encoder("pool", PoolConfig, Pool, output=pooled_shape, category="adapter", paper="arXiv:1711.02512",
-                    rule="B _ ... | B _ _")
+                    rule="B _ ... | B _ _", claims=("onnx",))

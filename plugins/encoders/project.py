@@ -51,4 +51,4 @@ class Project(nn.Module):
 
 
 component = Encoder("project", ProjectConfig, Project, category="adapter", paper="arXiv:1312.4400",
-                    rule="B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ...")
+                    rule="B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ...", claims=("onnx",))

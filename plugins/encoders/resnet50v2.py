@@ -144,6 +144,16 @@ def _names() -> dict[str, str]:
     return names
 
 
+def _order() -> dict[str, list[str]]:
+    """The layers that have parameters, as they follow one another; of two side by side the way around is first."""
+    convolutions, norms = ["conv1_conv"], []
+    for name, _, _, shortcut in _layout():
+        places = ("1_conv", "2_conv", *(["0_conv"] if shortcut else []), "3_conv")
+        convolutions += [f"{name}_{place}" for place in places]
+        norms += [f"{name}_{place}" for place in ("preact_bn", "1_bn", "2_bn")]
+    return {"conv2d": convolutions, "batch_normalization": [*norms, "post_bn"]}
+
+
 def keras_layout(name: str, tensor: Tensor) -> Tensor:
     """A tensor of Keras as ours."""
     return kernel_layout(tensor) if tensor.dim() > 1 else tensor
@@ -152,5 +162,6 @@ def keras_layout(name: str, tensor: Tensor) -> Tensor:
 component = Encoder(
     "resnet50v2", ResNet50V2Config, ResNet50V2, rule="image: B _ h w -> ?", category="image",
     paper="arXiv:1603.05027",
-    reference={"keras": Release(names=_names(), layout=keras_layout, unused=("predictions.", "probs."))},
+    reference={"keras": Release(names=_names(), layout=keras_layout, unused=("predictions.", "probs."),
+                                ordered=_order())},
 )

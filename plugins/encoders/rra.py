@@ -135,9 +135,9 @@ def rra_layout(name: str, tensor: Tensor) -> Tensor:
 
 
 def _read(shapes: dict[str, Sequence[int]], meta: dict[str, object]) -> dict[str, object]:
-    """The options that follow from a case: width by the first kernel, stride as the case says."""
-    stride = meta.get("stride", 1)
-    return {"width": shapes["conv1.kernel"][-1], "stride": stride,
+    """The options that follow from a case: width by the first kernel, stride where the case is one block's."""
+    stride = {"stride": meta["stride"]} if "stride" in meta else {}
+    return {"width": shapes["conv1.kernel"][-1], "scale": "mfa1.global_scale" in shapes, **stride,
             "shortcut": "projection" if "proj.conv.kernel" in shapes else "identity"}
 
 

@@ -56,7 +56,7 @@ class MIFA(nn.Module):
         self.local_scale = nn.Parameter(torch.ones(units)) if config.scale else None
         self.gate = nn.Sigmoid()
 
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
         """Every input, weighed."""
         maps = [x.transpose(1, 2) if self.tokens else x for x in fill_absent(features, present)]
         sum_Bu = self._sum(maps, present)
@@ -67,7 +67,7 @@ class MIFA(nn.Module):
             if present is not None:
                 result = result.where(row_mask(present[:, place], result), 0.0)
             results.append(result.transpose(1, 2) if self.tokens else result)
-        return tuple(results)
+        return tuple(results) if len(results) > 1 else results[0]
 
     def _sum(self, maps: Sequence[Tensor], present: Tensor | None) -> Tensor:
         """What the gate is the sigmoid of: (B, u)."""
@@ -112,5 +112,6 @@ def _names() -> dict[str, str]:
 component = Fusion(
     "mifa", MIFAConfig, MIFA, rule="*features: B _ _... -> same | *features: B _ _ -> same", absent="drop",
     category="attention-based", paper="arXiv:2412.01248",
-    reference={"release": Release(names=_names(), layout=mfa_layout, taps={"attention": "gate"})},
+    reference={"release": Release(names=_names(), layout=mfa_layout, taps={"attention": "gate"},
+                                  read=lambda shapes, meta: {"scale": "global_scale" in shapes})},
 )

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.keras import conv_names, kernel_layout
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 
@@ -122,6 +123,20 @@ def _release_names(config: ClassifyConfig) -> dict[str, str]:
     return {f"layers.{2 * len(config.hidden) + 1}": ""} if config.layer == "linear" and not config.hidden else {}
 
 
+def _keras_names(config: ClassifyConfig) -> dict[str, str]:
+    """The same of Keras, which calls the weight a kernel."""
+    return {name: part for ours in _release_names(config) for name, part in conv_names(ours, "").items()}
+
+
+def _keras_rows(name: str, tensor: Tensor) -> Tensor:
+    return two_rows(name, kernel_layout(tensor) if tensor.dim() > 1 else tensor)
+
+
+def _keras_read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
+    """As many classes as the kernel has columns; the one of a sigmoid is two."""
+    return {"classes": [f"class{place}" for place in range(max(2, shapes["kernel"][-1]))]}
+
+
 def two_rows(name: str, tensor: Tensor) -> Tensor:
     """The single row of a sigmoid's layer as two of a softmax: zeros, then itself, so that all results are equal."""
     is_single = name.startswith("layers.") and tensor.shape[0] == 1
@@ -133,4 +148,6 @@ component = Head("classify", ClassifyConfig, Classify, rule="features: B _ -> B 
                  reference={"release": Release(
                      names=_release_names, layout=two_rows, own=("weights",), read=_read,
                      sizes=lambda inputs, meta: [[2 if sizes == [1] else sizes[0]] for sizes in inputs[:1]],
-                     replay=_replay)})
+                     replay=_replay),
+                     "keras": Release(names=_keras_names, layout=_keras_rows, own=("weights",), read=_keras_read)},
+                 claims=("onnx",))

@@ -75,4 +75,4 @@ class Multilabel(nn.Module):
 
 
 component = Head("multilabel", MultilabelConfig, Multilabel, rule="features: B _ -> B {labels}", task="multilabel",
-                 names="labels", category="classification")
+                 names="labels", category="classification", claims=("onnx",))

@@ -79,4 +79,4 @@ class Regress(nn.Module):
 
 
 component = Head("regress", RegressConfig, Regress, rule="features: B _ -> B {values}", task="regression",
-                 names="values", category="regression")
+                 names="values", category="regression", claims=("onnx",))

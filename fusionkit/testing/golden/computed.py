@@ -61,13 +61,13 @@ class _Taps:
 
     def _keeper(self, name: str) -> Any:
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
-                self.seen.setdefault(name, []).append(output)
+            values = output if isinstance(output, tuple) else (output,)
+            self.seen.setdefault(name, []).extend(value for value in values if isinstance(value, Tensor))
         return keep
 
 
 def _tapped(seen: Mapping[str, list[Tensor]]) -> dict[str, Tensor]:
-    found = {name: calls[0] for name, calls in seen.items()}
+    found = {name: calls[0] for name, calls in seen.items() if calls}
     return found | {f"{name}_{j}": value for name, calls in seen.items() for j, value in enumerate(calls)}
 
 

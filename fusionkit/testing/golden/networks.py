@@ -9,13 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from fusionkit.contract import Component
-from fusionkit.conversion import origins_of, parts_of
+from fusionkit.conversion import known_release, origins_of, parts_of
 from fusionkit.mapping import Part, joined, release_of
+from fusionkit.model import FusionModel
 from fusionkit.network import build_plan, open_graph, plan
 from fusionkit.nodes import Graph
 from fusionkit.registry import Registry, resolve_tree
 from fusionkit.source import to_plain
 from fusionkit.testing.golden.case import Fixture
+from fusionkit.testing.golden.heads import POOLED, head_results, losses
 from fusionkit.testing.golden.subject import Subject, options_read, wrong
 
 
@@ -23,29 +25,31 @@ from fusionkit.testing.golden.subject import Subject, options_read, wrong
 class WholeGraph(Subject):
     """A network. A result is the tap of that name of one of its components, else the head in the same place."""
 
-    inputs: tuple[str, ...]
-    heads: tuple[str, ...]
+    model: FusionModel
 
     def run(self, inputs: Sequence[Tensor], fixture: Fixture) -> Mapping[str, Tensor]:
-        """What the tapped modules and the heads give."""
-        if len(inputs) != len(self.inputs):
-            raise wrong(f"{fixture.name} has {len(inputs)} inputs and the graph {len(self.inputs)}",
+        """What the tapped modules and the heads give; beside it what the heads read, and their losses."""
+        names, heads = [value.name for value in self.model.plan.inputs], self.model.plan.heads
+        if len(inputs) != len(names):
+            raise wrong(f"{fixture.name} has {len(inputs)} inputs and the graph {len(names)}",
                         "choose a graph with the same inputs")
         seen: dict[str, Any] = {}
         hooks = [self.module.get_submodule(self.taps[name]).register_forward_hook(_keeper(seen, name))
                  for name in fixture.outputs if name in self.taps]
+        hooks += [self.module.get_submodule(head.name).register_forward_pre_hook(_reader(seen)) for head in heads[:1]]
         try:
-            results = self.module(dict(zip(self.inputs, inputs, strict=True)))
+            results = self.module(dict(zip(names, inputs, strict=True)))
         finally:
             for hook in hooks:
                 hook.remove()
         left = [name for name in fixture.outputs if name not in seen]
-        if len(left) > len(self.heads):
-            raise wrong(f"{fixture.name} holds the results {', '.join(left)}, and the graph has the heads "
-                        f"{', '.join(self.heads)}", "let a component's Release name them among its `taps`")
-        given = seen | {name: results[head] for name, head in zip(left, self.heads, strict=False)}
-        sizes = fixture.meta.get("outputs", {})
-        return {name: _margin(value, sizes.get(name, value.shape)) for name, value in given.items()}
+        given = seen | dict(head_results(self.model, results, left, fixture)) | losses(self.model, results, fixture)
+        missing = [name for name in left if name not in given]
+        if missing:
+            raise wrong(f"{fixture.name} holds the results {', '.join(missing)}, and the graph has the heads "
+                        f"{', '.join(head.name for head in heads)}",
+                        "let a component's Release name them among its `taps`")
+        return given
 
 
 def _keeper(seen: dict[str, Any], name: str) -> Any:
@@ -54,10 +58,10 @@ def _keeper(seen: dict[str, Any], name: str) -> Any:
     return keep
 
 
-def _margin(value: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Of two logits the second less the first, where the release has the one of a sigmoid."""
-    two_for_one = value.dim() == 2 and value.shape[1] == 2 and list(sizes)[1:] == [1]
-    return value[:, 1:] - value[:, :1] if two_for_one else value
+def _reader(seen: dict[str, Any]) -> Any:
+    def keep(_module: nn.Module, args: Any) -> None:
+        seen.setdefault(POOLED, args[0])
+    return keep
 
 
 def network_for(source: str, fixture: Fixture, registry: Registry, release: str, sets: Sequence[str]) -> Subject:
@@ -69,6 +73,7 @@ def network_for(source: str, fixture: Fixture, registry: Registry, release: str,
     """
     tree = open_graph(source, registry=registry)
     resolved = resolve_tree(tree, registry)
+    release = known_release(resolved.graph, release)
     data = _resized(to_plain(tree), resolved.graph, fixture)
     for origin in origins_of(resolved.graph, release):
         place = origin.path.rpartition(".")[2]
@@ -77,8 +82,7 @@ def network_for(source: str, fixture: Fixture, registry: Registry, release: str,
         _set_options(data["nodes"][origin.node], step, _read(use.component, release, origin.prefix, fixture))
     model = build_plan(plan(data, sets=sets, registry=registry, measured=False)).eval()
     parts = parts_of(model, release)
-    return WholeGraph(model, tuple(parts), _taps(parts), tuple(value.name for value in model.plan.inputs),
-                      tuple(head.name for head in model.plan.heads))
+    return WholeGraph(model, tuple(parts), _taps(parts, fixture), model)
 
 
 def _resized(data: dict[str, Any], graph: Graph, fixture: Fixture) -> dict[str, Any]:
@@ -109,9 +113,14 @@ def _set_options(node: dict[str, Any], step: int, options: Mapping[str, Any]) ->
     node["chain"][step] = {**entry, "with": {**(entry.get("with") or {}), **options}}
 
 
-def _taps(parts: Sequence[Part]) -> dict[str, str]:
-    """Taps by name, each at its place in the network; the first component that names one has it."""
-    found: dict[str, str] = {}
+def _taps(parts: Sequence[Part], fixture: Fixture) -> dict[str, str]:
+    """Taps by name, each at its place in the network; the first component that names one has it.
+
+    What is recorded under a component's own name in the release is that component's result.
+    """
+    recorded = tuple(one.name for one in fixture.expected)
+    found: dict[str, str] = {part.prefix: part.path for part in parts
+                             if part.prefix and any(name.startswith(part.prefix) for name in recorded)}
     for part in parts:
         built = {name for name, _ in part.module.named_modules()}
         for name, path in part.release.taps.items():

@@ -16,7 +16,7 @@ from torch import Tensor
 from fusionkit.testing.golden.case import Expected, Fixture, normal
 
 _GIVEN = re.compile(r"(input|label|cotangent)\d+")
-_OUTPUT = re.compile(r"output\d+")
+_OUTPUT = re.compile(r"(output|prob)\d+")
 
 
 def recorded(stem: str, arrays: dict[str, NDArray[Any]]) -> Fixture:
