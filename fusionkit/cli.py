@@ -160,7 +160,8 @@ def _weights(commands: Commands) -> None:
     inner = group.add_subparsers(dest="weights_command", metavar="COMMAND", required=True)
     made = _command(inner, "convert", "Convert a checkpoint of a release, by the graph's `reference`.",
                     "weights_convert")
-    made.add_argument("checkpoint", metavar="RELEASE.pt", help="the checkpoint; only tensors and plain data are read")
+    made.add_argument("checkpoint", metavar="RELEASE.pt",
+                      help="the checkpoint, of PyTorch or Keras (.h5, .keras); only tensors and plain data are read")
     made.add_argument("--graph", required=True, metavar="GRAPH", help="a graph file, or the name of a published graph")
     made.add_argument("--from", default="release", metavar="NAME", dest="release",
                       help="which release it is, as the graph's `reference` names it (default: release)")

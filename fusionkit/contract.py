@@ -82,6 +82,8 @@ class Release:
     and what a case says of itself.
     `sizes(inputs, meta)` gives the sizes of our inputs, without the batch axis, where a case's own inputs are not
     what our ports take; a `replay` then arranges them.
+    `ordered` gives the release's names of layers by their kind, in the order of its network, for files that number
+    layers by kind and do not name them: {'conv2d': (...)}.
     `taps` maps a result of or inside the release to the path of our submodule that gives it, '' the whole module.
     `replay(module, inputs, case)` gives the release's results by name, where `forward` does not give just these.
     """
@@ -93,6 +95,7 @@ class Release:
     options: Mapping[str, Any] = field(default_factory=dict)
     read: Callable[[Mapping[str, Sequence[int]], Mapping[str, Any]], Mapping[str, Any]] | None = None
     sizes: Callable[[Sequence[Sequence[int]], Mapping[str, Any]], Sequence[Sequence[int]]] | None = None
+    ordered: Mapping[str, Sequence[str]] = field(default_factory=dict)
     taps: Mapping[str, str] = field(default_factory=dict)
     replay: Callable[[Any, Sequence[Tensor], Recorded], Mapping[str, Tensor]] | None = None
 
