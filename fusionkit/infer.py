@@ -17,7 +17,7 @@ from fusionkit.plans import Call, Lane, Plan, PlannedHead, PlannedNode, Value, v
 from fusionkit.presence import Maybe, Presence, PresenceError, all_of, any_of
 from fusionkit.registry import Resolved, Use
 from fusionkit.rules import Binding, Mismatch, Named, Port, result_shape
-from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, shape_of
+from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
 
 # A lane of `each` is a submodule of an nn.ModuleDict under its own name.
 _LANE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -96,12 +96,21 @@ class _Inference:
         if len(done) < len(lanes):
             return None
         shape = _joined(done) if node.each else done[0].calls[-1].output
-        present = self._guarded_presence(node, done)
+        present = self._guarded_presence(node, done) if self._told_apart(node, shape) else None
         if present is None:
             return None
         values = values_of(node.name, shape, present)
         self.values[node.name] = values
         return PlannedNode(node, tuple(done), values)
+
+    def _told_apart(self, node: Node, shape: Shape) -> bool:
+        """Whether the members of a node's bundle have different names."""
+        counts = Counter(shape.names) if isinstance(shape, Bundle) else {}
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            self._report("bad-node", f"node {node.name!r} would give two tensors named {twice[0]!r}", node.span,
+                         why="they are named after what it reads", fix="read no tensor twice, or rename what it reads")
+        return not twice
 
     def _guarded_presence(self, node: Node, lanes: Sequence[Lane]) -> dict[str, Maybe] | None:
         try:
@@ -166,6 +175,11 @@ class _Inference:
                 return None
             ordered = ordered if ordered is not None else arranged
             calls.append(call)
+            if index + 1 < len(uses) and any(is_loss(member) for member, _ in members(call.output)):
+                self._report("bad-node", f"the auxiliary loss of {use.step.use} would be lost inside a chain",
+                             use.step.span, why="a step passes on what the next one reads, and nothing reads a loss",
+                             fix="let the chain end with it, or make it a node of its own")
+                return None
             current = [_Edge(label or use.step.use, Value(label, shape), None, use.step.span)
                        for label, shape in features_of(call.output)]
         if not self._absence_allowed(uses, edges):

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fusionkit.assembly import make_module
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.failures import component_failed
-from fusionkit.plans import Call, Cost, Plan, PlannedNode
+from fusionkit.plans import Call, Cost, Lane, Plan, PlannedNode
 from fusionkit.registry import Use
 from fusionkit.shapes import Bundle, Shape, TensorShape, members, shape_of
 
@@ -49,29 +49,31 @@ class Probe:
     activation_bytes: int
 
 
-def probe(call: Call, path: str = "probe") -> Probe:
+def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = None) -> Probe:
     """Build a component on the meta device and run it once in evaluation mode, with no memory and no data.
 
-    A component that cannot run there, because it reads values, is run once on the CPU instead.
+    A component that cannot run there, because it reads values, is run once on the CPU instead. `on` are shapes to
+    run it on in place of those that it is built for.
     """
+    shapes = call.shapes if on is None else on
     try:
-        return _probe(call, path, "meta")
+        return _probe(call, path, "meta", shapes)
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error).lower():
             raise
-        return _probe(call, path, "cpu")
+        return _probe(call, path, "cpu", shapes)
 
 
-def _probe(call: Call, path: str, device: str) -> Probe:
+def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) -> Probe:
     with torch.device(device):
         module = make_module(call, path, seed=0, weights_follow=True).eval()
-        args = [torch.zeros(BATCH, *shape.sizes) for shape in call.shapes]
+        args = [torch.zeros(BATCH, *shape.sizes) for shape in shapes]
         with torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
             result = module(*args)
     single = isinstance(result, Tensor)
     parts = (result,) if single else tuple(result)
-    shapes = tuple(tuple(part.shape) for part in parts)
-    return Probe(shapes, single, module, flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
+    given = tuple(tuple(part.shape) for part in parts)
+    return Probe(given, single, module, flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
 
 
 def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:
@@ -85,10 +87,13 @@ def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:
 def measure(plan: Plan) -> Plan:
     """The plan with the cost of every node, each rule held against its module.
 
-    Raises: GraphError with `rule-disagrees` where a module gives something else than its rule says.
+    Raises: GraphError with `rule-disagrees` where a module gives something else than its rule says, and all that
+    `check_shared` raises.
     """
     found: list[Diagnostic] = []
     nodes = tuple(_measure(node, found) for node in plan.nodes)
+    if not found:
+        check_shared(plan)
     if found:
         raise GraphError(in_file_order(found))
     return replace(plan, nodes=nodes)
@@ -114,6 +119,34 @@ def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
                 trainable += sum(p.numel() for p in seen.module.parameters() if p.requires_grad)
     cost = Cost(parameters, 0 if node.node.freeze else trainable, multiply_adds, activation)
     return replace(node, cost=cost)
+
+
+def check_shared(plan: Plan) -> None:
+    """Whether the one module of a node with `share` takes every tensor that the node reads.
+
+    Raises: GraphError with `shape-clash`.
+    """
+    unlike = ((node, lane) for node in plan.nodes if node.node.share for lane in node.lanes[1:]
+              if lane.reads[0].shape != node.lanes[0].reads[0].shape)
+    found = [fault for node, lane in unlike if (fault := _clash(node, lane))]
+    if found:
+        raise GraphError(in_file_order(found))
+
+
+def _clash(node: PlannedNode, lane: Lane) -> Diagnostic | None:
+    first, other = node.lanes[0].reads[0], lane.reads[0]
+    for built, call in zip(node.lanes[0].calls, lane.calls, strict=True):
+        try:
+            fault = _disagreement(call, node.node.span, probe(built, node.name, call.shapes))
+        except Exception as error:
+            fault = [component_failed(call.component.id, call.inputs, error)]
+        if fault:
+            place = next((ref.span for ref in node.node.sources if str(ref) == other.name), node.node.span)
+            return Diagnostic("shape-clash", f"one {call.component.id} cannot take both {first.name} ({first.shape}) "
+                              f"and {other.name} ({other.shape})", place,
+                              why=f"'share' has one module for all, built for {first.name}: {fault[0].why}",
+                              fix="bring them to one shape, or leave 'share' out")
+    return None
 
 
 def _disagreement(call: Call, span: Span, seen: Probe) -> list[Diagnostic]:

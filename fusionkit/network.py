@@ -107,9 +107,11 @@ def build_plan(plan: Plan, seed: int = 0) -> FusionModel:
 
     Raises: GraphError when a component cannot be built or weights do not fit.
     """
+    from fusionkit.measure import check_shared
     from fusionkit.model import FusionModel
     from fusionkit.weights import load_node
 
+    check_shared(plan)
     own = {node.name for node in plan.nodes if node.node.weights is not None}
     model = FusionModel(plan, seed, weights_follow=own)
     for node in plan.nodes:

@@ -1,0 +1,53 @@
+"""A drawn graph: plain data, its text, and a form in which a counterexample can be run."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from fusionkit.network import plan
+from fusionkit.plans import Plan
+from fusionkit.registry import Registry
+from fusionkit.source import write
+
+
+class DrawnGraph:
+    """A graph as plain data; `repr` is its file, with the command that runs it.
+
+    `compact` says whether its text has short values on one line.
+    """
+
+    def __init__(self, data: dict[str, Any], registry: Registry, compact: bool = True) -> None:
+        self.data = data
+        self.registry = registry
+        self.compact = compact
+
+    @cached_property
+    def text(self) -> str:
+        """The graph file."""
+        return write(self.data, one_line=self.compact)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan, without costs."""
+        return plan(self.data, registry=self.registry, measured=False)
+
+    @property
+    def uses(self) -> set[str]:
+        """The ids of its components."""
+        steps = [step for node in self.data["nodes"].values() for step in node.get("chain", [node])]
+        steps += [self.data["uncertainty"]] if "uncertainty" in self.data else []
+        return {step if isinstance(step, str) else step["use"] for step in steps}
+
+    @property
+    def size(self) -> int:
+        """How many nodes it has."""
+        return len(self.data["nodes"])
+
+    def __repr__(self) -> str:
+        return f"\n# fusionkit build graph.yaml\n{self.text}"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Printed line by line by Hypothesis, which would otherwise print how the graph was drawn."""
+        printer.text(repr(self))
+

@@ -1,0 +1,91 @@
+"""Properties of graphs composed from every installed component; docs/properties.md says what is proven."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rounds import DRAWN, MENU, ROUNDS, drawn
+
+from fusionkit.testing import learning, properties
+from fusionkit.testing.strategies.drawn import DrawnGraph
+from fusionkit.testing.strategies.graphs import graphs
+
+ANY = graphs(MENU, using=ROUNDS.using)
+SMALL = graphs(MENU, using=ROUNDS.using, most_nodes=8)
+OPTIONAL = graphs(MENU, using=ROUNDS.using, optional=True)
+NAMES = st.permutations([f"{stem}{number}" for number, stem in enumerate(["a", "z_", "N", "ct", "b_", "x0_"] * 12)])
+
+
+@drawn(20)
+@given(ANY)
+def test_the_plan_says_what_the_network_does(graph: DrawnGraph):
+    DRAWN.note("plan", graph)
+    properties.plan_is_true(graph)
+
+
+@drawn(8)
+@given(ANY, st.randoms(use_true_random=False))
+def test_the_order_of_lines_is_free(graph: DrawnGraph, chance: random.Random):
+    DRAWN.note("order", graph)
+    properties.order_is_free(graph, lambda items: chance.sample(items, len(items)))
+
+
+@drawn(8)
+@given(ANY, NAMES)
+def test_names_are_free(graph: DrawnGraph, names: list[str]):
+    DRAWN.note("names", graph)
+    properties.names_are_free(graph, names)
+
+
+@drawn(8)
+@given(ANY, st.data())
+def test_a_branch_changes_nothing_beside_it(graph: DrawnGraph, data: st.DataObject):
+    DRAWN.note("branch", graph)
+    properties.branches_are_apart(graph, data.draw(st.sampled_from(list(graph.data["inputs"]))))
+
+
+@drawn(18)
+@given(ANY)
+def test_every_weight_learns(graph: DrawnGraph):
+    DRAWN.note("learning", graph)
+    learning.it_learns(graph)
+
+
+@drawn(18)
+@given(OPTIONAL, st.integers(0, 99))
+def test_what_is_absent_is_unread(graph: DrawnGraph, seed: int):
+    DRAWN.note("absence", graph)
+    learning.absence_is_unread(graph, seed)
+
+
+@drawn(6)
+@given(ANY)
+def test_predictions_are_sound(graph: DrawnGraph):
+    DRAWN.note("prediction", graph)
+    learning.it_predicts(graph)
+
+
+@drawn(6)
+@given(ANY)
+def test_a_copy_is_a_network_of_its_own(graph: DrawnGraph):
+    DRAWN.note("copies", graph)
+    properties.copies_are_apart(graph)
+
+
+@drawn(5)
+@given(ANY)
+def test_a_saved_network_is_the_same_network(graph: DrawnGraph):
+    DRAWN.note("saving", graph)
+    with tempfile.TemporaryDirectory() as folder:
+        properties.saving_keeps(graph, Path(folder))
+
+
+@drawn(3)
+@given(SMALL)
+def test_an_exported_network_is_the_same_network(graph: DrawnGraph):
+    DRAWN.note("export", graph)
+    properties.export_keeps(graph)
