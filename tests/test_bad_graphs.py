@@ -25,7 +25,9 @@ CODES = {  # every code that a graph file can earn before anything is built
     "missing-package", "name-taken", "no-head", "not-installed", "not-utf8", "reserved-name", "rule-disagrees",
     "shape-clash", "two-providers", "unconnected-port", "unknown-component", "unknown-key", "unknown-name",
     "unknown-option", "unknown-port", "unused-input", "wrong-contract", "wrong-kind", "wrong-layout",
-    "wrong-size", "wrong-type", "wrong-value", "wrong-version", "yaml-alias", "yaml-documents", "yaml-key", "yaml-limit", "yaml-syntax",
+    "wrong-size", "wrong-type", "wrong-value", "wrong-version", "yaml-alias", "yaml-documents", "yaml-key",
+    "yaml-limit",
+    "yaml-syntax",
     "yaml-tag"}
 
 

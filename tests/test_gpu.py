@@ -9,8 +9,8 @@ import torch
 
 import fusionkit
 from fusionkit.data.batch import Batch
-from fusionkit.sampler import Sampler
 from fusionkit.registry import discover
+from fusionkit.sampler import Sampler
 
 pytestmark = [
     pytest.mark.gpu,

@@ -86,7 +86,7 @@ def test_a_written_graph_has_every_option():
     made = plan({**SMALL, "uncertainty": {"use": "uncertainty.mc_dropout"}}, measured=False)
     data = written(made)
     assert data["nodes"]["size"]["with"] == made.nodes[0].lanes[0].calls[0].config.model_dump(mode="json")
-    assert data["uncertainty"]["with"] == {"samples": 30}
+    assert data["uncertainty"]["with"] == {"samples": 30, "per_class": False}
 
 
 def test_the_public_door():

@@ -1,71 +1,96 @@
-"""Holds components and packages against the contract, for `fusionkit plugins check` and for authors' own tests.
+"""Holds a component against the contract, for `fusionkit plugins check`, for pytest and for authors' own tests.
 
-In a test of your package:
+In a test of your package, if you do not use the pytest plugin:
 
     @pytest.mark.parametrize("check", checks_of(component))
     def test_it_holds_to_the_contract(check):
         for finding in check_component(component, [check]):
-            assert finding.result == "ok", finding
+            assert finding.result in ("ok", "excepted"), finding
+
+docs/conformance.md says what each check proves.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
 
 from fusionkit.contract import Component
-from fusionkit.testing import behaviour
-from fusionkit.testing.behaviour import Fault
-from fusionkit.testing.options import NoExampleError, choices
-from fusionkit.testing.probes import Probe, Probes, probes_of, told
+from fusionkit.testing import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
+from fusionkit.testing.declared import Exceptions, check_named, strange_exceptions
+from fusionkit.testing.faults import Fault, Finding
+from fusionkit.testing.onnx_export import NotProbedError, onnx
+from fusionkit.testing.options import Choice, NoExampleError, choices
+from fusionkit.testing.places import place_of, place_of_error, place_of_forward
+from fusionkit.testing.probes import Probe, told
+from fusionkit.testing.probing import Probes, probe_of, probes_of
 
-Result = Literal["ok", "failed", "not probed"]
-_ON_PROBES: dict[str, Callable[[Probe], Fault | None]] = {
-    "rule": behaviour.rule, "device": behaviour.device, "gradients": behaviour.gradients,
-    "evaluation": behaviour.evaluation, "rows": behaviour.rows, "dtype": behaviour.dtypes,
-    "absence": behaviour.absence, "head": behaviour.head,
-    "ports": lambda probe: behaviour.ports(probe.component, probe.module()),
-}
+__all__ = ["Finding", "Kit", "check_component", "checks_of", "place_of"]
+
+Which = Literal["accepted", "few", "traced", "first"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one check found: `seen`, what to do about it, and where the component stands (file:line)."""
+class Check:
+    """A check on probes: on all that were accepted, on a few, on the two whose code is followed, or on the first."""
 
-    component: str
-    check: str
-    result: Result
-    seen: str = ""
-    fix: str = ""
-    where: str = ""
+    run: Callable[[Probe], Fault | None]
+    on: Which = "few"
+    concerns: Callable[[Component], bool] = lambda component: True
+    fits: Callable[[Probe], bool] = lambda probe: True
 
-    def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        lines = [f"{place}{self.component}: {self.check} {self.result}"]
-        lines.extend(f"  {name}: {text}" for name, text in (("seen", self.seen), ("fix", self.fix)) if text)
-        return "\n".join(lines)
 
-    def as_json(self) -> dict[str, str]:
-        """The finding as plain data."""
-        return asdict(self)
+def _has_map(probe: Probe) -> bool:
+    return any(shape.spatial for shape in probe.inputs)
+
+
+def _takes_map(component: Component) -> bool:
+    return any(len(port.axes or ()) > 2 or any("map" in axis.kind for axis in port.axes or ())
+               for alternative in component.parsed.alternatives for port in alternative.inputs)
+
+
+CHECKS: Mapping[str, Check] = {
+    "ports": Check(lambda probe: behaviour.ports(probe.component, probe.built)),
+    "rule": Check(behaviour.rule, "accepted"),
+    "device": Check(behaviour.device, "accepted"),
+    "bounds": Check(option_checks.bounds, "first"),
+    "gradients": Check(behaviour.gradients),
+    "evaluation": Check(behaviour.evaluation),
+    "memory": Check(memory.memory),
+    "rows": Check(behaviour.rows),
+    "absence": Check(absences.absence, concerns=lambda c: c.absent in ("drop", "neutral", "identity", "fill")),
+    "symmetry": Check(absences.symmetry, concerns=lambda c: "symmetric" in c.claims),
+    "dtype": Check(numerics.dtypes),
+    "autocast": Check(numerics.autocast),
+    "channels-last": Check(numerics.channels_last, concerns=_takes_map, fits=_has_map),
+    "variance": Check(numerics.variance, concerns=lambda c: c.kind != "head"),
+    "state": Check(copies.state),
+    "copies": Check(copies.copies),
+    "compile": Check(tracing.compiles, "traced"),
+    "export": Check(tracing.exports, "traced"),
+    "onnx": Check(onnx, "first", concerns=lambda c: "onnx" in c.claims),
+    "head": Check(heads.head, concerns=lambda c: c.kind == "head"),
+}
+
+
+_IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence", "symmetry", "dtype", "autocast",
+               "channels-last", "compile", "export", "onnx"}
+"""Checks whose faults are of `forward`, as long as nothing says where in it."""
 
 
 def checks_of(component: Component) -> tuple[str, ...]:
-    """The names of the checks that a component of this kind has to pass."""
+    """The names of the checks that a component of this kind, with these declarations, has to pass."""
     if component.kind == "uncertainty":
-        return "options", "method"
-    names = ["options", "ports", *(name for name in _ON_PROBES if name != "ports")]
-    if component.absent not in ("drop", "neutral", "identity", "fill"):
-        names.remove("absence")
-    if component.kind != "head":
-        names.remove("head")
-    return tuple(names)
+        return "declaration", "options", "method"
+    return "declaration", "options", *(name for name, check in CHECKS.items() if check.concerns(component))
 
 
 def check_component(component: Component, checks: Sequence[str] | None = None, *,
@@ -78,11 +103,167 @@ def check_component(component: Component, checks: Sequence[str] | None = None, *
     `inputs` gives the sizes of all inputs without the batch axis. What the component refuses with a
     ComponentError is left out; when it refuses everything, its checks are `not probed`.
     """
-    chosen = [name for name in checks_of(component) if checks is None or name in checks]
-    place = place_of(component)
-    with _one_thread():
-        return [Finding(component.id, check, result, seen, fix, place)
-                for check, result, seen, fix in _checked(component, chosen, options, inputs)]
+    kit = Kit(component, options, inputs)
+    return [kit.finding(name) for name in checks_of(component) if checks is None or name in checks]
+
+
+class Kit:
+    """The checks of one component, which share what it is tried on; give `options` and `inputs` as to the function."""
+
+    def __init__(self, component: Component, options: Mapping[str, Any] | None = None,
+                 inputs: Sequence[Sequence[int]] | None = None) -> None:
+        self.component = component
+        self.exceptions = dict(component.exceptions)
+        self.every = not options and not inputs
+        self._options = options
+        self._make: Callable[[], Probes] = partial(probes_of, component, options, inputs)
+
+    @classmethod
+    def exactly(cls, component: Component, options: Mapping[str, Any], inputs: Sequence[Sequence[int]],
+                exceptions: Mapping[str, str] | None = None) -> Kit:
+        """Checks with just these options on inputs of just these sizes; exceptions are added to the component's.
+
+        Those given here must be needed; the component's own may be needed elsewhere.
+        """
+        kit = cls(component, options, inputs)
+        kit.exceptions |= exceptions or {}
+        kit._make = lambda: Probes([probe_of(component, options, inputs)], exact=True)
+        return kit
+
+    @cached_property
+    def _choices(self) -> list[Choice] | NoExampleError:
+        try:
+            return choices(self.component, self._options)
+        except NoExampleError as error:
+            return error
+
+    @cached_property
+    def _found(self) -> Probes | NoExampleError:
+        try:
+            return self._make()
+        except NoExampleError as error:
+            return error
+
+    @property
+    def probes(self) -> Probes:
+        """What the component is tried on.
+
+        Raises: NoExampleError when the options that it needs cannot be guessed.
+        """
+        if isinstance(self._found, NoExampleError):
+            raise self._found
+        return self._found
+
+    def finding(self, name: str) -> Finding:
+        """What one check finds."""
+        exceptions = Exceptions(self.exceptions, name)
+        try:
+            with _one_thread(), warnings.catch_warnings():
+                # What a component says of its data is true here, and of no use: they are drawn numbers.
+                warnings.filterwarnings("ignore", category=UserWarning,
+                                        module=re.escape(str(self.component.module.__module__)))
+                fault, seen = self._checked(name, exceptions)
+        except NotProbedError as error:
+            return self._told(name, "not probed", error.seen, error.fix)
+        needed = self.every or name not in map(check_named, self.component.exceptions)
+        if fault is None and needed and exceptions.unneeded:
+            fault = Fault(f"the exception {exceptions.unneeded[0]!r} is declared, and nothing needs it",
+                          "take it out: what it excused is mended, or its pattern matches nothing")
+        if fault:
+            return self._told(name, "failed", fault.told, fault.fix, fault.place)
+        return self._told(name, "excepted", str(exceptions)) if exceptions.excused else self._told(name, "ok", seen)
+
+    def _told(self, name: str, result: Any, seen: str = "", fix: str = "", place: str = "") -> Finding:
+        return Finding(self.component.id, name, result, seen, fix, place or place_of(self.component))
+
+    def _checked(self, name: str, exceptions: Exceptions) -> tuple[Fault | None, str]:
+        """The fault that no exception excuses, else what to say of a check that holds.
+
+        Raises: NotProbedError when it cannot be done.
+        """
+        component = self.component
+        if name == "declaration":
+            return _declaration(component, self.exceptions), ""
+        if name == "options":
+            found = self._choices
+            choice = None if isinstance(found, NoExampleError) else found[0]
+            return self._excused(partial(option_checks.options, component, choice), exceptions, ""), ""
+        if name == "method":
+            return self._methods(exceptions)
+        if name == "ports" and inspect.isclass(component.module):
+            return self._excused(partial(behaviour.ports, component, component.module), exceptions, ""), ""
+        return self._on_probes(name, exceptions)
+
+    def _on_probes(self, name: str, exceptions: Exceptions) -> tuple[Fault | None, str]:
+        component, found = self.component, self._found
+        if isinstance(found, NoExampleError):
+            raise NotProbedError(str(found), _EXAMPLE)
+        if name == "rule" and found.failed:
+            probe, error, place = found.failed[0]
+            return Fault(f"the rule accepts {probe}, and the module fails: {error}",
+                         "let the rule accept only what works, or raise a ComponentError that says why not", place), ""
+        if not found.accepted:
+            refused = found.refused[0] if found.refused else "no inputs"
+            fix = "" if found.failed else "give options= and inputs= that it accepts, in a test of yours"
+            raise NotProbedError(f"cannot be probed: {refused}", fix)
+        check = CHECKS[name]
+        probes = [probe for probe in getattr(found, check.on) if check.fits(probe)]
+        for probe in probes:
+            fault = self._excused(partial(check.run, probe), exceptions, probe.choice.label)
+            if fault:
+                place = fault.place or (place_of_forward(component, probe.built) if name in _IN_FORWARD else "")
+                return replace(fault, seen=f"{fault.seen} ({probe})", place=place), ""
+        return None, _tried(name, found, probes)
+
+    def _methods(self, exceptions: Exceptions) -> tuple[Fault | None, str]:
+        if isinstance(self._choices, NoExampleError):
+            raise NotProbedError(str(self._choices), _EXAMPLE)
+        for choice in self._choices:
+            fault = self._excused(lambda config=choice.config: heads.method(self.component.module(config)),  # type: ignore[misc]  # a lambda's default is untyped
+                                  exceptions, choice.label)
+            if fault:
+                return replace(fault, seen=f"{fault.seen} ({choice.label})"), ""
+        return None, _count(len(self._choices))
+
+    def _excused(self, check: Callable[[], Fault | None], exceptions: Exceptions, options: str) -> Fault | None:
+        """The check's fault, as far as no exception excuses it; what the component raises is one too."""
+        try:
+            fault = check()
+        except NotProbedError:
+            raise
+        except Exception as error:
+            fault = Fault(told(error), "mend what raises; the check itself only calls the component",
+                          place_of_error(error, self.component))
+        return exceptions.left(fault, options) if fault else None
+
+
+_EXAMPLE = "give an example where the option is declared, Field(examples=[...]), or options= in a test"
+
+
+def _declaration(component: Component, exceptions: Mapping[str, str]) -> Fault | None:
+    """Exceptions are of checks that the component has to pass."""
+    strange = strange_exceptions(exceptions, checks_of(component))
+    if not strange:
+        return None
+    return Fault(f"the exception {strange[0]!r} is of no check of this component",
+                 f"write 'check' or 'check: pattern' with one of {', '.join(checks_of(component)[1:])}")
+
+
+def _tried(name: str, found: Probes, probes: Sequence[Probe]) -> str:
+    seen = _count(len(probes))
+    if name == "device":
+        return f"{seen} on meta; {'the GPU too' if torch.cuda.is_available() else 'there is no GPU here'}"
+    if name != "rule":
+        return seen
+    seen = f"{seen}: {', '.join(dict.fromkeys(map(behaviour.alike, probes)))}"
+    single = [str(probe) for probe in probes
+              if not probe.meta_error and len({witness.inputs for witness in probe.witnesses}) < 2]
+    seen += f"; with one set of sizes only: {single[0]}" if single else ""
+    return seen + (f"; refused {'; '.join(found.refused)}" if found.refused else "")
+
+
+def _count(number: int) -> str:
+    return f"{number} probe{'' if number == 1 else 's'}"
 
 
 @contextmanager
@@ -94,98 +275,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-_Row = tuple[str, Result, str, str]
-
-
-def _checked(component: Component, names: Sequence[str], options: Mapping[str, Any] | None,
-             inputs: Sequence[Sequence[int]] | None) -> Iterator[_Row]:
-    if "options" in names:
-        yield _row("options", _options(component))
-    made_by_class = inspect.isclass(component.module)
-    if "ports" in names and made_by_class:
-        yield _row("ports", _guarded(component, partial(behaviour.ports, component, component.module)))
-    rest = [name for name in names if name != "options" and not (name == "ports" and made_by_class)]
-    if not rest:
-        return
-    try:
-        if component.kind == "uncertainty":
-            yield _row("method", *_methods(component, options))
-            return
-        probes = probes_of(component, options, inputs)
-    except NoExampleError as error:
-        fix = "give an example where the option is declared, Field(examples=[...]), or options= in a test"
-        yield from ((name, "not probed", str(error), fix) for name in rest)
-        return
-    yield from (_on_probes(component, name, probes) for name in rest)
-
-
-def _on_probes(component: Component, name: str, probes: Probes) -> _Row:
-    if name == "rule" and probes.failed:
-        probe, error = probes.failed[0]
-        return _row(name, Fault(f"the rule accepts {probe}, and the module fails: {error}",
-                                "let the rule accept only what works, or raise a ComponentError that says why not"))
-    if not probes.accepted:
-        refused = probes.refused[0] if probes.refused else "no inputs"
-        fix = "" if probes.failed else "give options= and inputs= that it accepts, in a test of yours"
-        return name, "not probed", f"cannot be probed: {refused}", fix
-    for probe in probes.accepted if name == "rule" else probes.few:
-        fault = _guarded(component, partial(_ON_PROBES[name], probe))
-        if fault:
-            return _row(name, Fault(f"{fault.seen} ({probe})", fault.fix))
-    return _row(name, None, _tried(probes) if name == "rule" else "")
-
-
-def _tried(probes: Probes) -> str:
-    layouts = dict.fromkeys(map(behaviour.alike, probes.accepted))
-    seen = f"{_probes(len(probes.accepted))}: {', '.join(layouts)}"
-    return seen + (f"; refused {'; '.join(probes.refused)}" if probes.refused else "")
-
-
-def _methods(component: Component, options: Mapping[str, Any] | None) -> tuple[Fault | None, str]:
-    tried = choices(component, options)
-    for choice in tried:
-        fault = _guarded(component, lambda config=choice.config: behaviour.method(component.module(config)))  # type: ignore[misc]  # a lambda's default is untyped
-        if fault:
-            return Fault(f"{fault.seen} ({choice.label})", fault.fix), ""
-    return None, _probes(len(tried))
-
-
-def _probes(count: int) -> str:
-    return f"{count} probe{'s' if count > 1 else ''}"
-
-
-def _guarded(component: Component, check: Callable[[], Fault | None]) -> Fault | None:
-    """The check's fault; an exception of the component is one too."""
-    try:
-        return check()
-    except Exception as error:
-        return Fault(told(error, component), "mend what raises; the check itself only calls the component")
-
-
-def _row(check: str, fault: Fault | None, seen: str = "") -> _Row:
-    return (check, "failed", fault.seen, fault.fix) if fault else (check, "ok", seen, "")
-
-
-def _options(component: Component) -> Fault | None:
-    """Every option is described, unknown ones are refused, and the component has a summary."""
-    config = component.config
-    silent = [name for name, field in config.model_fields.items() if not (field.description or "").strip()]
-    if silent:
-        return Fault(f"no description: {', '.join(silent)}",
-                     "write Field(default, description=...): the command line and editors show it")
-    if config.model_config.get("extra") != "forbid":
-        return Fault("unknown options are not refused", "leave extra='forbid' of fusionkit.api.Config as it is")
-    if not component.summary:
-        return Fault("the plugin file has no docstring", "begin it with a line that says what the component does")
-    return None
-
-
-def place_of(component: Component) -> str:
-    """file:line of the component's module, '' when it has no source."""
-    try:
-        file, (_, line) = inspect.getsourcefile(component.module), inspect.getsourcelines(component.module)
-    except (TypeError, OSError):
-        return ""
-    return f"{file}:{line}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,16 +23,19 @@ class NoExampleError(ValueError):
 
 @dataclass(frozen=True)
 class Choice:
-    """One set of checked options; `label` says how it differs from the defaults."""
+    """One set of checked options: `label` says how it differs from the defaults, `written` what a graph would say."""
 
     label: str
     config: Config
+    written: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def choices(component: Component, options: Mapping[str, Any] | None = None) -> list[Choice]:
     """Default options, then one set for every other value worth trying of every option.
 
-    Options that are needed come from `options`, else from `Field(examples=[...])`, else from their type.
+    Options that are needed come from `options`, else from `Field(examples=[...])`, else from their type. Where options
+    with a default have examples, the first of each make the second set, and what follows varies that one: so an
+    author keeps the kit from building the full size of a large network again and again.
 
     Raises: NoExampleError when the needed options cannot be guessed.
     """
@@ -41,26 +45,29 @@ def choices(component: Component, options: Mapping[str, Any] | None = None) -> l
     fields = {name: field for name, field in schema.get("properties", {}).items() if name not in given}
     needed = [name for name in schema.get("required", []) if name in fields]
     base = given | {name: _needed(name, fields[name], definitions) for name in needed}
+    first = _checked(component, base, given)
+    lean = {name: field["examples"][0] for name, field in fields.items() if name not in needed and "examples" in field}
+    small = [_checked(component, base | lean, given | lean)] if lean else []
+    return [first, *small, *_varied(component, base | lean, given | lean, fields, definitions)]
+
+
+def _checked(component: Component, written: dict[str, Any], named: dict[str, Any]) -> Choice:
     try:
-        first = Choice(_label(given), component.config.model_validate(base))
+        return Choice(_label(named), component.config.model_validate(written), written)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        raise NoExampleError(f"the options {base!r} are refused: {problem['msg']}") from None
-    return [first, *_varied(component, base, given, fields, definitions)]
+        raise NoExampleError(f"the options {written!r} are refused: {problem['msg']}") from None
 
 
-def _varied(component: Component, base: dict[str, Any], given: dict[str, Any], fields: dict[str, Any],
+def _varied(component: Component, base: dict[str, Any], named: dict[str, Any], fields: dict[str, Any],
             definitions: dict[str, Any]) -> Iterator[Choice]:
     standard = dict(component.config.model_validate(base))
-    for name, field in fields.items():
+    for name, declared in fields.items():
         if name == _NEVER_VARIED:
             continue
-        for value in _others(field, standard[name], definitions):
-            try:
-                config = component.config.model_validate(base | {name: value})
-            except ValidationError:
-                continue
-            yield Choice(_label(given | {name: value}), config)
+        for value in _others(declared, standard[name], definitions):
+            with suppress(NoExampleError):
+                yield _checked(component, base | {name: value}, named | {name: value})
 
 
 def _label(options: Mapping[str, Any]) -> str:

@@ -122,4 +122,5 @@ component = Fusion(
     "concat", ConcatConfig, Concat,
     rule="*features: B _ | *features: B n _ | *features: B _ c | *features: B _ ...",
     output=_output, absent="neutral", category="single-level", paper="arXiv:2404.15022",
+    claims=("onnx",),
 )

@@ -165,4 +165,5 @@ component = Fusion(
     output=_output, absent="identity", category="attention", paper="arXiv:1706.03762",
     exceptions={"gradients: blocks.*.norm_queries.*": "attention to a single key is 1 whatever the query is; with "
                                                       "'vector_to_tokens' a vector becomes several keys"},
+    claims=("onnx",),
 )

@@ -75,4 +75,5 @@ component = Fusion(
     "gmu", GMUConfig, GMU,
     rule="*features: B _ -> B {width} | *features: B n _ -> B n {width} | *features: B _ ... -> B {width} ...",
     absent="drop", category="single-level", paper="arXiv:1702.01992",
+    claims=("onnx",),
 )

@@ -73,4 +73,5 @@ def _log_mean(log_probabilities: list[Tensor], present_BM: Tensor) -> Tensor:
 component = Fusion(
     "late_mean", LateMeanConfig, LateMean, rule="*logits: B k -> B k",
     absent="drop", category="output", paper="doi:10.1038/s41598-020-78888-w",
+    claims=("symmetric", "onnx"),
 )

@@ -46,4 +46,6 @@ class Max(nn.Module):
 component = Fusion(
     "max", MaxConfig, Max, rule="*features: B _ | *features: B n _ | *features: B _ ...",
     output=joined_shape, absent="neutral", category="single-level", paper="arXiv:2404.15022",
+    claims=("symmetric", "onnx"),
+    exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own"},
 )

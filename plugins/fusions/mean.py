@@ -49,4 +49,6 @@ class Mean(nn.Module):
 component = Fusion(
     "mean", MeanConfig, Mean, rule="*features: B _ | *features: B n _ | *features: B _ ...",
     output=joined_shape, absent="drop", category="single-level", paper="arXiv:2404.15022",
+    claims=("symmetric", "onnx"),
+    exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own"},
 )

@@ -83,4 +83,7 @@ def _output(config: ProductConfig, inputs: Sequence[TensorShape]) -> TensorShape
 component = Fusion(
     "product", ProductConfig, Product, rule="*features: B _ | *features: B n _ | *features: B _ ...",
     output=_output, absent="neutral", category="single-level", paper="arXiv:1610.04325",
+    claims=("symmetric", "onnx"),
+    exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own",
+                "symmetry: *norm=True*": "each input has a normalisation of its own"},
 )

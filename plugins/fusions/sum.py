@@ -47,4 +47,6 @@ class Sum(nn.Module):
 component = Fusion(
     "sum", SumConfig, Sum, rule="*features: B _ | *features: B n _ | *features: B _ ...",
     output=joined_shape, absent="neutral", category="single-level",
+    claims=("symmetric", "onnx"),
+    exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own"},
 )

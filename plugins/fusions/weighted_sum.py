@@ -96,4 +96,5 @@ component = Fusion(
     "weighted_sum", WeightedSumConfig, WeightedSum,
     rule="*features: B _ | *features: B n _ | *features: B _ ...",
     output=_output, absent="drop", category="single-level", paper="arXiv:1911.09070",
+    claims=("onnx",),
 )

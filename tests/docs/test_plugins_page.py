@@ -13,7 +13,7 @@ from fusionkit.cli import parser
 from fusionkit.contract import Absent, Component
 from fusionkit.registry import discover
 from fusionkit.source import read, to_plain
-from fusionkit.testing.conformance import check_component, checks_of
+from fusionkit.testing.conformance import check_component
 from fusionkit.testing.scaffold import package_files
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -82,13 +82,6 @@ def test_the_report_is_what_is_printed(tmp_path: Path) -> None:
     printed, = blocks("report")
     number = re.compile(r"by [0-9.e-]+")
     assert number.sub("by", f"{finding}\n".replace(f"{tmp_path}/", "")) == number.sub("by", printed)
-
-
-def test_the_table_of_checks_is_complete() -> None:
-    graphs = ("fusion.gmu", "head.classify", "uncertainty.none")
-    registry = discover()
-    known = dict.fromkeys(check for name in graphs for check in checks_of(registry.load(name)))
-    assert {row[0] for row in rows("| check | holds when |")} == set(known)
 
 
 def test_the_table_of_absence_is_complete() -> None:

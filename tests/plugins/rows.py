@@ -10,9 +10,14 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import rows_baselines
+import rows_drifa
+import rows_e3d
 import rows_encoders
 import rows_fusions
 import rows_heads
+import rows_kan
+import rows_penet
 
 from fusionkit.contract import Component
 from fusionkit.shapes import TensorShape, shape_of
@@ -45,4 +50,5 @@ class Row(NamedTuple):
         return [shape_of(tuple(sizes)) for sizes in self.inputs]
 
 
-ROWS = [Row(*row) for row in [*rows_fusions.ROWS, *rows_encoders.ROWS, *rows_heads.ROWS]]
+TABLES = (rows_fusions, rows_baselines, rows_drifa, rows_encoders, rows_e3d, rows_heads, rows_kan, rows_penet)
+ROWS = [Row(*row) for table in TABLES for row in table.ROWS]

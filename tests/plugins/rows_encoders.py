@@ -21,7 +21,8 @@ ROWS: list[tuple[Any, ...]] = [
     *[("encoder.pool", {"to": "tokens"}, [sizes]) for sizes in (IMAGE, VOLUME)],
     ("encoder.embed", {"width": 11}, [VECTOR]),
     ("encoder.embed", {"categories": [3, 7], "width": 11, "dropout": 0.3}, [VECTOR]),
-    ("encoder.embed", {"categories": [3], "width": 11}, [(1,)]),
+    ("encoder.embed", {"categories": [3], "width": 11}, [(1,)],
+     {"gradients: input:table": "the numbers of categories choose embeddings, and have no gradient themselves"}),
     *[("encoder.conv", {"widths": [8, 6], "norm": norm, "output": output, "dropout": 0.3}, [sizes])
       for norm in ("batch", "group", "none") for output in ("pooled", "map", "taps") for sizes in (IMAGE, VOLUME)],
     ("encoder.conv", {"widths": [7], "blocks": 2, "stem_stride": 3}, [IMAGE]),

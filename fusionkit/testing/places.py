@@ -1,0 +1,83 @@
+"""Where in an author's file a thing stands, as file:line; '' where there is no source to point at."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import traceback
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fusionkit.contract import Component
+
+
+def place_of(component: Component) -> str:
+    """The component's module: its class, or the function that makes it."""
+    return _source(component.module)
+
+
+def place_of_forward(component: Component, module: Any) -> str:
+    """The `forward` of a module (or of its class), where the plugin's own file has it, else the component."""
+    place = _source(getattr(module, "forward", None))
+    return place if place.rpartition(":")[0] == source_file(component) else place_of(component)
+
+
+def place_of_option(component: Component, name: str) -> str:
+    """The line that declares an option, else that of the options class."""
+    for owner in component.config.__mro__:
+        found = _find(owner, lambda node: isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+                      and node.target.id == name)
+        if found:
+            return found
+    return _source(component.config)
+
+
+def place_of_attribute(component: Component, path: str) -> str:
+    """The line of the plugin's file that assigns the attribute by which a parameter's path begins."""
+    file, first = source_file(component), path.partition(".")[0]
+    if not file:
+        return ""
+    for node in ast.walk(_tree(file)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(
+            node, ast.AnnAssign | ast.AugAssign) else []
+        for target in (part for whole in targets for part in ast.walk(whole)):
+            if isinstance(target, ast.Attribute) and target.attr == first:
+                return f"{file}:{target.lineno}"
+    return place_of(component)
+
+
+def place_of_error(error: BaseException, component: Component) -> str:
+    """The innermost line of the plugin's own file through which an exception came, '' when none."""
+    own = source_file(component)
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f"{frame.filename}:{frame.lineno}" for frame in reversed(frames) if own and frame.filename == own), "")
+
+
+def source_file(component: Component) -> str:
+    """The file that declares a component's module, '' when there is none."""
+    return _source(component.module).rpartition(":")[0]
+
+
+def _source(part: Any) -> str:
+    try:
+        file, (_, line) = inspect.getsourcefile(part), inspect.getsourcelines(part)
+    except (TypeError, OSError):
+        return ""
+    return f"{file}:{line}"
+
+
+def _find(owner: type, wanted: Callable[[ast.AST], bool]) -> str:
+    """The first statement in the body of a class that is wanted."""
+    file, _, line = _source(owner).rpartition(":")
+    if not file:
+        return ""
+    bodies = (node.body for node in ast.walk(_tree(file))
+              if isinstance(node, ast.ClassDef) and node.name == owner.__name__ and node.lineno >= int(line))
+    return next((f"{file}:{part.lineno}" for body in bodies for part in body if wanted(part)), "")
+
+
+@lru_cache(maxsize=8)
+def _tree(file: str) -> ast.Module:
+    return ast.parse(Path(file).read_text(encoding="utf-8"))

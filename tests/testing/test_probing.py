@@ -1,0 +1,156 @@
+"""What a component is tried on: pairs of primes, few inputs too, small networks where the author gives examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import gcd, isqrt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from wrong_components import Adds, Fixed, Linear, Width
+
+from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape
+from fusionkit.testing.conformance import check_component
+from fusionkit.testing.declared import Exceptions
+from fusionkit.testing.faults import Fault
+from fusionkit.testing.places import place_of_attribute, place_of_forward, place_of_option
+from fusionkit.testing.probing import probe_of, probes_of
+
+HERE = Path(__file__).parent
+
+
+class Keeps(nn.Module):
+    def __init__(self, config: Config, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+
+    def forward(self, *features: Tensor) -> tuple[Tensor, ...] | Tensor:
+        return features if len(features) > 1 else features[0]
+
+
+def prime(number: int) -> bool:
+    return number > 1 and all(number % part for part in range(2, isqrt(number) + 1))
+
+
+@pytest.mark.parametrize("rule", ["a: B n c, b: B _ n -> same", "a: B _ ..., b: B _ _... -> same",
+                                  "a: B _, b: B _ _ -> same"])
+def test_each_free_axis_is_a_prime_and_then_another(rule: str) -> None:
+    class Pair(Keeps):
+        def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+            return a, b
+
+    for probe in probes_of(Fusion("pair", Config, Pair, rule=rule)).accepted:
+        first, other = ([size for shape in witness.inputs for size in shape.sizes] for witness in probe.witnesses)
+        assert all(map(prime, [*first, *other]))
+        assert not any(one == two for one, two in zip(first, other, strict=True))
+        batches = [witness.output.batch for witness in probe.witnesses]
+        assert all(map(prime, batches))
+        assert gcd(*batches) == 1
+
+
+def test_a_port_of_many_is_tried_with_few_too() -> None:
+    probes = probes_of(Fusion("adds", Width, Adds, rule="*features: B w -> B w")).accepted
+    assert [(probe.choice.label, len(probe.inputs)) for probe in probes] == [
+        ("defaults", 3), ("defaults", 2), ("width=3", 3)]
+
+
+class Sized(Config):
+    """Options of a network that is large by default."""
+
+    width: PositiveInt = Field(8192, examples=[3], description="Width.")
+    bias: bool = Field(True, description="Whether there is one.")
+
+
+class Large(nn.Module):
+    def __init__(self, config: Sized, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs[0].width, config.width), nn.Linear(config.width, config.width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
+
+
+def test_examples_stand_for_a_large_network() -> None:
+    probes = probes_of(Encoder("large", Sized, Large, rule="B _ -> B {width}"))
+    assert [probe.choice.label for probe in probes.accepted] == [
+        "defaults", "width=3", "width=2", "width=3, bias=False"]
+    assert "defaults" not in {probe.choice.label for probe in probes.few}
+    assert probes.few[0].choice.label == "width=3"
+
+
+class Halves(Keeps):
+    """Maps of a pyramid: each grid is half the one before, rounded up."""
+
+    def __init__(self, config: Config, inputs: Sequence[TensorShape]) -> None:
+        super().__init__(config, inputs)
+        for before, after in pairwise(inputs):
+            if tuple(-(-side // 2) for side in before.spatial) != after.spatial:
+                raise ComponentError("no pyramid")
+
+    def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
+        return maps
+
+
+def test_pyramids_and_colours_are_guessed() -> None:
+    pyramid = probes_of(Fusion("halves", Config, Halves, rule="*maps: B _ _... -> same"))
+    assert {len(shape.spatial) for probe in pyramid.accepted for shape in probe.inputs} == {2, 3}
+    assert not pyramid.refused
+
+    class Coloured(Keeps):
+        def __init__(self, config: Config, inputs: Sequence[TensorShape]) -> None:
+            super().__init__(config, inputs)
+            if inputs[0].width not in (1, 3):
+                raise ComponentError("it takes images of 1 or 3 channels")
+
+        def forward(self, image: Tensor) -> Tensor:
+            return image
+
+    probe, = probes_of(Encoder("coloured", Config, Coloured, rule="image: B _ _ _ -> same")).accepted
+    assert [witness.inputs[0].width for witness in probe.witnesses] == [3, 1]
+
+
+def test_one_probe_with_just_these_sizes_has_a_second_run_on_others() -> None:
+    probe = probe_of(Encoder("right", Width, Linear, rule="B _ -> B {width}"), {"width": 7}, [(11,)])
+    assert [witness.inputs[0].sizes for witness in probe.witnesses] == [(11,), (17,)]
+    assert str(probe) == "width=7 on (B 11)"
+
+
+def test_what_fails_on_the_second_sizes_only_is_found() -> None:
+    class Eleven(Keeps):
+        def forward(self, features: Tensor) -> Tensor:
+            return features.reshape(-1, 5) if features.shape[1] == 5 else features[:, :5]
+
+    finding, = check_component(Encoder("eleven", Config, Eleven, rule="features: B w -> B w"), ["rule"])
+    assert finding.result == "failed"
+    assert "for a batch of 67 of (B 17) the rule 'features: B w -> B w' says [67, 17]" in finding.seen
+
+
+def test_exceptions_are_matched_part_by_part() -> None:
+    declared = {"gradients: key.*": "one key", "rows": "a sequence", "gradients: none.*": "never"}
+    exceptions = Exceptions(declared, "gradients")
+    left = exceptions.left(Fault("no gradient reaches {parts}", "fix", parts=("key.bias", "value.bias")), "defaults")
+    assert left is not None
+    assert left.told == "no gradient reaches value.bias"
+    assert str(exceptions) == "key.bias: one key"
+    assert exceptions.unneeded == ["gradients: none.*"]
+    assert Exceptions(declared, "rows").left(Fault("seen", "fix"), "width=3") is None
+    assert Exceptions({"rows: width=*": "why"}, "rows").left(Fault("seen", "fix"), "width=3") is None
+    assert Exceptions({"rows: width=*": "why"}, "rows").left(Fault("seen", "fix"), "defaults") is not None
+
+
+def line_of(text: str) -> str:
+    path = HERE / "wrong_components.py"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return f"{path}:{lines.index(text) + 1}"
+
+
+def test_places_are_those_of_the_thing_at_fault() -> None:
+    component: Any = Encoder("right", Width, Linear, rule="B _ -> B {width}")
+    assert place_of_option(component, "width") == line_of(
+        '    width: PositiveInt = Field(64, description="Width of the result.")')
+    assert place_of_attribute(component, "layer.weight") == line_of(
+        "        self.layer = nn.Linear(inputs[0].width, config.width)")
+    assert place_of_forward(component, Fixed) == line_of("    def forward(self, features: Tensor) -> Tensor:")
