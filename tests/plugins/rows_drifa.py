@@ -2,6 +2,7 @@
 
 IMAGE, VOLUME, TOKENS = (5, 7, 11), (5, 3, 7, 5), (11, 5)
 SMALL = {"width": 3}
+KEPT = "layers behind the last tap are kept, so that the release's weights fit whole"
 
 ROWS = [
     *[("encoder.mfa", {}, [shape]) for shape in (IMAGE, VOLUME, TOKENS)],
@@ -25,9 +26,11 @@ ROWS = [
     ("fusion.fdsfm", {"merge": "concat", "pool": "interp"}, [IMAGE, (2, 13, 17)]),
     ("fusion.fdsfm", {"width": 3, "grid": "last", "upsample": "linear"}, [(2, 13, 5), IMAGE]),
     ("encoder.resnet50v2", {"width": 4, "taps": ["post_relu", "conv2_block3_3_conv"]}, [(3, 37, 41)]),
-    ("encoder.resnet50v2", {"width": 4, "taps": ["conv4_block6_out"], "normalise": "none"}, [(1, 37, 41)]),
+    ("encoder.resnet50v2", {"width": 4, "taps": ["conv4_block6_out"], "normalise": "none"}, [(1, 37, 41)],
+     {"gradients: blocks.conv5_*": KEPT, "gradients: post_bn.*": KEPT}),
     ("encoder.inceptionv3", {"width": 4, "taps": ["mixed10", "conv2d_90"]}, [(3, 79, 83)]),
-    ("encoder.inceptionv3", {"width": 4, "taps": ["mixed0"], "normalise": "none"}, [(1, 79, 83)]),
+    ("encoder.inceptionv3", {"width": 4, "taps": ["mixed0"], "normalise": "none"}, [(1, 79, 83)],
+     {"gradients: units.1[2-9].*": KEPT, "gradients: units.[2-9][0-9].*": KEPT}),
     *[("encoder.timm_stages", {"model": "resnet18", "stage": stage}, [shape])
       for stage, shape in ((0, (3, 37, 41)), (2, (64, 7, 11)))],
 ]

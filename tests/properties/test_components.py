@@ -21,7 +21,7 @@ WITH_RULE = MENU.of_kind("encoder", "fusion", "head")
 
 @pytest.mark.parametrize("name", IDS)
 def test_graphs_are_drawn_that_have_it(name: str):
-    @few(2)
+    @few(1)
     @given(graphs(MENU, using=name, most_nodes=4))
     def prove(graph: DrawnGraph) -> None:
         DRAWN.note("component", graph)
@@ -35,7 +35,7 @@ def test_graphs_are_drawn_that_have_it(name: str):
 def test_drawn_inputs_fit_its_rule(name: str):
     component = MENU.component(name)
 
-    @few(10)
+    @few(5)
     @given(st.data())
     def prove(data: st.DataObject) -> None:
         options = dict(component.config.model_validate(data.draw(options_of(component, MENU.values.get(name)))))
@@ -48,7 +48,7 @@ def test_drawn_inputs_fit_its_rule(name: str):
 
 @pytest.mark.parametrize("name", WITH_RULE)
 def test_an_input_that_its_rule_does_not_take_is_refused_in_its_place(name: str):
-    @few(3)
+    @few(2)
     @given(violations(name, MENU))
     def prove(wrong: WrongGraph) -> None:
         DRAWN.note("violation")

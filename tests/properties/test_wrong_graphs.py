@@ -22,7 +22,7 @@ from fusionkit.testing.strategies.wrong import WrongGraph, told, wrong_graphs
 WAYS = [way for way in dict.fromkeys((*BREAKS, *MISFITS)) if way.__name__ != "absent_input"]
 
 
-@drawn(50)
+@drawn(60)
 @given(wrong_graphs(MENU))
 def test_a_wrong_graph_is_refused_in_its_place(wrong: WrongGraph):
     DRAWN.note("refusal")
@@ -33,7 +33,7 @@ def test_a_wrong_graph_is_refused_in_its_place(wrong: WrongGraph):
 def test_every_way_to_break_a_graph(way: Callable[..., Any]):
     broken = 0
 
-    @few(4)
+    @few(3)
     @given(graphs(MENU, most_nodes=5), st.data())
     def prove(graph: DrawnGraph, data: st.DataObject) -> None:
         nonlocal broken

@@ -70,6 +70,13 @@ class NoHalf(Linear):
         return self.layer(features) @ torch.linalg.inv(wide)
 
 
+class Saturates(Linear):
+    """In half precision a sigmoid of 7 is 1 already, and the logarithm of what is left is infinite."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (1 - (12 * self.layer(features).tanh()).sigmoid()).log()
+
+
 class Views(nn.Module):
     """Only numbers that lie in order can be viewed as a row."""
 
@@ -243,6 +250,7 @@ WRONG: list[tuple[Component, set[str], str]] = [
     (Encoder("ranked", Width, Ranked, rule=VECTOR), {"rows"}, "the same case alone"),
     (Encoder("always_single", Width, AlwaysSingle, rule=VECTOR), {"dtype"}, "float64 inputs give float32"),
     (Encoder("no_half", Width, NoHalf, rule=VECTOR), {"dtype"}, "in bfloat16:"),
+    (Encoder("saturates", Width, Saturates, rule=VECTOR), {"autocast"}, "under autocast to bfloat16 a result"),
     (Encoder("views", Width, Views, rule="B _ ... -> B {width}"), {"channels-last"}, "view size is not compatible"),
     (Encoder("loose_tensor", Width, LooseTensor, rule=VECTOR), {"state"}, "scale holds tensors"),
     (Encoder("loose_modules", Width, LooseModules, rule=VECTOR), {"state"}, "more holds tensors or modules"),

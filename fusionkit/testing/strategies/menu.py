@@ -116,8 +116,8 @@ class Menu:
     def shares(self, name: str, options: Mapping[str, Any], first: TensorShape, other: TensorShape) -> bool:
         """Whether a module that is built for one tensor does for another what one of its own would do."""
         alone = self.trial(name, options, [other])
-        if first == other or alone is None:
-            return alone is not None
+        if first == other or alone is None or self.trial(name, options, [first]) is None:
+            return alone is not None and first == other
         component = self.component(name)
         config = component.config.model_validate(options)
         module = _built(Call(component, config, (("input 1", first),), Bundle(())), "cpu").eval()
