@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def read_record(path: Path) -> Drawn:
 
 def append_record(path: Path) -> None:
     """Add this share to a file; one write, so that shares may end at the same time."""
-    line = json.dumps(asdict(DRAWN)) + "\n"
+    line = json.dumps(vars(DRAWN)) + "\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         os.write(handle, line.encode())
