@@ -35,12 +35,12 @@ from fusionkit.testing.probing import Probes, probe_of, probes_of
 
 __all__ = ["Finding", "Kit", "check_component", "checks_of", "place_of"]
 
-Which = Literal["accepted", "few", "traced", "first"]
+Which = Literal["accepted", "few", "first", "mapped"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check on probes: on all that were accepted, on a few, on the two whose code is followed, or on the first."""
+    """A check on probes: on all that were accepted, on a few, on the first of these, or on the first with a map."""
 
     run: Callable[[Probe], Fault | None]
     on: Which = "few"
@@ -74,9 +74,9 @@ CHECKS: Mapping[str, Check] = {
     "variance": Check(numerics.variance, concerns=lambda c: c.kind != "head"),
     "state": Check(copies.state),
     "copies": Check(copies.copies),
-    "compile": Check(tracing.compiles, "traced"),
-    "export": Check(tracing.exports, "traced"),
-    "onnx": Check(onnx, "first", concerns=lambda c: "onnx" in c.claims),
+    "compile": Check(tracing.compiles, "first"),
+    "export": Check(tracing.exports, "mapped"),
+    "onnx": Check(onnx, "mapped", concerns=lambda c: "onnx" in c.claims),
     "head": Check(heads.head, concerns=lambda c: c.kind == "head"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,11 +23,15 @@ class NoExampleError(ValueError):
 
 @dataclass(frozen=True)
 class Choice:
-    """One set of checked options: `label` says how it differs from the defaults, `written` what a graph would say."""
+    """One set of checked options: `label` says how it differs from the defaults, `written` what a graph would say.
+
+    `small` are the defaults with the author's examples in their place.
+    """
 
     label: str
     config: Config
     written: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    small: bool = False
 
 
 def choices(component: Component, options: Mapping[str, Any] | None = None) -> list[Choice]:
@@ -47,7 +51,7 @@ def choices(component: Component, options: Mapping[str, Any] | None = None) -> l
     base = given | {name: _needed(name, fields[name], definitions) for name in needed}
     first = _checked(component, base, given)
     lean = {name: field["examples"][0] for name, field in fields.items() if name not in needed and "examples" in field}
-    small = [_checked(component, base | lean, given | lean)] if lean else []
+    small = [replace(_checked(component, base | lean, given | lean), small=True)] if lean else []
     return [first, *small, *_varied(component, base | lean, given | lean, fields, definitions)]
 
 

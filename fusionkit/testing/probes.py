@@ -128,15 +128,18 @@ class Probe:
         return [torch.randn(batch, *shape.sizes, generator=random).to(dtype) for shape in self.inputs]
 
     @cached_property
-    def widest(self) -> torch.dtype:
-        """Double precision, in which rounding hides nothing, unless the module cannot do it or it would take long."""
-        if self.cost > LIGHT:
-            return torch.float32
+    def takes_double(self) -> bool:
+        """Whether the module can do double precision; where it cannot, that is another check's."""
         try:
             outputs = run(self.module().double(), self.data(2, dtype=torch.float64))
         except RuntimeError:
-            return torch.float32
-        return torch.float64 if all(part.dtype == torch.float64 for part in outputs) else torch.float32
+            return False
+        return all(part.dtype == torch.float64 for part in outputs)
+
+    @property
+    def widest(self) -> torch.dtype:
+        """Double precision, in which rounding hides nothing, unless it cannot be or would take long."""
+        return torch.float64 if self.cost <= LIGHT and self.takes_double else torch.float32
 
     @cached_property
     def knows_presence(self) -> bool:

@@ -42,10 +42,9 @@ class Probes:
         for probe in self.accepted:
             groups.setdefault(probe.choice.label, []).append(probe)
         first, *others = groups.values()
-        if others and any(probe.heavy for probe in first) and 2 * _work(others[0]) < _work(first):
+        if others and others[0][0].choice.small and any(probe.heavy for probe in first):
             first, *others = others
-        chosen = list(map(_shrunk, first))
-        left = 2 * HEAVY - _work(chosen)
+        chosen, left = list(map(_shrunk, first)), 2 * HEAVY
         for turn, group in enumerate(others):
             if left > 0:
                 probe = _shrunk(group[turn % len(group)])
@@ -55,19 +54,14 @@ class Probes:
 
     @property
     def first(self) -> list[Probe]:
-        """The first of the few."""
+        """The first of the few: what follows code takes a second or more."""
         return self.few[:1]
 
-    @cached_property
-    def traced(self) -> list[Probe]:
-        """The first probe, and the first on a map: what follows code takes a second or more."""
-        first = self.few[0]
-        mapped = [probe for probe in self.few if any(shape.spatial for shape in probe.inputs)]
-        return [first] if first in mapped or first.heavy else [first, *mapped[:1]]
-
-
-def _work(probes: Sequence[Probe]) -> int:
-    return sum(probe.work for probe in probes)
+    @property
+    def mapped(self) -> list[Probe]:
+        """The first on a map that is little work, else the first."""
+        return [*(probe for probe in self.few if not probe.heavy and any(shape.spatial for shape in probe.inputs)),
+                *self.few][:1]
 
 
 def probes_of(component: Component, options: Mapping[str, Any] | None = None,

@@ -15,7 +15,7 @@ from fusionkit.testing.conformance import CHECKS, Kit, checks_of
 from fusionkit.testing.faults import Finding
 
 REGISTRY = discover()
-TRACED = {name for name, check in CHECKS.items() if check.on in ("traced", "first")}
+TRACED = {name for name, check in CHECKS.items() if check.on in ("first", "mapped")}
 OF_THE_COMPONENT = {"declaration", "options", "bounds"}
 """Checks that do not hang on a row."""
 
@@ -27,7 +27,7 @@ def component_of(name: str) -> Component:
 
 @lru_cache(maxsize=1)
 def kit_of(name: str) -> Kit:
-    """Tests of one component come one after the other; its modules need not be kept for longer."""
+    """Tests of one component come one after the other, in one process; its modules need not be kept for longer."""
     return Kit(component_of(name))
 
 
@@ -40,7 +40,7 @@ def kit_of_row(place: int) -> Kit:
 def cases() -> Iterator[object]:
     for name in (entry.id for entry in REGISTRY.entries if entry.package == "fusionkit"):
         for check in checks_of(component_of(name)):
-            yield pytest.param(name, check, id=f"{name}: {check}")
+            yield pytest.param(name, check, id=f"{name}: {check}", marks=pytest.mark.xdist_group(name))
 
 
 def cases_of_rows() -> Iterator[object]:
@@ -48,7 +48,7 @@ def cases_of_rows() -> Iterator[object]:
     for place, row in enumerate(ROWS):
         for check in checks_of(row.component):
             if check not in OF_THE_COMPONENT | TRACED:
-                yield pytest.param(place, check, id=f"{row}: {check}")
+                yield pytest.param(place, check, id=f"{row}: {check}", marks=pytest.mark.xdist_group(row.id))
 
 
 def held(finding: Finding) -> bool:

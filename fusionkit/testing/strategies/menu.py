@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.assembly import make_module
 from fusionkit.contract import Component, ComponentError
@@ -36,7 +38,8 @@ def _plainest_first(name: str) -> tuple[int, str]:
 class Limits:
     """What a graph may cost, so that it builds and runs in some milliseconds.
 
-    `work` is the number of parameters times the positions that they meet, which no multiply-adds exceed by much.
+    `work` is the number of parameters times the positions that they meet, or the multiply-adds where these are more,
+    as in attention, whose cost is the square of its positions.
     """
 
     parameters: int = 600_000
@@ -138,12 +141,12 @@ class Menu:
         try:
             told = component.output(config, inputs) if component.output else result_shape(bound, dict(config))
             call, positions = Call(component, config, named, Bundle(())), max(shape.positions for shape in inputs)
-            if positions > _MANY and not self.limits.holds(_cost(_built(call, "meta"), positions)):
-                return None
-            module = _built(call, "cpu")
-            cost = _cost(module, positions)
+            large = positions > _MANY
+            module = _built(call, "meta" if large else "cpu")
+            cost = _cost(module, positions, inputs if large else ())
             if not self.limits.holds(cost):
                 return None
+            module = _built(call, "cpu") if large else module
             with torch.no_grad():
                 given = module.eval()(*[torch.zeros(2, *shape.sizes) for shape in inputs])
             output = told or _seen(given)
@@ -165,9 +168,15 @@ def _built(call: Call, device: str) -> nn.Module:
         return make_module(call, "trial", seed=0, weights_follow=True)
 
 
-def _cost(module: nn.Module, positions: int) -> Limits:
+def _cost(module: nn.Module, positions: int, counted_on: Sequence[TensorShape] = ()) -> Limits:
+    """What a module costs; on inputs of the shapes given, if any, its multiply-adds are counted too."""
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    return Limits(parameters, parameters * positions)
+    work = parameters * positions
+    if counted_on and work <= Limits().work:
+        with torch.no_grad(), suppress(Exception), FlopCounterMode(display=False) as flops:
+            module.eval()(*[torch.empty(2, *shape.sizes, device="meta") for shape in counted_on])
+            work = max(work, flops.get_total_flops() // 4)  # a product and a sum, of two cases
+    return Limits(parameters, work)
 
 
 def _seen(given: Any) -> Shape:
