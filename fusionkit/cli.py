@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     _predict(commands)
     _calibrate(commands)
     _explain(commands)
+    _compare(commands)
     _plugins(commands)
     _weights(commands)
     _schema(commands)
@@ -82,15 +83,21 @@ def _train(commands: Commands) -> None:
     made.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
     made.add_argument("-o", "--output", metavar="RUN", default="run", help="the run's folder (default: run)")
     made.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    _add_training_options(made)
+    _add_graph_options(made)
+
+
+def _add_training_options(made: argparse.ArgumentParser, without: Sequence[str] = ()) -> None:
     for name, takes, text in TRAINING_FLAGS:
         flag = "--" + name.replace("_", "-")
+        if name in without:
+            continue
         if takes is bool:
             made.add_argument(flag, action="store_true", default=None, help=text)
         elif isinstance(takes, tuple):
             made.add_argument(flag, choices=takes, help=text)
         else:
             made.add_argument(flag, type=takes, metavar="N", help=text)
-    _add_graph_options(made)
 
 
 def _evaluate(commands: Commands) -> None:
@@ -137,6 +144,25 @@ def _explain(commands: Commands) -> None:
                       help="draw t-SNE of what this node gives (default: what the head reads)")
     made.add_argument("-o", "--output", metavar="DIR", help="where to write (default: RUN/explain)")
     _add_device_options(made)
+
+
+def _compare(commands: Commands) -> None:
+    made = _command(commands, "compare", "Compare fusions: train each in one node, on the same cases and seeds.")
+    made.add_argument("graph", metavar="GRAPH", help="a graph file, or the name of a published graph")
+    made.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
+    made.add_argument("--node", required=True, metavar="NODE", help="the node whose fusion is swapped")
+    made.add_argument("--with", required=True, metavar="ID,ID{OPTION: VALUE}", dest="candidates",
+                      help="the fusions to try, beside the node's own, which is the reference")
+    made.add_argument("--folds", type=int, metavar="K", help="divide into K folds, instead of the data file's split")
+    made.add_argument("--repeats", type=int, default=1, metavar="N",
+                      help="train N times, each with the next seed (default 1)")
+    made.add_argument("--metric", metavar="NAME", help="what to compare (default: auroc, of a regression mae)")
+    made.add_argument("--no-baselines", action="store_false", dest="baselines",
+                      help="leave out each source alone, and scikit-learn on the tables")
+    made.add_argument("-o", "--output", metavar="DIR", default="compare",
+                      help="where to write; the same command goes on with what it holds (default: compare)")
+    _add_training_options(made, without=("fold",))
+    _add_graph_options(made)
 
 
 def _add_running_options(made: argparse.ArgumentParser) -> None:

@@ -86,12 +86,13 @@ def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Part
 
 
 def train(
-    setup: Setup, settings: TrainingSettings, folder: Path, *, data: Path, resume: bool, reporter: Reporter
+    setup: Setup, settings: TrainingSettings, folder: Path, *, data: Path, resume: bool, reporter: Reporter,
+    plots: bool = True,
 ) -> Trained:
     """Train a network, on every fold where the split has folds and none is chosen.
 
     With folds each has a folder of its own, and the run's figures are over all cases, each predicted by the
-    network that did not see it.
+    network that did not see it. Without `plots` no picture is drawn.
     Raises: DataError with `no-fold`; RunError when training fails.
     """
     folds = setup.cohort.fold_count
@@ -101,15 +102,16 @@ def train(
         raise DataError(Diagnostic("no-fold", f"there is no fold {settings.fold}", place, why,
                                    "leave --fold out, or name one that is there"))
     if not folds or settings.fold is not None:
-        return _train_one(setup, settings, folder, settings.fold, data, resume, reporter)
+        return _train_one(setup, settings, folder, settings.fold, data, resume, reporter, plots)
     done = []
     for fold in range(folds):
         reporter.line(f"fold {fold + 1} of {folds}")
-        done.append(_train_one(setup, settings, folder / f"fold-{fold}", fold, data, resume, reporter))
+        # The plots of all folds together say more than those of each, and each would take seconds to draw.
+        done.append(_train_one(setup, settings, folder / f"fold-{fold}", fold, data, resume, reporter, False))
     rows = tuple(row for part in done for row in part.rows)
     results = joined([part.results for part in done])
     number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
-    reports = _written(folder, setup, rows, results, {"folds": folds}, number)
+    reports = _written(folder, setup, rows, results, {"folds": folds}, number, plots)
     return Trained(folder, rows, results, reports)
 
 
@@ -125,7 +127,7 @@ def claim(folder: Path, resume: bool) -> None:
 
 def _train_one(
     setup: Setup, settings: TrainingSettings, folder: Path, fold: int | None, data: Path, resume: bool,
-    reporter: Reporter,
+    reporter: Reporter, plots: bool,
 ) -> Trained:
     parts = parts_of(setup, settings, fold)
     cohort, cache = setup.cohort, cache_for(data)
@@ -151,8 +153,7 @@ def _train_one(
     dataset = cohort.dataset(parts.test, preprocessing, cache)
     with reporter.progress("predicting") as update:
         results = calibrated(predict(models, dataset, setup.plan.uncertainty, running, update), calibration)
-    # The plots of all folds together say more than those of each, and each would take seconds to draw.
-    reports = _written(folder, setup, parts.test, results, {"fold": fold}, plots=fold is None or settings.fold == fold)
+    reports = _written(folder, setup, parts.test, results, {"fold": fold}, plots=plots)
     return Trained(folder, parts.test, results, reports)
 
 

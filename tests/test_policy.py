@@ -30,7 +30,7 @@ FLOORS: tuple[str, ...] = (
     "layers readout mapping weights absence assembly measure model steps prefix halves sampler ensemble optimise "
     "missing",
     "network keras conversion checkpoint data calibration evaluation inference results runs explaining subsets "
-    "training experiment demo testing",
+    "training experiment comparing demo testing",
     "flags commands cli __main__",
 )
 TORCH_FLOOR = 6
