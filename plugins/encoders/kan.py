@@ -82,8 +82,8 @@ class KANLayer(nn.Module):
     basis is computed again instead.
 
     In training it warns, once, of inputs outside the grid. For that it looks at the first batch after each evaluation,
-    so about once an epoch, which costs one wait for the device. Neither this nor `update_every` works in compiled code or
-    without gradients.
+    so about once an epoch, which costs one wait for the device. Neither this nor `update_every` works in compiled code
+    or without gradients.
 
     Shapes: (N, i); gives (N, o).
     """
