@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     _evaluate(commands)
     _predict(commands)
     _calibrate(commands)
+    _explain(commands)
     _plugins(commands)
     _weights(commands)
     _schema(commands)
@@ -97,6 +98,8 @@ def _evaluate(commands: Commands) -> None:
     made.add_argument("run", metavar="RUN", help="the folder of a run")
     made.add_argument("data", metavar="DATA", nargs="?", help="other data (default: the run's own test cases)")
     made.add_argument("-o", "--output", metavar="DIR", help="where to write (default: RUN, or RUN/evaluation of DATA)")
+    made.add_argument("--missing", action="store_true",
+                      help="also take inputs away: the metrics of every selection of inputs, as a table and a curve")
     _add_running_options(made)
 
 
@@ -119,12 +122,33 @@ def _calibrate(commands: Commands) -> None:
     _add_running_options(made)
 
 
+def _explain(commands: Commands) -> None:
+    made = _command(commands, "explain", "Look inside a trained run: Grad-CAM, t-SNE, the share of each modality.")
+    made.add_argument("run", metavar="RUN", help="the folder of a run")
+    made.add_argument("--case", nargs="+", action="extend", default=[], metavar="ID", dest="cases",
+                      help="cases to look at (default: some that it picks)")
+    made.add_argument("--data", metavar="DATA", help="other data (default: the run's own test cases)")
+    made.add_argument("--head", metavar="HEAD", help="explain this head only (default: every one)")
+    made.add_argument("--class", metavar="NAME", dest="class_name",
+                      help="explain this class, label or value (default: what is predicted of each case)")
+    made.add_argument("--at", nargs="+", action="extend", default=[], metavar="PLACE",
+                      help="draw Grad-CAM at these nodes or modules (default: every encoder behind an image or volume)")
+    made.add_argument("--node", metavar="NODE",
+                      help="draw t-SNE of what this node gives (default: what the head reads)")
+    made.add_argument("-o", "--output", metavar="DIR", help="where to write (default: RUN/explain)")
+    _add_device_options(made)
+
+
 def _add_running_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
     made.add_argument("--looped", action="store_true",
                       help="draw one sample after the other: to the bit those of whole passes")
     made.add_argument("--memory", type=int, metavar="MB",
                       help="memory that samples drawn at once may take (default 256)")
+    _add_device_options(made)
+
+
+def _add_device_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     made.add_argument("--plugin", action="append", default=[], metavar="FILE.py", dest="plugins",
                       help="use the components of a Python file of yours; may be repeated")

@@ -21,6 +21,8 @@ TRAINING_FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("patience", int, "epochs without a better validation result after which the run stops, 0 never stops"),
     ("monitor", ("loss", "accuracy", "balanced_accuracy"), "the validation result that chooses the best epoch"),
     ("balance", ("none", "classes"), "classes: draw equally often from every class"),
+    ("modality_dropout", float, "chance with which an optional input of a case is treated as absent"),
+    ("modality_scheme", ("independent", "exactly_one", "subset"), "what modality_dropout is the chance of"),
     ("precision", ("fp32", "bf16", "fp16"), "numbers of the forward pass"),
     ("device", ("auto", "cpu", "cuda"), "where to train"),
     ("strategy", ("auto", "ddp", "fsdp"), "how several processes share the work"),

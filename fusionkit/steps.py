@@ -12,13 +12,13 @@ from torch import nn
 from fusionkit.absence import Absence, Mask, Output
 from fusionkit.assembly import Chain, Each
 from fusionkit.model import FusionModel, Instruction
-from fusionkit.plans import Lane, PlannedNode
+from fusionkit.plans import Call, Lane, PlannedNode
 from fusionkit.shapes import Shape, members
 
 
 @dataclass(frozen=True)
 class Step:
-    """One call of one component's module: `path` in the network, slots that it reads and writes."""
+    """One call of one component's module: `path` in the network, slots that it reads and writes, as `planned`."""
 
     node: str
     path: str
@@ -28,6 +28,7 @@ class Step:
     writes: tuple[int, ...]
     output: Shape
     frozen: bool
+    planned: Call
 
     def call(self, slots: list[Any], masks: list[Mask]) -> None:
         """Run the module on the slots that it reads, and write what it gives and which rows of it are there."""
@@ -77,7 +78,7 @@ def _lane(node: PlannedNode, lane: Lane, module: nn.Module, path: str, reads: tu
         last = place == len(modules) - 1
         results = writes if last else tuple(next(fresh) for _ in members(call.output))
         name = path if len(modules) == 1 else f"{path}.{place}"
-        yield Step(node.name, name, part, absence, reads, results, call.output, node.node.freeze)
+        yield Step(node.name, name, part, absence, reads, results, call.output, node.node.freeze, call)
         reads = results
 
 

@@ -27,15 +27,17 @@ FLOORS: tuple[str, ...] = (
     "wiring graph others catalogue",
     "providers registry",
     "plans infer schema cards layout mermaid draw",
-    "layers readout mapping weights absence assembly measure model steps prefix halves sampler ensemble optimise",
-    "network keras conversion checkpoint data calibration evaluation inference results runs training experiment demo "
-    "testing",
+    "layers readout mapping weights absence assembly measure model steps prefix halves sampler ensemble optimise "
+    "missing",
+    "network keras conversion checkpoint data calibration evaluation inference results runs explaining subsets "
+    "training experiment demo testing",
     "flags commands cli __main__",
 )
 TORCH_FLOOR = 6
 HEIGHT = {room: (floor, place) for floor, rooms in enumerate(FLOORS) for place, room in enumerate(rooms.split())}
 DOOR = {"contract", "hooks", "layers", "readout", "shapes"}
-LAZY = {"accelerate", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "timm", "torchmetrics", "rich", "sklearn"}
+LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "timm", "torchmetrics", "rich",
+        "sklearn"}
 VAGUE = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 SOURCES = sorted(CORE.rglob("*.py"))
 

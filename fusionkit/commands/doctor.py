@@ -15,7 +15,8 @@ from fusionkit.console import Console
 from fusionkit.errors import UserError
 from fusionkit.registry import discover
 
-_EXTRAS = {"nibabel": "nifti", "pyarrow": "parquet", "pylibjpeg": "dicom", "python-gdcm": "dicom"}
+_EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "pyarrow": "parquet",
+           "pylibjpeg": "dicom", "python-gdcm": "dicom"}
 
 
 @dataclass(frozen=True)

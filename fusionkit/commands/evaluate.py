@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from fusionkit.commands.methods import calibration_of, method_of, settings_of
 from fusionkit.console import Console
 from fusionkit.ensemble import members_of
+from fusionkit.evaluation.degradation import COLUMNS, write_selections
+from fusionkit.evaluation.degradation import rows as rows_of_selections
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
 from fusionkit.inference import predict
 from fusionkit.registry import discover
 from fusionkit.results import calibrated, write_results
 from fusionkit.runs import cache_for, cohort_of, open_run
+from fusionkit.subsets import evaluate_selections, optional_networks
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -22,6 +26,7 @@ def run(args: Namespace, console: Console) -> int:
     method = method_of(opened, args.uncertainty, None, registry)
     calibration = calibration_of(opened, method, console)
     models = opened.networks(members_of(method))
+    optional = optional_networks(models, registry) if args.missing else []
     with console.progress("reading") as update:
         cohort = cohort_of(opened, args.data, require_targets=args.data is None, progress=update)
     if args.data:
@@ -38,8 +43,19 @@ def run(args: Namespace, console: Console) -> int:
     about = {"run": str(opened.folder), "data": str(args.data or opened.data), "cases": len(rows)}
     made = write_results(folder, results, cohort, rows, about=about)
     show(made, console)
+    data: dict[str, Any] = {"folder": str(folder), "heads": {report.head: report.to_json() for report in made}}
+    if optional:
+        named = cohort.description.patient is not None
+        patients = [cohort.patients[row] for row in rows] if named else None
+        with console.progress("taking inputs away") as update:
+            found = evaluate_selections(optional, dataset, method, settings_of(opened, args), calibration, patients,
+                                        update)
+        write_selections(folder, found)
+        console.line()
+        console.table(list(COLUMNS), [list(row) for row in rows_of_selections(found)], right=(2, 4))
+        data["selections"] = [selection.to_json() for selection in found]
     console.line(f"\nmetrics, predictions and plots are in {folder}")
-    console.data({"folder": str(folder), "heads": {report.head: report.to_json() for report in made}})
+    console.data(data)
     return 0
 
 

@@ -92,6 +92,13 @@ class CaseDataset(Dataset[Case]):
             "target_present": {name: bool(target.present[row]) for name, target in self.targets.items()},
         }
 
+    def present(self, name: str) -> list[bool]:
+        """Which cases have an input, in order; no file is read for it."""
+        source = self.inputs[name]
+        if isinstance(source, ColumnInput):
+            return [bool(source.present[row]) for row in self.rows]
+        return [source.paths[row] is not None for row in self.rows]
+
     def _input(self, name: str, source: FileInput | ColumnInput, row: int) -> tuple[Tensor, bool]:
         if isinstance(source, ColumnInput):
             return torch.from_numpy(source.vectors[row]), bool(source.present[row])

@@ -61,16 +61,18 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
+def save(figure: Figure, stem: Path, kinds: Sequence[str] = (".png", ".svg")) -> list[Path]:
     """The figure as `stem`.png and `stem`.svg, each written aside and moved into place."""
     # Every save would lay the figure out anew, which costs more than drawing it.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     written = []
-    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
+    unstamped = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+    for suffix in kinds:
         target = stem.with_name(stem.name + suffix)
         aside = stem.with_name(f".{stem.name}{suffix}.part")
-        figure.savefig(aside, format=suffix[1:], dpi=160, metadata=metadata, bbox_inches="tight", pad_inches=0.12)
+        figure.savefig(aside, format=suffix[1:], dpi=160, metadata=unstamped[suffix], bbox_inches="tight",
+                       pad_inches=0.12)
         written.append(aside.replace(target))
     return written
 

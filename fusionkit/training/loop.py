@@ -21,6 +21,7 @@ from fusionkit.training.batches import Batches, make_loader, seed_of, smallest_s
 from fusionkit.training.classes import Targets, balanced, tell_heads
 from fusionkit.training.history import Progress, write_history
 from fusionkit.training.interruption import Interrupted, Interruption
+from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.outcome import FitResult, check_resumable, epoch_row, loaded, publish
 from fusionkit.training.processes import Processes, wants_cpu, world_size
@@ -93,6 +94,7 @@ class _Training:
         self.ids = getattr(train, "ids", None)
         self.processes = Processes(settings, folder)
         self.cases = len(cast(Sized, train))
+        self.dropout = ModalityDropout(network.plan, settings)
         self.state = State(settings.model_dump(mode="json"), self.cases)
         self.batches = self._training_batches(train)
         sample = collate([train[0]]) if self.processes.count > 1 else None
@@ -181,7 +183,7 @@ class _Training:
             return
         reader, number = _read(self.loader), self.state.step
         while batches := list(islice(reader, size)):
-            yield _Step(batches, number)
+            yield _Step([self.dropout(batch, self.state.epoch) for batch in batches], number)
             number += 1
 
     def _seed(self, step: _Step) -> int:

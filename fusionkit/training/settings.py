@@ -52,6 +52,13 @@ class TrainingSettings(BaseModel):
     balance: Literal["none", "classes"] = Field(
         "none", description="classes: each epoch draws equally often from every class of the first head that has "
                             "classes.")
+    modality_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Chance with which training treats an optional input of a case as absent; a case "
+                                     "keeps at least one input.")
+    modality_scheme: Literal["independent", "exactly_one", "subset"] = Field(
+        "independent", description="What modality_dropout is the chance of: independent, that of each input to be "
+                                   "absent; exactly_one, that a case keeps one input only; subset, that it keeps any "
+                                   "selection of its inputs, each as likely.")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="Numbers of the forward pass; weights stay fp32. bf16 and fp16 are mixed precision.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU if any.")

@@ -74,6 +74,10 @@ class WeightedSum(nn.Module):
             values = values.where(present.unsqueeze(-1), 0.0)
         return values if self.norm == "none" else values / (values.sum(1, keepdim=True) + EPSILON)
 
+    def gates(self, features: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
+        """The weights of every case, (B, M, G), as `fusionkit explain` reads them; cases differ by presence alone."""
+        return self.weights(present).expand(features[0].shape[0], -1, -1)
+
     def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
         """The weighted sum."""
         weights_BMG = self.weights(present)

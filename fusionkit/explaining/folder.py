@@ -1,0 +1,58 @@
+"""The folder of an explanation: names of files that cannot lead out of it or meet each other, tables and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusionkit.evaluation import plots
+from fusionkit.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Folder:
+    """Where everything is written; `files` are the paths so far, relative to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files: list[str] = []
+        self._taken: set[str] = set()
+        path.mkdir(parents=True, exist_ok=True)
+
+    def picture(self, draw: Callable[[], Figure], *parts: str) -> str:
+        """Draw a picture under a name made of `parts`; gives its path."""
+        stem = self._stem(parts, ".png")
+        with plots.style():
+            (written,) = plots.save(draw(), self.path / stem, (".png",))
+        return self._kept(written)
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *parts: str) -> str:
+        """A table as CSV under a name made of `parts`; gives its path."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        path = self.path / f"{self._stem(parts, '.csv')}.csv"
+        write_text(path, text.getvalue())
+        return self._kept(path)
+
+    def _kept(self, path: Path) -> str:
+        name = str(path.relative_to(self.path))
+        self.files.append(name)
+        return name
+
+    def _stem(self, parts: Sequence[str], kind: str) -> str:
+        """A name that is a file here; names of cases and nodes come from files, and two may differ in signs only."""
+        plain = "-".join(re.sub(r"[^\w.-]+", "_", part).strip(".")[:60] or "_" for part in parts)
+        stem, number = plain, 1
+        while f"{stem}{kind}".lower() in self._taken:
+            number += 1
+            stem = f"{plain}-{number}"
+        self._taken.add(f"{stem}{kind}".lower())
+        return stem

@@ -1,0 +1,64 @@
+"""Modality dropout: while training, inputs of a case that are there are treated as absent, at random.
+
+Source: Neverova et al. 2016, ModDrop, arXiv 1501.00102. Only the masks change, so that every component meets an input
+that is dropped as it meets one that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fusionkit.data.batch import Batch
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.plans import Plan
+from fusionkit.training.batches import seed_of
+from fusionkit.training.settings import TrainingSettings
+
+
+class ModalityDropout:
+    """Drops optional inputs of a network's batches; a case keeps at least one of the inputs that it has.
+
+    Raises: UserError with `nothing-to-drop` when the network has no optional input.
+    """
+
+    def __init__(self, plan: Plan, settings: TrainingSettings) -> None:
+        self.share, self.scheme, self.seed = settings.modality_dropout, settings.modality_scheme, settings.seed
+        self.names = [value.name for value in plan.inputs if value.present is not None]
+        self.certain = len(self.names) < len(plan.inputs)
+        if self.share and not self.names:
+            raise UserError(Diagnostic(
+                "nothing-to-drop", f"'modality_dropout' is {self.share:g}, and no input of {plan.name!r} may be absent",
+                plan.graph.inputs[0].span,
+                why="it treats inputs as absent, which only those with 'optional: true' can be",
+                fix="write 'optional: true' on the inputs that may be dropped, or set modality_dropout to 0"))
+
+    def __call__(self, batch: Batch, epoch: int) -> Batch:
+        """The batch with other masks: drawn for each case by seed, epoch and its row, wherever it stands."""
+        if not self.share:
+            return batch
+        present = {name: batch.present[name].clone() for name in self.names}
+        for place, row in enumerate(batch.index.tolist()):
+            there = [name for name in self.names if present[name][place]]
+            random = np.random.default_rng(seed_of(self.seed, "modality dropout", epoch, row))
+            kept = self._kept(there, random)
+            for name in there:
+                present[name][place] = name in kept
+        return replace(batch, present={**batch.present, **present})
+
+    def _kept(self, there: Sequence[str], random: np.random.Generator) -> Collection[str]:
+        """Which of a case's optional inputs stay; none only where another input is always there."""
+        if not there:
+            return ()
+        if self.scheme == "independent":
+            kept = [name for name in there if random.random() >= self.share]
+        elif random.random() >= self.share:
+            return there
+        elif self.scheme == "exactly_one":
+            kept = []
+        else:
+            members = int(random.integers(0 if self.certain else 1, 2 ** len(there)))
+            kept = [name for place, name in enumerate(there) if members >> place & 1]
+        return kept if kept or self.certain else [there[int(random.integers(len(there)))]]
