@@ -2,13 +2,24 @@
 
 Run: python benchmarks/mc_dropout.py [--rounds 7] [--samples 30] [--size 128] [--peers]. Two ResNet18 and a fusion, four
 cases. For each place of the dropout it prints the ratio whole passes / other form (larger means that the other is
-faster): the median of the rounds, its quartiles, and the limit that the multiply-adds set. --peers runs the wrappers of
-torch-uncertainty and baal, which must be importable, on the same network.
+faster): the median of the rounds, its quartiles, and the limit that the multiply-adds set.
+
+--peers runs the wrappers of torch-uncertainty and baal on the same network, in the same rounds. They want an
+environment of their own; without --no-deps baal brings the whole of Jupyter, of which its dropout needs nothing:
+
+    python -m venv peers
+    peers/bin/python -m pip install -e ".[test]"
+    peers/bin/python -m pip install --no-deps torch-uncertainty==0.13.0 baal==2.1.0 \
+        lightning==2.5.5 structlog==22.3.0 einops==0.8.2
+    peers/bin/python benchmarks/mc_dropout.py --peers
+
+A peer that cannot be imported is named with the reason, and the rest runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import random
 import statistics
 import time
@@ -90,25 +101,44 @@ def drawn(sampler: Sampler, inputs: dict[str, Tensor], count: int) -> Tensor:
     return torch.stack([result["kind"] for result in sampler.run(inputs).samples(count)])
 
 
-def peers(model: FusionModel, inputs: dict[str, Tensor], count: int) -> dict[str, Callable[[], Any]]:
-    from baal.bayesian.caching_utils import LRUCacheModule
+def of_torch_uncertainty(model: FusionModel, images: Tensor, count: int) -> dict[str, Callable[[], Any]]:
+    from torch_uncertainty.methods.mc_dropout import mc_dropout
+
+    looped, on_batch = (mc_dropout(Both(copy.deepcopy(model)), count, on_batch=together).eval()
+                        for together in (False, True))
+    return {"torch-uncertainty, loop": lambda: looped(images), "torch-uncertainty, on batch": lambda: on_batch(images)}
+
+
+def of_baal(model: FusionModel, images: Tensor, count: int) -> dict[str, Callable[[], Any]]:
+    from baal.bayesian.caching_utils import LRUCacheModule, MCCachingModule
     from baal.bayesian.dropout import MCDropoutModule
-    from torch_uncertainty.models.wrappers.mc_dropout import mc_dropout
 
-    images = torch.cat([inputs["left"], inputs["right"]], 1)
-    on_batch = mc_dropout(Both(model), count, on_batch=True).eval()
-    looped = mc_dropout(Both(model), count, on_batch=False).eval()
-    caching = LRUCacheModule(MCDropoutModule(Both(model)), size=1)
+    plain = MCDropoutModule(Both(copy.deepcopy(model))).eval()
+    caching = MCCachingModule(MCDropoutModule(Both(copy.deepcopy(model)))).eval()
 
-    def cached() -> None:
+    def cached() -> Tensor:
         for part in caching.modules():
-            if hasattr(part, "lru_cache"):
-                part.lru_cache.clear()
-        for _ in range(count):
-            caching(images)
+            if isinstance(part, LRUCacheModule):
+                part._memory_input = None  # a new batch; what the round before left would make the first pass free
+        return torch.cat([caching(images) for _ in range(count)])
 
-    return {"torch-uncertainty, loop": lambda: looped(images), "torch-uncertainty, on batch": lambda: on_batch(images),
-            "baal, cache": cached}
+    return {"baal, loop": lambda: torch.cat([plain(images) for _ in range(count)]), "baal, cache": cached}
+
+
+def peers(model: FusionModel, inputs: dict[str, Tensor], count: int) -> dict[str, Callable[[], Any]]:
+    """The wrappers that can be imported, each on a copy of its own, since they change the network."""
+    images = torch.cat([inputs["left"], inputs["right"]], 1)
+    calls: dict[str, Callable[[], Any]] = {}
+    for name, peer in (("torch-uncertainty", of_torch_uncertainty), ("baal", of_baal)):
+        try:
+            calls |= peer(model, images, count)
+        except ImportError as error:
+            print(f"    {name} left out, {type(error).__name__}: {error}")
+    for name, call in calls.items():
+        first, second = call().reshape(count, len(images), -1)[:2]
+        if torch.equal(first, second):
+            raise SystemExit(f"{name} gives the same sample again and again; its time says nothing")
+    return calls
 
 
 def limit(model: FusionModel, sampler: Sampler, inputs: dict[str, Tensor], count: int) -> float:
@@ -134,7 +164,7 @@ def compare(place: str, options: argparse.Namespace) -> None:
         "loop": lambda: drawn(one, inputs, options.samples),
         "side by side": lambda: drawn(many, inputs, options.samples),
     }
-    if options.peers and place in ("head", "fusion"):
+    if options.peers and place != "nowhere else":
         calls |= peers(model, inputs, options.samples)
     torch.manual_seed(0)
     wanted = whole_passes(model, one, inputs, 3)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,12 +69,25 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
     with torch.device(device):
         module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.sizes) for shape in shapes]
-        with torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
+        with _untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
             result = module(*args)
     single = isinstance(result, Tensor)
     parts = (result,) if single else tuple(result)
     given = tuple(tuple(part.shape) for part in parts)
     return Probe(given, single, module, flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
+
+
+@contextmanager
+def _untrained(module: nn.Module) -> Iterator[None]:
+    """Within, no weight asks for a gradient: the counter fails on one that a module hands on to a part of itself."""
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    for weight in trained:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in trained:
+            weight.requires_grad_(True)
 
 
 def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:

@@ -39,6 +39,18 @@ class Refuses(Double):
         raise ComponentError("it cannot divide 7 features", why="the groups have 2", fix="give it an even width")
 
 
+class HandsOn(nn.Module):
+    """Gives one of its own weights, repeated for each case, to a part of itself, as learned tokens are."""
+
+    def __init__(self, config: Config, inputs: list[TensorShape]) -> None:
+        super().__init__()
+        self.learned = nn.Parameter(torch.ones(7))
+        self.layer = nn.Linear(7, inputs[0].width)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + self.layer(self.learned.expand(inputs.shape[0], -1))
+
+
 class Crashes(Double):
     def forward(self, *features: Tensor) -> Tensor:
         raise IndexError("level 3 of a pyramid with 2 levels")
@@ -112,6 +124,7 @@ COMPONENTS: tuple[Component, ...] = (
     Encoder("odd_crashes", Nothing, Crashes, rule="B _ -> ?"),
     Encoder("odd_crashes_late", Nothing, Crashes, rule="B _ -> B 3"),
     Encoder("odd_no_module", Nothing, lambda config, inputs: {}, rule="B _ -> same"),
+    Encoder("odd_hands_on", Nothing, HandsOn, rule="B _ -> same"),
     Encoder("odd_raises", Nothing, Raises, rule="B _ -> same"),
     Encoder("odd_pretrained", Pretrained, Fetches, rule="B _ -> same"),
     Encoder("odd_seen", Nothing, Double, rule="B _ -> ?"),

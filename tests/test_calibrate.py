@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy.stats import betabinom, binom
 from fusionkit.cli import main
 from fusionkit.data.phantom import draw_latents
 from fusionkit.data.phantom_table import CATEGORICAL, NUMERIC, render_table
+from fusionkit.evaluation import report
 
 TRAIN, VALIDATION, TEST = 60, 1500, 1500
 GRAPH = """\
@@ -36,6 +38,14 @@ inputs:
 targets:
   diagnosis: {{column: diagnosis}}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_plots() -> Iterator[None]:
+    """Plots have tests of their own and would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_draw", lambda *_: [])
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,11 @@ def test_a_linear_layer():
         7 * 11 + 11, 7 * 11 + 11, 7 * 11, 2 * 11 * 4)
 
 
+def test_a_weight_that_is_handed_on_to_a_layer():
+    found = cost({"use": "encoder.odd_hands_on"}, "vector", [5])
+    assert (found.parameters, found.trainable) == (7 + 7 * 5 + 5, 7 + 7 * 5 + 5)
+
+
 def test_two_linear_layers():
     found = cost({"use": "encoder.mlp", "with": {"width": 3, "hidden": [11], "activation": "none"}}, "vector", [7])
     assert found == Cost(7 * 11 + 11 + 11 * 3 + 3, 7 * 11 + 11 + 11 * 3 + 3, 7 * 11 + 11 * 3, (11 + 3) * 4)

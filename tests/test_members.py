@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fusionkit.assembly import seed_of
 from fusionkit.cli import main
 from fusionkit.ensemble import EnsembleRun
 from fusionkit.errors import RunError
+from fusionkit.evaluation import report
 from fusionkit.prefix import sampling
 from fusionkit.runs import cohort_of, open_run
 from fusionkit.sampler import Sampler
@@ -44,6 +46,14 @@ targets:
   size: {column: size}
 """
 CASES = 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_plots() -> Iterator[None]:
+    """Plots have tests of their own and would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_draw", lambda *_: [])
+        yield
 
 
 @pytest.fixture(scope="module")

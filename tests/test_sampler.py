@@ -181,11 +181,17 @@ def test_one_after_the_other_they_equal_whole_passes_to_the_bit(name: str, mask:
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("nothing", "silent")])
 def test_side_by_side_they_have_the_same_mean(name: str) -> None:
     model = network(NETWORKS[name])
+    one, many = Sampler(model), Sampler(model, 2**20)
+    few, lots = 350, 2100  # as sharp as 600 of each, and those drawn at once are cheap
     for mask in MASKS.values():
-        looped = torch.stack(passes(Sampler(model), 600, mask))
-        at_once = torch.stack(passes(Sampler(model, 2**20), 600, mask, seed=6))
-        spread = looped.std(0) / 600 ** 0.5
-        assert ((at_once.mean(0) - looped.mean(0)).abs() <= 6 * spread + 1e-6).all()
+        if many.at_once(2, 4) == 1:  # what cannot be drawn at once is drawn as ever
+            pairs = zip(passes(one, 7, mask), passes(many, 7, mask), strict=True)
+            assert all(torch.equal(alone, other) for alone, other in pairs)
+            continue
+        looped = torch.stack(passes(one, few, mask))
+        at_once = torch.stack(passes(many, lots, mask, seed=6))
+        spread = looped.std(0) * (1 / few + 1 / lots) ** 0.5
+        assert ((at_once.mean(0) - looped.mean(0)).abs() <= 4.25 * spread + 1e-6).all()
         assert torch.allclose(at_once.std(0), looped.std(0), rtol=0.35, atol=2e-3)
 
 
@@ -252,9 +258,10 @@ def test_hot_nodes_are_those_behind_chance_and_not_the_frozen() -> None:
 def test_once_is_the_plain_result() -> None:
     for name, nodes in NETWORKS.items():
         model = network(nodes)
+        sampler = Sampler(model, 2**20)
         with torch.no_grad():
             for mask in MASKS.values():
                 present = None if mask is None else {"b": mask}
-                run = Sampler(model, 2**20).run(batch(), present)
+                run = sampler.run(batch(), present)
                 list(run.samples(2))
                 assert torch.equal(run.once()["y"], model.head("y").decode(model(batch(), present)["y"])), name

@@ -19,7 +19,13 @@ def run(args: Namespace, console: Console) -> int:
         console.line(f"  {path}")
     here = folder if Path(folder).is_absolute() else f"./{folder}"
     console.line(f"\nnext:\n  pip install -e '{here}[test]'\n  pytest {folder}\n  fusionkit plugins check {project}\n"
-                 f"  fusionkit build {project.removeprefix(f'{PREFIX}-')}")
+                 f"  fusionkit build {project.removeprefix(f'{PREFIX}-')}\n\nthen write your method in "
+                 f"{next(path for path in sorted(files) if _is_component(path))}; when what it declares has changed:\n"
+                 f"  fusionkit plugins catalogue {project} --write")
     console.data({"folder": str(Path(folder).resolve()), "project": project, "files": sorted(files),
                   "id": f"{args.kind}.{args.name.strip().replace('-', '_')}"})
     return 0
+
+
+def _is_component(path: str) -> bool:
+    return path.startswith("fusionkit_") and path.endswith(".py") and not path.endswith("__init__.py")

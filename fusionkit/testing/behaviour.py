@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from fusionkit.contract import Component
 from fusionkit.rules import Mismatch
 from fusionkit.shapes import TensorShape, is_loss, members
+from fusionkit.testing.advice import DEVICE
 from fusionkit.testing.faults import Fault
-from fusionkit.testing.places import place_of_attribute, place_of_forward
+from fusionkit.testing.places import place_of_attribute, place_of_error, place_of_forward
 from fusionkit.testing.probes import Probe, results, run, told
 
 # Axes: B batch.
@@ -68,9 +69,8 @@ def _sizes(parts: Sequence[tuple[int, ...]]) -> str:
 
 def device(probe: Probe) -> Fault | None:
     """The module works on the device of its inputs: the meta device, which has no values, and a GPU if there is one."""
-    fix = "make new tensors on the device of an input (x.new_zeros(...)), and let no shape depend on values"
     if probe.meta_error:
-        return Fault(f"on the meta device: {probe.meta_error}", fix)
+        return Fault(f"on the meta device, which has no values: {probe.meta_error}", DEVICE)
     if not torch.cuda.is_available():
         return None
     module, mask = probe.module(), probe.some_absent()
@@ -78,9 +78,9 @@ def device(probe: Probe) -> Fault | None:
     try:
         found = run(module.cuda(), [x.cuda() for x in probe.data(5)], **{name: m.cuda() for name, m in mask.items()})
     except RuntimeError as error:
-        return Fault(f"on the GPU: {told(error)}", fix)
+        return Fault(f"on the GPU: {told(error)}", DEVICE)
     if any(part.device.type != "cuda" for part in found):
-        return Fault("on the GPU the result is somewhere else", fix)
+        return Fault("on the GPU the result is somewhere else", DEVICE)
     for one, other in zip(found, wanted, strict=True):
         if not torch.allclose(one.cpu(), other, rtol=1e-2, atol=1e-2 * float(1 + other.abs().max())):
             return Fault(f"the GPU's result differs by {float((one.cpu() - other).abs().max()):.3g} from the CPU's",
@@ -136,15 +136,17 @@ def evaluation(probe: Probe) -> Fault | None:
         first = [part.clone() for part in results(module(*inputs))]
         draws = not torch.equal(before, torch.get_rng_state())
     if draws:
-        return Fault("evaluation draws random numbers", "draw them only 'if self.training'")
+        return Fault("evaluation draws random numbers", "draw them only 'if self.training': nn.Dropout does, and "
+                     "functional.dropout(x, training=self.training)")
     if not equal(inputs, originals):
         return Fault("forward changes its inputs in place", "work on copies: no method that ends in '_' on an input")
     run(module, probe.data(3, seed=9))
     if not equal(run(module, originals), first):
-        return Fault("the same batch gives other results after another batch", "keep no state between calls")
+        return Fault("the same batch gives other results after another batch", "keep nothing of one batch for the "
+                     "next: no self.NAME = ... in forward, no list that grows, no global")
     changed = tuple(name for name, value in module.state_dict().items() if not torch.equal(value, state[name]))
     if changed:
-        return Fault("evaluation changes {parts}", "update buffers only 'if self.training'", parts=changed)
+        return Fault("evaluation changes buffers: {parts}", "update buffers only 'if self.training'", parts=changed)
     return None
 
 
@@ -153,9 +155,13 @@ def rows(probe: Probe) -> Fault | None:
     dtype = probe.widest
     module, inputs, keywords = probe.module().to(dtype), probe.data(5, dtype=dtype), probe.some_absent()
     whole = [part for part in run(module, inputs, **keywords) if part.dim()]
-    fix = "let nothing cross the batch in evaluation: normalise and attend over other axes"
+    fix = "let no case see another in evaluation: no mean, softmax, sorting or attention over the first axis"
     for item in range(5):
-        alone = _rows_of(module, inputs, keywords, [item])
+        try:
+            alone = _rows_of(module, inputs, keywords, [item])
+        except (ValueError, RuntimeError) as error:
+            return Fault(f"a batch of one case: {told(error)}", "let one case be enough in evaluation",
+                         place_of_error(error, probe.component))
         apart = difference(alone, [part[item : item + 1] for part in whole], dtype)
         if apart:
             return Fault(f"case {item} of 5 differs by {apart} from the same case alone", fix)

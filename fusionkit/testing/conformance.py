@@ -25,11 +25,12 @@ import torch
 
 from fusionkit.contract import Component
 from fusionkit.testing import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
+from fusionkit.testing.advice import advice
 from fusionkit.testing.declared import Exceptions, check_named, strange_exceptions
 from fusionkit.testing.faults import Fault, Finding
 from fusionkit.testing.onnx_export import NotProbedError, onnx
 from fusionkit.testing.options import Choice, NoExampleError, choices
-from fusionkit.testing.places import place_of, place_of_error, place_of_forward
+from fusionkit.testing.places import place_of, place_of_declaration, place_of_error, place_of_forward
 from fusionkit.testing.probes import Probe, told
 from fusionkit.testing.probing import Probes, probe_of, probes_of
 
@@ -168,7 +169,8 @@ class Kit:
         needed = self.every or name not in map(check_named, self.component.exceptions)
         if fault is None and needed and exceptions.unneeded:
             fault = Fault(f"the exception {exceptions.unneeded[0]!r} is declared, and nothing needs it",
-                          "take it out: what it excused is mended, or its pattern matches nothing")
+                          "take it out: what it excused is mended, or its pattern matches nothing",
+                          place_of_declaration(self.component))
         if fault:
             return self._told(name, "failed", fault.told, fault.fix, fault.place)
         return self._told(name, "excepted", str(exceptions)) if exceptions.excused else self._told(name, "ok", seen)
@@ -200,12 +202,14 @@ class Kit:
             raise NotProbedError(str(found), _EXAMPLE)
         if name == "rule" and found.failed:
             probe, error, place = found.failed[0]
-            return Fault(f"the rule accepts {probe}, and the module fails: {error}",
-                         "let the rule accept only what works, or raise a ComponentError that says why not", place), ""
+            narrower = "let the rule accept only what works, or raise a ComponentError that says why not"
+            return Fault(f"with {probe}, which the rule accepts, the module fails: {error}",
+                         advice(error, narrower if found.accepted else f"mend what raises; or {narrower}"), place), ""
         if not found.accepted:
-            refused = found.refused[0] if found.refused else "no inputs"
-            fix = "" if found.failed else "give options= and inputs= that it accepts, in a test of yours"
-            raise NotProbedError(f"cannot be probed: {refused}", fix)
+            if found.failed:
+                raise NotProbedError("the module fails on all that was tried", "see what the check 'rule' says")
+            refused = f"all that was tried is refused, such as {found.refused[0]}" if found.refused else "no inputs fit"
+            raise NotProbedError(refused, "give options= and inputs= that it accepts, in a test of yours")
         check = CHECKS[name]
         probes = [probe for probe in getattr(found, check.on) if check.fits(probe)]
         for probe in probes:
@@ -232,8 +236,7 @@ class Kit:
         except NotProbedError:
             raise
         except Exception as error:
-            fault = Fault(told(error), "mend what raises; the check itself only calls the component",
-                          place_of_error(error, self.component))
+            fault = Fault(told(error), advice(told(error)), place_of_error(error, self.component))
         return exceptions.left(fault, options) if fault else None
 
 
@@ -246,7 +249,8 @@ def _declaration(component: Component, exceptions: Mapping[str, str]) -> Fault |
     if not strange:
         return None
     return Fault(f"the exception {strange[0]!r} is of no check of this component",
-                 f"write 'check' or 'check: pattern' with one of {', '.join(checks_of(component)[1:])}")
+                 f"write 'check' or 'check: pattern' with one of {', '.join(checks_of(component)[1:])}",
+                 place_of_declaration(component))
 
 
 def _tried(name: str, found: Probes, probes: Sequence[Probe]) -> str:

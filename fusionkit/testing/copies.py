@@ -23,7 +23,7 @@ def state(probe: Probe) -> Fault | None:
     known = set(module.modules())
     loose = tuple(name for name, value in attributes(module) if any(_unknown(part, known) for part in _leaves(value)))
     if loose:
-        return Fault("{parts} holds tensors or modules that the state dict does not",
+        return Fault("attributes hold tensors or modules that the state dict lacks: {parts}",
                      "make them nn.Parameter or register_buffer (persistent=False for what is computed), "
                      "lists of modules nn.ModuleList: others are neither saved nor moved nor trained",
                      place_of_attribute(probe.component, loose[0].rpartition(".")[2]), loose)

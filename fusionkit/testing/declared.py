@@ -42,7 +42,15 @@ class Exceptions:
         return [key for pattern, key in self.keys.items() if pattern not in self.excused]
 
     def __str__(self) -> str:
-        return "; ".join(f"{', '.join(parts)}: {self.reasons[pattern]}" for pattern, parts in self.excused.items())
+        found: dict[str, list[str]] = {}
+        for pattern, parts in self.excused.items():
+            short = parts if len(parts) <= _MANY else [f"{pattern} ({len(parts)} of them)"]
+            found.setdefault(self.reasons[pattern], []).extend(short)
+        return "; ".join(f"{', '.join(parts)}: {reason}" for reason, parts in found.items())
+
+
+_MANY = 2
+"""Parts that one pattern excuses, up to which the report names each."""
 
 
 def strange_exceptions(declared: Mapping[str, str], checks: Collection[str]) -> list[str]:

@@ -10,7 +10,7 @@ from fusionkit.contract import Component, ComponentError
 from fusionkit.measure import probe
 from fusionkit.plans import Call
 from fusionkit.rules import Mismatch, Named, Port, result_shape
-from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, members, shape_of
+from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
 from fusionkit.source import write
 from fusionkit.testing.options import Choice, NoExampleError, choices
 from fusionkit.testing.sizes import layouts
@@ -26,7 +26,7 @@ class Example:
     """A component as a graph uses it: what is needed and nothing more.
 
     `inputs` and `outputs` are shapes by name, `parameters` the numbers in its weights, `multiply_adds` the work of
-    one case. Where no inputs could be guessed, these are empty and `problem` says why.
+    one case, `losses` the auxiliary losses that it gives. Where no inputs could be guessed, these are empty and `problem` says why.
     """
 
     component: Component
@@ -36,6 +36,7 @@ class Example:
     outputs: Mapping[str, TensorShape] = field(default_factory=dict)
     parameters: int = 0
     multiply_adds: int = 0
+    losses: tuple[str, ...] = ()
     problem: str = ""
 
     @property
@@ -82,8 +83,11 @@ class Example:
                 "multiply_adds": self.multiply_adds, "problem": self.problem}
 
 
-def example_of(component: Component) -> Example:
-    """The first inputs of those that the kit tries which the component takes with default options."""
+def example_of(component: Component, sizes: Mapping[str, Sequence[int]] | None = None) -> Example:
+    """The first inputs of those that the kit tries which the component takes with default options.
+
+    `sizes`, by layout, are tried in place of the kit's own first: {'vector': (64,)}.
+    """
     try:
         choice = choices(component)[0]
     except NoExampleError as error:
@@ -91,7 +95,7 @@ def example_of(component: Component) -> Example:
     if component.kind == "uncertainty":
         return Example(component, choice.written)
     problem = "its rule leaves no sizes to try"
-    for shapes in _candidates(component, choice):
+    for shapes in _candidates(component, choice, sizes or {}):
         try:
             return _tried(component, choice, shapes)
         except Exception as error:  # a plugin may raise anything
@@ -99,9 +103,12 @@ def example_of(component: Component) -> Example:
     return Example(component, choice.written, _sources(component.parsed.ports), problem=problem)
 
 
-def _candidates(component: Component, choice: Choice) -> Iterator[Sequence[TensorShape]]:
-    """What the kit tries, then the same layouts as pictures have them, grey or in colours."""
+def _candidates(component: Component, choice: Choice, sizes: Mapping[str, Sequence[int]]
+                ) -> Iterator[Sequence[TensorShape]]:
+    """The sizes asked for, what the kit tries, then the same layouts as pictures have them, grey or in colours."""
     tried = [shapes for layout in layouts(component, choice) for shapes in layout.sizes[0]]
+    yield from dict.fromkeys(tuple(shape_of(tuple(sizes[shape.layout])) for shape in shapes) for shapes in tried
+                             if all(shape.layout in sizes for shape in shapes))
     yield from tried
     for channels in _CHANNELS:
         yield from dict.fromkeys(tuple(_picture(shape, channels) for shape in shapes) for shapes in tried)
@@ -123,7 +130,8 @@ def _tried(component: Component, choice: Choice, shapes: Sequence[TensorShape]) 
         output = given[0] if seen.single else Bundle(tuple((f"f{i}", shape) for i, shape in enumerate(given, 1)))
     outputs = dict(features_of(output)) or dict(members(output))
     parameters = sum(parameter.numel() for parameter in seen.module.parameters())
-    return Example(component, choice.written, sources, dict(named), outputs, parameters, seen.multiply_adds)
+    losses = tuple(name for name, _ in members(output) if is_loss(name))
+    return Example(component, choice.written, sources, dict(named), outputs, parameters, seen.multiply_adds, losses)
 
 
 def _output(component: Component, choice: Choice, named: Sequence[Named]) -> Shape | None:

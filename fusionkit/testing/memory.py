@@ -24,7 +24,7 @@ def memory(probe: Probe) -> Fault | None:
         changed = tuple(name for name in {**before, **after}
                         if _print(before.get(name, _NONE)) != _print(after.get(name, _NONE)))
         if changed:
-            return Fault(f"forward sets {{parts}}{' in training' if training else ''}",
+            return Fault(f"forward sets attributes of the module{' in training' if training else ''}: {{parts}}",
                          "return what is to go on; register_buffer what has to stay, and compute anew what was cached: "
                          "a kept tensor is neither saved nor moved, and copies share it",
                          place_of_attribute(probe.component, changed[0].rpartition(".")[2]), changed)

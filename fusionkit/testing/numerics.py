@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from fusionkit.contract import ComponentError
 from fusionkit.rules import Mismatch
 from fusionkit.shapes import TensorShape, is_loss, members
+from fusionkit.testing.advice import DTYPE
 from fusionkit.testing.behaviour import mixed
 from fusionkit.testing.faults import Fault
+from fusionkit.testing.places import place_of_error
 from fusionkit.testing.probes import Probe, results, run, told
 
 # Axes: B batch, c features.
@@ -22,21 +24,21 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch
 _FORMATS = {"image": torch.channels_last, "volume": torch.channels_last_3d}
 BAND = (1e-4, 1e4)
 _CASES, _STARTS = (8, 48), 3
+_TRIES = 3
 _WORK = 30_000_000  # multiply-adds, or numbers of the inputs, that a batch may come to
 
 
 def dtypes(probe: Probe) -> Fault | None:
     """Weights and inputs in single, double or half precision give results in the same."""
-    fix = "make new tensors like an input: x.new_zeros(...), torch.zeros_like(x); cast back what needs more digits"
     given: dict[str, tuple[Tensor, ...]] = {}
     for name, dtype in _DTYPES.items():
         try:
             given[name] = run(probe.module().to(dtype), probe.data(3, dtype=dtype))
         except RuntimeError as error:
-            return Fault(f"in {{parts}}: {told(error)}", fix, parts=(name,))
+            return Fault(f"in {{parts}}: {told(error)}", DTYPE, place_of_error(error, probe.component), (name,))
         other = {str(part.dtype).removeprefix("torch.") for part in given[name]} - {name}
         if other:
-            return Fault(f"{{parts}} inputs give {', '.join(sorted(other))}", fix, parts=(name,))
+            return Fault(f"{{parts}} inputs give {', '.join(sorted(other))}", DTYPE, parts=(name,))
     for single, double in zip(given["float32"], given["float64"], strict=True):
         apart = float((single - double).abs().max()) if single.numel() else 0.0
         if apart > 1e-2 * (1 + float(double.abs().max())):
@@ -46,16 +48,29 @@ def dtypes(probe: Probe) -> Fault | None:
 
 
 def autocast(probe: Probe) -> Fault | None:
-    """Mixed precision, as training uses it, runs forwards and backwards and stays finite."""
+    """Mixed precision, as training uses it, runs forwards and backwards and stays finite.
+
+    A component's own fault comes every time; what a kernel reads where nobody wrote comes and goes.
+    """
+    for _ in range(_TRIES):
+        name = _not_finite(probe)
+        if not name or _kernel_fails(probe):
+            return None
+    return Fault(f"under autocast to bfloat16 a {name} is not finite", "do exponents, logarithms and divisions with "
+                 "x.float(), inside 'with torch.autocast(x.device.type, enabled=False):'")
+
+
+def _not_finite(probe: Probe) -> str:
+    """What is not finite under autocast, '' when all is."""
     module, inputs = probe.module(), [x.requires_grad_() for x in probe.data(5)]
     with torch.autocast("cpu", torch.bfloat16):
         outputs = results(module(*inputs, **probe.some_absent()))
-    mixed([part.float() for part in outputs]).backward()  # type: ignore[no-untyped-call]
+    total = mixed([part.float() for part in outputs])
+    if total.requires_grad:
+        total.backward()  # type: ignore[no-untyped-call]
     gradients = [x.grad for x in (*module.parameters(), *inputs) if x.grad is not None]
-    for name, parts in (("result", outputs), ("gradient", gradients)):
-        if not all(bool(part.isfinite().all()) for part in parts) and not _kernel_fails(probe):
-            return Fault(f"under autocast to bfloat16 a {name} is not finite", "do exponents and divisions in float32")
-    return None
+    return next((name for name, parts in (("result", outputs), ("gradient", gradients))
+                 if not all(bool(part.isfinite().all()) for part in parts)), "")
 
 
 def _kernel_fails(probe: Probe) -> bool:
@@ -84,11 +99,15 @@ def channels_last(probe: Probe) -> Fault | None:
     module, inputs = probe.module(), probe.data(3)
     laid = [x.to(memory_format=_FORMATS[shape.layout]) if shape.layout in _FORMATS else x
             for x, shape in zip(inputs, probe.inputs, strict=True)]
-    for found, wanted in zip(run(module, laid), run(module, inputs), strict=True):
+    fix = "use reshape and flatten, not view or as_strided, and no strides"
+    try:
+        results_laid = run(module, laid)
+    except RuntimeError as error:
+        return Fault(f"maps with channels last in memory: {told(error)}", fix, place_of_error(error, probe.component))
+    for found, wanted in zip(results_laid, run(module, inputs), strict=True):
         if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-3):
             apart = float((found - wanted).abs().max())
-            return Fault(f"maps with channels last in memory change the result by {apart:.3g}",
-                         "use reshape and flatten, not view or as_strided, and no strides")
+            return Fault(f"maps with channels last in memory change the result by {apart:.3g}", fix)
     return None
 
 

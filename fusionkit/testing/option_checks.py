@@ -19,7 +19,7 @@ from fusionkit.source import Mapping as Tree
 from fusionkit.source import read, write
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.options import Choice
-from fusionkit.testing.places import place_of_error, place_of_option
+from fusionkit.testing.places import place_of_error, place_of_option, place_of_options
 from fusionkit.testing.probes import Probe, results, told
 
 _EXTREMES: Mapping[str, tuple[Any, ...]] = {"integer": (-1, 0), "number": (-1.0, 2.0)}
@@ -56,15 +56,22 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _unknown(component: Component, choice: Choice | None) -> Fault | None:
-    fix = "leave model_config of fusionkit.api.Config as it is, and write no validator that takes what it does not know"
     owners: list[type[BaseModel]] = [component.config]
     owners.extend(part for _, field in _fields(component.config) for part in _models(field.annotation))
     for owner in owners:
         if owner.model_config.get("extra") != "forbid":
-            return Fault(f"unknown options are not refused by {owner.__name__}", fix)
+            return Fault(f"unknown options are not refused by {owner.__name__}", _strict(owner),
+                         place_of_options(owner))
     if choice and not any(_NO_OPTION in found.message for found in _refusals(component, choice, _NO_OPTION, 1)[1]):
-        return Fault("unknown options are not refused", fix)
+        return Fault("unknown options are not refused", "write no validator that takes or drops what it does not know",
+                     place_of_options(component.config))
     return None
+
+
+def _strict(owner: type[BaseModel]) -> str:
+    if issubclass(owner, Config):
+        return "leave model_config of fusionkit.api.Config as it is"
+    return f"derive {owner.__name__} from fusionkit.api.Config, or give it model_config = ConfigDict(extra='forbid')"
 
 
 def _defaults(component: Component, choice: Choice) -> Fault | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,19 @@ def place_of_forward(component: Component, module: Any) -> str:
     return place if place.rpartition(":")[0] == source_file(component) else place_of(component)
 
 
+def place_of_declaration(component: Component) -> str:
+    """The line that declares the component, where its module's file does, else that of its module."""
+    file = source_file(component)
+    found = [node.lineno for node in (_tree(file).body if file else ()) if isinstance(node, ast.Assign)
+             and any(isinstance(target, ast.Name) and target.id == "component" for target in node.targets)]
+    return f"{file}:{found[-1]}" if found else place_of(component)
+
+
+def place_of_options(owner: type) -> str:
+    """An options class, or the class of a part of an option."""
+    return _source(owner)
+
+
 def place_of_option(component: Component, name: str) -> str:
     """The line that declares an option, else that of the options class."""
     for owner in component.config.__mro__:
@@ -35,17 +48,18 @@ def place_of_option(component: Component, name: str) -> str:
 
 
 def place_of_attribute(component: Component, path: str) -> str:
-    """The line of the plugin's file that assigns the attribute by which a parameter's path begins."""
+    """The line of the plugin's file that assigns the attribute by which a parameter's path begins.
+
+    That of the module's own class, or of one that it extends, goes before those of others in the file.
+    """
     file, first = source_file(component), path.partition(".")[0]
     if not file:
         return ""
-    for node in ast.walk(_tree(file)):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(
-            node, ast.AnnAssign | ast.AugAssign) else []
-        for target in (part for whole in targets for part in ast.walk(whole)):
-            if isinstance(target, ast.Attribute) and target.attr == first:
-                return f"{file}:{target.lineno}"
-    return place_of(component)
+    names = [owner.__name__ for owner in getattr(component.module, "__mro__", ())]
+    own = [node for name in names for node in ast.walk(_tree(file)) if isinstance(node, ast.ClassDef) and
+           node.name == name]
+    lines = (line for part in (*own, _tree(file)) for line in _assigned(part, first))
+    return next((f"{file}:{line}" for line in lines), "") or place_of(component)
 
 
 def place_of_error(error: BaseException, component: Component) -> str:
@@ -76,6 +90,16 @@ def _find(owner: type, wanted: Callable[[ast.AST], bool]) -> str:
     bodies = (node.body for node in ast.walk(_tree(file))
               if isinstance(node, ast.ClassDef) and node.name == owner.__name__ and node.lineno >= int(line))
     return next((f"{file}:{part.lineno}" for body in bodies for part in body if wanted(part)), "")
+
+
+def _assigned(tree: ast.AST, name: str) -> Iterator[int]:
+    """The lines that assign an attribute of this name."""
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(
+            node, ast.AnnAssign | ast.AugAssign) else []
+        for target in (part for whole in targets for part in ast.walk(whole)):
+            if isinstance(target, ast.Attribute) and target.attr == name:
+                yield target.lineno
 
 
 @lru_cache(maxsize=8)

@@ -50,7 +50,7 @@ def exports(probe: Probe) -> Fault | None:
     try:
         program = exported(probe)
     except Exception as error:
-        return Fault(f"torch.export with a batch of any size: {told(error)}", _FIX,
+        return Fault(f"torch.export with a batch of any size: {told(error)}", f"{_FIX}; no loop over the cases",
                      place_of_trace(error, probe.component))
     inputs, keywords = other_batch(probe)
     with quiet():

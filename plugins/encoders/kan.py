@@ -82,7 +82,8 @@ class KANLayer(nn.Module):
     basis is computed again instead.
 
     In training it warns, once, of inputs outside the grid. For that it looks at the first batch after each evaluation,
-    so about once an epoch, which costs one wait for the device. Neither this nor `update_every` works in compiled code.
+    so about once an epoch, which costs one wait for the device. Neither this nor `update_every` works in compiled code
+    or without gradients.
 
     Shapes: (N, i); gives (N, o).
     """
@@ -129,7 +130,8 @@ class KANLayer(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """The sums of splines and base functions."""
         x_Ni = at_least_single(inputs)
-        if self.training and not torch.compiler.is_compiling():
+        # Without gradients nothing is learnt, and Monte Carlo samples must not move the knots.
+        if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._in_training(x_Ni.detach())
         rows = self.coef * self.scale_sp
         if self.scale_base is not None:

@@ -1,7 +1,7 @@
 """Learned stand-in for an absent input: what follows always has something to work with.
 
 Source: the learned "missing" embedding common in multimodal work; stated here: row b of the result is
-x_b where present, else theta, with theta learned.
+x_b where present, else theta, with theta learned, or the mean of what was present in training.
 """
 # Axes: B batch, c features, n tokens, ... spatial axes of a map.
 
@@ -14,31 +14,47 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fusionkit.api import Config, Encoder, TensorShape, row_mask
+from fusionkit.api import Config, Encoder, TensorShape, at_least_single, row_mask
+
+# The least share of a batch in the running mean: as the encoder before it learns, old batches are forgotten.
+MOMENTUM = 0.1
 
 
 class PlaceholderConfig(Config):
     """Options of `encoder.placeholder`."""
 
+    value: Literal["learned", "mean"] = Field(
+        "learned", description="What the stand-in is: 'learned' with the weights, or the running 'mean' of the present "
+        "rows of training, which needs no absent rows to learn from.")
     start: Literal["zeros", "normal"] = Field(
-        "normal", description="The stand-in before training: zeros, or normal with standard deviation 0.02.")
+        "normal", description="A learned stand-in before training: zeros, or normal with standard deviation 0.02. "
+        "A mean starts at zeros.")
 
 
 class Placeholder(nn.Module):
     """Absent rows become the stand-in; present rows stay as they are, and the result is always present.
 
-    The stand-in learns only from batches with absent rows: where training has none it stays as it
-    started, so couple it with training in which the input is sometimes left out.
+    A learned stand-in learns only from batches with absent rows: where training has none it stays as it
+    started, so couple it with training in which the input is sometimes left out. A mean is that of all present
+    rows of the first ten steps of training, and then moves by a tenth of the way to each batch's.
 
     Shapes: (B, c), (B, n, c) or (B, c, ...), and `present` (B, 1), True = present; gives the shape of the
     input. The stand-in is (c), (n, c), or (c, 1, ...): one number for each channel of a map.
     What an absent row holds, NaN included, reaches neither the result nor a gradient.
     """
 
+    stand_in: Tensor
+    steps: Tensor
+
     def __init__(self, config: PlaceholderConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
         shape = inputs[0]
         sizes = (shape.width, *([1] * len(shape.spatial))) if shape.spatial else shape.sizes
+        self.learned = config.value == "learned"
+        if not self.learned:
+            self.register_buffer("stand_in", torch.zeros(sizes))
+            self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+            return
         self.stand_in = nn.Parameter(torch.zeros(sizes))
         if config.start == "normal":
             nn.init.normal_(self.stand_in, std=0.02)
@@ -48,7 +64,20 @@ class Placeholder(nn.Module):
         if present is None:
             # The parameter stays part of the computation, which distributed training relies on.
             present = features.new_ones(features.shape[0], 1, dtype=torch.bool)
-        return torch.where(row_mask(present[:, 0], features), features, self.stand_in.to(features.dtype))
+        mask = row_mask(present[:, 0], features)
+        if self.training and not self.learned:
+            self._follow(features.detach(), mask)
+        return torch.where(mask, features, self.stand_in.to(features.dtype))
+
+    def _follow(self, features: Tensor, mask: Tensor) -> None:
+        """Moves the mean towards that of the present rows; where none is present it stays."""
+        count = mask.sum()
+        mean = at_least_single(features).where(mask, 0.0).sum(0) / count.clamp(min=1)
+        if features.dim() > 3:
+            mean = mean.flatten(1).mean(1).reshape(self.stand_in.shape)
+        share = (1 / (self.steps + 1)).clamp(min=MOMENTUM) * (count > 0)
+        self.stand_in.lerp_(mean.to(self.stand_in.dtype), share.to(self.stand_in.dtype))
+        self.steps.add_(count > 0)
 
 
 component = Encoder("placeholder", PlaceholderConfig, Placeholder, absent="fill", category="missing modality",

@@ -71,7 +71,7 @@ class Concat(nn.Module):
         """The joined inputs, in their order."""
         parts = fill_absent(features, present, self.config.fill)
         if self.config.rescale and present is not None:
-            parts = _rescaled(parts, present)
+            parts = rescaled(parts, present)
         if self.config.availability:
             flags = fill_absent([torch.ones_like(x.narrow(self.feature_axis, 0, 1)) for x in features], present)
             parts = self._with_flags(parts, flags)
@@ -84,7 +84,8 @@ class Concat(nn.Module):
         return [torch.cat(pair, 2) for pair in zip(parts, flags, strict=True)]
 
 
-def _rescaled(parts: list[Tensor], present_BM: Tensor) -> list[Tensor]:
+def rescaled(parts: Sequence[Tensor], present_BM: Tensor) -> list[Tensor]:
+    """The present inputs times M / (number present), the absent ones as they are: M times (B, ...) and (B, M)."""
     factor_B = len(parts) / present_BM.sum(1).clamp(min=1)
     columns = present_BM.unbind(1)
     return [torch.where(row_mask(p, x), x * row_mask(factor_B, x).to(x.dtype), x)

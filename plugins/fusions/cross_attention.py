@@ -32,9 +32,11 @@ from fusionkit.api import (
 class CrossAttentionConfig(Config):
     """Options of `fusion.cross_attention`."""
 
-    mode: Literal["one_way", "bidirectional"] = Field(
-        "one_way", description="Who asks: 'one_way' the first stream only, and its refined form is the result; "
-        "'bidirectional' every stream asks all the others, and each is given back.")
+    mode: Literal["one_way", "bidirectional", "pairs", "hub"] = Field(
+        "one_way", description="Who asks whom: 'one_way' the first stream all others, and its refined form is the "
+        "result; in all other modes every stream is given back. 'bidirectional' each all the others in one row of "
+        "keys; 'pairs' each every other one in a block of its own, of which the mean counts; 'hub' the first all "
+        "others, and these it.")
     width: PositiveInt | None = Field(
         None, description="Width to which each stream is projected first; None uses the streams as they are, which "
         "must then have equal widths.")
@@ -42,7 +44,7 @@ class CrossAttentionConfig(Config):
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
     dropout: NonNegativeFloat = Field(
         0.0, lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")
-    share: bool = Field(False, description="Whether all asking streams use one block of weights ('bidirectional').")
+    share: bool = Field(False, description="Whether all that is asked uses one block of weights.")
     zero_start: bool = Field(
         False, description="Whether the block begins as the identity, so that inserting it into a trained network "
         "changes nothing at first.")
@@ -85,7 +87,8 @@ class Asking(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """`y = x + attention(LN(x), LN(others))`, then `y + feed_forward(LN(y))`; keys of all others together.
+    """`y = x + attention(LN(x), LN(others))`, then `y + feed_forward(LN(y))`; keys of all others together. In
+    the mode 'pairs' y is the mean of one such y for each other stream that is present.
 
     Shapes: streams (B, n_m, c_m) or (B, c_m), a vector being one token; gives the asking streams in their own
     layout, `width` wide: one tensor, or all of them as a bundle. All directions read the streams as they came in.
@@ -99,10 +102,12 @@ class CrossAttention(nn.Module):
         width = joined_shape(config, inputs).width
         self.vectors = tuple(shape.layout == "vector" for shape in inputs)
         self.asking = (0,) if config.mode == "one_way" else tuple(range(len(inputs)))
-        self.blocks = nn.ModuleList(Asking(config, width) for _ in (self.asking[:1] if config.share else self.asking))
+        self.asked = _asked(config, len(inputs))
+        blocks = 1 if config.share else sum(map(len, self.asked))
+        self.blocks = nn.ModuleList(Asking(config, width) for _ in range(blocks))
         self.project, self.spread = nn.ModuleDict(), nn.ModuleDict()
         for place, shape in enumerate(inputs):
-            asked = place > 0 or config.mode == "bidirectional"
+            asked = place > 0 or config.mode != "one_way"
             tokens = config.vector_to_tokens if asked and self.vectors[place] else None
             if tokens is not None:
                 self.spread[str(place)] = nn.Sequential(
@@ -122,13 +127,36 @@ class CrossAttention(nn.Module):
         return results if len(results) > 1 else results[0]
 
     def _ask(self, place: int, queries_Bqd: Tensor, keys: list[Tensor], present_BM: Tensor | None) -> Tensor:
-        others = [m for m in range(len(keys)) if m != place]
-        ignored_Bk, heard_B = key_validity(keys, others, present_BM)
-        block = self.blocks[0 if len(self.blocks) == 1 else place]
-        refined = block(queries_Bqd, torch.cat([keys[m] for m in others], 1), ignored_Bk, heard_B)
+        first = sum(map(len, self.asked[:place]))
+        answers, heard = [], []
+        for number, others in enumerate(self.asked[place], start=first):
+            ignored_Bk, heard_B = key_validity(keys, others, present_BM)
+            block = self.blocks[0 if len(self.blocks) == 1 else number]
+            answers.append(block(queries_Bqd, torch.cat([keys[m] for m in others], 1), ignored_Bk, heard_B))
+            heard.append(heard_B)
+        refined = answers[0] if len(answers) == 1 else _mean_heard(answers, heard)
         if present_BM is not None:
             refined = refined.where(row_mask(present_BM[:, place], refined), 0.0)
         return refined.squeeze(1) if self.vectors[place] else refined
+
+
+def _asked(config: CrossAttentionConfig, count: int) -> list[list[list[int]]]:
+    """For each asking stream, the streams that each of its blocks asks."""
+    others = [[m for m in range(count) if m != place] for place in range(count)]
+    if config.mode == "one_way":
+        return [others[:1]]
+    if config.mode == "pairs":
+        return [[[other] for other in row] for row in others]
+    return [[[0]] if config.mode == "hub" and place else [row] for place, row in enumerate(others)]
+
+
+def _mean_heard(answers: list[Tensor], heard: list[Tensor | None]) -> Tensor:
+    """The mean over what had any key, or over all where nothing had: those are the stream alone."""
+    rows = [torch.ones_like(answers[0][:, 0, 0], dtype=torch.bool) if one is None else one for one in heard]
+    heard_BM = torch.stack(rows, 1)
+    counted_BM = heard_BM | ~heard_BM.any(1, keepdim=True)
+    total = torch.stack(fill_absent(answers, counted_BM)).sum(0)
+    return total / row_mask(counted_BM.sum(1), total).to(total.dtype)
 
 
 def key_validity(

@@ -111,7 +111,7 @@ def _names() -> dict[str, str]:
 
 component = Fusion(
     "mifa", MIFAConfig, MIFA, rule="*features: B _ _... -> same | *features: B _ _ -> same", absent="drop",
-    category="attention-based", paper="arXiv:2412.01248",
+    category="attention", paper="arXiv:2412.01248",
     reference={"release": Release(names=_names(), layout=mfa_layout, taps={"attention": "gate"},
                                   read=lambda shapes, meta: {"scale": "global_scale" in shapes})},
 )

@@ -23,6 +23,7 @@ from fusionkit.api import (
     Projections,
     TensorShape,
     joined_shape,
+    shape_of,
     softmax_present,
     spread,
 )
@@ -82,10 +83,13 @@ class WeightedSum(nn.Module):
         weights_BMG = self.weights(present)
         if weights_BMG.shape[2] > 1:
             weights_BMG = weights_BMG.repeat_interleave(self.shape.width // weights_BMG.shape[2], 2)
-        if self.shape.layout == "tokens":
+        values = self.project(features, present)
+        # By the values' own layout: a node with `share` may read others than the one that it was built for.
+        layout = shape_of(tuple(values[0].shape[1:]))
+        if layout.layout == "tokens":
             weights_BMG = weights_BMG.unsqueeze(2)
-        weights = spread(weights_BMG, self.shape).unbind(1)
-        return reduce(torch.add, [w * x for w, x in zip(weights, self.project(features, present), strict=True)])
+        weights = spread(weights_BMG, layout).unbind(1)
+        return reduce(torch.add, [w * x for w, x in zip(weights, values, strict=True)])
 
 
 def _output(config: WeightedSumConfig, inputs: Sequence[TensorShape]) -> TensorShape:

@@ -1,12 +1,17 @@
 """docs/conformance.md: its table has every check, for the components that it concerns; its figures are the kit's."""
 
+import inspect
 import re
+import shlex
+import tomllib
 from pathlib import Path
 from typing import get_args
 
+from fusionkit.cli import parser
 from fusionkit.registry import discover
-from fusionkit.testing import imports, numerics, probes
-from fusionkit.testing.conformance import CHECKS, checks_of
+from fusionkit.testing import imports, numerics, probes, pytest_plugin
+from fusionkit.testing.conformance import CHECKS, check_component, checks_of
+from fusionkit.testing.declared import check_named
 from fusionkit.testing.faults import Result
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
@@ -46,3 +51,30 @@ def test_the_figures_are_those_of_the_kit() -> None:
     assert f"{probes.HEAVY // 1_000_000} million multiply-adds" in PAGE
     assert f"every operation counted as {probes.OVERHEAD // 1000} 000 more" in PAGE.replace("\n", " ")
     assert re.search(rf"less than {imports.SECONDS:g} s of the processor", PAGE)
+
+
+def test_its_commands_exist() -> None:
+    options = inspect.getsource(pytest_plugin.pytest_addoption)
+    commands = [shlex.split(line, comments=True) for line in re.findall(r"^    ((?:pytest|fusionkit) .*)$", PAGE, re.M)]
+    assert len(commands) == 4
+    for command in commands:
+        if command[0] == "fusionkit":
+            parser().parse_args(command[1:])
+            continue
+        assert f'"{command[1]}"' in options
+        if command[3:]:
+            option, names = command[3:]
+            assert option == "-k" and set(names.split(" or ")) <= set(CHECKS)
+    block, = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.M | re.S)
+    key, = tomllib.loads(block)["tool"]["pytest"]["ini_options"]
+    assert f'addini("{key}"' in options
+
+
+def test_what_it_calls_and_excepts_exists() -> None:
+    called = re.findall(r"check_component\(component, \[.*?\], (.*?)\)`", PAGE)
+    known = set(inspect.signature(check_component).parameters)
+    assert [set(re.findall(r"(\w+)=", given)) <= known for given in called] == [True]
+    excused = re.findall(r'^ *(?:exceptions=\{)?"([a-z-]+: .+?)":', PAGE, re.M)
+    assert len(excused) == 2 == sum(check_named(key) in CHECKS for key in excused)
+    for name in re.findall(r"for `([a-z-]+)`(?: and `[a-z-]+`)? ", PAGE[PAGE.index("`check: pattern` excuses") :]):
+        assert name in {"options", *CHECKS}

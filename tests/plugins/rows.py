@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import rows_attention
 import rows_baselines
 import rows_drifa
 import rows_e3d
+import rows_early
 import rows_encoders
 import rows_fusions
 import rows_heads
 import rows_kan
+import rows_late
 import rows_penet
 
 from fusionkit.contract import Component
@@ -50,5 +53,6 @@ class Row(NamedTuple):
         return [shape_of(tuple(sizes)) for sizes in self.inputs]
 
 
-TABLES = (rows_fusions, rows_baselines, rows_drifa, rows_encoders, rows_e3d, rows_heads, rows_kan, rows_penet)
+TABLES = (rows_attention, rows_fusions, rows_baselines, rows_drifa, rows_encoders, rows_e3d, rows_early,
+          rows_heads, rows_kan, rows_late, rows_penet)
 ROWS = [Row(*row) for table in TABLES for row in table.ROWS]

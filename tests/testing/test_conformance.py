@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,16 @@ from pydantic import Field
 from wrong_components import GUARDED, REFUSES, RIGHT, WRONG, Linear
 from wrong_components_declared import RIGHT as DECLARED
 from wrong_components_declared import WRONG as WRONG_DECLARED
+from wrong_components_raising import RAISING
 from wrong_components_running import LOCKED
 from wrong_components_running import WRONG as WRONG_RUNNING
 
 from fusionkit.api import Config, Encoder
 from fusionkit.contract import Component
+from fusionkit.registry import discover
 from fusionkit.testing.conformance import check_component, checks_of
 from fusionkit.testing.options import choices
+from fusionkit.testing.places import place_of_attribute
 from fusionkit.testing.probing import probes_of
 
 TRACED = {"compile", "export", "onnx"}
@@ -40,23 +44,64 @@ def test_what_is_declared_is_excepted_with_its_reason(component: Component) -> N
 
 @pytest.mark.parametrize(("component", "checks", "words"), EVERY_WRONG, ids=[part.id for part, _, _ in EVERY_WRONG])
 def test_a_fault_is_found_by_its_check(component: Component, checks: set[str], words: str) -> None:
-    # Following code takes a second; what runs wrongly is tried on it all the same.
-    cheap = [name for name in checks_of(component) if name not in TRACED or name in checks or component in RUNNING]
+    # Following code takes a second: it is tried on what it is to find, by each of the ways to do it.
+    cheap = [name for name in checks_of(component) if name not in TRACED or checks & TRACED]
     failed = {finding.check: finding for finding in check_component(component, cheap) if finding.result == "failed"}
     assert set(failed) == checks, [str(finding) for finding in failed.values()]
     assert any(words in finding.seen for finding in failed.values()), [str(finding) for finding in failed.values()]
     for finding in failed.values():
         assert finding.component == component.id
         assert finding.fix
-        file, _, line = finding.where.rpartition(":")
-        assert Path(file).name.startswith("wrong_components")
-        assert line.isdigit()
+        assert stands_in_it(finding.where, component)
+
+
+def stands_in_it(where: str, component: Component) -> bool:
+    """Whether file:line is in the component's own module or options, or in what these extend or hold."""
+    parts = [field.annotation for field in component.config.model_fields.values()]
+    owners = {*getattr(component.module, "__mro__", [component.module, Linear]), *component.config.__mro__, *parts}
+    file, _, line = where.rpartition(":")
+    for owner in owners:
+        if getattr(owner, "__module__", "").startswith("wrong_components"):
+            lines, first = inspect.getsourcelines(owner)
+            if Path(file) == Path(inspect.getfile(owner)) and first <= int(line) < first + len(lines):
+                return True
+    return False
 
 
 def test_what_cannot_even_be_copied_is_told() -> None:
     finding, = check_component(LOCKED, ["copies"])
     assert finding.result == "failed"
     assert "cannot pickle" in finding.seen
+    assert "keep no lock" in finding.fix
+    assert stands_in_it(finding.where, LOCKED)
+
+
+@pytest.mark.parametrize(("component", "seen", "fix"), RAISING, ids=[part.id for part, _, _ in RAISING])
+def test_what_fails_on_everything_is_told_once(component: Component, seen: str, fix: str) -> None:
+    found = {finding.check: finding for finding in check_component(component)}
+    assert found["rule"].result == "failed"
+    assert seen in found["rule"].seen
+    assert fix in found["rule"].fix
+    assert stands_in_it(found["rule"].where, component)
+    assert found["rows"].result == "not probed"
+    assert found["rows"].fix == "see what the check 'rule' says"
+
+
+def test_what_is_declared_wrongly_is_shown_where_it_is_declared(tmp_path: Path) -> None:
+    text = ('"""An encoder."""\n\nfrom wrong_components import VECTOR, Linear, Width\n\n'
+            "from fusionkit.api import Encoder\n\n\nclass Own(Linear):\n    pass\n\n\n"
+            "component = Encoder('own', Width, Own, rule=VECTOR, exceptions={'row': 'why', 'dtype': 'why'})\n")
+    path = tmp_path / "own.py"
+    path.write_text(text, encoding="utf-8")
+    component, = discover(files=[path]).providers[-1].components
+    wrong, unneeded = check_component(component, ["declaration", "dtype"])
+    assert wrong.where == unneeded.where == f"{path}:{len(text.splitlines())}"
+
+
+def test_a_weight_is_looked_for_in_its_own_class() -> None:
+    """Other classes of the same file assign an attribute of the same name before."""
+    component = next(part for part in RUNNING if part.id == "head.unbalanced")
+    assert stands_in_it(place_of_attribute(component, "layer.weight"), component)
 
 
 def test_what_cannot_be_guessed_is_a_note() -> None:
@@ -71,7 +116,8 @@ def test_what_cannot_be_guessed_is_a_note() -> None:
 def test_what_refuses_everything_is_a_note() -> None:
     rule = check_component(REFUSES, ["rule"])[0]
     assert rule.result == "not probed"
-    assert "it wants 1000 features" in rule.seen
+    assert rule.seen == "all that was tried is refused, such as 'B _': it wants 1000 features"
+    assert "options= and inputs=" in rule.fix
 
 
 def test_options_and_inputs_may_be_given() -> None:

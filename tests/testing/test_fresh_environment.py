@@ -92,16 +92,19 @@ def test_they_are_listed(environment: Environment) -> None:
     assert not told["not_in_use"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_passes_its_check(environment: Environment, kind: str) -> None:
-    told = environment.fusionkit("plugins", "check", f"fusionkit-new-{kind}")
-    assert told["passed"]
-    assert {row["result"] for row in told["findings"]} == {"ok"}
+def test_they_pass_their_checks(environment: Environment) -> None:
+    """One process for all: most of the time of a short check goes by in importing torch."""
+    names = [f"fusionkit-new-{kind}" for kind in KINDS]
+    code = f"from fusionkit.cli import main; print([main(['plugins', 'check', name]) for name in {names}])"
+    lines = environment.run("-c", code).splitlines()
+    assert lines[-1] == "[0, 0, 0, 0]"
+    counts = [line for line in lines if "not probed" in line and line.startswith(tuple("0123456789"))]
+    assert len(counts) == 4
+    assert all(line.endswith(" ok, 0 failed, 0 excepted, 0 not probed") for line in counts)
 
 
 def test_their_graphs_are_found_by_name(environment: Environment) -> None:
     assert environment.fusionkit("check", *(f"new-{kind}" for kind in KINDS))["ok"]
-    assert environment.fusionkit("build", "new-fusion")["heads"]["result"]["task"] == "multiclass"
 
 
 def test_they_are_known_to_be_installed_from_their_sources(environment: Environment) -> None:
@@ -119,7 +122,8 @@ def test_a_network_of_all_four_trains_and_predicts(environment: Environment) -> 
         csv.writer(file).writerows([["case", "a", "b", "c", "kind", "split"], *rows])
     (environment.folder / "data.yaml").write_text(DATA)
     (environment.folder / "graph.yaml").write_text(GRAPH)
-    environment.fusionkit("build", "graph.yaml", "-o", "built")
+    built = environment.fusionkit("build", "graph.yaml", "-o", "built")
+    assert built["heads"]["result"]["task"] == "multiclass"
     assert (environment.folder / "built" / "model.safetensors").is_file()
     environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--batch-size", "8",
                           "--device", "cpu")

@@ -136,6 +136,8 @@ def test_exceptions_are_matched_part_by_part() -> None:
     assert left.told == "no gradient reaches value.bias"
     assert str(exceptions) == "key.bias: one key"
     assert exceptions.unneeded == ["gradients: none.*"]
+    exceptions.left(Fault("seen", "fix", parts=("key.a", "key.b")), "defaults")
+    assert str(exceptions) == "key.* (3 of them): one key"
     assert Exceptions(declared, "rows").left(Fault("seen", "fix"), "width=3") is None
     assert Exceptions({"rows: width=*": "why"}, "rows").left(Fault("seen", "fix"), "width=3") is None
     assert Exceptions({"rows: width=*": "why"}, "rows").left(Fault("seen", "fix"), "defaults") is not None

@@ -174,6 +174,8 @@ def test_the_default_folder_is_named_after_the_project(tmp_path: Path, monkeypat
     assert main(["plugins", "new", "two_words", "--kind", "head"]) == 0
     text = capsys.readouterr().out
     assert "fusionkit plugins check fusionkit-two-words" in text
+    assert "your method in fusionkit_two_words/two_words.py" in text
+    assert "fusionkit plugins catalogue fusionkit-two-words --write" in text
     assert (tmp_path / "fusionkit-two-words" / "fusionkit_two_words" / "two_words.py").is_file()
 
 

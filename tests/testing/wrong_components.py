@@ -197,7 +197,7 @@ WRONG: list[tuple[Component, set[str], str]] = [
     (Encoder("fixed", Width, Fixed, rule=VECTOR), {"rule"}, "forward gives [61, 64]"),
     (Encoder("turns", Width, Turns, rule="B n c -> B n c"), {"rule", "rows"}, "for a batch of 61"),
     (Fusion("narrow", Width, Adds, rule="*features: B _", output=lambda config, inputs: inputs[0]), {"rule"},
-     "the rule accepts"),
+     "which the rule accepts, the module fails"),
     (Encoder("dead", Width, Dead, rule=VECTOR), {"gradients"}, "forgotten"),
     (Encoder("noisy", Width, Noisy, rule=VECTOR), {"evaluation", "rows"}, "random numbers"),
     (Encoder("remembers", Width, Remembers, rule=VECTOR), {"evaluation", "memory", "rows", "copies", "compile"},

@@ -244,16 +244,16 @@ def known(name: str, module: Any, rule: str = SAME) -> Component:
 
 
 WRONG: list[tuple[Component, set[str], str]] = [
-    (Encoder("caches", Width, Caches, rule=VECTOR), {"memory"}, "forward sets cache"),
+    (Encoder("caches", Width, Caches, rule=VECTOR), {"memory"}, "forward sets attributes of the module: cache"),
     (Encoder("counts", Width, Counts, rule=VECTOR), {"memory"}, "with all buffers put back"),
-    (Encoder("updates", Width, Updates, rule=VECTOR), {"evaluation"}, "evaluation changes seen"),
+    (Encoder("updates", Width, Updates, rule=VECTOR), {"evaluation"}, "evaluation changes buffers: seen"),
     (Encoder("ranked", Width, Ranked, rule=VECTOR), {"rows"}, "the same case alone"),
     (Encoder("always_single", Width, AlwaysSingle, rule=VECTOR), {"dtype"}, "float64 inputs give float32"),
     (Encoder("no_half", Width, NoHalf, rule=VECTOR), {"dtype"}, "in bfloat16:"),
     (Encoder("saturates", Width, Saturates, rule=VECTOR), {"autocast"}, "under autocast to bfloat16 a result"),
     (Encoder("views", Width, Views, rule="B _ ... -> B {width}"), {"channels-last"}, "view size is not compatible"),
-    (Encoder("loose_tensor", Width, LooseTensor, rule=VECTOR), {"state"}, "scale holds tensors"),
-    (Encoder("loose_modules", Width, LooseModules, rule=VECTOR), {"state"}, "more holds tensors or modules"),
+    (Encoder("loose_tensor", Width, LooseTensor, rule=VECTOR), {"state"}, "the state dict lacks: scale"),
+    (Encoder("loose_modules", Width, LooseModules, rule=VECTOR), {"state"}, "the state dict lacks: more"),
     (Encoder("drawn", Width, Drawn, rule=VECTOR), {"state"}, "a module of another seed"),
     (Encoder("lambda", Width, Lambda, rule=VECTOR), {"copies"}, "cannot be pickled"),
     (Encoder("branches", Width, Branches, rule=VECTOR), {"device", "compile", "export"}, "fullgraph=True"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from fusionkit_plugins.encoders.drifa_stem import DRIFAStem, DRIFAStemConfig
@@ -10,7 +12,7 @@ from fusionkit_plugins.encoders.rra import RRA, RRAConfig
 from fusionkit_plugins.keras import pad_same
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, shape_of
+from fusionkit.api import ComponentError, TensorShape, shape_of
 
 
 def random(*sizes: int) -> Tensor:
@@ -139,3 +141,17 @@ def test_the_release_starts_like_keras() -> None:
     plain = RRA(RRAConfig(width=7, preset="torch"), [shape_of((7, 6, 6))])
     assert plain.bn1.eps == 1e-5
     assert plain.conv1.layer.bias.any()
+
+
+@pytest.mark.parametrize("build", [
+    lambda shape: RRA(RRAConfig(width=5), [shape]), lambda shape: RRA(RRAConfig(width=7, stride=2), [shape]),
+    lambda shape: DRIFAStem(DRIFAStemConfig(width=7), [shape])], ids=["block", "stride", "stem"])
+def test_a_volume_of_one_slice_is_an_image(build: Callable[[TensorShape], nn.Module]) -> None:
+    """The padding puts the slice under the middle of each kernel, which therefore is the kernel of the image."""
+    volume = moved(build(shape_of((5, 1, 14, 11))))
+    image = build(shape_of((5, 14, 11))).eval()
+    image.load_state_dict({name: value[:, :, value.shape[2] // 2] if value.dim() == 5 else value
+                           for name, value in volume.state_dict().items()})
+    x = random(2, 5, 14, 11)
+    with torch.no_grad():
+        torch.testing.assert_close(volume(x[:, :, None])[:, :, 0], image(x))

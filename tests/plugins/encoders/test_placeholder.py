@@ -78,3 +78,39 @@ def test_channel_dropout_drops_a_feature_at_all_positions(shape: TensorShape) ->
     features = given.transpose(1, 2) if shape.layout == "tokens" else given.flatten(2)
     assert torch.equal(features.amin(2), features.amax(2))
     assert features.amax(2).unique().numel() == 2
+
+
+def mean_of(shape: TensorShape) -> Placeholder:
+    return Placeholder(PlaceholderConfig(value="mean"), [shape]).train()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_mean_is_that_of_the_present_rows_of_training(shape: TensorShape) -> None:
+    module, x = mean_of(shape), torch.rand(3, *shape.sizes)
+    x[1] = float("nan")
+    given = module(x, present=PRESENT)
+    wanted = x[0::2].mean(0)
+    if shape.spatial:
+        wanted = wanted.flatten(1).mean(1).reshape(-1, *([1] * len(shape.spatial)))
+    torch.testing.assert_close(module.stand_in, wanted)
+    torch.testing.assert_close(given[1], wanted.expand(shape.sizes))
+    assert not list(module.parameters())
+
+
+def test_a_mean_averages_ten_steps_and_then_follows() -> None:
+    module = mean_of(SHAPES[0])
+    for step in range(10):
+        module(torch.full((2, 5), float(step)))
+    torch.testing.assert_close(module.stand_in, torch.full((5,), 4.5))
+    module(torch.full((2, 5), 14.5))
+    torch.testing.assert_close(module.stand_in, torch.full((5,), 5.5))
+
+
+def test_a_mean_stays_in_evaluation_and_where_nothing_is_present() -> None:
+    module = mean_of(SHAPES[0])
+    module(torch.ones(3, 5), present=PRESENT)
+    before = module.stand_in.clone()
+    module(torch.full((3, 5), float("nan")), present=torch.zeros(3, 1, dtype=torch.bool))
+    module.eval()(torch.full((3, 5), 7.0))
+    assert torch.equal(module.stand_in, before)
+    assert module.steps.item() == 1

@@ -71,3 +71,13 @@ def test_sizes(build, count):
 def test_groups_must_divide_the_width():
     with pytest.raises(ComponentError, match="7 features do not divide into 2 groups"):
         component.output(component.config(groups=2), [Vector((7,)), Vector((7,))])
+
+
+@pytest.mark.parametrize("groups", [1, "features"])
+def test_one_module_may_be_shared_by_vectors_and_tokens(build, groups):
+    """What a node with `share` does; with a mask the weights have rows, which are not the tokens."""
+    module = build(component, X, Y, norm="none", groups=groups)
+    x, y = torch.randn(2, 3, 11, 6)
+    present = torch.tensor([[True, True], [True, False], [False, True]])
+    wanted = torch.stack([(x + y)[0], x[1], y[2]]) / 2
+    torch.testing.assert_close(module(x, y, present=present), wanted)

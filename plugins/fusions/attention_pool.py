@@ -1,0 +1,77 @@
+"""Gated attention pooling: a small network scores every input, or every token, and the scores weigh a mean.
+
+Source: Ilse, Tomczak and Welling 2018, Attention-based Deep Multiple Instance Learning, arXiv 1802.04712, eq. 7 to 9.
+The authors' code adds a learned number to all scores, which a softmax over them does not see; it is left out here.
+"""
+# Axes: B batch, M inputs, c width of one input, n items (inputs, or tokens of all), d width of an item, h {hidden}.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from fusionkit_plugins.transformer import valid_keys
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, Projections, TensorShape, Vector, joined_shape, softmax_present
+
+
+class AttentionPoolConfig(Config):
+    """Options of `fusion.attention_pool`."""
+
+    width: PositiveInt | None = Field(
+        None, description="Width to which each input is projected first; None takes the inputs as they are, which "
+                          "must then have equal widths.")
+    hidden: PositiveInt = Field(64, description="Features of the network that scores.")
+    gated: bool = Field(True, description="Whether a sigmoid gates the hidden features; without, the score is "
+                                          "u tanh(V x), eq. 8.")
+
+
+class AttentionPool(nn.Module):
+    """`y = sum w_i x_i`, w the softmax over the present i of `u (tanh(V x_i + b) * sigmoid(U x_i + c))`.
+
+    The x_i are the inputs, if they are vectors, or the tokens of all of them: slices of a scan, say.
+
+    Shapes: M inputs (B, c_m), or (B, n_m, c_m) of any numbers of tokens; gives (B, d). Costs 2 (d h + h) + h.
+
+    Absent inputs: they leave the softmax. Rows with nothing present give zeros.
+    """
+
+    def __init__(self, config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        width = joined_shape(config, inputs).width
+        self.vectors, self.counts = inputs[0].layout == "vector", [shape.positions for shape in inputs]
+        self.project = Projections(inputs, config.width)
+        self.hidden = nn.Linear(width, config.hidden)
+        self.gate = nn.Linear(width, config.hidden) if config.gated else None
+        self.score = nn.Linear(config.hidden, 1, bias=False)
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+        """The weighted mean."""
+        items_Bnd, weights_Bn = self._weighed(features, present)
+        return (weights_Bn.unsqueeze(2) * items_Bnd).sum(1)
+
+    def weights(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+        """How much each item counts, for a report: (B, n), in the order of inputs and tokens."""
+        return self._weighed(features, present)[1]
+
+    def _weighed(self, features: Sequence[Tensor], present: Tensor | None) -> tuple[Tensor, Tensor]:
+        parts = self.project(features, present)
+        items_Bnd = torch.stack(parts, 1) if self.vectors else torch.cat(parts, 1)
+        hidden = self.hidden(items_Bnd).tanh()
+        if self.gate is not None:
+            hidden = hidden * self.gate(items_Bnd).sigmoid()
+        valid_Bn = None if present is None else valid_keys(present, self.counts, items_Bnd)
+        return items_Bnd, softmax_present(self.score(hidden).squeeze(2), valid_Bn)
+
+
+def _output(config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> TensorShape:
+    return Vector((joined_shape(config, inputs).width,))
+
+
+component = Fusion(
+    "attention_pool", AttentionPoolConfig, AttentionPool, rule="*features: B _ | *features: B _ _", output=_output,
+    absent="drop", category="attention", paper="arXiv:1802.04712", claims=("symmetric", "onnx"),
+    exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own"},
+)

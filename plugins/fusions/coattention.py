@@ -1,0 +1,62 @@
+"""Parallel co-attention: two rows of tokens weigh each other through one matrix of affinities.
+
+Source: Lu, Yang, Batra and Parikh 2016, Hierarchical Question-Image Co-Attention for Visual Question Answering, arXiv
+1606.00061, section 3.3, eq. 3 to 5.
+The paper's tokens have one width; here the affinity joins any two.
+"""
+# Axes: B batch, n and m tokens of the two streams, c and d their widths, h {hidden}.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, TensorShape, fill_absent, row_mask
+
+
+class CoattentionConfig(Config):
+    """Options of `fusion.coattention`."""
+
+    hidden: PositiveInt = Field(64, description="Features of the layers that score the tokens.")
+
+
+class Coattention(nn.Module):
+    """F = tanh(X W Y^T); H_x = tanh(X W_x + F Y W_y), H_y = tanh(Y W_y + F^T X W_x); weights softmax(H_x u) and
+    softmax(H_y v) over the tokens of each; given are the weighted sums of X and of Y.
+
+    Shapes: X (B, n, c) and Y (B, m, d); gives (B, c) and (B, d). Costs c d + (c + d) h + 2 h, no biases; for one width
+    that is d^2 + 2 d h + 2 h.
+
+    Absent streams: the affinity to an absent one is zero, so that the other is weighed by itself alone; an absent
+    stream gives zeros.
+    """
+
+    def __init__(self, config: CoattentionConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        first, second = (shape.width for shape in inputs)
+        self.affinity = nn.Linear(second, first, bias=False)
+        self.hide_first = nn.Linear(first, config.hidden, bias=False)
+        self.hide_second = nn.Linear(second, config.hidden, bias=False)
+        self.score_first = nn.Linear(config.hidden, 1, bias=False)
+        self.score_second = nn.Linear(config.hidden, 1, bias=False)
+
+    def forward(self, first: Tensor, second: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Both streams, each as one vector."""
+        x_Bnc, y_Bmd = fill_absent([first, second], present)
+        affinity_Bnm = (x_Bnc @ self.affinity(y_Bmd).transpose(1, 2)).tanh()
+        x_Bnh, y_Bmh = self.hide_first(x_Bnc), self.hide_second(y_Bmd)
+        hidden_Bnh = (x_Bnh + affinity_Bnm @ y_Bmh).tanh()
+        hidden_Bmh = (y_Bmh + affinity_Bnm.transpose(1, 2) @ x_Bnh).tanh()
+        seen = (self.score_first(hidden_Bnh).softmax(1) * x_Bnc).sum(1), \
+               (self.score_second(hidden_Bmh).softmax(1) * y_Bmd).sum(1)
+        if present is None:
+            return seen
+        one, other = (x.where(row_mask(present[:, place], x), 0.0) for place, x in enumerate(seen))
+        return one, other
+
+
+component = Fusion("coattention", CoattentionConfig, Coattention, absent="identity", category="attention",
+                   rule="first: B _ c, second: B _ d -> first: B c, second: B d", paper="arXiv:1606.00061",
+                   claims=("onnx",))

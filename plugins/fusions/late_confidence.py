@@ -1,0 +1,95 @@
+"""Confidence-weighted late fusion: in each case the surer predictors count for more.
+
+Source: Zhang et al. 2023, Provable Dynamic Fusion for Low-Quality Multimodal Data (QMF), arXiv 2306.02050,
+section 4 (weights from the energy); the weights from the entropy, and the softmax over predictors, are ours.
+"""
+
+# Axes: B batch, M predictors, k classes or labels.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from fusionkit_plugins.fusions.late_weighted import Task, log_shares, mixture, stacked
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, TensorShape, at_least_single, zero_empty
+
+
+class LateConfidenceConfig(Config):
+    """Options of `fusion.late_confidence`."""
+
+    measure: Literal["entropy", "energy"] = Field(
+        "entropy", description="What makes a predictor sure: a low 'entropy' of its probabilities, or a low 'energy', "
+        "minus the log of the sum of its exponentiated scores.")
+    temperature: PositiveFloat = Field(
+        1.0, description="What the measure is divided by: the smaller, the more the surest counts alone.")
+    learned: bool = Field(False, description="Whether the temperature is learned, from the given one on.")
+    space: Literal["prob", "logit"] = Field(
+        "prob", description="What is averaged: 'prob' the probabilities; 'logit' the scores as they are, as in QMF.")
+    task: Task = Field(
+        "multiclass", description="What the scores mean: 'multiclass' reads them through a softmax, 'multilabel' reads "
+        "each through a sigmoid, and weighs for each label.")
+
+
+class LateConfidence(nn.Module):
+    """`p = sum w_m p_m` over the present predictors, `w = softmax(-H(p_m) / t)`, or of `-energy / t`.
+
+    A label with score z has the entropy of its yes and no, and the energy `-log(exp(z/2) + exp(-z/2))`.
+
+    Only as good as the predictors' own measure of doubt: calibrate them, or one that is wrong and sure takes over.
+    Energies depend on a constant added to all scores of a predictor, which its probabilities do not show.
+
+    Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is p.
+
+    Absent inputs: they leave the mean, and the softmax runs over the others. Rows with nothing present give zeros:
+    equal probabilities.
+    """
+
+    log_temperature: Tensor
+
+    def __init__(self, config: LateConfidenceConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.config = config
+        start = torch.tensor(log(config.temperature))
+        if config.learned:
+            self.log_temperature = nn.Parameter(start)
+        else:
+            self.register_buffer("log_temperature", start)
+
+    def forward(self, *logits: Tensor, present: Tensor | None = None) -> Tensor:
+        """The averaged logits."""
+        scores_BMk = stacked(logits, present)
+        shares = log_shares(self._surety(scores_BMk) / at_least_single(self.log_temperature).exp(), present)
+        if self.config.space == "logit":
+            fused = (shares.exp() * scores_BMk).sum(1)
+        else:
+            fused = mixture(scores_BMk, shares, self.config.task)
+        return zero_empty(fused.to(logits[0].dtype), present)
+
+    def _surety(self, scores_BMk: Tensor) -> Tensor:
+        """Minus the entropy or the energy: (B, M, 1), for labels (B, M, k)."""
+        if self.config.task == "multilabel":
+            # Yes and no as two classes whose scores are z/2 and -z/2.
+            scores = torch.stack([scores_BMk / 2, -scores_BMk / 2], 3)
+            return _surety(scores, self.config.measure).squeeze(3)
+        return _surety(scores_BMk, self.config.measure)
+
+
+def _surety(scores: Tensor, measure: str) -> Tensor:
+    if measure == "energy":
+        return scores.logsumexp(-1, keepdim=True)
+    log_probabilities = F.log_softmax(scores, -1)
+    return (log_probabilities.exp() * log_probabilities).sum(-1, keepdim=True)
+
+
+component = Fusion(
+    "late_confidence", LateConfidenceConfig, LateConfidence, rule="*logits: B k -> B k",
+    absent="drop", category="output", paper="arXiv:2306.02050",
+    claims=("symmetric", "onnx"),
+)

@@ -1,0 +1,111 @@
+"""MulT: every stream asks each other one through a stack of its own, then itself; all summaries side by side.
+
+Source: Tsai et al. 2019, Multimodal Transformer for Unaligned Multimodal Language Sequences, arXiv 1906.00295, section
+3.1 to 3.3. The authors' code takes the last time step for a summary, which is padding where sequences differ in length;
+here it is the mean, or a token that collects. Their convolutions over neighbouring time steps are left to an encoder.
+"""
+# Axes: B batch, M streams, c width of one stream, n its tokens, d {width}.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from fusionkit_plugins.transformer import (
+    AskingBlock,
+    Positions,
+    SelfBlock,
+    TokenStream,
+    check_heads,
+    parameter,
+    valid_keys,
+)
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import ComponentError, Config, Fusion, Shape, TensorShape, Vector, fill_absent
+
+
+class MulTConfig(Config):
+    """Options of `fusion.mult`."""
+
+    width: PositiveInt = Field(32, examples=[4], description="Width of the tokens; each stream is projected to it.")
+    layers: PositiveInt = Field(2, examples=[1], description="Blocks in which one stream asks another.")
+    self_layers: PositiveInt = Field(1, description="Blocks in which what a stream has heard asks itself.")
+    heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; it divides the width.")
+    expansion: PositiveInt = Field(4, examples=[1], description="Width of the feed-forward layers, in multiples of "
+                                                                "that of the tokens.")
+    dropout: NonNegativeFloat = Field(
+        0.0, lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")
+    positions: Positions = Field(
+        "all", description="Whether tokens get a learned code of their place; 'none' where their order means nothing "
+                           "('maps', for which other components tell them apart, is none here).")
+    pool: Literal["mean", "class"] = Field(
+        "mean", description="How a stream becomes one vector: the mean of its tokens, or a token in front that asks "
+                            "all of them, in the blocks where the stream asks itself.")
+
+
+class MulT(nn.Module):
+    """For each stream a: a stack of asking blocks for each other stream b, side by side (M - 1) d wide, then blocks of
+    self-attention, pooled; the vectors of all a side by side.
+
+    Shapes: 2 to 4 streams (B, n_m, c_m); gives (B, M (M - 1) d). Costs sum of (c_m + 1) d, codes and M d; M (M - 1)
+    stacks of 12 d^2 + 15 d a block and M of 12 e^2 + 13 e a block, e = (M - 1) d.
+
+    Absent streams: nothing asks them, where they would be asked the asking stream goes on alone; their own part of the
+    result is zeros. A row with nothing present gives zeros.
+    """
+
+    def __init__(self, config: MulTConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        _output(config, inputs)
+        places, wide = range(len(inputs)), (len(inputs) - 1) * config.width
+        rest = (config.heads, config.expansion, config.dropout)
+        self.streams = nn.ModuleList(TokenStream(shape, config.width, config.positions) for shape in inputs)
+        self.asking = nn.ModuleDict({
+            f"{a}_{b}": nn.ModuleList(AskingBlock(config.width, *rest) for _ in range(config.layers))
+            for a in places for b in places if a != b})
+        self.own = nn.ModuleList(
+            nn.ModuleList(SelfBlock(wide, *rest) for _ in range(config.self_layers)) for _ in places)
+        self.collectors = nn.ParameterList(parameter(1, 1, wide) for _ in places if config.pool == "class")
+
+    def forward(self, *streams: Tensor, present: Tensor | None = None) -> Tensor:
+        """The summaries of all streams."""
+        inputs = fill_absent(streams, present)
+        rows = [stream(x) for stream, x in zip(self.streams, inputs, strict=True)]
+        valid = [valid_keys(None if present is None else present[:, m : m + 1], [x.shape[1]], x)
+                 for m, x in enumerate(rows)]
+        summaries = [self._summary(place, rows, valid) for place in range(len(rows))]
+        return torch.cat(fill_absent(summaries, present), 1)
+
+    def _summary(self, place: int, rows: Sequence[Tensor], valid: Sequence[Tensor]) -> Tensor:
+        heard = []
+        for other, asked in enumerate(rows):
+            if other == place:
+                continue
+            tokens = rows[place]
+            for block in self.asking[f"{place}_{other}"]:
+                tokens = block(tokens, asked, valid[other])
+            heard.append(tokens)
+        together = torch.cat(heard, 2)
+        if len(self.collectors):
+            first = self.collectors[place].to(together.dtype).expand(together.shape[0], -1, -1)
+            together = torch.cat([first, together], 1)
+        for block in self.own[place]:
+            together = block(together)
+        return together[:, 0] if len(self.collectors) else together.mean(1)
+
+
+def _output(config: MulTConfig, inputs: Sequence[TensorShape]) -> Shape:
+    count = len(inputs)
+    if not 2 <= count <= 4:
+        raise ComponentError(f"it reads {count} stream{'s' * (count > 1)}", why="every stream asks every other one, in "
+                             "stacks of blocks of their own, so it takes 2 to 4",
+                             fix="join some before, or use `fusion.mbt`, which grows with their number alone")
+    check_heads(config.width, config.heads)
+    return Vector((count * (count - 1) * config.width,))
+
+
+component = Fusion("mult", MulTConfig, MulT, rule="*streams: B _ _", output=_output, absent="drop",
+                   category="attention", paper="arXiv:1906.00295")

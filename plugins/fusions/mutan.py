@@ -1,0 +1,69 @@
+"""MUTAN: a bilinear fusion whose core is a sum of a few products of projections.
+
+Source: Ben-Younes et al. 2017, MUTAN: Multimodal Tucker Fusion for Visual Question Answering, arXiv 1705.06676,
+eq. 5-8. `tanh` squashes the two projections as the paper does. The start of the weights, which keeps the variance
+through both products, is ours.
+"""
+
+# Axes: B batch, c width of one input, h {hidden}, r {rank}, w {width}.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, TensorShape, fill_absent, zero_empty
+
+
+class MUTANConfig(Config):
+    """Options of `fusion.mutan`."""
+
+    width: PositiveInt = Field(64, description="Width of the result.")
+    hidden: PositiveInt = Field(64, description="Width of the two projections and of their product.")
+    rank: PositiveInt = Field(5, description="How many products are summed.")
+    tanh: bool = Field(True, description="Whether the two projections pass through tanh, as in the paper.")
+
+
+class MUTAN(nn.Module):
+    """`y = W z`, `z = sum_i (A_i u + a_i) * (B_i v + b_i)` over the ranks i, u and v projections of the inputs.
+
+    Shapes: vectors (B, c_1) and (B, c_2); gives (B, width). Costs
+    (c_1 + 1) h + (c_2 + 1) h + 2 r h (h + 1) + (h + 1) width.
+
+    Weights start normal and biases at zero, so that inputs of variance 1 give about 1.
+
+    Absent inputs: each factor `A_i u + a_i`, or `B_i v + b_i`, is 1. Rows with nothing present give zeros.
+    """
+
+    def __init__(self, config: MUTANConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.tanh, self.sizes = config.tanh, (config.rank, config.hidden)
+        self.enter = nn.ModuleList(_started(nn.Linear(shape.width, config.hidden)) for shape in inputs)
+        gain = config.rank**-0.25 * (nn.init.calculate_gain("tanh") if config.tanh else 1.0)
+        self.factors = nn.ModuleList(
+            _started(nn.Linear(config.hidden, config.rank * config.hidden), gain) for _ in inputs)
+        self.output = _started(nn.Linear(config.hidden, config.width))
+
+    def forward(self, first: Tensor, second: Tensor, present: Tensor | None = None) -> Tensor:
+        """The fused features."""
+        entered = [layer(x) for layer, x in zip(self.enter, fill_absent((first, second), present), strict=True)]
+        if self.tanh:
+            entered = [x.tanh() for x in entered]
+        factors = [layer(x) for layer, x in zip(self.factors, entered, strict=True)]
+        one, other = fill_absent(factors, present, 1.0)
+        return zero_empty(self.output(torch.mul(one, other).unflatten(1, self.sizes).sum(1)), present)
+
+
+def _started(layer: nn.Linear, gain: float = 1.0) -> nn.Linear:
+    nn.init.normal_(layer.weight, std=gain * layer.in_features**-0.5)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+component = Fusion(
+    "mutan", MUTANConfig, MUTAN, rule="first: B _, second: B _ -> B {width}",
+    absent="neutral", category="single-level", paper="arXiv:1705.06676", claims=("onnx",),
+)

@@ -1,0 +1,70 @@
+"""Pixel mean: images of one grid become one image, the weighted average of those that are present.
+
+Source: common practice; Li et al. 2024, arXiv 2404.15022 (input fusion).
+"""
+
+# Axes: B batch, M inputs, c channels, ... the grid that all share.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+
+from fusionkit.api import ComponentError, Config, Fusion, TensorShape, fill_absent, row_mask, softmax_present
+
+
+class PixelMeanConfig(Config):
+    """Options of `fusion.pixel_mean`."""
+
+    weights: Literal["equal", "learned"] | list[PositiveFloat] = Field(
+        "equal", description="How much each input counts: 'equal'; 'learned', a softmax of one learned number for "
+        "each input; or a list with one fixed number for each.")
+
+
+class PixelMean(nn.Module):
+    """`y = sum w_m x_m / sum w_m`, both sums over the present inputs; learned weights start equal.
+
+    Shapes: M maps (B, c, ...) on one grid; gives (B, c, ...).
+
+    Absent inputs: they leave both sums. Rows with nothing present give zeros.
+
+    Raises: ComponentError when `weights` is a list of another length than there are inputs.
+    """
+
+    scores: Tensor
+
+    def __init__(self, config: PixelMeanConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        start = torch.zeros(len(inputs))
+        if isinstance(config.weights, list):
+            if len(config.weights) != len(inputs):
+                raise ComponentError(f"'weights' has {len(config.weights)} numbers for {len(inputs)} inputs",
+                                     fix="give one number for each input")
+            start = torch.tensor(config.weights, dtype=torch.float32).log()
+        if config.weights == "learned":
+            self.scores = nn.Parameter(start)
+        else:
+            self.register_buffer("scores", start)
+
+    def weights(self, present: Tensor | None = None) -> Tensor:
+        """The weights, for a report or a log: (1, M), or (B, M) when presence is given; present ones sum to 1."""
+        return softmax_present(self.scores.unsqueeze(0), present)
+
+    def forward(self, *maps: Tensor, present: Tensor | None = None) -> Tensor:
+        """The weighted average."""
+        columns = self.weights(present).unbind(1)
+        filled = fill_absent(maps, present)
+        return reduce(torch.add, [row_mask(w, x).to(x.dtype) * x for w, x in zip(columns, filled, strict=True)])
+
+
+component = Fusion(
+    "pixel_mean", PixelMeanConfig, PixelMean, rule="*maps: B c ... -> B c ...",
+    absent="drop", category="input", paper="arXiv:2404.15022",
+    claims=("symmetric", "onnx"),
+    exceptions={"symmetry: *weights=*": "learned or given, each input has a weight of its own"},
+)

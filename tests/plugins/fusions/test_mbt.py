@@ -1,0 +1,61 @@
+"""Attention bottlenecks: the steps by hand, who writes into them, and sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fusionkit_plugins.fusions.mbt import component
+from pydantic import ValidationError
+
+X, Y, Z = torch.randn(3, 5, 7), torch.randn(3, 2, 11), torch.randn(3, 4, 3)
+SMALL = {"width": 6, "heads": 2, "bottlenecks": 2}
+
+
+def by_hand(module, *inputs):
+    """Two blocks, the second with bottlenecks: means of the class tokens and of the bottlenecks at the end."""
+    rows, classes, shared = [], [], []
+    for m, x in enumerate(inputs):
+        tokens = module.streams[m].project(x) + module.streams[m].embedding
+        rows.append(module.blocks[m][0](torch.cat([module.collectors[m].expand(3, -1, -1), tokens], 1)))
+    for m, row in enumerate(rows):
+        both = module.blocks[m][1](torch.cat([row, module.bottlenecks.expand(3, -1, -1)], 1))
+        classes.append(both[:, 0])
+        shared.append(both[:, -2:])
+    return torch.stack(classes).mean(0), torch.stack(shared).mean(0)
+
+
+def test_the_steps_by_hand(build):
+    for output, place in (("class", 0), ("bottlenecks", 1)):
+        module = build(component, X, Y, output=output, **SMALL)
+        torch.testing.assert_close(module(X, Y), by_hand(module, X, Y)[place])
+
+
+def test_bottlenecks_are_all_that_streams_share(build):
+    """Before the second block with bottlenecks nothing of one stream can be in another."""
+    once = build(component, X, Y, output="tokens", **SMALL)
+    changed = once(X, Y + 1)
+    torch.testing.assert_close(changed[:, :5], once(X, Y)[:, :5])
+    twice = build(component, X, Y, output="tokens", layers=3, **SMALL)
+    assert (twice(X, Y + 1)[:, :5] - twice(X, Y)[:, :5]).abs().max() > 1e-6
+
+
+def test_an_absent_stream_writes_into_no_bottleneck(build):
+    three, two = (build(component, *inputs, layers=3, **SMALL) for inputs in ((X, Y, Z), (X, Z)))
+    kept = {name: value for name, value in three.state_dict().items() if name.split(".")[1:2] != ["1"]}
+    two.load_state_dict({name.replace("s.2", "s.1", 1): value for name, value in kept.items()})
+    found = three(X, torch.full_like(Y, float("nan")), Z, present=torch.tensor([[True, False, True]] * 3))
+    torch.testing.assert_close(found, two(X, Z))
+
+
+@pytest.mark.parametrize(("share", "stacks"), [(False, 2), (True, 1)])
+def test_sizes(build, count, share, stacks):
+    module = build(component, X, Y, width=8, layers=3, fusion_layer=2, share=share)
+    block = 12 * 8**2 + 13 * 8
+    # Projections, an embedding and a class token for each stream, bottlenecks, blocks.
+    assert count(module) == (7 + 1 + 11 + 1) * 8 + 2 * 2 * 8 + 4 * 8 + stacks * 3 * block
+    assert 0.01 < float(module.bottlenecks.detach().std()) < 0.04
+
+
+def test_streams_that_never_meet_are_refused():
+    with pytest.raises(ValidationError, match="never meet"):
+        component.config(layers=2, fusion_layer=2)
