@@ -26,8 +26,8 @@ class Example:
     """A component as a graph uses it: what is needed and nothing more.
 
     `inputs` and `outputs` are shapes by name, `parameters` the numbers in its weights, `multiply_adds` the work of
-    one case, `losses` the auxiliary losses that it gives. Where no inputs could be guessed, these are empty and `problem`
-    says why.
+    one case, `losses` the auxiliary losses that it gives. Where no inputs could be guessed, these are empty and
+    `problem` says why.
     """
 
     component: Component
