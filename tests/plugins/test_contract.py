@@ -16,8 +16,8 @@ from fusionkit.testing.faults import Finding
 
 REGISTRY = discover()
 TRACED = {name for name, check in CHECKS.items() if check.on in ("first", "mapped")}
-OF_THE_COMPONENT = {"declaration", "options", "bounds"}
-"""Checks that do not hang on a row."""
+OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "device", "memory", "channels-last"}
+"""Checks that do not hang on a row: what they look at, the kit's own choices of options show as well."""
 
 
 @cache
