@@ -21,7 +21,7 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.model import FusionModel
 from fusionkit.plans import PlannedHead
 from fusionkit.registry import Use
-from fusionkit.sampler import Sampler
+from fusionkit.sampler import Once, Sampler
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -112,7 +112,7 @@ def predict(
                                          num_workers=settings.workers)
     collected = {head.name: _Collected() for head in model.plan.heads}
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
-    samplers = [Sampler(member, 0 if settings.looped else settings.memory) for member in members]
+    samplers = [Sampler(member, 0 if settings.looped else settings.memory) for member in members] if uncertainty else []
 
     def autocast() -> AbstractContextManager[Any]:
         return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
@@ -122,7 +122,7 @@ def predict(
         for number, batch in enumerate(loader):
             moved = batch.to(device)
             run = EnsembleRun(samplers, moved.inputs, moved.present, autocast=autocast, seed=settings.seed,
-                              batch=number)
+                              batch=number) if samplers else Once(model, moved.inputs, moved.present, autocast)
             _collect(model, moved, method.predict(run), collected)
             done += len(batch)
             if progress:

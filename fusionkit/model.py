@@ -29,10 +29,15 @@ class Instruction:
 
 @dataclass(frozen=True)
 class State:
-    """The values that are alive at one point of the program, and the masks of all values."""
+    """The values that are alive at one point of the program, and the masks of all values.
+
+    `left` are the nodes that have to run, None for all of them: where results were given, those that need not run are
+    not among them.
+    """
 
     slots: list[Any]
     masks: list[Mask] | None
+    left: frozenset[str] | None = None
 
 
 Bound = tuple[nn.Module, Absence | None, int | tuple[int, ...], int | tuple[int, ...], tuple[int, ...]]
@@ -44,12 +49,15 @@ class FusionModel(nn.Module):
 
     `forward(inputs, present)` takes tensors by input name, (B, ...) as the plan says, and for optional
     inputs a boolean mask (B,), True = present; an optional input may be left out altogether. It gives the
-    raw output of every head by name, and auxiliary losses as `node.loss_name`. The state dict's keys begin
-    with the node names. `weights_follow` names the nodes (True: all) whose weights a file will set, so
-    that nothing pretrained is fetched for them.
+    raw output of every head by name, and auxiliary losses as `node.loss_name`. `inputs` may also hold results of
+    nodes by their names, `node` or `node.result`: what only leads to them is then not run, and inputs that nothing
+    else reads may be left out. The state dict's keys begin with the node names. `weights_follow` names the nodes
+    (True: all) whose weights a file will set, so that nothing pretrained is fetched for them. `modules` are those of
+    nodes that are made already, as when several networks have a part in common.
     """
 
-    def __init__(self, plan: Plan, seed: int = 0, weights_follow: bool | Collection[str] = False) -> None:
+    def __init__(self, plan: Plan, seed: int = 0, weights_follow: bool | Collection[str] = False,
+                 modules: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__()
         self.plan = plan
         self._slots = {value.name: index for index, value in enumerate(_values(plan))}
@@ -57,18 +65,21 @@ class FusionModel(nn.Module):
         self._outputs = _outputs(plan)
         for node in plan.nodes:
             follow = weights_follow if isinstance(weights_follow, bool) else node.name in weights_follow
-            module = make_node(node, seed, follow)
+            made = (modules or {}).get(node.name)
+            module = make_node(node, seed, follow) if made is None else made
             self.add_module(node.name, module.requires_grad_(False) if node.node.freeze else module)
         self._frozen = [node.name for node in plan.nodes if node.node.freeze]
         self._program = self._schedule([node.name for node in plan.nodes])
+        self._read = {value.name for value in plan.inputs}
         self._bound: list[Bound] = []
+        self._parts: dict[frozenset[str], list[Bound]] = {}
         self._bind()
         self.train()
 
     def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Head outputs and auxiliary losses by name."""
         state = self.begin(inputs, present)
-        self._run(self._bound, state.slots, state.masks)
+        self._run(self._bound if state.left is None else self._part(state.left), state.slots, state.masks)
         return self.results(state)
 
     def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None) -> None:
@@ -103,13 +114,32 @@ class FusionModel(nn.Module):
 
     def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> State:
         """The state before any node has run, to be advanced by `advance`."""
-        return State(self._load(inputs), self._masks(inputs, present))
+        given = [name for name in inputs if name in self._slots and name not in self._read]
+        if not given:
+            return State(self._load(inputs), self._masks(inputs, present))
+        left = self._left(given)
+        read = {slot for step in self._program if step.name in left for slot in step.reads}
+        spared = {value.name for value in self.plan.inputs if self._slots[value.name] not in read} - inputs.keys()
+        slots = self._load(inputs, spared)
+        for name in given:
+            slots[self._slots[name]] = inputs[name]
+        return State(slots, self._masks(inputs, present, spared), left)
+
+    def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
+               present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Results of nodes by name; nothing is run that does not lead to them."""
+        wanted = self._behind(self._slots[name] for name in names)
+        state = self.begin(inputs, present)
+        program = self._schedule([step.name for step in self._program if step.name in wanted],
+                                 [self._slots[name] for name in names])
+        state = self.advance(self._binding(program), state)
+        return {name: state.slots[self._slots[name]] for name in names}
 
     def advance(self, bound: Sequence[Bound], state: State) -> State:
         """The state after a part of the program has run; the state given is left as it is."""
         slots = list(state.slots)
         self._run(bound, slots, state.masks)
-        return State(slots, state.masks)
+        return State(slots, state.masks, state.left)
 
     def results(self, state: State) -> dict[str, Tensor]:
         """Head outputs and auxiliary losses of a state in which every node has run."""
@@ -141,11 +171,31 @@ class FusionModel(nn.Module):
         module = self._modules[name]
         return module[-1] if isinstance(module, Chain) else module
 
-    def _load(self, inputs: Mapping[str, Tensor]) -> list[Any]:
+    def _behind(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:
+        """The nodes that lead to some slots, up to those that are given."""
+        wanted, names = {*slots} - {*given}, set()
+        for step in reversed(self._program):
+            if wanted & set(step.writes):
+                names.add(step.name)
+                wanted |= set(step.reads) - {*given}
+        return frozenset(names)
+
+    def _left(self, given: Collection[str]) -> frozenset[str]:
+        """The nodes that have to run when some results are given."""
+        return self._behind(self._outputs.values(), {self._slots[name] for name in given})
+
+    def _part(self, left: frozenset[str]) -> list[Bound]:
+        if left not in self._parts:
+            self._parts[left] = self._binding(self._schedule(step.name for step in self._program if step.name in left))
+        return self._parts[left]
+
+    def _load(self, inputs: Mapping[str, Tensor], spared: Collection[str] = ()) -> list[Any]:
         slots: list[Any] = [None] * len(self._slots)
         for value in self.plan.inputs:
             if value.name in inputs:
                 slots[self._slots[value.name]] = inputs[value.name]
+            elif value.name in spared:
+                continue
             elif value.present is None:
                 wanted = ", ".join(v.name for v in self.plan.inputs)
                 raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {wanted}")
@@ -154,15 +204,19 @@ class FusionModel(nn.Module):
                 slots[self._slots[value.name]] = like.new_zeros((like.shape[0], *value.shape.sizes))
         return slots
 
-    def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> list[Mask] | None:
-        """The mask of every slot, or None when nothing is absent."""
+    def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
+               spared: Collection[str] = ()) -> list[Mask] | None:
+        """The mask of every slot, or None when nothing is absent.
+
+        An optional input that is left out is absent, but where its results are given in its place.
+        """
         given = dict(present or {})
         unknown = sorted(given.keys() - {value.name for value in self.plan.inputs})
         if unknown:
             raise ValueError(f"there is no input {unknown[0]!r} to be present or absent; the network "
                              f"{self.plan.name!r} reads {', '.join(value.name for value in self.plan.inputs)}")
         for value in self.plan.inputs:
-            if value.name not in inputs and value.present is not None:
+            if value.name not in inputs and value.name not in spared and value.present is not None:
                 like = _first(inputs)
                 given[value.name] = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
         if not given:
@@ -199,6 +253,7 @@ class FusionModel(nn.Module):
     def _bind(self) -> None:
         """Fix the modules of the program, so that running it looks up no name."""
         self._bound = self._binding(self._program)
+        self._parts = {}
 
     def _binding(self, program: Sequence[Instruction]) -> list[Bound]:
         bound: list[Bound] = []

@@ -16,6 +16,8 @@ from fusionkit.registry import Registry, discover, resolve_tree
 from fusionkit.source import TYPED, Tree, assign, find, read, read_file, write
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fusionkit.model import FusionModel
 
 Source = str | Path | Mapping[str, Any]
@@ -102,8 +104,8 @@ def build(
     return build_plan(plan(source, sets=sets, sizes=sizes, components=components, measured=False), seed)
 
 
-def build_plan(plan: Plan, seed: int = 0) -> FusionModel:
-    """The network of a plan; nodes with `weights:` start from their files.
+def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | None = None) -> FusionModel:
+    """The network of a plan; nodes with `weights:` start from their files. `modules` are those of nodes made already.
 
     Raises: GraphError when a component cannot be built or weights do not fit.
     """
@@ -112,8 +114,8 @@ def build_plan(plan: Plan, seed: int = 0) -> FusionModel:
     from fusionkit.weights import load_node
 
     check_shared(plan)
-    own = {node.name for node in plan.nodes if node.node.weights is not None}
-    model = FusionModel(plan, seed, weights_follow=own)
+    own = {node.name for node in plan.nodes if node.node.weights is not None} - (modules or {}).keys()
+    model = FusionModel(plan, seed, own, modules)
     for node in plan.nodes:
         if node.name in own:
             typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)

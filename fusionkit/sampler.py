@@ -44,16 +44,43 @@ class Sampler:
     def run(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
             autocast: Autocast = nullcontext) -> BatchRun:
         """The network and one batch, ready to be run as often as a method asks; the caller turns gradients off."""
-        optional = {value.name for value in self.model.plan.inputs if value.present is not None}
-        masks = {name: mask for name, mask in (present or {}).items() if name in optional}
-        state = self.model.begin(inputs, masks if not all(mask.all() for mask in masks.values()) else None)
-        return BatchRun(self, state, autocast)
+        return BatchRun(self, self.model.begin(inputs, _masks(self.model, present)), autocast)
 
     def at_once(self, count: int, batch: int) -> int:
         """How many of `count` samples are drawn at once for a batch of this size."""
         if not self.memory or not self.each_alone:
             return 1
         return max(1, min(count, _MOST, self.memory // max(1, self.bytes_of_case * batch)))
+
+
+class Once:
+    """A network and one batch, to be run once with all randomness off: a `fusionkit.api.Runner` without samples.
+
+    What depends on chance need not be found for it, which takes seconds in a large network.
+    """
+
+    def __init__(self, model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
+                 autocast: Autocast) -> None:
+        self.model, self.inputs, self.present, self.autocast = model, inputs, present, autocast
+        self.tasks: Mapping[str, Task] = {head.name: head.task for head in model.plan.heads}
+        self.members = 1
+
+    def once(self, member: int = 0) -> dict[str, Tensor]:
+        """Decoded results: (B, K) for each head."""
+        with self.autocast():
+            given = self.model(self.inputs, _masks(self.model, self.present))
+            return {name: self.model.head(name).decode(given[name].float()) for name in self.tasks}
+
+    def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        """Nothing: who wants samples makes a `Sampler`."""
+        raise AssertionError("a plain prediction has no samples; please report")
+
+
+def _masks(model: FusionModel, present: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+    """The masks of optional inputs, None where nothing is absent."""
+    optional = {value.name for value in model.plan.inputs if value.present is not None}
+    masks = {name: mask for name, mask in (present or {}).items() if name in optional}
+    return masks if not all(mask.all() for mask in masks.values()) else None
 
 
 class _Chance:
@@ -124,16 +151,16 @@ class BatchRun:
         self.slots: list[Any] = [*state.slots, *extra]
         self.masks: list[Mask] = [*(state.masks or [None] * len(state.slots)), *extra]
         self.cold: dict[int, list[Any]] = {}
-        self._run_cold()
+        self._run_cold(state.left)
 
-    def _run_cold(self) -> None:
-        """Run every call that does not depend on chance, and drop what nothing reads any more."""
+    def _run_cold(self, left: frozenset[str] | None) -> None:
+        """Run every call of the nodes left that does not depend on chance, and drop what nothing reads any more."""
         calls, hot = self.sampler.steps.calls, self.sampler.hot
         reads = [set(step.reads) for step in calls]
         needed = set(self.sampler.model.outputs.values()).union(*[reads[number] for number in hot])
         with self.autocast():
             for number, step in enumerate(calls):
-                if number not in hot:
+                if number not in hot and (left is None or step.node in left):
                     step.call(self.slots, self.masks)
                     for slot in reads[number] - needed:
                         if not any(slot in reads[later] for later in range(number + 1, len(calls))):

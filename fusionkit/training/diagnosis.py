@@ -50,13 +50,17 @@ def _walk(stepper: Stepper, batch: Batch) -> Finding | None:
     """Runs every node even after the first finding, since processes that share weights must run the same ones."""
     network = stepper.network
     inputs, present, targets, target_present = arguments(network, batch)
+    read = {value.name for value in network.plan.inputs}
     places: list[tuple[str, Tensor]] = []
     for name, value in inputs.items():
         kept = value.where(row_mask(present[name], value), 0) if name in present else value
-        places.append((f"the input {name!r} is not finite", _bad_rows(kept)))
+        what = "input" if name in read else "result"
+        places.append((f"the {what} {name!r} is not finite", _bad_rows(kept)))
     state = network.begin(inputs, present)
     _, program = network.split({node.name for node in network.plan.nodes})
     for node, bound in zip(network.plan.nodes, program, strict=True):
+        if state.left is not None and node.name not in state.left:
+            continue
         before, state = state, network.advance([bound], state)
         places.extend((_describe(network, node), _bad_rows(value)) for old, value in
                       zip(before.slots, state.slots, strict=True) if value is not None and value is not old)

@@ -74,8 +74,9 @@ def counts(network: FusionModel, batch: Batch) -> dict[str, int]:
 
 
 def arguments(network: FusionModel, batch: Batch) -> tuple[Tensors, Tensors, Tensors, Tensors]:
-    """A batch as the arguments of `Objective.forward`."""
-    inputs = {value.name: batch.inputs[value.name] for value in network.plan.inputs}
+    """A batch as the arguments of `Objective.forward`; results of nodes that it holds stand among the inputs."""
+    names = [value.name for value in (*network.plan.inputs, *(v for node in network.plan.nodes for v in node.values))]
+    inputs = {name: batch.inputs[name] for name in names if name in batch.inputs}
     return inputs, presence(network, batch), batch.targets, batch.target_present
 
 
