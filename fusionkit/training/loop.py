@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -26,7 +26,18 @@ from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.outcome import FitResult, check_resumable, epoch_row, loaded, publish
 from fusionkit.training.processes import Processes, wants_cpu, world_size
 from fusionkit.training.settings import TrainingSettings
-from fusionkit.training.state import BEST, LAST, State, has_state, put_back, read_state, save_state, tensors_of
+from fusionkit.training.state import (
+    BEST,
+    LAST,
+    State,
+    digest,
+    frozen_of,
+    has_state,
+    put_back,
+    read_state,
+    save_state,
+    tensors_of,
+)
 from fusionkit.training.step import Stepper, Totals, combined
 from fusionkit.training.validation import Scores, has_accuracy, validate
 
@@ -56,8 +67,8 @@ def fit(
     with Interruption() as interruption:
         training = None
         try:
-            with _own_randomness(settings):
-                training = _Training(model, train_dataset, validation_dataset, settings, folder, interruption)
+            with own_randomness(settings):
+                training = Training(model, train_dataset, validation_dataset, settings, folder, interruption)
                 if resume and has_state(folder / LAST):
                     training.restore()
                 return training.run(progress)
@@ -82,11 +93,22 @@ class _Step:
     number: int
 
 
-class _Training:
-    """One run in one process."""
+class Feed(Protocol):
+    """Where a run has its training batches from: those of an epoch, from the one numbered `start` on."""
+
+    def __call__(self, epoch: int, start: int) -> Iterator[Batch]:
+        """The batches in order."""
+
+
+class Training:
+    """One run in one process; `feed` gives its training batches where it does not read them itself.
+
+    The weights to use are written whenever they are better, or, when `sparing`, once at the end.
+    """
 
     def __init__(self, network: FusionModel, train: Dataset[Case], validation: Dataset[Case] | None,
-                 settings: TrainingSettings, folder: Path, interruption: Interruption) -> None:
+                 settings: TrainingSettings, folder: Path, interruption: Interruption, feed: Feed | None = None
+                 ) -> None:
         self.network = network.train()
         self.settings = settings
         self.folder = folder
@@ -95,11 +117,13 @@ class _Training:
         self.processes = Processes(settings, folder)
         self.cases = len(cast(Sized, train))
         self.dropout = ModalityDropout(network.plan, settings)
-        self.state = State(settings.model_dump(mode="json"), self.cases)
+        self.state = State(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
         self.batches = self._training_batches(train)
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample)
         self.loader = self._loader(train, self.batches)
+        self.feed, self.sparing = feed or self._own, feed is not None
+        self.held: dict[str, torch.Tensor] | None = None
         self.validation = self._validation(validation)
         self.steps = -(-len(self.batches.sizes) // settings.accumulate)
         self.clock = time.perf_counter()
@@ -142,28 +166,40 @@ class _Training:
         early = state.stopped == "early" and 0 < self.settings.patience <= state.stale
         state.settings, state.stopped = self.state.settings, state.stopped if early else ""
         self.state = state
+        if state.best_epoch and state.epoch < self.settings.epochs and not state.stopped:
+            # A run that was sparing may have been killed before it wrote them.
+            self.held = read_state(self.folder / BEST)[1] if has_state(self.folder / BEST) else tensors
         self.processes.wait()
 
     def run(self, progress: Progress | None) -> FitResult:
         """All epochs that are left."""
+        for _ in self.rounds(progress):
+            pass
+        return self._result()
+
+    def rounds(self, progress: Progress | None) -> Iterator[None]:
+        """All epochs that are left, with a pause after each step and each epoch; pauses are not timed."""
         while self.state.epoch < self.settings.epochs and not self.state.stopped:
             self.clock = time.perf_counter()
-            self._epoch(progress if self.processes.main else None)
+            for _ in self._epoch(progress if self.processes.main else None):
+                self._tick()
+                yield
+                self.clock = time.perf_counter()
             self._tick()
             training_seconds = self.state.seconds
             scores = self._validate()
             self._tick()
             self._end_epoch(scores, training_seconds)
-        return self._result()
+            yield
 
-    def _epoch(self, progress: Progress | None) -> None:
+    def _epoch(self, progress: Progress | None) -> Iterator[None]:
         for step in self._steps():
             totals, flags = self.stepper.totals(step.batches, [self.interruption.signal is not None, self._due()])
             if flags[0]:
-                self._interrupt()
+                self.interrupt()
             if flags[1]:
                 self._save(LAST)
-            torch.manual_seed(self._seed(step))
+            self._seed(step)
             outcome = self.stepper.gradients(step.batches, totals)
             if not outcome.finite:
                 self._explain(step)
@@ -172,23 +208,32 @@ class _Training:
             self.state.step = step.number + 1
             if progress:
                 progress(self.state.epoch + 1, self.state.step, self.steps, outcome.loss)
+            yield
         if self.processes.count == 1 and self.interruption.signal is not None:
-            self._interrupt()
+            self.interrupt()
 
     def _steps(self) -> Iterator[_Step]:
         """The steps of the epoch that are left."""
         size = self.settings.accumulate
-        self.batches.epoch, self.batches.start = self.state.epoch, self.state.step * size
         if self.state.step == self.steps:
             return
-        reader, number = _read(self.loader), self.state.step
+        reader, number = self.feed(self.state.epoch, self.state.step * size), self.state.step
         while batches := list(islice(reader, size)):
             yield _Step([self.dropout(batch, self.state.epoch) for batch in batches], number)
             number += 1
 
-    def _seed(self, step: _Step) -> int:
+    def _own(self, epoch: int, start: int) -> Iterator[Batch]:
+        self.batches.epoch, self.batches.start = epoch, start
+        return read_batches(self.loader)
+
+    def _seed(self, step: _Step) -> None:
         """Every step begins from a seed of its own, so that a resumed run needs no random state of the one before."""
-        return seed_of(self.settings.seed, self.state.epoch, step.number, self.processes.index)
+        seed = seed_of(self.settings.seed, self.state.epoch, step.number, self.processes.index)
+        if self.processes.device.type == "cpu":
+            # torch.manual_seed would note the seed, and where it was set, for a GPU that may never be used.
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.settings, self.state.epoch * self.steps + step, self.steps)
@@ -221,17 +266,25 @@ class _Training:
         self.saved = time.perf_counter()
         return tensors
 
+    def _publish(self) -> None:
+        """Write the weights to use that are not written yet; every process takes part, the main one writes."""
+        if self.held is not None:
+            frozen = frozen_of(self.network)
+            if self.processes.main:
+                publish(self.held, frozen, self.folder / WEIGHTS)
+            self.held = None
+
     def _validate(self) -> Scores | None:
         if self.validation is None:
             return None
         alone = self.processes.count == 1
-        scores = validate(self.stepper, _read(self.validation),
+        scores = validate(self.stepper, read_batches(self.validation),
                           lambda: alone and self.interruption.signal is not None)
         if scores is None:
-            self._interrupt()
+            self.interrupt()
         elif not abs(scores.loss) < float("inf"):
             self.network.eval()
-            found = diagnosis.find(self.stepper, _read(self.validation))
+            found = diagnosis.find(self.stepper, read_batches(self.validation))
             self._fail(found, [], f"the validation of epoch {self.state.epoch + 1}", None)
         return scores
 
@@ -250,9 +303,9 @@ class _Training:
         if self.settings.patience and state.stale >= self.settings.patience:
             state.stopped = "early"
         if better:
-            tensors = self._save(BEST) if scores else tensors_of(self.network, self.stepper.optimiser)
-            if self.processes.main:
-                publish(tensors, self.folder / WEIGHTS)
+            self.held = self._save(BEST) if scores else tensors_of(self.network, self.stepper.optimiser)
+        if not self.sparing or state.epoch == self.settings.epochs or state.stopped:
+            self._publish()
         state.seconds = 0.0
         if self.processes.main:
             write_history(self.folder, state.history)
@@ -260,11 +313,11 @@ class _Training:
         self.processes.accelerator.log({key: row[key] for key in row if key != "epoch"}, step=state.epoch)
         self._save(LAST)
 
-    def _interrupt(self) -> NoReturn:
+    def interrupt(self) -> NoReturn:
         """Leave a run that can be used and resumed."""
         tensors = self._save(LAST)
-        if self.processes.main and not self.state.best_epoch:
-            publish(tensors, self.folder / WEIGHTS)
+        self.held = self.held if self.state.best_epoch else tensors
+        self._publish()
         place = f"epoch {self.state.epoch + 1} of {self.settings.epochs}, step {self.state.step} of {self.steps}"
         best = (f"the weights of epoch {self.state.best_epoch}, the best so far," if self.state.best_epoch else
                 "the weights as they are now")
@@ -276,7 +329,7 @@ class _Training:
     def _explain(self, step: _Step) -> NoReturn:
         """Stop at a loss or a gradient that is not finite. Runs the step again from its seed."""
         nodes = self.stepper.not_finite()
-        torch.manual_seed(self._seed(step))
+        self._seed(step)
         self._fail(diagnosis.find(self.stepper, step.batches), nodes,
                    f"epoch {self.state.epoch + 1}, step {step.number + 1} of {self.steps}", self._rate(step.number))
 
@@ -289,6 +342,7 @@ class _Training:
                                          precision=self.settings.precision, kept=kept))
 
     def _result(self) -> FitResult:
+        self._publish()
         self.processes.wait()
         network = loaded(self.network, self.folder, bool(self.state.best_epoch), self.processes.sharded)
         monitor = self.settings.monitor if self.validation is not None else None
@@ -300,7 +354,7 @@ class _Training:
             tracker.finish()
 
 
-def _read(loader: DataLoader[Batch]) -> Iterator[Batch]:
+def read_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
     """The batches of a loader; a fault that a worker met is told as the main process would."""
     try:
         yield from loader
@@ -308,7 +362,7 @@ def _read(loader: DataLoader[Batch]) -> Iterator[Batch]:
         raise RunError(str(error).rpartition("RunError: ")[2].strip()) from None
 
 
-def _own_randomness(settings: TrainingSettings) -> Any:
+def own_randomness(settings: TrainingSettings) -> Any:
     """Within, random numbers are the run's; after it they go on as before."""
     # To ask which GPU is current would take hold of the first one in every process of a launch.
     cuda = not wants_cpu(settings) and world_size() == 1

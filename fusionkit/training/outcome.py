@@ -86,6 +86,8 @@ def check_resumable(before: State, now: State, folder: Path) -> None:
     differences = [f"'{name}' was {before.settings.get(name)} and is {value}"
                    for name, value in now.settings.items()
                    if name not in RESUMABLE and before.settings.get(name) != value]
+    if before.frozen != now.frozen:
+        differences.append("the frozen nodes have other weights than when it began")
     if before.cases != now.cases:
         differences.append(f"there were {before.cases} training cases and are {now.cases}")
     if differences:
@@ -94,10 +96,14 @@ def check_resumable(before: State, now: State, folder: Path) -> None:
                          for difference in differences])
 
 
-def publish(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """The weights of a state as the file that a run is used from; it appears whole or not at all."""
+def publish(tensors: Mapping[str, Tensor], frozen: Mapping[str, Tensor], path: Path) -> None:
+    """The weights of a state and the frozen ones as the file that a run is used from.
+
+    It appears whole or not at all.
+    """
+    # A copy, since weights that two parts of a node share may not lie in one place in the file.
     with replacing(path) as aside:
-        save_file(weights_of(tensors), aside)
+        save_file({**{name: value.clone() for name, value in frozen.items()}, **weights_of(tensors)}, aside)
 
 
 def loaded(network: FusionModel, folder: Path, published: bool, sharded: bool) -> FusionModel:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,15 +14,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.files import inside, replacing
+from fusionkit.model import FusionModel
 from fusionkit.training.processes import assign, whole
 
 LAST, BEST, STATE = "last", "best", "state.json"
-FORMAT = 1
+FORMAT = 2
 _MODEL, _OPTIMISER = "model/", "optimiser/"
 
 
@@ -28,7 +31,8 @@ _MODEL, _OPTIMISER = "model/", "optimiser/"
 class State:
     """Where a run is: `epoch` epochs have ended, and `step` steps of the next one.
 
-    `sums` and `seconds` belong to the epoch that is under way. `stale` counts the epochs since the best.
+    `sums` and `seconds` belong to the epoch that is under way. `stale` counts the epochs since the best. `frozen` is
+    the digest of the weights that never change, which a state does not hold.
     """
 
     settings: dict[str, Any]
@@ -43,14 +47,38 @@ class State:
     stale: int = 0
     stopped: str = ""
     scaler: dict[str, Any] = field(default_factory=dict)
+    frozen: str = ""
 
 
-def tensors_of(network: nn.Module, optimiser: Optimizer) -> dict[str, Tensor]:
-    """The weights and the optimiser's memory by name, whole and on the CPU.
+def frozen_of(network: FusionModel) -> dict[str, Tensor]:
+    """What frozen nodes hold, by name, whole and on the CPU; not a copy where it is so already.
 
     With weights that are divided among processes every process must call it.
     """
-    tensors = {_MODEL + name: _copy(value) for name, value in network.state_dict().items()}
+    return {name: whole(value.detach()).cpu().contiguous() for name, value in network.state_dict().items()
+            if _stands(network, name)}
+
+
+def _stands(network: FusionModel, name: str) -> bool:
+    return network.plan.node(name.partition(".")[0]).node.freeze
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A number of names and values, which tells apart what is not the same; it is no guard against forgery."""
+    found = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        check = zlib.crc32(value.contiguous().view(-1).view(torch.uint8).numpy().data) if value.numel() else 0
+        found.update(f"{name} {value.dtype} {tuple(value.shape)} {check}".encode())
+    return found.hexdigest()
+
+
+def tensors_of(network: FusionModel, optimiser: Optimizer) -> dict[str, Tensor]:
+    """The weights that may change and the optimiser's memory by name, whole and on the CPU.
+
+    With weights that are divided among processes every process must call it.
+    """
+    tensors = {_MODEL + name: _copy(value) for name, value in network.state_dict().items()
+               if not _stands(network, name)}
     for name, parameter in network.named_parameters():
         for key, value in optimiser.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
@@ -111,12 +139,12 @@ def read_state(folder: Path) -> tuple[State, dict[str, Tensor]]:
                                    fix="train again without --resume, in another folder")) from None
 
 
-def put_back(network: nn.Module, optimiser: Optimizer | None, tensors: Mapping[str, Tensor]) -> None:
-    """Set the weights, and the optimiser's memory, from the tensors of a state.
+def put_back(network: FusionModel, optimiser: Optimizer | None, tensors: Mapping[str, Tensor]) -> None:
+    """Set the weights that may change, and the optimiser's memory, from the tensors of a state.
 
     Raises: UserError with `wrong-state` when they belong to another network.
     """
-    own = network.state_dict()
+    own = {name: value for name, value in network.state_dict().items() if not _stands(network, name)}
     weights = weights_of(tensors)
     if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in weights.items()}:
         differing = sorted(name for name in own.keys() | weights.keys()
@@ -130,7 +158,7 @@ def put_back(network: nn.Module, optimiser: Optimizer | None, tensors: Mapping[s
         _put_back_optimiser(network, optimiser, tensors)
 
 
-def _put_back_optimiser(network: nn.Module, optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _put_back_optimiser(network: FusionModel, optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     parameters = dict(network.named_parameters())
     for full, value in tensors.items():
         if not full.startswith(_OPTIMISER):
@@ -145,5 +173,5 @@ def _put_back_optimiser(network: nn.Module, optimiser: Optimizer, tensors: Mappi
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights alone, by their names in the network."""
+    """The weights that may change alone, by their names in the network."""
     return {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}

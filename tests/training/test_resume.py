@@ -83,6 +83,27 @@ def test_an_interrupted_run_can_be_used_and_resumed(number, tmp_path, undisturbe
     agrees(tmp_path, undisturbed, *run(tmp_path, resume=True))
 
 
+def test_a_state_holds_no_frozen_weights_and_knows_them_again(tmp_path):
+    def interrupt(epoch, step, steps, loss):
+        if (epoch, step) == (2, 1):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def trained(folder, seed=0, **how):
+        model = network(seed, eyes={"freeze": True})
+        return model, fit(model, Cohort(), Cohort(11, 1), TrainingSettings(**SETTINGS), folder, **how)
+
+    whole, _ = trained(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        trained(tmp_path / "run", progress=interrupt)
+    kept = {name.partition(".")[0] for name in states.weights_of(states.read_state(tmp_path / "run" / "last")[1])}
+    assert kept == {"clinic", "kind", "size"}
+    with pytest.raises(UserError, match="the frozen nodes have other weights than when it began"):
+        trained(tmp_path / "run", seed=1, resume=True)
+    resumed, _ = trained(tmp_path / "run", resume=True)
+    assert not differing(weights(whole), weights(resumed))
+    assert not differing(weights(whole), read_tensors(tmp_path / "run" / "model.safetensors"))
+
+
 def test_a_run_interrupted_in_its_first_epoch_has_weights(tmp_path):
     model = network()
     with pytest.raises(Interrupted, match="the weights as they are now"):
@@ -160,6 +181,6 @@ def test_a_damaged_state_is_a_message(spoil, tmp_path):
         shutil.copy(tensors, tmp_path)
         file.write_text(text.replace(tensors.name, "../" + tensors.name))
     else:
-        file.write_text(text.replace('"format": 1', '"format": 2'))
+        file.write_text(text.replace('"format": 2', '"format": 1'))
     with pytest.raises(UserError, match="unreadable-state"):
         run(tmp_path, resume=True)
