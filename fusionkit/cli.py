@@ -157,6 +157,9 @@ def _compare(commands: Commands) -> None:
     made.add_argument("--repeats", type=int, default=1, metavar="N",
                       help="train N times, each with the next seed (default 1)")
     made.add_argument("--metric", metavar="NAME", help="what to compare (default: auroc, of a regression mae)")
+    made.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
+                      help="what candidates share of frozen nodes: features, computed once and kept; batches, computed "
+                           "once for each batch; nothing (default auto)")
     made.add_argument("--no-baselines", action="store_false", dest="baselines",
                       help="leave out each source alone, and scikit-learn on the tables")
     made.add_argument("-o", "--output", metavar="DIR", default="compare",

@@ -64,6 +64,18 @@ class Trained:
     reports: list[HeadReport]
 
 
+@dataclass(frozen=True)
+class Given:
+    """What one training uses of what others have computed.
+
+    `cases(part, dataset)` gives the dataset to use for a part of the cases (train, validation, test), and `build(seed)`
+    the network to begin with.
+    """
+
+    cases: Callable[[str, CaseDataset], CaseDataset]
+    build: Callable[[int], FusionModel]
+
+
 def is_main() -> bool:
     """Whether this process is the one that writes, among those that torchrun started."""
     return int(os.environ.get("RANK", "0")) == 0
@@ -87,27 +99,30 @@ def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Part
 
 def train(
     setup: Setup, settings: TrainingSettings, folder: Path, *, data: Path, resume: bool, reporter: Reporter,
-    plots: bool = True,
+    plots: bool = True, given: Mapping[int | None, Given] | None = None,
 ) -> Trained:
     """Train a network, on every fold where the split has folds and none is chosen.
 
     With folds each has a folder of its own, and the run's figures are over all cases, each predicted by the
-    network that did not see it. Without `plots` no picture is drawn.
+    network that did not see it. Without `plots` no picture is drawn. `given` is what is known for a fold, or for None
+    without folds; what training needs is then not estimated.
     Raises: DataError with `no-fold`; RunError when training fails.
     """
-    folds = setup.cohort.fold_count
+    folds, given = setup.cohort.fold_count, given or {}
     if settings.fold is not None and settings.fold >= folds:
         why = f"the split has {folds} folds, counted from 0" if folds else "the split is not made of folds"
         place = setup.cohort.description.span("split")
         raise DataError(Diagnostic("no-fold", f"there is no fold {settings.fold}", place, why,
                                    "leave --fold out, or name one that is there"))
     if not folds or settings.fold is not None:
-        return _train_one(setup, settings, folder, settings.fold, data, resume, reporter, plots)
+        return _train_one(setup, settings, folder, settings.fold, data, resume, reporter, plots,
+                          given.get(settings.fold))
     done = []
     for fold in range(folds):
         reporter.line(f"fold {fold + 1} of {folds}")
         # The plots of all folds together say more than those of each, and each would take seconds to draw.
-        done.append(_train_one(setup, settings, folder / f"fold-{fold}", fold, data, resume, reporter, False))
+        done.append(_train_one(setup, settings, folder / f"fold-{fold}", fold, data, resume, reporter, False,
+                               given.get(fold)))
     rows = tuple(row for part in done for row in part.rows)
     results = joined([part.results for part in done])
     number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
@@ -127,18 +142,23 @@ def claim(folder: Path, resume: bool) -> None:
 
 def _train_one(
     setup: Setup, settings: TrainingSettings, folder: Path, fold: int | None, data: Path, resume: bool,
-    reporter: Reporter, plots: bool,
+    reporter: Reporter, plots: bool, given: Given | None = None,
 ) -> Trained:
     parts = parts_of(setup, settings, fold)
     cohort, cache = setup.cohort, cache_for(data)
     preprocessing = cohort.fit(parts.train)
-    watched = cohort.dataset(parts.validation, preprocessing, cache) if parts.validation else None
+
+    def cases(part: str) -> CaseDataset:
+        read = cohort.dataset(getattr(parts, part), preprocessing, cache)
+        return given.cases(part, read) if given else read
+
+    watched = cases("validation") if parts.validation else None
     models = _finished(folder, setup) if resume else None
     if models is None:
         before = _write_setup(folder, setup, settings, preprocessing)
-        learned = cohort.dataset(parts.train, preprocessing, cache)
         try:
-            fitted = _fitted(setup, settings, folder, learned, watched, resume, reporter, aloud=not fold)
+            fitted = _fitted(setup, settings, folder, cases("train"), watched, resume, reporter,
+                             given.build if given else None, aloud=not fold and given is None)
         except UserError:
             _unwrite(folder, before)
             raise
@@ -150,9 +170,8 @@ def _train_one(
     calibration = _calibrated(folder, models, watched, setup, running, reporter)
     if not parts.test:
         return Trained(folder, (), {}, [])
-    dataset = cohort.dataset(parts.test, preprocessing, cache)
     with reporter.progress("predicting") as update:
-        results = calibrated(predict(models, dataset, setup.plan.uncertainty, running, update), calibration)
+        results = calibrated(predict(models, cases("test"), setup.plan.uncertainty, running, update), calibration)
     reports = _written(folder, setup, parts.test, results, {"fold": fold}, plots=plots)
     return Trained(folder, parts.test, results, reports)
 
@@ -177,13 +196,13 @@ def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
 
 def _fitted(
     setup: Setup, settings: TrainingSettings, folder: Path, learned: CaseDataset, watched: CaseDataset | None,
-    resume: bool, reporter: Reporter, aloud: bool,
+    resume: bool, reporter: Reporter, build: Callable[[int], FusionModel] | None, aloud: bool,
 ) -> list[FitResult]:
     """The trained networks, one after the other; what they will need is said first when it is to be said `aloud`."""
     count, results = members_of(setup.plan.uncertainty), []
     for member in range(count):
         own = settings.model_copy(update={"seed": settings.seed + member})
-        model = build_plan(setup.plan, own.seed)
+        model = build(own.seed) if build else build_plan(setup.plan, own.seed)
         if aloud and not member:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
                 reporter.line(line)

@@ -26,7 +26,7 @@ FAILED = 1
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Check every candidate, train them one after the other, and write what came out."""
+    """Check every candidate, train them, and write what came out."""
     _check_arguments(args)
     folder = Path(args.output)
     flags = {name: getattr(args, name) for name, _, _ in TRAINING_FLAGS if getattr(args, name, None) is not None}
@@ -41,7 +41,7 @@ def run(args: Namespace, console: Console) -> int:
         console.note(warning.render())
     for text in [*lined.notes, *(f"{name} is left out: {why}" for name, why in lined.left_out)]:
         console.line(text)
-    trained = train_all(lined, cohorts, folder, Path(args.data), console)
+    trained = train_all(lined, cohorts, folder, Path(args.data), console, args.reuse)
     units = units_of(lined, cohorts)
     tables, missing = _baselines(lined, cohorts, units) if args.baselines else ({}, [])
     missing += [(head.name, f"this head is not measured by {args.metric}") for head in heads

@@ -12,15 +12,16 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.comparing.beside import Beside, Place, Reuse
 from fusionkit.comparing.candidates import Candidate, LineUp
 from fusionkit.comparing.splits import narrowed
 from fusionkit.data.cases import Cohort
 from fusionkit.ensemble import members_of
 from fusionkit.errors import RunError
-from fusionkit.experiment import Reporter, parts_of, train
+from fusionkit.experiment import Given, Reporter, parts_of, train
 from fusionkit.files import replacing
 from fusionkit.inference import HeadResult
-from fusionkit.runs import Setup
+from fusionkit.runs import RUN, Setup
 from fusionkit.training.history import HISTORY
 from fusionkit.training.interruption import Interrupted
 from fusionkit.training.settings import TrainingSettings
@@ -95,15 +96,16 @@ def settings_of(lined: LineUp, repeat: int) -> TrainingSettings:
 
 
 def train_all(
-    lined: LineUp, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter
+    lined: LineUp, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, reuse: Reuse = "auto"
 ) -> Trained:
-    """Every candidate, repeat by repeat, one after the other.
+    """Every candidate, repeat by repeat: side by side as far as they share what stands still, else one after the other.
 
     A candidate whose training fails is left out, the reference excepted.
     Raises: Interrupted when stopped, after saving: the same call goes on; RunError when the reference fails.
     """
     outcomes: dict[str, tuple[Outcome, ...]] = {}
     failed: dict[str, str] = {}
+    given = _side_by_side(lined, cohorts, folder, data, reporter, reuse)
     for number, candidate in enumerate(lined.candidates):
         place = f"{candidate.name} ({number + 1} of {len(lined.candidates)})"
         done: list[Outcome] = []
@@ -111,7 +113,8 @@ def train_all(
             for repeat, cohort in enumerate(cohorts):
                 own = folder / RUNS / candidate.folder / f"repeat-{repeat + 1}"
                 told = Told(reporter, place + (f", repeat {repeat + 1} of {len(cohorts)}" if len(cohorts) > 1 else ""))
-                done.append(_trained(candidate, lined, cohort, repeat, own, data, told))
+                done.append(_trained(candidate, lined, cohort, repeat, own, data, told,
+                                     given.get((candidate.name, repeat))))
         except Interrupted as stopped:
             raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to go "
                               "on") from None
@@ -123,6 +126,32 @@ def train_all(
             continue
         outcomes[candidate.name] = tuple(done)
     return Trained(outcomes, failed)
+
+
+def _side_by_side(
+    lined: LineUp, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, reuse: Reuse
+) -> dict[tuple[str, int], dict[int | None, Given]]:
+    """Train what can share; what is left to do with each such candidate and repeat, and on which datasets."""
+    beside = Beside(lined, reuse, reporter)
+    found: dict[tuple[str, int], dict[int | None, Given]] = {}
+    for repeat, cohort in enumerate(cohorts):
+        settings = settings_of(lined, repeat)
+        own = {each.name: folder / RUNS / each.folder / f"repeat-{repeat + 1}" for each in lined.candidates}
+        folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
+        for fold in folds:
+            runs = {name: path if settings.fold is not None or fold is None else path / f"fold-{fold}"
+                    for name, path in own.items() if not (path / OUTCOME).is_file()}
+            place = Place({name: path for name, path in runs.items() if not (path / RUN).is_file()}, folder, data)
+            label = ", ".join([*([f"repeat {repeat + 1} of {len(cohorts)}"] if len(cohorts) > 1 else []),
+                               *([f"fold {fold + 1} of {len(folds)}"] if fold is not None else [])]) or "all candidates"
+            try:
+                given = beside.train(cohort, settings, fold, place, label)
+            except Interrupted as stopped:
+                raise Interrupted(f"{str(stopped).partition(';')[0]}\n  in {label}, all networks side by side; run the "
+                                  "same command to go on") from None
+            for name, ways in given.items():
+                found.setdefault((name, repeat), {})[fold] = ways
+    return found
 
 
 class Told:
@@ -147,7 +176,8 @@ class Told:
 
 
 def _trained(
-    candidate: Candidate, lined: LineUp, cohort: Cohort, repeat: int, folder: Path, data: Path, reporter: Told
+    candidate: Candidate, lined: LineUp, cohort: Cohort, repeat: int, folder: Path, data: Path, reporter: Told,
+    given: Mapping[int | None, Given] | None,
 ) -> Outcome:
     kept = _read(folder / OUTCOME, lined.heads)
     if kept is not None:
@@ -156,7 +186,7 @@ def _trained(
     if not cohort.fold_count or lined.settings.fold is not None:
         reporter.inner.line(reporter.place)
     made = train(Setup(candidate.plan, narrowed(cohort, candidate.inputs)), settings_of(lined, repeat), folder,
-                 data=data, resume=True, reporter=reporter, plots=False)
+                 data=data, resume=True, reporter=reporter, plots=False, given=given)
     rows = np.asarray(made.rows, dtype=np.int64)
     outcome = Outcome({name: _said(made.results[name], rows) for name in lined.heads}, _seconds(folder))
     _write(folder / OUTCOME, outcome)

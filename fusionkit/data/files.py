@@ -154,8 +154,7 @@ def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]
     cannot be written.
     """
     try:
-        name = "" if cache is None else disk.key(
-            path, spec.reader, spec.options.model_dump(mode="json", exclude={"path", "missing_ok"}))
+        name = "" if cache is None else key_of(spec, path)
         found = None if cache is None else disk.load(cache, name)
         array = spec.source.read(path, spec.options) if found is None else found
     except OSError as problem:
@@ -168,6 +167,11 @@ def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]
         if cache is not None:
             disk.store(cache, name, array)
     return array
+
+
+def key_of(spec: InputSpec, path: Path) -> str:
+    """A number of all that the array of one file hangs on; a changed file or setting gives another."""
+    return disk.key(path, spec.reader, spec.options.model_dump(mode="json", exclude={"path", "missing_ok"}))
 
 
 def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
