@@ -40,7 +40,7 @@ def kit_of_row(place: int) -> Kit:
 def cases() -> Iterator[object]:
     for name in (entry.id for entry in REGISTRY.entries if entry.package == "fusionkit"):
         for check in checks_of(component_of(name)):
-            yield pytest.param(name, check, id=f"{name}: {check}", marks=pytest.mark.xdist_group(name))
+            yield pytest.param(name, check, id=f"{name}: {check}")
 
 
 def cases_of_rows() -> Iterator[object]:
@@ -48,7 +48,7 @@ def cases_of_rows() -> Iterator[object]:
     for place, row in enumerate(ROWS):
         for check in checks_of(row.component):
             if check not in OF_THE_COMPONENT | TRACED:
-                yield pytest.param(place, check, id=f"{row}: {check}", marks=pytest.mark.xdist_group(row.id))
+                yield pytest.param(place, check, id=f"{row}: {check}")
 
 
 def held(finding: Finding) -> bool:
