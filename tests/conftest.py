@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import os
 
-import pytest
+from dealing import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
 # On tensors this small threads cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` the tests of a file share a process, as they share its fixtures, unless it says other.
-
-    The long files of properties share none.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and item.path.parent.name != "properties":
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))

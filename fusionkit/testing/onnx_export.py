@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fusionkit.testing.behaviour import difference
 from fusionkit.testing.faults import Fault
+from fusionkit.testing.onnx_registry import one_registry
 from fusionkit.testing.probes import Probe, run, told
 from fusionkit.testing.tracing import exported, other_batch, place_of_trace, quiet
 
@@ -54,7 +55,7 @@ def onnx(probe: Probe) -> Fault | None:
 def _through_onnx(probe: Probe, values: list[Tensor]) -> list[Tensor]:
     onnxruntime = import_module("onnxruntime")  # it has no types
     program = exported(probe)
-    with quiet(), tempfile.TemporaryDirectory() as folder:
+    with quiet(), one_registry(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "component.onnx"
         made: Any = torch.onnx.export(program, dynamo=True, verbose=False)
         made.save(path)

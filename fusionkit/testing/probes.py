@@ -115,12 +115,12 @@ class Probe:
 
     def module(self, seed: int = 0) -> nn.Module:
         """A copy of the module with its weights moved off any special start, such as zeros."""
-        module = copy.deepcopy(self.built)
-        random = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in module.parameters():
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=random).to(parameter.dtype))
-        return module
+        return copy.deepcopy(self._moved) if seed == 0 else _moved(copy.deepcopy(self.built), seed)
+
+    @cached_property
+    def _moved(self) -> nn.Module:
+        """What most checks begin with: for large modules the drawing takes longer than the copying."""
+        return _moved(copy.deepcopy(self.built), 0)
 
     def data(self, batch: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         """Normal numbers for every input."""
@@ -163,6 +163,14 @@ class Probe:
         several = len(self.inputs) - len(names) + 1
         return [*names[:-1], *([names[-1]] if several == 1 and not self.component.parsed.ports[-1].variadic else
                                [f"{names[-1]}_{number}" for number in range(1, several + 1)])]
+
+
+def _moved(module: nn.Module, seed: int) -> nn.Module:
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=random).to(parameter.dtype))
+    return module
 
 
 def witness(probe: Probe, device: str, batch: int, masked: bool = False) -> Witness:

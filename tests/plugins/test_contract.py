@@ -20,6 +20,10 @@ OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "devi
 """Checks that do not hang on a row: what they look at, the kit's own choices of options show as well."""
 
 
+SMALLER = {"encoder.timm": {"model": "test_resnet"}}
+"""Where the example that users are shown is a large network: a small one, which every check is done on."""
+
+
 @cache
 def component_of(name: str) -> Component:
     return REGISTRY.load(name)
@@ -28,7 +32,7 @@ def component_of(name: str) -> Component:
 @lru_cache(maxsize=1)
 def kit_of(name: str) -> Kit:
     """Tests of one component come one after the other, in one process; its modules need not be kept for longer."""
-    return Kit(component_of(name))
+    return Kit(component_of(name), SMALLER.get(name))
 
 
 @lru_cache(maxsize=1)
@@ -40,7 +44,7 @@ def kit_of_row(place: int) -> Kit:
 def cases() -> Iterator[object]:
     for name in (entry.id for entry in REGISTRY.entries if entry.package == "fusionkit"):
         for check in checks_of(component_of(name)):
-            yield pytest.param(name, check, id=f"{name}: {check}", marks=pytest.mark.xdist_group(name))
+            yield pytest.param(name, check, id=f"{name}: {check}")
 
 
 def cases_of_rows() -> Iterator[object]:
@@ -48,7 +52,7 @@ def cases_of_rows() -> Iterator[object]:
     for place, row in enumerate(ROWS):
         for check in checks_of(row.component):
             if check not in OF_THE_COMPONENT | TRACED:
-                yield pytest.param(place, check, id=f"{row}: {check}", marks=pytest.mark.xdist_group(row.id))
+                yield pytest.param(place, check, id=f"{row}: {check}")
 
 
 def held(finding: Finding) -> bool:
