@@ -16,4 +16,7 @@ ROWS: list[tuple[Any, ...]] = [
     ("fusion.orthogonal", {}, THREE),
     ("fusion.orthogonal", {"pairs": "first"}, THREE),
     ("fusion.align_cosine", {}, THREE),
+    ("head.supcon", {"classes": ["a", "b", "c"], "width": 11, "hidden": [13], "class_weights": "balanced"},
+     [(7,), (5,), (3,)]),
+    ("head.supcon", {"classes": ["a", "b"], "layer": "none"}, [(2,), (7,)]),
 ]
