@@ -264,7 +264,9 @@ class HeadModule(Protocol):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B,). `output` is what `forward` gave.
 
-        Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression.
+        Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression. Cases without a target or a
+        result hold zeros in both, and what is given for them does not count; a loss that compares cases leaves them
+        out.
         """
 
     def decode(self, output: Tensor) -> Tensor:

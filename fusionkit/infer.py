@@ -16,7 +16,7 @@ from fusionkit.nodes import Input, Node
 from fusionkit.plans import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
 from fusionkit.presence import Maybe, Presence, PresenceError, all_of, any_of
 from fusionkit.registry import Resolved, Use
-from fusionkit.rules import Binding, Mismatch, Named, Port, result_shape
+from fusionkit.rules import Binding, Mismatch, Named, Port, given_back, result_shape
 from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
 
 # A lane of `each` is a submodule of an nn.ModuleDict under its own name.
@@ -223,8 +223,8 @@ class _Inference:
         if output is None:
             return None
         ports = _labels(inputs, bound.inputs)
-        if bound.alternative.result == "same" and isinstance(output, Bundle):
-            output = Bundle(tuple((name, shape) for name, (_, shape) in zip(ports, inputs, strict=True)))
+        if bound.alternative.result == "same":
+            output = given_back(output, ports)
         return Call(use.component, use.config, tuple(zip(ports, (s for _, s in inputs), strict=True)), output)
 
     def _computed(self, use: Use, inputs: Sequence[Named]) -> Shape:
@@ -309,18 +309,21 @@ def _presence(lanes: Sequence[Lane], each: bool) -> dict[str, Maybe]:
         output = lane.calls[-1].output
         names = [name for name, _ in first.inputs]
         own = len(lane.calls) == 1 and isinstance(output, Bundle) and _gives_each_back(first, output, names)
+        # An auxiliary loss behind what is given back is a number of the batch, which nothing reads.
+        each_own = [*parts, *[whole] * len(output.names)] if own and isinstance(output, Bundle) else []
         filled = any(call.component.absent == "fill" for call in lane.calls)
         for place, member in enumerate(output.names if isinstance(output, Bundle) else ("",)):
             key = (f"{lane.name}_{member}" if member else lane.name) if each else member
-            present[key] = None if filled else parts[place] if own else whole
+            present[key] = None if filled else each_own[place] if own else whole
     return present
 
 
 def _gives_each_back(call: Call, output: Bundle, names: Sequence[str]) -> bool:
     """Whether output number m is input number m refined, and so there exactly when it is."""
+    given = tuple(name for name, _ in features_of(output))
     if call.component.absent == "identity":
-        return len(output.names) == len(names)
-    return output.names == tuple(names)
+        return len(given) == len(names)
+    return given == tuple(names)
 
 
 def _call_presence(call: Call, parts: Sequence[Maybe]) -> Maybe:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.rules import Alternative, Axis, Port, Result, Rule, RuleError
+from fusionkit.shapes import is_loss
 
 _TOKEN = re.compile(r"\s*(?:(->)|(\|)|(,)|(\*)|(:)|(_\.\.\.)|(\.\.\.)|(\(\))|(\?)|\{([a-z][a-z0-9_]*)\}"
                     r"|([A-Za-z][A-Za-z0-9_]*)|([1-9][0-9]*)|(_))")
@@ -83,7 +84,20 @@ class _Parser:
         if self._peek() == "arrow":
             self._take()
             result = self._result(inputs)
-        return Alternative(inputs, result)
+        return Alternative(inputs, result, self._losses() if result == "same" else ())
+
+    def _losses(self) -> tuple[Port, ...]:
+        """What stands behind `same`: auxiliary losses, and nothing else."""
+        losses: list[Port] = []
+        while self._peek() == "comma":
+            self._take()
+            start = self.index
+            port = self._port(left=False)
+            if port.axes is not None or not is_loss(port.name or "") or port.name in {loss.name for loss in losses}:
+                self.index = start
+                raise self._fail("behind 'same' stand auxiliary losses only, each under its own name: 'loss_x: ()'")
+            losses.append(port)
+        return tuple(losses)
 
     def _result(self, inputs: tuple[Port, ...]) -> Result:
         if self._peek() == "unknown":

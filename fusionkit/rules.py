@@ -50,17 +50,21 @@ Result = tuple[Port, ...] | Literal["same", "?"] | None
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One way to use a component: its input ports, and its result where the notation can say it."""
+    """One way to use a component: its input ports, and its result where the notation can say it.
+
+    `losses` are the auxiliary losses that stand behind `same`.
+    """
 
     inputs: tuple[Port, ...]
     result: Result
+    losses: tuple[Port, ...] = ()
 
     def __str__(self) -> str:
         left = ", ".join(map(str, self.inputs))
         if self.result is None:
             return left
-        right = self.result if isinstance(self.result, str) else ", ".join(map(str, self.result))
-        return f"{left} -> {right}"
+        given = (self.result,) if isinstance(self.result, str) else self.result
+        return f"{left} -> {', '.join(map(str, (*given, *self.losses)))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +131,18 @@ def result_shape(binding: Binding, options: Mapping[str, Any]) -> Shape | None:
         return None
     if result == "same":
         given = tuple((name, shape) for _, name, shape in binding.inputs)
-        return given[0][1] if len(given) == 1 else Bundle(given)
+        losses = tuple((port.name or "", _port_shape(port, binding, options)) for port in binding.alternative.losses)
+        return given[0][1] if len(given) == 1 and not losses else Bundle(given + losses)
     shapes = tuple((port.name or "", _port_shape(port, binding, options)) for port in result)
     return shapes[0][1] if len(shapes) == 1 and not shapes[0][0] else Bundle(shapes)
+
+
+def given_back(output: Shape, names: Sequence[str]) -> Shape:
+    """What a rule with `same` gives, the inputs in it under these names; a single tensor has none."""
+    if not isinstance(output, Bundle):
+        return output
+    inputs, losses = output.items[: len(names)], output.items[len(names) :]
+    return Bundle((*((name, shape) for name, (_, shape) in zip(names, inputs, strict=True)), *losses))
 
 
 def _port_shape(port: Port, binding: Binding, options: Mapping[str, Any]) -> TensorShape:

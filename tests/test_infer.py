@@ -111,6 +111,13 @@ def test_an_exchange_gives_each_stream_back_when_it_is_there():
     assert [str(value.present) for value in made.node("it").values] == ["labs", "old"]
 
 
+def test_a_loss_beside_streams_leaves_them_as_they_are():
+    made = shaped({"use": "fusion.distil", "from": {"teacher": "ehr", "students": ["labs", "old"]}})
+    found = {value.name: (str(value.present), value.shape.sizes) for value in made.node("it").values}
+    assert found == {"it.teacher": ("None", (7,)), "it.labs": ("labs", (7,)), "it.old": ("old", (7,)),
+                     "it.loss_distil": ("None", ())}
+
+
 def test_names_do_not_grow_along_a_row_of_exchanges():
     maps = {"use": "encoder.project", "from": ["xray", "ct"], "each": True, "with": {"width": 5}}
     first = {"use": "fusion.mifa", "from": "maps"}

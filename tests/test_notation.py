@@ -37,8 +37,8 @@ def rules(draw: st.DrawFn) -> str:
         bound = [axis for _, axes in made for axis in axes if axis.isalpha()] + ["{width}", "5"]
         grid = any("..." in axes for _, axes in made)
         axes = draw(st.lists(st.sampled_from(bound), min_size=1, max_size=2)) + (["..."] if grid else [])
-        right = draw(st.sampled_from(["", " -> same", " -> ?", f" -> B {' '.join(axes)}",
-                                      f" -> one: B {axes[0]}, loss_two: ()"]))
+        right = draw(st.sampled_from(["", " -> same", " -> same, loss_x: (), loss_y: ()", " -> ?",
+                                      f" -> B {' '.join(axes)}", f" -> one: B {axes[0]}, loss_two: ()"]))
         alternatives.append(left + right)
     return " | ".join(alternatives)
 
@@ -86,6 +86,10 @@ def test_any_other_text_is_refused_with_a_place(text: str):
     ("B 0", 2, "'0' has no meaning in a rule"),
     ("B c -> B c B", 11, "'B' is the batch axis and stands first"),
     ("B c ) ", 4, "')' has no meaning in a rule"),
+    ("B c -> same, x: B c", 13, "behind 'same' stand auxiliary losses only, each under its own name: 'loss_x: ()'"),
+    ("B c -> same, x: ()", 13, "behind 'same' stand auxiliary losses only, each under its own name: 'loss_x: ()'"),
+    ("B c -> same, loss_x: (), loss_x: ()", 25,
+     "behind 'same' stand auxiliary losses only, each under its own name: 'loss_x: ()'"),
     ("B c -> same -> same", 12, "expected ',', '->' or '|'"),
     ("a: B c | b: B c", 0, "all alternatives must have the same input ports"),
     ("()", 0, "a port begins with the batch axis 'B'"),

@@ -199,7 +199,8 @@ def check_size_known(spec: InputSpec, need: InputNeed, size: tuple[int, ...] | N
 
 
 def check_targets_present(columns: Sequence[str], table: Table, ids: Sequence[str], findings: Findings) -> None:
-    """Notes `target-missing` for cases of which every target column is blank."""
+    """Notes `target-missing` for cases of which every target column is blank; targets may share a column."""
+    columns = list(dict.fromkeys(columns))
     for row in range(len(table)) if columns else ():
         if not any(table.cell(row, column) for column in columns):
             findings.add(Diagnostic("target-missing", f"case {ids[row]!r} has no target", table.span(row, columns[0]),

@@ -9,7 +9,7 @@ from typing import Any
 from fusionkit.contract import Component, ComponentError
 from fusionkit.measure import probe
 from fusionkit.plans import Call
-from fusionkit.rules import Mismatch, Named, Port, result_shape
+from fusionkit.rules import Mismatch, Named, Port, given_back, result_shape
 from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
 from fusionkit.source import write
 from fusionkit.testing.options import Choice, NoExampleError, choices
@@ -144,9 +144,9 @@ def _output(component: Component, choice: Choice, named: Sequence[Named]) -> Sha
     if component.output:
         return component.output(choice.config, [shape for _, shape in named])
     output = result_shape(bound, options)
-    if bound.alternative.result == "same" and isinstance(output, Bundle):
-        return Bundle(tuple((name if port.variadic or not port.name else port.name, shape)
-                            for port, name, shape in bound.inputs))
+    if bound.alternative.result == "same" and output is not None:
+        return given_back(output, [name if port.variadic or not port.name else port.name
+                                   for port, name, _ in bound.inputs])
     return output
 
 

@@ -17,7 +17,7 @@ from fusionkit.testing.probes import Probe, results
 
 
 def head(probe: Probe) -> Fault | None:
-    """A head's loss is one number a case, its decoding one column for each name, in range for its task."""
+    """A head's loss is one number a case that counts, its decoding one column for each name, in range for its task."""
     component = probe.component
     assert isinstance(component, Head)
     names = getattr(probe.config, component.names, None)
@@ -43,6 +43,9 @@ def _head_results(module: Any, probe: Probe, size: int, task: str) -> Fault | No
     if tuple(loss.shape) != (5,) or not bool(loss.isfinite().all()):
         return Fault(f"the loss of 5 cases is of shape {list(loss.shape)}" if loss.shape != (5,) else
                      "the loss is not finite", "give one finite number a case: reduction='none', not a mean")
+    if _heeds_what_does_not_count(module, output, target):
+        return Fault("a case that does not count changes the loss of another",
+                     "leave out cases whose output is zeros: they have no target, or no result")
     if tuple(decoded.shape) != (5, size):
         return Fault(f"decode gives {list(decoded.shape)} for 5 cases and {size} names", "give a column for each name")
     if task != "regression" and not bool(((decoded >= 0) & (decoded <= 1)).all()):
@@ -50,6 +53,13 @@ def _head_results(module: Any, probe: Probe, size: int, task: str) -> Fault | No
     if task == "multiclass" and not torch.allclose(decoded.sum(1), torch.ones(5), atol=1e-4):
         return Fault("the probabilities of a case do not sum to 1", "decode with a softmax over the classes")
     return None
+
+
+def _heeds_what_does_not_count(module: Any, output: Tensor, target: Tensor) -> bool:
+    """Whether two cases without a target, which come as zeros, change the losses of three others."""
+    alone = module.loss(output[:3], target[:3])
+    beside = module.loss(torch.cat([output[:3], output[3:] * 0]), torch.cat([target[:3], target[3:] * 0]))[:3]
+    return not torch.allclose(beside, alone, rtol=1e-4, atol=1e-5)
 
 
 @dataclass

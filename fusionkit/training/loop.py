@@ -22,6 +22,7 @@ from fusionkit.training.classes import Targets, balanced, tell_heads
 from fusionkit.training.history import Progress, write_history
 from fusionkit.training.interruption import Interrupted, Interruption
 from fusionkit.training.modality_dropout import ModalityDropout
+from fusionkit.training.modulation import faults
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.outcome import FitResult, check_resumable, epoch_row, loaded, publish
 from fusionkit.training.processes import Processes, wants_cpu, world_size
@@ -200,7 +201,7 @@ class Training:
             if flags[1]:
                 self._save(LAST)
             self._seed(step)
-            outcome = self.stepper.gradients(step.batches, totals)
+            outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:
                 self._explain(step)
             self.stepper.change(self._rate(step.number))
@@ -382,6 +383,7 @@ def _check(train: Dataset[Case], validation: Dataset[Case] | None, settings: Tra
     if settings.monitor != "loss" and not has_accuracy(model.plan.heads):
         found.append(Diagnostic("no-accuracy", f"no head of this network has an accuracy, which 'monitor: "
                                 f"{settings.monitor}' asks for", fix="set 'monitor: loss'"))
+    found += faults(model.plan, settings)
     if not resume and has_state(folder / LAST):
         found.append(Diagnostic("run-exists", f"{str(folder)!r} already holds a run",
                                 fix="go on with it by --resume, or choose another folder"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -22,11 +22,14 @@ class Objective(nn.Module):
     A row counts for a head when it has a target and the head has a result for it. `forward` gives the sums by head
     name and the auxiliary losses by theirs, all scalars; with `outputs` also every head's raw output as
     `output/name`, (B, ...). Losses run inside `forward` so that distributed wrappers see the head's parameters used.
+    Of the heads named in `scored`, which have classes, it gives `score/name` too: the sum of the probabilities of the
+    true class over the rows that count, without gradient.
     """
 
-    def __init__(self, network: FusionModel) -> None:
+    def __init__(self, network: FusionModel, scored: Collection[str] = ()) -> None:
         super().__init__()
         self.network = network
+        self._scored = frozenset(scored)
         self._heads: tuple[tuple[str, Any], ...] = tuple(
             (head.name, network.head(head.name)) for head in network.plan.heads)
 
@@ -38,6 +41,8 @@ class Objective(nn.Module):
         results = {name: _sum(module, given[name], targets[name], valid[name]) for name, module in self._heads}
         names = {name for name, _ in self._heads}
         results |= {name: value.float() for name, value in given.items() if name not in names}
+        results |= {f"score/{name}": _score(module, given[name], targets[name], valid[name])
+                    for name, module in self._heads if name in self._scored}
         if outputs:
             results |= {f"output/{name}": given[name] for name in names}
         return results
@@ -51,6 +56,14 @@ def _sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> Tensor
     kept = output.where(row_mask(valid_B, output), 0)
     losses_B: Tensor = module.loss(kept, target.where(row_mask(valid_B, target), 0))
     return losses_B.float().where(valid_B, 0).sum()
+
+
+@torch.no_grad()
+def _score(module: Any, output: Tensor, target_B: Tensor, valid_B: Tensor) -> Tensor:
+    """The sum of the probabilities of the true class over the rows that count."""
+    decoded_BK: Tensor = module.decode(output.detach()).float()
+    true_B = decoded_BK.gather(1, target_B.where(valid_B, 0).unsqueeze(1)).squeeze(1)
+    return true_B.where(valid_B, 0).sum()
 
 
 def counted(network: FusionModel, present: Tensors, target_present: Tensors) -> dict[str, Tensor]:

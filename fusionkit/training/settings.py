@@ -59,6 +59,14 @@ class TrainingSettings(BaseModel):
         "independent", description="What modality_dropout is the chance of: independent, that of each input to be "
                                    "absent; exactly_one, that a case keeps one input only; subset, that it keeps any "
                                    "selection of its inputs, each as likely.")
+    modulation: Literal["none", "ogm", "ogm_ge"] = Field(
+        "none", description="Holds back the encoders of the modality that is surer of the true class than the others, "
+                            "by heads that see one input each: ogm scales their gradients, ogm_ge adds noise too.")
+    modulation_alpha: PositiveFloat = Field(
+        0.3, description="How much modulation holds back: gradients are multiplied by 1 - tanh(alpha * ratio).")
+    modulation_first_epoch: PositiveInt = Field(1, description="The first epoch with modulation, counted from 1.")
+    modulation_last_epoch: NonNegativeInt = Field(
+        0, description="The last epoch with modulation; 0 goes on to the end.")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="Numbers of the forward pass; weights stay fp32. bf16 and fp16 are mixed precision.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU if any.")
@@ -81,9 +89,12 @@ class TrainingSettings(BaseModel):
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
     @model_validator(mode="after")
-    def _warmup_ends(self) -> Self:
+    def _epochs_fit(self) -> Self:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"'warmup_epochs' is {self.warmup_epochs:g} and 'epochs' only {self.epochs}")
+        if 0 < self.modulation_last_epoch < self.modulation_first_epoch:
+            raise ValueError(f"'modulation_last_epoch' is {self.modulation_last_epoch} and 'modulation_first_epoch' "
+                             f"{self.modulation_first_epoch}")
         return self
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fusionkit.data.batch import Batch
 from fusionkit.model import FusionModel
+from fusionkit.training.modulation import Modulation
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
 from fusionkit.training.processes import Processes, own_part, whole
@@ -55,7 +56,8 @@ class Stepper:
         self.channels_last = settings.channels_last == "on" or (settings.channels_last == "auto" and half_on_gpu)
         if self.channels_last:
             lay_out_weights(network)
-        self.objective = Objective(network)
+        self.modulation = Modulation(network, settings, processes)
+        self.objective = Objective(network, self.modulation.heads)
         unused = sample is not None and self._leaves_unused(sample)
         if settings.compile:
             self.objective.compile()
@@ -90,19 +92,21 @@ class Stepper:
         numbers = dict(zip(self.weights, map(int, summed), strict=False))
         return Totals(numbers, int(summed[len(rows)])), summed[len(rows) + 1 :]
 
-    def gradients(self, batches: Sequence[Batch], totals: Totals) -> Outcome:
-        """Forward and backward over the batches of a step; the weights stay."""
-        names = [*self.weights, *self.auxiliary]
+    def gradients(self, batches: Sequence[Batch], totals: Totals, epoch: int = 0, number: int = 0) -> Outcome:
+        """Forward and backward over the batches of a step, `number` of its epoch; the weights stay."""
+        names = [*self.weights, *self.auxiliary, *(f"score/{name}" for name in self.modulation.heads)]
         sums = torch.zeros(len(names), dtype=torch.float64, device=self.processes.device)
         for position, batch in enumerate(batches):
             local = position + 1 < len(batches)
             with self.processes.no_sync(self.wrapped) if local else nullcontext():
                 results = self._forward(batch)
                 self.processes.accelerator.backward(self._loss(results, len(batch), totals))
-            sizes = [1.0] * len(self.weights) + [float(len(batch))] * len(self.auxiliary)
-            sums += torch.stack([results[name].detach() * size for name, size in zip(names, sizes, strict=True)])
-        norm = self._norm()
+            sizes = dict.fromkeys(self.auxiliary, float(len(batch)))
+            sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
         found = dict(zip(names, self.processes.sum_tensor(sums), strict=True))
+        scores = {name: found.pop(f"score/{name}") for name in self.modulation.heads}
+        self.modulation(scores, totals.rows, epoch, number)
+        norm = self._norm()
         loss = combined(found, self.weights, self.auxiliary, totals)
         return Outcome(found, loss, abs(loss) < float("inf") and bool(norm.isfinite()))
 

@@ -179,9 +179,13 @@ def _mean(rows_B: Tensor, counted_B: Tensor) -> Tensor:
 
 def jensen_shannon(one: Tensor, other: Tensor) -> Tensor:
     """(p ln(p/m) + q ln(q/m)) / 2, m = (p + q)/2, of p and q the sigmoids of (B, h), summed over features: (B,)."""
-    log_p, log_q = F.logsigmoid(at_least_single(one)), F.logsigmoid(at_least_single(other))
+    return apart(F.logsigmoid(at_least_single(one)), F.logsigmoid(at_least_single(other))).sum(1)
+
+
+def apart(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """(p ln(p/m) + q ln(q/m)) / 2 of each element, from logarithms: (B, h) and (B, h) give (B, h)."""
     log_m = torch.logaddexp(log_p, log_q) - log(2.0)
-    return (log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)).sum(1) / 2
+    return (log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)) / 2
 
 
 def _width(config: DrFuseConfig, inputs: Sequence[TensorShape]) -> int:

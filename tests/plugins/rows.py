@@ -20,6 +20,7 @@ import rows_fusions
 import rows_heads
 import rows_kan
 import rows_late
+import rows_losses
 import rows_penet
 
 from fusionkit.contract import Component
@@ -54,5 +55,5 @@ class Row(NamedTuple):
 
 
 TABLES = (rows_attention, rows_fusions, rows_baselines, rows_drifa, rows_encoders, rows_e3d, rows_early,
-          rows_heads, rows_kan, rows_late, rows_penet)
+          rows_heads, rows_kan, rows_late, rows_losses, rows_penet)
 ROWS = [Row(*row) for table in TABLES for row in table.ROWS]

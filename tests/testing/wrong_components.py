@@ -168,6 +168,11 @@ class MeanLoss(Classify):
         return nn.functional.cross_entropy(output, target)
 
 
+class Centred(Classify):
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return super().loss(output - output.mean(0), target)
+
+
 class Logits(Classify):
     def decode(self, output: Tensor) -> Tensor:
         return output
@@ -210,6 +215,7 @@ WRONG: list[tuple[Component, set[str], str]] = [
     (Fusion("multiplies", Width, Multiplies, rule="*features: B w -> B w", absent="neutral"), {"absence"},
      "holds nan"),
     (Head("mean_loss", Named, MeanLoss, rule="features: B _ -> B {classes}"), {"head"}, "shape []"),
+    (Head("centred", Named, Centred, rule="features: B _ -> B {classes}"), {"head"}, "that does not count"),
     (Head("logits", Named, Logits, rule="features: B _ -> B {classes}"), {"head"}, "outside 0..1"),
     (Head("undecided", Named, Undecided, rule="features: B _ -> B {classes}"), {"head"}, "'decode'"),
     (Uncertainty("once", Width, Once), {"method"}, "'doubt' of 'classes' is [4, 3]"),

@@ -1,8 +1,8 @@
 """A small run as a program of its own, to be killed, or launched in several processes.
 
 Arguments, as one JSON object: folder, settings, strategies (one run after the other, each in a folder of its own),
-still, kill (an [epoch, step] at which the process kills itself with SIGKILL), kill_saving (the number of the file
-being saved at which it does). Prints the losses of each run as a line of JSON.
+still, unimodal (another network), kill (an [epoch, step] at which the process kills itself with SIGKILL), kill_saving
+(the number of the file being saved at which it does). Prints the losses of each run as a line of JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from small_runs import STILL, Cohort, losses, network
+from small_runs import STILL, Cohort, Repeated, losses, network, unimodal
 
 from fusionkit.training import state
 from fusionkit.training.loop import fit
@@ -37,8 +37,9 @@ def main(options: dict[str, Any]) -> None:
     for strategy in options.get("strategies", ["auto"]):
         settings = TrainingSettings(**options["settings"], strategy=strategy)
         folder = Path(options["folder"]) / (strategy if strategy != "auto" else "")
-        result = fit(network(**(STILL if options.get("still") else {})), Cohort(), Cohort(11, 1), settings, folder,
-                     progress=progress)
+        model = unimodal() if options.get("unimodal") else network(**(STILL if options.get("still") else {}))
+        cases = Repeated if options.get("unimodal") else Cohort
+        result = fit(model, cases(), cases(11, 1), settings, folder, progress=progress)
         if result.main:
             print(json.dumps(losses(result.history)))
 

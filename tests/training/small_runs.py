@@ -61,6 +61,26 @@ class Cohort(Dataset[Case]):
         }
 
 
+class Repeated(Cohort):
+    """The same cases for `unimodal`: three heads that learn one target."""
+
+    def __getitem__(self, index: int) -> Case:
+        case = super().__getitem__(index)
+        names = ("kind", "by_scan", "by_table")
+        return {**case, "targets": dict.fromkeys(names, case["targets"]["kind"]),
+                "target_present": dict.fromkeys(names, case["target_present"]["kind"])}
+
+
+def unimodal(seed: int = 0) -> FusionModel:
+    """The small network without dropout, with a head on each encoder in place of the second one."""
+    head = {"use": "head.classify", "with": {"classes": ["a", "b", "c"]}, "loss": 0.5}
+    nodes = {**NETWORK["nodes"], "by_scan": {**head, "from": "eyes"}, "by_table": {**head, "from": "clinic"}}
+    del nodes["size"]
+    for name, changed in STILL.items():
+        nodes[name] = {**nodes[name], **changed}
+    return fusionkit.build({**NETWORK, "nodes": nodes}, seed=seed)
+
+
 STILL: dict[str, dict[str, Any]] = {
     "eyes": {"with": {"widths": [5, 7], "norm": "group"}}, "clinic": {"with": {"width": 7, "hidden": [11]}},
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.contract import Component
+from fusionkit.rules import given_back
 from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, is_loss, members
 from fusionkit.testing.strategies.inputs import written_out
 from fusionkit.testing.strategies.menu import Limits, Menu, Trial
@@ -138,9 +139,10 @@ def _given(components: Sequence[Component], lane: Lane) -> Iterator[tuple[str, T
 
 
 def _each_back(component: Component, lane: Lane, output: Bundle) -> bool:
+    given = tuple(name for name, _ in features_of(output))
     if component.absent == "identity":
-        return len(output.names) == len(lane.reads)
-    return output.names == tuple(_labels(component, [stream.reference for stream in lane.reads]))
+        return len(given) == len(lane.reads)
+    return given == tuple(_labels(component, [stream.reference for stream in lane.reads]))
 
 
 def _may_be_absent(components: Sequence[Component], optional: Sequence[bool]) -> bool:
@@ -167,9 +169,8 @@ def _labelled(components: Sequence[Component], lane: Lane) -> Shape:
     output, read = lane.output, [stream.reference for stream in lane.reads]
     for component, trial in zip(components, lane.trials, strict=True):
         output = trial.output
-        if trial.given_back and isinstance(output, Bundle):
-            shapes = [shape for _, shape in output]
-            output = Bundle(tuple(zip(_labels(component, read), shapes, strict=True)))
+        if trial.given_back:
+            output = given_back(output, _labels(component, read))
         read = [name or component.id for name, _ in features_of(output)]
     return output
 

@@ -1,0 +1,54 @@
+"""Cosine alignment: inputs are given back, and a loss turns the vectors of one case in one direction.
+
+Source: the cosine embedding loss of two vectors that belong together; the symmetric form without predictor of Chen and
+He 2021, Exploring Simple Siamese Representation Learning, arXiv 2011.10566, eq. 1.
+Without negatives all vectors may turn in one direction, of all cases; the other losses of the network must prevent it.
+"""
+# Axes: B batch, M inputs, c width of all inputs.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from fusionkit_plugins.pairs import check_several, mean_over_pairs
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, TensorShape, at_least_single, fill_absent
+
+
+class AlignCosineConfig(Config):
+    """Options of `fusion.align_cosine`."""
+
+    weight: NonNegativeFloat = Field(0.1, description="Weight of the alignment in the loss of the network.")
+
+
+class AlignCosine(nn.Module):
+    """The inputs as they are, and the mean of 1 - cos(x_a, x_b) over rows and pairs.
+
+    Shapes: M inputs (B, c), two or more; gives each back, and `loss_align_cosine`, ().
+
+    Absent inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+
+    Raises: ComponentError for a single input.
+    """
+
+    def __init__(self, config: AlignCosineConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        check_several(inputs)
+        self.weight = config.weight
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The inputs and the loss."""
+        given = fill_absent(features, present)
+        return *given, (self.weight * mean_over_pairs(_apart, given, present)).to(given[0].dtype)
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    return 1 - F.cosine_similarity(at_least_single(one), at_least_single(other), dim=1)
+
+
+component = Fusion("align_cosine", AlignCosineConfig, AlignCosine,
+                   rule="*features: B c -> same, loss_align_cosine: ()", absent="drop", category="auxiliary loss",
+                   paper="arXiv:2011.10566")

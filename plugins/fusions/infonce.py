@@ -1,0 +1,66 @@
+"""InfoNCE between any pair of inputs: each is given back, and a loss pulls the vectors of one case together.
+
+Source: van den Oord et al. 2018, Representation Learning with Contrastive Predictive Coding, arXiv 1807.03748, eq. 4;
+both ways and with a learned temperature: Radford et al. 2021, arXiv 2103.00020, figure 3.
+More than two inputs, the mean over their pairs, are ours. A fusion sees no patients: two cases of one patient in a
+batch are negatives of each other, so where patients have several cases, let a split or a sampler keep them apart.
+"""
+# Axes: B batch, M inputs, c width of one input, w {width}.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fusionkit_plugins.fusions.clip_align import Alignment
+from fusionkit_plugins.pairs import check_several
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, Projections, TensorShape, fill_absent, joined_shape
+
+
+class InfoNCEConfig(Config):
+    """Options of `fusion.infonce`."""
+
+    width: PositiveInt | None = Field(
+        64, description="Width to which each input is projected for the comparison; None compares them as they are, "
+                        "with equal widths.")
+    weight: NonNegativeFloat = Field(0.1, description="Weight of the comparison in the loss of the network.")
+    temperature: PositiveFloat = Field(
+        0.07, description="What similarities are divided by at the start; its logarithm is learned.")
+    largest_scale: PositiveFloat = Field(100.0, description="Similarities are multiplied with no more than this.")
+
+
+class InfoNCE(nn.Module):
+    """The inputs as they are, and the mean over pairs of (CE(S) + CE(S^T)) / 2, S = e^t n_a n_b^T, n = P x / |P x|.
+
+    Cases are told apart within the batch of one process: a batch of 4 has 3 negatives, and little is learned.
+    `fusion.clip_align` computes the same loss and joins the projections.
+
+    Shapes: M inputs (B, c_m), two or more; gives each back, and `loss_infonce`, ().
+
+    Absent inputs: come back as zeros, absent still; their rows leave the loss. A pair that fewer than two rows have
+    leaves the mean.
+
+    Raises: ComponentError for a single input, or when `width` is None and the inputs have different widths.
+    """
+
+    def __init__(self, config: InfoNCEConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        check_several(inputs)
+        joined_shape(config, inputs)
+        self.weight = config.weight
+        self.project = Projections(inputs, config.width)
+        self.align = Alignment(config.temperature, config.largest_scale)
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The inputs and the loss."""
+        loss = self.weight * self.align(self.project(features, present), present)
+        return *fill_absent(features, present), loss.to(features[0].dtype)
+
+
+component = Fusion(
+    "infonce", InfoNCEConfig, InfoNCE, rule="*features: B _ -> same, loss_infonce: ()", absent="drop",
+    category="auxiliary loss", paper="arXiv:1807.03748",
+    exceptions=dict.fromkeys(("gradients: align.log_scale", "gradients: project.*"),
+                             "where fewer than two cases have both inputs nothing is compared"))

@@ -1,0 +1,64 @@
+"""Jensen-Shannon divergence: inputs are given back, and a loss brings the distributions that they mean together.
+
+Source: Lin 1991, Divergence Measures Based on the Shannon Entropy, doi:10.1109/18.61115, section IV. Between shared
+features, each a probability of its own: Yao et al. 2024, DrFuse, arXiv 2403.06197, whose release sums over features and
+leaves out the terms of 1 - p; here both terms count, and the mean over features, so that ln 2 is the most either way.
+"""
+# Axes: B batch, M inputs, c width of all inputs.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fusionkit_plugins.fusions.drfuse import apart, jensen_shannon
+from fusionkit_plugins.pairs import check_several, mean_over_pairs
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, TensorShape, at_least_single, fill_absent
+
+
+class JensenShannonConfig(Config):
+    """Options of `fusion.jensen_shannon`."""
+
+    weight: NonNegativeFloat = Field(1.0, description="Weight of the divergence in the loss of the network.")
+    bernoulli: bool = Field(
+        False, description="Whether each feature is a probability of its own, by a sigmoid, as of labels or of shared "
+                           "features; else all are one distribution, by a softmax, as of classes.")
+
+
+class JensenShannon(nn.Module):
+    """The inputs as they are, and the mean over pairs of (KL[p || m] + KL[q || m]) / 2, m = (p + q) / 2.
+
+    The divergence is symmetric and no more than ln 2. Gradients reach both sides; `fusion.distil` has a teacher.
+
+    Shapes: M inputs (B, c), two or more; gives each back, and `loss_jensen_shannon`, ().
+
+    Absent inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+
+    Raises: ComponentError for a single input.
+    """
+
+    def __init__(self, config: JensenShannonConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        check_several(inputs)
+        self.weight = config.weight
+        self.apart = _of_features if config.bernoulli else _of_classes
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The inputs and the loss."""
+        given = fill_absent(features, present)
+        return *given, (self.weight * mean_over_pairs(self.apart, given, present)).to(given[0].dtype)
+
+
+def _of_classes(one: Tensor, other: Tensor) -> Tensor:
+    return apart(at_least_single(one).log_softmax(1), at_least_single(other).log_softmax(1)).sum(1)
+
+
+def _of_features(one: Tensor, other: Tensor) -> Tensor:
+    return (jensen_shannon(one, other) + jensen_shannon(-one, -other)) / one.shape[1]
+
+
+component = Fusion("jensen_shannon", JensenShannonConfig, JensenShannon,
+                   rule="*features: B c -> same, loss_jensen_shannon: ()", absent="drop", category="auxiliary loss",
+                   paper="doi:10.1109/18.61115")

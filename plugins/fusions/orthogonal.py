@@ -1,0 +1,55 @@
+"""Orthogonality: inputs are given back, and a loss keeps what is shared and what is specific at right angles.
+
+Source: the mean |cosine| as in Yao et al. 2024, DrFuse, arXiv 2403.06197, section 3.2.
+More than two inputs are ours.
+"""
+# Axes: B batch, M inputs, c width of all inputs.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from fusionkit_plugins.pairs import Pairs, check_several, mean_over_pairs
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, TensorShape, at_least_single, fill_absent
+
+
+class OrthogonalConfig(Config):
+    """Options of `fusion.orthogonal`."""
+
+    weight: NonNegativeFloat = Field(1.0, description="Weight of the cosines in the loss of the network.")
+    pairs: Pairs = Field("all", description="Which inputs are kept apart: 'all' from each other, or the 'first', such "
+                                            "as a shared part, from each of the others.")
+
+
+class Orthogonal(nn.Module):
+    """The inputs as they are, and the mean of |cos(x_a, x_b)| over rows and pairs.
+
+    Shapes: M inputs (B, c), two or more; gives each back, and `loss_orthogonal`, ().
+
+    Absent inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+
+    Raises: ComponentError for a single input.
+    """
+
+    def __init__(self, config: OrthogonalConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        check_several(inputs)
+        self.weight = config.weight
+        self.pairs = config.pairs
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The inputs and the loss."""
+        given = fill_absent(features, present)
+        return *given, (self.weight * mean_over_pairs(_overlap, given, present, self.pairs)).to(given[0].dtype)
+
+
+def _overlap(one: Tensor, other: Tensor) -> Tensor:
+    return F.cosine_similarity(at_least_single(one), at_least_single(other), dim=1).abs()
+
+
+component = Fusion("orthogonal", OrthogonalConfig, Orthogonal, rule="*features: B c -> same, loss_orthogonal: ()",
+                   absent="drop", category="auxiliary loss", paper="arXiv:2403.06197")

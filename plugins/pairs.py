@@ -1,0 +1,42 @@
+"""What pairs of inputs of one case have to do with each other, for auxiliary losses. Holds no component."""
+
+# Axes: B batch, M inputs.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fusionkit.api import ComponentError, TensorShape
+
+Pairs = Literal["all", "first"]
+"""Every input with every other, or the first with each of the others."""
+
+
+def check_several(inputs: Sequence[TensorShape]) -> None:
+    """Raises: ComponentError when there is but one input, which has nothing to be compared with."""
+    if len(inputs) < 2:
+        raise ComponentError("it compares its inputs, and is given one", fix="give two or more: from: [ct, pet]")
+
+
+def mean_over_pairs(measure: Callable[[Tensor, Tensor], Tensor], features: Sequence[Tensor], present: Tensor | None,
+                    pairs: Pairs = "all") -> Tensor:
+    """The mean of a measure over the rows that have both inputs of a pair, and of that over the pairs that any row has.
+
+    Nothing to compare gives 0. What the features hold in absent rows must be finite (`fill_absent`).
+
+    Shapes: M tensors (B, ...), of which `measure` makes (B,) for two; `present` (B, M); gives ().
+    """
+    if present is None:
+        present = torch.ones(features[0].shape[0], len(features), dtype=torch.bool, device=features[0].device)
+    columns, means, counts = present.unbind(1), [], []
+    for a, b in combinations(range(len(features)), 2) if pairs == "all" else ((0, b) for b in range(1, len(features))):
+        both_B = columns[a] & columns[b]
+        count = both_B.sum()
+        means.append(measure(features[a], features[b]).where(both_B, 0.0).sum() / count.clamp(min=1))
+        counts.append(count > 0)
+    return torch.stack(means).sum() / torch.stack(counts).sum().clamp(min=1)

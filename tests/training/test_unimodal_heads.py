@@ -1,0 +1,92 @@
+"""Heads on each encoder that learn one column of the table: trained, balanced, and told apart, by the command line."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import fusionkit
+from fusionkit.cli import main
+from fusionkit.training.settings import TrainingSettings, read_settings
+
+GRAPH = Path(__file__).parents[2] / "plugins" / "graphs" / "unimodal-losses.yaml"
+DATA = """\
+fusionkit-data: 1
+cases: cases.csv
+id: id
+split: {column: split}
+inputs:
+  ct: {read: numpy, path: "{ct}"}
+  ehr: {read: columns, numeric: [a, b]}
+targets:
+  subtype: {column: subtype}
+  from_ct: {column: subtype}
+  from_ehr: {column: subtype}
+"""
+
+
+@pytest.fixture(name="study")
+def _study(tmp_path):
+    """The published graph with small inputs, and 18 cases; some lack a scan."""
+    graph = yaml.safe_load(GRAPH.read_text(encoding="utf-8"))
+    graph["inputs"] = {"ct": {"volume": [1, 4, 8, 8], "optional": True}, "ehr": {"vector": [2]}}
+    graph["nodes"]["lungs"]["with"]["widths"] = [4]
+    graph["nodes"]["clinic"]["with"] = {"width": 4, "hidden": [5]}
+    graph["nodes"]["near"]["with"]["width"] = 3
+    graph["training"] |= {"epochs": 2, "batch_size": 6}
+    (tmp_path / "graph.yaml").write_text(yaml.safe_dump(graph), encoding="utf-8")
+    (tmp_path / "data.yaml").write_text(DATA, encoding="utf-8")
+    draw = np.random.default_rng(0)
+    with (tmp_path / "cases.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "split", "subtype", "ct", "a", "b"])
+        for case in range(18):
+            np.save(tmp_path / f"{case}.npy", draw.normal(size=(4, 8, 8)).astype(np.float32)[None])
+            kind = ("adenocarcinoma", "squamous")[case % 2]
+            rows.writerow([case, "validation" if case > 12 else "train", kind, "" if case % 5 == 1 else f"{case}.npy",
+                           case % 2 + draw.normal(), draw.normal()])
+    return tmp_path
+
+
+def test_three_heads_learn_one_column(study):
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(study / "run")]) == 0
+    with (study / "run" / "history.csv").open(encoding="utf-8") as file:
+        last = list(csv.DictReader(file))[-1]
+    for head in ("subtype", "from_ct", "from_ehr"):
+        assert 0 < float(last[f"train_loss_{head}"]) < 5 and 0 <= float(last[f"validation_accuracy_{head}"]) <= 1
+    assert float(last["train_loss_near.loss_infonce"]) > 0
+
+
+def test_a_blank_cell_of_a_shared_column_is_told_once(study, capsys):
+    sheet = study / "cases.csv"
+    sheet.write_text(sheet.read_text(encoding="utf-8").replace("\n4,train,adenocarcinoma,", "\n4,train,,"), "utf-8")
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(study / "run")]) == 2
+    assert "why: 'subtype' is blank" in capsys.readouterr().err
+
+
+def test_modulation_without_such_heads_is_a_fault_of_the_user(study, capsys):
+    graph = yaml.safe_load((study / "graph.yaml").read_text(encoding="utf-8"))
+    del graph["nodes"]["from_ct"]
+    (study / "graph.yaml").write_text(yaml.safe_dump(graph), encoding="utf-8")
+    data = (study / "data.yaml").read_text(encoding="utf-8").replace("  from_ct: {column: subtype}\n", "")
+    (study / "data.yaml").write_text(data, encoding="utf-8")
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(study / "run")]) == 2
+    told = capsys.readouterr().err
+    assert "[cannot-modulate]" in told and "only 'from_ehr'" in told and "graph.yaml:" in told
+    assert "Traceback" not in told
+
+
+def test_the_published_graph_holds_what_it_says():
+    plan = fusionkit.plan(str(GRAPH))
+    assert {head.name: head.weight for head in plan.heads} == {"subtype": 1, "from_ct": 0.3, "from_ehr": 0.3}
+    settings = read_settings(plan.graph.training)
+    assert settings.modulation == "ogm_ge" and settings != TrainingSettings()
+    model = fusionkit.build(str(GRAPH), seed=1).eval()
+    given = {"ct": torch.randn(3, 1, 16, 64, 64), "ehr": torch.randn(3, 7)}
+    outputs = model(given, {"ct": torch.tensor([True, False, True]), "ehr": torch.tensor([True, True, True])})
+    assert outputs["near.loss_infonce"] > 0 and all(value.isfinite().all() for value in outputs.values())
