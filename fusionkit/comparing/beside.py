@@ -119,7 +119,8 @@ class _Division:
             cached = "train" in self.known
             network = self.first.to(trainings[0].processes.device).train()
             batches = SharedBatches(trainings[0], self._all_read("train"), network, () if cached else beside.edges)
-            who = "1 network is trained" if len(trainings) == 1 else f"{len(trainings)} networks are trained side by side"
+            count = len(trainings)
+            who = f"{count} networks are trained side by side" if count > 1 else "1 network is trained"
             beside.say(f"{who}; what stands still before "
                        f"{beside.lined.node!r} is computed once {'for all epochs' if cached else 'for each batch'}: "
                        f"{', '.join(sorted(beside.still[reference.name]))}")

@@ -9,7 +9,7 @@ from torch import nn
 
 from fusionkit.errors import RunError, UserError
 from fusionkit.training.batches import Batches, batch_sizes, make_loader, seed_of, smallest_share
-from fusionkit.training.loop import _read
+from fusionkit.training.loop import read_batches
 
 
 def shuffled(count):
@@ -86,5 +86,5 @@ def test_a_fault_in_a_case_reads_the_same_from_a_worker(workers):
 
     loader = make_loader(Broken(3), Batches(lambda _: np.arange(3), 3, 2), workers, pin=False)
     with pytest.raises(RunError) as caught:
-        list(_read(loader))
+        list(read_batches(loader))
     assert str(caught.value) == "case 'x', input 'scan', 'x.png': it is cut off; the file could be read before"
