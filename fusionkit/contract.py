@@ -23,6 +23,7 @@ Absent = Literal["drop", "neutral", "identity", "skip", "fill", "none"]
 Task = Literal["multiclass", "multilabel", "regression"]
 Claim = Literal["symmetric", "onnx"]
 ShapeFunction = Callable[[Any, Sequence[TensorShape]], Shape]
+AdviceFunction = Callable[[Any, Sequence[TensorShape]], Sequence[str]]
 KINDS = ("encoder", "fusion", "head", "uncertainty")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
 
@@ -112,6 +113,9 @@ class Component:
     a check of the conformance kit why it cannot hold: {'gradients: query.*': reason} for what a pattern of names
     matches, {'rows': reason} for all of it. `reference` gives the releases that it reproduces, `release` the authors'.
 
+    `advice(config, inputs)`, with the shapes of the inputs in the order of the ports, says in a sentence each what
+    works and is hardly meant; `fusionkit build` shows it as a warning at the node.
+
     Raises: ContractError when a name, rule, need, claim, reason or absence semantics is not valid.
     """
 
@@ -128,6 +132,7 @@ class Component:
     claims: tuple[Claim, ...] = ()
     exceptions: Mapping[str, str] = field(default_factory=dict)
     reference: Mapping[str, Release] = field(default_factory=dict)
+    advice: AdviceFunction | None = None
     parsed: Rule = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[str] = ""

@@ -28,6 +28,7 @@ from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.outcome import FitResult
 from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.stand_ins import untrained
 from fusionkit.training.state import LAST
 from fusionkit.weights import save_weights
 
@@ -128,6 +129,14 @@ def train(
     number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
     reports = _written(folder, setup, rows, results, {"folds": folds}, number, plots)
     return Trained(folder, rows, results, reports)
+
+
+def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
+    """What the network and the training cases say of each other that is no fault: stand-ins that will not learn."""
+    if settings.modality_dropout:
+        return []
+    rows = list(setup.cohort.split_rows("train") or setup.cohort.rows)
+    return untrained(setup.plan, lambda name: not setup.cohort.present(name)[rows].all())
 
 
 def claim(folder: Path, resume: bool) -> None:

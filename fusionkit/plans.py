@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fusionkit.contract import Component, Config, Head, Task
+from fusionkit.errors import Diagnostic, Span, in_file_order
+from fusionkit.failures import component_failed
 from fusionkit.nodes import Graph, Node
 from fusionkit.presence import Maybe
 from fusionkit.registry import Use
@@ -173,6 +175,23 @@ def cost_json(cost: Cost) -> dict[str, int]:
     """A cost as plain data."""
     return {"parameters": cost.parameters, "trainable": cost.trainable, "multiply_adds": cost.multiply_adds,
             "activation_bytes": cost.activation_bytes}
+
+
+def advice_of(plan: Plan) -> list[Diagnostic]:
+    """What the components say of how they are used, from the top of the file to its end: warnings, no faults."""
+    found = [advised for planned in plan.nodes for lane in planned.lanes
+             for step, call in zip(planned.node.steps, lane.calls, strict=True) for advised in _advice(call, step.span)]
+    return in_file_order(found)
+
+
+def _advice(call: Call, span: Span) -> list[Diagnostic]:
+    """The advice of one call; that of a component which fails to give it is left at that: the network is built."""
+    use = call.component.id
+    try:
+        texts = call.component.advice(call.config, call.shapes) if call.component.advice else ()
+        return [Diagnostic("advice", f"{use}: {text}", span, severity="warning") for text in texts]
+    except Exception as error:
+        return [replace(component_failed(use, call.inputs, error, span), severity="warning")]
 
 
 def values_of(name: str, shape: Shape, present: Mapping[str, Maybe]) -> tuple[Value, ...]:

@@ -27,6 +27,11 @@ class Presence:
     input: str = ""
     parts: tuple[Presence, ...] = ()
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The optional inputs on which it depends."""
+        return frozenset([self.input]) if self.rule == "input" else frozenset().union(*(p.inputs for p in self.parts))
+
     def __str__(self) -> str:
         joined = (" or " if self.rule == "any" else " and ").join(map(str, self.parts))
         return self.input if self.rule == "input" else f"({joined})"

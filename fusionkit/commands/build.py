@@ -14,7 +14,7 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.files import write_text
 from fusionkit.model import FusionModel
 from fusionkit.network import build_plan, plan
-from fusionkit.plans import Plan, Value
+from fusionkit.plans import Plan, Value, advice_of
 from fusionkit.registry import discover
 
 
@@ -27,7 +27,10 @@ def run(args: Namespace, console: Console) -> int:
     made = plan(args.graph, sets=args.sets, sizes=sizes, registry=registry)
     show(made, console)
     model = build_plan(made, args.seed)
-    result = made.as_json()
+    advice = advice_of(made)
+    for warning in advice:
+        console.note(f"\n{warning.render()}")
+    result = made.as_json() | {"advice": [warning.as_json() for warning in advice]}
     if args.output:
         result["folder"] = str(Path(args.output).resolve())
         _write(Path(args.output), model, console)

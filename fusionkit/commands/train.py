@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fusionkit.commands.evaluate import show
 from fusionkit.console import Console
-from fusionkit.experiment import claim, is_main, train
+from fusionkit.experiment import advice_for, claim, is_main, train
 from fusionkit.flags import TRAINING_FLAGS
 from fusionkit.registry import discover
 from fusionkit.runs import set_up
@@ -24,7 +24,7 @@ def run(args: Namespace, console: Console) -> int:
         setup = set_up(args.graph, args.data, args.sets, registry, progress=update)
     flags = {name: getattr(args, name) for name, _, _ in TRAINING_FLAGS if getattr(args, name) is not None}
     settings = read_settings(setup.plan.graph.training, flags)
-    for warning in setup.cohort.warnings:
+    for warning in (*setup.cohort.warnings, *advice_for(setup, settings)):
         console.note(warning.render())
     trained = train(setup, settings, folder, data=Path(args.data), resume=args.resume, reporter=console)
     if trained.reports:

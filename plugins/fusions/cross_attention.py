@@ -9,7 +9,7 @@ section 3.1-3.2. The pre-norm residual block with a feed-forward layer is the co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -186,6 +186,20 @@ def _output(config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> Shap
     return Bundle(tuple(zip(["query", *others], shapes, strict=True)))
 
 
+def single_key(asked: Iterable[Iterable[int]], cure: str) -> list[str]:
+    """The advice where what is asked together is one vector or one token; `asked` counts the keys of each stream."""
+    if not any(sum(keys) == 1 for keys in asked):
+        return []
+    return [f"a stream is asked that is a single key, and attention over one key is 1 whatever the query is: query and "
+            f"key learn nothing; {cure}"]
+
+
+def _advice(config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> list[str]:
+    keys = [config.vector_to_tokens or 1 if shape.layout == "vector" else shape.positions for shape in inputs]
+    return single_key(([keys[m] for m in block] for row in _asked(config, len(inputs)) for block in row),
+                      "set 'vector_to_tokens', or use `fusion.film` or `fusion.gmu`")
+
+
 component = Fusion(
     "cross_attention", CrossAttentionConfig, CrossAttention,
     rule="query: B _ _, *context: B _ _ | query: B _, *context: B _ _ | query: B _ _, *context: B _ "
@@ -193,5 +207,5 @@ component = Fusion(
     output=_output, absent="identity", category="attention", paper="arXiv:1706.03762",
     exceptions={"gradients: blocks.*.norm_queries.*": "attention to a single key is 1 whatever the query is; with "
                                                       "'vector_to_tokens' a vector becomes several keys"},
-    claims=("onnx",),
+    claims=("onnx",), advice=_advice,
 )

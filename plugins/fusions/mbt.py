@@ -27,7 +27,8 @@ class MBTConfig(Config):
     width: PositiveInt = Field(64, examples=[8], description="Width of the tokens; each stream is projected to it.")
     layers: PositiveInt = Field(2, description="Number of transformer blocks of each stream; the paper has 12.")
     fusion_layer: NonNegativeInt = Field(
-        1, description="Blocks of each stream before the first that has bottlenecks; the paper has 8.")
+        0, description="Blocks of each stream before the first that has bottlenecks; the paper has 8. Streams hear of "
+                       "each other from the block after that on.")
     bottlenecks: PositiveInt = Field(4, description="Number of shared tokens.")
     heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; it divides the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
@@ -44,9 +45,12 @@ class MBTConfig(Config):
 
     @model_validator(mode="after")
     def _streams_meet(self) -> Self:
-        if self.fusion_layer >= self.layers:
-            raise ValueError("'fusion_layer' counts blocks before the first with bottlenecks, and must be less than "
-                             "'layers', or the streams never meet")
+        # In the first block with bottlenecks every stream reads them as they start, and then writes.
+        needed = 1 if self.output == "bottlenecks" else 2
+        if self.layers - self.fusion_layer < needed:
+            raise ValueError(f"the streams never meet: 'fusion_layer' counts blocks before the first with bottlenecks, "
+                             f"and must leave {needed} of the 'layers' for the output {self.output!r}, in which a "
+                             "stream writes into them" + (" and another reads it" if needed > 1 else ""))
         return self
 
 

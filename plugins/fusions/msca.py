@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from fusionkit_plugins.fusions.bsf import BSF, BSFConfig
 from fusionkit_plugins.fusions.bsf import RELEASE_NAMES as BSF_NAMES
-from fusionkit_plugins.fusions.msca_attention import DEAD, AttentionBlock, as_tokens, ask
+from fusionkit_plugins.fusions.msca_attention import DEAD, AttentionBlock, advice_of_all, as_tokens, ask
 from fusionkit_plugins.fusions.msca_attention import RELEASE_NAMES as ATTENTION_NAMES
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
@@ -187,6 +187,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 component = Fusion(
     "msca", MSCAConfig, MSCA, rule=RULE, output=_output, absent="drop", category="multiscale", exceptions=EXCEPTIONS,
+    advice=advice_of_all,
     reference={"release": Release(
         names=lambda config: release_names(config.scales), read=_read,
         taps={f"attn{scale + 1}": f"attention.{scale}" for scale in range(8)}

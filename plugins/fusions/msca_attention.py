@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from fusionkit_plugins.fusions.cross_attention import key_validity
+from fusionkit_plugins.fusions.cross_attention import key_validity, single_key
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -108,6 +108,19 @@ def _output(config: MscaAttentionConfig, inputs: Sequence[TensorShape]) -> Shape
     return inputs[0]
 
 
+CURE = "give it tokens, as `encoder.tokens` makes of a vector, or use `fusion.film` or `fusion.gmu`"
+
+
+def _advice(config: MscaAttentionConfig, inputs: Sequence[TensorShape]) -> list[str]:
+    return single_key([[shape.positions for shape in inputs[1:]]], CURE)
+
+
+def advice_of_all(config: Config, inputs: Sequence[TensorShape]) -> list[str]:
+    """The advice where every stream asks all the others."""
+    return single_key(([shape.positions for m, shape in enumerate(inputs) if m != place]
+                       for place in range(len(inputs))), CURE)
+
+
 def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
     heads = re.search(r"heads=(\d+)", meta.get("constructor", ""))
     return {"heads": int(heads.group(1))} if heads else {}
@@ -117,7 +130,7 @@ component = Fusion(
     "msca_attention", MscaAttentionConfig, MscaAttention,
     rule="query: B _ _, *context: B _ c | query: B _, *context: B _ c | query: B _ _, *context: B c "
          "| query: B _, *context: B c",
-    output=_output, absent="identity", category="attention", paper="arXiv:1706.03762",
+    output=_output, absent="identity", category="attention", paper="arXiv:1706.03762", advice=_advice,
     exceptions={"gradients: attention.query.*": DEAD, "gradients: attention.key.*": DEAD},
     reference={"release": Release(
         names={f"attention.{ours}": theirs for ours, theirs in RELEASE_NAMES.items()}, read=_read)},

@@ -1,8 +1,9 @@
 """A small run as a program of its own, to be killed, or launched in several processes.
 
 Arguments, as one JSON object: folder, settings, strategies (one run after the other, each in a folder of its own),
-still, unimodal (another network), kill (an [epoch, step] at which the process kills itself with SIGKILL), kill_saving
-(the number of the file being saved at which it does). Prints the losses of each run as a line of JSON.
+still, unimodal (another network), tables (the only rows with a table), fusions (some of small_runs.FUSIONS, behind
+batch norm, each a run), kill (an [epoch, step] at which the process kills itself with SIGKILL), kill_saving (the number
+of the file being saved at which it does). Prints the losses of each run as a line of JSON.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import json
 import os
 import signal
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from small_runs import STILL, Cohort, Repeated, losses, network, unimodal
+from small_runs import STILL, Cohort, Repeated, fused, losses, network, unimodal
 
 from fusionkit.training import state
 from fusionkit.training.loop import fit
@@ -34,12 +36,15 @@ def main(options: dict[str, Any]) -> None:
 
     if "kill_saving" in options:
         kill_saving(options["kill_saving"])
-    for strategy in options.get("strategies", ["auto"]):
+    cohort = Cohort().with_tables(*options["tables"]) if "tables" in options else Cohort()
+    for strategy, fusion in product(options.get("strategies", ["auto"]), options.get("fusions", [""])):
         settings = TrainingSettings(**options["settings"], strategy=strategy)
-        folder = Path(options["folder"]) / (strategy if strategy != "auto" else "")
-        model = unimodal() if options.get("unimodal") else network(**(STILL if options.get("still") else {}))
+        folder = Path(options["folder"]) / (strategy if strategy != "auto" else "") / fusion
+        nodes = fused(fusion) if fusion else STILL if options.get("still") else {}
+        model = unimodal() if options.get("unimodal") else network(**nodes)
         cases = Repeated if options.get("unimodal") else Cohort
-        result = fit(model, cases(), cases(11, 1), settings, folder, progress=progress)
+        learned = Repeated() if options.get("unimodal") else cohort
+        result = fit(model, learned, cases(11, 1), settings, folder, progress=progress)
         if result.main:
             print(json.dumps(losses(result.history)))
 

@@ -47,6 +47,12 @@ class Cohort(Dataset[Case]):
             self.has_kind[1::5] = False
             self.has_size[2::4] = False
 
+    def with_tables(self, *rows: int) -> Cohort:
+        """The cohort, in which only these cases have a table."""
+        self.has_table[:] = False
+        self.has_table[list(rows)] = True
+        return self
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -79,6 +85,18 @@ def unimodal(seed: int = 0) -> FusionModel:
     for name, changed in STILL.items():
         nodes[name] = {**nodes[name], **changed}
     return fusionkit.build({**NETWORK, "nodes": nodes}, seed=seed)
+
+
+FUSIONS: dict[str, dict[str, Any]] = {
+    "mean": {}, "gmu": {"width": 7}, "cross_attention": {"heads": 1}, "medfuse": {"width": 7}, "film": {},
+}
+"""Fusions of the image's and the table's features, and their options."""
+
+
+def fused(name: str) -> dict[str, dict[str, Any]]:
+    """The nodes of the still network around another fusion, with batch norm where rows may be absent."""
+    return {**STILL, "both": {"use": f"fusion.{name}", "with": FUSIONS[name]},
+            "clinic": {"use": "encoder.project", "with": {"width": 7, "norm": "batch"}}}
 
 
 STILL: dict[str, dict[str, Any]] = {

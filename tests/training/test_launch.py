@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import STILL, Cohort, losses, network
+from small_runs import FUSIONS, STILL, Cohort, fused, losses, network
 
 from fusionkit.training.loop import fit
 from fusionkit.training.settings import TrainingSettings
@@ -58,6 +58,18 @@ def test_two_processes_have_the_losses_of_one(tmp_path, alone):
     assert divided == pytest.approx(alone, abs=1e-5)
     first, second = (read_tensors(tmp_path / name / "model.safetensors") for name in ("ddp", "fsdp"))
     torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_process_whose_rows_lack_an_input_keeps_step(tmp_path):
+    """One case has a table: in every step one process, if not both, meets a batch without any."""
+    names, expected = sorted(FUSIONS), []
+    for name in names:
+        result = fit(network(**fused(name)), Cohort().with_tables(5), Cohort(11, 1), TrainingSettings(**SETTINGS),
+                     tmp_path / "alone" / name)
+        expected.append(pytest.approx(losses(result.history), abs=1e-5))
+    assert printed(start(on_loopback(free_port(), "2"), tmp_path, strategies=["ddp"], fusions=names,
+                         tables=[5])) == expected
 
 
 @pytest.mark.slow
