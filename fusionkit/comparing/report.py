@@ -116,8 +116,8 @@ def _reading(compared: Compared) -> list[str]:
                      + (" beyond the repeats." if compared.repeats > 1 else "; --repeats shows it."))
     found += ["p is corrected by Holm for the number of candidates; single sources and scikit-learn are corrected "
               "among themselves. The intervals are of 95 % each: they are not simultaneous.",
-              "Multiply-adds are of one case. Training time is the sum over all folds and repeats, without what networks "
-              "share of frozen nodes, on a machine that may have had other work."]
+              "Multiply-adds are of one case. Training time is the sum over all folds and repeats, without what "
+              "networks share of frozen nodes, on a machine that may have had other work."]
     return found
 
 
