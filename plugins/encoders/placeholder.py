@@ -41,6 +41,8 @@ class Placeholder(nn.Module):
     Shapes: (B, c), (B, n, c) or (B, c, ...), and `present` (B, 1), True = present; gives the shape of the
     input. The stand-in is (c), (n, c), or (c, 1, ...): one number for each channel of a map.
     What an absent row holds, NaN included, reaches neither the result nor a gradient.
+
+    Raises: ValueError for an input of another width, or another number of tokens.
     """
 
     stand_in: Tensor
@@ -64,6 +66,10 @@ class Placeholder(nn.Module):
         if present is None:
             # The parameter stays part of the computation, which distributed training relies on.
             present = features.new_ones(features.shape[0], 1, dtype=torch.bool)
+        sizes = (features.shape[1], *([1] * (features.dim() - 2))) if features.dim() > 3 else tuple(features.shape[1:])
+        if sizes != tuple(self.stand_in.shape):
+            # One number would be spread over any width without a word.
+            raise ValueError(f"its stand-in is {list(self.stand_in.shape)} and cannot stand for {list(sizes)}")
         mask = row_mask(present[:, 0], features)
         if self.training and not self.learned:
             self._follow(features.detach(), mask)
