@@ -66,6 +66,7 @@ class Beside:
         still = frozenset() if off else standing(plan, lined.node, settings.modality_dropout > 0)
         self.still = {each.name: in_common(each.plan, plan, still) for each in lined.candidates}
         self.edges = edges(plan, still)
+        self.first: FusionModel | None = None
         self.said: set[str] = set()
 
     def train(self, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: Place, label: str
@@ -107,9 +108,13 @@ class _Division:
         """Train one network of each; False where their standing nodes have weights of their own."""
         beside, reporter = self.beside, self.beside.reporter
         reference = beside.lined.reference
-        model = build_plan(reference.plan, settings.seed)
-        self.first = self.first or model
-        if not same_weights(self.first, model, beside.still[reference.name]):
+        model, still = build_plan(reference.plan, settings.seed), beside.still[reference.name]
+        if self.first is None:
+            # One network for as many divisions as have the same standing weights, or each would keep its own.
+            kept = beside.first
+            self.first = beside.first = kept if kept and same_weights(kept, model, still) else model
+        first = self.first
+        if not same_weights(first, model, still):
             return False
         models = {each.name: self.build(each, settings.seed) for each in waiting}
         with reporter.progress(f"{label}: features") as update:
@@ -117,7 +122,7 @@ class _Division:
         with Interruption() as interruption, own_randomness(settings):
             trainings = self._begun(waiting, models, settings, member, interruption)
             cached = "train" in self.known
-            network = self.first.to(trainings[0].processes.device).train()
+            network = first.to(trainings[0].processes.device).train()
             batches = SharedBatches(trainings[0], self._all_read("train"), network, () if cached else beside.edges)
             count = len(trainings)
             who = f"{count} networks are trained side by side" if count > 1 else "1 network is trained"
