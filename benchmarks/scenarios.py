@@ -38,7 +38,7 @@ FEATURES, WIDTH, TOKENS, NARROW = 2, 8, 4, 16
 """Features of a modality, widths of encoders, tokens of a modality, widths of fusions: the evidence is one number."""
 CHECKS = 10
 """How often a training looks at its validation cases."""
-SHOWN: tuple[Scenario, ...] = ("interaction", "gated", "image_useless", "missing_informative")
+SHOWN: tuple[Scenario, ...] = ("interaction", "image_useless", "missing_informative")
 LEFT_OUT = {"fusion.daft_net": "a whole network around an image, of which the fusion is one layer"}
 """Bundled fusions that have no row, each with the reason."""
 READS = {"fusion.clip_align": "features", "fusion.poe_gaussian": "latent", "fusion.drfuse": "logits",
