@@ -1,12 +1,14 @@
-"""Rows of the contract table: fusions that draw one input for each feature."""
+"""Rows of the contract table: fusions of two vectors by a core, and one that draws an input for each feature."""
 
 from __future__ import annotations
 
 from typing import Any
 
-VECTORS = [(5,), (7,), (3,)]
+PAIR, VECTORS = [(5,), (7,)], [(5,), (7,), (3,)]
 
 ROWS: list[tuple[Any, ...]] = [
     ("fusion.embrace", {"width": 13}, VECTORS),
     ("fusion.embrace", {"width": 13, "activation": "relu", "probabilities": [1.0, 2.0, 3.0]}, VECTORS),
+    ("fusion.tucker", {"width": 13, "hidden": 11}, PAIR),
+    ("fusion.tucker", {"width": 13, "hidden": 3, "shared": True}, [(5,), (5,)]),
 ]
