@@ -11,4 +11,6 @@ ROWS: list[tuple[Any, ...]] = [
     ("fusion.embrace", {"width": 13, "activation": "relu", "probabilities": [1.0, 2.0, 3.0]}, VECTORS),
     ("fusion.tucker", {"width": 13, "hidden": 11}, PAIR),
     ("fusion.tucker", {"width": 13, "hidden": 3, "shared": True}, [(5,), (5,)]),
+    ("fusion.block", {"width": 13, "hidden": 9, "chunks": 3, "rank": 2}, PAIR),
+    ("fusion.block", {"width": 13, "hidden": 5, "chunks": 1}, PAIR),
 ]

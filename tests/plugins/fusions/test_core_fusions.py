@@ -1,10 +1,10 @@
-"""Fusions of two vectors by a core: a dense one (Tucker)."""
+"""Fusions of two vectors by a core: a dense one (Tucker), and one of blocks (BLOCK)."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from fusionkit_plugins.fusions import tucker
+from fusionkit_plugins.fusions import block, mutan, tucker
 from torch.nn import functional as F
 
 from fusionkit.contract import ComponentError
@@ -13,7 +13,7 @@ X, Y, SAME = (torch.randn(5, width, generator=torch.Generator().manual_seed(seed
               for seed, width in enumerate((7, 3, 7)))
 FIRST = torch.tensor([[True, False]] * 5)
 GONE = torch.full_like(Y, float("nan"))
-CORES = [(tucker.component, {"hidden": 12})]
+CORES = [(tucker.component, {"hidden": 12}), (block.component, {"hidden": 12, "chunks": 3})]
 
 
 def randomised(module):
@@ -62,8 +62,55 @@ def test_a_shared_projection_asks_for_one_width(build):
         build(tucker.component, X, Y, shared=True)
 
 
+def chunk_factors(module, place, x, sizes):
+    """`A_ji u_j + a_ji`, (cases, chunks j, ranks i, features of a chunk), with a matrix for each j and i."""
+    chunks, rank, size = sizes
+    u = module.enter[place](x).reshape(-1, chunks, size)
+    weight = module.factors[place].weight.reshape(chunks, rank, size, size)
+    return torch.einsum("jiab,njb->njia", weight, u) + module.factors[place].bias.reshape(chunks, rank, size)
+
+
+def test_block_by_its_formula(build):
+    module = randomised(build(block.component, X, Y, width=11, hidden=12, chunks=3, rank=2))
+    a, b = (chunk_factors(module, place, x, (3, 2, 4)) for place, x in enumerate((X, Y)))
+    torch.testing.assert_close(module(X, Y), module.output((a * b).sum(2).flatten(1)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(module(X, GONE, present=FIRST), module.output(a.sum(2).flatten(1)),
+                               rtol=1e-4, atol=1e-5)
+
+
+def test_the_core_of_block_is_block_diagonal(build):
+    """A feature of the product depends on its own chunk of the projections, and on no other."""
+    module = build(block.component, X, Y, width=11, hidden=12, chunks=3, rank=2)
+    products = []
+    module.output.register_forward_hook(lambda part, given, made: products.append(given[0]))
+    for place in (None, 5):
+        with torch.no_grad():
+            if place is not None:
+                module.enter[0].bias[place] += 1
+        module(X, Y)
+    changed = (products[0] != products[1]).any(0)
+    assert changed.tolist() == [False] * 4 + [True] * 4 + [False] * 4
+
+
+def test_block_with_one_chunk_is_mutan_without_tanh(build):
+    whole = randomised(build(mutan.component, X, Y, width=11, hidden=12, rank=2, tanh=False))
+    module = build(block.component, X, Y, width=11, hidden=12, chunks=1, rank=2)
+    module.load_state_dict({name: weight.reshape(module.state_dict()[name].shape)
+                            for name, weight in whole.state_dict().items()})
+    torch.testing.assert_close(module(X, Y), whole(X, Y))
+    torch.testing.assert_close(module(X, GONE, present=FIRST), whole(X, GONE, present=FIRST))
+
+
+def test_chunks_divide_the_hidden_width(build):
+    with pytest.raises(ComponentError, match="'hidden' is 10, which 4 chunks do not divide") as caught:
+        build(block.component, X, Y, hidden=10)
+    assert "set 'hidden' to 12" in caught.value.fix
+
+
 def test_sizes(build, count):
     assert count(build(tucker.component, X, Y, width=11, hidden=13)) == 8 * 13 + 4 * 13 + 13**3 + 13 + 14 * 11
+    assert count(build(block.component, X, Y, width=11, hidden=12, chunks=3, rank=2)) == (
+        8 * 12 + 4 * 12 + 2 * 3 * 2 * 4 * 5 + 13 * 11)
 
 
 @pytest.mark.parametrize(("component", "options"), CORES)
