@@ -1,4 +1,4 @@
-"""Rows of the contract table: fusions of two vectors by a core, and one that draws an input for each feature."""
+"""Rows of the contract table: fusions by a core, by a sketch, and by a draw for each feature."""
 
 from __future__ import annotations
 
@@ -13,4 +13,6 @@ ROWS: list[tuple[Any, ...]] = [
     ("fusion.tucker", {"width": 13, "hidden": 3, "shared": True}, [(5,), (5,)]),
     ("fusion.block", {"width": 13, "hidden": 9, "chunks": 3, "rank": 2}, PAIR),
     ("fusion.block", {"width": 13, "hidden": 5, "chunks": 1}, PAIR),
+    ("fusion.mcb", {"width": 13, "sketch": 31}, PAIR),
+    ("fusion.mcb", {"width": 13, "sketch": 16}, PAIR),
 ]
