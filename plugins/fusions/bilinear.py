@@ -43,8 +43,13 @@ class Bilinear(nn.Module):
     def forward(self, first: Tensor, second: Tensor, present: Tensor | None = None) -> Tensor:
         """The fused features."""
         x_Bc, x_Bd = (with_one(x) for x in fill_absent((first, second), present))
-        rows_Bwd = (x_Bc @ self.weight_cwd.flatten(1)).unflatten(1, self.weight_cwd.shape[1:])
-        return zero_empty((rows_Bwd @ x_Bd.unsqueeze(2)).squeeze(2), present)
+        return zero_empty(bilinear_form(x_Bc, self.weight_cwd, x_Bd), present)
+
+
+def bilinear_form(first_Bc: Tensor, weight_cwd: Tensor, second_Bd: Tensor) -> Tensor:
+    """`x' W_o y` for each of the w matrices of (c, d): gives (B, w)."""
+    rows_Bwd = (first_Bc @ weight_cwd.flatten(1)).unflatten(1, weight_cwd.shape[1:])
+    return (rows_Bwd @ second_Bd.unsqueeze(2)).squeeze(2)
 
 
 component = Fusion(

@@ -10,12 +10,15 @@ through both products, is ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import Config, Fusion, TensorShape, fill_absent, zero_empty
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d)
 
 
 class MUTANConfig(Config):
@@ -41,11 +44,11 @@ class MUTAN(nn.Module):
     def __init__(self, config: MUTANConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
         self.tanh, self.sizes = config.tanh, (config.rank, config.hidden)
-        self.enter = nn.ModuleList(_started(nn.Linear(shape.width, config.hidden)) for shape in inputs)
+        self.enter = nn.ModuleList(started(nn.Linear(shape.width, config.hidden)) for shape in inputs)
         gain = config.rank**-0.25 * (nn.init.calculate_gain("tanh") if config.tanh else 1.0)
         self.factors = nn.ModuleList(
-            _started(nn.Linear(config.hidden, config.rank * config.hidden), gain) for _ in inputs)
-        self.output = _started(nn.Linear(config.hidden, config.width))
+            started(nn.Linear(config.hidden, config.rank * config.hidden), gain) for _ in inputs)
+        self.output = started(nn.Linear(config.hidden, config.width))
 
     def forward(self, first: Tensor, second: Tensor, present: Tensor | None = None) -> Tensor:
         """The fused features."""
@@ -57,9 +60,11 @@ class MUTAN(nn.Module):
         return zero_empty(self.output(torch.mul(one, other).unflatten(1, self.sizes).sum(1)), present)
 
 
-def _started(layer: nn.Linear, gain: float = 1.0) -> nn.Linear:
-    nn.init.normal_(layer.weight, std=gain * layer.in_features**-0.5)
-    nn.init.zeros_(layer.bias)
+def started(layer: Layer, gain: float = 1.0) -> Layer:
+    """The layer with normal weights, which keep the variance of its inputs times gain^2, and no bias."""
+    nn.init.normal_(layer.weight, std=gain * layer.weight[0].numel() ** -0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 

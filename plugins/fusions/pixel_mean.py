@@ -40,12 +40,7 @@ class PixelMean(nn.Module):
 
     def __init__(self, config: PixelMeanConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
-        start = torch.zeros(len(inputs))
-        if isinstance(config.weights, list):
-            if len(config.weights) != len(inputs):
-                raise ComponentError(f"'weights' has {len(config.weights)} numbers for {len(inputs)} inputs",
-                                     fix="give one number for each input")
-            start = torch.tensor(config.weights, dtype=torch.float32).log()
+        start = scores_of(config.weights if isinstance(config.weights, list) else None, len(inputs), "weights")
         if config.weights == "learned":
             self.scores = nn.Parameter(start)
         else:
@@ -57,9 +52,27 @@ class PixelMean(nn.Module):
 
     def forward(self, *maps: Tensor, present: Tensor | None = None) -> Tensor:
         """The weighted average."""
-        columns = self.weights(present).unbind(1)
-        filled = fill_absent(maps, present)
-        return reduce(torch.add, [row_mask(w, x).to(x.dtype) * x for w, x in zip(columns, filled, strict=True)])
+        return weighted_mean(fill_absent(maps, present), self.weights(present))
+
+
+def scores_of(weights: Sequence[float] | None, count: int, option: str) -> Tensor:
+    """Numbers (count,) whose softmax is in proportion to the weights; equal ones when these are None.
+
+    Raises: ComponentError, which names the option, when there are more or fewer weights than inputs.
+    """
+    if weights is None:
+        return torch.zeros(count)
+    if len(weights) != count:
+        raise ComponentError(f"'{option}' has {len(weights)} numbers for {count} inputs",
+                             fix="give one number for each input")
+    return torch.tensor(weights, dtype=torch.float32).log()
+
+
+def weighted_mean(features: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """`sum w_m x_m`, of M tensors (B, ...) and weights (B, M) or (1, M); what has weight 0 must be finite all the same.
+    """
+    columns = weights.unbind(1)
+    return reduce(torch.add, [row_mask(w, x).to(x.dtype) * x for w, x in zip(columns, features, strict=True)])
 
 
 component = Fusion(

@@ -22,6 +22,7 @@ import rows_kan
 import rows_late
 import rows_losses
 import rows_penet
+import rows_tier3
 
 from fusionkit.contract import Component
 from fusionkit.shapes import TensorShape, shape_of
@@ -55,5 +56,5 @@ class Row(NamedTuple):
 
 
 TABLES = (rows_attention, rows_fusions, rows_baselines, rows_drifa, rows_encoders, rows_e3d, rows_early,
-          rows_heads, rows_kan, rows_late, rows_losses, rows_penet)
+          rows_heads, rows_kan, rows_late, rows_losses, rows_penet, rows_tier3)
 ROWS = [Row(*row) for table in TABLES for row in table.ROWS]

@@ -28,6 +28,7 @@ ADDITIVE = {
     "fusion.channel_concat": LINEAR,
     "fusion.clip_align": LINEAR,
     "fusion.concat": LINEAR,
+    "fusion.embrace": "each feature is that of one input, or its expected value: a sum of one function of each",
     "fusion.evidential": "the factors of a class are one of each predictor, and their ratio is a sum of logarithms",
     "fusion.late_confidence": "as attention_pool: the weights are a softmax of one number each",
     "fusion.late_max": "of two classes the one with the larger maximum is that with the larger sum",
@@ -49,6 +50,7 @@ PRODUCT, GATE, HIDDEN, ATTENTION = ("products of the two", "one is scaled by a f
 JOINT = {
     "fusion.bfpu": PRODUCT,
     "fusion.bilinear": PRODUCT,
+    "fusion.block": PRODUCT,
     "fusion.bsf": "the sum is scaled by a softmax of the product",
     "fusion.centralnet": HIDDEN,
     "fusion.coattention": ATTENTION,
@@ -62,6 +64,7 @@ JOINT = {
     "fusion.lmf": PRODUCT,
     "fusion.max": "max(u, v) + max(-u, -v) = |u - v|, and |u + v| - |u - v| has the sign of uv",
     "fusion.mbt": HIDDEN,
+    "fusion.mcb": PRODUCT,
     "fusion.medfuse": GATE,
     "fusion.mfb": PRODUCT,
     "fusion.mifa": GATE,
@@ -79,6 +82,7 @@ JOINT = {
     "fusion.product": PRODUCT,
     "fusion.simple_fuse, tokens": ATTENTION,
     "fusion.tfn": PRODUCT,
+    "fusion.tucker": PRODUCT,
     "fusion.token_self": HIDDEN,
 }
 SKIPS = {"fusion.fdsfm": "it joins the levels of one encoder: a case lacks all of them or none"}
