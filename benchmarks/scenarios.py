@@ -147,6 +147,10 @@ def graph(row: Row, scenario: Scenario) -> dict[str, Any]:
     if route == "tokens":
         use, options = "encoder.tokens", {"width": WIDTH, "count": TOKENS}
     nodes: dict[str, Any] = {f"{name}_seen": {"use": use, "from": name, "with": options} for name in names}
+    if row.component.absent == "none":
+        # A fusion that cannot be without an input gets a learned stand-in.
+        nodes |= {f"{name}_seen": {"chain": [{"use": use, "with": options}, "encoder.placeholder"], "from": name}
+                  for name in some}
     nodes["fused"] = {"use": row.component.id, "from": list(nodes), "with": _options(row.component)}
     if route == "voters":
         nodes |= {f"{name}_label": _head(f"{name}_seen", "none") for name in names}
