@@ -43,6 +43,7 @@ ADDITIVE = {
     "fusion.simple_fuse": "a vector is a single key, whose attention is 1: projections are added",
     "fusion.stacking": LINEAR,
     "fusion.sum": LINEAR,
+    "fusion.wavelet": "an image of 1x1 has no details, and coarse parts are averaged",
     "fusion.weighted_sum": LINEAR,
 }
 PRODUCT, GATE, HIDDEN, ATTENTION = ("products of the two", "one is scaled by a function of the other",

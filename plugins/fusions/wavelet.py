@@ -1,0 +1,105 @@
+"""Wavelet fusion: images of one grid become one, with the mean of their coarse parts and the strongest details.
+
+Source: Mallat 1989, A theory for multiresolution signal decomposition: the wavelet representation,
+doi:10.1109/34.192463; the rules are those of classic image fusion. The wavelet is Haar's.
+The window of `high: local_energy`, 3 positions along each axis, is ours.
+"""
+
+# Axes: B batch, n detail bands, M inputs, c channels, ... the grid that all share, or that of a level.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from fusionkit_plugins.fusions.haar import haar, inverse_haar, padded_to_even
+from fusionkit_plugins.fusions.pixel_mean import scores_of, weighted_mean
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusionkit.api import Config, Fusion, TensorShape, at_least_single, fill_absent, softmax_present
+
+WINDOW = 3
+
+
+class WaveletConfig(Config):
+    """Options of `fusion.wavelet`."""
+
+    levels: int = Field(2, ge=1, le=3, description="How often the coarse part is divided again.")
+    low: Literal["mean"] | list[PositiveFloat] = Field(
+        "mean", examples=[[1.0, 3.0]], description="The coarse part of the result: 'mean' of the inputs' ones; or a "
+        "list with one fixed weight for each, which are divided by the sum of those that are present.")
+    high: Literal["maxabs", "mean", "local_energy"] = Field(
+        "maxabs", description="Each detail of the result: 'maxabs' that of the input where it is largest, whatever its "
+        "sign; 'mean' of all; 'local_energy' that of the input whose squares around it have the largest sum.")
+
+
+class Wavelet(nn.Module):
+    """Every input is divided into a coarse part and details, level by level; the fused parts are put together again.
+
+    With one input the result is that input, to rounding.
+
+    The grids must be one in space too, not only in size. Odd sizes are padded by one, mirrored, and cut again.
+    Nothing is learned. Where a detail is chosen, the gradient goes to the input that it is from, and to no other; of
+    equal ones the first counts.
+
+    Shapes: M maps (B, c, ...) on one grid; gives (B, c, ...).
+
+    Absent inputs: they leave the means and the choice. Rows with nothing present give zeros.
+
+    Raises: ComponentError when `low` is a list of another length than there are inputs.
+    """
+
+    low_scores: Tensor
+
+    def __init__(self, config: WaveletConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.levels, self.high = config.levels, config.high
+        given = config.low if isinstance(config.low, list) else None
+        self.register_buffer("low_scores", scores_of(given, len(inputs), "low"))
+
+    def forward(self, *maps: Tensor, present: Tensor | None = None) -> Tensor:
+        """The fused map."""
+        # The transform knows no channels of each other, so those of all inputs pass it together.
+        low, fused = torch.cat(fill_absent(maps, present), 1), []
+        for _ in range(self.levels):
+            bands = haar(padded_to_even(low))
+            details_BnMc = bands[:, 1:].unflatten(2, (len(maps), -1))
+            fused.append((self._details(details_BnMc, present), low.shape[2:]))
+            low = bands[:, 0]
+        result = weighted_mean(low.chunk(len(maps), 1), softmax_present(self.low_scores.unsqueeze(0), present))
+        for details, grid in reversed(fused):
+            result = inverse_haar(torch.cat((result.unsqueeze(1), details), 1))
+            for axis, size in enumerate(grid, 2):
+                result = result.narrow(axis, 0, size)
+        return result
+
+    def _details(self, details_BnMc: Tensor, present: Tensor | None) -> Tensor:
+        """The fused details of one level, (B, n, c, ...); those of absent inputs are zeros, which win over nothing."""
+        if self.high == "mean":
+            equal = softmax_present(torch.zeros_like(self.low_scores).unsqueeze(0), present)
+            return weighted_mean(details_BnMc.unbind(2), equal)
+        strengths = self._strengths(details_BnMc.detach())
+        if present is not None:
+            there = present.reshape(-1, 1, present.shape[1], *[1] * (details_BnMc.dim() - 3))
+            strengths = strengths.where(there, -1.0)
+        return details_BnMc.gather(2, strengths.argmax(2, keepdim=True)).squeeze(2)
+
+    def _strengths(self, details_BnMc: Tensor) -> Tensor:
+        if self.high == "maxabs":
+            return details_BnMc.abs()
+        rank = details_BnMc.dim() - 4
+        squares = at_least_single(details_BnMc).square().flatten(1, 3)
+        # Padded here: a pool's own padding does not make up for a grid that is smaller than the window.
+        bordered = F.pad(squares, [WINDOW // 2] * (2 * rank))
+        pool = F.avg_pool2d if rank == 2 else F.avg_pool3d
+        return pool(bordered, WINDOW, stride=1).unflatten(1, details_BnMc.shape[1:4])
+
+
+component = Fusion(
+    "wavelet", WaveletConfig, Wavelet, rule="*maps: B c ... -> B c ...",
+    absent="drop", category="input", paper="doi:10.1109/34.192463", claims=("symmetric", "onnx"),
+    exceptions={"symmetry: *low=*": "each input has a weight of its own"},
+)
