@@ -68,8 +68,9 @@ def advised(prove: Callable[..., None]) -> Callable[..., None]:
 def it_learns(graph: DrawnGraph) -> None:
     """Forward, backward and a step of the optimiser work; what is frozen stands still, and all else moves.
 
-    A parameter that does not move must be one that the conformance kit calls dead on the same shapes, or one on
-    which the loss does not depend, as numerical derivatives show.
+    A parameter that does not move must be one that the conformance kit calls dead on the same shapes, one whose
+    results only votes read, which have no slope, or one on which the loss does not depend, as numerical derivatives
+    show.
     """
     waiting: set[str] | None = None
     for draw in range(_DRAWS):
@@ -78,6 +79,8 @@ def it_learns(graph: DrawnGraph) -> None:
         waiting = still if waiting is None else waiting & still
         if not waiting:
             return
+    flatly = tuple(f"{path}." for path in without_slope(graph.plan))
+    waiting = {name for name in waiting or () if not name.startswith(flatly)}
     suspects = waiting - _dead(graph.plan, waiting) if waiting else set()
     for draw in range(_DRAWS // 2 if suspects else 0):
         network = _drawn(graph.plan, draw).double()
@@ -182,6 +185,26 @@ def _dead_alone(call: Call) -> set[str]:
         dead = without if dead is None else dead & without
     names = [name for name, _ in probe.module().named_parameters()]
     return (dead or set()) | {name for name in names if _declared(call.component, name)}
+
+
+def without_slope(plan: Plan) -> set[str]:
+    """Paths of modules whose results reach losses only through components that declare no gradient of their inputs.
+
+    Such a component counts votes, say: near a tie the loss jumps with a small change, and has no slope all the same.
+    """
+    sloped: set[str] = set()
+    cut: set[str] = set()
+    kept: set[str] = set()
+    for node in reversed(plan.nodes):
+        reaches = node.node.is_head or any(v.shape.layout == "scalar" or v.name in sloped for v in node.values)
+        calls, count = list(calls_of(node)), len(node.lanes[0].calls)
+        for place, lane in enumerate(node.lanes):
+            slope = reaches
+            for call, path in reversed(calls[place * count : (place + 1) * count]):
+                (kept if slope else cut).add(path)
+                slope = slope and not _declared(call.component, "input:any")
+            sloped |= {value.name for value in lane.reads} if slope else set()
+    return cut - kept
 
 
 def _declared(component: Component, name: str) -> bool:
