@@ -64,7 +64,7 @@ def fit(
     resumed; Interrupted, after saving, on Ctrl-C or SIGTERM; RunError when the loss turns NaN, which names the node
     where it began, or memory runs out.
     """
-    _check(train_dataset, validation_dataset, settings, folder, resume, model)
+    check_run(train_dataset, validation_dataset, settings, folder, resume, model)
     with Interruption() as interruption:
         training = None
         try:
@@ -370,8 +370,9 @@ def own_randomness(settings: TrainingSettings) -> Any:
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else [])
 
 
-def _check(train: Dataset[Case], validation: Dataset[Case] | None, settings: TrainingSettings, folder: Path,
-           resume: bool, model: FusionModel) -> None:
+def check_run(train: Dataset[Case], validation: Dataset[Case] | None, settings: TrainingSettings, folder: Path,
+              resume: bool, model: FusionModel) -> None:
+    """Raises: UserError when settings, data and network do not fit together, or the folder holds another run."""
     found = []
     if len(cast(Sized, train)) == 0:
         found.append(Diagnostic("no-cases", "there are no training cases", fix="look at 'split' in the data file"))

@@ -15,7 +15,7 @@ from fusionkit.errors import RunError
 from fusionkit.model import FusionModel
 from fusionkit.training.batches import make_loader
 from fusionkit.training.interruption import Interrupted, Interruption
-from fusionkit.training.loop import Training, read_batches
+from fusionkit.training.loop import Training, check_run, read_batches
 from fusionkit.training.objective import arguments
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.state import LAST, has_state
@@ -91,6 +91,7 @@ def begin(runs: Sequence[Run], settings: TrainingSettings, interruption: Interru
     """
     begun: list[Training] = []
     for run in runs:
+        check_run(run.train, run.validation, settings, run.folder, True, run.model)
         training = Training(run.model, run.train, run.validation, settings, run.folder, interruption, _nothing)
         if has_state(run.folder / LAST):
             training.restore()

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from small_study import GRAPH, write_study
+from small_study import DATA, GRAPH, write_study
 
 from fusionkit.cli import main
 from fusionkit.comparing import beside
@@ -174,6 +174,16 @@ def test_one_that_fails_stops_no_other(study: Path, tmp_path: Path, monkeypatch:
     assert set(values(tmp_path / "found")) == {"fusion.concat", "fusion.gmu{width: 5}"}
     kept = {name: value for name, value in weights(study / "alone").items() if name.startswith("fusion.gmu")}
     assert {name: weights(tmp_path / "found")[name] for name in kept} == kept
+
+
+def test_settings_that_do_not_fit_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = FROZEN.replace("{use: head.classify, from: both, with: {classes: [no, yes]}}",
+                           "{use: head.regress, from: both, with: {values: [a]}}")
+    write_study(tmp_path, graph, DATA.replace("{column: result}", "{column: a}").replace(
+        "numeric: [a, b, c]", "numeric: [b, c]"))
+    (tmp_path / "graph.yaml").write_text(graph.replace("vector: [3]", "vector: [2]"))
+    assert compared(tmp_path, "found", "--no-baselines", "--monitor", "accuracy", "--patience", "1") == 2
+    assert "no head of this network has an accuracy" in capsys.readouterr().err
 
 
 def test_without_frozen_nodes_each_is_trained_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
