@@ -101,7 +101,7 @@ class Release:
     replay: Callable[[Any, Sequence[Tensor], Recorded], Mapping[str, Tensor]] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Component:
     """The declaration of one component; making it registers nothing.
 
@@ -181,6 +181,14 @@ class Component:
             return _declared_in, (place,)
         return super().__reduce_ex__(protocol)
 
+    def __repr__(self) -> str:
+        # All fields would be tens of thousands of characters where a release's layers are listed.
+        return f"<{type(self).__name__} {self.id}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """As `repr`, in notebooks and in reports of drawn examples, which print a dataclass field by field."""
+        printer.text(repr(self))
+
     @property
     def id(self) -> str:
         """`kind.name`, as a graph file writes it."""
@@ -203,7 +211,7 @@ def _results(alternative: Alternative) -> tuple[Port, ...]:
     return alternative.result if isinstance(alternative.result, tuple) else ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Encoder(Component):
     """Refines one stream: raw input or features in, features out; may take or give a bundle.
 
@@ -215,7 +223,7 @@ class Encoder(Component):
     kind: ClassVar[str] = "encoder"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fusion(Component):
     """Joins several streams into one, or exchanges between them and gives each back.
 
@@ -227,7 +235,7 @@ class Fusion(Component):
     kind: ClassVar[str] = "fusion"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Head(Component):
     """Turns features into a result, and owns its loss, its decoding and its metrics.
 
@@ -247,7 +255,7 @@ class Head(Component):
             raise ContractError(f"{self.id}: names={self.names!r} is no option; name the one that lists its columns")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Uncertainty(Component):
     """Runs the network one or more times and says how sure its results are; has no rule.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fusionkit import demo
 from fusionkit.cli import main
 from fusionkit.demo import Figure
 
@@ -14,6 +15,13 @@ from fusionkit.demo import Figure
 def figures(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, float]]:
     assert main(["demo", *arguments, "--json"]) == 0
     return {figure["name"]: figure for figure in json.loads(capsys.readouterr().out)["figures"]}
+
+
+@pytest.fixture
+def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are trained for a quarter of the time that a reader waits for them."""
+    command = demo._Command
+    monkeypatch.setattr(demo, "_Command", lambda arguments: command([*arguments, "--epochs", "10"]))
 
 
 def test_organs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,7 +35,8 @@ def test_organs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (kept / "run-both" / "fold-0" / "model.safetensors").is_file()
 
 
-def test_phantom_small_stays_under_its_ceilings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_phantom_small_stays_under_its_ceilings(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                shorter: None) -> None:
     found = figures([str(tmp_path / "demo"), "--phantom", "missing_informative", "--cases", "120"], capsys)
     for figure in found.values():
         error = (figure["accuracy"] * (1 - figure["accuracy"]) / figure["cases"]) ** 0.5
@@ -50,7 +59,7 @@ def test_a_used_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "is not an empty folder" in capsys.readouterr().err
 
 
-def test_tables_beside_logistic_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_beside_logistic_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str], shorter: None) -> None:
     found = figures([str(tmp_path / "demo"), "--tables"], capsys)
     assert found["logistic regression"]["accuracy"] > 0.95
     assert found["fused"]["accuracy"] > found["logistic regression"]["accuracy"] - 0.04

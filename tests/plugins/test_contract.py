@@ -20,7 +20,7 @@ OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "devi
 """Checks that do not hang on a row: what they look at, the kit's own choices of options show as well."""
 
 
-SMALLER = {"encoder.timm": {"model": "test_resnet"}}
+SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5}}
 """Where the example that users are shown is a large network: a small one, which every check is done on."""
 
 
