@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from small_study import DATA, GRAPH, write_study
 
 from fusionkit.cli import main
-from fusionkit.comparing import beside
+from fusionkit.commands import compare
+from fusionkit.comparing import beside, outputs
 from fusionkit.training import together
 from fusionkit.training.step import Outcome, Stepper
 
 FROZEN = GRAPH.replace("hidden: [11]}}", "hidden: [11]}, freeze: true}")
 WITH = "fusion.sum,fusion.gmu{width: 5}"
 EVEN = ["--batch-size", "11"]  # 44 training and 22 test cases: all batches have one size
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_pictures() -> Iterator[None]:
+    """The tables alone are written: pictures and page take longer than training, and are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "_write", outputs.write_tables)
+        yield
 
 
 def compared(study: Path, output: str, *more: str) -> int:
