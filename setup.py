@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 
@@ -19,4 +19,10 @@ class BuildWithCatalogue(build_py):
             shutil.copy2("registry.yaml", target / "registry.yaml")
 
 
-setup(cmdclass={"build_py": BuildWithCatalogue})
+PACKAGES = [
+    *find_packages(include=["fusionkit", "fusionkit.*"]),
+    "fusionkit_plugins",
+    *(f"fusionkit_plugins.{name}" for name in find_packages("plugins")),
+]
+
+setup(cmdclass={"build_py": BuildWithCatalogue}, packages=PACKAGES)

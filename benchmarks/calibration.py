@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from fusionkit.calibration.conformal import rank
-from fusionkit.cli import main as fusionkit
-from fusionkit.data.phantom import SCENARIOS
-from fusionkit.data.phantom_files import write_phantom
+from fusionkit.cli.parser import main as fusionkit
+from fusionkit.datasets.phantom import SCENARIOS
+from fusionkit.datasets.phantom_files import write_phantom
+from fusionkit.evaluation.calibration.conformal import rank
 
 SHARES = (0.1, 0.3)
 

@@ -25,11 +25,11 @@ import numpy as np
 import torch
 import torchmetrics  # noqa: F401 - takes seconds, which no way should bear
 
-from fusionkit.comparing import beside, trained
-from fusionkit.comparing.candidates import LineUp, line_up
-from fusionkit.comparing.splits import repeated
-from fusionkit.experiment import fit as alone
-from fusionkit.registry import discover
+from fusionkit.comparison import shared_training, train
+from fusionkit.comparison.candidates import LineUp, line_up
+from fusionkit.comparison.splits import repeated
+from fusionkit.registry.lookup import discover
+from fusionkit.runs.train import fit as alone
 
 WAYS = ("nothing", "batches", "features")
 FUSIONS = ("sum", "mean", "max", "product", "weighted_sum", "gmu{width: 128}", "lmf", "moments", "attention_pool",
@@ -105,9 +105,9 @@ def compare(lined: LineUp, folder: Path, data: Path, way: str) -> tuple[float, f
     """Seconds of training, and of all of it, for one comparison."""
     clock = Clock()
     began = time.perf_counter()
-    with mock.patch("fusionkit.experiment.fit", clock.timed(alone)), \
-            mock.patch.object(beside.Beside, "train", clock.timed(beside.Beside.train)):
-        trained.train_all(lined, repeated(lined.cohort, 1), folder, data, Silent(), way)  # type: ignore[arg-type]
+    with mock.patch("fusionkit.runs.train.fit", clock.timed(alone)), \
+            mock.patch.object(shared_training.Beside, "train", clock.timed(shared_training.Beside.train)):
+        train.train_all(lined, repeated(lined.cohort, 1), folder, data, Silent(), way)  # type: ignore[arg-type]
     return clock.seconds, time.perf_counter() - began
 
 

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from fusionkit_plugins.blocks.spline_product import BASES, Expansion
+from fusionkit_plugins.blocks.splines import Recursion
 from fusionkit_plugins.encoders.kan import KANConfig, KANLayer
-from fusionkit_plugins.encoders.spline_product import BASES, Expansion
-from fusionkit_plugins.encoders.splines import Recursion
 from torch import Tensor, nn
 
 SIZES = {"small": (256, 7, 24, 3.0), "middle": (4096, 64, 64, 12.0), "large": (1024, 512, 512, 30.0)}

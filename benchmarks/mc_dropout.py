@@ -33,9 +33,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fusionkit
 from fusionkit.api import Config, Encoder, TensorShape
-from fusionkit.model import FusionModel
-from fusionkit.prefix import sampling
-from fusionkit.sampler import Sampler
+from fusionkit.inference.randomness import sampling
+from fusionkit.inference.sampler import Sampler
+from fusionkit.network.model import FusionModel
 
 BATCH = 4
 MEMORY = 2**28

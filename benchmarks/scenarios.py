@@ -24,13 +24,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionkit.comparing.statistics import t_quantile
-from fusionkit.contract import Component
-from fusionkit.data.phantom import SCENARIOS, Scenario, View, ceilings, draw_latents, stream
+from fusionkit.comparison.significance import t_quantile
+from fusionkit.components.component import Component
+from fusionkit.datasets.phantom import SCENARIOS, Scenario, View, ceilings, draw_latents, stream
 from fusionkit.errors import GraphError
-from fusionkit.model import FusionModel
-from fusionkit.network import build_plan, plan
-from fusionkit.registry import Registry, discover
+from fusionkit.network.build import build_plan, plan
+from fusionkit.network.model import FusionModel
+from fusionkit.registry.lookup import Registry, discover
 from fusionkit.training.objective import Objective
 
 # Axes: B cases, R runs.

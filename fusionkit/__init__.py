@@ -10,20 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fusionkit.checkpoint import load
     from fusionkit.errors import DataError, GraphError, RunError, UserError
-    from fusionkit.network import build, plan
-    from fusionkit.optimise import optimize
+    from fusionkit.network.build import build, plan
+    from fusionkit.network.folder import load
+    from fusionkit.network.optimise import optimize
 
 __all__ = ["DataError", "GraphError", "RunError", "UserError", "build", "load", "optimize", "plan"]
 __version__ = "0.1.0"
 
-_ROOMS = {"build": "network", "plan": "network", "load": "checkpoint", "optimize": "optimise"}
+_HOMES = {"build": "network.build", "plan": "network.build", "load": "network.folder", "optimize": "network.optimise"}
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in __all__:
-        return getattr(import_module(f"fusionkit.{_ROOMS.get(name, 'errors')}"), name)
+        return getattr(import_module(f"fusionkit.{_HOMES.get(name, 'errors')}"), name)
     raise AttributeError(f"fusionkit has no {name!r}")

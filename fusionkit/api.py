@@ -4,44 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.hooks import hookimpl
+from fusionkit.components.hooks import hookimpl
 
 if TYPE_CHECKING:
-    from fusionkit.contract import (
-        ComponentError,
-        Config,
-        Encoder,
-        Fusion,
-        Head,
-        HeadPrediction,
-        Prediction,
-        Recorded,
-        Release,
-        Runner,
-        Uncertainty,
-    )
-    from fusionkit.layers import (
+    from fusionkit.components.component import Encoder, Fusion, Head, Uncertainty
+    from fusionkit.components.config import ComponentError, Config
+    from fusionkit.components.protocols import HeadPrediction, Prediction, Runner
+    from fusionkit.components.release import Recorded, Release
+    from fusionkit.layers.masking import fill_absent, row_mask, softmax_present, zero_empty
+    from fusionkit.layers.norms import FeatureNorm, Normalisation, PresentBatchNorm, normalisation
+    from fusionkit.layers.projection import (
         Activation,
         EachToken,
-        FeatureNorm,
-        Normalisation,
-        PresentBatchNorm,
         Projections,
         activation,
         at_least_single,
-        fill_absent,
         joined_shape,
-        normalisation,
         pointwise,
         resized,
-        row_mask,
-        softmax_present,
         spread,
         with_width,
-        zero_empty,
     )
-    from fusionkit.readout import ReadoutConfig, readout
-    from fusionkit.shapes import Bundle, Image, Scalar, Shape, TensorShape, Tokens, Vector, Volume, shape_of
+    from fusionkit.layers.readout import ReadoutConfig, readout
+    from fusionkit.shapes.layouts import Bundle, Image, Scalar, Shape, TensorShape, Tokens, Vector, Volume, shape_of
 
 __all__ = [
     "Activation",
@@ -87,22 +72,72 @@ __all__ = [
     "zero_empty",
 ]
 
-_ROOMS = {
-    "fusionkit.contract": {"ComponentError", "Config", "Encoder", "Fusion", "Head", "HeadPrediction", "Prediction",
-                           "Recorded", "Release", "Runner", "Uncertainty"},
-    "fusionkit.layers": {"Activation", "EachToken", "FeatureNorm", "Normalisation", "PresentBatchNorm", "Projections",
-                         "activation", "at_least_single", "fill_absent", "joined_shape", "normalisation", "pointwise",
-                         "resized", "row_mask", "softmax_present", "spread", "with_width", "zero_empty"},
-    "fusionkit.readout": {"ReadoutConfig", "readout"},
-    "fusionkit.shapes": {"Bundle", "Image", "Scalar", "Shape", "TensorShape", "Tokens", "Vector", "Volume",
-                         "shape_of"},
+_HOMES = {
+    "fusionkit.components.component": {
+        "Encoder",
+        "Fusion",
+        "Head",
+        "Uncertainty",
+    },
+    "fusionkit.components.config": {
+        "ComponentError",
+        "Config",
+    },
+    "fusionkit.components.protocols": {
+        "HeadPrediction",
+        "Prediction",
+        "Runner",
+    },
+    "fusionkit.components.release": {
+        "Recorded",
+        "Release",
+    },
+    "fusionkit.layers.masking": {
+        "fill_absent",
+        "row_mask",
+        "softmax_present",
+        "zero_empty",
+    },
+    "fusionkit.layers.norms": {
+        "FeatureNorm",
+        "Normalisation",
+        "PresentBatchNorm",
+        "normalisation",
+    },
+    "fusionkit.layers.projection": {
+        "Activation",
+        "EachToken",
+        "Projections",
+        "activation",
+        "at_least_single",
+        "joined_shape",
+        "pointwise",
+        "resized",
+        "spread",
+        "with_width",
+    },
+    "fusionkit.layers.readout": {
+        "ReadoutConfig",
+        "readout",
+    },
+    "fusionkit.shapes.layouts": {
+        "Bundle",
+        "Image",
+        "Scalar",
+        "Shape",
+        "TensorShape",
+        "Tokens",
+        "Vector",
+        "Volume",
+        "shape_of",
+    },
 }
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    for room, names in _ROOMS.items():
+    for home, names in _HOMES.items():
         if name in names:
-            return getattr(import_module(room), name)
+            return getattr(import_module(home), name)
     raise AttributeError(f"fusionkit.api has no {name!r}")

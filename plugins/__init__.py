@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fusionkit.hooks import hookimpl
+from fusionkit.components.hooks import hookimpl
 
 _HERE = Path(__file__).resolve().parent
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusionkit.errors import Diagnostic, GraphError
-from fusionkit.registry import DISABLE, Registry
+from fusionkit.registry.lookup import DISABLE, Registry
 
 HOOKS = """
 from pathlib import Path

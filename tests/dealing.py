@@ -10,14 +10,26 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-ONE_BY_ONE = re.compile(r"(^|/)properties/|(^|/)test_demo\.py$")
+ONE_BY_ONE = re.compile(r"(^|/)properties/|(^|/)test_demonstration\.py$")
 """Files whose tests are long and share no fixture."""
 TABLE = re.compile(r"(^|/)test_contract\.py::\w+\[(\w+\.\w+)")
 """Tests of the contract table share what their component is tried on; the rows of one component are near each other."""
-LONGEST = ("tests/test_demo.py::test_organs", "tests/testing/test_fresh_environment.py", "encoder.timm",
-           "fusion.cross_attention", "encoder.inceptionv3", "tests/keras/test_keras_weights.py", "encoder.penet",
-           "encoder.e3d_msca", "fusion.mbt", "tests/test_demo.py::", "tests/properties/test_drawn_graphs.py",
-           "tests/test_sampler.py", "tests/golden/test_golden_mmcaf.py", "tests/training/test_launch.py")
+LONGEST = (
+    "tests/cli/test_demonstration.py::test_organs",
+    "tests/testing/test_fresh_environment.py",
+    "encoder.timm",
+    "fusion.cross_attention",
+    "encoder.inceptionv3",
+    "tests/conversion/keras/test_keras_weights.py",
+    "encoder.penet",
+    "encoder.e3d_msca",
+    "fusion.mbt",
+    "tests/cli/test_demonstration.py::",
+    "tests/properties/test_drawn_graphs.py",
+    "tests/inference/test_sampler.py",
+    "tests/conversion/verification/test_golden_mmcaf.py",
+    "tests/training/test_distributed.py",
+)
 """How the names of the groups that take longest begin, to be begun with: at the end only one process would be busy."""
 
 

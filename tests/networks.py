@@ -9,9 +9,10 @@ import torch
 from odd_components import registry
 from torch import Tensor
 
-from fusionkit.model import FusionModel
-from fusionkit.network import build_plan, plan
-from fusionkit.source import read, to_plain
+from fusionkit.network.build import build_plan, plan
+from fusionkit.network.model import FusionModel
+from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import to_plain
 
 GOOD = Path(__file__).parent / "graphs" / "good"
 SIMPLE = """

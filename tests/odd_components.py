@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape, Vector
-from fusionkit.catalogue import Entry
-from fusionkit.contract import Component
-from fusionkit.others import Other
-from fusionkit.registry import Provider, Registry, discover
+from fusionkit.components.component import Component
+from fusionkit.registry.catalogue import Entry
+from fusionkit.registry.known_packages import Other
+from fusionkit.registry.lookup import Provider, Registry, discover
 
 
 class Nothing(Config):

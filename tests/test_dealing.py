@@ -22,7 +22,7 @@ TABLE = "tests/plugins/test_contract.py"
 
 
 @pytest.mark.parametrize(("nodeid", "group"), [
-    ("tests/test_shapes.py::test_one[a::b]", "tests/test_shapes.py"),
+    ("tests/shapes/test_layouts.py::test_one[a::b]", "tests/test_shapes.py"),
     (f"{TABLE}::test_a_component[fusion.mbt: rule]", "fusion.mbt"),
     (f"{TABLE}::test_a_row[fusion.mbt(share=True,at=[1,2])<5,7>: rows]", "fusion.mbt"),
     (f"{TABLE}::test_every_component_has_a_row", TABLE),
@@ -34,7 +34,7 @@ def test_groups_are_files_components_and_single_long_tests(nodeid: str, group: s
 
 def test_long_groups_come_first() -> None:
     assert turn_of(f"{TABLE}::test_a_row[{LONGEST[2]}: rows]") == 2
-    assert turn_of("tests/test_shapes.py::test_one") == len(LONGEST)
+    assert turn_of("tests/shapes/test_layouts.py::test_one") == len(LONGEST)
 
 
 def test_two_processes_share_no_file(tmp_path: Path) -> None:

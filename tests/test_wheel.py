@@ -34,7 +34,7 @@ def test_wheel_holds_what_an_installation_needs(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     graphs = {f"fusionkit_plugins/graphs/{path.name}" for path in (ROOT / "plugins" / "graphs").glob("*.yaml")}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fusionkit").rglob("*.py")}
-    wanted = {"fusionkit_plugins/registry.yaml", "fusionkit/data/assets/organs.npz", "fusionkit/py.typed"}
+    wanted = {"fusionkit_plugins/registry.yaml", "fusionkit/datasets/assets/organs.npz", "fusionkit/py.typed"}
     assert graphs | modules | wanted <= names
     assert not {name for name in names if name.startswith(("tests/", "tools/", "benchmarks/"))}
 
@@ -43,7 +43,7 @@ def test_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     """Unpacked in front of the installed packages, as pip would lay it out, and run from another folder."""
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    code = ("import sys, fusionkit, fusionkit_plugins; from fusionkit.cli import main\n"
+    code = ("import sys, fusionkit, fusionkit_plugins; from fusionkit.cli.parser import main\n"
             "assert fusionkit.__file__.startswith(sys.argv[1]), fusionkit.__file__\n"
             "assert fusionkit_plugins.__file__.startswith(sys.argv[1]), fusionkit_plugins.__file__\n"
             "sys.exit(main(sys.argv[2:]))")

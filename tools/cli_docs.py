@@ -23,7 +23,7 @@ running, 2 the input is wrong. Progress is drawn on a terminal only.
 def page() -> str:
     """The text of docs/cli.md."""
     os.environ["COLUMNS"] = "100"
-    from fusionkit.cli import parser
+    from fusionkit.cli.parser import parser
 
     parts = [f"\n## {made.prog}\n\n```\n{made.format_help().strip()}\n```\n" for made in _all(parser())]
     return _HEADER + "".join(parts)

@@ -16,8 +16,8 @@ PICTURES = {"graph.svg": "ct-and-table"}
 
 def drawn(graph: str) -> str:
     """The SVG of a published graph, measured."""
-    from fusionkit.draw import svg
-    from fusionkit.network import plan
+    from fusionkit.drawing.svg import svg
+    from fusionkit.network.build import plan
 
     return svg(plan(ROOT / "plugins" / "graphs" / f"{graph}.yaml"))
 

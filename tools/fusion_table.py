@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from fusionkit.contract import Component
-from fusionkit.registry import Registry, discover
-from fusionkit.shapes import TensorShape
+from fusionkit.components.component import Component
+from fusionkit.registry.lookup import Registry, discover
+from fusionkit.shapes.layouts import TensorShape
 from fusionkit.testing.examples import Example, example_of
 from fusionkit.testing.options import choices
 from fusionkit.testing.sizes import layouts

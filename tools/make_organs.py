@@ -1,4 +1,4 @@
-"""Cuts the demo's cubes out of one real CT: fusionkit/data/assets/organs.npz, the same bytes on every run.
+"""Cuts the demo's cubes out of one real CT: fusionkit/datasets/assets/organs.npz, the same bytes on every run.
 
     python tools/make_organs.py FOLDER
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.data import template
+from fusionkit.data import path_template
+from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
-from fusionkit.data.division import Division
-from fusionkit.data.files import File
 from fusionkit.data.findings import Findings
-from fusionkit.data.needs import HeadTarget, InputNeed, fits, show_sizes
+from fusionkit.data.grouped_folds import PARTS
 from fusionkit.data.readers.columns import Categories, ColumnsOptions, ColumnValues
-from fusionkit.data.split import PARTS
+from fusionkit.data.signature import HeadTarget, InputNeed, fits, show_sizes
+from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
@@ -36,7 +36,7 @@ def check_column(table: Table, column: str, span: Span | None, use: str, finding
 def input_columns(spec: InputSpec) -> tuple[str, ...]:
     """The columns of the table that an input reads."""
     options = spec.options
-    return options.numeric + options.categorical if isinstance(options, ColumnsOptions) else template.columns(
+    return options.numeric + options.categorical if isinstance(options, ColumnsOptions) else path_template.columns(
         spec.template)
 
 

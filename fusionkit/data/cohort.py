@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.data import division, split
+from fusionkit.data import grouped_folds, split
 from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, Memory
 from fusionkit.data.description import DataDescription
-from fusionkit.data.needs import HeadTarget
-from fusionkit.data.prepare import Preprocessing
+from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns as vectors
+from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic
@@ -37,7 +37,7 @@ class Cohort:
     heads: Mapping[str, HeadTarget]
     sizes: dict[str, tuple[int, ...]]
     warnings: tuple[Diagnostic, ...]
-    division: division.Division
+    division: split.Division
     columns: Mapping[str, vectors.ColumnValues]
     layouts: Mapping[str, vectors.Categories]
     paths: Mapping[str, Sequence[Path | None]]
@@ -73,13 +73,13 @@ class Cohort:
 
     def hold_out(self, rows: Sequence[int], fraction: float, seed: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Some rows, divided into those that stay and those held out; groups stay whole, classes even."""
-        _, groups = division.groups_of(self.description, self.table, self.ids)
+        _, groups = split.groups_of(self.description, self.table, self.ids)
         chosen = self.description.split.stratify if self.description.split else None
         learnt = [name for name, head in self.heads.items()
                   if head.task == "multiclass" and self.targets[name].present.any()]
         names = [chosen] if chosen else learnt[:1]
-        strata = division.strata_of(self.table, self.description.targets[names[0]].all_columns) if names else None
-        parts = split.fraction_of([groups[row] for row in rows], strata and [strata[row] for row in rows],
+        strata = split.strata_of(self.table, self.description.targets[names[0]].all_columns) if names else None
+        parts = grouped_folds.fraction_of([groups[row] for row in rows], strata and [strata[row] for row in rows],
                                   {"test": fraction}, seed)
         pairs = list(zip(rows, parts, strict=True))
         return tuple(r for r, part in pairs if part == "train"), tuple(r for r, part in pairs if part == "test")

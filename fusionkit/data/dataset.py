@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fusionkit.data import files
+from fusionkit.data import case_files
 from fusionkit.data.batch import Case
 from fusionkit.data.description import InputSpec
-from fusionkit.data.readers import ReadError
+from fusionkit.data.readers.reader import ReadError
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import RunError
 
@@ -113,7 +113,7 @@ class CaseDataset(Dataset[Case]):
 
     def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
         try:
-            array = files.load(source.spec, path, self.cache)
+            array = case_files.load(source.spec, path, self.cache)
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "the file could be read before the run started") from None

@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from fusionkit.data import template
-from fusionkit.data.form import Form, shown
-from fusionkit.data.readers import READERS, Reader, ReadError
+from fusionkit.data import path_template
+from fusionkit.data.fields import Form, shown
+from fusionkit.data.readers.reader import READERS, Reader, ReadError
 from fusionkit.errors import DataError, Diagnostic, Span, did_you_mean
-from fusionkit.source import Mapping, Scalar, Tree, assign, find, read_file, to_plain
+from fusionkit.syntax.assign import assign
+from fusionkit.syntax.reader import read_file
+from fusionkit.syntax.tree import Mapping, Scalar, Tree, find, to_plain
 
 VERSION = 1
 _KEYS = ("fusionkit-data", "cases", "id", "patient", "blank", "split", "inputs", "targets")
@@ -130,7 +132,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
 
     Raises: `DataError` with every fault of the file: `unreadable-file`, `unknown-key`, `missing-key`, `bad-value`,
     `data-version`, `unknown-reader`, `bad-option`, `bad-template`, `path-outside`, `bad-split`, `bad-target`, and
-    those of `fusionkit.source`.
+    those of `fusionkit.syntax.reader`.
     """
     path = Path(path)
     tree = read_file(path, DataError)
@@ -172,7 +174,7 @@ def _placed(form: Form, written: str, span: Span, folder: Path, key: str) -> Pat
     if Path(written).is_absolute() and _typed(span):
         return Path(written)
     try:
-        return template.inside(folder, written)
+        return path_template.inside(folder, written)
     except ReadError as problem:
         fix = problem.fix and problem.fix.replace("inputs.NAME.path=/disk/ct/{patient}", f"{key}=/disk/cases.csv")
         form.note(problem.code, problem.message, span, problem.why, fix)
@@ -257,7 +259,7 @@ def _note_option(form: Form, name: str, reader: Reader, tree: Mapping, error: An
 
 def _file_input(form: Form, name: str, reader: Reader, options: Any, tree: Mapping, folder: Path) -> InputSpec | None:
     span, written = find(tree, ("path",)), str(options.path).strip()
-    wrong = template.fault(written)
+    wrong = path_template.fault(written)
     if wrong:
         form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,
                   fix="write column names in braces, for example 'ct/{patient}/{series}'")
@@ -267,9 +269,9 @@ def _file_input(form: Form, name: str, reader: Reader, options: Any, tree: Mappi
     if not _typed(span):
         form.note("path-outside", f"the path {written!r} is absolute", span,
                   why="a data file names only what lies below its own folder",
-                  fix=template.OUTSIDE_FIX.replace("NAME", name))
+                  fix=path_template.OUTSIDE_FIX.replace("NAME", name))
         return None
-    root, rest = template.split_absolute(written)
+    root, rest = path_template.split_absolute(written)
     return InputSpec(name, reader.id, options, tree.span, root, rest, span)
 
 

@@ -1,80 +1,135 @@
-"""Who is trained on and who is not: parts that never divide a group and keep the strata even."""
+"""The split of a cohort as its data file asks for it, and what is wrong with it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = ("train", "validation", "test")
-_NAMES = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-_QUARTILES = 4
+from fusionkit.data import grouped_folds as splitting
+from fusionkit.data.description import DataDescription, SplitSpec
+from fusionkit.data.findings import Findings
+from fusionkit.data.readers.columns import read_number
+from fusionkit.data.table import Table
+from fusionkit.errors import Diagnostic, Span, did_you_mean
+
+_MANY = 10  # more different numbers than this are a measurement, which is stratified by quarters
 
 
-def part_of(cell: str) -> str | None:
-    """The part that a cell of a split column names, or None."""
-    return _NAMES.get(cell.lower())
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Where each row belongs: `parts` by column or fraction, `folds` by number; both are empty without a split."""
+
+    parts: tuple[str, ...] = ()
+    folds: NDArray[np.int64] | None = None
+    fold_count: int = 0
+
+    def rows(self, part: str) -> tuple[int, ...]:
+        """The rows of a part, in the order of the table; with folds, fold 0 is tested and the others are trained."""
+        if self.folds is not None:
+            train, test = self.fold(0)
+            return {"train": train, "test": test}.get(part, ())
+        return tuple(row for row, name in enumerate(self.parts) if name == part)
+
+    def fold(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The training and test rows of one fold."""
+        assert self.folds is not None and 0 <= number < self.fold_count, f"no fold {number}; please report"
+        held = self.folds == number
+        return tuple(np.flatnonzero(~held).tolist()), tuple(np.flatnonzero(held).tolist())
 
 
-def fold_of(groups: Sequence[str], strata: Sequence[str] | None, count: int, seed: int) -> NDArray[np.int64]:
-    """The fold, 0 to count - 1, that each row is tested in; rows of one group share it.
+def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """What stays together: the column that says so, and each row's value in it."""
+    spec = description.split
+    column = (spec.group if spec and spec.group else description.patient) or description.id
+    if (spec is not None and not spec.grouped) or column not in table:
+        return description.id, tuple(ids)
+    return column, table.cells(column)
 
-    Every stratum is spread as evenly over the folds as whole groups allow. The order of the rows does not matter.
+
+def divide(description: DataDescription, table: Table, ids: Sequence[str], findings: Findings) -> Division:
+    """The split of every row; all columns that it names must be in the table.
+
+    The faults are `unknown-split`, `group-divided`, `blank-group`, `too-many-folds` and `empty-split`.
     """
-    return _allot(groups, strata, [1.0] * count, seed)
+    spec = description.split
+    if spec is None:
+        return Division()
+    column, groups = groups_of(description, table, ids)
+    blank = [row for row, group in enumerate(groups) if not group]
+    for row in blank:
+        findings.add(Diagnostic("blank-group", f"case {ids[row]!r} has no {column!r}", table.span(row, column),
+                                why="a split keeps all rows of one value together",
+                                fix="fill in the cell, or write 'group: none' under 'split'"), column)
+    if blank:
+        return Division()
+    if spec.column is not None:
+        return _by_column(spec.column, column, groups, table, ids, description.span("split", "column"), findings)
+    return _drawn(spec, column, groups, table, description, findings)
 
 
-def fraction_of(
-    groups: Sequence[str], strata: Sequence[str] | None, fractions: Mapping[str, float], seed: int
-) -> tuple[str, ...]:
-    """The part of each row when `validation` and `test` take the given fractions and the rest is trained on."""
-    names = [name for name in PARTS if name == "train" or name in fractions]
-    weights = [1.0 - sum(fractions.values()) if name == "train" else fractions[name] for name in names]
-    return tuple(names[part] for part in _allot(groups, strata, weights, seed))
+def _by_column(split: str, group: str, groups: Sequence[str], table: Table, ids: Sequence[str], place: Span,
+               findings: Findings) -> Division:
+    parts = []
+    for row, cell in enumerate(table.cells(split)):
+        part = splitting.part_of(cell)
+        parts.append(part or "")
+        if part is None:
+            findings.add(Diagnostic("unknown-split", f"case {ids[row]!r}: {cell!r} is no part of a split" if cell
+                                    else f"case {ids[row]!r} has no split", table.span(row, split),
+                                    why="the parts are train, validation and test",
+                                    fix=did_you_mean(cell.lower(), splitting.PARTS)), split)
+    if not all(parts):
+        return Division()
+    if "train" not in parts:
+        findings.add(Diagnostic("empty-split", f"column {split!r} puts no case into 'train'", place,
+                                fix="write train in the rows to learn from"))
+    for name, where in splitting.divided(groups, parts).items():
+        lines = {part: ", ".join(str(table.span(row).line) for row in rows[:8]) for part, rows in where.items()}
+        later = max(rows[0] for rows in where.values())
+        findings.add(Diagnostic(
+            "group-divided", f"{group} {name!r} is on both sides of the split: {' and '.join(where)}",
+            table.span(later, split), why="; ".join(f"{part} on line {line}" for part, line in lines.items()),
+            fix=f"give all rows of one {group} the same split; if they may be divided, write 'group: none' under "
+                "'split'"), split)
+    return Division(tuple(parts))
 
 
-def divided(groups: Sequence[str], parts: Sequence[str]) -> dict[str, dict[str, list[int]]]:
-    """The groups that stand in more than one part: group -> part -> rows."""
-    rows: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for row, (group, part) in enumerate(zip(groups, parts, strict=True)):
-        rows[group][part].append(row)
-    return {group: dict(where) for group, where in rows.items() if len(where) > 1}
+def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, description: DataDescription,
+           findings: Findings) -> Division:
+    count = len(set(groups))
+    needed = spec.folds or len(spec.fractions) + 1
+    if count < needed:
+        key = "folds" if spec.folds else "fraction"
+        what = f"{spec.folds} folds" if spec.folds else f"{needed} parts"
+        fix = f"use 'folds: {count}'" if spec.folds and count > 1 else "add cases"
+        findings.add(Diagnostic("too-many-folds" if spec.folds else "empty-split",
+                                f"{what} cannot be made of {count} different values of {column!r}",
+                                description.span("split", key),
+                                why=f"rows with the same {column!r} stay together", fix=f"{fix}, or group by another "
+                                "column with 'group: COLUMN'"))
+        return Division()
+    strata = None if spec.stratify is None else strata_of(table, description.targets[spec.stratify].all_columns)
+    if spec.folds:
+        return Division((), splitting.fold_of(groups, strata, spec.folds, spec.seed), spec.folds)
+    parts = splitting.fraction_of(groups, strata, spec.fractions, spec.seed)
+    for part in ("train", *spec.fractions):
+        if part not in parts:
+            share = spec.fractions.get(part, 1.0 - sum(spec.fractions.values()))
+            findings.add(Diagnostic("empty-split", f"no case falls into {part!r}",
+                                    description.span("split", "fraction"),
+                                    why=f"its share of {count} different values of {column!r} is {share * count:.2g}",
+                                    fix=f"raise the fraction of {part!r}, or lower the others"))
+    return Division(parts)
 
 
-def quartiles(values: NDArray[np.float64]) -> tuple[str, ...]:
-    """The quarter of the cohort that each number falls in, as strata; NaN is a stratum of its own."""
-    known = values[~np.isnan(values)]
-    edges = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else np.zeros(_QUARTILES - 1)
-    return tuple("" if np.isnan(value) else str(int(np.searchsorted(edges, value))) for value in values)
-
-
-def _allot(
-    groups: Sequence[str], strata: Sequence[str] | None, weights: Sequence[float], seed: int
-) -> NDArray[np.int64]:
-    """One part a row: large groups first, each to the part that is furthest behind its share.
-
-    A part's arrears are counted as in a chi-square: for every stratum, and for all rows together, the squared
-    distance from the share, over the share.
-    """
-    names, group_of_row = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
-    _, stratum_of_row = np.unique(np.asarray(strata if strata is not None else [""] * len(groups)),
-                                  return_inverse=True)
-    counts_GS = np.zeros((len(names), int(stratum_of_row.max(initial=0)) + 1))
-    np.add.at(counts_GS, (group_of_row, stratum_of_row), 1.0)
-    # The last column counts all rows, so that the parts keep their sizes also when every stratum is small.
-    counts_GS = np.concatenate([counts_GS, counts_GS.sum(1, keepdims=True)], axis=1)
-    share_PS = np.outer(weights, counts_GS.sum(0))
-    share_PS[:, -1] /= counts_GS.shape[1] - 1
-    order = np.random.default_rng(seed).permutation(len(names))
-    order = order[np.argsort(-counts_GS[order, -1], kind="stable")]
-    held_PS = np.zeros_like(share_PS)
-    part_of_group = np.zeros(len(names), dtype=np.int64)
-    for group in order:
-        added_S = counts_GS[group]
-        cost_P = ((2.0 * held_PS * added_S + added_S**2) / share_PS).sum(1)
-        part = int(np.lexsort((held_PS[:, -1] / np.asarray(weights), np.round(cost_P, 9)))[0])
-        part_of_group[group] = part
-        held_PS[part] += added_S
-    return np.asarray(part_of_group[group_of_row], dtype=np.int64)
+def strata_of(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
+    """The stratum of each row: the cells of a target, or the quarter of the cohort for a measurement."""
+    cells = list(zip(*(table.cells(column) for column in columns), strict=True))
+    numbers = [read_number(row[0]) for row in cells]
+    measured = len(columns) == 1 and all(fault is None for _, fault in numbers)
+    if measured and len({number for number, _ in numbers}) > _MANY:
+        return splitting.quartiles(np.array([number for number, _ in numbers]))
+    return tuple("\t".join(row) for row in cells)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fusionkit.data.description import TargetSpec
 from fusionkit.data.findings import Findings
-from fusionkit.data.needs import HeadTarget
 from fusionkit.data.readers.columns import read_number
+from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, did_you_mean, near
 

@@ -1,6 +1,6 @@
 """How good predictions are: metrics with intervals, their plots and their files."""
 
-from fusionkit.evaluation.printed import Metric
+from fusionkit.evaluation.formatting import Metric
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, table, write_report
 
 __all__ = ["HeadReport", "Metric", "evaluate_predictions", "table", "write_report"]

@@ -19,7 +19,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from fusionkit.evaluation.metrics import CLASSIFICATION, REGRESSION, Measured, Scores
-from fusionkit.evaluation.outcomes import CALIBRATION_BINS, Bools, Column, Floats, Outcomes, calibration_bin
+from fusionkit.evaluation.predictions import CALIBRATION_BINS, Bools, Column, Floats, Outcomes, calibration_bin
 
 LEVEL = 0.95
 # Weights held at once; 16 MB of float64 stays near the processor's cache and far from its memory's end.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fusionkit.evaluation.outcomes import (
+from fusionkit.evaluation.predictions import (
     CALIBRATION_BINS,
     CALIBRATION_EDGES,
     Bools,

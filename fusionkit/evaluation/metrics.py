@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from fusionkit.evaluation.outcomes import CALIBRATION_BINS, Column, Floats, Outcomes, collect
+from fusionkit.evaluation.predictions import CALIBRATION_BINS, Column, Floats, Outcomes, collect
 
 # In the order in which they are printed.
 CLASSIFICATION: dict[str, str] = {

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionkit.evaluation.curves import Confusion, Pairs, Reliability, Roc
-from fusionkit.evaluation.outcomes import CALIBRATION_BINS, CALIBRATION_EDGES
-from fusionkit.evaluation.trust import Risk
+from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES
+from fusionkit.evaluation.uncertainty_metrics import Risk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fusionkit.calibration import Calibrated
-from fusionkit.evaluation import trust
+from fusionkit.evaluation import uncertainty_metrics
 from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
+from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
+from fusionkit.evaluation.formatting import Metric, figures, joined
 from fusionkit.evaluation.metrics import LABELS, measure
-from fusionkit.evaluation.outcomes import Outcomes, Task, collect
-from fusionkit.evaluation.printed import Metric, figures, joined
-from fusionkit.evaluation.trust import Trust
+from fusionkit.evaluation.predictions import Outcomes, Task, collect
+from fusionkit.evaluation.uncertainty_metrics import Trust
 
 TABLE_COLUMNS = ("head", "of", "metric", "value", "95 % interval", "note")
 TRUST_COLUMNS = ("head", "trust", "as predicted", "calibrated")
@@ -132,7 +132,7 @@ def evaluate_predictions(
         resamples=resamples,
         seed=seed,
         curves=trace(outcomes),
-        trust=trust.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
+        trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
         reliability_of(replace(outcomes, predictions=calibrated.values)),
     )
@@ -239,7 +239,7 @@ def _calibration_labels(report: HeadReport) -> list[str]:
 
 
 def _risk_labels(report: HeadReport) -> list[str]:
-    return [f"by {trust.DRAWN[risk.by]}: area {report.trust.figures['errors', risk.by, 'aurc']}"
+    return [f"by {uncertainty_metrics.DRAWN[risk.by]}: area {report.trust.figures['errors', risk.by, 'aurc']}"
             for risk in report.trust.risks]
 
 
@@ -251,16 +251,18 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
         for name in ("nll", "brier", "ece"):
             if ("before", name) in found:
                 after = found.get(("after", name))
-                rows.append((report.head, trust.LABELS[name], str(found["before", name]), str(after) if after else ""))
+                rows.append((report.head, uncertainty_metrics.LABELS[name], str(found["before", name]),
+                             str(after) if after else ""))
         for risk in report.trust.risks:
             for name in ("auroc", "aurc"):
-                rows.append((report.head, f"{trust.LABELS[name]}, by {trust.DRAWN[risk.by]}",
+                label = f"{uncertainty_metrics.LABELS[name]}, by {uncertainty_metrics.DRAWN[risk.by]}"
+                rows.append((report.head, label,
                              str(found["errors", risk.by, name]), ""))
         for path, metric in found.items():
             if path[0] == "sets" and len(path) == 2:
                 goal = f" (asked: {1 - report.trust.alpha:g})" if report.trust.alpha and path[1] == "coverage" else ""
                 kind = "intervals" if report.task == "regression" else "sets"
-                rows.append((report.head, f"{kind}: {trust.LABELS[path[1]]}{goal}", "", str(metric)))
+                rows.append((report.head, f"{kind}: {uncertainty_metrics.LABELS[path[1]]}{goal}", "", str(metric)))
     return rows
 
 

@@ -10,8 +10,8 @@ from itertools import islice, permutations
 import torch
 from torch import Tensor
 
-from fusionkit.contract import ComponentError
-from fusionkit.rules import Mismatch
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.behaviour import difference, equal, mixed
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.probes import Probe, results, run, told

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionkit.contract import Component
-from fusionkit.rules import Mismatch
-from fusionkit.shapes import TensorShape, is_loss, members
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import TensorShape, is_loss, members
+from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.advice import DEVICE
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_attribute, place_of_error, place_of_forward

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import torch
 
-from fusionkit.contract import Component
+from fusionkit.components.component import Component
 from fusionkit.testing import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
 from fusionkit.testing.advice import advice
 from fusionkit.testing.declared import Exceptions, check_named, strange_exceptions

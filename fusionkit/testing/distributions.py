@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from fusionkit.components.requirements import normal_name, pip_install
 from fusionkit.errors import Diagnostic, GraphError
-from fusionkit.providers import GROUP
-from fusionkit.requirements import normal_name, pip_install
+from fusionkit.registry.providers import GROUP
 
 
 def find_distribution(package: str) -> Distribution:

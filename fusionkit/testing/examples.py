@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fusionkit.contract import Component, ComponentError
-from fusionkit.measure import probe
-from fusionkit.plans import Call
-from fusionkit.rules import Mismatch, Named, Port, given_back, result_shape
-from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
-from fusionkit.source import write
+from fusionkit.components.component import Component
+from fusionkit.components.config import ComponentError
+from fusionkit.network.measure import probe
+from fusionkit.planning.plan import Call
+from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
+from fusionkit.shapes.rule import Mismatch, Named, Port, given_back, result_shape
+from fusionkit.syntax.writer import write
 from fusionkit.testing.options import Choice, NoExampleError, choices
 from fusionkit.testing.sizes import layouts
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.contract import Head, HeadPrediction, Task
+from fusionkit.components.component import Head
+from fusionkit.components.protocols import HeadPrediction, Task
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.probes import Probe, results
 
@@ -27,7 +28,8 @@ def head(probe: Probe) -> Fault | None:
     module, size = probe.module(), len(names)
     for method in ("loss", "decode", "balance"):
         if not callable(getattr(module, method, None)):
-            return Fault(f"the module has no method {method!r}", f"write {method}; see fusionkit.contract.HeadModule")
+            return Fault(f"the module has no method {method!r}",
+                         f"write {method}; see fusionkit.components.protocols.HeadModule")
     return _head_results(module, probe, size, component.task)
 
 
@@ -91,7 +93,8 @@ _SIZES = {"classes": 3, "labels": 2, "values": 1}
 def method(made: Any) -> Fault | None:
     """An uncertainty method predicts for every head: values of its columns, and measures of one number a case."""
     if not callable(getattr(made, "predict", None)):
-        return Fault("it has no method 'predict'", "write predict(run); see fusionkit.contract.UncertaintyMethod")
+        return Fault("it has no method 'predict'",
+                     "write predict(run); see fusionkit.components.protocols.UncertaintyMethod")
     prediction = made.predict(ExampleRunner())
     if set(prediction) != set(_SIZES):
         return Fault(f"it predicts for {', '.join(prediction) or 'no head'}; the network has {', '.join(_SIZES)}",

@@ -47,8 +47,10 @@ def _states() -> dict[str, Callable[[], Any]]:
     import numpy as np
     import torch
 
-    import fusionkit.layers
-    import fusionkit.readout  # noqa: F401  # every component may import them: they are no news
+    import fusionkit.layers.masking
+    import fusionkit.layers.norms
+    import fusionkit.layers.projection
+    import fusionkit.layers.readout  # noqa: F401  # every component may import them: they are no news
 
     return {
         "torch's default dtype": torch.get_default_dtype,

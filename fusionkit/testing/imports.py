@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fusionkit.requirements import normal_name
+from fusionkit.components.requirements import normal_name
 from fusionkit.testing.faults import Fault
 
 SECONDS = 2.0

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fusionkit.contract import Component
+from fusionkit.components.component import Component
 from fusionkit.data.batch import Case
-from fusionkit.ensemble import members_of
-from fusionkit.inference import Settings, predict
-from fusionkit.model import FusionModel
-from fusionkit.network import build_plan
-from fusionkit.plans import Call, Plan
+from fusionkit.inference.ensemble import members_of
+from fusionkit.inference.predict import Settings, predict
+from fusionkit.network.build import build_plan
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.plan import Call, Plan
 from fusionkit.testing.behaviour import mixed
 from fusionkit.testing.options import Choice
 from fusionkit.testing.probes import Probe, results

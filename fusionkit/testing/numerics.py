@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionkit.contract import ComponentError
-from fusionkit.rules import Mismatch
-from fusionkit.shapes import TensorShape, is_loss, members
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import TensorShape, is_loss, members
+from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.advice import DTYPE
 from fusionkit.testing.behaviour import mixed
 from fusionkit.testing.faults import Fault

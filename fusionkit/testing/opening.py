@@ -13,12 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fusionkit.catalogue import Catalogue, Entry, read_catalogue
+from fusionkit.components.failures import raised, raised_at
+from fusionkit.components.hooks import CONTRACT_RANGE, PluginSpec
+from fusionkit.components.requirements import contract_refusal
 from fusionkit.errors import UserError
-from fusionkit.failures import raised, raised_at
-from fusionkit.hooks import CONTRACT_RANGE, PluginSpec
-from fusionkit.providers import Said, ask
-from fusionkit.requirements import contract_refusal
+from fusionkit.registry.catalogue import Catalogue, Entry, read_catalogue
+from fusionkit.registry.providers import Said, ask
 from fusionkit.testing.distributions import place_of_project
 from fusionkit.testing.faults import Finding
 

@@ -11,12 +11,14 @@ import torch
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from fusionkit.contract import Component, ComponentError, Config
+from fusionkit.components.component import Component
+from fusionkit.components.config import ComponentError, Config
 from fusionkit.errors import Diagnostic, Span
-from fusionkit.options import check_options
-from fusionkit.rules import Mismatch
-from fusionkit.source import Mapping as Tree
-from fusionkit.source import read, write
+from fusionkit.shapes.rule import Mismatch
+from fusionkit.syntax.options import check_options
+from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import Mapping as Tree
+from fusionkit.syntax.writer import write
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.options import Choice
 from fusionkit.testing.places import place_of_error, place_of_option, place_of_options

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fusionkit.contract import Component, Config
+from fusionkit.components.component import Component
+from fusionkit.components.config import Config
 
 _NUMBERS = (3, 2, 24)
 """Tried in this order for a whole number; none of them is a size that an input is given."""

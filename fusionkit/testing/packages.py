@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 
-from fusionkit.catalogue import collect, render
-from fusionkit.contract import Component
-from fusionkit.failures import raised, raised_at
-from fusionkit.providers import GROUP
-from fusionkit.registry import Registry, discover
-from fusionkit.requirements import missing, normal_name, pip_install
+from fusionkit.components.component import Component
+from fusionkit.components.failures import raised, raised_at
+from fusionkit.components.requirements import missing, normal_name, pip_install
+from fusionkit.registry.catalogue import collect, render
+from fusionkit.registry.lookup import Registry, discover
+from fusionkit.registry.providers import GROUP
 from fusionkit.testing.conformance import check_component
 from fusionkit.testing.distributions import find_distribution, own_points, place_of_project
 from fusionkit.testing.faults import Finding

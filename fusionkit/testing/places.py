@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fusionkit.contract import Component
+from fusionkit.components.component import Component
 
 
 def place_of(component: Component) -> str:

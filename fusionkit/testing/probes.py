@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from fusionkit.contract import Component, ComponentError, Config
-from fusionkit.rules import Mismatch, result_shape
-from fusionkit.shapes import Shape, TensorShape
+from fusionkit.components.component import Component
+from fusionkit.components.config import ComponentError, Config
+from fusionkit.shapes.layouts import Shape, TensorShape
+from fusionkit.shapes.rule import Mismatch, result_shape
 from fusionkit.testing.options import Choice
 
 # Axes: B batch, M inputs.

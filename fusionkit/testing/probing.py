@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from fusionkit.contract import Component, ComponentError
-from fusionkit.shapes import TensorShape, shape_of
+from fusionkit.components.component import Component
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import TensorShape, shape_of
 from fusionkit.testing.options import Choice, choices
 from fusionkit.testing.places import place_of_error
 from fusionkit.testing.probes import HEAVY, LIGHT, Probe, told, witness

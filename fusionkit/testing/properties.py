@@ -18,16 +18,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionkit.checkpoint import load, save_network
 from fusionkit.errors import GraphError
-from fusionkit.infer import infer
-from fusionkit.measure import BATCH, measure, witness
-from fusionkit.model import FusionModel
-from fusionkit.network import build_plan, plan, written
-from fusionkit.plans import Plan
-from fusionkit.registry import resolve_tree
-from fusionkit.shapes import TensorShape, members
-from fusionkit.source import read, to_plain, write
+from fusionkit.network.build import build_plan, plan
+from fusionkit.network.folder import load, save_network
+from fusionkit.network.measure import BATCH, measure, witness
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.plan import Plan
+from fusionkit.planning.resolve import resolve_tree
+from fusionkit.planning.shape_inference import infer
+from fusionkit.planning.write_graph import written
+from fusionkit.shapes.layouts import TensorShape, members
+from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import to_plain
+from fusionkit.syntax.writer import write
 from fusionkit.testing.learning import data_of
 from fusionkit.testing.rewriting import Shuffle, branched, movable, named_lanes, renamed, reordered
 from fusionkit.testing.strategies.drawn import DrawnGraph

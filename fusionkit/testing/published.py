@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.graph import from_tree
-from fusionkit.model import FusionModel
-from fusionkit.network import build_plan, plan
-from fusionkit.registry import Registry
-from fusionkit.source import read_file
+from fusionkit.graph.builder import from_tree
+from fusionkit.network.build import build_plan, plan
+from fusionkit.network.model import FusionModel
+from fusionkit.registry.lookup import Registry
+from fusionkit.syntax.reader import read_file
 from fusionkit.testing.faults import Finding
 
 _AUTO = 32

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from fusionkit.contract import Component
+    from fusionkit.components.component import Component
     from fusionkit.testing.conformance import Kit
     from fusionkit.testing.faults import Finding
 
@@ -71,7 +71,7 @@ class Package(pytest.Collector):
 
 
 def _in_file(path: str) -> Iterator[Component]:
-    from fusionkit.registry import discover
+    from fusionkit.registry.lookup import discover
 
     yield from discover(files=[path]).providers[-1].components
 
@@ -79,7 +79,7 @@ def _in_file(path: str) -> Iterator[Component]:
 def _in_package(package: str) -> Iterator[Component]:
     """Components of a package's catalogue that import; the test of the package tells of the others."""
     from fusionkit.errors import GraphError
-    from fusionkit.registry import discover
+    from fusionkit.registry.lookup import discover
     from fusionkit.testing.distributions import find_distribution
 
     name, registry = find_distribution(package).name, discover()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from fusionkit.plans import Plan
+from fusionkit.planning.plan import Plan
 
 Data = dict[str, Any]
 Shuffle = Callable[[list[Any]], list[Any]]

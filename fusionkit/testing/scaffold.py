@@ -12,12 +12,12 @@ from pathlib import Path
 from string import Template
 
 from fusionkit import __version__
-from fusionkit.catalogue import Entry, render
+from fusionkit.components.hooks import CONTRACT_RANGE
+from fusionkit.components.requirements import normal_name
 from fusionkit.errors import Diagnostic, GraphError
-from fusionkit.hooks import CONTRACT_RANGE
-from fusionkit.notation import parse_rule
-from fusionkit.registry import discover
-from fusionkit.requirements import normal_name
+from fusionkit.registry.catalogue import Entry, render
+from fusionkit.registry.lookup import discover
+from fusionkit.shapes.rule_parser import parse_rule
 from fusionkit.testing import component_templates, templates
 
 PREFIX = "fusionkit"

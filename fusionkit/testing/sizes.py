@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from fusionkit.contract import Component
-from fusionkit.rules import Alternative, Axis, Port, axis_size
-from fusionkit.shapes import TensorShape, shape_of
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.shapes.rule import Alternative, Axis, Port, axis_size
 from fusionkit.testing.options import Choice
 
 Shapes = tuple[TensorShape, ...]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.contract import Component
+from fusionkit.components.component import Component
 from fusionkit.testing.behaviour import difference
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_error, source_file

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fusionkit.assembly import Chain, Each
-from fusionkit.model import FusionModel
-from fusionkit.plans import Call, PlannedNode
+from fusionkit.network.model import FusionModel
+from fusionkit.network.node_modules import Chain, Each
+from fusionkit.planning.plan import Call, PlannedNode
 from fusionkit.testing.probes import results
 
 Sizes = tuple[int, ...]

@@ -14,11 +14,11 @@ import torch
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case, collate
-from fusionkit.model import FusionModel
-from fusionkit.plans import Plan
-from fusionkit.training.batches import smallest_share
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.plan import Plan
+from fusionkit.training.batch_order import smallest_share
+from fusionkit.training.distributed import wants_cpu, world_size
 from fusionkit.training.objective import Objective, arguments
-from fusionkit.training.processes import wants_cpu, world_size
 from fusionkit.training.settings import TrainingSettings
 
 _WEIGHT_BYTES = 4

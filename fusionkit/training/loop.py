@@ -12,22 +12,13 @@ from typing import Any, NoReturn, Protocol, cast
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from fusionkit.checkpoint import WEIGHTS
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.errors import Diagnostic, RunError, UserError
-from fusionkit.model import FusionModel
-from fusionkit.training import diagnosis
-from fusionkit.training.batches import Batches, make_loader, seed_of, smallest_share
-from fusionkit.training.classes import Targets, balanced, tell_heads
-from fusionkit.training.history import Progress, write_history
-from fusionkit.training.interruption import Interrupted, Interruption
-from fusionkit.training.modality_dropout import ModalityDropout
-from fusionkit.training.modulation import faults
-from fusionkit.training.optimiser import learning_rate
-from fusionkit.training.outcome import FitResult, check_resumable, epoch_row, loaded, publish
-from fusionkit.training.processes import Processes, wants_cpu, world_size
-from fusionkit.training.settings import TrainingSettings
-from fusionkit.training.state import (
+from fusionkit.network.folder import WEIGHTS
+from fusionkit.network.model import FusionModel
+from fusionkit.training import nan_diagnosis
+from fusionkit.training.batch_order import Batches, make_loader, seed_of, smallest_share
+from fusionkit.training.checkpoint import (
     BEST,
     LAST,
     State,
@@ -39,6 +30,15 @@ from fusionkit.training.state import (
     save_state,
     tensors_of,
 )
+from fusionkit.training.class_balance import Targets, balanced, tell_heads
+from fusionkit.training.distributed import Processes, wants_cpu, world_size
+from fusionkit.training.gradient_modulation import faults
+from fusionkit.training.history import Progress, write_history
+from fusionkit.training.modality_dropout import ModalityDropout
+from fusionkit.training.optimiser import learning_rate
+from fusionkit.training.result import FitResult, check_resumable, epoch_row, loaded, publish
+from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.signals import Interrupted, Interruption
 from fusionkit.training.step import Stepper, Totals, combined
 from fusionkit.training.validation import Scores, has_accuracy, validate
 
@@ -285,7 +285,7 @@ class Training:
             self.interrupt()
         elif not abs(scores.loss) < float("inf"):
             self.network.eval()
-            found = diagnosis.find(self.stepper, read_batches(self.validation))
+            found = nan_diagnosis.find(self.stepper, read_batches(self.validation))
             self._fail(found, [], f"the validation of epoch {self.state.epoch + 1}", None)
         return scores
 
@@ -331,15 +331,15 @@ class Training:
         """Stop at a loss or a gradient that is not finite. Runs the step again from its seed."""
         nodes = self.stepper.not_finite()
         self._seed(step)
-        self._fail(diagnosis.find(self.stepper, step.batches), nodes,
+        self._fail(nan_diagnosis.find(self.stepper, step.batches), nodes,
                    f"epoch {self.state.epoch + 1}, step {step.number + 1} of {self.steps}", self._rate(step.number))
 
-    def _fail(self, finding: diagnosis.Finding | None, nodes: list[str], where: str, rate: float | None
+    def _fail(self, finding: nan_diagnosis.Finding | None, nodes: list[str], where: str, rate: float | None
               ) -> NoReturn:
         last = self.folder / LAST
         kept = (f"the last good state is in {str(last)!r}" if has_state(last) else
                 "no state was saved before, and nothing is lost but this run")
-        raise RunError(diagnosis.explain(finding, nodes, where=where, rate=rate, ids=self.ids,
+        raise RunError(nan_diagnosis.explain(finding, nodes, where=where, rate=rate, ids=self.ids,
                                          precision=self.settings.precision, kept=kept))
 
     def _result(self) -> FitResult:

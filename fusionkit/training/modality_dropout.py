@@ -13,8 +13,8 @@ import numpy as np
 
 from fusionkit.data.batch import Batch
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.plans import Plan
-from fusionkit.training.batches import seed_of
+from fusionkit.planning.plan import Plan
+from fusionkit.training.batch_order import seed_of
 from fusionkit.training.settings import TrainingSettings
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.data.batch import Batch
-from fusionkit.layers import row_mask
-from fusionkit.model import FusionModel
+from fusionkit.layers.masking import row_mask
+from fusionkit.network.model import FusionModel
 
 # Axes: B batch.
 Tensors = Mapping[str, Tensor]

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
-from fusionkit.options import check_options
-from fusionkit.source import Tree
+from fusionkit.syntax.options import check_options
+from fusionkit.syntax.tree import Tree
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 

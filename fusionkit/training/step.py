@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from fusionkit.data.batch import Batch
-from fusionkit.model import FusionModel
-from fusionkit.training.modulation import Modulation
+from fusionkit.network.model import FusionModel
+from fusionkit.training.distributed import Processes, own_part, whole
+from fusionkit.training.gradient_modulation import Modulation
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
-from fusionkit.training.processes import Processes, own_part, whole
 from fusionkit.training.settings import TrainingSettings
 
 

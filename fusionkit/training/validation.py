@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusionkit.data.batch import Batch
-from fusionkit.plans import PlannedHead
+from fusionkit.planning.plan import PlannedHead
 from fusionkit.training.objective import arguments, counted
 from fusionkit.training.step import Stepper
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.keras import batch_norm, conv_names, norm_names, pad_same, same_grid
 from fusionkit_plugins.encoders.mfa import MFA, MFAConfig, Preset, mfa_names
 from fusionkit_plugins.encoders.rra import SameConv, rra_layout
-from fusionkit_plugins.keras import batch_norm, conv_names, norm_names, pad_same, same_grid
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.keras import EPSILON, MOMENTUM, conv_names, norm_names, start_like_keras
 from fusionkit_plugins.encoders.resnet50v2 import keras_layout, known_taps
-from fusionkit_plugins.keras import EPSILON, MOMENTUM, conv_names, norm_names, start_like_keras
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 

@@ -20,8 +20,8 @@ from typing import Any, Literal
 from weakref import WeakSet
 
 import torch
-from fusionkit_plugins.encoders.spline_product import BASES, Expansion, product
-from fusionkit_plugins.encoders.splines import Basis, Cardinal, Recursion, fit, grid_from, knots
+from fusionkit_plugins.blocks.spline_product import BASES, Expansion, product
+from fusionkit_plugins.blocks.splines import Basis, Cardinal, Recursion, fit, grid_from, knots
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from fusionkit_plugins.keras import conv_names, kernel_layout
+from fusionkit_plugins.blocks.keras import conv_names, kernel_layout
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 import torch.nn.functional as F
-from fusionkit_plugins.keras import MOMENTUM, conv_names, kernel_layout, norm_names, start_like_keras
+from fusionkit_plugins.blocks.keras import MOMENTUM, conv_names, kernel_layout, norm_names, start_like_keras
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 

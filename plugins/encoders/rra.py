@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from fusionkit_plugins.encoders.mfa import MFA, MFAConfig, Preset, mfa_layout, mfa_names
-from fusionkit_plugins.keras import (
+from fusionkit_plugins.blocks.keras import (
     batch_norm,
     conv_names,
     kernel_layout,
@@ -21,6 +20,7 @@ from fusionkit_plugins.keras import (
     same_grid,
     start_like_keras,
 )
+from fusionkit_plugins.encoders.mfa import MFA, MFAConfig, Preset, mfa_layout, mfa_names
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from fusionkit_plugins.pairs import check_several, mean_over_pairs
+from fusionkit_plugins.blocks.pairs import check_several, mean_over_pairs
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 

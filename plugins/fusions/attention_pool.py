@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from fusionkit_plugins.transformer import valid_keys
+from fusionkit_plugins.blocks.transformer import valid_keys
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 

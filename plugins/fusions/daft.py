@@ -19,17 +19,7 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fusionkit.api import (
-    ComponentError,
-    Config,
-    Fusion,
-    Release,
-    TensorShape,
-    fill_absent,
-    row_mask,
-    shape_of,
-    spread,
-)
+from fusionkit.api import ComponentError, Config, Fusion, Release, TensorShape, fill_absent, row_mask, shape_of, spread
 
 _SQUASHES = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 _CONVOLUTIONS: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
-from fusionkit_plugins.pairs import mean_over_pairs
+from fusionkit_plugins.blocks.pairs import mean_over_pairs
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from fusionkit_plugins.keras import batch_norm, start_like_keras
+from fusionkit_plugins.blocks.keras import batch_norm, start_like_keras
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fusionkit_plugins.blocks.pairs import check_several
 from fusionkit_plugins.fusions.clip_align import Alignment
-from fusionkit_plugins.pairs import check_several
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fusionkit_plugins.blocks.pairs import check_several, mean_over_pairs
 from fusionkit_plugins.fusions.drfuse import apart, jensen_shannon
-from fusionkit_plugins.pairs import check_several, mean_over_pairs
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 

@@ -14,7 +14,7 @@ from functools import reduce
 from typing import Literal, Self
 
 import torch
-from fusionkit_plugins.transformer import STREAMS, Positions, SelfBlock, TokenStream, check_heads, parameter
+from fusionkit_plugins.blocks.transformer import STREAMS, Positions, SelfBlock, TokenStream, check_heads, parameter
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from fusionkit_plugins.blocks.keras import conv_names
 from fusionkit_plugins.encoders.mfa import ChannelMap, Preset, mfa_layout
-from fusionkit_plugins.keras import conv_names
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from fusionkit_plugins.transformer import (
+from fusionkit_plugins.blocks.transformer import (
     STREAMS,
     AskingBlock,
     Positions,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from fusionkit_plugins.transformer import STREAMS, Positions, SelfBlock, TokenStream, check_heads, valid_keys
+from fusionkit_plugins.blocks.transformer import STREAMS, Positions, SelfBlock, TokenStream, check_heads, valid_keys
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from fusionkit_plugins.fusions.haar import haar, inverse_haar, padded_to_even
+from fusionkit_plugins.blocks.haar import haar, inverse_haar, padded_to_even
 from fusionkit_plugins.fusions.pixel_mean import scores_of, weighted_mean
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn

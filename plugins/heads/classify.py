@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from fusionkit_plugins.keras import conv_names, kernel_layout
+from fusionkit_plugins.blocks.keras import conv_names, kernel_layout
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 

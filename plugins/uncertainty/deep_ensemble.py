@@ -9,7 +9,7 @@ its variance output for regression are not part of it.
 
 from __future__ import annotations
 
-from fusionkit_plugins.uncertainty.spread import gather
+from fusionkit_plugins.blocks.spread import gather
 from pydantic import Field, PositiveInt
 
 from fusionkit.api import Config, Prediction, Runner, Uncertainty

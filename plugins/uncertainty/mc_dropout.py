@@ -7,7 +7,7 @@ measures are those of `spread.py` for one network: what is between networks is 0
 
 from __future__ import annotations
 
-from fusionkit_plugins.uncertainty.spread import gather
+from fusionkit_plugins.blocks.spread import gather
 from pydantic import Field
 
 from fusionkit.api import Config, Prediction, Runner, Uncertainty

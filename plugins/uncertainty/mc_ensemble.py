@@ -11,7 +11,7 @@ the heads in separate passes and computes no measure. Here the mean is over all 
 
 from __future__ import annotations
 
-from fusionkit_plugins.uncertainty.spread import gather
+from fusionkit_plugins.blocks.spread import gather
 from pydantic import Field, PositiveInt
 
 from fusionkit.api import Config, Prediction, Runner, Uncertainty

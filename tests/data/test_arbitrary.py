@@ -5,11 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fusionkit.data.cases import HeadTarget, InputNeed, load_cohort
 from fusionkit.data.description import describe
-from fusionkit.data.readers import READERS, ReadError
+from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
+from fusionkit.data.readers.reader import READERS, ReadError
 from fusionkit.errors import DataError
-from fusionkit.source import write
+from fusionkit.syntax.writer import write
 
 QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HEADS = {"kind": HeadTarget("multiclass", ("a", "b"), size=2)}

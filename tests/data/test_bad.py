@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.data.cases import HeadTarget, InputNeed, load_cohort
 from fusionkit.data.description import describe
+from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.errors import DataError, Span
 
 BAD = Path(__file__).parent / "bad"

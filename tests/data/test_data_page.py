@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.data.readers import READERS
+from fusionkit.data.readers.reader import READERS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "data.md"

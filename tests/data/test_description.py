@@ -2,7 +2,7 @@ import pytest
 
 from fusionkit.data.description import describe
 from fusionkit.errors import DataError
-from fusionkit.source import write
+from fusionkit.syntax.writer import write
 
 
 def codes(caught):

@@ -3,7 +3,7 @@ import pytest
 
 from fusionkit.data.description import TargetSpec
 from fusionkit.data.findings import Findings
-from fusionkit.data.needs import HeadTarget
+from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
 from fusionkit.data.targets import absent, parse
 from fusionkit.errors import Span

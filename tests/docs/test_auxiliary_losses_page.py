@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 import fusionkit
-from fusionkit.registry import discover
-from fusionkit.source import read
+from fusionkit.registry.lookup import discover
+from fusionkit.syntax.reader import read
 from fusionkit.training.settings import read_settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "auxiliary-losses.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import get_args
 
-from fusionkit.cli import parser
-from fusionkit.registry import discover
+from fusionkit.cli.parser import parser
+from fusionkit.registry.lookup import discover
 from fusionkit.testing import imports, numerics, probes, pytest_plugin
 from fusionkit.testing.conformance import CHECKS, check_component, checks_of
 from fusionkit.testing.declared import check_named

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fusionkit.cli import parser
-from fusionkit.explaining import places, shapley, tsne
-from fusionkit.registry import discover
+from fusionkit.cli.parser import parser
+from fusionkit.explanation import feature_maps, shapley, tsne
+from fusionkit.registry.lookup import discover
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
@@ -30,6 +30,6 @@ def test_every_flag_of_the_command_is_on_the_page() -> None:
 
 def test_the_numbers_are_those_of_the_code() -> None:
     words, text = {6: "six", 10: "ten"}, " ".join(PAGE.split())
-    assert f"the last {words[places.MOST_AT_ONCE]} of each input" in text
+    assert f"the last {words[feature_maps.MOST_AT_ONCE]} of each input" in text
     assert f"below {words[tsne.LEAST]} cases there is no picture" in text
     assert f"More than {words[shapley.MOST]} inputs are left out, being more than {1 << shapley.MOST:,} passes" in text

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from fusionkit.errors import GraphError
-from fusionkit.graph import NODE_KEYS, TOP_KEYS
-from fusionkit.network import plan
-from fusionkit.registry import discover
-from fusionkit.shapes import LAYOUTS
+from fusionkit.graph.builder import NODE_KEYS, TOP_KEYS
+from fusionkit.network.build import plan
+from fusionkit.registry.lookup import discover
+from fusionkit.shapes.layouts import LAYOUTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "graph.md").read_text(encoding="utf-8")
 GOOD = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.M | re.S)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fusionkit.cli import main
-from fusionkit.network import build
+from fusionkit.cli.parser import main
+from fusionkit.network.build import build
 
 PAGE = (Path(__file__).parents[2] / "docs" / "papers" / "multifusionnet.md").read_text(encoding="utf-8")
 COMMANDS = dict(re.findall(r"^\| ([^|]+) \| `fusionkit train ([^`]+)` \|$", PAGE, re.M))

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import fusionkit
-from fusionkit.cli import parser
-from fusionkit.contract import Absent, Component
-from fusionkit.registry import discover
-from fusionkit.source import read, to_plain
+from fusionkit.cli.parser import parser
+from fusionkit.components.component import Absent, Component
+from fusionkit.registry.lookup import discover
+from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import to_plain
 from fusionkit.testing.conformance import check_component
 from fusionkit.testing.scaffold import package_files
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.catalogue import read_catalogue, render
-from fusionkit.cli import parser
-from fusionkit.hooks import CONTRACT_RANGE
+from fusionkit.cli.parser import parser
+from fusionkit.components.hooks import CONTRACT_RANGE
+from fusionkit.registry.catalogue import read_catalogue, render
 from fusionkit.testing.packages import check_package
 from fusionkit.testing.scaffold import package_files
 

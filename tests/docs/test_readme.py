@@ -9,7 +9,7 @@ import pytest
 
 import fusionkit
 from fusionkit.errors import GraphError
-from fusionkit.registry import discover
+from fusionkit.registry.lookup import discover
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()

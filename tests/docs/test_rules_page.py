@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from fusionkit.errors import GraphError
-from fusionkit.notation import parse_rule
-from fusionkit.rules import Binding, Mismatch, RuleError, result_shape
-from fusionkit.shapes import TensorShape, shape_of
+from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.shapes.rule import Binding, Mismatch, RuleError, result_shape
+from fusionkit.shapes.rule_parser import parse_rule
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 FENCED = [line for block in re.findall(r"^```rule\n(.*?)^```$", PAGE, re.M | re.S) for line in block.splitlines()]
@@ -77,7 +77,7 @@ def graph(use: str, reads: str) -> dict[str, object]:
 
 
 def test_codes_of_ports_are_those_of_the_page() -> None:
-    from fusionkit.network import plan
+    from fusionkit.network.build import plan
 
     with pytest.raises(GraphError, match="unknown-port"):
         plan(graph("fusion.gmu", "nobody"), measured=False)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.contract import Release
-from fusionkit.graph import from_tree
-from fusionkit.network import open_graph
-from fusionkit.registry import discover
-from fusionkit.testing.golden.__main__ import main
+from fusionkit.cli.commands.weights_verify import main
+from fusionkit.components.release import Release
+from fusionkit.graph.builder import from_tree
+from fusionkit.planning.open_graph import open_graph
+from fusionkit.registry.lookup import discover
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ import pytest
 
 from fusionkit.evaluation.bootstrap import bootstrap, draw, sample_metrics
 from fusionkit.evaluation.metrics import Measured, measure
-from fusionkit.evaluation.outcomes import collect
+from fusionkit.evaluation.predictions import collect
 
 from .cohorts import classified, labelled, names, valued
 

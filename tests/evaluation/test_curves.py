@@ -4,7 +4,7 @@ from sklearn import metrics as reference
 
 from fusionkit.evaluation.curves import trace
 from fusionkit.evaluation.metrics import measure
-from fusionkit.evaluation.outcomes import collect
+from fusionkit.evaluation.predictions import collect
 
 from .cohorts import classified, labelled, names, valued
 

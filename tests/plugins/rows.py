@@ -24,8 +24,8 @@ import rows_losses
 import rows_penet
 import rows_tier3
 
-from fusionkit.contract import Component
-from fusionkit.shapes import TensorShape, shape_of
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import TensorShape, shape_of
 
 FOLDERS = {"encoder": "encoders", "fusion": "fusions", "head": "heads", "uncertainty": "uncertainty"}
 

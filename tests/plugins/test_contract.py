@@ -9,8 +9,8 @@ import pytest
 import torch
 from rows import ROWS, Row
 
-from fusionkit.contract import Component
-from fusionkit.registry import discover
+from fusionkit.components.component import Component
+from fusionkit.registry.lookup import discover
 from fusionkit.testing.conformance import CHECKS, Kit, checks_of
 from fusionkit.testing.faults import Finding
 

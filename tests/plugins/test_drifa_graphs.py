@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 import fusionkit
-from fusionkit.model import FusionModel
-from fusionkit.prefix import sampling
-from fusionkit.sampler import Sampler
+from fusionkit.inference.randomness import sampling
+from fusionkit.inference.sampler import Sampler
+from fusionkit.network.model import FusionModel
 
 WIDTHS = (3, 5, 7, 2)
 BLOCKS = [f"nodes.block{j}.{'chain.0.' if j < 7 else ''}with.width={WIDTHS[j // 2]}" for j in range(8)]

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Case
-from fusionkit.data.phantom import draw_latents, stream
-from fusionkit.data.phantom_image import render_image
-from fusionkit.data.phantom_table import NUMERIC, render_table
-from fusionkit.network import build, plan
+from fusionkit.datasets.phantom import draw_latents, stream
+from fusionkit.datasets.phantom_image import render_image
+from fusionkit.datasets.phantom_table import NUMERIC, render_table
+from fusionkit.network.build import build, plan
 from fusionkit.training.loop import fit
 from fusionkit.training.settings import TrainingSettings
 

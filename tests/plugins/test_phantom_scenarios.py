@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from fusionkit.data.phantom import Scenario, ceilings
-from fusionkit.registry import Registry, discover
+from fusionkit.datasets.phantom import Scenario, ceilings
+from fusionkit.registry.lookup import Registry, discover
 
 ADDITIVE_CEILING = 0.7
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rounds import DRAWN, MENU, few
 
-from fusionkit.rules import Binding
+from fusionkit.shapes.rule import Binding
 from fusionkit.testing.properties import plan_is_true, refused_in_place
 from fusionkit.testing.strategies.drawn import DrawnGraph
 from fusionkit.testing.strategies.graphs import graphs

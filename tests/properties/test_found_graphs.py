@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rounds import MENU
 
-from fusionkit.source import read_file, to_plain
+from fusionkit.syntax.reader import read_file
+from fusionkit.syntax.tree import to_plain
 from fusionkit.testing import learning, properties
 from fusionkit.testing.strategies.drawn import DrawnGraph
 

@@ -15,8 +15,8 @@ from wrong_components_running import LOCKED
 from wrong_components_running import WRONG as WRONG_RUNNING
 
 from fusionkit.api import Config, Encoder
-from fusionkit.contract import Component
-from fusionkit.registry import discover
+from fusionkit.components.component import Component
+from fusionkit.registry.lookup import discover
 from fusionkit.testing.conformance import check_component, checks_of
 from fusionkit.testing.options import choices
 from fusionkit.testing.places import place_of_attribute

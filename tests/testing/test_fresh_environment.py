@@ -95,7 +95,7 @@ def test_they_are_listed(environment: Environment) -> None:
 def test_they_pass_their_checks(environment: Environment) -> None:
     """One process for all: most of the time of a short check goes by in importing torch."""
     names = [f"fusionkit-new-{kind}" for kind in KINDS]
-    code = f"from fusionkit.cli import main; print([main(['plugins', 'check', name]) for name in {names}])"
+    code = f"from fusionkit.cli.parser import main; print([main(['plugins', 'check', name]) for name in {names}])"
     lines = environment.run("-c", code).splitlines()
     assert lines[-1] == "[0, 0, 0, 0]"
     counts = [line for line in lines if "not probed" in line and line.startswith(tuple("0123456789"))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusionkit.network import plan
+from fusionkit.network.build import plan
 from fusionkit.testing.learning import without_slope
 
 SCORES = {"use": "encoder.project", "with": {"width": 3}}

@@ -16,13 +16,13 @@ import yaml
 from made_packages import installed, write
 
 import fusionkit
-from fusionkit.catalogue import read_catalogue
-from fusionkit.cli import main, parser
+from fusionkit.cli.parser import main, parser
 from fusionkit.errors import GraphError
-from fusionkit.network import plan
-from fusionkit.others import Other
-from fusionkit.registry import Provider, Registry, discover
-from fusionkit.sampler import Sampler
+from fusionkit.inference.sampler import Sampler
+from fusionkit.network.build import plan
+from fusionkit.registry.catalogue import read_catalogue
+from fusionkit.registry.known_packages import Other
+from fusionkit.registry.lookup import Provider, Registry, discover
 from fusionkit.testing.conformance import Finding
 from fusionkit.testing.packages import check_package
 from fusionkit.testing.scaffold import new_package, package_files

@@ -20,7 +20,7 @@ from fusionkit.api import (
     TensorShape,
     Uncertainty,
 )
-from fusionkit.contract import Component
+from fusionkit.components.component import Component
 
 
 class Width(Config):

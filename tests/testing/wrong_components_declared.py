@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wrong_components import VECTOR, Adds, Linear, Width
 
 from fusionkit.api import Config, Encoder, Fusion, TensorShape
-from fusionkit.contract import Component
+from fusionkit.components.component import Component
 
 
 class NoWidth(Config):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from wrong_components import VECTOR, Linear, Width
 
 from fusionkit.api import Encoder, TensorShape
-from fusionkit.contract import Component
+from fusionkit.components.component import Component
 
 
 class Plain:

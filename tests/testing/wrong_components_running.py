@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wrong_components import VECTOR, Adds, Linear, Named, Width
 
 from fusionkit.api import Encoder, Fusion, Head, TensorShape, fill_absent, zero_empty
-from fusionkit.contract import Component
+from fusionkit.components.component import Component
 
 COUNTED: list[int] = []
 

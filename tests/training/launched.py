@@ -18,7 +18,7 @@ from typing import Any
 
 from small_runs import STILL, Cohort, Repeated, fused, losses, network, unimodal
 
-from fusionkit.training import state
+from fusionkit.training import checkpoint
 from fusionkit.training.loop import fit
 from fusionkit.training.settings import TrainingSettings
 
@@ -52,14 +52,14 @@ def main(options: dict[str, Any]) -> None:
 def kill_saving(number: int) -> None:
     """Die while a file lies beside the place it is to take."""
     files = iter(range(number))
-    flush = state._flush
+    flush = checkpoint._flush
 
     def dying(path: Path) -> None:
         flush(path)
         if next(files, None) is None:
             kill()
 
-    state._flush = dying
+    checkpoint._flush = dying
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 import fusionkit
 from fusionkit.data.batch import Case
-from fusionkit.model import FusionModel
+from fusionkit.network.model import FusionModel
 
 NETWORK: dict[str, Any] = {
     "fusionkit": 1,

@@ -8,7 +8,7 @@ from small_runs import Cohort, network
 from torch import nn
 
 from fusionkit.errors import RunError, UserError
-from fusionkit.training.batches import Batches, batch_sizes, make_loader, seed_of, smallest_share
+from fusionkit.training.batch_order import Batches, batch_sizes, make_loader, seed_of, smallest_share
 from fusionkit.training.loop import read_batches
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from small_runs import Cohort, differing, network, weights
 
-from fusionkit.measure import measure
+from fusionkit.network.measure import measure
 from fusionkit.training.estimate import Estimate, estimate, timed
 from fusionkit.training.settings import TrainingSettings
 

@@ -13,7 +13,7 @@ from small_runs import NETWORK, STILL, Cohort, differing, network, weights
 import fusionkit
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import UserError
-from fusionkit.model import FusionModel
+from fusionkit.network.model import FusionModel
 from fusionkit.training.loop import fit
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.settings import TrainingSettings

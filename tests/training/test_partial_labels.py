@@ -14,11 +14,11 @@ from small_runs import Cohort, network
 from torch import Tensor
 
 import fusionkit
-from fusionkit.cli import main
+from fusionkit.cli.parser import main
 from fusionkit.data.batch import Batch, collate
 from fusionkit.evaluation import report
-from fusionkit.model import FusionModel
-from fusionkit.training.processes import Processes
+from fusionkit.network.model import FusionModel
+from fusionkit.training.distributed import Processes
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.step import Stepper
 

@@ -52,7 +52,7 @@ def test_a_run_goes_on(precision, tmp_path):
 
 
 def test_the_probe_runs(tmp_path):
-    from fusionkit.measure import measure
+    from fusionkit.network.measure import measure
 
     model = network()
     needs = timed(estimate(measure(model.plan), settings(), 23), model, Cohort(), settings(precision="bf16"))

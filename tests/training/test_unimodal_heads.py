@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import fusionkit
-from fusionkit.cli import main
+from fusionkit.cli.parser import main
 from fusionkit.training.settings import TrainingSettings, read_settings
 
 GRAPH = Path(__file__).parents[2] / "plugins" / "graphs" / "unimodal-losses.yaml"

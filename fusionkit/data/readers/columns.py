@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fusionkit.data.readers import Sizes
+from fusionkit.data.readers.reader import Sizes
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers import FileOptions, PlaneSize, ReadError, Sizes
-from fusionkit.data.volume import resize
+from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes
+from fusionkit.data.transforms import resize
 
 _FORMATS = ("PNG", "JPEG")
 _MAX_PIXELS = 1 << 27

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window
-from fusionkit.data.volume import resize, window
+from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window
+from fusionkit.data.transforms import resize, window
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
 # x w: left to right. nibabel's canonical array is (x, y, z[, c]).

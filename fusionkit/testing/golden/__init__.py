@@ -1,5 +1,1 @@
-"""Recorded numbers of released code, computed again by our components: `python -m fusionkit.testing.golden`."""
-
-from fusionkit.testing.golden.check import Check, Row, check
-
-__all__ = ["Check", "Row", "check"]
+"""The former place of `fusionkit.conversion.verification`; `python -m fusionkit.testing.golden` still works."""

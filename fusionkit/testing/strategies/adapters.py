@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fusionkit.contract import Component
-from fusionkit.rules import Axis, Binding, Port, axis_size
-from fusionkit.shapes import TensorShape
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import TensorShape
+from fusionkit.shapes.rule import Axis, Binding, Port, axis_size
 from fusionkit.testing.strategies.draft import Step, Stream
 from fusionkit.testing.strategies.menu import Menu
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from fusionkit.shapes import LAYOUTS
+from fusionkit.shapes.layouts import LAYOUTS
 from fusionkit.testing.rewriting import renamed
 from fusionkit.testing.strategies.places import (
     Data,

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fusionkit.contract import Component
-from fusionkit.rules import given_back
-from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, is_loss, members
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members
+from fusionkit.shapes.rule import given_back
 from fusionkit.testing.strategies.inputs import written_out
 from fusionkit.testing.strategies.menu import Limits, Menu, Trial
 

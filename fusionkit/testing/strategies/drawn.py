@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from fusionkit.network import plan
-from fusionkit.plans import Plan
-from fusionkit.registry import Registry
-from fusionkit.source import write
+from fusionkit.network.build import plan
+from fusionkit.planning.plan import Plan
+from fusionkit.registry.lookup import Registry
+from fusionkit.syntax.writer import write
 
 
 class DrawnGraph:

@@ -10,9 +10,9 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from fusionkit.contract import Component
-from fusionkit.rules import Binding, Port
-from fusionkit.shapes import TensorShape, features_of
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import TensorShape, features_of
+from fusionkit.shapes.rule import Binding, Port
 from fusionkit.testing.strategies.adapters import adapted
 from fusionkit.testing.strategies.draft import Draft, Step, Stream, follow, lane_names, plain
 from fusionkit.testing.strategies.drawn import DrawnGraph

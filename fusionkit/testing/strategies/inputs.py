@@ -10,9 +10,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from fusionkit.contract import Component
-from fusionkit.rules import Alternative, Axis, Binding, Mismatch, Port, Rule, axis_size
-from fusionkit.shapes import LAYOUTS, TensorShape, shape_of
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import LAYOUTS, TensorShape, shape_of
+from fusionkit.shapes.rule import Alternative, Axis, Binding, Mismatch, Port, Rule, axis_size
 from fusionkit.testing.strategies.sizes import features, fitting, grids, shapes
 
 MOST_INPUTS = 4

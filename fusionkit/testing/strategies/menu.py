@@ -13,14 +13,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fusionkit.assembly import make_module
-from fusionkit.contract import Component, ComponentError
+from fusionkit.components.component import Component
+from fusionkit.components.config import ComponentError
 from fusionkit.errors import GraphError
-from fusionkit.plans import Call
-from fusionkit.registry import Registry, discover
-from fusionkit.rules import Mismatch, result_shape
-from fusionkit.shapes import Bundle, Shape, TensorShape, features_of, shape_of
-from fusionkit.source import write
+from fusionkit.network.instantiate import make_module
+from fusionkit.planning.plan import Call
+from fusionkit.registry.lookup import Registry, discover
+from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, shape_of
+from fusionkit.shapes.rule import Mismatch, result_shape
+from fusionkit.syntax.writer import write
 from fusionkit.testing.strategies.sizes import MOST_NUMBERS
 
 Values = Mapping[str, Mapping[str, Sequence[Any]]]

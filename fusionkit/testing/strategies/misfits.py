@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from pydantic import ValidationError
 
-from fusionkit.contract import Component, ComponentError
-from fusionkit.rules import Mismatch
-from fusionkit.shapes import LAYOUTS, TensorShape
+from fusionkit.components.component import Component
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import LAYOUTS, TensorShape
+from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.strategies.breaking import Fault
 from fusionkit.testing.strategies.inputs import accepted, violating
 from fusionkit.testing.strategies.menu import Menu

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from pydantic import ValidationError
 
-from fusionkit.contract import Component, Config
+from fusionkit.components.component import Component
+from fusionkit.components.config import Config
 from fusionkit.testing.options import choices
 
 Schema = dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fusionkit.source import Items, Mapping, Tree
+from fusionkit.syntax.tree import Items, Mapping, Tree
 
 Data = dict[str, Any]
 Path = tuple[str | int, ...]

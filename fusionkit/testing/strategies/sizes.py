@@ -8,7 +8,7 @@ from math import prod
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from fusionkit.shapes import LAYOUTS, TensorShape
+from fusionkit.shapes.layouts import LAYOUTS, TensorShape
 
 FEATURES = (2, 3, 5, 7, 4, 11, 8, 13, 1, 16, 24)
 """Widths and numbers of tokens; what comes first is what a counterexample shrinks to."""

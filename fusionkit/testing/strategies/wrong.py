@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from fusionkit.registry import Registry
-from fusionkit.source import read, write
+from fusionkit.registry.lookup import Registry
+from fusionkit.syntax.reader import read
+from fusionkit.syntax.writer import write
 from fusionkit.testing.strategies.breaking import BREAKS, Fault, unknown_key
 from fusionkit.testing.strategies.drawn import DrawnGraph
 from fusionkit.testing.strategies.graphs import graphs

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionkit.data.readers import ReadError
 from fusionkit.data.readers.image import ImageOptions, read, shape
+from fusionkit.data.readers.reader import ReadError
 
 GREY = np.arange(77, dtype=np.uint8).reshape(11, 7) * 3
 COLOUR = np.random.default_rng(0).integers(0, 256, (11, 7, 3), dtype=np.uint8)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from fusionkit.data.readers import ReadError
 from fusionkit.data.readers.nifti import NiftiOptions, read, shape
+from fusionkit.data.readers.reader import ReadError
 
 VALUES = np.random.default_rng(0).integers(-1000, 2000, (3, 5, 7)).astype(np.int16)
 SAMPLES = Path(nibabel.__file__).parent / "tests" / "data"

@@ -4,7 +4,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from fusionkit.data.readers import READERS, FileOptions
+from fusionkit.data.readers.reader import READERS, FileOptions
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -26,6 +26,6 @@ def test_a_window_rises(window):
 
 
 def test_listing_readers_imports_none_of_them():
-    code = ("import sys, fusionkit.data.readers as r; list(r.READERS); "
+    code = ("import sys, fusionkit.data.readers.reader as r; list(r.READERS); "
             "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'pydicom', 'nibabel', 'PIL')))")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

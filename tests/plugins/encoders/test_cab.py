@@ -8,7 +8,7 @@ import torch
 from drawn import drawn
 from fusionkit_plugins.encoders.cab import CabConfig, ChannelAttention
 
-from fusionkit.shapes import shape_of
+from fusionkit.shapes.layouts import shape_of
 
 
 def made(sizes: tuple[int, ...], ratio: int = 16) -> ChannelAttention:

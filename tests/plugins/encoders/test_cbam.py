@@ -7,7 +7,7 @@ import torch
 from drawn import drawn
 from fusionkit_plugins.encoders.cbam import Cbam, CbamConfig
 
-from fusionkit.shapes import shape_of
+from fusionkit.shapes.layouts import shape_of
 
 SIZES = [(6, 7, 11), (6, 3, 5, 7)]
 

@@ -9,7 +9,7 @@ import torch
 from fusionkit_plugins.encoders.conv import Block, Conv, ConvConfig, conv_shape
 from torch import nn
 
-from fusionkit.shapes import Bundle, TensorShape, shape_of
+from fusionkit.shapes.layouts import Bundle, TensorShape, shape_of
 
 SIZES = [(3, 11, 13), (2, 5, 11, 7)]
 

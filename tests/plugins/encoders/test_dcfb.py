@@ -12,7 +12,7 @@ from fusionkit_plugins.encoders.dcfb import Dcfb, DcfbConfig, FoldedDcfb, dcfb_s
 from pydantic import ValidationError
 from torch import nn
 
-from fusionkit.shapes import shape_of
+from fusionkit.shapes.layouts import shape_of
 
 IMAGE, VOLUME = (6, 11, 13), (6, 5, 7, 11)
 OPTIONS: list[dict[str, Any]] = [

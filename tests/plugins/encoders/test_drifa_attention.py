@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from fusionkit_plugins.blocks.keras import pad_same
 from fusionkit_plugins.encoders.drifa_stem import DRIFAStem, DRIFAStemConfig
 from fusionkit_plugins.encoders.mfa import MFA, MFAConfig
 from fusionkit_plugins.encoders.rra import RRA, RRAConfig
-from fusionkit_plugins.keras import pad_same
 from torch import Tensor, nn
 
 from fusionkit.api import ComponentError, TensorShape, shape_of

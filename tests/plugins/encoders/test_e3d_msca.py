@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,15 @@ import pytest
 import torch
 from drawn import drawn
 from fusionkit_plugins.encoders.e3d_msca import E3dMsca, E3dMscaConfig, component, e3d_msca_shape
+from recorded import GOLDEN
 from torch import Tensor
 from torch.nn import functional as F
 
-from fusionkit.contract import ComponentError
-from fusionkit.mapping import counterpart
-from fusionkit.shapes import shape_of
+from fusionkit.components.config import ComponentError
+from fusionkit.conversion.name_mapping import counterpart
+from fusionkit.shapes.layouts import shape_of
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "mmcaf"
+MMCAF = GOLDEN / "mmcaf"
 PAPER = [(256, 6, 48, 48), (512, 3, 24, 24), (1024, 2, 12, 12)]
 IMAGES = [(7, 11, 13), (11, 5, 7), (13, 3, 2)]
 SMALL = {"width": 5, "ratio": 2, "sab_kernel": 3, "kernels": [1, 3]}
@@ -106,7 +106,7 @@ def test_even_kernels_are_refused_as_an_option() -> None:
 
 @pytest.mark.parametrize("share", [True, False])
 def test_every_parameter_has_its_name_and_shape_in_the_release(share: bool) -> None:
-    with np.load(GOLDEN / "img_encoder_12x64x64.npz", allow_pickle=False) as file:
+    with np.load(MMCAF / "img_encoder_12x64x64.npz", allow_pickle=False) as file:
         shapes = {name: tuple(shape) for name, (shape, _) in json.loads(str(file["state"])).items()}
     release = component.reference["release"]
     assert release.read is not None

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from fusionkit_plugins.blocks.splines import Recursion
 from fusionkit_plugins.encoders.kan import KAN, KANConfig, KANLayer, component
-from fusionkit_plugins.encoders.splines import Recursion
 from pydantic import ValidationError
 from scipy.interpolate import BSpline
 from torch import Tensor, nn
 
-from fusionkit.shapes import shape_of
+from fusionkit.shapes.layouts import shape_of
 
 
 @pytest.fixture(autouse=True)

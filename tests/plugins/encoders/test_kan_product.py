@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from fusionkit_plugins.encoders import spline_product
-from fusionkit_plugins.encoders.spline_product import BASES, Expansion, product
-from fusionkit_plugins.encoders.splines import Basis, Cardinal, Recursion, knots
+from fusionkit_plugins.blocks import spline_product
+from fusionkit_plugins.blocks.spline_product import BASES, Expansion, product
+from fusionkit_plugins.blocks.splines import Basis, Cardinal, Recursion, knots
 from torch import Tensor
 
 OUTSIDE = ("zero", "clamp", "linear")

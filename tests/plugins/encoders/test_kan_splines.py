@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from fusionkit_plugins.encoders.splines import Cardinal, Recursion, fit, grid_from, knots
+from fusionkit_plugins.blocks.splines import Cardinal, Recursion, fit, grid_from, knots
 from scipy.interpolate import BSpline
 from torch import Tensor
 

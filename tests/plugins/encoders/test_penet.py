@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,14 @@ import torch
 from fusionkit_plugins.encoders.penet import Penet, PenetConfig, component, penet_shape
 from fusionkit_plugins.encoders.penet_bottleneck import Bottleneck
 from pydantic import ValidationError
+from recorded import GOLDEN
 from torch import nn
 
-from fusionkit.contract import ComponentError
-from fusionkit.mapping import Part, pairs
-from fusionkit.shapes import shape_of
+from fusionkit.components.config import ComponentError
+from fusionkit.conversion.name_mapping import Part, pairs
+from fusionkit.shapes.layouts import shape_of
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "mmcaf"
+MMCAF = GOLDEN / "mmcaf"
 SCAN = (1, 12, 192, 192)
 SMALL: dict[str, Any] = {"blocks": [2, 1], "width": 8, "stem_width": 8, "cardinality": 2, "reduction": 4}
 
@@ -157,7 +157,7 @@ def test_the_default_start_is_that_of_pytorch() -> None:
 ])
 def test_every_tensor_of_the_release_is_taken_or_known_to_be_unused(case: str, options: dict[str, Any],
                                                                     left: set[str]) -> None:
-    with np.load(GOLDEN / f"{case}.npz", allow_pickle=False) as file:
+    with np.load(MMCAF / f"{case}.npz", allow_pickle=False) as file:
         state = json.loads(str(file["state"]))
     release, network = component.reference["release"], on_meta(**options)
     taken = dict(pairs(Part(network, PenetConfig(**options), release)))

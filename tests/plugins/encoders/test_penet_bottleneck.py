@@ -11,8 +11,8 @@ from fusionkit_plugins.encoders.penet_bottleneck import Bottleneck, BottleneckCo
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import shape_of
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import shape_of
 
 VOLUME = (6, 3, 5, 7)
 

@@ -10,8 +10,8 @@ from fusionkit_plugins.encoders.penet import Penet, PenetConfig, penet_shape
 from fusionkit_plugins.encoders.penet_decoder import PenetDecoder, PenetDecoderConfig, decoded_shape
 from pydantic import ValidationError
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import TensorShape, members, shape_of
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import TensorShape, members, shape_of
 
 STEPS: dict[str, Any] = {"middles": [8, 4, 4], "widths": [4, 4, 6], "slice_strides": [2, 2, 1]}
 SMALL: dict[str, Any] = {"blocks": [1, 1], "width": 8, "stem_width": 8, "cardinality": 2, "levels": [0, 1, 2]}

@@ -7,8 +7,9 @@ import torch
 from fusionkit_plugins.encoders.dropout import Dropout, DropoutConfig
 from fusionkit_plugins.encoders.placeholder import Placeholder, PlaceholderConfig, component
 
-from fusionkit.contract import ContractError, Fusion
-from fusionkit.shapes import Image, TensorShape, Tokens, Vector, Volume
+from fusionkit.components.component import Fusion
+from fusionkit.components.config import ContractError
+from fusionkit.shapes.layouts import Image, TensorShape, Tokens, Vector, Volume
 
 SHAPES = [Vector((5,)), Tokens((7, 5)), Image((5, 3, 7)), Volume((5, 2, 3, 7))]
 PRESENT = torch.tensor([[True], [False], [True]])

@@ -9,8 +9,8 @@ import torch
 from fusionkit_plugins.encoders.pool import Pool, PoolConfig, pooled_shape
 from pydantic import ValidationError
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Image, TensorShape, Tokens, Volume
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Image, TensorShape, Tokens, Volume
 
 SHAPES = [Tokens((7, 5)), Image((5, 3, 7)), Volume((5, 2, 3, 7))]
 

@@ -10,8 +10,8 @@ from fusionkit_plugins.encoders.bifpn import Bifpn, BifpnConfig
 from fusionkit_plugins.encoders.fpn import Fpn, FpnConfig, pyramid_shape
 from torch import Tensor
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import shape_of
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import shape_of
 
 IMAGES, VOLUMES = [(5, 12, 13), (7, 5, 7), (3, 3, 2)], [(5, 5, 11, 7), (7, 3, 5, 2), (2, 1, 3, 2)]
 

@@ -10,7 +10,7 @@ from drawn import drawn
 from fusionkit_plugins.encoders.sab import SabConfig, SpatialAttention
 from pydantic import ValidationError
 
-from fusionkit.shapes import shape_of
+from fusionkit.shapes.layouts import shape_of
 
 SIZES = [(5, 7, 11), (5, 3, 7, 5)]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fusionkit_plugins.encoders.se import SeConfig, SqueezeExcitation
 
-from fusionkit.shapes import shape_of
+from fusionkit.shapes.layouts import shape_of
 
 SIZES = [(7, 3, 5), (7, 2, 3, 5)]
 

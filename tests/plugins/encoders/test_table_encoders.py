@@ -9,8 +9,8 @@ from fusionkit_plugins.encoders.mlp import MLP, MLPConfig
 from fusionkit_plugins.encoders.project import Project, ProjectConfig
 from torch import nn
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Image, Tokens, Vector
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Image, Tokens, Vector
 
 
 def embed(**options: object) -> Embed:

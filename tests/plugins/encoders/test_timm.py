@@ -10,8 +10,8 @@ import torch
 from fusionkit_plugins.encoders.timm import Timm, TimmConfig, component
 from pydantic import ValidationError
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Image
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Image
 
 
 def make(channels: int = 3, **options: Any) -> Timm:

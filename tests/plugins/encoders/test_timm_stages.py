@@ -7,9 +7,9 @@ import timm
 import torch
 from fusionkit_plugins.encoders.timm_stages import TimmStage, TimmStagesConfig
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Image
-from fusionkit.weights import load_into
+from fusionkit.components.config import ComponentError
+from fusionkit.network.weights import load_into
+from fusionkit.shapes.layouts import Image
 
 CHANNELS = {"resnet18": [64, 64, 128, 256, 512], "convnext_atto": [40, 80, 160, 320]}
 

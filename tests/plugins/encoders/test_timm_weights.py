@@ -12,10 +12,10 @@ import torch
 from fusionkit_plugins.encoders.timm import Timm, TimmConfig
 from safetensors.torch import save_file
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 from fusionkit.errors import GraphError
-from fusionkit.shapes import Image
-from fusionkit.weights import load_into
+from fusionkit.network.weights import load_into
+from fusionkit.shapes.layouts import Image
 
 TAG = "test_resnet.r160_in1k"
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from fusionkit_plugins.encoders.tokens import TokenRow, TokensConfig, component
 
-from fusionkit.shapes import Tokens, shape_of
+from fusionkit.shapes.layouts import Tokens, shape_of
 
 VECTOR = torch.randn(3, 5)
 

@@ -10,8 +10,8 @@ from drawn import drawn
 from fusionkit_plugins.encoders.ucb import Ucb, UcbConfig, ucb_shape
 from torch import nn
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import shape_of
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import shape_of
 
 
 def made(sizes: tuple[int, ...], **options: Any) -> Ucb:

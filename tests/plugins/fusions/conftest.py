@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusionkit.contract import Component
-from fusionkit.shapes import shape_of
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import shape_of
 
 
 @pytest.fixture(autouse=True)

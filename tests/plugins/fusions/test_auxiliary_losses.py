@@ -8,12 +8,12 @@ from itertools import combinations
 import pytest
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.pairs import mean_over_pairs
 from fusionkit_plugins.fusions import align_cosine, distil, infonce, jensen_shannon, orthogonal
-from fusionkit_plugins.pairs import mean_over_pairs
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
 import fusionkit
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y, Z = torch.randn(7, 5), torch.randn(7, 5), torch.randn(7, 5)
 WIDE = torch.randn(7, 11)

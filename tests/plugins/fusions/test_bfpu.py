@@ -11,8 +11,8 @@ from fusionkit_plugins.fusions.bfpu import Bfpu, BfpuConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import shape_of
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import shape_of
 
 DEEP, SHALLOW = (6, 3, 5, 2), (5, 5, 11, 3)
 

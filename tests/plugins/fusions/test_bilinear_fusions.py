@@ -8,8 +8,8 @@ from fusionkit_plugins.fusions import bilinear, lmf, mfb, moments, mutan, tfn
 from fusionkit_plugins.fusions import sum as addition
 from torch.nn import functional as F
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Vector
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Vector
 
 X, Y, Z = (torch.randn(5, width, generator=torch.Generator().manual_seed(width)) for width in (7, 3, 2))
 ONE, TWO, THREE = (F.pad(x, (1, 0), value=1.0) for x in (X, Y, Z))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from fusionkit_plugins.fusions.clip_align import Alignment, component
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y, Z = torch.randn(7, 5), torch.randn(7, 11), torch.randn(7, 3)
 

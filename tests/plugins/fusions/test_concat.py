@@ -4,8 +4,8 @@ import pytest
 import torch
 from fusionkit_plugins.fusions.concat import component
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Tokens, Vector
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Tokens, Vector
 
 A = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 B = torch.tensor([[5.0], [6.0]])

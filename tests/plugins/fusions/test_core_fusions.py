@@ -7,7 +7,7 @@ import torch
 from fusionkit_plugins.fusions import block, mutan, tucker
 from torch.nn import functional as F
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y, SAME = (torch.randn(5, width, generator=torch.Generator().manual_seed(seed))
               for seed, width in enumerate((7, 3, 7)))

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from fusionkit_plugins.fusions.cross_attention import component
 
 import fusionkit
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Bundle, Tokens, Vector
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Bundle, Tokens, Vector
 
 QUERY, CONTEXT, OTHER = (torch.randn(2, tokens, 6, generator=torch.Generator().manual_seed(tokens))
                          for tokens in (5, 3, 7))

@@ -9,7 +9,7 @@ from fusionkit_plugins.fusions.daft import component
 from pydantic import ValidationError
 from torch import nn
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, T = torch.randn(5, 3, 7, 11), torch.randn(5, 2)
 PLAIN = {"residual": False}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fusionkit_plugins.fusions.daft_net import component
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, T = torch.randn(3, 1, 17, 19), torch.randn(3, 5)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from fusionkit_plugins.fusions.drfuse import component, pool
 from torch import nn
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 PAIRS = [torch.randn(5, 7) for _ in range(4)]
 FULL = torch.ones(5, 4, dtype=torch.bool)

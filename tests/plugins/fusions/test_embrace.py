@@ -6,7 +6,7 @@ import pytest
 import torch
 from fusionkit_plugins.fusions import embrace
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y, Z = (torch.randn(5, width, generator=torch.Generator().manual_seed(width)) for width in (7, 3, 2))
 GONE = torch.full_like(Y, float("nan"))

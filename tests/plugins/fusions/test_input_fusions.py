@@ -6,7 +6,7 @@ import pytest
 import torch
 from fusionkit_plugins.fusions import channel_concat, pixel_max, pixel_mean
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y, Z = torch.randn(3, 5, 2, 3, 7, generator=torch.Generator().manual_seed(1)).unbind(0)
 GONE = torch.full_like(X, float("nan"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fusionkit_plugins.fusions import late_confidence, late_max, late_mean, late_poe, late_vote, late_weighted, stacking
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y, Z = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(1)).unbind(0)
 P, Q, R = (x.softmax(1) for x in (X, Y, Z))

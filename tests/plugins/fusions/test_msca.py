@@ -12,7 +12,7 @@ from fusionkit_plugins.fusions.msca import MSCA, component
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 Build = Callable[..., nn.Module]
 Count = Callable[[nn.Module], int]

@@ -9,7 +9,7 @@ import torch
 from fusionkit_plugins.fusions.msca_attention import component
 from torch import nn
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 Build = Callable[..., nn.Module]
 

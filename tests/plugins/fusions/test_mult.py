@@ -6,7 +6,7 @@ import pytest
 import torch
 from fusionkit_plugins.fusions.mult import component
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y, Z = torch.randn(3, 5, 7), torch.randn(3, 2, 11), torch.randn(3, 4, 3)
 SMALL = {"width": 4, "heads": 2, "layers": 2}

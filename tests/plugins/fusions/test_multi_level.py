@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from fusionkit_plugins.fusions.multi_level import component
 from pydantic import ValidationError
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 FINE, DEEP = torch.randn(3, 5, 11, 13), torch.randn(3, 7, 5, 7)
 OTHER_FINE, OTHER_DEEP = torch.randn(3, 3, 7, 17), torch.randn(3, 2, 5, 5)

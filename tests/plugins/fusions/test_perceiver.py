@@ -6,8 +6,8 @@ from math import pi
 
 import pytest
 import torch
+from fusionkit_plugins.blocks.transformer import fourier
 from fusionkit_plugins.fusions.perceiver import component
-from fusionkit_plugins.transformer import fourier
 
 X, Y = torch.randn(3, 5, 7), torch.randn(3, 2, 11)
 SMALL = {"width": 6, "latents": 4, "depth": 2, "heads": 2}

@@ -5,7 +5,7 @@ import torch
 from fusionkit_plugins.fusions.poe_gaussian import component
 from torch.distributions import Normal, kl_divergence
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y, Z = torch.randn(3, 5, 14, generator=torch.Generator().manual_seed(1)).unbind(0)
 GONE = torch.full_like(Y, float("nan"))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from fusionkit_plugins.fusions.sum import component
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Vector
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Vector
 
 A, B = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[10.0, 20.0], [30.0, 40.0]])
 

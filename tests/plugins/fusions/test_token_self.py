@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.transformer import SelfBlock
 from fusionkit_plugins.fusions.token_self import component
-from fusionkit_plugins.transformer import SelfBlock
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 X, Y = torch.randn(3, 5, 7), torch.randn(3, 2, 11)
 SMALL = {"width": 6, "layers": 1, "heads": 1}

@@ -6,11 +6,11 @@ from itertools import product
 
 import pytest
 import torch
+from fusionkit_plugins.blocks.haar import haar, inverse_haar, padded_to_even
 from fusionkit_plugins.fusions import wavelet
-from fusionkit_plugins.fusions.haar import haar, inverse_haar, padded_to_even
 from torch.nn import functional as F
 
-from fusionkit.contract import ComponentError
+from fusionkit.components.config import ComponentError
 
 GRIDS = [(4, 6), (4, 6, 2)]
 ODD = [(5, 7), (1, 6), (3, 5, 2), (1, 1, 1)]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from fusionkit_plugins.fusions.weighted_sum import EPSILON, component
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Vector
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Vector
 
 X, Y, Z = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(1)).unbind(0)
 

@@ -11,8 +11,8 @@ from fusionkit_plugins.heads.classify import Classify, ClassifyConfig
 from pydantic import ValidationError
 from torch import nn
 
-from fusionkit.contract import ComponentError
-from fusionkit.shapes import Vector
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import Vector
 
 CLASSES = ["a", "b", "c"]
 

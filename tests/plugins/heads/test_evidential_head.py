@@ -11,7 +11,7 @@ from fusionkit_plugins.heads.evidential import Evidential, EvidentialConfig
 from pydantic import ValidationError
 from torch.distributions import Dirichlet, kl_divergence
 
-from fusionkit.shapes import Vector
+from fusionkit.shapes.layouts import Vector
 
 CLASSES = ["a", "b", "c"]
 SCORES = 3 * torch.randn(11, 3, generator=torch.Generator().manual_seed(1))

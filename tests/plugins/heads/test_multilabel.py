@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from fusionkit_plugins.heads.multilabel import Multilabel, MultilabelConfig
 from pydantic import ValidationError
 
-from fusionkit.shapes import Vector
+from fusionkit.shapes.layouts import Vector
 
 LABELS = ["a", "b", "c"]
 

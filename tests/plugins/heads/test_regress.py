@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from fusionkit_plugins.heads.regress import Regress, RegressConfig
 from pydantic import ValidationError
 
-from fusionkit.shapes import Vector
+from fusionkit.shapes.layouts import Vector
 
 
 def make(**options: Any) -> Regress:

@@ -11,7 +11,7 @@ from fusionkit_plugins.heads.supcon import SupconConfig, component, contrast
 from torch import Tensor
 
 import fusionkit
-from fusionkit.shapes import Vector
+from fusionkit.shapes.layouts import Vector
 from fusionkit.training.objective import Objective
 
 CLASSES = torch.tensor([0, 1, 0, 2, 1, 0, 0])

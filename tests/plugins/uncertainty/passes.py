@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 
-from fusionkit.contract import Task
+from fusionkit.components.protocols import Task
 
 # Axes: E networks, S passes, B batch, K columns of a head.
 

@@ -15,7 +15,7 @@ from fusionkit_plugins.uncertainty.none import NoneConfig, NoUncertainty
 from passes import Passes, random_probabilities, statistics
 from pydantic import ValidationError
 
-from fusionkit.contract import HeadPrediction, Task
+from fusionkit.components.protocols import HeadPrediction, Task
 
 
 def predict(passes: np.ndarray, task: Task, **options: Any) -> HeadPrediction:

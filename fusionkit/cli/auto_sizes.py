@@ -1,0 +1,22 @@
+"""The sizes that a graph leaves to the data, for commands that take `--data`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fusionkit.planning.open_graph import Source
+from fusionkit.registry.lookup import Registry
+
+
+def data_sizes(
+    source: Source, data: str | None, sets: Sequence[str], registry: Registry
+) -> dict[str, tuple[int, ...]] | None:
+    """Sizes of inputs as the data has them, None without data.
+
+    Raises: DataError when the data is wrong, GraphError when the graph is.
+    """
+    if data is None:
+        return None
+    from fusionkit.runs.setup import cohort_for
+
+    return cohort_for(source, data, sets, registry).sizes

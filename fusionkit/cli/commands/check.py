@@ -1,0 +1,38 @@
+"""`fusionkit check`: every mistake of graph files, each at its line and column."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from fusionkit.cli.auto_sizes import data_sizes
+from fusionkit.cli.console import Console
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.network.build import plan
+from fusionkit.planning.write_graph import written
+from fusionkit.registry.lookup import discover
+from fusionkit.syntax.writer import write
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Check each graph; all of them, even after a faulty one."""
+    registry = discover(files=args.plugins)
+    found: list[Diagnostic] = []
+    for source in args.graphs:
+        try:
+            sizes = data_sizes(source, args.data, args.sets, registry)
+            made = plan(source, sets=args.sets, sizes=sizes, registry=registry)
+        except UserError as error:
+            found.extend(error.diagnostics)
+            continue
+        if args.resolved:
+            console.line(write(written(made)))
+        else:
+            console.line(f"{source}: good: {len(made.inputs)} inputs, {len(made.nodes)} nodes, "
+                         f"{', '.join(head.name for head in made.heads)}")
+    if found or args.json:
+        console.diagnostics(found)
+    if found and not args.json:
+        count = len(found)
+        console.note(f"{count} mistake{'s' if count > 1 else ''} in {len(args.graphs)} "
+                     f"file{'s' if len(args.graphs) > 1 else ''}")
+    return 2 if found else 0

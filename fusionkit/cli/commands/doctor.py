@@ -1,0 +1,111 @@
+"""`fusionkit doctor`: is this installation sound, and what can it use."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusionkit import __version__
+from fusionkit.cli.console import Console
+from fusionkit.errors import UserError
+from fusionkit.registry.lookup import discover
+
+_EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "pyarrow": "parquet",
+           "pylibjpeg": "dicom", "python-gdcm": "dicom"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; a fault makes the installation unsound."""
+
+    what: str
+    said: str
+    fault: bool = False
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Look at everything, then say all of it; 1 when something is broken."""
+    found = [*_packages(), *_devices(), *_plugins(), _network()]
+    for item in found:
+        console.line(f"{'FAULT' if item.fault else 'ok':5}  {item.what:16}  {item.said}")
+    faults = [item for item in found if item.fault]
+    console.line(f"\nfaults: {len(faults)}" if faults else "\nthis installation is sound")
+    console.data({"sound": not faults, "findings": [vars(item) for item in found]})
+    return 1 if faults else 0
+
+
+def _packages() -> list[Finding]:
+    found = [Finding("fusionkit", f"{__version__}, Python {platform.python_version()}, {platform.system()}")]
+    for requirement in importlib.metadata.requires("fusionkit") or []:
+        name = requirement.split(">")[0].split(";")[0].split("[")[0].strip()
+        if "extra ==" in requirement:
+            continue
+        try:
+            found.append(Finding(name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            found.append(Finding(name, f"missing: pip install '{requirement}'", fault=True))
+    for name, extra in _EXTRAS.items():
+        try:
+            found.append(Finding(name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            found.append(Finding(name, f"not installed (optional): pip install 'fusionkit[{extra}]'"))
+    return found
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = [torch.cuda.get_device_name(index) for index in range(count)]
+    free = shutil.disk_usage(Path.cwd()).free
+    return [
+        Finding("CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"),
+        Finding("GPU", ", ".join(names) if names else "none: training runs on the CPU"),
+        Finding("disk", f"{free / 1e9:.0f} GB free in {Path.cwd()}", fault=free < 1e9),
+    ]
+
+
+def _plugins() -> list[Finding]:
+    registry = discover()
+    found = [Finding("plugins", f"{len(registry.ids)} components, {len(registry.graphs)} published graphs")]
+    for provider in registry.providers:
+        if provider.problem:
+            found.append(Finding("plugin", f"{provider.name} ({provider}): {provider.problem}", fault=True))
+    for name, owners in registry.collisions.items():
+        found.append(Finding("plugin", f"{name} is claimed by {' and '.join(map(str, owners))}", fault=True))
+    for name in registry.ids:
+        try:
+            registry.load(name)
+        except UserError as error:
+            found.append(Finding("plugin", f"{name}: {error.diagnostics[0].why}", fault=True))
+    return found
+
+
+def _network() -> Finding:
+    """Build a small network and run it, forward and backward."""
+    import torch
+
+    from fusionkit.network.build import build
+
+    graph = {
+        "fusionkit": 1,
+        "inputs": {"image": {"image": [1, 11, 13]}, "table": {"vector": [5]}},
+        "nodes": {
+            "seen": {"use": "encoder.conv", "from": "image", "with": {"widths": [4]}},
+            "told": {"use": "encoder.mlp", "from": "table", "with": {"width": 4}},
+            "both": {"use": "fusion.concat", "from": ["seen", "told"]},
+            "result": {"use": "head.classify", "from": "both", "with": {"classes": ["a", "b"]}},
+        },
+    }
+    try:
+        model = build(graph)
+        output = model({"image": torch.randn(3, 1, 11, 13), "table": torch.randn(3, 5)})["result"]
+        output.sum().backward()
+    except Exception as error:
+        return Finding("a small network", f"{type(error).__name__}: {error}", fault=True)
+    return Finding("a small network", "builds, runs forward and backward")

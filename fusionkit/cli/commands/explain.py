@@ -1,0 +1,61 @@
+"""`fusionkit explain`: where a trained network looks, how it sees the cases, and how much each modality counts."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from fusionkit.cli.console import Console
+from fusionkit.explanation.activations import look
+from fusionkit.explanation.class_prior import TrainingPrior
+from fusionkit.explanation.figures import draw_embeddings, draw_maps
+from fusionkit.explanation.modality_shares import report_gates, report_shapley
+from fusionkit.explanation.output_folder import Folder
+from fusionkit.explanation.request import EXPLAIN, Explanation, Wish, cases_of, chosen_of, question_of, said_of
+from fusionkit.explanation.selection import require_packages
+from fusionkit.inference.predict import Settings
+from fusionkit.registry.lookup import discover
+from fusionkit.runs.folder import cohort_of, open_run
+from fusionkit.runs.setup import cache_for
+from fusionkit.training.settings import read_settings
+
+CASE_COLUMNS = ["case", "head", "why", "explained", "predicted", "truth"]
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Explain the run's own test cases, or cases of other data, by its first network with randomness off."""
+    require_packages()
+    registry = discover(files=args.plugins)
+    opened = open_run(args.run, registry)
+    trained = read_settings(opened.model.plan.graph.training)
+    settings = Settings(trained.batch_size, args.device)
+    opened.model.to(settings.chosen_device)
+    wish = Wish(args.head, args.class_name, tuple(args.cases), tuple(args.at), args.node)
+    question = question_of(opened.model, wish)
+    with console.progress("reading") as update:
+        cohort = cohort_of(opened, args.data, require_targets=False, progress=update)
+    cases = cases_of(opened, cohort, wish, args.data is None, cache_for(args.data or opened.data), settings)
+    chosen = chosen_of(question, cases, wish)
+    made = Explanation(Folder(Path(args.output) if args.output else opened.folder / "explain"), list(question.notes))
+    if opened.members > 1:
+        made.notes.append(f"the first of the {opened.members} networks of the run is explained")
+    rows, made.data["cases"] = said_of(question, cases, chosen)
+    console.table(CASE_COLUMNS, rows, right=(4,))
+    draw_maps(made, question, cases, chosen, settings.chosen_device)
+    features, gates = look(question.survey, cases.dataset, set(question.values.values()), settings)
+    draw_embeddings(made, question, cases, features)
+    report_gates(made, cases, gates, chosen)
+    with console.progress("subsets of the inputs") as update:
+        report_shapley(made, question, cases, chosen, registry,
+                       TrainingPrior(opened, None if args.data else cohort), settings, update)
+    made.notes[:] = dict.fromkeys(made.notes)
+    for heading, header, table in made.tables:
+        console.line(f"\n{heading}")
+        console.table(header, table)
+    for note in made.notes:
+        console.note(note)
+    content = made.write({"run": str(opened.folder), "data": str(args.data or opened.data),
+                          "tested": int(cases.tested.sum())})
+    console.line(f"\n{len(made.folder.files)} pictures and tables are in {made.folder.path}; {EXPLAIN} lists them")
+    console.data({"folder": str(made.folder.path), **content})
+    return 0

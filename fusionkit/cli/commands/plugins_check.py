@@ -1,0 +1,56 @@
+"""`fusionkit plugins check PACKAGE`: an installed package held against the contract, as a table and in full."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fusionkit.cli.console import Console
+from fusionkit.testing.faults import Finding
+from fusionkit.testing.packages import check_package
+
+_RESULTS = ("ok", "failed", "excepted", "not probed")
+_FEW = 3  # components whose every check has a line of its own
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Check everything, then say all of it; 1 when a check failed."""
+    with console.progress("checking") as update:
+        findings = check_package(args.package, update)
+    show(findings, console)
+    failed = any(finding.result == "failed" for finding in findings)
+    console.data({"package": args.package, "passed": not failed, "findings": [f.as_json() for f in findings]})
+    return 1 if failed else 0
+
+
+def show(findings: Sequence[Finding], console: Console) -> None:
+    """A table, then in full all that is not as it should be, then the count."""
+    owners = dict.fromkeys(finding.component for finding in findings)
+    if len(owners) <= _FEW + 1:
+        console.table(["of", "check", "result", "seen"],
+                      [[f.component, f.check, f.result, f.seen if f.result == "ok" else "see below"] for f in findings])
+    else:
+        rows = [[owner, *_counted([f for f in findings if f.component == owner])] for owner in owners]
+        console.table(["of", "ok", "failed", "excepted", "not probed"], rows, right=(1,))
+    here = f"{Path.cwd()}{os.sep}"
+    for finding in _together(finding for finding in findings if finding.result != "ok"):
+        console.line(f"\n{finding}".replace(here, ""))
+    counts = {result: sum(f.result == result for f in findings) for result in _RESULTS}
+    console.line(f"\n{', '.join(f'{count} {result}' for result, count in counts.items())}")
+
+
+def _counted(findings: Sequence[Finding]) -> list[str]:
+    """How many checks went well, and the names of those that did not."""
+    return [str(sum(finding.result == "ok" for finding in findings)),
+            *(", ".join(finding.check for finding in findings if finding.result == result) for result in _RESULTS[1:])]
+
+
+def _together(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that differ in their check only, as one that names all of these checks."""
+    checks: dict[Finding, list[str]] = {}
+    for finding in findings:
+        checks.setdefault(replace(finding, check=""), []).append(finding.check)
+    return [replace(finding, check=", ".join(names)) for finding, names in checks.items()]

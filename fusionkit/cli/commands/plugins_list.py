@@ -1,0 +1,91 @@
+"""`fusionkit plugins list`: what is installed, from the catalogues, importing no component."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from fusionkit.cli.console import Console
+from fusionkit.components.requirements import Missing, missing, pip_install
+from fusionkit.errors import Diagnostic, GraphError, did_you_mean
+from fusionkit.registry.catalogue import Entry
+from fusionkit.registry.known_packages import Other
+from fusionkit.registry.lookup import Registry, discover
+
+
+def run(args: Namespace, console: Console) -> int:
+    """The components by kind, then what is not in use or not installed, each with its reason.
+
+    Raises: GraphError with `unknown-category`.
+    """
+    registry = discover()
+    entries = _chosen(registry, args.kind, args.category)
+    console.table(["id", "category", "summary", "absent", "from"],
+                  [[entry.id, entry.category, entry.summary, entry.absent, entry.package] for entry in entries])
+    lacking = {entry.id: lacks for entry in entries if (lacks := missing(entry.needs))}
+    for name, lacks in lacking.items():
+        console.line(f"{name} cannot be used yet: {'; '.join(map(str, lacks))}: {_fix(lacks)}")
+    idle = _idle(registry, console)
+    others = [other for other in registry.others if not args.category and _offers(other, args.kind)]
+    if args.all:
+        _show_others(others, console)
+    if not args.kind and not args.category:
+        _show_graphs(registry, console)
+    console.data({
+        "components": [{**entry.as_json(), "missing": [lack.requirement for lack in lacking.get(entry.id, ())]}
+                       for entry in entries],
+        "not_in_use": idle,
+        "collisions": {name: [str(owner) for owner in owners] for name, owners in registry.collisions.items()},
+        "graphs": sorted(registry.graphs),
+        **({"not_installed": [other.as_json() for other in others]} if args.all else {}),
+    })
+    return 0
+
+
+def _chosen(registry: Registry, kind: str | None, category: str | None) -> list[Entry]:
+    entries = [entry for entry in registry.entries if not kind or entry.kind == kind]
+    if not category:
+        return entries
+    known = {entry.category for entry in entries if entry.category}
+    if category not in known:
+        raise GraphError(Diagnostic("unknown-category", f"there is no category {category!r}"
+                                    f"{f' of kind {kind!r}' if kind else ''}",
+                                    fix=did_you_mean(category, known, f"choose one of {', '.join(sorted(known))}")))
+    return [entry for entry in entries if entry.category == category]
+
+
+def _fix(lacks: Sequence[Missing]) -> str:
+    return pip_install(*(lack.requirement for lack in lacks))
+
+
+def _offers(other: Other, kind: str | None) -> bool:
+    return not kind or any(name.startswith(f"{kind}.") for name in other.provides)
+
+
+def _idle(registry: Registry, console: Console) -> list[dict[str, Any]]:
+    """What is installed and not in use, told and as data."""
+    idle = [provider for provider in registry.providers if provider.idle]
+    for provider in idle:
+        brings = ", ".join(entry.id for entry in provider.withheld)
+        console.line(f"\nnot in use: {provider.name} ({provider}{f', which has {brings}' if brings else ''}): "
+                     f"{provider.idle}")
+        if provider.fix:
+            console.line(f"  fix: {provider.fix}")
+    for what, collisions in (("id", registry.collisions), ("graph", registry.graph_collisions)):
+        for name, owners in collisions.items():
+            console.line(f"\n{what} claimed twice: {name}: {' and '.join(map(str, owners))}")
+    return [{"name": provider.name, "package": provider.package, "problem": provider.idle, "fix": provider.fix,
+             "components": [entry.id for entry in provider.withheld]} for provider in idle]
+
+
+def _show_others(others: Sequence[Other], console: Console) -> None:
+    console.line("\nnot installed:" if others else "\nnot installed: the catalogues know of no other packages")
+    if others:
+        console.table(["provides", "summary", "install", "link"],
+                      [[", ".join(other.provides), other.summary, other.install, other.link] for other in others])
+
+
+def _show_graphs(registry: Registry, console: Console) -> None:
+    if registry.graphs:
+        console.line(f"\npublished graphs: {', '.join(registry.graphs)}")

@@ -1,0 +1,106 @@
+"""`fusionkit plugins show ID`: everything one wants to know before using a component."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fusionkit.cli.console import Console
+from fusionkit.components.component import Component
+from fusionkit.drawing.labels import amount
+from fusionkit.registry.catalogue import entry_of
+from fusionkit.registry.lookup import discover
+from fusionkit.shapes.layouts import TensorShape
+from fusionkit.syntax.writer import write
+from fusionkit.testing.examples import Example, example_of
+
+_ABSENCE = {
+    "drop": "absent inputs leave the result; the others are weighed anew",
+    "neutral": "an absent input counts as the operation's neutral element",
+    "identity": "an absent conditioner leaves the conditioned stream as it is",
+    "skip": "cases that lack the input pass by and stay absent",
+    "fill": "cases that lack the input get a stand-in and count as present",
+    "none": "cannot be without its inputs",
+}
+_CLAIMS = {"symmetric": "the order of its inputs does not matter", "onnx": "it exports to ONNX"}
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Print a component's page, or give it as JSON with the schema of its options."""
+    registry = discover()
+    component = registry.load(args.id)
+    provider = registry.provider(args.id)
+    assert provider is not None, "what is loaded has a provider; please report"
+    example = example_of(component)
+    for line in _page(component, str(provider), example):
+        console.line(line)
+    entry = entry_of(component, "", provider.package).as_json()
+    console.data({**entry, "version": provider.version, "claims": list(component.claims),
+                  "exceptions": dict(component.exceptions), "releases": list(component.reference),
+                  "options": component.config.model_json_schema(), "example": example.as_json(),
+                  "snippet": example.snippet, "graph": write(example.graph(), width=1000)})
+    return 0
+
+
+def _page(component: Component, provider: str, example: Example) -> Iterator[str]:
+    yield f"{component.id}: {component.summary}\n"
+    facts = {"from": provider, "category": component.category, "source": component.paper,
+             "licence": component.licence, "needs": ", ".join(component.needs), "rule": str(component.parsed),
+             "absence": f"{component.absent}: {_ABSENCE[component.absent]}" if component.rule else "",
+             "claims": "; ".join(f"{claim}: {_CLAIMS.get(claim, '')}" for claim in component.claims),
+             "releases": ", ".join(component.reference)}
+    yield from (f"  {name:9} {value}" for name, value in facts.items() if value)
+    if component.exceptions:
+        yield "\nchecks that it is excused from:"
+        yield from (f"  {check}\n      {reason}" for check, reason in component.exceptions.items())
+    options = list(_options(component))
+    if options:
+        yield "\noptions:"
+        yield from (f"  {name} ({kind}, {default})\n      {text}" for name, kind, default, text in options)
+    yield from _costs(example)
+    yield "\nto paste under 'nodes:'" if component.kind != "uncertainty" else "\nto paste into a graph:"
+    yield "  " + example.snippet.replace("\n", "\n  ")
+
+
+def _costs(example: Example) -> Iterator[str]:
+    if example.problem:
+        yield f"\nno example: {example.problem}"
+    elif example.inputs:
+        cost = f"{amount(example.parameters)} parameters, {amount(example.multiply_adds)} multiply-adds a case"
+        yield f"\nfor example:\n  {_shapes(example.inputs)} to {_shapes(example.outputs)}: {cost}"
+
+
+def _shapes(shapes: Mapping[str, TensorShape]) -> str:
+    return ", ".join(f"{name} ({shape})".lstrip() for name, shape in shapes.items())
+
+
+def _options(component: Component) -> Iterator[tuple[str, str, str, str]]:
+    schema = component.config.model_json_schema()
+    properties, definitions = schema.get("properties", {}), schema.get("$defs", {})
+    for name, field in component.config.model_fields.items():
+        default = "needed" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        yield name, _type(properties.get(name, {}), definitions), default, field.description or ""
+
+
+def _type(schema: dict[str, Any], definitions: Mapping[str, Any]) -> str:
+    """A JSON schema's type in a few words, with its bounds."""
+    if "$ref" in schema:
+        return _type(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions)
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    if "anyOf" in schema:
+        return " or ".join(_type(part, definitions) for part in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}), definitions)}"
+    name = str(schema.get("type", "value"))
+    words = {"integer": "whole number", "null": "nothing", "boolean": "true/false", "object": "mapping"}
+    return words.get(name, name) + _bounds(schema)
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    signs = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    said = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema]
+    return f" {', '.join(said)}" if said else ""

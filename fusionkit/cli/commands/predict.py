@@ -1,0 +1,41 @@
+"""`fusionkit predict`: one row for each case."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from fusionkit.cli.console import Console
+from fusionkit.cli.run_options import calibration_of, method_of, settings_of
+from fusionkit.inference.ensemble import members_of
+from fusionkit.inference.predict import predict
+from fusionkit.registry.lookup import discover
+from fusionkit.runs.folder import cohort_of, open_run
+from fusionkit.runs.results import as_csv, calibrated, rows_of, write_predictions
+from fusionkit.runs.setup import cache_for
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Open the run, check the cases, predict, write or print."""
+    registry = discover(files=args.plugins)
+    opened = open_run(args.run, registry)
+    method = method_of(opened, args.uncertainty, args.samples, registry)
+    calibration = calibration_of(opened, method, console)
+    models = opened.networks(members_of(method))
+    with console.progress("reading") as update:
+        cohort = cohort_of(opened, args.data, require_targets=False, progress=update)
+    for warning in cohort.warnings:
+        console.note(warning.render())
+    dataset = cohort.dataset(cohort.rows, opened.preprocessing, cache_for(args.data))
+    with console.progress("predicting") as update:
+        results = predict(models, dataset, method, settings_of(opened, args), update)
+    results = calibrated(results, calibration)
+    header, rows = rows_of(results, cohort.ids)
+    if args.output:
+        write_predictions(Path(args.output), results, cohort.ids)
+        console.line(f"{len(rows)} cases written to {args.output}")
+    elif not args.json:
+        print(as_csv(header, rows), end="", file=console.output)
+    console.data({"cases": [dict(zip(header, row, strict=True)) for row in rows],
+                  "file": args.output, "uncertainty": method.step.use if method else None})
+    return 0

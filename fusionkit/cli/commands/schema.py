@@ -1,0 +1,25 @@
+"""`fusionkit schema`: the JSON schema of graph files, which gives editors completion and checking."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from fusionkit.cli.console import Console
+from fusionkit.files import write_text
+from fusionkit.planning.json_schema import graph_schema
+from fusionkit.registry.lookup import discover
+from fusionkit.training.settings import TrainingSettings
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Print the schema, or write it to a file."""
+    text = json.dumps(graph_schema(discover(), TrainingSettings), indent=2, ensure_ascii=False)
+    if args.output:
+        write_text(Path(args.output), text + "\n")
+        console.line(f"written to {args.output}; begin a graph with '# yaml-language-server: $schema={args.output}'")
+        console.data({"file": args.output})
+    else:
+        print(text, file=console.output)
+    return 0

@@ -1,0 +1,34 @@
+"""`fusionkit train`: a graph and data in, a run folder out."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from fusionkit.cli.commands.evaluate import show
+from fusionkit.cli.console import Console
+from fusionkit.cli.training_flags import TRAINING_FLAGS
+from fusionkit.registry.lookup import discover
+from fusionkit.runs.setup import set_up
+from fusionkit.runs.train import advice_for, claim, is_main, train
+from fusionkit.training.settings import read_settings
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Check everything, say what it will need, train, and show what came out."""
+    registry = discover(files=args.plugins)
+    folder = Path(args.output)
+    claim(folder, args.resume)
+    console = console if is_main() else Console(silent=True)
+    with console.progress("reading") as update:
+        setup = set_up(args.graph, args.data, args.sets, registry, progress=update)
+    flags = {name: getattr(args, name) for name, _, _ in TRAINING_FLAGS if getattr(args, name) is not None}
+    settings = read_settings(setup.plan.graph.training, flags)
+    for warning in (*setup.cohort.warnings, *advice_for(setup, settings)):
+        console.note(warning.render())
+    trained = train(setup, settings, folder, data=Path(args.data), resume=args.resume, reporter=console)
+    if trained.reports:
+        show(trained.reports, console)
+    console.line(f"\nthe run is in {folder}: `fusionkit predict {folder} DATA`, `fusionkit evaluate {folder}`")
+    console.data({"folder": str(folder), "heads": {r.head: r.to_json() for r in trained.reports}})
+    return 0

@@ -1,0 +1,65 @@
+"""`fusionkit weights convert`: a checkpoint of a release becomes weights for a graph."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from fusionkit.cli.console import Console
+from fusionkit.conversion.convert import Conversion, convert, parts_of, read_checkpoint, refusal
+from fusionkit.conversion.keras import KERAS_SUFFIXES, arranged, read_keras
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.network.build import build_plan, plan
+from fusionkit.network.weights import save_tensors
+from fusionkit.registry.lookup import discover
+
+_SHOWN = 6
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Convert, say what became of every tensor, and write."""
+    output = Path(args.output)
+    if output.suffix != ".safetensors":
+        raise GraphError(Diagnostic("bad-argument", f"the weights cannot be written to {args.output!r}",
+                                    fix="name a file that ends in .safetensors"))
+    registry = discover(files=args.plugins)
+    checkpoint = Path(args.checkpoint)
+    from_keras = checkpoint.suffix in KERAS_SUFFIXES
+    tensors = read_keras(checkpoint) if from_keras else read_checkpoint(checkpoint)
+    model = build_plan(plan(args.graph, sets=args.sets, registry=registry, measured=False), args.seed)
+    tensors = arranged(parts_of(model, args.release), tensors) if from_keras else tensors
+    conversion = convert(model, tensors, args.release)
+    _show(conversion, output, console)
+    refused = refusal(conversion, model.plan.name, args.partial)
+    if refused:
+        raise GraphError(refused)
+    save_tensors(conversion.tensors, output)
+    console.line(f"written to {output}; a node starts from it with `weights: {output.name}#NODE`")
+    console.data(_as_json(conversion, output))
+    return 0
+
+
+def _show(conversion: Conversion, output: Path, console: Console) -> None:
+    report = conversion.report
+    rows = []
+    for node in conversion.covered:
+        used = sum(name.partition(".")[0] == node for name in report.used)
+        missing = sum(name.partition(".")[0] == node for name in report.missing)
+        rows.append([node, str(used), str(missing), f"{output.name}#{node}"])
+    console.table(["node", "used", "missing", "weights"], rows, right=(1, 2))
+    console.line()
+    for label, names in (("missing in the release", report.missing),
+                         ("of the release, without use here by design", report.unused),
+                         ("of the release, unexpected", report.unexpected),
+                         ("nodes that the release says nothing of", list(conversion.uncovered))):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            console.line(f"{label} ({len(names)}): {', '.join(names[:_SHOWN])}{more}")
+
+
+def _as_json(conversion: Conversion, output: Path) -> dict[str, Any]:
+    report = conversion.report
+    return {"output": str(output.resolve()), "nodes": list(conversion.covered),
+            "uncovered": list(conversion.uncovered), "used": report.used, "missing": report.missing,
+            "unused": report.unused, "unexpected": report.unexpected}

@@ -1,0 +1,122 @@
+"""Scikit-learn's logistic regression and gradient boosting on the tables of a cohort, on the same divisions."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.comparison.train import Floats, Outcome, Said, Unit
+from fusionkit.data.loading import Cohort
+from fusionkit.data.readers import columns
+from fusionkit.planning.plan import PlannedHead
+
+# Beyond these training cases boosting counts in bins, which is as good there and much faster.
+_MANY = 5_000
+
+
+def missing_reason(tables: Sequence[str]) -> str | None:
+    """Why there can be no such baselines; None where they can be."""
+    if not tables:
+        return "the graph reads no input of columns"
+    if find_spec("sklearn") is None:
+        return 'scikit-learn is not installed: pip install "fusionkit[explain]"'
+    return None
+
+
+def tables_of(cohort: Cohort) -> list[str]:
+    """The inputs of a cohort that are columns of its table."""
+    return [name for name in cohort.sizes if name in cohort.columns]
+
+
+def names_of(heads: Sequence[PlannedHead]) -> list[str]:
+    """The baselines for heads of some tasks."""
+    linear = "linear regression" if all(head.task == "regression" for head in heads) else "logistic regression"
+    return [linear, "gradient boosting"]
+
+
+def fit_baselines(
+    cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int
+) -> dict[str, tuple[Outcome, ...]]:
+    """Each baseline in the form of a trained candidate: an outcome for every repeat.
+
+    They learn from the training cases of the networks whose target is known, not from validation cases.
+    """
+    made: dict[str, list[Outcome]] = {name: [] for name in names_of(heads)}
+    for repeat, cohort in enumerate(cohorts):
+        own = [unit for unit in units if unit.repeat == repeat]
+        tables = [_tables(cohort, unit.train) for unit in own]
+        for name in made:
+            begin = time.perf_counter()
+            said = {head.name: _joined([_fitted(name, cohort, head, table, unit, seed + repeat)
+                                        for table, unit in zip(tables, own, strict=True)]) for head in heads}
+            made[name].append(Outcome(said, time.perf_counter() - begin))
+    return {name: tuple(outcomes) for name, outcomes in made.items()}
+
+
+def _tables(cohort: Cohort, rows: Sequence[int]) -> Floats:
+    """All columns of all rows side by side, prepared by the training rows; categories are always 0/1 columns.
+
+    Of an input that some cases lack, a column says where it is there. *Shape*: (rows of the cohort, width).
+    """
+    fitted = cohort.fit(rows)
+    blocks = []
+    for name in tables_of(cohort):
+        options = cohort.description.inputs[name].options.model_copy(update={"encode": "onehot"})
+        blocks.append(columns.encode(cohort.columns[name], options, fitted.columns[name]).astype(np.float64))
+        if not cohort.columns[name].present.all():
+            blocks.append(cohort.columns[name].present[:, None].astype(np.float64))
+    return np.concatenate(blocks, axis=1)
+
+
+def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, seed: int) -> Said:
+    target = cohort.targets[head.name]
+    learned = np.array([row for row in unit.train if target.present[row]], dtype=np.int64)
+    tested = np.array([row for row in unit.test if target.present[row]], dtype=np.int64)
+    values = np.zeros((len(tested), len(head.names)))
+    if head.task == "multiclass":
+        values = _shares(name, table[learned], target.values[learned], table[tested], len(head.names), seed)
+    else:
+        for column in range(len(head.names)):
+            wanted = target.values[learned, column]
+            if head.task == "multilabel":
+                values[:, column] = _shares(name, table[learned], wanted.astype(np.int64), table[tested], 2, seed)[:, 1]
+            else:
+                model = _model(name, "regression", len(learned), seed)
+                values[:, column] = model.fit(table[learned], wanted).predict(table[tested])
+    return Said(tested, target.values[tested].astype(np.float64), values)
+
+
+def _shares(name: str, table: Floats, wanted: NDArray[Any], asked: Floats, classes: int, seed: int) -> Floats:
+    """Probabilities of every class, 0 for one that no training case has. *Shape*: (cases asked, classes)."""
+    shares = np.zeros((len(asked), classes))
+    present = np.unique(wanted)
+    if len(present) < 2:
+        shares[:, present] = 1.0
+        return shares
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a fit did not converge to the last digit is no one's concern here
+        shares[:, present] = _model(name, "classes", len(table), seed).fit(table, wanted).predict_proba(asked)
+    return shares
+
+
+def _model(name: str, task: str, cases: int, seed: int) -> Any:
+    """A model with scikit-learn's own settings; the linear ones on standardised columns."""
+    from sklearn import ensemble, linear_model
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if name == "gradient boosting":
+        kind = "HistGradientBoosting" if cases > _MANY else "GradientBoosting"
+        return getattr(ensemble, kind + ("Regressor" if task == "regression" else "Classifier"))(random_state=seed)
+    model = linear_model.Ridge() if task == "regression" else linear_model.LogisticRegression(max_iter=2000)
+    return make_pipeline(StandardScaler(), model)
+
+
+def _joined(parts: Sequence[Said]) -> Said:
+    return Said(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "targets", "values")))

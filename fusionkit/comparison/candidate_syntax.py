@@ -1,0 +1,76 @@
+"""`--with` as it is typed: component ids, each perhaps with options in braces."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import Mapping
+
+WITH = "--with"
+_ID = re.compile(r"[a-z]+\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
+_OPENING, _CLOSING = "{[", "}]"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One candidate as typed: the id, its options, and both together without outer blanks."""
+
+    use: str
+    options: Mapping | None
+    text: str
+    span: Span
+
+
+def asked_of(typed: str) -> tuple[list[Asked], list[Diagnostic]]:
+    """The candidates of a text such as `fusion.sum,fusion.gmu{width: 16}`, and what is wrong with it.
+
+    Commas outside braces separate.
+    """
+    found: list[Diagnostic] = []
+    asked: list[Asked] = []
+    for start, part in _parts(typed):
+        text = part.strip()
+        column = start + len(part) - len(part.lstrip())
+        span = Span(WITH, 1, column + 1, typed)
+        name, brace, _ = text.partition("{")
+        if not _ID.fullmatch(name.strip()):
+            what = f"{text!r} is no candidate" if text else "there is an empty candidate"
+            found.append(Diagnostic("bad-candidate", what, span, why="a candidate is an id, perhaps with options",
+                                    fix="write for example fusion.concat,fusion.gmu{width: 16}"))
+            continue
+        options = None
+        if brace:
+            try:
+                # Blanks before it, so that what is wrong is shown in its own column.
+                tree = read(" " * (column + len(name)) + text[len(name) :], WITH)
+            except GraphError as error:
+                found.extend(error.diagnostics)
+                continue
+            if not isinstance(tree, Mapping):
+                found.append(Diagnostic("bad-candidate", f"the options of {name.strip()} must be a mapping", tree.span,
+                                        fix="write for example fusion.gmu{width: 16}"))
+                continue
+            options = tree
+        asked.append(Asked(name.strip(), options, " ".join(text.split()), span))
+    return asked, found
+
+
+def _parts(typed: str) -> list[tuple[int, str]]:
+    """The text between commas that stand outside brackets and quotes, each with where it begins."""
+    parts, begin, depth, quote = [], 0, 0, ""
+    for place, letter in enumerate(typed):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif depth and letter in "'\"":
+            quote = letter
+        elif letter in _OPENING:
+            depth += 1
+        elif letter in _CLOSING:
+            depth = max(depth - 1, 0)
+        elif letter == "," and not depth:
+            parts.append((begin, typed[begin:place]))
+            begin = place + 1
+    return [*parts, (begin, typed[begin:])]

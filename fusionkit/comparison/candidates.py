@@ -1,0 +1,242 @@
+"""Who takes part: the graph as written, its fusion swapped, its fusion left out; all checked before any training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from fusionkit.comparison.candidate_syntax import Asked, asked_of
+from fusionkit.comparison.graph_edits import alone, heads_behind, inputs_of, sources_of, swapped
+from fusionkit.comparison.splits import check_tested, in_folds
+from fusionkit.data.description import describe
+from fusionkit.data.loading import Cohort, load_cohort
+from fusionkit.errors import Diagnostic, GraphError, did_you_mean, in_file_order
+from fusionkit.graph.nodes import Graph, Node
+from fusionkit.network.measure import measure, witness
+from fusionkit.planning.open_graph import Source, open_graph
+from fusionkit.planning.plan import Plan
+from fusionkit.planning.resolve import Resolved, resolve_tree
+from fusionkit.planning.shape_inference import infer
+from fusionkit.registry.lookup import Registry
+from fusionkit.runs.setup import cache_for, needs
+from fusionkit.syntax.tree import Tree
+from fusionkit.training.settings import TrainingSettings, read_settings
+
+Kind = Literal["reference", "candidate", "single"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One network of a comparison: its name, its folder below `runs`, its measured plan."""
+
+    name: str
+    folder: str
+    kind: Kind
+    plan: Plan
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the inputs that it reads."""
+        return [value.name for value in self.plan.inputs]
+
+
+@dataclass(frozen=True)
+class LineUp:
+    """Every network that takes part, the reference first, with the settings and the cohort that all share.
+
+    `heads` are the results that depend on the node; `left_out` says what takes no part, and why; `notes` what a reader
+    must know of those that do.
+    """
+
+    node: str
+    candidates: tuple[Candidate, ...]
+    settings: TrainingSettings
+    cohort: Cohort
+    heads: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> Candidate:
+        """The graph as written."""
+        return self.candidates[0]
+
+
+def line_up(
+    source: Source, data: str, sets: Sequence[str], node: str, typed: str, registry: Registry, *,
+    flags: Mapping[str, Any], singles: bool = True, folds: int | None = None, progress: Progress | None = None,
+) -> LineUp:
+    """The networks to compare, planned and checked against the data.
+
+    `flags` are training settings by name, which win over those of the graph; `folds` replaces the data file's split.
+
+    Raises: GraphError or DataError with everything that is wrong, with all candidates together.
+    """
+    resolved = resolve_tree(open_graph(source, sets, registry), registry)
+    graph = resolved.graph
+    settings = read_settings(graph.training, {**flags, **({"fold": None} if folds else {})})
+    asked, found = asked_of(typed)
+    wrong = _wrong_node(graph, node)
+    if wrong:
+        # Without the node nothing can be swapped; ids can still be looked up.
+        raise GraphError([*wrong, *found, *_wrong_ids(asked, registry)])
+    trees: dict[str, Tree] = {each.text: swapped(graph, node, each) for each in asked if not _wrong_kind(each)}
+    found += [fault for each in asked if (fault := _wrong_kind(each))]
+    swaps, faults = _resolved(trees, registry)
+    if not any(size is None for item in graph.inputs for size in item.sizes):
+        # What needs no data is said before files are read.
+        faults += _planned({"": resolved, **swaps}, {})[1]
+    _refuse(found + faults)
+    heads, inputs = needs(resolved)
+    description = describe(data)
+    if folds:
+        description = in_folds(description, heads, folds, settings.seed)
+    cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
+    plans, faults = _planned({"": resolved, **swaps}, cohort.sizes)
+    _refuse(faults)
+    check_tested(cohort)
+    reference = plans.pop("")
+    own = _reference(reference, node)
+    others, notes = _distinct(own, plans, node)
+    if any(each.name == node and each.weights is not None for each in graph.nodes):
+        notes.append(f"node {node!r} starts from a file of weights, which only the reference can do")
+    lined, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
+    everyone = _foldered([own, *others, *lined])
+    return LineUp(node, tuple(everyone), settings, cohort, tuple(heads_behind(reference, node)), tuple(left_out),
+                  tuple(notes))
+
+
+def _refuse(found: Sequence[Diagnostic]) -> None:
+    if found:
+        raise GraphError(in_file_order(found))
+
+
+def _wrong_node(graph: Graph, name: str) -> list[Diagnostic]:
+    """What is wrong with the node that is to be swapped."""
+    nodes = {node.name: node for node in graph.nodes}
+    fusions = [node.name for node in graph.nodes if node.steps[-1].kind == "fusion"]
+    if name not in nodes:
+        return [Diagnostic("unknown-name", f"there is no node {name!r} to compare", graph.tree.span,
+                           fix=did_you_mean(name, nodes, f"its fusions are {', '.join(fusions) or 'none'}"))]
+    if not _is_fusion(nodes[name]):
+        uses = " > ".join(step.use for step in nodes[name].steps)
+        return [Diagnostic("not-a-fusion", f"node {name!r} is not a fusion: it uses {uses}", nodes[name].span,
+                           why="fusions are compared with each other at a node with 'use: fusion.NAME'",
+                           fix=f"name one of {', '.join(fusions)}" if fusions else "name a node that uses a fusion")]
+    return []
+
+
+def _is_fusion(node: Node) -> bool:
+    return len(node.steps) == 1 and node.steps[0].kind == "fusion"
+
+
+def _wrong_kind(asked: Asked) -> Diagnostic | None:
+    kind = asked.use.partition(".")[0]
+    if kind == "fusion":
+        return None
+    return Diagnostic("wrong-kind", f"{asked.use} cannot take the place of a fusion", asked.span,
+                      why=f"it is of kind {kind!r}", fix="`fusionkit plugins list --kind fusion` shows the fusions")
+
+
+def _wrong_ids(asked: Sequence[Asked], registry: Registry) -> list[Diagnostic]:
+    found: list[Diagnostic] = []
+    for each in asked:
+        try:
+            registry.load(each.use, each.span)
+        except GraphError as error:
+            found.extend(error.diagnostics)
+    return found
+
+
+def _resolved(trees: dict[str, Tree], registry: Registry) -> tuple[dict[str, Resolved], list[Diagnostic]]:
+    made: dict[str, Resolved] = {}
+    found: list[Diagnostic] = []
+    for name, tree in trees.items():
+        try:
+            made[name] = resolve_tree(tree, registry)
+        except GraphError as error:
+            found.extend(error.diagnostics)
+    return made, found
+
+
+def _planned(
+    resolved: dict[str, Resolved], sizes: dict[str, tuple[int, ...]]
+) -> tuple[dict[str, Plan], list[Diagnostic]]:
+    """The measured plan of every graph, and all that does not fit in any of them."""
+    plans: dict[str, Plan] = {}
+    found: list[Diagnostic] = []
+    for name, each in resolved.items():
+        try:
+            plans[name] = measure(infer(each, witness, sizes))
+        except GraphError as error:
+            with_it = f"this is with {name}" if name else None
+            found.extend(replace(fault, why="; ".join(text for text in (fault.why, with_it) if text) or None)
+                         for fault in error.diagnostics)
+    return plans, found
+
+
+def _reference(plan: Plan, node: str) -> Candidate:
+    return Candidate(plan.node(node).uses, "", "reference", plan)
+
+
+def _distinct(own: Candidate, plans: dict[str, Plan], node: str) -> tuple[list[Candidate], list[str]]:
+    """The candidates without those that are the same component with the same options; a note says which those are."""
+    notes: list[str] = []
+    kept = [own]
+    for name, plan in plans.items():
+        twin = next((each for each in kept if _call(each.plan, node) == _call(plan, node)), None)
+        if twin is None:
+            kept.append(Candidate(_named(name, kept), "", "candidate", plan))
+        else:
+            whose = "the graph's own" if twin is own else f"the same as {twin.name}"
+            notes.append(f"{name} is {whose} and takes part once")
+    return kept[1:], notes
+
+
+def _named(name: str, kept: Sequence[Candidate]) -> str:
+    """The name of a candidate; that of the graph's own component, with its default options, is told apart."""
+    return f"{name} (default options)" if name in {each.name for each in kept} else name
+
+
+def _call(plan: Plan, node: str) -> tuple[str, dict[str, object]]:
+    call = plan.node(node).lanes[0].calls[0]
+    return call.component.id, call.config.model_dump(mode="json")
+
+
+def _singles(
+    reference: Plan, node: str, registry: Registry, cohort: Cohort
+) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    """One network for each source of the node, and those that cannot be, with why."""
+    heads = heads_behind(reference, node)
+    made, left_out = [], []
+    for source in sources_of(reference, node):
+        name = f"{source} alone"
+        past = inputs_of(reference, heads, node, source) - inputs_of(reference, [source])
+        if past:
+            left_out.append((name, f"{', '.join(sorted(past))} reaches the heads past node {node!r}"))
+            continue
+        swaps, found = _resolved({name: alone(reference, node, source)}, registry)
+        plans, more = _planned(swaps, cohort.sizes)
+        if plans:
+            made.append(Candidate(name, "", "single", plans[name]))
+        else:
+            first = (found + more)[0]
+            left_out.append((name, f"{first.message}; {first.why}" if first.why else first.message))
+    return made, left_out
+
+
+def _foldered(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Every candidate with a folder of its own, named after it."""
+    taken: set[str] = set()
+    made = []
+    for each in candidates:
+        plain = re.sub(r"[^A-Za-z0-9._]+", "-", each.name).strip("-.")[:60]
+        folder, number = plain, 2
+        while folder.lower() in taken:
+            folder, number = f"{plain}-{number}", number + 1
+        taken.add(folder.lower())
+        made.append(Candidate(each.name, folder, each.kind, each.plan))
+    return made

@@ -1,0 +1,163 @@
+"""Results of nodes that stand still, computed once for all cases and kept on disk, mapped into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusionkit.comparison.frozen_nodes import owners
+from fusionkit.data import case_files
+from fusionkit.data.batch import Case, collate
+from fusionkit.data.dataset import CaseDataset, ColumnInput
+from fusionkit.files import write_json
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.write_graph import written
+from fusionkit.training.checkpoint import digest
+
+FORMAT = 1
+_SAVE_SECONDS = 10.0
+Progress = Callable[[int, int], None]
+Arrays = Mapping[str, NDArray[np.float32]]
+"""Results of nodes by name, (cases, ...)."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Results of nodes by name, (cases, ...), and the place of every row of the cohort that has any."""
+
+    arrays: Arrays
+    places: Mapping[int, int]
+
+    def of(self, name: str, rows: Sequence[int]) -> torch.Tensor:
+        """One result for some rows: (rows, ...)."""
+        return torch.tensor(self.arrays[name][[self.places[row] for row in rows]])
+
+
+class KnownCases(CaseDataset):
+    """The cases of a dataset with results of nodes beside their inputs; only inputs that are `read` are loaded."""
+
+    def __init__(self, cases: CaseDataset, known: Known, names: Collection[str], read: Collection[str]) -> None:
+        kept = {name: source for name, source in cases.inputs.items() if name in read}
+        super().__init__(cases.ids, cases.rows, kept, cases.targets, cases.cache, cases.memory)
+        self.known, self.names = known, tuple(names)
+        self.there = {name: cases.present(name) for name in cases.inputs if name not in kept}
+
+    def __getitem__(self, position: int) -> Case:
+        case = super().__getitem__(position)
+        place = self.known.places[self.rows[position]]
+        case["inputs"].update({name: torch.tensor(self.known.arrays[name][place]) for name in self.names})
+        case["present"].update({name: there[position] for name, there in self.there.items()})
+        return case
+
+
+@dataclass(frozen=True)
+class Source:
+    """What results are computed from: a network, cases, how many of them at a time, and where."""
+
+    model: FusionModel
+    cases: CaseDataset
+    batch_size: int
+    device: torch.device
+
+
+def compute(source: Source, names: Sequence[str], folder: Path, progress: Progress | None = None) -> Known | None:
+    """The results of some nodes for every case, from the folder where they were computed before.
+
+    A computation that was killed goes on where its last part was saved. None where the disk has no room for them, or
+    where they cannot be kept to the bit: results that are not float32, or not laid out in the order of their axes.
+    """
+    places = {name: folder / f"{_key(source, name)}.npy" for name in names}
+    missing = [name for name in names if not places[name].is_file()]
+    if missing and not _fill(source, missing, places, progress):
+        return None
+    arrays = {name: np.load(place, mmap_mode="r", allow_pickle=False) for name, place in places.items()}
+    return Known(arrays, {row: place for place, row in enumerate(source.cases.rows)})
+
+
+def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], progress: Progress | None) -> bool:
+    source.model.to(source.device).eval()
+    rows = len(source.cases)
+    first = results_of(source, names, range(1))
+    if any(part.dtype != torch.float32 or not part.is_contiguous() for part in first.values()):
+        return False
+    folder = places[names[0]].parent
+    folder.mkdir(parents=True, exist_ok=True)
+    asides = {name: places[name].with_suffix(".part") for name in names}
+    note = places[names[0]].with_suffix(".json")
+    done = _done(note, asides)
+    if not done and sum(part.nbytes for part in first.values()) * rows * 1.1 > shutil.disk_usage(folder).free:
+        return False
+    arrays = {name: np.lib.format.open_memmap(asides[name], "r+" if done else "w+", np.float32,
+                                              None if done else (rows, *first[name].shape[1:])) for name in names}
+    saved = time.perf_counter()
+    while done < rows:
+        several = range(done, min(done + source.batch_size, rows))
+        for name, part in results_of(source, names, several).items():
+            arrays[name][several.start : several.stop] = part.cpu().numpy()
+        done = several.stop
+        if progress:
+            progress(done, rows)
+        if time.perf_counter() - saved > _SAVE_SECONDS or done == rows:
+            for array in arrays.values():
+                array.flush()
+            write_json(note, {"rows": done, "parts": [path.name for path in asides.values()]})
+            saved = time.perf_counter()
+    for name in names:
+        asides[name].replace(places[name])
+    note.unlink(missing_ok=True)
+    return True
+
+
+def _done(note: Path, asides: Mapping[str, Path]) -> int:
+    """How many rows a computation that was killed has left behind."""
+    try:
+        kept = json.loads(note.read_text(encoding="utf-8"))
+        same = kept["parts"] == [path.name for path in asides.values()] and all(p.is_file() for p in asides.values())
+        return int(kept["rows"]) if same else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+@torch.no_grad()
+def results_of(source: Source, names: Collection[str], places: Sequence[int]) -> dict[str, torch.Tensor]:
+    """What nodes make of some cases, given by their places in the dataset, as one batch: (B, ...) each."""
+    batch = collate([source.cases[place] for place in places]).to(source.device)
+    inputs = {value.name: batch.inputs[value.name] for value in source.model.plan.inputs}
+    present = {value.name: batch.present[value.name] for value in source.model.plan.inputs if value.present is not None}
+    return source.model.results_at(names, inputs, present)
+
+
+def _key(source: Source, name: str) -> str:
+    """A number of all that one result hangs on: graph, weights, prepared data, batch size and device."""
+    plan, nodes, inputs = source.model.plan, set(), set()
+    waiting = [name.partition(".")[0]]
+    while waiting:
+        node = waiting.pop()
+        if node in source.cases.inputs:
+            inputs.add(node)
+        elif node not in nodes:
+            nodes.add(node)
+            waiting.extend(owners(plan.node(node)))
+    graph = written(plan)
+    weights = {key: value.cpu() for key, value in source.model.state_dict().items() if key.partition(".")[0] in nodes}
+    told = json.dumps([FORMAT, torch.__version__, source.device.type, source.batch_size, name, list(source.cases.rows),
+                       {node: graph["nodes"][node] for node in sorted(nodes)}, digest(weights),
+                       {item: _data_key(source.cases, item) for item in sorted(inputs)}])
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _data_key(cases: CaseDataset, name: str) -> Any:
+    item = cases.inputs[name]
+    if isinstance(item, ColumnInput):
+        return hashlib.sha256(item.vectors.tobytes() + item.present.tobytes()).hexdigest()
+    return [case_files.key_of(item.spec, path) if (path := item.paths[row]) else None for row in cases.rows]

@@ -1,0 +1,199 @@
+"""One HTML page that stands alone: what was compared, on what, the table, the picture, and what it does not show."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from fusionkit import __version__
+from fusionkit.comparison.rank_plot import stem_of
+from fusionkit.comparison.scoring import Judged, Row
+from fusionkit.comparison.tables import KINDS, Compared, divisions, header, summary, table, verdicts
+from fusionkit.data.cohort import Cohort
+from fusionkit.evaluation.metrics import LABELS
+from fusionkit.syntax.writer import write
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1a1a1a; max-width: 72rem; margin: 2rem auto;
+  padding: 0 1.2rem; }
+h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; width: 100%; font-size: 13.5px; margin: .8rem 0; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+th { border-bottom: 2px solid #555; font-weight: 600; } td.number, th.number { text-align: right; white-space: nowrap; }
+tr.reference td { background: #f1f1f1; font-weight: 600; } td.name { overflow-wrap: anywhere; min-width: 9rem; }
+.kind { color: #555; font-weight: 400; font-size: .88em; display: block; }
+.quiet { color: #555; } table.small { width: auto; }
+figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
+pre { background: #f6f6f6; padding: .6rem .8rem; font-size: 12.5px; white-space: pre-wrap; overflow-wrap: anywhere; }
+li { margin: .25rem 0; }
+@page { size: A4 landscape; margin: 12mm; }
+@media print { body { max-width: none; margin: 0; font-size: 11px; } table { font-size: 10px; } pre { font-size: 9px; }
+  h1 { font-size: 17px; } h2 { font-size: 14px; margin-top: 1.2rem; } figure, tr { break-inside: avoid; }
+  h2 { break-after: avoid; } th, td { padding: 2px 5px; } img { max-height: 150mm; } }
+"""
+_FEW = 5  # folds and repeats below which a t test sees little
+_NUMBERS = frozenset(range(1, 9))
+
+
+def as_html(compared: Compared, folder: Path) -> str:
+    """The page; the pictures of `folder` are put into it."""
+    lined = compared.lined
+    name = lined.reference.plan.name
+    parts = [
+        f"<h1>{escape(name)}: {len(lined.candidates)} networks compared at node {escape(lined.node)}</h1>",
+        f'<p class="quiet">{escape(_versions(compared))}</p>',
+        *(part for judged in compared.judged for part in _head(compared, judged, folder)),
+        "<h2>How to read it</h2>", _list(_reading(compared)),
+        "<h2>What it does not show</h2>", _list(_cautions(compared)),
+        *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
+        "<h2>On which cases</h2>", _list(_cases(compared)), _units(compared),
+        "<h2>Settings of training, the same for all</h2>",
+        f"<pre>{escape(write(lined.settings.model_dump(mode='json', exclude_none=True)))}</pre>",
+    ]
+    return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{escape(name)}: fusions compared</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+            + "\n".join(parts) + "\n</body>\n</html>\n")
+
+
+def _versions(compared: Compared) -> str:
+    """fusionkit and every package that a network has a component of."""
+    packages = {"fusionkit": __version__}
+    for each in compared.lined.candidates:
+        packages |= each.plan.packages
+    return ", ".join(f"{name} {version}" for name, version in packages.items())
+
+
+def _head(compared: Compared, judged: Judged, folder: Path) -> list[str]:
+    drawn = b64encode((folder / f"{stem_of(judged.head.name)}.svg").read_bytes()).decode()
+    label = f"{LABELS[judged.metric]} of every network with its interval, and its difference from the reference"
+    names = [name if place else "network" for place, name in enumerate(header(judged))]
+    every = table(compared, judged)
+    # A column of notes without a note would only take room.
+    width = len(names) if any(cells[-1] for cells in every) else len(names) - 1
+    names, every = names[:width], [cells[:width] for cells in every]
+    rows = [_row(cells, row) for cells, row in zip(every, judged.rows, strict=True)]
+    return [f"<h2>{escape(summary(compared, judged))}</h2>",
+            *(f"<p><strong>{escape(text)}</strong></p>" for text in verdicts(judged)),
+            _table(names, rows),
+            f'<figure><img alt="{escape(label)}" src="data:image/svg+xml;base64,{drawn}"></figure>']
+
+
+def _row(cells: Sequence[str], row: Row) -> str:
+    first = f'<td class="name">{escape(cells[0])}<span class="kind">{escape(KINDS[row.kind])}</span></td>'
+    rest = "".join(f'<td class="number">{escape(cell)}</td>' if place in _NUMBERS else f"<td>{escape(cell)}</td>"
+                   for place, cell in enumerate(cells) if place)
+    return f'<tr class="{row.kind}">{first}{rest}</tr>'
+
+
+def _table(names: Sequence[str], rows: Iterable[str], numbers: Iterable[int] = _NUMBERS, look: str = "wide") -> str:
+    right = set(numbers)
+    top = "".join(f'<th class="number">{escape(name)}</th>' if place in right else f"<th>{escape(name)}</th>"
+                  for place, name in enumerate(names))
+    body = "\n".join(rows)
+    return f'<table class="{look}">\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+
+
+def _list(texts: Iterable[str]) -> str:
+    return "<ul>\n" + "\n".join(f"<li>{escape(text)}</li>" for text in texts) + "\n</ul>"
+
+
+def _reading(compared: Compared) -> list[str]:
+    whom = "patients" if any(judged.patients is not None for judged in compared.judged) else "cases"
+    judged = compared.judged[0]
+    mean = f"the mean over {divisions(compared)}" if len(compared.units) > 1 else "that of one split"
+    found = [f"The metric is {mean}; its 95 % interval draws the tested {whom} anew."]
+    if judged.test == "corrected resampled t":
+        found.append("Differences are paired, fold by fold. Their intervals and p are of the resampled t test with the "
+                     "correction of Nadeau and Bengio: folds share training cases, which an ordinary test ignores.")
+    else:
+        found.append(f"Differences are paired: both networks on the same draws of {whom}"
+                     + (", and of the repeats." if compared.repeats > 1 else ".")
+                     + " The networks are taken as they are: that another training would give others is not in it"
+                     + (" beyond the repeats." if compared.repeats > 1 else "; --repeats shows it."))
+    found += ["p is corrected by Holm for the number of candidates; single sources and scikit-learn are corrected "
+              "among themselves. The intervals are of 95 % each: they are not simultaneous.",
+              "Multiply-adds are of one case. Training time is the sum over all folds and repeats, without what "
+              "networks share of frozen nodes, on a machine that may have had other work."]
+    return found
+
+
+def _cautions(compared: Compared) -> list[str]:
+    """What a reader of such a table is most likely to get wrong, for this comparison."""
+    judged, cohort = compared.judged[0], compared.lined.cohort
+    spec = cohort.description.split
+    count = sum(each.kind == "candidate" for each in compared.lined.candidates)
+    found = ["A difference that the interval does not tell from zero is not shown to be zero: with "
+             f"{judged.cases} tested cases, differences smaller than the half width of the interval stay unseen."]
+    units = len(compared.units)
+    if judged.test == "corrected resampled t" and units < _FEW:
+        found.append(f"The t test stands on {units} folds and repeats only: its intervals are wide, and hardly any "
+                     "difference passes it. --folds 5 --repeats 2 would see more.")
+    if count > 1:
+        found.append(f"The best of {count + 1} networks looks better than it is: it was chosen by these cases. Its "
+                     "figure on new cases will be lower; keep a test set aside for it.")
+    found.append("All networks had the same settings of training, chosen for none of the candidates in particular: a "
+                 "candidate may do better with settings of its own.")
+    if compared.repeats == 1:
+        found.append("Every network was trained with one seed; another gives other figures. --repeats 3 shows by how "
+                     "much.")
+    if cohort.description.patient is None:
+        found.append("The data name no patient: if several cases are of one, training and test cases may be of the "
+                     "same person, and every figure is too good.")
+    elif spec is not None and not spec.grouped:
+        found.append("The split is asked not to keep patients together ('group: none'): every figure may be too good.")
+    found.append("Statistics of columns were fitted on training cases of each division. What was done before, in the "
+                 "files themselves (features chosen, values filled in, duplicates, scanner or site that gives the "
+                 "answer away), is not seen here, and such leaks favour networks that can use them.")
+    if any(row.cases < judged.cases for each in compared.judged for row in each.rows):
+        found.append("Some networks have no result for some cases; each difference is over the cases that both have.")
+    return found
+
+
+def _left_out(compared: Compared) -> list[str]:
+    texts = [*(f"{name}: {why}" for name, why in compared.left_out), *compared.lined.notes]
+    return ["<h2>Left out, and notes</h2>", _list(texts)] if texts else []
+
+
+def _networks(compared: Compared) -> str:
+    rows = []
+    for each in compared.lined.candidates:
+        nodes = {node.name for node in each.plan.nodes}
+        options = ""
+        if each.kind != "single" and compared.lined.node in nodes:
+            call = each.plan.node(compared.lined.node).lanes[0].calls[0]
+            chosen = call.config.model_dump(mode="json")
+            options = ", ".join(f"{key}: {json.dumps(value)}" for key, value in chosen.items())
+        rows.append(f'<tr><td class="name">{escape(each.name)}</td><td>{escape(KINDS[each.kind])}</td>'
+                    f"<td>{escape(', '.join(each.inputs))}</td><td>{escape(options)}</td>"
+                    f"<td>runs/{escape(each.folder)}</td></tr>")
+    return _table(("network", "", "inputs", "options of the fusion", "folder"), rows, ())
+
+
+def _cases(compared: Compared) -> list[str]:
+    cohort: Cohort = compared.lined.cohort
+    description, spec = cohort.description, cohort.description.split
+    people = f" of {len(set(cohort.patients))} patients" if description.patient is not None else ""
+    found = [f"{description.file.name}: {len(cohort)} cases{people}"]
+    if spec is not None:
+        how = {"column": f"the column {spec.column!r}", "folds": f"{spec.folds} folds drawn with seed {spec.seed}",
+               "fraction": f"fractions drawn with seed {spec.seed}"}[spec.kind]
+        if spec.kind == "folds" and compared.repeats > 1:
+            how += f" to {spec.seed + compared.repeats - 1}, one for each repeat"
+        kept = (spec.group or description.patient or description.id) if spec.grouped else None
+        found.append(f"divided by {how}" + (f", the same {kept!r} never on both sides" if kept else "")
+                     + (f", stratified by {spec.stratify!r}" if spec.stratify else ""))
+    seed = compared.lined.settings.seed
+    found.append(f"seeds of training from {seed} on, the same for all networks")
+    return found
+
+
+def _units(compared: Compared) -> str:
+    rows = [f'<tr><td class="number">{unit.repeat + 1}</td>'
+            f'<td class="number">{"" if unit.fold is None else unit.fold + 1}</td>'
+            f'<td class="number">{len(unit.train)}</td><td class="number">{len(unit.test)}</td></tr>'
+            for unit in compared.units]
+    return _table(("repeat", "fold", "training cases", "test cases"), rows, range(4), "small")

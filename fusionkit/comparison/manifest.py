@@ -1,0 +1,84 @@
+"""What a folder of comparisons holds: refused for another comparison, gone on with for the same one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from fusionkit.comparison.candidates import LineUp
+from fusionkit.errors import DataError, Diagnostic
+from fusionkit.files import write_json
+from fusionkit.planning.write_graph import written
+from fusionkit.training.settings import RESUMABLE
+
+IDENTITY = "comparison.json"
+_SAME = {"node": "the node", "data": "the data description", "cases": "the table of cases",
+         "training": "the training settings"}
+
+
+def claim_comparison(folder: Path, lined: LineUp, repeats: int) -> None:
+    """Make a folder that of this comparison, or make sure that it is.
+
+    Candidates and repeats may be added to a comparison; what it began with stays, so that no candidate is lost from
+    sight after its result is known.
+    Raises: DataError with `folder-not-empty`, or `comparison-differs`, every difference.
+    """
+    now = _identity(lined, repeats)
+    path = folder / IDENTITY
+    if not path.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} is there already and holds no comparison",
+                                       fix="give another -o"))
+        write_json(path, now)
+        return
+    differences = _differences(_read(path), now)
+    if differences:
+        raise DataError([Diagnostic("comparison-differs", f"{str(folder)!r} holds another comparison: {difference}",
+                                    fix="give another -o, or repeat the command that it began with")
+                         for difference in differences])
+    write_json(path, now)
+
+
+def _identity(lined: LineUp, repeats: int) -> dict[str, Any]:
+    cohort = lined.cohort
+    rows = json.dumps([cohort.table.columns, cohort.table.rows], ensure_ascii=False)
+    settings = lined.settings.model_dump(mode="json", exclude={*RESUMABLE} - {"epochs", "patience"})
+    networks = {each.name: {"folder": each.folder, "graph": _graph(written(each.plan))} for each in lined.candidates}
+    plain: dict[str, Any] = json.loads(json.dumps({
+        "fusionkit-comparison": 1, "node": lined.node, "data": cohort.description.to_plain(),
+        "cases": hashlib.sha256(rows.encode()).hexdigest(), "training": settings, "repeats": repeats,
+        "networks": networks}, ensure_ascii=False))
+    return plain
+
+
+def _graph(graph: dict[str, Any]) -> dict[str, Any]:
+    """A written graph without the settings of training, which stand beside it."""
+    return {key: value for key, value in graph.items() if key not in ("training", "description")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["fusionkit-comparison"] != 1 or not isinstance(before["networks"], dict):
+            raise ValueError("it is of another version")
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise DataError(Diagnostic("comparison-differs", f"{str(path)!r} cannot be read",
+                                   why=f"{type(problem).__name__}: {problem}", fix="give another -o")) from None
+    assert isinstance(before, dict)
+    return before
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs, in words."""
+    found = [f"{words} {'was ' + repr(before.get(key)) + ' and is ' + repr(now[key]) if key == 'node' else 'differs'}"
+             for key, words in _SAME.items() if before.get(key) != now[key]]
+    if before.get("repeats", 0) > now["repeats"]:
+        found.append(f"it has {before['repeats']} repeats, and now {now['repeats']} are asked for")
+    for name, network in before["networks"].items():
+        if name not in now["networks"]:
+            found.append(f"{name} takes part in it, and not in what is asked for now")
+        elif network != now["networks"][name]:
+            found.append(f"the graph of {name} differs")
+    return found

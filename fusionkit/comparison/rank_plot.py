@@ -1,0 +1,101 @@
+"""The rank plot: the metric of every network, the best on top, beside its difference from the reference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionkit.comparison.scoring import Judged, Row
+from fusionkit.evaluation.metrics import LABELS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LETTERS = 34
+_LABELS = {"reference": "the graph as written", "candidate": "another fusion", "single": "one source alone",
+           "table": "scikit-learn on the tables"}
+
+
+def stem_of(head: str) -> str:
+    """The name of a head's picture: it comes from a file, and must not lead out of the folder."""
+    return re.sub(r"[^\w-]+", "_", head) + "-rank"
+
+
+def draw_ranks(folder: Path, judged: Sequence[Judged]) -> list[Path]:
+    """The picture of each head as `HEAD-rank`, PNG and SVG."""
+    from fusionkit.evaluation import plots
+
+    written = []
+    with plots.style():
+        for each in judged:
+            written.extend(plots.save(rank_figure(each), folder / stem_of(each.head.name)))
+    return written
+
+
+def rank_figure(judged: Judged) -> Figure:
+    """Two panels with a line for each network, the best on top; no line for one without a value."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from fusionkit.evaluation.plots import fitting
+
+    rows = [row for row in judged.rows if row.metric.value is not None]
+    figure = Figure(figsize=(9.4, 1.9 + 0.34 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.15, 1])
+    places = np.arange(len(rows))[::-1]
+    for place, row in zip(places, rows, strict=True):
+        assert row.metric.value is not None, "rows without a value were left out; please report"
+        _mark(left, place, row, row.metric.value, row.metric.low, row.metric.high)
+        found = row.difference
+        if found is not None and found.value is not None:
+            _mark(right, place, row, found.value, found.low, found.high, filled=found.clear)
+    reference = next((row for row in rows if row.difference is None), None)
+    if reference is not None and reference.metric.value is not None:
+        left.axvline(reference.metric.value, color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0)
+    right.axvline(0, color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0)
+    left.set_yticks(places, [fitting(row.name, _LETTERS) for row in rows])
+    left.set_ylim(-0.7, len(rows) - 0.3)
+    better = "smaller is better" if judged.lower_is_better else "larger is better"
+    left.set(xlabel=f"{LABELS[judged.metric]} ({better}), 95 % interval")
+    right.set(xlabel="difference from the reference, 95 % interval")
+    for axes in (left, right):
+        axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
+        axes.tick_params(axis="y", length=0)
+        axes.set_axisbelow(True)
+        axes.margins(x=0.06)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.spines["left"].set_visible(False)
+    left.set_title(fitting(f"{judged.head.name}: {LABELS[judged.metric]} of {judged.cases} cases", 60), loc="left")
+    right.set_title("full: beyond chance after correction", loc="left", fontsize=9, color="#555555")
+    _legend(figure, rows)
+    return figure
+
+
+def _mark(axes: Axes, place: int, row: Row, value: float, low: float | None, high: float | None, *,
+          filled: bool = True) -> None:
+    """A point with its interval; an open point says nothing against chance."""
+    colour, marker = _look(row.kind)
+    bounds = [[max(value - (value if low is None else low), 0)], [max((value if high is None else high) - value, 0)]]
+    axes.errorbar(value, place, xerr=bounds, fmt=marker, markersize=6, capsize=2.5, linewidth=1.3, color=colour,
+                  markerfacecolor=colour if filled else "white", markeredgecolor=colour, markeredgewidth=1.2)
+
+
+def _look(kind: str) -> tuple[str, str]:
+    from fusionkit.evaluation.plots import PALETTE
+
+    return {"reference": (PALETTE[6], "D"), "candidate": (PALETTE[0], "o"), "single": (PALETTE[2], "s"),
+            "table": (PALETTE[1], "^")}[kind]
+
+
+def _legend(figure: Figure, rows: Sequence[Row]) -> None:
+    from matplotlib.lines import Line2D
+
+    kinds = [kind for kind in _LABELS if any(row.kind == kind for row in rows)]
+    handles = [Line2D([], [], color=_look(kind)[0], marker=_look(kind)[1], linestyle="none", label=_LABELS[kind])
+               for kind in kinds]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds))

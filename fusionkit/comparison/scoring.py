@@ -1,0 +1,210 @@
+"""From what every network says to a table: its metric with an interval, and its difference from the reference.
+
+With folds the differences of the folds go to the corrected t test; on a single split patients are drawn anew, the same
+for both networks, and with repeats the repeats too.
+
+Axes: N cases, G patients, R resamples, U units (folds and repeats).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.comparison.significance import LEVEL, Difference, corrected_t, holm, paired_bootstrap
+from fusionkit.comparison.train import Floats, Outcome, Said, Unit
+from fusionkit.data.loading import Cohort
+from fusionkit.errors import Diagnostic, UserError, did_you_mean
+from fusionkit.evaluation.bootstrap import sample_metrics
+from fusionkit.evaluation.formatting import Metric
+from fusionkit.evaluation.metrics import CLASSIFICATION, REGRESSION, measure
+from fusionkit.evaluation.predictions import collect
+from fusionkit.planning.plan import PlannedHead
+
+LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse"})
+RESAMPLES = 2000
+_AT_ONCE = 2_000_000  # weights held at once, 16 MB
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of one head: its metric, each unit's value, its difference from the reference (None for that)."""
+
+    name: str
+    kind: str
+    metric: Metric
+    values: tuple[float | None, ...]
+    cases: int
+    difference: Difference | None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All networks of one head by one metric, the best first. `cases` and `patients` are those that are tested."""
+
+    head: PlannedHead
+    metric: str
+    rows: tuple[Row, ...]
+    cases: int
+    patients: int | None
+    test: str
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether small values of the metric are good."""
+        return self.metric in LOWER_IS_BETTER
+
+
+def metrics_of(heads: Sequence[PlannedHead], wanted: str | None) -> dict[str, str]:
+    """The metric by which each head is judged; heads that do not have it are left out.
+
+    Raises: UserError with `unknown-metric`.
+    """
+    offered = {head.name: REGRESSION if head.task == "regression" else CLASSIFICATION for head in heads}
+    if wanted is None:
+        return {head.name: "mae" if head.task == "regression" else "auroc" for head in heads}
+    chosen = {name: wanted for name, metrics in offered.items() if wanted in metrics}
+    if not chosen:
+        known = sorted({metric for metrics in offered.values() for metric in metrics})
+        raise UserError(Diagnostic("unknown-metric", f"no head behind the node is measured by {wanted!r}",
+                                   fix=did_you_mean(wanted, known)))
+    return chosen
+
+
+def judge(
+    head: PlannedHead, metric: str, outcomes: Mapping[str, tuple[Outcome, ...]], kinds: Mapping[str, str],
+    units: Sequence[Unit], cohort: Cohort, *, seed: int = 0, resamples: int = RESAMPLES,
+) -> Judged:
+    """Every network by one metric of one head. The first of `outcomes` is the reference."""
+    ruler = _Ruler(head, metric, units, cohort, seed, resamples)
+    said = {name: [outcome.heads[head.name] for outcome in repeats] for name, repeats in outcomes.items()}
+    names = list(said)
+    rows = [ruler.row(name, kinds[name], said[name], None if place == 0 else said[names[0]])
+            for place, name in enumerate(names)]
+    rows = _corrected(rows)
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    rows.sort(key=lambda row: np.inf if row.metric.value is None else sign * row.metric.value)
+    test = "corrected resampled t" if ruler.folded else "paired bootstrap"
+    return Judged(head, metric, tuple(rows), ruler.cases, ruler.patients, test)
+
+
+def _corrected(rows: Sequence[Row]) -> list[Row]:
+    """Holm's correction over the candidates, and over the baselines beside them: two families."""
+    made = list(rows)
+    for family in ({"candidate"}, {"single", "table"}):
+        found = {place: row.difference for place, row in enumerate(rows) if row.kind in family and row.difference}
+        for (place, own), value in zip(found.items(), holm([own.p for own in found.values()]), strict=True):
+            made[place] = replace(rows[place], difference=replace(own, holm=value))
+    return made
+
+
+class _Ruler:
+    """Measures networks on the units of a comparison, each time with the same resamples of patients."""
+
+    def __init__(self, head: PlannedHead, metric: str, units: Sequence[Unit], cohort: Cohort, seed: int,
+                 resamples: int) -> None:
+        self.head, self.metric, self.units = head, metric, units
+        tested = sorted({row for unit in units for row in unit.test if cohort.targets[head.name].present[row]})
+        named = cohort.description.patient is not None
+        owners = [cohort.patients[row] if named else cohort.ids[row] for row in tested]
+        numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners))}
+        self.owner = np.full(len(cohort), -1, dtype=np.int64)
+        self.owner[tested] = [numbers[owner] for owner in owners]
+        self.cases, self.patients = len(tested), len(numbers) if named else None
+        self.folded = any(unit.fold is not None for unit in units) and len(units) > 1
+        self.share = float(np.mean([len(unit.test) / max(len(unit.train), 1) for unit in units]))
+        generator = np.random.default_rng(seed)
+        self.weights = _drawn(generator, len(numbers), resamples)
+        self.repeats = generator.integers(0, len(units), (len(units), resamples))
+        self.repeats[:] = self.repeats if not self.folded else np.arange(len(units))[:, None]
+
+    def row(self, name: str, kind: str, said: Sequence[Said], reference: Sequence[Said] | None) -> Row:
+        """One row of the table; without `reference` it is the reference itself."""
+        parts = self._parts(said)
+        values = [self._value(part) for part in parts]
+        samples = self._mean(np.stack([self._samples(part) for part in parts]))
+        cases = len(set().union(*(part.rows.tolist() for part in parts)))
+        lost = self.cases - cases
+        note = f"{lost} of {self.cases} cases have no result; the difference is over the others" if lost else None
+        difference = None if reference is None else self._difference(parts, self._parts(reference))
+        return Row(name, kind, _metric(values, samples), tuple(None if np.isnan(v) else v for v in values), cases,
+                   difference, note)
+
+    def _parts(self, said: Sequence[Said]) -> list[Said]:
+        """What a network says of the test cases of every unit."""
+        made = []
+        for unit in self.units:
+            own = said[unit.repeat]
+            made.append(own.of(own.rows[np.isin(own.rows, unit.test)]))
+        return made
+
+    def _difference(self, parts: Sequence[Said], reference: Sequence[Said]) -> Difference:
+        """The paired difference over the cases of which both have a result."""
+        pairs = []
+        for own, other in zip(parts, reference, strict=True):
+            common = own.rows[np.isin(own.rows, other.rows)]
+            pairs.append((own.of(common), other.of(common)))
+        values = [self._value(own) - self._value(other) for own, other in pairs]
+        known = [value for value in values if not np.isnan(value)]
+        if self.folded:
+            found = corrected_t(known, self.share)
+            lost = len(values) - len(known)
+            note = f"undefined in {lost} of {len(values)} folds" if lost else None
+            return replace(found, note="; ".join(text for text in (found.note, note) if text) or None)
+        samples = self._mean(np.stack([self._samples(own) - self._samples(other) for own, other in pairs]))
+        return paired_bootstrap(float(np.mean(known)) if known else np.nan, samples)
+
+    def _mean(self, samples_UR: Floats) -> Floats:
+        """The mean over the units of each resample, of those in which the metric is defined. *Shape*: (R,)."""
+        drawn = np.take_along_axis(samples_UR, self.repeats, axis=0)
+        count = (~np.isnan(drawn)).sum(axis=0)
+        total = np.nansum(drawn, axis=0)
+        mean: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        return mean
+
+    def _value(self, said: Said) -> float:
+        """The metric itself: in double precision, as the resamples are, so that rounding makes no difference."""
+        return float(self._weighed(said, np.ones((len(said.rows), 1)))[0])
+
+    def _samples(self, said: Said) -> Floats:
+        """The metric of every resample of patients. *Shape*: (R,)."""
+        step = max(1, _AT_ONCE // max(len(said.rows), 1))
+        owner = self.owner[said.rows]
+        return np.concatenate([self._weighed(said, self.weights[owner, start : start + step])
+                               for start in range(0, self.weights.shape[1], step)])
+
+    def _weighed(self, said: Said, weights_NR: Floats) -> Floats:
+        """The metric for each column of weights, NaN where it is undefined. *Shape*: (R,)."""
+        if not len(said.rows):
+            return np.full(weights_NR.shape[1], np.nan)
+        outcomes = collect(self.head.name, self.head.task, self.head.names, said.targets, said.values)
+        measured = measure(outcomes)
+        if not measured.overall[self.metric].defined:
+            return np.full(weights_NR.shape[1], np.nan)
+        return sample_metrics(outcomes, measured, weights_NR)[None][self.metric]
+
+
+def _drawn(generator: np.random.Generator, patients: int, resamples: int) -> Floats:
+    """How often each patient is in each resample. *Shape*: (G, R)."""
+    drawn: NDArray[np.int64] = generator.integers(0, max(patients, 1), (resamples, patients))
+    places = (drawn + np.arange(resamples)[:, None] * patients).ravel()
+    counts = np.bincount(places, minlength=resamples * patients).reshape(resamples, patients)
+    return np.ascontiguousarray(counts.T, dtype=np.float64)
+
+
+def _metric(values: Sequence[float], samples: Floats) -> Metric:
+    """The mean over the units with its percentile interval."""
+    known = [value for value in values if not np.isnan(value)]
+    lost = len(values) - len(known)
+    note = f"undefined in {lost} of {len(values)} folds or repeats" if lost else None
+    if not known:
+        return Metric(None, note=note)
+    drawn = samples[~np.isnan(samples)]
+    if 2 * len(drawn) < len(samples):
+        return Metric(float(np.mean(known)), note=note)
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Metric(float(np.mean(known)), float(low), float(high), note)

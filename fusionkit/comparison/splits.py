@@ -1,0 +1,66 @@
+"""The divisions that all candidates share: folds instead of the data file's split, anew for every repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fusionkit.data.description import DataDescription, SplitSpec
+from fusionkit.data.findings import Findings
+from fusionkit.data.loading import Cohort, HeadTarget
+from fusionkit.data.split import divide
+from fusionkit.errors import DataError, Diagnostic
+
+
+def in_folds(description: DataDescription, heads: Mapping[str, HeadTarget], folds: int, seed: int) -> DataDescription:
+    """The description with its split replaced by grouped folds.
+
+    They are stratified as the split says, else by the first target of one class a case. The seed is the split's own
+    where it draws, else the one given.
+    """
+    before = description.split
+    classes = [name for name, head in heads.items() if head.task == "multiclass" and name in description.targets]
+    stratify = before.stratify if before and before.stratify else next(iter(classes), None)
+    return replace(description, split=SplitSpec(
+        span=before.span if before else description.span(), folds=folds, stratify=stratify,
+        seed=before.seed if before and before.kind != "column" else seed,
+        group=before.group if before else None, grouped=before.grouped if before else True))
+
+
+def repeated(cohort: Cohort, repeats: int) -> list[Cohort]:
+    """The cohort of every repeat: with folds each is divided by the next seed, else all are the same.
+
+    What was read of files is shared by all of them.
+    Raises: DataError as `divide` finds faults.
+    """
+    spec = cohort.description.split
+    if spec is None or not cohort.fold_count:
+        return [cohort] * repeats
+    made = [cohort]
+    for repeat in range(1, repeats):
+        description = replace(cohort.description, split=replace(spec, seed=spec.seed + repeat))
+        findings = Findings()
+        division = divide(description, cohort.table, cohort.ids, findings)
+        findings.raise_errors()
+        made.append(replace(cohort, description=description, division=division))
+    return made
+
+
+def narrowed(cohort: Cohort, inputs: Sequence[str]) -> Cohort:
+    """The cohort without the inputs that a network does not read."""
+    keep = set(inputs)
+    return replace(cohort, sizes={name: size for name, size in cohort.sizes.items() if name in keep},
+                   columns={name: values for name, values in cohort.columns.items() if name in keep},
+                   layouts={name: layout for name, layout in cohort.layouts.items() if name in keep},
+                   paths={name: paths for name, paths in cohort.paths.items() if name in keep})
+
+
+def check_tested(cohort: Cohort) -> None:
+    """Refuse a cohort without test cases, on which nothing can be compared.
+
+    Raises: DataError with `nothing-to-test`.
+    """
+    if not cohort.fold_count and not cohort.split_rows("test"):
+        raise DataError(Diagnostic("nothing-to-test", "the data file's split has no test cases",
+                                   cohort.description.span("split"), why="candidates are compared on cases that none "
+                                   "of them has seen", fix="divide into folds: --folds 5"))

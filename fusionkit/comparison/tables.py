@@ -1,0 +1,191 @@
+"""The results of a comparison as rows to print, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fusionkit.comparison.candidates import LineUp
+from fusionkit.comparison.scoring import Judged, Row
+from fusionkit.comparison.significance import Difference
+from fusionkit.comparison.train import Outcome, Unit
+from fusionkit.evaluation.formatting import figures, short
+from fusionkit.evaluation.metrics import LABELS
+from fusionkit.files import write_json, write_text
+from fusionkit.planning.plan import Cost
+
+CSV, JSON, REPORT = "compare.csv", "compare.json", "report.html"
+KINDS = {"reference": "the graph as written", "candidate": "another fusion", "single": "one source alone",
+         "table": "scikit-learn on the tables"}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A finished comparison: who took part, on which divisions, what came out, and what it cost.
+
+    `left_out` says what took no part, and why; `seconds` is the training time of each network over all its units.
+    """
+
+    lined: LineUp
+    units: tuple[Unit, ...]
+    judged: tuple[Judged, ...]
+    seconds: Mapping[str, float]
+    left_out: tuple[tuple[str, str], ...]
+
+    def cost(self, name: str) -> Cost | None:
+        """What a network costs; None for one that has no plan."""
+        return next((each.plan.total for each in self.lined.candidates if each.name == name), None)
+
+    @property
+    def repeats(self) -> int:
+        """How many repeats there are."""
+        return max(unit.repeat for unit in self.units) + 1
+
+    @property
+    def folds(self) -> int:
+        """How many folds a repeat has; 0 on a single split."""
+        return sum(unit.repeat == 0 and unit.fold is not None for unit in self.units)
+
+
+def seconds_of(outcomes: Mapping[str, tuple[Outcome, ...]]) -> dict[str, float]:
+    """The training time of each network, over all repeats and folds."""
+    return {name: sum(outcome.seconds for outcome in repeats) for name, repeats in outcomes.items()}
+
+
+def header(judged: Judged) -> list[str]:
+    """The columns of the printed table."""
+    return ["", LABELS[judged.metric], "95 % interval", "difference", "95 % interval", "p (Holm)", "weights",
+            "multiply-adds", "training", "note"]
+
+
+def table(compared: Compared, judged: Judged) -> list[list[str]]:
+    """The rows of the printed table, the best first."""
+    return [_cells(compared, row) for row in judged.rows]
+
+
+def _cells(compared: Compared, row: Row) -> list[str]:
+    cost, found = compared.cost(row.name), row.difference
+    value = "undefined" if row.metric.value is None else figures(row.metric.value)
+    notes = [note for note in (row.note, row.metric.note, found.note if found else None) if note]
+    return [row.name, value, row.metric.interval, *_difference(found), f"{cost.parameters:,}" if cost else "",
+            amount(cost.multiply_adds) if cost else "", duration(compared.seconds[row.name]), "; ".join(notes)]
+
+
+def _difference(found: Difference | None) -> tuple[str, str, str]:
+    if found is None:
+        return "reference", "", ""
+    value = "undefined" if found.value is None else signed(found.value)
+    interval = "" if found.low is None or found.high is None else f"{signed(found.low)} to {signed(found.high)}"
+    return value, interval, probability(found.holm)
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, none for what rounds to zero."""
+    text = figures(value)
+    return text.lstrip("-") if not text.strip("-0.") else text if value < 0 else f"+{text}"
+
+
+def probability(p: float | None) -> str:
+    """A p of three decimals."""
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def amount(count: int) -> str:
+    """A large count in short."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def duration(seconds: float) -> str:
+    """A time in short."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def write_tables(folder: Path, compared: Compared, about: Mapping[str, Any]) -> None:
+    """`compare.csv` and `compare.json`."""
+    write_text(folder / CSV, as_csv(compared))
+    write_json(folder / JSON, as_json(compared, about))
+
+
+_COLUMNS = ("head", "name", "kind", "metric", "value", "low", "high", "difference", "difference_low", "difference_high",
+            "p", "p_holm", "cases", "weights", "trained_weights", "multiply_adds", "seconds", "note")
+
+
+def as_csv(compared: Compared) -> str:
+    """One line for every network and head."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for judged in compared.judged:
+        for row in judged.rows:
+            found, cost = row.difference or Difference(None), compared.cost(row.name)
+            numbers = (row.metric.value, row.metric.low, row.metric.high, found.value, found.low, found.high, found.p,
+                       found.holm)
+            writer.writerow((judged.head.name, row.name, row.kind, judged.metric,
+                             *("" if number is None else f"{number:.6g}" for number in numbers), row.cases,
+                             *((cost.parameters, cost.trainable, cost.multiply_adds) if cost else ("", "", "")),
+                             f"{compared.seconds[row.name]:.6g}", _cells(compared, row)[-1]))
+    return text.getvalue()
+
+
+def as_json(compared: Compared, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything as plain data."""
+    units = [{"repeat": unit.repeat + 1, "fold": unit.fold, "train": len(unit.train), "test": len(unit.test)}
+             for unit in compared.units]
+    return {"fusionkit-compare": 1, **about, "node": compared.lined.node, "units": units,
+            "heads": {judged.head.name: _head_json(compared, judged) for judged in compared.judged},
+            "left_out": dict(compared.left_out), "notes": list(compared.lined.notes)}
+
+
+def _head_json(compared: Compared, judged: Judged) -> dict[str, Any]:
+    return {"metric": judged.metric, "lower_is_better": judged.lower_is_better, "cases": judged.cases,
+            "patients": judged.patients, "test": judged.test, "simultaneous_intervals": False,
+            "rows": [_row_json(compared, row) for row in judged.rows]}
+
+
+def _row_json(compared: Compared, row: Row) -> dict[str, Any]:
+    cost = compared.cost(row.name)
+    return {"name": row.name, "kind": row.kind, **row.metric.to_json(), "cases": row.cases,
+            "values": [short(value) for value in row.values],
+            "difference": row.difference.to_json() if row.difference else None,
+            "weights": cost.parameters if cost else None, "trained_weights": cost.trainable if cost else None,
+            "multiply_adds": cost.multiply_adds if cost else None, "seconds": short(compared.seconds[row.name]),
+            "note": _cells(compared, row)[-1] or None}
+
+
+def summary(compared: Compared, judged: Judged) -> str:
+    """What the table is about, in a line."""
+    whose = f"{judged.cases} cases" + (f" of {judged.patients} patients" if judged.patients is not None else "")
+    return f"{judged.head.name}: {LABELS[judged.metric]} of {whose}, {divisions(compared)}"
+
+
+def divisions(compared: Compared) -> str:
+    """The divisions in words."""
+    folds, repeats = compared.folds, compared.repeats
+    what = f"{folds} folds" if folds > 1 else "one fold" if folds else "one split"
+    return what + (f", {repeats} repeats" if repeats > 1 else "")
+
+
+def verdicts(judged: Judged) -> Sequence[str]:
+    """Which candidates differ from the reference after correction, in words."""
+    sign = -1 if judged.lower_is_better else 1
+    clear = [row for row in judged.rows if row.kind == "candidate" and row.difference and row.difference.clear]
+    better = [row.name for row in clear if row.difference and sign * (row.difference.value or 0) > 0]
+    worse = [row.name for row in clear if row.difference and sign * (row.difference.value or 0) < 0]
+    count = sum(row.kind == "candidate" for row in judged.rows)
+    if not count:
+        return []
+    if not clear:
+        return [f"None of {count} candidates differs from the reference beyond chance (Holm, 0.05)." if count > 1 else
+                "The candidate does not differ from the reference beyond chance (0.05)."]
+    return [f"{word} than the reference beyond chance (Holm, 0.05): {', '.join(names)}."
+            for word, names in (("Better", better), ("Worse", worse)) if names]

@@ -1,0 +1,227 @@
+"""Trains every candidate on the same cases and seeds; what came out is kept, and loaded when the work goes on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.comparison.candidates import Candidate, LineUp
+from fusionkit.comparison.shared_training import Beside, Place, Reuse
+from fusionkit.comparison.splits import narrowed
+from fusionkit.data.loading import Cohort
+from fusionkit.errors import RunError
+from fusionkit.files import replacing
+from fusionkit.inference.ensemble import members_of
+from fusionkit.inference.predict import HeadResult
+from fusionkit.runs.folder import RUN
+from fusionkit.runs.setup import Setup
+from fusionkit.runs.train import Given, Reporter, parts_of, train
+from fusionkit.training.history import HISTORY
+from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.signals import Interrupted
+
+RUNS, OUTCOME = "runs", "outcome.npz"
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one network says of its test cases for one head: those that have a target and a result.
+
+    Shapes: `rows` (N,) of the cohort, `targets` (N,) or (N, K), `values` (N, K).
+    """
+
+    rows: NDArray[np.int64]
+    targets: Floats
+    values: Floats
+
+    def of(self, rows: NDArray[np.int64]) -> Said:
+        """The same for some of the rows, in their order."""
+        place = {int(row): index for index, row in enumerate(self.rows)}
+        chosen = [place[int(row)] for row in rows]
+        return Said(rows, self.targets[chosen], self.values[chosen])
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One division into training and test cases: a fold of a repeat, or the repeat itself without folds."""
+
+    repeat: int
+    fold: int | None
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One repeat of one candidate: what each head says of all test cases, and the seconds that training took."""
+
+    heads: Mapping[str, Said]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Every repeat of every candidate that could be trained; `failed` says of the others why not."""
+
+    outcomes: Mapping[str, tuple[Outcome, ...]]
+    failed: Mapping[str, str]
+
+
+def units_of(lined: LineUp, cohorts: Sequence[Cohort]) -> list[Unit]:
+    """Every division, repeat by repeat and fold by fold."""
+    made = []
+    for repeat, cohort in enumerate(cohorts):
+        settings = settings_of(lined, repeat)
+        folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
+        for fold in folds:
+            parts = parts_of(Setup(lined.reference.plan, cohort), settings, fold)
+            made.append(Unit(repeat, fold, parts.train, parts.test))
+    return made
+
+
+def settings_of(lined: LineUp, repeat: int) -> TrainingSettings:
+    """The settings of one repeat, the same for all candidates.
+
+    The networks of one ensemble have seeds in a row: those of the next repeat come after them.
+    """
+    seed = lined.settings.seed + repeat * members_of(lined.reference.plan.uncertainty)
+    return lined.settings.model_copy(update={"seed": seed})
+
+
+def train_all(
+    lined: LineUp, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, reuse: Reuse = "auto"
+) -> Trained:
+    """Every candidate, repeat by repeat: side by side as far as they share what stands still, else one after the other.
+
+    A candidate whose training fails is left out, the reference excepted.
+    Raises: Interrupted when stopped, after saving: the same call goes on; RunError when the reference fails.
+    """
+    outcomes: dict[str, tuple[Outcome, ...]] = {}
+    failed: dict[str, str] = {}
+    given = _side_by_side(lined, cohorts, folder, data, reporter, reuse)
+    for number, candidate in enumerate(lined.candidates):
+        place = f"{candidate.name} ({number + 1} of {len(lined.candidates)})"
+        done: list[Outcome] = []
+        try:
+            for repeat, cohort in enumerate(cohorts):
+                own = folder / RUNS / candidate.folder / f"repeat-{repeat + 1}"
+                told = Told(reporter, place + (f", repeat {repeat + 1} of {len(cohorts)}" if len(cohorts) > 1 else ""))
+                done.append(_trained(candidate, lined, cohort, repeat, own, data, told,
+                                     given.get((candidate.name, repeat))))
+        except Interrupted as stopped:
+            raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to go "
+                              "on") from None
+        except RunError as error:
+            if candidate.kind == "reference":
+                raise
+            failed[candidate.name] = str(error)
+            reporter.line(f"{place}: failed, and is left out: {error}")
+            continue
+        outcomes[candidate.name] = tuple(done)
+    return Trained(outcomes, failed)
+
+
+def _side_by_side(
+    lined: LineUp, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, reuse: Reuse
+) -> dict[tuple[str, int], dict[int | None, Given]]:
+    """Train what can share; what is left to do with each such candidate and repeat, and on which datasets."""
+    beside = Beside(lined, reuse, reporter)
+    found: dict[tuple[str, int], dict[int | None, Given]] = {}
+    for repeat, cohort in enumerate(cohorts):
+        settings = settings_of(lined, repeat)
+        own = {each.name: folder / RUNS / each.folder / f"repeat-{repeat + 1}" for each in lined.candidates}
+        folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
+        for fold in folds:
+            runs = {name: path if settings.fold is not None or fold is None else path / f"fold-{fold}"
+                    for name, path in own.items() if not (path / OUTCOME).is_file()}
+            place = Place({name: path for name, path in runs.items() if not (path / RUN).is_file()}, folder, data)
+            label = ", ".join([*([f"repeat {repeat + 1} of {len(cohorts)}"] if len(cohorts) > 1 else []),
+                               *([f"fold {fold + 1} of {len(folds)}"] if fold is not None else [])]) or "all candidates"
+            try:
+                given = beside.train(cohort, settings, fold, place, label)
+            except Interrupted as stopped:
+                raise Interrupted(f"{str(stopped).partition(';')[0]}\n  in {label}, all networks side by side; run the "
+                                  "same command to go on") from None
+            for name, ways in given.items():
+                found.setdefault((name, repeat), {})[fold] = ways
+    return found
+
+
+class Told:
+    """A reporter that says which candidate, repeat and fold is being trained."""
+
+    def __init__(self, inner: Reporter, place: str) -> None:
+        self.inner = inner
+        self.place = place
+        self.fold = ""
+
+    def line(self, text: str = "") -> None:
+        """A line; one that names a fold is told beside the place and remembered."""
+        if text.startswith("fold "):
+            self.fold = f", {text}"
+            self.inner.line(f"{self.place}{self.fold}")
+        else:
+            self.inner.line(f"  {text}")
+
+    def progress(self, label: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """A bar that says where the work is."""
+        return self.inner.progress(f"{self.place}{self.fold}: {label}")
+
+
+def _trained(
+    candidate: Candidate, lined: LineUp, cohort: Cohort, repeat: int, folder: Path, data: Path, reporter: Told,
+    given: Mapping[int | None, Given] | None,
+) -> Outcome:
+    kept = _read(folder / OUTCOME, lined.heads)
+    if kept is not None:
+        reporter.inner.line(f"{reporter.place}: trained before")
+        return kept
+    if not cohort.fold_count or lined.settings.fold is not None:
+        reporter.inner.line(reporter.place)
+    made = train(Setup(candidate.plan, narrowed(cohort, candidate.inputs)), settings_of(lined, repeat), folder,
+                 data=data, resume=True, reporter=reporter, plots=False, given=given)
+    rows = np.asarray(made.rows, dtype=np.int64)
+    outcome = Outcome({name: _said(made.results[name], rows) for name in lined.heads}, _seconds(folder))
+    _write(folder / OUTCOME, outcome)
+    return outcome
+
+
+def _said(result: HeadResult, rows: NDArray[np.int64]) -> Said:
+    use = result.valid & result.known
+    return Said(rows[use], result.targets[use].astype(np.float64), result.values[use].astype(np.float64))
+
+
+def _seconds(folder: Path) -> float:
+    """What all epochs of a run took, over its folds and networks."""
+    total = 0.0
+    for path in folder.rglob(HISTORY):
+        with path.open(encoding="utf-8", newline="") as stream:
+            total += sum(float(row["seconds"]) for row in csv.DictReader(stream))
+    return total
+
+
+def _write(path: Path, outcome: Outcome) -> None:
+    arrays: dict[str, NDArray[np.generic]] = {"seconds": np.float64(outcome.seconds).reshape(1)}
+    for place, said in enumerate(outcome.heads.values()):
+        arrays |= {f"{place}-rows": said.rows, f"{place}-targets": said.targets, f"{place}-values": said.values}
+    with replacing(path) as aside, aside.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def _read(path: Path, heads: Sequence[str]) -> Outcome | None:
+    """The outcome kept of a finished run; None where there is none that can be read."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            said = {name: Said(*(kept[f"{place}-{part}"] for part in ("rows", "targets", "values")))
+                    for place, name in enumerate(heads)}
+            return Outcome(said, float(kept["seconds"][0]))
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None

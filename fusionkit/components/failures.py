@@ -1,0 +1,52 @@
+"""What is said when a component fails: its id, what it was given, and its own words in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fusionkit.errors import Diagnostic, Span
+
+if TYPE_CHECKING:
+    from fusionkit.shapes.layouts import TensorShape
+
+_SHOWN = 8
+
+
+def listed(inputs: Sequence[tuple[str, TensorShape]]) -> str:
+    """Inputs with their shapes as a message shows them; of many only the first."""
+    more = f" and {len(inputs) - _SHOWN} more" if len(inputs) > _SHOWN else ""
+    return ", ".join(f"{label or 'input'} ({shape})" for label, shape in inputs[:_SHOWN]) + more
+
+
+def component_failed(
+    use: str, inputs: Sequence[tuple[str, TensorShape]], error: Exception, span: Span | None = None
+) -> Diagnostic:
+    """The finding that a component raised an error of its own."""
+    text = str(error).strip().partition("\n")[0]
+    return Diagnostic("component-failed", f"{use} fails on its inputs: {listed(inputs)}", span,
+                      why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
+                      fix="check its options against its inputs; if they are right, tell the plugin's author")
+
+
+def raised(error: BaseException) -> str:
+    """An exception in one line, with the place where it was raised."""
+    text = error.msg if isinstance(error, SyntaxError) else str(error).strip().partition("\n")[0]
+    place = raised_at(error)
+    return f"{type(error).__name__}: {text}{f' ({place})' if place else ''}"
+
+
+def raised_at(error: BaseException, inside: str = "") -> str:
+    """file:line where an exception was raised, the import system left out; '' where that is nowhere.
+
+    `inside` is a folder: of the places, the innermost of that folder is given where there is one.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno or 1}"
+    trace, places = error.__traceback__, []
+    while trace:
+        places.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+        trace = trace.tb_next
+    real = [place for place in places if not place[0].startswith("<")]
+    own = [place for place in real if inside and place[0].startswith(inside)]
+    return "{}:{}".format(*(own or real)[-1]) if real else ""

@@ -1,0 +1,144 @@
+"""What an installation must offer: the version of the contract, and the packages that a component needs.
+
+Ranges are those of pip. The library that reads them takes longer to import than the command line to start, so it is
+imported for what is not plain only.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fusionkit.components.hooks import CONTRACT, CONTRACT_RANGE
+
+_PLAIN_RANGE = re.compile(r"\s*(>=|<=|<|>)\s*\d+(\.\d+)*\s*(,\s*(>=|<=|<|>)\s*\d+(\.\d+)*\s*)*")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a package cannot be used with this fusionkit, and what its user can do."""
+
+    seen: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A requirement that is not met: nothing is installed, or `version`, which does not fit."""
+
+    requirement: str
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        if not self.version:
+            return f"{self.name} is not installed"
+        return f"{self.requirement} is needed, {self.version} is installed"
+
+
+def is_range(text: str) -> bool:
+    """Whether a text is a range of versions, as in '>=1.0,<2'; nothing at all is none."""
+    if _PLAIN_RANGE.fullmatch(text):
+        return True
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return bool(list(SpecifierSet(text)))
+    except InvalidSpecifier:
+        return False
+
+
+def is_requirement(text: str) -> bool:
+    """Whether a text is what pip can install from a registry: a name, perhaps with versions."""
+    if _PLAIN_NAME.fullmatch(text):
+        return True
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(text).url is None
+    except InvalidRequirement:
+        return False
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a package."""
+    return bool(_PLAIN_NAME.fullmatch(text))
+
+
+def contract_refusal(stated: object, package: str = "") -> Refusal | None:
+    """Why a plugin that states this range of versions of the contract cannot be used; None when it can.
+
+    Without `package` it is told to its author.
+    """
+    if stated in (None, CONTRACT_RANGE):
+        return None
+    if not isinstance(stated, str) or not is_range(stated):
+        return Refusal(f"what it was written for is no range of versions of the contract: {stated!r}",
+                       f"{f'ask the author of {package} to ' * bool(package)}write a range such as {CONTRACT_RANGE!r}")
+    from packaging.specifiers import SpecifierSet
+
+    if SpecifierSet(stated).contains(CONTRACT):
+        return None
+    if _is_newer(stated):
+        fix = pip_install("--upgrade", "fusionkit")
+    elif package:
+        fix = f"{pip_install('--upgrade', package)}, or ask its author for a version for contract {CONTRACT}"
+    else:
+        fix = f"make it work with contract {CONTRACT}, then state {CONTRACT_RANGE!r}"
+    return Refusal(f"written for contract {stated}; this fusionkit offers {CONTRACT}", fix)
+
+
+def _is_newer(stated: str) -> bool:
+    """Whether a range begins above the version that is offered."""
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    for part in SpecifierSet(stated):
+        try:
+            bound = Version(part.version.removesuffix(".*"))
+        except InvalidVersion:
+            continue
+        if part.operator in (">=", ">", "==", "===", "~=") and bound > Version(CONTRACT):
+            return True
+    return False
+
+
+def missing(needs: Iterable[str]) -> list[Missing]:
+    """The requirements that this installation does not meet."""
+    return [lack for need in needs if (lack := _missing(need))]
+
+
+def _missing(need: str) -> Missing | None:
+    if _PLAIN_NAME.fullmatch(need):
+        return None if _version(need) is not None else Missing(need, need)
+    from packaging.requirements import Requirement
+
+    wanted = Requirement(need)
+    if wanted.marker and not wanted.marker.evaluate():
+        return None
+    version = _version(wanted.name)
+    if version is not None and wanted.specifier.contains(version, prereleases=True):
+        return None
+    wanted.marker = None  # what pip is to install does not say when
+    return Missing(str(wanted), wanted.name, version or "")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def pip_install(*requirements: str) -> str:
+    """The command that installs them, to be pasted into a shell."""
+    return f"pip install {' '.join(map(shlex.quote, requirements))}"
+
+
+def normal_name(name: str) -> str:
+    """A package's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,6 @@
+"""Weights of Keras: its files read without Keras, and the names of their layers as a release has them."""
+
+from fusionkit.conversion.keras.layers import arranged
+from fusionkit.conversion.keras.reading import KERAS_SUFFIXES, read_keras
+
+__all__ = ["KERAS_SUFFIXES", "arranged", "read_keras"]

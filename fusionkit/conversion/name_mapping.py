@@ -1,0 +1,168 @@
+"""A release's parameters as ours: names by their beginnings, layouts by the component, every gap told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.components.component import Component
+from fusionkit.components.release import Release
+
+RELEASE = "release"
+"""What a component calls the release of its own authors."""
+COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a network: its module, where that stands, and where the release keeps its parameters.
+
+    `path` is '' for a component alone; `prefix` is '' where the release's names begin at once.
+    """
+
+    module: nn.Module
+    config: Any
+    release: Release
+    path: str = ""
+    prefix: str = ""
+
+
+@dataclass
+class Transfer:
+    """What became of a release's parameters; every list holds names, ours in `missing`, theirs in the others.
+
+    `used` maps our names to theirs. `kept` are ours that stay as constructed, because theirs do too. `misfits`
+    say why a tensor cannot be ours.
+    """
+
+    used: dict[str, str] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+
+def release_of(component: Component, name: str) -> Release | None:
+    """The release of a component by name; one that it does not name is taken for its own authors', or its only one."""
+    known = component.reference
+    return known.get(name) or known.get(RELEASE) or (next(iter(known.values())) if len(known) == 1 else None)
+
+
+def counterpart(name: str, names: Mapping[str, str]) -> str | None:
+    """The release's name of our parameter `name`, None when no beginning fits.
+
+    `{i}` stands for any one part between dots, the same one on both sides. Of several beginnings that fit,
+    the one with the most parts counts, then the one with the fewest placeholders.
+    """
+    parts = name.split(".")
+    best: tuple[int, int] = (-1, -1)
+    found = None
+    for count in range(len(parts), -1, -1):
+        beginning = ".".join(parts[:count])
+        if beginning in names:
+            best, found = (count, count), joined(names[beginning], *parts[count:])
+            break
+    for ours in names:
+        if "{" not in ours:
+            continue
+        places = ours.split(".")
+        bound = _bound(places, parts)
+        rank = (len(places), sum(map(_is_literal, places)))
+        if bound is not None and rank > best:
+            best = rank
+            theirs = ".".join(bound.get(part, part) for part in names[ours].split("."))
+            found = joined(theirs, ".".join(parts[len(places):]))
+    return found
+
+
+def _is_literal(part: str) -> bool:
+    return not (part.startswith("{") and part.endswith("}"))
+
+
+def _bound(beginning: list[str], parts: list[str]) -> dict[str, str] | None:
+    """What each placeholder stands for, None when the parts begin otherwise."""
+    if len(beginning) > len(parts):
+        return None
+    bound: dict[str, str] = {}
+    for wanted, given in zip(beginning, parts, strict=False):
+        if (_is_literal(wanted) and wanted != given) or bound.setdefault(wanted, given) != given:
+            return None
+    return bound
+
+
+def joined(*parts: str) -> str:
+    """Parts of a name with dots between them; empty ones vanish."""
+    return ".".join(part for part in parts if part)
+
+
+def names_of(release: Release, config: Any) -> Mapping[str, str]:
+    """The release's beginnings of names under these options."""
+    return release.names(config) if callable(release.names) else release.names
+
+
+def pairs(part: Part) -> Iterator[tuple[str, str | None]]:
+    """Every entry of the part's state, by its name in the network, and the release's full name of it."""
+    names = names_of(part.release, part.config)
+    for name in part.module.state_dict():
+        theirs = counterpart(name, names)
+        yield joined(part.path, name), None if theirs is None else joined(part.prefix, theirs)
+
+
+def converted(part: Part, ours: str, tensor: Tensor) -> Tensor:
+    """A tensor of the release in the layout of our parameter `ours`, by its name in the network."""
+    if part.release.layout is None:
+        return tensor
+    return part.release.layout(ours.removeprefix(f"{part.path}.") if part.path else ours, tensor)
+
+
+def transfer(parts: Iterable[Part], tensors: Mapping[str, Tensor], kept: Iterable[str] = ()) -> Transfer:
+    """Set the parts' parameters and buffers from a release's tensors, read one after the other.
+
+    `kept` are names of the release whose counterparts stay as they are. A counter of batches that the release
+    lacks is no gap. Nothing is raised; the report says what is missing, does not fit, or was not asked for.
+    """
+    parts, kept = list(parts), set(kept)
+    report = Transfer()
+    asked: set[str] = set()
+    for part in parts:
+        own = part.module.state_dict()
+        for ours, theirs in pairs(part):
+            name = ours.removeprefix(f"{part.path}.") if part.path else ours
+            target = own[name]
+            if name.startswith(part.release.own):
+                report.kept.append(ours)
+            elif theirs is not None and theirs in kept:
+                report.kept.append(ours)
+                asked.add(theirs)
+            elif theirs is not None and theirs in tensors:
+                asked.add(theirs)
+                _set(part, ours, theirs, target, tensors[theirs], report)
+            elif not ours.endswith(COUNTER):
+                report.missing.append(f"{ours} ({theirs})" if theirs else ours)
+    for name in tensors:
+        if name not in asked and not name.endswith(COUNTER):
+            (report.unused if any(_is_unused(part, name) for part in parts) else report.unexpected).append(name)
+    return report
+
+
+def _set(part: Part, ours: str, theirs: str, target: Tensor, tensor: Tensor, report: Transfer) -> None:
+    try:
+        value = converted(part, ours, tensor)
+    except (RuntimeError, ValueError, IndexError) as error:
+        report.misfits.append(f"{theirs} cannot become {ours}: {error}")
+        return
+    if value.shape != target.shape:
+        report.misfits.append(f"{theirs} is {list(value.shape)}, {ours} is {list(target.shape)}")
+        return
+    with torch.no_grad():
+        target.copy_(value)
+    report.used[ours] = theirs
+
+
+def _is_unused(part: Part, name: str) -> bool:
+    return any(name.startswith(joined(part.prefix, beginning)) for beginning in part.release.unused)

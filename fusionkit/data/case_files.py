@@ -1,0 +1,230 @@
+"""The files of a cohort: where each lies, and whether each can be read."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data import disk_cache as disk
+from fusionkit.data import path_template
+from fusionkit.data.description import InputSpec
+from fusionkit.data.findings import Findings
+from fusionkit.data.readers.reader import ReadError
+from fusionkit.data.table import Table
+from fusionkit.errors import Diagnostic, near
+
+Progress = Callable[[int, int], None]
+_MAX_LISTED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file to be read: the input it is for, the row it belongs to, and its place."""
+
+    spec: InputSpec
+    row: int
+    path: Path
+
+
+def check_package(spec: InputSpec, findings: Findings) -> bool:
+    """Whether the package that the reader needs is installed; told once and not for every row."""
+    package = spec.source.package
+    if package is None or find_spec(package) is not None:
+        return True
+    findings.add(Diagnostic("missing-package", f"the reader {spec.reader!r} needs the package {package}", spec.span,
+                            fix=f'install "fusionkit[{spec.source.extra}]"'))
+    return False
+
+
+def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings) -> tuple[
+        list[Path | None], frozenset[int]]:
+    """The path of an input for every row, None where the case has none; and the rows whose path is noted as wrong.
+
+    The faults are `missing-file`, `missing-folder`, `path-outside`, `bad-path` and `not-a-file`.
+    """
+    if _folder_missing(spec, findings):
+        return [None] * len(table), frozenset(range(len(table)))
+    names = path_template.columns(spec.template)
+    cells = [table.cells(name) for name in names]
+    paths: list[Path | None] = []
+    wrong = set()
+    for row in range(len(table)):
+        filled = dict(zip(names, (column[row] for column in cells), strict=True))
+        path = None
+        try:
+            path = _locate(spec, filled)
+        except _PlaceError as fault:
+            wrong.add(row)
+            span = table.span(row, path_template.column_of(spec.template, filled, fault.part)) if filled else None
+            message = f"case {ids[row]!r}, input {spec.name!r}: {fault.message}"
+            findings.add(Diagnostic(fault.code, message, span or spec.template_span, fault.why, fault.fix), spec.name)
+        paths.append(path)
+    return paths, frozenset(wrong)
+
+
+class _PlaceError(ReadError):
+    """A path that leads to no file; `part` counts the parts of the path up to the wrong one."""
+
+    part = 1 << 30
+
+
+def _folder_missing(spec: InputSpec, findings: Findings) -> bool:
+    """Notes once, and not for every row, that the folder of all files is not there."""
+    folder = spec.root / path_template.fixed_folder(spec.template)
+    if folder.exists() or spec.options.missing_ok or not path_template.columns(spec.template):
+        return False
+    match = near(folder.name, _names(folder.parent))
+    findings.add(Diagnostic("missing-folder", f"the folder {str(folder)!r} of input {spec.name!r} does not exist",
+                            spec.template_span,
+                            fix=f"did you mean {match!r}?" if match else "correct 'path', or put the files there"))
+    return True
+
+
+def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
+    """The path of one row, None when the case has none."""
+    relative = path_template.fill(spec.template, filled)
+    if relative is None:
+        return None
+    try:
+        path = path_template.inside(spec.root, relative)
+        if path.is_file() or (path.is_dir() and spec.source.folders):
+            return path
+        if path.is_dir():
+            raise _PlaceError("not-a-file", f"{str(path)!r} is a folder", f"the reader {spec.reader!r} takes a file",
+                              f"let 'path' name the file in it, for example '{spec.template}/NAME'")
+        if path.exists():
+            raise _PlaceError("not-a-file", f"{str(path)!r} is neither a file nor a folder", fix="name a plain file")
+    except OSError as problem:  # a name that is too long, a folder that may not be entered
+        raise _PlaceError("bad-path", f"{relative!r} cannot be looked up", problem.strerror,
+                          "correct the cell") from None
+    except _PlaceError:
+        raise
+    except ReadError as problem:
+        fix = problem.fix and problem.fix.replace("inputs.NAME", f"inputs.{spec.name}")
+        raise _PlaceError(problem.code, problem.message, problem.why, fix) from None
+    if spec.options.missing_ok:
+        return None
+    raise _missing(spec, relative)
+
+
+def _missing(spec: InputSpec, relative: str) -> _PlaceError:
+    folder, parts = spec.root, Path(relative).parts
+    depth = 0
+    while depth < len(parts) - 1 and (folder / parts[depth]).exists():
+        folder, depth = folder / parts[depth], depth + 1
+    part = parts[depth]
+    match = _same_but_for_writing(part, _names(folder))
+    where = "the data folder" if folder == spec.root else f"the folder {str(folder)!r}"
+    problem = _PlaceError(
+        "missing-file", f"no file {str(spec.root / relative)!r}",
+        f"{where} has no {part!r}" if folder.is_dir() else f"{str(folder)!r} is not a folder",
+        f"did you mean {match!r}?" if match
+        else "correct the cell, add the file, or write 'missing_ok: true' if cases may lack it")
+    problem.part = depth
+    return problem
+
+
+def _same_but_for_writing(name: str, names: Sequence[str]) -> str | None:
+    """A name that differs in case or ending only: a merely similar one is as likely the file of another case."""
+    plain, stem = name.casefold(), name.casefold().split(".")[0]
+    alike = [other for other in names if other.casefold() == plain]
+    return next(iter(sorted(alike) or sorted(other for other in names if other.casefold().split(".")[0] == stem)), None)
+
+
+def _names(folder: Path) -> list[str]:
+    """The names in a folder; of a huge one only the first are searched for near matches."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [entry.name for _, entry in zip(range(_MAX_LISTED), entries, strict=False)]
+
+
+def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]:
+    """The array of one file, from the cache when it is there, and put there when it is not.
+
+    Raises: `ReadError` when the file cannot be read or holds values that are not finite; `RunError` when the cache
+    cannot be written.
+    """
+    try:
+        name = "" if cache is None else key_of(spec, path)
+        found = None if cache is None else disk.load(cache, name)
+        array = spec.source.read(path, spec.options) if found is None else found
+    except OSError as problem:
+        raise ReadError("unreadable-file", f"it cannot be opened: {problem.strerror or problem}",
+                        fix="check the file and its permissions") from None
+    except MemoryError:
+        raise ReadError("too-large", "it does not fit into memory", fix="choose a smaller 'size' or crop it") from None
+    if found is None:
+        _refuse_unusable(spec, array)
+        if cache is not None:
+            disk.store(cache, name, array)
+    return array
+
+
+def key_of(spec: InputSpec, path: Path) -> str:
+    """A number of all that the array of one file hangs on; a changed file or setting gives another."""
+    return disk.key(path, spec.reader, spec.options.model_dump(mode="json", exclude={"path", "missing_ok"}))
+
+
+def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
+    assert array.dtype == np.float32, f"reader {spec.reader!r} gave {array.dtype}; please report"
+    if array.size == 0:
+        raise ReadError("empty-array", f"it holds no values: its shape is {list(array.shape)}", fix="save it again")
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = int(finite.size - np.count_nonzero(finite))
+        fix = "write 'fill_nan: 0' or another value, or correct the file" if hasattr(
+            spec.options, "fill_nan") and not np.isinf(array).any() else "correct the file"
+        raise ReadError("not-finite", f"{bad} of {array.size} values are NaN or infinite", fix=fix)
+
+
+def check_files(
+    files: Sequence[File], table: Table, ids: Sequence[str], findings: Findings, *,
+    cache: Path | None, workers: int | None, progress: Progress | None,
+) -> dict[tuple[str, int], tuple[int, ...]]:
+    """The shapes by input and row, every different file being read once, in threads; notes each file that is bad."""
+    shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+    problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
+    users: dict[tuple[str, Path], list[File]] = defaultdict(list)
+    for file in files:
+        users[file.spec.name, file.path].append(file)
+    for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers), 1):
+        for file in users[first.spec.name, first.path]:
+            if isinstance(result, ReadError):
+                problems[file.spec.name, file.row] = file, result
+            else:
+                shapes[file.spec.name, file.row] = result
+        if progress is not None:
+            progress(done, len(users))
+    for (name, row), (file, problem) in sorted(problems.items()):
+        columns = path_template.columns(file.spec.template)
+        span = table.span(row, columns[-1]) if columns else file.spec.template_span
+        message = f"case {ids[row]!r}, input {name!r}, {str(file.path)!r}: {problem.message}"
+        findings.add(Diagnostic(problem.code, message, span, problem.why, problem.fix), name)
+    return shapes
+
+
+def _results(
+    files: Sequence[File], cache: Path | None, workers: int | None
+) -> Iterator[tuple[File, tuple[int, ...] | ReadError]]:
+    def read(file: File) -> tuple[int, ...] | ReadError:
+        try:
+            return load(file.spec, file.path, cache).shape
+        except ReadError as problem:
+            return problem
+
+    pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), thread_name_prefix="fusionkit-files")
+    try:
+        futures: dict[Future[tuple[int, ...] | ReadError], File] = {pool.submit(read, file): file for file in files}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

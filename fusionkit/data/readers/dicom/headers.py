@@ -1,0 +1,264 @@
+"""The headers of DICOM files: what a slice is and where it lies.
+
+Source: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups of enhanced multi-frame objects).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from fusionkit.data.readers.reader import ReadError
+
+# Files that archives put beside the slices. Anything else that is not DICOM is refused: it may be a broken slice, and
+# a stack that lost its last slice shows no gap.
+_SKIPPED_NAMES = {"dicomdir", "readme", "license", "lockfile", "version"}
+_SKIPPED_SUFFIXES = {".txt", ".json", ".xml", ".csv", ".tsv", ".md", ".html", ".pdf", ".log", ".yaml", ".yml", ".ini"}
+_SKIPPED_SUFFIXES |= {".jpg", ".jpeg", ".png", ".gif", ".db", ".exe", ".inf", ".zip", ".sha256", ".md5"}
+
+# What tells two images at one place apart, so that the message can say which: echoes, phases, repetitions.
+_VARIANTS = (
+    "AcquisitionNumber",
+    "EchoNumbers",
+    "TemporalPositionIdentifier",
+    "DiffusionBValue",
+    "TriggerTime",
+    "ConvolutionKernel",
+)
+_TRUNCATED_FIX = "copy the file from its source again"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
+
+    Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) in mm; `orientation` is
+    the unit vector along a row, then along a column; None where the header says nothing. `dataset` is the whole file
+    as pydicom read it, kept only where reading it again would cost more than its memory.
+    """
+
+    path: Path
+    frame: int | None
+    series: str
+    series_number: str
+    description: str
+    kind: str
+    instance: str
+    modality: str
+    image_type: tuple[str, ...]
+    rows: int
+    columns: int
+    frames: int
+    colours: int
+    photometric: str
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    slope: float
+    intercept: float
+    variants: dict[str, str] = field(default_factory=dict)
+    dataset: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The file, and the frame in it, as messages name them."""
+        return repr(self.path.name) if self.frame is None else f"{self.path.name!r} frame {self.frame + 1}"
+
+
+def find_files(path: Path) -> list[Path]:
+    """The DICOM files of a series folder, or the one file, in the order of their names.
+
+    Raises: `ReadError` (dicom-missing, dicom-empty).
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise ReadError("dicom-missing", "is not there", fix="correct 'path', or set 'missing_ok: true'")
+    found = sorted(entry for entry in path.iterdir() if entry.is_file() and not _skipped(entry))
+    if found:
+        return found
+    folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    why = f"it holds folders: {', '.join(map(repr, folders[:5]))}" if folders else None
+    raise ReadError("dicom-empty", "holds no DICOM files", why, "let 'path' name the folder of one series")
+
+
+def _skipped(path: Path) -> bool:
+    name = path.name.lower()
+    return name.startswith(".") or name in _SKIPPED_NAMES or path.suffix.lower() in _SKIPPED_SUFFIXES
+
+
+class _Quiet:
+    """Hides pydicom's own warnings: what matters of them becomes a ReadError, the rest is padding and spelling.
+
+    Files are read in threads, and `catch_warnings` is shared by all of them before Python 3.14: only the first to
+    enter sets the filter, and only the last to leave takes it away.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._filters = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"pydicom")
+            self._inside += 1
+
+    def __exit__(self, *failure: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.close()
+
+
+quiet = _Quiet()
+
+
+def open_dataset(path: Path, pixels: bool) -> Any:
+    """The pydicom dataset of a file, with or without its pixels.
+
+    pydicom's `specific_tags` is left alone: for the thirty elements that matter here it makes parsing slower.
+
+    Raises: `ReadError` (dicom-not-dicom, dicom-unreadable, dicom-no-syntax).
+    """
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        dataset = dcmread(path, stop_before_pixels=not pixels)
+    except InvalidDicomError as error:
+        why = "the mark 'DICM' at byte 128 is missing, so its encoding is not known"
+        fix = "remove it from the folder, or write it again as a DICOM file with the tool that it came from"
+        raise ReadError("dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix) from error
+    except Exception as error:  # pydicom lets whatever a broken file causes pass: struct, EOF, value, type, OS errors
+        raise ReadError("dicom-unreadable", f"{path.name!r} cannot be read", str(error), _TRUNCATED_FIX) from error
+    if not getattr(dataset.file_meta, "TransferSyntaxUID", None):
+        fix = "write the file again with the tool that it came from"
+        raise ReadError("dicom-no-syntax", f"{path.name!r} does not name its transfer syntax (0002,0010)", None, fix)
+    return dataset
+
+
+def read_slices(path: Path, keep: bool = False) -> list[Slice]:
+    """The planes that a file holds: one, or one a frame where each frame has its own place.
+
+    The pixels are read, and kept in memory beside the header, only if `keep` is true.
+
+    Raises: `ReadError` as `open_dataset`, and dicom-bad-header.
+    """
+    with quiet:
+        dataset = open_dataset(path, pixels=keep)
+        per_frame = _value(path, dataset, "PerFrameFunctionalGroupsSequence")
+        if not per_frame:
+            return [_slice(path, dataset, [dataset], None, keep)]
+        shared = list(_value(path, dataset, "SharedFunctionalGroupsSequence") or [])
+        return [
+            _slice(path, dataset, [dataset, *_groups([*shared, frame])], number, keep)
+            for number, frame in enumerate(per_frame)
+        ]
+
+
+def _groups(functional: list[Any]) -> list[Any]:
+    """The items of all functional groups, flat: position, orientation and scale lie one level down."""
+    return [item for group in functional for element in group if element.VR == "SQ" for item in element.value]
+
+
+def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep: bool) -> Slice:
+    """One plane; `places` are the datasets that may hold its geometry, later ones winning."""
+
+    def text(keyword: str) -> str:
+        found = _value(path, dataset, keyword)
+        return "" if found is None else str(found)
+
+    def numbers(keyword: str, count: int) -> tuple[float, ...] | None:
+        found = [_numbers(path, place, keyword, count) for place in places]
+        return next((value for value in reversed(found) if value is not None), None)
+
+    slope, intercept = numbers("RescaleSlope", 1), numbers("RescaleIntercept", 1)
+    return Slice(
+        path=path,
+        frame=frame,
+        series=text("SeriesInstanceUID"),
+        series_number=text("SeriesNumber"),
+        description=text("SeriesDescription").strip(),
+        kind=_kind(path, dataset),
+        instance=text("SOPInstanceUID"),
+        modality=text("Modality"),
+        image_type=_image_type(path, dataset),
+        rows=_whole(path, dataset, "Rows", 0),
+        columns=_whole(path, dataset, "Columns", 0),
+        frames=_whole(path, dataset, "NumberOfFrames", 1),
+        colours=_whole(path, dataset, "SamplesPerPixel", 1),
+        photometric=text("PhotometricInterpretation"),
+        position=numbers("ImagePositionPatient", 3),
+        orientation=numbers("ImageOrientationPatient", 6),
+        spacing=numbers("PixelSpacing", 2),
+        slope=slope[0] if slope else 1.0,
+        intercept=intercept[0] if intercept else 0.0,
+        variants={keyword: text(keyword) for keyword in _VARIANTS if _tag(keyword) in dataset},
+        dataset=dataset if keep else None,
+    )
+
+
+def _kind(path: Path, dataset: Any) -> str:
+    """The name of what the file says it is, such as 'CT Image Storage'."""
+    found = _value(path, dataset, "SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", None)
+    return str(getattr(found, "name", found) or "object of unknown class")
+
+
+def _image_type(path: Path, dataset: Any) -> tuple[str, ...]:
+    found = _value(path, dataset, "ImageType") or ()
+    return (found,) if isinstance(found, str) else tuple(map(str, found))
+
+
+@cache
+def _tag(keyword: str) -> Any:
+    """The tag of a keyword: pydicom finds elements by it three times faster than by name."""
+    from pydicom.tag import Tag
+
+    return Tag(keyword)
+
+
+def _value(path: Path, dataset: Any, keyword: str) -> Any:
+    """The value of an element, None when it is absent or empty."""
+    tag = _tag(keyword)
+    if tag not in dataset:
+        return None
+    try:
+        value = dataset[tag].value
+    except Exception as error:  # a malformed value breaks in pydicom on access, in many ways
+        raise _bad_header(path, keyword, str(error)) from error
+    return None if value is None or value == "" else value
+
+
+def _numbers(path: Path, dataset: Any, keyword: str, count: int) -> tuple[float, ...] | None:
+    value = _value(path, dataset, keyword)
+    if value is None:
+        return None
+    try:
+        numbers = tuple(float(item) for item in (value if count > 1 else [value]))
+    except (TypeError, ValueError) as error:
+        raise _bad_header(path, keyword, f"it is {value!r}") from error
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        raise _bad_header(path, keyword, f"it is {value!r}, and should be {count} finite numbers")
+    return numbers
+
+
+def _whole(path: Path, dataset: Any, keyword: str, otherwise: int) -> int:
+    value = _value(path, dataset, keyword)
+    try:
+        return otherwise if value is None else int(value)
+    except (TypeError, ValueError) as error:
+        raise _bad_header(path, keyword, f"it is {value!r}, and should be a whole number") from error
+
+
+def _bad_header(path: Path, keyword: str, why: str) -> ReadError:
+    fix = "correct the element, or leave the case out"
+    return ReadError("dicom-bad-header", f"{path.name!r} has an element {keyword} that cannot be read", why, fix)

@@ -1,0 +1,218 @@
+"""From the slices of a folder to one stack, in order along its normal, or a refusal that says what it is instead.
+
+Sorting by instance number or file name is right only by luck; the position along the normal is always right. What is
+not one regular stack is refused: averaging a gap away would move the anatomy without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data.readers.dicom.headers import Slice
+from fusionkit.data.readers.reader import ReadError
+
+_DUPLICATE_MM = 0.01
+_UNEVEN = 0.1  # of the median step: scanners round positions, and a missing slice doubles a step
+_SAME_DIRECTION = 1e-3  # 1 mm over a metre
+_SHOWN = 5
+
+
+def choose_series(slices: list[Slice], wanted: str | None) -> list[Slice]:
+    """The slices of the one series, or of the one that `wanted` names by UID, number or description.
+
+    Raises: `ReadError` (dicom-several-series, dicom-unknown-series).
+    """
+    series: dict[str, list[Slice]] = {}
+    for item in slices:
+        series.setdefault(item.series, []).append(item)
+    chosen = {uid: members for uid, members in series.items() if wanted is None or wanted in _names(members[0])}
+    if len(chosen) == 1:
+        return next(iter(chosen.values()))
+    named = "" if wanted is None else f" {wanted!r}"
+    if not chosen:
+        fix = "name one of them in 'series' by UID, number or description"
+        raise ReadError("dicom-unknown-series", f"holds no series{named}", f"it holds {_listed(series)}", fix)
+    fix = "let 'path' name a folder of one series, or choose by UID, number or description: 'series: ...'"
+    raise ReadError("dicom-several-series", f"holds {len(chosen)} series{named}", f"they are {_listed(chosen)}", fix)
+
+
+def _names(item: Slice) -> set[str]:
+    return {name for name in (item.series, item.series_number, item.description) if name}
+
+
+def _listed(series: dict[str, list[Slice]]) -> str:
+    texts = [
+        f"{uid} (number {members[0].series_number or '-'}, {members[0].description or members[0].kind!r}, "
+        f"{len(members)} slices)"
+        for uid, members in sorted(series.items())
+    ]
+    return "; ".join(texts[:_SHOWN]) + ("; ..." if len(texts) > _SHOWN else "")
+
+
+def ordered(slices: list[Slice], tilt_kept: bool) -> list[Slice]:
+    """The slices of one series in the order of their positions along the normal.
+
+    Raises: `ReadError` with a code for each thing that a series can be instead of one volume.
+    """
+    for check in (_check_objects, _check_localizers, _check_geometry, _check_sizes, _check_orientations):
+        check(slices)
+    normal = _normal(slices[0])
+    positions = np.array([item.position for item in slices], dtype=np.float64)
+    along = positions @ normal
+    order = np.argsort(along, kind="stable")
+    stack, along = [slices[index] for index in order], along[order]
+    if len(stack) > 1:
+        _check_duplicates(stack, along)
+        _check_steps(stack, along)
+        _check_drift(stack, positions[order], along, normal, tilt_kept)
+    return stack
+
+
+def _normal(item: Slice) -> NDArray[np.float64]:
+    assert item.orientation is not None
+    return np.cross(item.orientation[:3], item.orientation[3:])
+
+
+def _some(slices: Iterable[Slice]) -> str:
+    names = [item.name for item in slices]
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _check_objects(slices: list[Slice]) -> None:
+    """Refuses what holds no grey planes with a place each."""
+    for item in slices:
+        check_image(item)
+        if item.colours > 1 or item.photometric == "PALETTE COLOR":
+            why = f"its photometric interpretation is {item.photometric}"
+            raise ReadError("dicom-colour", f"{item.name} is a colour image", why, "read it with 'form: image'")
+        if item.frame is None and item.frames > 1:
+            message = f"{item.name} holds {item.frames} frames without a position each: a multi-frame {item.kind}"
+            fix = "write it as one file a slice, or as an enhanced multi-frame object"
+            raise ReadError("dicom-multiframe", message, None, fix)
+
+
+def check_image(item: Slice) -> None:
+    """Refuses reports, plans, structures, and objects whose values are not grey values.
+
+    Raises: `ReadError` (dicom-not-image).
+    """
+    other = any(word in item.kind for word in ("Segmentation", "RT Dose", "Parametric Map"))
+    if other or not item.rows or not item.columns:
+        why = "it has no Rows and Columns: the file may be cut off" if item.kind.endswith("Image Storage") else None
+        fix = "take the file out of the folder, or choose an image series with 'series: ...'"
+        raise ReadError("dicom-not-image", f"{item.name} holds no image of grey values: {item.kind}", why, fix)
+
+
+def _check_localizers(slices: list[Slice]) -> None:
+    scouts = [item for item in slices if "LOCALIZER" in item.image_type]
+    if scouts:
+        message = f"{len(scouts)} of {len(slices)} slices are localizers (scouts): {_some(scouts)}"
+        why = "they are overviews across the patient, not slices of one volume"
+        raise ReadError("dicom-localizer", message, why, "name the folder of the series that was planned on them")
+
+
+def _check_geometry(slices: list[Slice]) -> None:
+    for item in slices:
+        named = {
+            "ImagePositionPatient": item.position,
+            "ImageOrientationPatient": item.orientation,
+            "PixelSpacing": item.spacing,
+        }
+        missing = [keyword for keyword, value in named.items() if value is None]
+        if missing:
+            message = f"{item.name} does not say where it lies: no {', '.join(missing)}"
+            why = f"it is a {item.kind}"
+            raise ReadError("dicom-no-geometry", message, why, "read a single radiograph with 'form: image'")
+        assert item.orientation is not None and item.spacing is not None
+        row, column = np.array(item.orientation[:3]), np.array(item.orientation[3:])
+        lengths = np.linalg.norm([row, column], axis=1)
+        if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > 0.01:
+            why = f"ImageOrientationPatient is {item.orientation}"
+            raise ReadError("dicom-bad-geometry", f"{item.name} has axes that are not at right angles", why)
+        if min(item.spacing) <= 0:
+            raise ReadError("dicom-bad-geometry", f"{item.name} has a PixelSpacing of {item.spacing}")
+
+
+def _check_sizes(slices: list[Slice]) -> None:
+    _refuse_mixed(slices, lambda item: (item.rows, item.columns), "dicom-mixed-sizes", "sizes (rows, columns)")
+    _refuse_mixed(slices, lambda item: _rounded(item.spacing, 4), "dicom-mixed-spacing", "pixel spacings in mm")
+
+
+def _rounded(values: tuple[float, ...] | None, digits: int) -> tuple[float, ...]:
+    return tuple(round(value, digits) + 0.0 for value in values or ())
+
+
+def _check_orientations(slices: list[Slice]) -> None:
+    first = np.array(slices[0].orientation)
+    same = [np.abs(np.array(item.orientation) - first).max() <= _SAME_DIRECTION for item in slices]
+    if not all(same):
+        rounded = [_rounded(item.orientation, 3) for item in slices]
+        _refuse_mixed(slices, lambda item: _rounded(item.orientation, 3), "dicom-mixed-orientations", "orientations")
+        # Directions may differ by more than the tolerance and still round alike.
+        raise ReadError("dicom-mixed-orientations", f"its slices turn slowly: {rounded[0]} to {rounded[-1]}")
+
+
+def _refuse_mixed(slices: list[Slice], key: Callable[[Slice], object], code: str, what: str) -> None:
+    groups: dict[object, list[Slice]] = {}
+    for item in slices:
+        groups.setdefault(key(item), []).append(item)
+    if len(groups) > 1:
+        shown = "; ".join(f"{value}: {_some(members[:2])}" for value, members in list(groups.items())[:_SHOWN])
+        fix = "keep the files of one stack in the folder"
+        raise ReadError(code, f"its slices have {len(groups)} different {what}", shown, fix)
+
+
+def _check_duplicates(stack: list[Slice], along: NDArray[np.float64]) -> None:
+    twice = np.flatnonzero(np.diff(along) < _DUPLICATE_MM)
+    if not twice.size:
+        return
+    one, other = stack[twice[0]], stack[twice[0] + 1]
+    message = f"{one.name} and {other.name} lie at the same position, {along[twice[0]]:.2f} mm"
+    message += f" ({twice.size} such pairs)" if twice.size > 1 else ""
+    if one.instance == other.instance and one.frame == other.frame:
+        raise ReadError("dicom-duplicate-position", message, "they are the same image", "remove the copies")
+    differ = [key for key in one.variants if one.variants[key] != other.variants.get(key)]
+    why = f"they differ in {', '.join(differ)}: several stacks in one series" if differ else None
+    raise ReadError("dicom-duplicate-position", message, why, "keep the files of one stack in the folder")
+
+
+def _check_steps(stack: list[Slice], along: NDArray[np.float64]) -> None:
+    steps = np.diff(along)
+    usual = float(np.median(steps))
+    odd = np.flatnonzero(np.abs(steps - usual) > _UNEVEN * usual)
+    if not odd.size:
+        return
+    worst = int(odd[np.argmax(np.abs(steps[odd] - usual))])
+    one, other = stack[worst], stack[worst + 1]
+    message = f"has a gap: {steps[worst]:.2f} mm between {one.name} and {other.name}, elsewhere {usual:.2f} mm"
+    why = f"the positions are {along[worst]:.2f} and {along[worst + 1]:.2f} mm; uneven steps: {odd.size}"
+    fix = "find the missing slices, or take out those that do not belong to the stack"
+    raise ReadError("dicom-gap", message, why, fix)
+
+
+def _check_drift(
+    stack: list[Slice],
+    positions: NDArray[np.float64],
+    along: NDArray[np.float64],
+    normal: NDArray[np.float64],
+    tilt_kept: bool,
+) -> None:
+    """Refuses slices that are moved within their plane: by a tilted gantry, or without order."""
+    inside = positions - along[:, None] * normal
+    inside -= inside[0]
+    travelled = along - along[0]
+    drift = inside[-1] / travelled[-1]
+    tolerance = min(stack[0].spacing or (1.0,)) / 2
+    if np.linalg.norm(inside - travelled[:, None] * drift, axis=1).max() > tolerance:
+        worst = int(np.linalg.norm(inside - travelled[:, None] * drift, axis=1).argmax())
+        message = f"its slices do not lie above each other: {stack[worst].name} is moved within its plane"
+        raise ReadError("dicom-shifted", message, None, "keep the files of one stack in the folder")
+    if np.linalg.norm(inside[-1]) > tolerance and not tilt_kept:
+        angle = math.degrees(math.atan(float(np.linalg.norm(drift))))
+        message = f"was taken with a tilted gantry: the stack leans by {angle:.1f} degrees"
+        why = f"its last slice is moved by {np.linalg.norm(inside[-1]):.1f} mm within its plane"
+        raise ReadError("dicom-tilt", message, why, "set 'tilt: keep' to take the leaning stack as it is")

@@ -1,0 +1,133 @@
+"""The `numpy` reader: one array of a .npy or .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt, field_validator
+
+from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window
+from fusionkit.data.transforms import resize, window
+
+
+class ArrayOptions(FileOptions):
+    """Options of the reader `numpy`."""
+
+    key: str | None = Field(None, description="Which array of an .npz file; needed when it holds several.")
+    channels: Literal["first", "last", "none"] = Field(
+        "first", description="Where the channels stand: `first` takes the array as it is, `last` moves the last axis "
+        "to the front, `none` adds an axis of one channel.",
+    )
+    window: Window | None = Field(None, description="Two values that become 0 and 1; what lies outside is clipped.")
+    size: tuple[PositiveInt, ...] | None = Field(
+        None, description="Height and width, or depth, height and width, that every array is resized to."
+    )
+    fill_nan: float | None = Field(
+        None, allow_inf_nan=False, description="The value put in place of NaN; without it NaN is refused."
+    )
+
+    @field_validator("size")
+    @classmethod
+    def _two_or_three(cls, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if size is not None and len(size) not in (2, 3):
+            raise ValueError("two or three sizes are needed")
+        return size
+
+
+def shape(options: ArrayOptions) -> Sizes | None:
+    """None without `size`; else unknown channels and the size."""
+    if options.size is None:
+        return None
+    return (1 if options.channels == "none" else None, *options.size)
+
+
+def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
+    """The array as float32, channels first.
+
+    Shapes: as in the file after `channels`; (c, *size) with `size`.
+
+    Raises: `ReadError` with `not-an-array`, `broken-array`, `object-array`, `not-numeric`, `too-large`,
+    `unknown-array` or `wrong-rank`.
+    """
+    array = _load(path, options.key)
+    if array.dtype.kind not in "biuf":
+        raise ReadError("not-numeric", f"the array holds {array.dtype}, not numbers",
+                        fix="save it as a float or integer array")
+    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused as such
+        values = array.astype(np.float32)
+    if options.fill_nan is not None:
+        values = np.nan_to_num(values, copy=False, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
+    if options.channels == "none":
+        values = values[None]
+    elif options.channels == "last" and values.ndim > 1:
+        values = np.moveaxis(values, -1, 0)
+    if options.window is not None:
+        values = window(values, *options.window)
+    if options.size is not None:
+        if values.ndim != len(options.size) + 1:
+            raise ReadError("wrong-rank", f"the array has {values.ndim} axes with its channels",
+                            f"'size' has {len(options.size)} entries, which asks for {len(options.size) + 1} axes",
+                            "correct 'size', or say with 'channels' where the channels stand")
+        values = resize(values, options.size)
+    return np.ascontiguousarray(values)
+
+
+def _load(path: Path, key: str | None) -> NDArray[Any]:
+    try:
+        with path.open("rb") as stream:
+            if stream.read(4) == b"PK\x03\x04":
+                return _load_member(path, key)
+            stream.seek(0)
+            return _load_stream(stream, path.stat().st_size)
+    except ReadError:
+        raise
+    except Exception as problem:  # numpy and zipfile raise many kinds for damaged files
+        raise ReadError("broken-array", "the array cannot be read", str(problem).split("\n")[0],
+                        "save it again with numpy.save; it is cut off or damaged") from None
+
+
+def _load_member(path: Path, key: str | None) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        if key is None and len(names) != 1:
+            raise ReadError("unknown-array", f"the file holds {len(names)} arrays: {', '.join(names) or 'none'}",
+                            fix=f"choose one, for example 'key: {names[0] if names else 'image'}'")
+        if key is not None and key not in names:
+            raise ReadError("unknown-array", f"the file holds no array {key!r}",
+                            f"it holds {', '.join(names) or 'none'}", "correct 'key'")
+        member = archive.getinfo(f"{key or names[0]}.npy")
+        with archive.open(member) as stream:
+            return _load_stream(stream, member.file_size)
+
+
+def _load_stream(stream: IO[bytes], size: int) -> NDArray[Any]:
+    """Reads the header first: what it claims is held against the bytes that are there, before any is allocated."""
+    try:
+        version = npy.read_magic(stream)
+    except ValueError:
+        raise ReadError("not-an-array", "it is not a .npy or .npz file",
+                        fix="save the array with numpy.save or numpy.savez") from None
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    if dtype.hasobject:
+        raise ReadError("object-array", "the array holds Python objects, not numbers",
+                        "such a file is a pickle, which could run code, and is never loaded",
+                        "save a plain array: numpy.save(path, array.astype('float32'), allow_pickle=False)")
+    count = 1
+    for length in shape:
+        count *= length
+    if count > MAX_VALUES:
+        raise ReadError("too-large", f"the array claims {count} values", f"more than {MAX_VALUES} are not read",
+                        "check the file; crop the array or save it in parts")
+    if count * dtype.itemsize > size - stream.tell():
+        raise ReadError("broken-array", "the array is cut off",
+                        f"its header promises {count * dtype.itemsize} bytes, {size - stream.tell()} are there",
+                        "copy or save the file again")
+    stream.seek(0)
+    array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
+    return array

@@ -1,0 +1,115 @@
+"""One file a reader: how one input of a case comes from columns or from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Sizes = tuple[int | None, ...]
+MAX_VALUES = 1 << 30  # of one array; a whole-body CT at half a millimetre has fewer
+
+
+def _rising(window: tuple[float, float]) -> tuple[float, float]:
+    if not window[0] < window[1]:
+        raise ValueError("the first number must be smaller than the second")
+    return window
+
+
+Window = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)]],
+                   AfterValidator(_rising)]
+PlaneSize = tuple[PositiveInt, PositiveInt]
+VolumeSize = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+
+class ReadError(Exception):
+    """One file could not be read; the caller adds the case, the row and the column.
+
+    `code` is stable; `message` starts with what the file is or holds and does not repeat its path.
+    """
+
+    def __init__(self, code: str, message: str, why: str | None = None, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.why = why
+        self.fix = fix
+
+
+class FileOptions(BaseModel):
+    """The options that every reader of files has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(
+        min_length=1,
+        description="Where the file (or the folder of a series) of a case lies, relative to the data file; "
+        "{column} stands for the cell of that column.",
+    )
+    missing_ok: bool = Field(
+        False, description="When true, a file that does not exist makes the input absent for that case."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One reader by id; its module is imported when its options or its work are asked for.
+
+    A reader module gives `shape(options) -> Sizes | None`, the sizes without the batch axis that the options alone
+    promise (None for a size, or for all of them, that only a file can tell), and, when `files` is true,
+    `read(path, options) -> float32 array`, channels first, which raises `ReadError`. `folders`: it also takes a folder.
+    `package`: a package that must be importable, `extra`: the extra of fusionkit that brings it.
+    """
+
+    id: str
+    module: str
+    options_name: str
+    summary: str
+    files: bool = True
+    folders: bool = False
+    package: str | None = None
+    extra: str | None = None
+
+    def options(self) -> type[BaseModel]:
+        """The class of the reader's options."""
+        found: type[BaseModel] = getattr(import_module(self.module), self.options_name)
+        return found
+
+    def shape(self, options: Any) -> Sizes | None:
+        """The sizes that the options alone promise, without the batch axis."""
+        found: Sizes | None = import_module(self.module).shape(options)
+        return found
+
+    def read(self, path: Path, options: Any) -> NDArray[np.float32]:
+        """The array of one file, channels first.
+
+        Raises: `ReadError` when the file is not what the options say.
+        """
+        assert self.files, f"reader {self.id!r} reads no files; please report"
+        array: NDArray[np.float32] = import_module(self.module).read(path, options)
+        return array
+
+
+def _reader(name: str, module: str, options_name: str, summary: str, **more: Any) -> Reader:
+    return Reader(name, f"fusionkit.data.readers.{module}", options_name, summary, **more)
+
+
+READERS: dict[str, Reader] = {
+    reader.id: reader
+    for reader in (
+        _reader("columns", "columns", "ColumnsOptions", "numbers and categories from columns of the table",
+                files=False),
+        _reader("image", "image", "ImageOptions", "one PNG or JPEG picture"),
+        _reader("numpy", "numpy", "ArrayOptions", "one array of a .npy or .npz file"),
+        _reader("nifti", "nifti", "NiftiOptions", "one NIfTI volume, in closest canonical orientation",
+                package="nibabel", extra="nifti"),
+        _reader("dicom", "dicom.reader", "DicomOptions", "one DICOM series, a folder of slices", folders=True),
+    )
+}

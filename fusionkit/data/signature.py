@@ -1,0 +1,47 @@
+"""What a network asks of the data: one need for each head and for each input, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fusionkit.data.readers.reader import Sizes
+from fusionkit.errors import Span
+
+Task = Literal["multiclass", "multilabel", "regression"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTarget:
+    """What a head of the network learns; the target of the data file has the name of the head.
+
+    `classes` are in the order of the head's outputs; `size` is the number of outputs.
+    """
+
+    task: Task
+    classes: tuple[str, ...] = ()
+    span: Span | None = None
+    size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InputNeed:
+    """What an input of the network takes: its sizes without batch axis, None where the data decide (`auto`)."""
+
+    sizes: Sizes
+    optional: bool = False
+    span: Span | None = None
+
+
+def show_sizes(sizes: Sizes | None) -> str:
+    """Sizes as a graph file writes them, for messages."""
+    if sizes is None:
+        return "[auto]"
+    return "[" + ", ".join("auto" if size is None else str(size) for size in sizes) + "]"
+
+
+def fits(sizes: Sizes, others: Sizes) -> bool:
+    """Whether two sizes can be the same, None being any."""
+    return len(sizes) == len(others) and all(
+        one is None or other is None or one == other for one, other in zip(sizes, others, strict=True)
+    )

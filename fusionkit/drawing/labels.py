@@ -1,0 +1,203 @@
+"""What a drawing says of each input and node, and how wide its words are; the same for every format."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fusionkit.planning.plan import Cost, Plan, PlannedNode, Value
+
+# Outlines after the palette of Okabe and Ito, which all colour vision tells apart; dark text on each tint has a
+# contrast above 7.
+OUTLINES = {"input": "#5f6b7a", "encoder": "#0072b2", "fusion": "#b35900", "head": "#00805c"}
+TINTS = {"input": "#f1f3f6", "encoder": "#e4f1fb", "fusion": "#fdeeda", "head": "#dff5ec"}
+INK = "#16191d"
+
+WIDEST_TEXT = 224.0
+"""Pixels after which a line of a box is cut; the whole of it stands in the tooltip."""
+
+# Advance widths of ASCII 32..126 in DejaVu Sans, the widest font in common use, in hundredths of its size.
+_WIDTHS = tuple(map(int, """
+    32 40 46 84 64 95 78 27 39 39 50 84 32 36 32 34 64 64 64 64 64 64 64 64 64 64 34 34 84 84 84 53 100 68 69 70 77
+    63 58 77 75 29 29 66 56 86 75 79 60 79 69 63 61 73 68 99 69 61 69 39 34 39 84 50 50 61 63 55 63 62 35 63 63 28
+    28 58 28 97 63 61 63 63 41 52 39 63 59 82 59 59 52 64 34 64 84""".split()))  # noqa: SIM905 - a table, not a list
+_BOLD = 1.13
+_ELLIPSIS = "\u2026"
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """Pixels that a line of text takes at most, in any common sans serif font of that size."""
+    hundredths = sum(_WIDTHS[ord(letter) - 32] if " " <= letter <= "~" else _other_width(letter) for letter in text)
+    return hundredths / 100 * size * (_BOLD if bold else 1)
+
+
+def _other_width(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 105 if unicodedata.east_asian_width(letter) in "WF" or ord(letter) > 0xFFFF else 85
+
+
+def shorten(text: str, size: float, widest: float) -> str:
+    """The text, cut with an ellipsis so that it is no wider than `widest`."""
+    if text_width(text, size) <= widest:
+        return text
+    while text and text_width(text + _ELLIPSIS, size) > widest:
+        text = text[:-1]
+    return text.rstrip() + _ELLIPSIS
+
+
+def clean(text: str) -> str:
+    """The text on one line, without characters that no XML file may hold."""
+    kept = "".join(letter if letter.isprintable() or letter == " " else " " for letter in text)
+    return " ".join(kept.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a box: a component or layout in dark letters, what is worth knowing of it in lighter ones."""
+
+    text: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One box: its kind (`input`, `encoder`, `fusion`, `head`), title, badges, rows, cost line and tooltip."""
+
+    key: str
+    kind: str
+    title: str
+    badges: tuple[str, ...]
+    rows: tuple[Row, ...]
+    cost: str
+    optional: bool
+    tooltip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One value that leaves a box: who reads it, what its label says, and whether it may be absent."""
+
+    source: str
+    targets: tuple[str, ...]
+    label: str
+    maybe_absent: bool
+    tooltip: str
+
+
+def cards(plan: Plan) -> list[Card]:
+    """The boxes of a plan: inputs, then nodes, in an order in which they can run."""
+    return [_input_card(value) for value in plan.inputs] + [_node_card(node) for node in plan.nodes]
+
+
+def wires(plan: Plan) -> list[Wire]:
+    """The values of a plan that somebody reads, and the results; in the order of the boxes."""
+    readers: dict[str, list[str]] = {}
+    for node in plan.nodes:
+        for value in node.reads:
+            readers.setdefault(value.name, []).append(node.name)
+    results = {value.name for node in plan.nodes if node.node.is_head for value in node.features}
+    values = [*plan.inputs, *(value for node in plan.nodes for value in node.features)]
+    return [_wire(value, tuple(readers.get(value.name, ()))) for value in values
+            if value.name in readers or value.name in results]
+
+
+def headline(plan: Plan) -> tuple[str, ...]:
+    """What stands under the title of a drawing: counts and costs, then the uncertainty method."""
+    counts = [_count(len(plan.inputs), "input"), _count(len(plan.nodes), "node"), _count(len(plan.heads), "head")]
+    total = plan.total
+    if total:
+        frozen = total.parameters - total.trainable
+        counts.append(f"{amount(total.parameters)} parameters" + (f" ({amount(frozen)} frozen)" if frozen else ""))
+        counts.append(f"{amount(total.multiply_adds)} multiply-adds a case")
+    lines = [", ".join(counts)]
+    if plan.uncertainty:
+        said = ", ".join(_options(plan.uncertainty.config))
+        lines.append(f"uncertainty: {plan.uncertainty.step.use}" + (f" ({said})" if said else ""))
+    return tuple(clean(line) for line in lines)
+
+
+def amount(number: int) -> str:
+    """A count in three digits: 950, 14.3k, 3.99M."""
+    if number < 1000:
+        return str(number)
+    value, units = number / 1000, "kMGTP"
+    # From 999.5 on it would be rounded up to four digits.
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}{units[0]}"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def _input_card(value: Value) -> Card:
+    optional = value.present is not None
+    says = f"input {value.name}: {value.shape.layout} {list(value.shape.sizes)} ({', '.join(value.shape.axes)})"
+    return Card(value.name, "input", value.name, ("optional",) if optional else (), (Row(value.shape.layout),), "",
+                optional, clean(says + (", may be absent" if optional else "")))
+
+
+def _node_card(node: PlannedNode) -> Card:
+    rows = tuple(Row(call.component.id, clean(", ".join(_options(call.config)))) for call in node.lanes[0].calls)
+    losses = [value.name.partition(".")[2] for value in node.values if value.shape.layout == "scalar"]
+    if losses:
+        rows = (*rows, Row("gives", ", ".join(losses)))
+    return Card(node.name, node.kind, node.name, tuple(_badges(node)), rows, _cost(node.cost), False, _tooltip(node))
+
+
+def _badges(node: PlannedNode) -> Iterator[str]:
+    written = node.node
+    if written.freeze:
+        yield "frozen"
+    if written.each:
+        yield f"{'shared' if written.share else 'each'} x{len(node.lanes)}"
+    if written.weights:
+        yield "weights"
+    if written.loss != 1:
+        yield f"loss {written.loss:g}"
+
+
+def _cost(cost: Cost | None) -> str:
+    counts = ((cost.parameters, "params"), (cost.multiply_adds, "mult-adds")) if cost else ()
+    return ", ".join(f"{amount(count)} {name}" for count, name in counts if count)
+
+
+def _tooltip(node: PlannedNode) -> str:
+    parts = [f"{node.name} ({node.kind})"]
+    for call in node.lanes[0].calls:
+        options = ", ".join(f"{name}: {value}" for name, value in call.config.model_dump(mode="json").items())
+        parts.append(f"{call.component.id}" + (f" with {options}" if options else ""))
+    if node.cost:
+        parts.append(f"{node.cost.parameters} parameters, {node.cost.trainable} trainable, "
+                     f"{node.cost.multiply_adds} multiply-adds a case")
+    if node.node.weights:
+        parts.append(f"weights from {node.node.weights}")
+    return clean("; ".join(parts))
+
+
+def _wire(value: Value, targets: tuple[str, ...]) -> Wire:
+    source, _, member = value.name.partition(".")
+    label = f"{member}: {value.shape}" if member else str(value.shape)
+    absent = f", present where {value.present} is" if value.present else ""
+    return Wire(source, targets, label, value.present is not None, clean(f"{value.name}: {value.shape}{absent}"))
+
+
+def _options(config: Any) -> Iterator[str]:
+    """The options that differ from their defaults, as short words; those that every graph must write come first."""
+    fields = sorted(type(config).model_fields.items(), key=lambda item: not item[1].is_required())
+    for name, field in fields:
+        value = getattr(config, name)
+        if field.is_required() or value != field.get_default(call_default_factory=True):
+            yield _said(name.replace("_", " "), value)
+
+
+def _said(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    if isinstance(value, list | tuple):
+        return f"{name} {'/'.join(map(str, value))}"
+    return f"{name} {value}"

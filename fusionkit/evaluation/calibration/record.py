@@ -1,0 +1,194 @@
+"""The calibration of a run as plain data: fitted for each head, kept as `calibration.json`, applied to predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
+
+from fusionkit.components.protocols import Task
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.evaluation.calibration.conformal import class_thresholds, fewest_cases, scores_of, threshold
+from fusionkit.evaluation.calibration.temperature import fit_temperature, tempered
+from fusionkit.files import write_json
+
+# Axes: N cases, K classes, labels or values.
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+CALIBRATION, FORMAT = "calibration.json", "fusionkit-calibration"
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Choices(_Plain):
+    """How prediction sets are made: they miss the truth in a share `alpha` of cases, or of each class."""
+
+    alpha: float = Field(default=0.1, gt=0, lt=1)
+    class_conditional: bool = False
+
+
+class HeadCalibration(_Plain):
+    """What was fitted for one head.
+
+    `temperatures`: one for classes, one for each label, none for values. `thresholds`: for classes one row of K, for
+    labels K rows of (no, yes), for values K rows of one; None is infinite. `cases` counts those that had a target.
+    """
+
+    task: Task
+    names: tuple[str, ...]
+    cases: int
+    temperatures: tuple[PositiveFloat, ...]
+    thresholds: tuple[tuple[float | None, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+class Calibration(_Plain):
+    """What was fitted for a run, on which cases, and for the results of which uncertainty method."""
+
+    choices: Choices
+    fitted_on: str
+    uncertainty: dict[str, Any] | None
+    heads: dict[str, HeadCalibration]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a calibration makes of the predictions of one head.
+
+    Shapes: `values`, probabilities at the fitted temperature, (N, K), None for a regression; `sets`, which classes are
+    in the prediction set, (N, K), of labels (N, K, 2) for no and yes; `bounds` of values, (N, K, 2), low and high.
+    """
+
+    choices: Choices
+    values: Floats | None
+    sets: Flags | None
+    bounds: Floats | None
+
+    def joined(self, others: Sequence[Calibrated]) -> Calibrated:
+        """The cases of several, this one's first."""
+        every = (self, *others)
+
+        def side_by_side(name: str) -> Any:
+            parts = [getattr(part, name) for part in every]
+            return None if parts[0] is None else np.concatenate(parts)
+
+        return Calibrated(self.choices, side_by_side("values"), side_by_side("sets"), side_by_side("bounds"))
+
+    def at(self, rows: Any) -> Calibrated:
+        """Some of the cases, by an index or a mask."""
+        chosen = {name: None if (part := getattr(self, name)) is None else part[rows]
+                  for name in ("values", "sets", "bounds")}
+        return Calibrated(self.choices, **chosen)
+
+
+def fit_head(task: Task, names: Sequence[str], predictions: Floats, targets: Floats, choices: Choices
+             ) -> HeadCalibration:
+    """The calibration of one head on held-out cases.
+
+    Shapes: `predictions` (N, K); `targets` (N,) classes, or (N, K). A target that is NaN, or negative for classes and
+    labels, is not known.
+    """
+    wanted = targets[:, None] if targets.ndim == 1 else targets
+    known = ~np.isnan(wanted) if task == "regression" else wanted >= 0
+    temperatures: list[float] = []
+    thresholds: list[tuple[float, ...]] = []
+    notes: list[str] = []
+    for index in range(wanted.shape[1]):
+        use = known[:, index]
+        truth = wanted[use, index]
+        label = "" if task == "multiclass" else f"{names[index]}: "
+        if task == "regression":
+            thresholds.append((threshold(np.abs(truth - predictions[use, index]), choices.alpha),))
+        else:
+            chances = predictions[use] if task == "multiclass" else _two(predictions[use, index])
+            temperature, note = fit_temperature(chances, truth.astype(np.int64))
+            temperatures.append(temperature)
+            notes += [label + note] if note else []
+            thresholds.append(class_thresholds(chances, truth.astype(np.int64), choices.alpha,
+                                               choices.class_conditional))
+        notes += _too_few(label, thresholds[-1], names if task == "multiclass" else (), choices)
+    finite = tuple(tuple(None if value == inf else value for value in row) for row in thresholds)
+    return HeadCalibration(task=task, names=tuple(names), cases=int(known.any(axis=1).sum()),
+                           temperatures=tuple(temperatures), thresholds=finite, notes=tuple(notes))
+
+
+def _two(probability: Floats) -> Floats:
+    """The probability of a label as those of no and yes: (N,) gives (N, 2)."""
+    return np.stack([1 - probability, probability], axis=1)
+
+
+def _too_few(label: str, thresholds: Sequence[float], names: Sequence[str], choices: Choices) -> list[str]:
+    """What must be said of thresholds that are infinite."""
+    if inf not in thresholds:
+        return []
+    if len(thresholds) == 1 and not names:
+        missing, holds = "", "the interval holds every value"
+    else:
+        named = [name for name, value in zip(names or ("no", "yes"), thresholds, strict=True) if value == inf]
+        every = len(named) == len(thresholds)
+        missing = "" if every else f" of {', '.join(map(repr, named))}"
+        holds = f"every set holds {'everything' if every else ' and '.join(map(repr, named))}"
+    return [f"{label}too few cases{missing} for alpha {choices.alpha:g}, which needs {fewest_cases(choices.alpha)}"
+            f"{' of each class' if choices.class_conditional else ''}: {holds}"]
+
+
+def apply_head(fitted: HeadCalibration, predictions: Floats, choices: Choices) -> Calibrated:
+    """What a calibration makes of predictions (N, K)."""
+    limits = np.array([[inf if value is None else value for value in row] for row in fitted.thresholds])
+    if fitted.task == "regression":
+        return Calibrated(choices, None, None, np.stack([predictions - limits[:, 0], predictions + limits[:, 0]], 2))
+    if fitted.task == "multiclass":
+        sets = scores_of(predictions) <= limits[0]
+        return Calibrated(choices, tempered(predictions, fitted.temperatures[0]), sets, None)
+    labels = [_two(column) for column in predictions.T]
+    values = [tempered(label, fitted.temperatures[index])[:, 1] for index, label in enumerate(labels)]
+    inside = [scores_of(label) <= limits[index] for index, label in enumerate(labels)]
+    return Calibrated(choices, np.stack(values, 1), np.stack(inside, 1), None)
+
+
+def write_calibration(folder: Path, calibration: Calibration) -> None:
+    """Keep a calibration in the folder of its run."""
+    write_json(folder / CALIBRATION, {FORMAT: 1, **calibration.model_dump(mode="json")})
+
+
+def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ...]]]) -> Calibration | None:
+    """The calibration of a run, None when it has none; `heads` is what its network has, task and names by head.
+
+    Raises: UserError with `unreadable-calibration`.
+    """
+    path = folder / CALIBRATION
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or data.pop(FORMAT, None) != 1:
+            raise ValueError("it was written by another fusionkit")
+        found = Calibration.model_validate(data)
+        for name, head in found.heads.items():
+            _check(name, head, heads.get(name))
+    except (OSError, ValueError) as error:
+        told = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, told['loc']))}: {told['msg']}" if told else str(error)
+        raise UserError(Diagnostic("unreadable-calibration", f"cannot read {str(path)!r}", why=why,
+                                   fix=f"fit it anew: fusionkit calibrate {folder}")) from None
+    return found
+
+
+def _check(name: str, head: HeadCalibration, own: tuple[Task, tuple[str, ...]] | None) -> None:
+    if own != (head.task, head.names):
+        raise ValueError(f"it is for another network: its head {name!r} is not that of this run")
+    count = len(head.names)
+    rows, width = {"multiclass": (1, count), "multilabel": (count, 2), "regression": (count, 1)}[head.task]
+    temperatures = 0 if head.task == "regression" else rows
+    if len(head.temperatures) != temperatures or [len(row) for row in head.thresholds] != [width] * rows:
+        raise ValueError(f"head {name!r} has another number of temperatures or thresholds than names")

@@ -1,0 +1,254 @@
+"""How far predictions can be trusted: as sure as they are right? Wrong where in doubt? Is the truth in their sets?
+
+Every figure is a function of the weights of the cases, (N, R) for R resamples, as in `bootstrap`; with all weights 1 it
+is the value. docs/evaluation.md defines each.
+
+Axes: N cases, K classes, labels or outputs, R resamples.
+
+Source: negative log-likelihood and calibration error by confidence: Guo et al. 2017, arXiv 1706.04599; risk against
+coverage and the area under it: Geifman, Uziel, El-Yaniv 2019, arXiv 1805.08206.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fusionkit.evaluation.bootstrap import Weighted, auroc, intervals_of, ratio
+from fusionkit.evaluation.calibration import Calibrated
+from fusionkit.evaluation.calibration.temperature import log_of
+from fusionkit.evaluation.formatting import Metric, joined, short
+from fusionkit.evaluation.metrics import NO_CASES, Value
+from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Bools, Floats, Ints, Outcomes
+
+ENTROPY = "predictive_entropy"
+DRAWN = {ENTROPY: "entropy", "mutual_information": "mutual information"}
+LABELS = {
+    "nll": "negative log-likelihood", "brier": "Brier score, all classes", "ece": "calibration error, predicted class",
+    "auroc": "AUROC for errors", "aurc": "area under risk-coverage", "coverage": "coverage", "size": "mean size",
+    "single": "share with one", "empty": "share empty", "width": "mean width",
+}
+# These order the cases as another one does, or are a part of one.
+_LEFT_OUT = {"confidence", "normalised_entropy", "expected_entropy"}
+_POINTS = 201
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """The share of errors among the cases that a measure is surest of. *Shape*: each (points,), coverage rising."""
+
+    by: str
+    coverage: Floats
+    risk: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The figures of one head by their place, such as ('before', 'nll') or ('errors', MEASURE, 'auroc').
+
+    `alpha` is the share of misses that the prediction sets were made for, None without sets.
+    """
+
+    figures: Mapping[Path, Metric] = field(default_factory=dict)
+    risks: tuple[Risk, ...] = ()
+    alpha: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures nested by their places, and the risk-coverage curves."""
+        found: dict[str, Any] = {}
+        for path, metric in self.figures.items():
+            inner = found
+            for part in path[:-1]:
+                inner = inner.setdefault(part, {})
+            inner[path[-1]] = metric.to_json()
+        if self.alpha is not None:
+            found["sets"] = {"alpha": self.alpha, "target": short(1 - self.alpha), **found.get("sets", {})}
+        curves = [{"by": risk.by, "coverage": [short(value) for value in risk.coverage],
+                   "risk": [short(value) for value in risk.risk]} for risk in self.risks]
+        return {**found, "risk_coverage": curves}
+
+
+def assess(outcomes: Outcomes, measures: Mapping[str, Floats], calibrated: Calibrated | None, *, seed: int,
+           resamples: int) -> Trust:
+    """All figures of one head with their intervals; those of `measures` (N,) and `calibrated` where they are given.
+
+    Both hold the cases that `outcomes` kept, in its order.
+    """
+    if not outcomes.cases:
+        return Trust()
+    figures: dict[Path, Weighted] = {}
+    risks: list[Risk] = []
+    if outcomes.task != "regression":
+        figures |= {("before", name): figure for name, figure in _sureness(outcomes, outcomes.predictions).items()}
+        if calibrated is not None and calibrated.values is not None:
+            figures |= {("after", name): figure for name, figure in _sureness(outcomes, calibrated.values).items()}
+        errors = _errors(outcomes)
+        for name, score in _scores(outcomes, measures).items():
+            figures["errors", name, "auroc"] = partial(auroc, score, errors)
+            figures["errors", name, "aurc"] = _aurc(score, errors)
+            risks += [_risk(name, score, errors)] if name in DRAWN else []
+    if calibrated is not None:
+        figures |= {("sets", *path): figure for path, figure in _sets(outcomes, calibrated).items()}
+    return Trust(_measured(outcomes, figures, seed, resamples), tuple(risks),
+                 None if calibrated is None else calibrated.choices.alpha)
+
+
+def _measured(outcomes: Outcomes, figures: Mapping[Path, Weighted], seed: int, resamples: int) -> dict[Path, Metric]:
+    once = np.ones((outcomes.cases, 1))
+    values = {path: float(figure(once)[0]) for path, figure in figures.items()}
+    intervals = intervals_of(outcomes, figures, values, seed=seed, resamples=resamples)
+    return {path: joined(Value(value, _why(path) if np.isnan(value) else None), intervals[path])
+            for path, value in values.items()}
+
+
+def _why(path: Path) -> str:
+    if path[0] == "errors":
+        return "no case is wrong, or every one is"
+    if path[-1] == "width":
+        return "an interval has no end"
+    return f"no case is {path[2]!r}" if "per_class" in path else NO_CASES
+
+
+def _mean(values: Floats, rows: Bools | None = None) -> Weighted:
+    """The mean of a number of each case, of those in `rows`."""
+    def figure(weights: Floats) -> Floats:
+        weights = weights if rows is None else weights[rows]
+        return ratio(values @ weights, weights.sum(axis=0))
+    return figure
+
+
+def _mean_of(figures: Sequence[Weighted]) -> Weighted:
+    """The mean of the figures of labels or outputs; those without a case are left out."""
+    return lambda weights: _defined_mean(np.stack([figure(weights) for figure in figures]))
+
+
+def _defined_mean(values: Floats) -> Floats:
+    there = ~np.isnan(values)
+    return ratio(np.where(there, values, 0).sum(axis=0), there.sum(axis=0).astype(np.float64))
+
+
+def confidence_bin(confidence: Floats) -> Ints:
+    """The bin of each confidence: 15 of equal width, each open below and closed above."""
+    return np.clip(np.searchsorted(CALIBRATION_EDGES, confidence, side="left") - 1, 0, CALIBRATION_BINS - 1)
+
+
+def _gap(confidence: Floats, correct: Bools, rows: Bools | None = None) -> Weighted:
+    within = confidence_bin(confidence) == np.arange(CALIBRATION_BINS)[:, None]
+    gaps = within * (confidence - correct)
+
+    def figure(weights: Floats) -> Floats:
+        weights = weights if rows is None else weights[rows]
+        return ratio(np.abs(gaps @ weights).sum(axis=0), weights.sum(axis=0))
+    return figure
+
+
+def _sureness(outcomes: Outcomes, predictions: Floats) -> dict[str, Weighted]:
+    """Negative log-likelihood, Brier score and calibration error of probabilities (N, K)."""
+    if outcomes.task == "multiclass":
+        return _of_classes(predictions, outcomes.targets.astype(np.int64), None)
+    each = []
+    for index in range(len(outcomes.classes)):
+        known = ~np.isnan(outcomes.targets[:, index])
+        chance = predictions[known, index]
+        each.append(_of_classes(np.stack([1 - chance, chance], 1), outcomes.targets[known, index].astype(np.int64),
+                                known))
+    return {name: _mean_of([label[name] for label in each]) for name in each[0]}
+
+
+def _of_classes(predictions: Floats, truth: Ints, rows: Bools | None) -> dict[str, Weighted]:
+    right = np.eye(predictions.shape[1])[truth]
+    correct = predictions.argmax(axis=1) == truth
+    return {
+        "nll": _mean(-log_of(predictions)[np.arange(len(truth)), truth], rows),
+        "brier": _mean(((predictions - right) ** 2).sum(axis=1), rows),
+        "ece": _gap(predictions.max(axis=1, initial=0), correct, rows),
+    }
+
+
+def _errors(outcomes: Outcomes) -> Bools:
+    """Which cases are wrong; a case of labels is when any label that is known is. *Shape*: (N,)."""
+    if outcomes.task == "multiclass":
+        return np.not_equal(outcomes.predicted_class(), outcomes.targets)
+    wrong = ~np.isnan(outcomes.targets) & ((outcomes.predictions > 0.5) != (outcomes.targets == 1))
+    return np.asarray(wrong.any(axis=1), dtype=np.bool_)
+
+
+def _scores(outcomes: Outcomes, measures: Mapping[str, Floats]) -> dict[str, Floats]:
+    """What orders the cases from sure to unsure: the entropy, and what the uncertainty method adds to it."""
+    own = {name: values for name, values in measures.items()
+           if name not in _LEFT_OUT and not name.endswith(("_within", "_between")) and "variance_" not in name}
+    return {ENTROPY: _entropy(outcomes)} | own
+
+
+def _entropy(outcomes: Outcomes) -> Floats:
+    chances = outcomes.predictions
+    entropy: Floats = -(chances * log_of(chances)).sum(axis=1)
+    if outcomes.task == "multilabel":
+        entropy = (entropy - ((1 - chances) * log_of(1 - chances)).sum(axis=1)) / chances.shape[1]
+    return entropy
+
+
+def _aurc(score: Floats, errors: Bools) -> Weighted:
+    """The mean, over all coverages, of the share of errors among the cases that are surest; ties are one step."""
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+
+    def figure(weights: Floats) -> Floats:
+        ranked = weights[order]
+        counted = np.add.reduceat(ranked, starts, axis=0)
+        wrong = np.add.reduceat(ranked * errors[order][:, None], starts, axis=0)
+        risk = ratio(np.cumsum(wrong, axis=0), np.cumsum(counted, axis=0))
+        return ratio((np.nan_to_num(risk) * counted).sum(axis=0), counted.sum(axis=0))
+    return figure
+
+
+def _risk(by: str, score: Floats, errors: Bools) -> Risk:
+    order = np.argsort(score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    if len(ends) > _POINTS:
+        ends = ends[np.linspace(0, len(ends) - 1, _POINTS).round().astype(np.int64)]
+    coverage = (ends + 1) / len(score)
+    return Risk(by, coverage, np.cumsum(errors[order])[ends] / (ends + 1))
+
+
+def _sets(outcomes: Outcomes, found: Calibrated) -> dict[Path, Weighted]:
+    """How often sets or intervals hold the truth, and how large they are: over all, and by class, label or output."""
+    figures: dict[Path, Weighted] = {}
+    if found.sets is not None and outcomes.task == "multiclass":
+        truth = outcomes.targets.astype(np.int64)
+        figures.update({(name,): figure for name, figure in _of_sets(found.sets, truth, None).items()})
+        covered = found.sets[np.arange(len(truth)), truth].astype(np.float64)
+        figures.update({("per_class", name, "coverage"): _mean(covered[truth == index], truth == index)
+                        for index, name in enumerate(outcomes.classes)})
+        return figures
+    parts: dict[str, dict[str, Weighted]] = {}
+    for index, name in enumerate(outcomes.classes):
+        known = ~np.isnan(outcomes.targets[:, index])
+        truth_values = outcomes.targets[known, index]
+        if found.sets is not None:
+            parts[name] = _of_sets(found.sets[known, index], truth_values.astype(np.int64), known)
+        elif found.bounds is not None:
+            low, high = found.bounds[known, index].T
+            inside = (low <= truth_values) & (truth_values <= high)
+            width = np.where(np.isfinite(high - low), high - low, np.nan)
+            parts[name] = {"coverage": _mean(inside.astype(np.float64), known), "width": _mean(width, known)}
+    figures.update({(key,): _mean_of([part[key] for part in parts.values()]) for key in next(iter(parts.values()))})
+    if len(parts) > 1:
+        figures.update({("per_class", name, key): figure for name, part in parts.items()
+                        for key, figure in part.items()})
+    return figures
+
+
+def _of_sets(sets: Bools, truth: Ints, rows: Bools | None) -> dict[str, Weighted]:
+    size = sets.sum(axis=1).astype(np.float64)
+    return {
+        "coverage": _mean(sets[np.arange(len(truth)), truth].astype(np.float64), rows),
+        "size": _mean(size, rows),
+        "single": _mean((size == 1).astype(np.float64), rows),
+        "empty": _mean((size == 0).astype(np.float64), rows),
+    }

@@ -1,0 +1,114 @@
+"""One pass over the cases that keeps what is looked at: features of some nodes, pooled, and the gates of fusions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from fusionkit.data.batch import Batch, collate
+from fusionkit.errors import RunError
+from fusionkit.explanation.feature_maps import Survey, begun
+from fusionkit.inference.calls import Step
+from fusionkit.inference.predict import Settings
+from fusionkit.planning.plan import Value
+
+# Axes: B batch, M inputs of a fusion, w width.
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Features:
+    """One tensor of every case, pooled: `values` (N, w); `there` (N,) is False where it is absent."""
+
+    value: Value
+    values: Floats
+    there: Flags
+
+
+@dataclass(frozen=True)
+class Gates:
+    """How much a fusion weighs each of its inputs: `values` (N, M), mean over features and positions.
+
+    `there` (N, M) is False where an input is absent. `path` is the module's.
+    """
+
+    path: str
+    use: str
+    inputs: tuple[str, ...]
+    values: Floats
+    there: Flags
+
+
+def batches(dataset: Dataset[Any], settings: Settings) -> Iterator[Batch]:
+    """The cases of a dataset, in order, on the device."""
+    loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate)
+    for batch in loader:
+        yield batch.to(settings.chosen_device)
+
+
+def look(survey: Survey, dataset: Dataset[Any], values: Collection[Value], settings: Settings
+         ) -> tuple[dict[str, Features], list[Gates]]:
+    """The pooled features of some tensors by name, and the gates of every fusion that reports them.
+
+    Raises: RunError when a component gives gates of another shape than the contract says.
+    """
+    model, steps = survey.model, survey.steps
+    place = {value.name: slot for slot, value in enumerate(survey.values)}
+    gated = [number for number, step in enumerate(steps.calls)
+             if step.planned.component.kind == "fusion" and callable(getattr(step.module, "gates", None))]
+    pooled: dict[str, list[tuple[Tensor, Tensor]]] = {value.name: [] for value in values}
+    weighed: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in gated}
+    with torch.inference_mode():
+        for batch in batches(dataset, settings):
+            slots, masks = begun(model, steps, batch.inputs, batch.present)
+            for number, step in enumerate(steps.calls):
+                if number in weighed:
+                    weighed[number].append(_gates(step, slots, masks))
+                step.call(slots, masks)
+            for value in values:
+                slot = place[value.name]
+                pooled[value.name].append((pool(slots[slot], value), _rows(masks[slot], len(batch), slots[slot])))
+    features = {value.name: Features(value, *_joined(pooled[value.name])) for value in values}
+    gates = [Gates(survey.paths[number], steps.calls[number].planned.component.id,
+                   tuple(label for label, _ in steps.calls[number].planned.inputs), *_joined(parts))
+             for number, parts in weighed.items()]
+    return features, gates
+
+
+def pool(tensor: Tensor, value: Value) -> Tensor:
+    """The mean over positions: (B, w) of a vector, of tokens or of a map."""
+    if value.shape.layout == "tokens":
+        return tensor.mean(1)
+    return tensor.flatten(2).mean(2) if value.shape.spatial else tensor
+
+
+def _gates(step: Step, slots: Sequence[Any], masks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+    """Gates and presence of one call, (B, M) both."""
+    args, columns = [slots[slot] for slot in step.reads], [masks[slot] for slot in step.reads]
+    filled, more = step.absence.prepared(args, columns)
+    count = len(args[0])
+    there = torch.stack([_rows(column, count, args[0]) for column in columns], 1)
+    report: nn.Module = step.module
+    given = report.gates(filled, **more)  # type: ignore[operator]  # it was seen to be callable
+    if not isinstance(given, Tensor) or tuple(given.shape[:2]) != (count, len(args)):
+        shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+        raise RunError(f"the gates of {step.planned.component.id} are {shape}; (cases, inputs, ...) is due, "
+                       f"here ({count}, {len(args)}, ...)")
+    return given.float().reshape(count, len(args), -1).mean(2), there
+
+
+def _rows(mask: Tensor | None, count: int, like: Tensor) -> Tensor:
+    return torch.ones(count, dtype=torch.bool, device=like.device) if mask is None else mask
+
+
+def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Floats, Flags]:
+    values, flags = zip(*parts, strict=True)
+    return (torch.cat(values).cpu().double().numpy(), torch.cat(flags).cpu().numpy())

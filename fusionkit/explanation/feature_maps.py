@@ -1,0 +1,269 @@
+"""The maps inside a network: which module gives each, on what grid, and from which images or volumes it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.errors import Diagnostic, did_you_mean
+from fusionkit.inference.calls import Step, Steps, steps_of
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.plan import Value
+
+MOST_AT_ONCE = 6
+"""Maps of one input that are drawn unless `--at` names others: the last ones, nearest to the decision."""
+_MOST_UNEVEN = 2.5  # 7 rows halved thrice leave 1, which 11 columns do not: small grids are uneven by rounding
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a submodule gave: `inside` its path in the component, `sizes` those of each tensor, without batch axis.
+
+    `surrounding` is how many axes the input of the submodule around it has, None where that is not known.
+    """
+
+    inside: str
+    sizes: tuple[tuple[int, ...], ...]
+    surrounding: int | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """One map: tensor number `member` of what the submodule `inside` gives in call number `step` of the network.
+
+    `name` is how `--at` says it, `module` the submodule's path, `sizes` are channels and grid, `inputs` the images or
+    volumes that it comes from.
+    """
+
+    name: str
+    node: str
+    module: str
+    step: int
+    inside: str
+    member: int
+    sizes: tuple[int, ...]
+    inputs: tuple[str, ...]
+
+
+class Survey:
+    """One run of a network over nothing but zeros, in which every submodule is watched."""
+
+    def __init__(self, model: FusionModel) -> None:
+        self.model = model
+        plan = model.plan
+        self.values: tuple[Value, ...] = (*plan.inputs, *(value for node in plan.nodes for value in node.values))
+        self.steps: Steps = steps_of(model, len(self.values))
+        self.paths = _paths(model, self.steps.calls)
+        self.given: list[tuple[Given, ...]] = []
+        self._run()
+        self.origins = self._origins()
+
+    def _run(self) -> None:
+        device = next((tensor.device for tensor in self.model.parameters()), torch.device("cpu"))
+        zeros = {value.name: torch.zeros(1, *value.shape.sizes, device=device) for value in self.model.plan.inputs}
+        slots, masks = begun(self.model, self.steps, zeros, {})
+        self.model.eval()
+        with torch.no_grad():
+            for step in self.steps.calls:
+                with _watched(step.module) as seen:
+                    step.call(slots, masks)
+                self.given.append(tuple(seen.values()))
+
+    def _origins(self) -> dict[int, frozenset[str]]:
+        """The inputs from which the tensor in each slot comes.
+
+        A fusion that gives back as many tensors as it reads refines each: a stream stays that of its input.
+        """
+        origins = {slot: frozenset({value.name}) for slot, value in enumerate(self.model.plan.inputs)}
+        for step in self.steps.calls:
+            own = len(step.reads) == len(step.writes)
+            whole = frozenset[str]().union(*(origins[slot] for slot in step.reads))
+            for place, slot in enumerate(step.writes):
+                origins[slot] = origins[step.reads[place]] if own else whole
+        return origins
+
+    def reaches(self, place: Place, head: str) -> bool:
+        """Whether a head's result depends on a map."""
+        changed = set(self.steps.calls[place.step].writes)
+        for step in self.steps.calls[place.step + 1 :]:
+            if changed & set(step.reads):
+                changed |= set(step.writes)
+        return self.model.outputs[head] in changed
+
+    def maps(self) -> tuple[list[Place], list[str]]:
+        """For every image and volume one map of each encoder on its way, and what there is to say.
+
+        That is the encoder's own output where it is a map, of several the last; else the last map inside it. Where no
+        encoder gives one, as where a fusion reads the image itself, the last map of any node.
+        """
+        found: list[Place] = []
+        notes = []
+        for value in self._images():
+            mine = self._on_the_way(value, ("encoder",)) or self._on_the_way(value, ("encoder", "fusion", "head"))[-1:]
+            if not mine:
+                notes.append(f"nothing on the way from {value.name!r} gives a map: nothing is drawn on it")
+            if len(mine) > MOST_AT_ONCE:
+                left = ", ".join(place.name for place in mine[:-MOST_AT_ONCE])
+                notes.append(f"{value.name!r} has {len(mine)} maps; the last {MOST_AT_ONCE} are drawn, --at draws the "
+                             f"others: {left}")
+            found.extend(mine[-MOST_AT_ONCE:])
+        return _together(found), notes
+
+    def at(self, name: str) -> list[Place] | Diagnostic:
+        """The maps that a node, a member of its bundle or the path of a module gives; or why there is none."""
+        slots = [slot for slot, value in enumerate(self.values) if slot >= len(self.model.plan.inputs)
+                 and (value.name == name or value.name.startswith(f"{name}."))]
+        places = [place for slot in slots if (place := self._written(slot))]
+        shapes = [str(self.values[slot].shape) for slot in slots]
+        if not places:
+            for number, path in enumerate(self.paths):
+                if name == path or name.startswith(f"{path}."):
+                    inside = name[len(path) + 1 :]
+                    shapes += [" ".join(["B", *map(str, sizes)]) for given in self.given[number]
+                               if given.inside == inside for sizes in given.sizes]
+                    places += [place for given in self.given[number] if given.inside == inside
+                               if (place := self._inside(number, given, None))]
+        return places or self._no_map(name, shapes)
+
+    def _no_map(self, name: str, shapes: Sequence[str]) -> Diagnostic:
+        known = self._known()
+        if shapes:
+            return Diagnostic("no-map", f"{name!r} gives no map of an image or volume", why=f"it gives {shapes[-1]}",
+                              fix=_some("these give one: ", known) if known else "no module of this network gives one")
+        if name in dict(self.model.named_modules()):
+            return Diagnostic("no-map", f"the module {name!r} is not run by itself",
+                              fix=_some("these give a map: ", known) if known else None)
+        every = [value.name for value in self.values] + [path for path, _ in self.model.named_modules() if path]
+        return Diagnostic("unknown-node", f"the network {self.model.plan.name!r} has no node and no module {name!r}",
+                          fix=did_you_mean(name, every, _some("these give a map: ", known) if known else None))
+
+    def _known(self) -> list[str]:
+        nodes = [place.name for slot in range(len(self.model.plan.inputs), len(self.values))
+                 if (place := self._written(slot))]
+        return list(dict.fromkeys([*nodes, *(place.name for place in self.maps()[0])]))
+
+    def _images(self) -> list[Value]:
+        return [value for value in self.model.plan.inputs if value.shape.spatial]
+
+    def _on_the_way(self, value: Value, kinds: Collection[str]) -> list[Place]:
+        return [place for lane in self._lanes(kinds) if (place := self._last_map(lane, value))]
+
+    def _lanes(self, wanted: Collection[str]) -> list[list[int]]:
+        """The calls of each lane of each node up to its last component of the kinds that are wanted."""
+        lanes: dict[tuple[str, str], list[int]] = {}
+        for number, step in enumerate(self.steps.calls):
+            several = len(self.model.plan.node(step.node).lanes) > 1
+            lane = step.path.split(".")[1] if several else ""
+            lanes.setdefault((step.node, lane), []).append(number)
+        kinds = [step.planned.component.kind for step in self.steps.calls]
+        cut = [lane[: 1 + max((at for at, number in enumerate(lane) if kinds[number] in wanted), default=-1)]
+               for lane in lanes.values()]
+        return [lane for lane in cut if lane]
+
+    def _last_map(self, lane: Sequence[int], value: Value) -> Place | None:
+        for number in reversed(lane):
+            step = self.steps.calls[number]
+            own = [self._written(slot) for slot in reversed(step.writes)] if number == lane[-1] else []
+            inner = (self._inside(number, given, len(value.shape.spatial)) for given in reversed(self.given[number]))
+            for place in (*own, *inner):
+                if place is not None and value.name in place.inputs and _alike(place.sizes[1:], value.shape.spatial):
+                    return place
+        return None
+
+    def _written(self, slot: int) -> Place | None:
+        """The map in a slot of the network."""
+        number = next(number for number, step in enumerate(self.steps.calls) if slot in step.writes)
+        step, value = self.steps.calls[number], self.values[slot] if slot < len(self.values) else None
+        if value is None or not value.shape.spatial:
+            return None
+        place = Place(value.name, step.node, self.paths[number], number, "", step.writes.index(slot),
+                      value.shape.sizes, ())
+        return self._coming_from(place, self.origins[slot])
+
+    def _inside(self, number: int, given: Given, rank: int | None) -> Place | None:
+        """The last map that a submodule gave; with `rank` only where it works on maps with so many axes."""
+        if rank is not None and given.surrounding not in (None, rank + 2):
+            return None
+        step = self.steps.calls[number]
+        origin = frozenset[str]().union(*(self.origins[slot] for slot in step.reads))
+        path = f"{self.paths[number]}.{given.inside}" if given.inside else self.paths[number]
+        for member in reversed(range(len(given.sizes))):
+            sizes = given.sizes[member]
+            if len(sizes) in (3, 4) and (rank is None or len(sizes) == rank + 1):
+                return self._coming_from(Place(path, step.node, path, number, given.inside, member, sizes, ()), origin)
+        return None
+
+    def _coming_from(self, place: Place, origin: Collection[str]) -> Place | None:
+        """The place with the images that it can be drawn on; None without any, or where it is a single position."""
+        inputs = tuple(value.name for value in self._images()
+                       if value.name in origin and len(value.shape.sizes) == len(place.sizes))
+        grid = place.sizes[1:]
+        if not inputs or all(size == 1 for size in grid):
+            return None
+        return Place(place.name, place.node, place.module, place.step, place.inside, place.member, place.sizes, inputs)
+
+
+def begun(model: FusionModel, steps: Steps, inputs: dict[str, Tensor], present: dict[str, Tensor]
+          ) -> tuple[list[Any], list[Tensor | None]]:
+    """Slots and masks before the first call; masks of inputs that cannot be absent are left out."""
+    optional = {value.name for value in model.plan.inputs if value.present is not None}
+    masks = {name: mask for name, mask in present.items() if name in optional and not bool(mask.all())}
+    state = model.begin(inputs, masks)
+    extra = [None] * (steps.slots - len(state.slots))
+    return [*state.slots, *extra], [*(state.masks or [None] * len(state.slots)), *extra]
+
+
+def _alike(grid: Sequence[int], size: Sequence[int]) -> bool:
+    """Whether a grid is the plane of an image made smaller, by about as much in height as in width.
+
+    Tensors that keep channels last, or attention of tokens to tokens, are not, though they have as many axes.
+    """
+    shrunk = [whole / part for whole, part in zip(size[-2:], grid[-2:], strict=True) if part > 1]
+    return not shrunk or max(shrunk) <= _MOST_UNEVEN * min(shrunk)
+
+
+def _paths(model: FusionModel, calls: Sequence[Step]) -> list[str]:
+    """The path of each call's module; a shared one has one path for all its calls."""
+    names = {module: name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
+    return [names[step.module] for step in calls]
+
+
+@contextmanager
+def _watched(module: nn.Module) -> Iterator[dict[str, Given]]:
+    """What each submodule gives while the block runs, in the order in which they end; of several runs the last."""
+    seen: dict[str, Given] = {}
+    took: dict[str, int | None] = {}
+
+    def entered(name: str, args: Sequence[Any]) -> None:
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        took[name] = tensors[0].dim() if tensors else None
+
+    def left(name: str, output: Any) -> None:
+        parts = output if isinstance(output, tuple | list) else (output,)
+        sizes = tuple(tuple(part.shape[1:]) if isinstance(part, Tensor) else () for part in parts)
+        seen.pop(name, None)
+        seen[name] = Given(name, sizes, took.get(name.rpartition(".")[0]) if name else None)
+
+    handles = []
+    for name, part in module.named_modules():
+        handles.append(part.register_forward_pre_hook(lambda _, args, name=name: entered(name, args)))
+        handles.append(part.register_forward_hook(lambda _, args, output, name=name: left(name, output)))
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _together(places: Sequence[Place]) -> list[Place]:
+    """Each place once, with all inputs for which it was found."""
+    return list(dict.fromkeys(places))
+
+
+def _some(before: str, names: Sequence[str]) -> str:
+    return before + ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -1,0 +1,117 @@
+"""Grad-CAM and t-SNE of an explanation: which pictures there are, and what stands on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from fusionkit.data.batch import collate
+from fusionkit.explanation.activations import Features
+from fusionkit.explanation.feature_maps import Place
+from fusionkit.explanation.gradcam import grad_cam
+from fusionkit.explanation.overlay_plot import Overlay, overlay_figure
+from fusionkit.explanation.request import Cases, Explanation, Question, Said
+from fusionkit.explanation.selection import Asked, Chosen, correct
+from fusionkit.explanation.tsne import Scatter, embed, perplexity_of, scatter_figure, why_not
+from fusionkit.inference.predict import HeadResult
+
+SEED = 0
+
+
+def draw_maps(made: Explanation, question: Question, cases: Cases, chosen: Sequence[Chosen], device: torch.device
+              ) -> None:
+    """Grad-CAM of every chosen case at every map, over every image or volume that the map comes from."""
+    entries: list[dict[str, Any]] = []
+    for item in chosen:
+        batch = collate([cases.dataset[item.place]]).to(device)
+        said = Said.of(question, cases, item)
+        case = cases.ids[item.place]
+        if said.value is None:
+            made.notes.append(f"case {case!r}: {item.head!r} has no result, since what it reads is absent")
+            continue
+        absent = [name for name, mask in batch.present.items() if not bool(mask.all())]
+        wanted = dict.fromkeys(name for place in question.places for name in place.inputs)
+        made.notes.extend(f"case {case!r}: {name!r} is absent, so there is nothing to draw on it"
+                          for name in wanted if name in absent)
+        for place in question.places:
+            for name in place.inputs:
+                if name not in absent and question.survey.reaches(place, item.head):
+                    entries.extend(_map(made, question, item, said, place, name, case, batch.inputs, batch.present))
+    made.data["gradcam"] = entries
+
+
+def _map(made: Explanation, question: Question, item: Chosen, said: Said, place: Place, name: str, case: str,
+         inputs: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
+    image = inputs[name][0].cpu().double().numpy()
+    heat = grad_cam(question.survey, place, item.head, said.column, inputs, present, image.shape[1:])
+    if heat is None:
+        made.notes.append(f"{place.name!r}: a component behind it lets no gradient through, so it has no Grad-CAM")
+        return []
+    inside = f", module {place.module}" if place.module != place.node else ""
+    nothing = "" if heat.max() > 0 else "; no position of it speaks for this result"
+    channels, *grid = place.sizes
+    title = (f"case {case}, {name}: Grad-CAM at node {place.node}{inside} ({channels} x {'x'.join(map(str, grid))})"
+             f"{nothing}", f"{item.head}: {said.line}")
+    path = made.folder.picture(partial(overlay_figure, Overlay(image, heat, title)), "gradcam", case, item.head, name,
+                               place.name)
+    return [{"case": case, "head": item.head, "explained": said.explained, "input": name, "node": place.node,
+             "module": place.module, "map": list(place.sizes), "peak": float(f"{heat.max():.6g}"),
+             "at": [int(index) for index in np.unravel_index(int(heat.argmax()), heat.shape)], "file": path}]
+
+
+def draw_embeddings(made: Explanation, question: Question, cases: Cases, features: Mapping[str, Features]) -> None:
+    """The t-SNE picture of each head and its coordinates as a table."""
+    entries: list[dict[str, Any]] = []
+    for asked in question.asked:
+        value = question.values[asked.name]
+        found, result = features[value.name], cases.results[asked.name]
+        rows = np.flatnonzero(cases.tested & found.there)
+        reason = why_not(found.values[rows])
+        if reason:
+            made.notes.append(f"no t-SNE of {value.name!r}: {reason}")
+            continue
+        left = int((cases.tested & ~found.there).sum())
+        if left:
+            made.notes.append(f"{left} cases are not in the t-SNE of {value.name!r}, which is absent there")
+        points = embed(found.values[rows], SEED)
+        scatter, how = _scatter(asked, result, rows, points)
+        title = (f"t-SNE of {value.name} ({value.shape.layout}"
+                 f"{', mean over positions' if value.shape.positions > 1 else ''}), head {asked.name}", how)
+        picture = made.folder.picture(partial(scatter_figure, scatter, title), "tsne", asked.name, value.name)
+        known = result.known[rows]
+        table = made.folder.table(
+            ["id", "x", "y", "class", "wrong"],
+            [[cases.ids[row], f"{x:.6g}", f"{y:.6g}", label, "" if not there else str(int(wrong))]
+             for row, (x, y), label, wrong, there in zip(rows.tolist(), points, scatter.labels, scatter.wrong, known,
+                                                         strict=True)], "tsne", asked.name, value.name)
+        entries.append({"head": asked.name, "node": value.name, "cases": len(rows), "seed": SEED,
+                        "perplexity": float(f"{scatter.perplexity:.6g}"), "file": picture, "table": table})
+    made.data["tsne"] = entries
+
+
+def _scatter(asked: Asked, result: HeadResult, rows: Any, points: Any) -> tuple[Scatter, str]:
+    """What is drawn of a head's cases, and in words what the colours are."""
+    names, task, known = asked.head.names, asked.head.task, result.known[rows]
+    column = asked.column or 0
+    perplexity = perplexity_of(len(rows))
+    if task == "regression":
+        shown = result.targets[rows].reshape(len(rows), -1)[:, column] if known.all() else result.values[rows, column]
+        what = f"{'true' if known.all() else 'predicted'} {names[column]}"
+        labels = tuple(f"{number:.6g}" for number in shown)
+        return Scatter(points, labels, np.zeros(len(rows), dtype=bool), (what,), perplexity, shown), f"colour: {what}"
+    wrong = known & ~correct(result)[rows]
+    if task == "multiclass":
+        labels = tuple(names[int(result.targets[row])] if there else "not known"
+                       for row, there in zip(rows.tolist(), known, strict=True))
+        return Scatter(points, labels, wrong, names, perplexity), "colour: true class"
+    target = result.targets[rows].reshape(len(rows), -1)
+    cells = target[:, column] if target.shape[1] > column else np.full(len(rows), np.nan)
+    yes, no = names[column], f"not {names[column]}"
+    labels = tuple(yes if value == 1 else no if there and value == 0 else "not known"
+                   for value, there in zip(cells, known, strict=True))
+    wrong = known & np.isin(cells, (0, 1)) & ((result.values[rows, column] > 0.5) != (cells == 1))
+    return Scatter(points, labels, wrong, (no, yes), perplexity), f"colour: true label {names[column]}"

@@ -1,0 +1,141 @@
+"""The shares of an explanation: gates and Shapley values as tables, means and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fusionkit.errors import GraphError
+from fusionkit.evaluation.formatting import Metric
+from fusionkit.explanation.activations import Gates
+from fusionkit.explanation.bar_plot import Panel, Row, bars_figure
+from fusionkit.explanation.group_means import Group, groups_of, means
+from fusionkit.explanation.request import Cases, Explanation, Question, Said
+from fusionkit.explanation.selection import Asked, Chosen
+from fusionkit.explanation.shapley import MOST, Prior, Shares, shares
+from fusionkit.inference.predict import Progress, Settings
+from fusionkit.network.optional_inputs import all_optional
+from fusionkit.registry.lookup import Registry
+
+
+def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen: Sequence[Chosen]) -> None:
+    """The gates of every fusion that reports them: a row for each case, the mean, and bars."""
+    entries: list[dict[str, Any]] = []
+    for found in gates:
+        table = made.folder.table(
+            ["id", *found.inputs],
+            [[case, *(f"{value:.6g}" if there else "" for value, there in zip(values, flags, strict=True))]
+             for case, values, flags in zip(cases.ids, found.values, found.there, strict=True)], "gates", found.path)
+        mean = means(found.values, found.there & cases.tested[:, None], cases.patients)
+        whole = Row(f"mean of {int(cases.tested.sum())} cases, each input where present", tuple(mean))
+        rows = [whole] if cases.tested.any() else []
+        for place in dict.fromkeys(item.place for item in chosen):
+            rows.append(Row(f"case {cases.ids[place]}", tuple(
+                Metric(float(value)) if there else None
+                for value, there in zip(found.values[place], found.there[place], strict=True))))
+        title = (f"gates of {found.path} ({found.use}): how much it weighs each input",
+                 "mean over features and positions; the bar of a mean has its 95 % interval")
+        panel = Panel("", "gate", tuple(rows))
+        picture = made.folder.picture(partial(bars_figure, [panel], found.inputs, title), "gates", found.path)
+        entries.append({"node": found.path, "use": found.use, "file": picture, "table": table,
+                        "mean": {name: metric.to_json() for name, metric in zip(found.inputs, mean, strict=True)}})
+        made.tables.append((f"gates of {found.path} ({found.use}), mean over features, positions and the cases that "
+                            "have the input",
+                            ["input", "gate", "95 % interval"],
+                            [[name, str(metric).partition(" ")[0], metric.interval]
+                             for name, metric in zip(found.inputs, mean, strict=True)]))
+    made.data["gates"] = entries
+    if not gates:
+        made.notes.append("no fusion of this network reports gates")
+
+
+def report_shapley(made: Explanation, question: Question, cases: Cases, chosen: Sequence[Chosen], registry: Registry,
+                   prior: Prior, settings: Settings, progress: Progress | None = None) -> None:
+    """The Shapley values of every head, or in a note why there are none."""
+    made.data["shapley"] = []
+    inputs = question.model.plan.inputs
+    if len(inputs) == 1:
+        made.notes.append("no Shapley values: the network has one input, which has all of the result")
+        return
+    if len(inputs) > MOST:
+        made.notes.append(f"no Shapley values: {len(inputs)} inputs have {1 << len(inputs):,} subsets, and each is one "
+                          f"pass over all cases; at most {MOST} inputs are taken")
+        return
+    try:
+        model = all_optional(question.model, registry).to(settings.chosen_device)
+    except GraphError as error:
+        made.notes.append("no Shapley values, since the network cannot be run without each of its inputs:")
+        made.notes.extend(found.render() for found in error.diagnostics)
+        return
+    found, notes = shares(model, cases.dataset, [asked.head for asked in question.asked], prior, settings, progress)
+    made.notes.extend(notes)
+    for asked in question.asked:
+        if asked.name in found:
+            made.data["shapley"].append(_head(made, question, cases, chosen, asked, found[asked.name]))
+
+
+def _head(made: Explanation, question: Question, cases: Cases, chosen: Sequence[Chosen], asked: Asked, mine: Shares
+          ) -> dict[str, Any]:
+    columns = asked.columns(cases.results[asked.name])
+    names = mine.head.names
+    rows = [[cases.ids[row], names[column], f"{mine.nothing[row, column]:.6g}",
+             *(f"{value:.6g}" for value in mine.values[row, :, column]), f"{mine.whole[row, column]:.6g}",
+             " ".join(name for name, there in zip(mine.inputs, mine.there[row], strict=True) if not there)]
+            for row in np.flatnonzero(mine.valid) for column in range(len(names))]
+    table = made.folder.table(["id", "class", "nothing", *mine.inputs, "all", "absent"], rows, "shapley", asked.name)
+    result = "value" if asked.head.task == "regression" else "probability"
+    base = ("what the network says of nothing" if mine.answered else
+            "the mean of the training cases" if result == "value" else "the share of the class in training")
+    entry: dict[str, Any] = {"head": asked.name, "inputs": list(mine.inputs), "table": table,
+                             "nothing": "network" if mine.answered else "training"}
+    picked = [item for item in chosen if item.head == asked.name and mine.valid[item.place]]
+    if picked:
+        panel = Panel("", f"added to the {result}", tuple(_case(question, cases, mine, item) for item in picked))
+        entry["cases"] = made.folder.picture(partial(bars_figure, [panel], mine.inputs, (
+            f"Shapley values of the inputs, head {asked.name}: what each adds to the {result}",
+            f"nothing: {base}; all: the {result} that is predicted")), "shapley", asked.name, "cases")
+    groups = groups_of(mine, columns, cases.tested, cases.patients, asked.column is not None)
+    if groups:
+        entry["file"] = made.folder.picture(
+            partial(bars_figure, _panels(groups, result), mine.inputs,
+                    (f"Shapley values of the inputs, head {asked.name}, mean over cases with 95 % intervals",)),
+            "shapley", asked.name, "mean")
+        entry["summary"] = _summary(made, asked, mine, groups)
+        entry["groups"] = [{"name": group.name, "cases": group.cases, "inputs": {
+            name: {"mean": mean.to_json(), "mean_absolute": absolute.to_json()}
+            for name, mean, absolute in zip(mine.inputs, group.mean, group.absolute, strict=True)}} for group in groups]
+    return entry
+
+
+def _case(question: Question, cases: Cases, mine: Shares, item: Chosen) -> Row:
+    said = Said.of(question, cases, item)
+    bars = tuple(Metric(float(value)) if there else None for value, there in
+                 zip(mine.values[item.place, :, said.column], mine.there[item.place], strict=True))
+    beside = (f"nothing {mine.nothing[item.place, said.column]:.3f}\n"
+              f"all {mine.whole[item.place, said.column]:.3f}\ntruth: {said.truth}")
+    return Row(f"{cases.ids[item.place]} ({item.why}): {said.explained}", bars, beside)
+
+
+def _panels(groups: Sequence[Group], result: str) -> list[Panel]:
+    return [Panel("mean", f"added to the {result}", tuple(
+                Row(f"{group.name} ({group.cases})", group.mean) for group in groups)),
+            Panel("mean without sign", f"moved the {result} by", tuple(
+                Row(f"{group.name} ({group.cases})", group.absolute) for group in groups))]
+
+
+def _summary(made: Explanation, asked: Asked, mine: Shares, groups: Sequence[Group]) -> str:
+    """The means as a table, printed and written."""
+    rows, printed = [], []
+    for group in groups:
+        for name, mean, absolute in zip(mine.inputs, group.mean, group.absolute, strict=True):
+            cells = [f"{number:.6g}" if number is not None else "" for metric in (mean, absolute)
+                     for number in (metric.value, metric.low, metric.high)]
+            rows.append([group.name, str(group.cases), name, *cells])
+            printed.append([group.name, str(group.cases), name, str(mean), str(absolute)])
+    made.tables.append((f"Shapley values of the inputs, head {asked.name}: mean over cases (95 % interval)",
+                        ["over", "cases", "input", "mean", "mean without sign"], printed))
+    return made.folder.table(["over", "cases", "input", "mean", "mean_low", "mean_high", "absolute", "absolute_low",
+                              "absolute_high"], rows, "shapley", asked.name, "mean")

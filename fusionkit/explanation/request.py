@@ -1,0 +1,188 @@
+"""One explanation from a run to its folder: choose cases, look, measure the shares, draw and write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data.loading import CaseDataset, Cohort
+from fusionkit.errors import DataError, Diagnostic, GraphError
+from fusionkit.evaluation.formatting import figures
+from fusionkit.explanation.feature_maps import Place, Survey
+from fusionkit.explanation.output_folder import Folder
+from fusionkit.explanation.selection import Asked, Chosen, asked_of, choose, correct, rows_for, truth, value_for
+from fusionkit.files import write_json
+from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.plan import Value
+from fusionkit.runs.folder import Run
+
+EXPLAIN = "explain.json"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for, as it was typed; None and () stand for what the command chooses itself."""
+
+    head: str | None = None
+    class_name: str | None = None
+    cases: tuple[str, ...] = ()
+    at: tuple[str, ...] = ()
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a network, every name of it known."""
+
+    survey: Survey
+    asked: tuple[Asked, ...]
+    places: tuple[Place, ...]
+    values: Mapping[str, Value]
+    notes: tuple[str, ...]
+
+    @property
+    def model(self) -> FusionModel:
+        """The network."""
+        return self.survey.model
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The cases that are run, and what every head says of them.
+
+    `tested` (N,) is True for those over which means and t-SNE go; the others were asked for by name. `patients` is None
+    where the data name none.
+    """
+
+    ids: tuple[str, ...]
+    dataset: CaseDataset
+    tested: NDArray[np.bool_]
+    patients: tuple[str, ...] | None
+    results: Mapping[str, HeadResult]
+
+
+@dataclass
+class Explanation:
+    """What was found: rows for people under a heading, notes, and everything as plain data."""
+
+    folder: Folder
+    notes: list[str] = field(default_factory=list)
+    tables: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Write `explain.json`, last of all; gives its content."""
+        content = {"fusionkit-explain": 1, **about, **self.data, "notes": self.notes, "files": self.folder.files}
+        write_json(self.folder.path / EXPLAIN, content)
+        return content
+
+
+def question_of(model: FusionModel, wish: Wish) -> Question:
+    """What is asked, checked against the network.
+
+    Raises: GraphError with every name that is wrong (`unknown-head`, `unknown-class`, `unknown-node`, `no-map`,
+    `several-tensors`).
+    """
+    survey = Survey(model)
+    asked, faults = asked_of(model.plan, wish.head, wish.class_name)
+    places, notes = ([], []) if wish.at else survey.maps()
+    for name in wish.at:
+        found = survey.at(name)
+        if isinstance(found, Diagnostic):
+            faults.append(found)
+        else:
+            places.extend(found)
+    heads = asked or [Asked(model.plan.heads[0])]
+    values = {item.name: value_for(model.plan, item, wish.node) for item in heads}
+    faults.extend(dict.fromkeys(value for value in values.values() if isinstance(value, Diagnostic)))
+    if faults:
+        raise GraphError(faults)
+    return Question(survey, tuple(asked), tuple(dict.fromkeys(places)),
+                    {name: value for name, value in values.items() if isinstance(value, Value)}, tuple(notes))
+
+
+def cases_of(run: Run, cohort: Cohort, wish: Wish, own: bool, cache: Path | None, settings: Settings) -> Cases:
+    """The run's test cases, or all cases of other data, and those asked for by name; run once.
+
+    Raises: DataError with `unknown-case`, or `no-cases`.
+    """
+    named = rows_for(cohort.ids, wish.cases)
+    test = set(run.about.get("test") or ()) if own else set(cohort.ids)
+    tested = [row for row, name in enumerate(cohort.ids) if name in test]
+    rows = [*tested, *(row for row in dict.fromkeys(named) if row not in set(tested))]
+    if not rows:
+        raise DataError(Diagnostic("no-cases", f"the run in {str(run.folder)!r} has no test cases to explain",
+                                   fix="name cases with --case, or give data with --data"))
+    dataset = cohort.dataset(rows, run.preprocessing, cache)
+    known = cohort.description.patient is not None
+    return Cases(tuple(cohort.ids[row] for row in rows), dataset, np.arange(len(rows)) < len(tested),
+                 tuple(cohort.patients[row] for row in rows) if known else None,
+                 predict(run.model, dataset, None, settings))
+
+
+def chosen_of(question: Question, cases: Cases, wish: Wish) -> list[Chosen]:
+    """The cases to look at: those that are named, for every head, else some that the command picks."""
+    if wish.cases:
+        place = {name: at for at, name in enumerate(cases.ids)}
+        return [Chosen(place[name], item.name, "asked for") for name in dict.fromkeys(wish.cases)
+                for item in question.asked]
+    complete = [all(source["present"].values()) for source in (cases.dataset[at] for at in range(len(cases.ids)))]
+    return choose(cases.results, question.asked, complete)
+
+
+def said_of(question: Question, cases: Cases, chosen: Sequence[Chosen]) -> tuple[list[list[str]], list[dict[str, Any]]]:
+    """The chosen cases in words: rows for a table, and plain data."""
+    rows, data = [], []
+    for item in chosen:
+        said = Said.of(question, cases, item)
+        rows.append([cases.ids[item.place], item.head, item.why, said.explained, said.number, said.truth])
+        data.append({"case": cases.ids[item.place], "head": item.head, "why": item.why, "explained": said.explained,
+                     "value": None if said.value is None else float(f"{said.value:.6g}"), "truth": said.truth})
+    return rows, data
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a head says of one case: the explained class, its number, the predicted class and the truth."""
+
+    explained: str
+    column: int
+    value: float | None
+    predicted: str
+    truth: str
+    task: str
+    right: bool | None
+
+    @staticmethod
+    def of(question: Question, cases: Cases, item: Chosen) -> Said:
+        """From the results of a case."""
+        asked = next(asked for asked in question.asked if asked.name == item.head)
+        result, names = cases.results[item.head], asked.head.names
+        column = int(asked.columns(result)[item.place])
+        judged = result.known[item.place] and asked.head.task != "regression"
+        right = bool(correct(result)[item.place]) if judged else None
+        value = float(result.values[item.place, column]) if result.valid[item.place] else None
+        return Said(names[column], column, value, names[int(result.values[item.place].argmax())],
+                    truth(result, item.place), asked.head.task, right)
+
+    @property
+    def number(self) -> str:
+        """The probability or value; a word where there is no result."""
+        return "no result" if self.value is None else figures(self.value)
+
+    @property
+    def line(self) -> str:
+        """One line for a title."""
+        if self.task == "regression":
+            return f"{self.explained}: predicted {self.number}, truth {self.truth}"
+        other = verdict = ""
+        if self.task == "multiclass":
+            other = "" if self.predicted == self.explained else f"; predicted: {self.predicted}"
+            verdict = {None: "", True: " (right)", False: " (wrong)"}[self.right]
+        return f"{self.explained}: probability {self.number}{other}; truth: {self.truth}{verdict}"

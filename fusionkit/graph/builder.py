@@ -1,0 +1,297 @@
+"""A tree to a graph: inputs, nodes and what they read from, in the order in which they can run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from math import prod
+
+from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
+from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
+from fusionkit.graph.reserved import RESERVED
+from fusionkit.graph.wiring import connect
+from fusionkit.shapes.layouts import LAYOUTS
+from fusionkit.syntax.fields import Form, shown
+from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
+
+FORMAT = 1
+TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training", "reference")
+NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights", "loss")
+STEP_KEYS = ("use", "with")
+_OPTIONS = "; the options of its component stand in 'with'"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_KINDS = ("encoder", "fusion", "head", "uncertainty")
+_ID = re.compile(rf"({'|'.join(_KINDS)})\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
+MAX_NUMBERS = 1 << 32
+"""Numbers that one case of an input may hold: 16 GiB, where a slip is likelier than a need."""
+
+
+def from_tree(tree: Tree) -> Graph:
+    """The graph of a tree.
+
+    Raises: GraphError with all that is wrong in the file's structure, each at its place.
+    """
+    return _Builder(tree).graph()
+
+
+class _Builder:
+    """Collects all diagnostics of one file before any is raised."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.found: list[Diagnostic] = []
+        self.top = Form(tree, "a graph", TOP_KEYS, self.found)
+        self.tree = tree
+
+    def graph(self) -> Graph:
+        self._format()
+        name = self.top.text("name", "network") or "network"
+        description = self.top.text("description", "") or ""
+        inputs = self._inputs()
+        nodes = self._nodes({i.name: i for i in inputs})
+        uncertainty = self._uncertainty()
+        nodes = connect(inputs, nodes, self.top)
+        reference = self._releases({node.name: node for node in nodes})
+        graph = Graph(name, description, tuple(inputs), tuple(nodes), uncertainty, self.top.tree.get("training"),
+                      self.tree, reference)
+        if self.found:
+            error = GraphError(in_file_order(self.found))
+            error.partial = graph
+            raise error
+        return graph
+
+    def _format(self) -> None:
+        version = self.top.need("fusionkit", f"begin the file with 'fusionkit: {FORMAT}'")
+        if version is not None and not (isinstance(version, Scalar) and type(version.value) is int
+                                        and version.value == FORMAT):
+            self.top.report("wrong-version", f"this fusionkit reads format {FORMAT}, not {shown(version)}",
+                            version.span, fix=f"write 'fusionkit: {FORMAT}', or install a fusionkit for that format")
+
+    def _named(self, key: str, fix: str) -> Iterator[tuple[str, Tree, Span]]:
+        """The entries of `inputs` or `nodes` whose names may be used."""
+        tree = self.top.need(key, fix)
+        if tree is None:
+            return
+        if not isinstance(tree, Mapping) or not tree.entries:
+            self.top.report("wrong-type", f"{key!r} must be a mapping from name to {key[:-1]}, not {shown(tree)}"
+                            if not isinstance(tree, Mapping) else f"{key!r} is empty", tree.span, fix=fix)
+            return
+        for name, value in tree.items():
+            span = tree.keys[name]
+            owner = "an input" if key == "inputs" else "a node"
+            if not _NAME.fullmatch(name):
+                self.top.report("bad-name", f"{owner} cannot be named {name!r}", span,
+                                fix="use letters, digits and _, beginning with a letter")
+            elif name in RESERVED and key == "nodes":
+                self.top.report("reserved-name", f"{owner} cannot be named {name!r}", span,
+                                why="the network is a PyTorch module, which has an attribute of that name",
+                                fix=f"choose another, for instance {name + '_1'!r}")
+            yield name, value, span
+
+    def _inputs(self) -> list[Input]:
+        fix = "write for example 'inputs: {ct: {volume: [1, 12, 192, 192]}}'"
+        made = (self._input(name, value, span) for name, value, span in self._named("inputs", fix))
+        return [item for item in made if item]
+
+    def _input(self, name: str, tree: Tree, span: Span) -> Input | None:
+        form = Form(tree, f"input {name!r}", (*LAYOUTS, "optional"), self.found)
+        optional = form.flag("optional")
+        written = [layout for layout in LAYOUTS if form.has(layout)]
+        if len(written) != 1:
+            if not form.broken:
+                form.report("bad-input", f"input {name!r} needs one layout and has {', '.join(written) or 'none'}",
+                            form.key_span(written[1]) if written else span,
+                            fix="keep one of them" if written else
+                            "give it one of vector, tokens, image or volume, for example {vector: [7]}")
+            return Input(name, "vector", (None,), optional, span)
+        layout = written[0]
+        return Input(name, layout, self._sizes(name, layout, form.tree.entries[layout]), optional, span)
+
+    def _sizes(self, name: str, layout: str, tree: Tree) -> tuple[int | None, ...]:
+        axes = LAYOUTS[layout].axes
+        values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
+        if len(values) != len(axes):
+            wanted = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
+            given = str(len(values)) if isinstance(tree, Items) else f"{shown(tree)} without brackets"
+            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {wanted}, not {given}",
+                            tree.span, why="the batch axis is not written" if len(values) == len(axes) + 1 else None,
+                            fix=f"write [{tree.text}]" if isinstance(tree, Scalar) and len(axes) == 1 else
+                            f"write [{', '.join(axes)}] as numbers; a size may be 'auto'")
+            return (None,) * len(axes)
+        sizes = tuple(self._size(name, value, axis) for value, axis in zip(values, axes, strict=True))
+        count = prod(size or 1 for size in sizes)
+        if count > MAX_NUMBERS:
+            self.top.report("bad-input", f"input {name!r} would hold {count:,} numbers in each case", tree.span,
+                            why=f"at most {MAX_NUMBERS:,} are allowed", fix="resample or crop it to smaller sizes")
+        return sizes
+
+    def _size(self, name: str, tree: Tree, axis: str) -> int | None:
+        if _is_auto(tree):
+            return None
+        value = tree.value if isinstance(tree, Scalar) else None
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 24:
+            return value
+        self.top.report("bad-input", f"the size {axis!r} of input {name!r} cannot be {shown(tree)}", tree.span,
+                        fix="write a whole number of at least 1, or 'auto' to take it from the data")
+        return None
+
+    def _nodes(self, inputs: dict[str, Input]) -> list[Node]:
+        fix = "write for example 'nodes: {kind: {use: head.classify, from: ehr, with: {classes: [a, b]}}}'"
+        nodes = []
+        for name, value, span in self._named("nodes", fix):
+            if name in inputs:
+                self.top.report("name-taken", f"{name!r} is the name of an input and of a node", span,
+                                why=f"the input stands at line {inputs[name].span.line}", fix="rename one of them")
+            nodes.append(self._node(name, value, span))
+        return nodes
+
+    def _node(self, name: str, tree: Tree, span: Span) -> Node:
+        form = Form(tree, f"node {name!r}", NODE_KEYS, self.found, _OPTIONS)
+        node = Node(name, self._steps(form), self._sources(form), form.flag("each"), form.flag("share"),
+                    form.flag("freeze"), form.text("weights"), form.number("loss", 1.0), span)
+        if node.share and not node.each:
+            form.report("bad-node", f"'share' of node {name!r} has no meaning without 'each'",
+                        form.key_span("share"), fix="add 'each: true', or remove 'share'")
+        if node.each and node.is_head:
+            form.report("bad-node", f"'each' of node {name!r} has no meaning on a head", form.key_span("each"),
+                        why="a head is one result of the network",
+                        fix="write one node for each result, or join the inputs with a fusion before")
+        if form.has("loss") and not node.is_head and node.steps[-1].use:
+            form.report("bad-node", f"'loss' of node {name!r} has no meaning: it is not a head",
+                        form.key_span("loss"), why="the weight belongs to a result of the network",
+                        fix="write it on the head")
+        return node
+
+    def _steps(self, form: Form) -> tuple[Step, ...]:
+        if form.has("chain"):
+            if form.has("use") or form.has("with"):
+                key = "use" if form.has("use") else "with"
+                form.report("bad-node", f"{form.owner} has both 'chain' and {key!r}", form.key_span(key),
+                            fix="keep one; the options of a chain stand in its steps")
+            return self._chain(form)
+        use = form.need("use", "name a component, for example 'use: encoder.mlp', or a 'chain' of them")
+        options = form.tree.get("with")
+        return (self._step(use, options, form),) if use is not None else (_nowhere(form.span),)
+
+    def _chain(self, form: Form) -> tuple[Step, ...]:
+        tree = form.tree.entries["chain"]
+        if not isinstance(tree, Items) or not tree.items:
+            given = "is empty" if isinstance(tree, Items) else f"must be a list of components, not {shown(tree)}"
+            form.report("wrong-type", f"'chain' of {form.owner} {given}", tree.span,
+                        fix="write for example [{use: encoder.project}, {use: encoder.dropout}]")
+            return (_nowhere(tree.span),)
+        steps = []
+        for item in tree:
+            if isinstance(item, Scalar):
+                steps.append(self._step(item, None, form))
+                continue
+            part = Form(item, f"a step of {form.owner}", STEP_KEYS, self.found, _OPTIONS)
+            use = part.need("use", "name a component")
+            steps.append(self._step(use, part.tree.get("with"), part) if use is not None else _nowhere(item.span))
+        return tuple(steps)
+
+    def _step(self, use: Tree, options: Tree | None, form: Form) -> Step:
+        text = use.value if isinstance(use, Scalar) else None
+        if not isinstance(text, str) or not _ID.fullmatch(text):
+            dotted = isinstance(text, str) and text.count(".") > 1
+            form.report("bad-id", f"{form.owner} cannot use {shown(use)}", use.span,
+                        why="a graph names components by id; it cannot reach code by path" if dotted else
+                        "an id is written kind.name; the kinds are encoder, fusion, head and uncertainty",
+                        fix=_id_fix(use))
+            text = ""
+        if options is not None and not isinstance(options, Mapping):
+            if not (isinstance(options, Scalar) and options.value is None):
+                form.report("wrong-type", f"'with' of {form.owner} must be a mapping, not {shown(options)}",
+                            options.span, fix="write 'with: {option: value}'")
+            options = None
+        return Step(str(text), options, use.span)
+
+    def _sources(self, form: Form) -> tuple[Reference, ...]:
+        tree = form.need("from", "say what it reads: an input or another node")
+        if tree is None:
+            return ()
+        if isinstance(tree, Mapping):
+            pairs: list[tuple[str | None, Tree]] = [(port, value) for port, group in tree.items()
+                     for value in (group if isinstance(group, Items) else [group])]
+        else:
+            pairs = [(None, value) for value in (tree if isinstance(tree, Items) else [tree])]
+        if not pairs:
+            form.report("wrong-type", f"'from' of {form.owner} is empty", tree.span, fix="name an input or a node")
+        ports = tree.keys if isinstance(tree, Mapping) else {}
+        return tuple(self._reference(value, port, form, ports.get(port or "")) for port, value in pairs)
+
+    def _reference(self, tree: Tree, port: str | None, form: Form, port_span: Span | None) -> Reference:
+        text = tree.value if isinstance(tree, Scalar) else None
+        if not isinstance(text, str) or not all(text.partition(".")[::2] if "." in text else [text]):
+            form.report("wrong-type", f"'from' of {form.owner} must name an input or a node, not {shown(tree)}",
+                        tree.span, fix="write a name, a list of names, or a mapping from port to name")
+            return Reference("", None, port, tree.span)
+        name, _, member = text.partition(".")
+        return Reference(name, member or None, port, tree.span, port_span)
+
+    def _uncertainty(self) -> Step | None:
+        tree = self.top.tree.get("uncertainty")
+        if tree is None:
+            return None
+        form = Form(tree, "'uncertainty'", STEP_KEYS, self.found)
+        use = form.need("use", "name a method, for example 'use: uncertainty.mc_dropout'")
+        if use is None:
+            return None
+        step = self._step(use, form.tree.get("with"), form)
+        if step.use and step.kind != "uncertainty":
+            form.report("wrong-kind", f"'uncertainty' cannot use {step.use!r}", use.span,
+                        why=f"it is of kind {step.kind!r}", fix="use a component of kind 'uncertainty'")
+        return step
+
+    def _releases(self, nodes: dict[str, Node]) -> dict[str, tuple[Origin, ...]]:
+        """What `reference` says, release by release."""
+        tree = self.top.tree.get("reference")
+        if tree is None:
+            return {}
+        fix = "write for example 'reference: {release: {lungs: image_encoder}}'"
+        found: dict[str, tuple[Origin, ...]] = {}
+        if not isinstance(tree, Mapping):
+            self.top.report("wrong-type", f"'reference' must be a mapping from release to nodes, not {shown(tree)}",
+                            tree.span, fix=fix)
+            return found
+        for release, part in tree.items():
+            if not isinstance(part, Mapping):
+                self.top.report("wrong-type", f"the release {release!r} must be a mapping from node to prefix, "
+                                f"not {shown(part)}", part.span, fix=fix)
+                continue
+            origins = (self._origin(path, value, part.keys[path], nodes) for path, value in part.items())
+            found[release] = tuple(origin for origin in origins if origin)
+        return found
+
+    def _origin(self, path: str, tree: Tree, span: Span, nodes: dict[str, Node]) -> Origin | None:
+        name, _, rest = path.partition(".")
+        steps = len(nodes[name].steps) if name in nodes else 0
+        place = rest.rpartition(".")[2]
+        if name not in nodes:
+            self.top.report("unknown-name", f"'reference' names {path!r}, and there is no such node", span,
+                            fix=did_you_mean(name, nodes, "name a node"))
+        elif steps > 1 and not (place.isdecimal() and int(place) < steps):
+            self.top.report("bad-reference", f"'reference' names {path!r}, which is no step of the chain {name!r}",
+                            span, fix=f"name one of {name}.0 to {name}.{steps - 1}")
+        elif not (isinstance(tree, Scalar) and isinstance(tree.value, str)):
+            self.top.report("wrong-type", f"the prefix of {path!r} must be text, not {shown(tree)}", tree.span,
+                            fix='write the beginning of its names in the release, "" for all of them')
+        else:
+            return Origin(path, tree.value, span)
+        return None
+
+
+def _is_auto(tree: Tree) -> bool:
+    return isinstance(tree, Scalar) and tree.value == "auto"
+
+
+def _id_fix(use: Tree) -> str:
+    if isinstance(use, Items):
+        return "write 'chain: [...]' for several components in a row"
+    kind, dot, name = str(use.value if isinstance(use, Scalar) else "").lower().partition(".")
+    meant = f"{near(kind, _KINDS)}.{name}"
+    return f"did you mean {meant!r}?" if dot and _ID.fullmatch(meant) else "`fusionkit plugins list` shows the ids"
+
+
+def _nowhere(span: Span) -> Step:
+    """Stands in for a step that is already reported."""
+    return Step("", None, span)

@@ -1,0 +1,107 @@
+"""What a graph is made of: inputs, references, steps and nodes, as plain immutable values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fusionkit.errors import Span
+from fusionkit.syntax.tree import Mapping, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of the network; a size of None is `auto`, taken from the data."""
+
+    name: str
+    layout: str
+    sizes: tuple[int | None, ...]
+    optional: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a node reads: an input or node by name, perhaps one member of its bundle, perhaps at a port.
+
+    An empty name stands in for one that is already reported.
+    """
+
+    name: str
+    member: str | None
+    port: str | None
+    span: Span
+    port_span: Span | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.member}" if self.member else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One use of a component, with its options as written."""
+
+    use: str
+    options: Mapping | None
+    span: Span
+
+    @property
+    def kind(self) -> str:
+        """The part of the id before the dot."""
+        return self.use.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: one step, or several in a chain, and where its inputs come from."""
+
+    name: str
+    steps: tuple[Step, ...]
+    sources: tuple[Reference, ...]
+    each: bool
+    share: bool
+    freeze: bool
+    weights: str | None
+    loss: float
+    span: Span
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the node's output is a result of the network."""
+        return self.steps[-1].kind == "head"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a release keeps the parameters of one component: under `prefix`, '' for the top of its names.
+
+    `path` is the component's place in the network: `node`, `node.0` in a chain, `node.name` with `each`.
+    """
+
+    path: str
+    prefix: str
+    span: Span
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.path.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A network as written: every name is known, nothing runs in a circle, every node leads to a head."""
+
+    name: str
+    description: str
+    inputs: tuple[Input, ...]
+    nodes: tuple[Node, ...]
+    uncertainty: Step | None
+    training: Tree | None
+    tree: Tree
+    reference: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
+    """For each release of others' that the network corresponds to: which component is which part of it."""
+
+    @property
+    def file(self) -> str:
+        """The file that the graph was read from."""
+        return self.tree.span.file

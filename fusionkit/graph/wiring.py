@@ -1,0 +1,144 @@
+"""Checks who reads whom: unknown names, circles, nodes that lead nowhere; gives an order to run in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fusionkit.errors import did_you_mean, near
+from fusionkit.graph.nodes import Input, Node, Reference
+from fusionkit.syntax.fields import Form
+
+_MAX_HINTS = 20
+"""Unknown names that get a near match: finding one among thousands of names takes long."""
+
+
+def connect(inputs: Sequence[Input], nodes: Sequence[Node], top: Form) -> list[Node]:
+    """The nodes in an order in which they can run, every fault reported to `top`.
+
+    A misspelt name is read as its near match from here on, so that one slip is reported once. Where a
+    source stays unknown, nothing is said of what is not read: it may be what was meant.
+    """
+    checked, complete = _connected(inputs, nodes, top)
+    _kinds(checked, top)
+    taken = {item.name for item in inputs}
+    by_name = {node.name: node for node in checked if node.name not in taken}
+    # A guessed name must not close a circle that nobody wrote.
+    ordered = _order({node.name: node for node in nodes if node.name in by_name}, top)
+    if checked and complete:
+        _heads(by_name, top)
+        _unused(inputs, checked, top)
+    return [by_name[node.name] for node in ordered]
+
+
+def _connected(inputs: Sequence[Input], nodes: Sequence[Node], top: Form) -> tuple[list[Node], bool]:
+    """The nodes with their sources as they were meant, and whether every source is known."""
+    input_names = {item.name for item in inputs}
+    known = input_names | {node.name for node in nodes}
+    hints = _MAX_HINTS
+    checked = []
+    for node in nodes:
+        sources: list[Reference] = []
+        for ref in node.sources:
+            if ref.name in known or not ref.name:
+                sources.append(_whole(ref, input_names, top))
+                continue
+            others = known - {node.name} if hints else ()
+            hints = max(hints - 1, 0)
+            top.report("unknown-name", f"node {node.name!r} reads {ref.name!r}, which does not exist", ref.span,
+                       fix=did_you_mean(ref.name, others, "name an input or another node"))
+            sources.append(replace(ref, name=near(ref.name, others) or ""))
+        checked.append(replace(node, sources=tuple(ref for ref in sources if ref.name)))
+    complete = all(node.sources and all(ref.name for ref in node.sources) for node in nodes)
+    return checked, complete and all(len(a.sources) == len(b.sources) for a, b in zip(nodes, checked, strict=True))
+
+
+def _whole(ref: Reference, input_names: set[str], top: Form) -> Reference:
+    """The reference, without the member of an input, which has none."""
+    if not ref.member or ref.name not in input_names:
+        return ref
+    top.report("unknown-name", f"input {ref.name!r} has no member {ref.member!r}", ref.span,
+               why="an input is one tensor", fix=f"write {ref.name!r}")
+    return replace(ref, member=None)
+
+
+def _kinds(nodes: Sequence[Node], top: Form) -> None:
+    for node in nodes:
+        for step in node.steps:
+            if step.kind == "uncertainty":
+                top.report("wrong-kind", f"node {node.name!r} cannot use {step.use!r}", step.span,
+                           why="an uncertainty method runs the whole network",
+                           fix="write it under the key 'uncertainty' of the graph")
+        for step in node.steps[:-1]:
+            if step.kind == "head":
+                top.report("wrong-kind", f"the head {step.use!r} is not the last step of node {node.name!r}",
+                           step.span, why="what a head gives is a result of the network",
+                           fix="let the chain end with the head")
+
+
+def _order(by_name: dict[str, Node], top: Form) -> list[Node]:
+    """Rounds of nodes whose sources are done, each round in the order of the file."""
+    position = {name: index for index, name in enumerate(by_name)}
+    pending = {name: {ref.name for ref in node.sources if ref.name in by_name} for name, node in by_name.items()}
+    readers: dict[str, list[str]] = {name: [] for name in by_name}
+    for name, sources in pending.items():
+        for source in sources:
+            readers[source].append(name)
+    done: dict[str, Node] = {}
+    ready = [name for name, sources in pending.items() if not sources]
+    while len(done) < len(by_name):
+        # A circle counts as done once it is reported, so that the next one is found too.
+        ready = ready or _report_cycle({name: by_name[name] for name in pending if name not in done}, top)
+        done.update({name: by_name[name] for name in ready})
+        freed = set()
+        for name in ready:
+            for reader in readers[name]:
+                pending[reader].discard(name)
+                if not pending[reader] and reader not in done:
+                    freed.add(reader)
+        ready = sorted(freed, key=position.__getitem__)
+    return list(done.values())
+
+
+def _report_cycle(waiting: dict[str, Node], top: Form) -> list[str]:
+    """Report one circle among nodes that wait for each other, in the order of the data; its names."""
+    path: dict[str, None] = {}
+    name = next(iter(waiting))
+    while name not in path:
+        path[name] = None
+        name = next(ref.name for ref in waiting[name].sources if ref.name in waiting)
+    names = list(path)
+    circle = [*names[names.index(name) :], name][::-1]
+    place = next(ref.span for ref in waiting[name].sources if ref.name in waiting)
+    top.report("cycle", f"the nodes run in a circle: {' -> '.join(circle)}", place,
+               why="each waits for the one before it", fix="let one of them read something else")
+    return circle[1:]
+
+
+def _heads(by_name: dict[str, Node], top: Form) -> None:
+    """Every node must lead to a head. Silent where an id is already reported: it might be the head."""
+    if any(not step.use for node in by_name.values() for step in node.steps):
+        return
+    pending = [node.name for node in by_name.values() if node.is_head]
+    if not pending:
+        top.report("no-head", "no node is a head, so the network has no result", top.key_span("nodes"),
+                   fix="end with a head, for example {use: head.classify, from: NODE, with: {classes: [a, b]}}")
+        return
+    useful: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name not in useful:
+            useful.add(name)
+            pending.extend(ref.name for ref in by_name[name].sources if ref.name in by_name)
+    for node in by_name.values():
+        if node.name not in useful and not any(step.kind == "uncertainty" for step in node.steps):
+            top.report("leads-nowhere", f"node {node.name!r} leads to no head", node.span,
+                       why="nothing that ends in a result reads it", fix="connect it, or remove it")
+
+
+def _unused(inputs: Sequence[Input], nodes: Sequence[Node], top: Form) -> None:
+    read = {ref.name for node in nodes for ref in node.sources}
+    for item in inputs:
+        if item.name not in read:
+            top.report("unused-input", f"no node reads the input {item.name!r}", item.span,
+                       fix="connect it, or remove it")

@@ -1,0 +1,88 @@
+"""A network as the single calls of its components: chains and lanes written out, to run a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from torch import nn
+
+from fusionkit.network.absence import Absence, Mask, Output
+from fusionkit.network.model import FusionModel, Instruction
+from fusionkit.network.node_modules import Chain, Each
+from fusionkit.planning.plan import Call, Lane, PlannedNode
+from fusionkit.shapes.layouts import Shape, members
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of one component's module: `path` in the network, slots that it reads and writes, as `planned`."""
+
+    node: str
+    path: str
+    module: nn.Module
+    absence: Absence
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    output: Shape
+    frozen: bool
+    planned: Call
+
+    def call(self, slots: list[Any], masks: list[Mask]) -> None:
+        """Run the module on the slots that it reads, and write what it gives and which rows of it are there."""
+        args, columns = [slots[index] for index in self.reads], [masks[index] for index in self.reads]
+        self.write(self.absence.call(self.module, args, columns), slots, masks)
+
+    def write(self, output: Output, slots: list[Any], masks: list[Mask]) -> None:
+        """Put a result into the slots."""
+        parts = output if isinstance(output, tuple) else (output,)
+        left = self.absence.left([masks[index] for index in self.reads])
+        for index, part in zip(self.writes, parts, strict=True):
+            slots[index], masks[index] = part, left
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The calls of a network in order, and how many slots they use; the first are those of the network."""
+
+    calls: tuple[Step, ...]
+    slots: int
+
+
+def steps_of(model: FusionModel, slots: int) -> Steps:
+    """Every call of a network that has so many slots of its own."""
+    fresh = count(slots)
+    calls: list[Step] = []
+    for instruction in model.program:
+        node = model.plan.node(instruction.name)
+        calls.extend(_node(node, instruction, model.get_submodule(instruction.name), fresh))
+    return Steps(tuple(calls), next(fresh))
+
+
+def _node(node: PlannedNode, instruction: Instruction, module: nn.Module, fresh: Iterator[int]) -> Iterator[Step]:
+    reads, writes = list(instruction.reads), list(instruction.writes)
+    for place, lane in enumerate(node.lanes):
+        mine, reads = tuple(reads[:len(lane.reads)]), reads[len(lane.reads):]
+        gives = len(members(lane.calls[-1].output))
+        results, writes = tuple(writes[:gives]), writes[gives:]
+        part, path = (module.lane(place), f"{node.name}.{place}") if isinstance(module, Each) else (module, node.name)
+        yield from _lane(node, lane, part, path, mine, results, fresh)
+
+
+def _lane(node: PlannedNode, lane: Lane, module: nn.Module, path: str, reads: tuple[int, ...],
+          writes: tuple[int, ...], fresh: Iterator[int]) -> Iterator[Step]:
+    modules, absences = _row(module, lane)
+    for place, (part, absence, call) in enumerate(zip(modules, absences, lane.calls, strict=True)):
+        last = place == len(modules) - 1
+        results = writes if last else tuple(next(fresh) for _ in members(call.output))
+        name = path if len(modules) == 1 else f"{path}.{place}"
+        yield Step(node.name, name, part, absence, reads, results, call.output, node.node.freeze, call)
+        reads = results
+
+
+def _row(module: nn.Module, lane: Lane) -> tuple[Sequence[nn.Module], Sequence[Absence]]:
+    if isinstance(module, Chain):
+        return list(module), module.absences
+    return [module], [Absence(lane.calls[0].component.absent)]

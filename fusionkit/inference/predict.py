@@ -1,0 +1,169 @@
+"""Runs a trained network over cases, by an uncertainty method or plainly, and keeps what each head says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, UncertaintyMethod
+from fusionkit.data.batch import Batch, collate
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.evaluation.calibration import Calibrated
+from fusionkit.inference.ensemble import EnsembleRun, members_of
+from fusionkit.inference.sampler import Once, Sampler
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.plan import PlannedHead
+from fusionkit.planning.resolve import Use
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """What one head says of every case.
+
+    Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where nothing of the
+    inputs that the head reads was there; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
+    `calibrated` is what a calibration makes of the values, where there is one.
+    """
+
+    head: PlannedHead
+    values: Floats
+    measures: Mapping[str, Floats]
+    valid: Flags
+    targets: Floats
+    known: Flags
+    calibrated: Calibrated | None = None
+
+
+class Plainly:
+    """The method of a graph that names none: one pass, no measures."""
+
+    def predict(self, run: Runner) -> Prediction:
+        """Decoded results of one pass."""
+        return {name: HeadPrediction(values) for name, values in run.once().items()}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run: cases at a time, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
+
+    `looped` draws one sample after the other; else several are drawn at once, as many as `memory` bytes hold.
+    Samples are the same for the same seed, cases and batch size, and for the same way to draw them.
+    """
+
+    batch_size: int = 16
+    device: str = "auto"
+    precision: str = "fp32"
+    seed: int = 0
+    workers: int = 0
+    looped: bool = False
+    memory: int = 256 * 2**20
+
+    @property
+    def chosen_device(self) -> torch.device:
+        """The device that `auto` stands for here."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+
+@dataclass
+class _Collected:
+    """The parts of one head's result, batch by batch."""
+
+    values: list[Tensor] = field(default_factory=list)
+    measures: dict[str, list[Tensor]] = field(default_factory=dict)
+    valid: list[Tensor] = field(default_factory=list)
+    targets: list[Tensor] = field(default_factory=list)
+    known: list[Tensor] = field(default_factory=list)
+
+
+def predict(
+    models: FusionModel | Sequence[FusionModel],
+    dataset: Dataset[Any],
+    uncertainty: Use | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> dict[str, HeadResult]:
+    """What every head says of every case of a dataset, in its order. Leaves the networks in evaluation mode.
+
+    Several networks are the members of an ensemble; a method takes the first ones, as many as it asks for.
+    `progress(done, total)` counts cases.
+
+    Raises: GraphError with `too-few-members`.
+    """
+    settings = settings or Settings()
+    device = settings.chosen_device
+    members = [model.to(device).eval() for model in _members(models, uncertainty)]
+    model = members[0]
+    method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else Plainly()
+    loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate,
+                                         num_workers=settings.workers)
+    collected = {head.name: _Collected() for head in model.plan.heads}
+    total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
+    samplers = [Sampler(member, 0 if settings.looped else settings.memory) for member in members] if uncertainty else []
+
+    def autocast() -> AbstractContextManager[Any]:
+        return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+        torch.manual_seed(settings.seed)
+        for number, batch in enumerate(loader):
+            moved = batch.to(device)
+            run = EnsembleRun(samplers, moved.inputs, moved.present, autocast=autocast, seed=settings.seed,
+                              batch=number) if samplers else Once(model, moved.inputs, moved.present, autocast)
+            _collect(model, moved, method.predict(run), collected)
+            done += len(batch)
+            if progress:
+                progress(done, total)
+    return {head.name: _result(head, collected[head.name]) for head in model.plan.heads}
+
+
+def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | None) -> Sequence[FusionModel]:
+    given, wanted = [models] if isinstance(models, FusionModel) else list(models), members_of(uncertainty)
+    if wanted > len(given):
+        assert uncertainty is not None
+        raise GraphError(Diagnostic(
+            "too-few-members", f"{uncertainty.step.use} asks for {wanted} networks, and there "
+            f"{'is' if len(given) == 1 else 'are'} {len(given)}", uncertainty.step.span,
+            fix=f"train as many: fusionkit train ... --set uncertainty.with.members={wanted}, or ask for fewer"))
+    return given[:wanted]
+
+
+def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:
+    validity = model.validity(batch.present)
+    for name, part in collected.items():
+        told = prediction[name]
+        everyone = torch.ones(len(batch), dtype=torch.bool)
+        mask = validity[name]
+        part.values.append(told.values.float().cpu())
+        part.valid.append(everyone if mask is None else mask.cpu())
+        for measure, values in told.measures.items():
+            part.measures.setdefault(measure, []).append(values.float().cpu())
+        if name in batch.targets:
+            part.targets.append(batch.targets[name].cpu())
+            part.known.append(batch.target_present[name].cpu())
+        else:
+            part.targets.append(torch.zeros(len(batch)))
+            part.known.append(~everyone)
+
+
+def _result(head: PlannedHead, part: _Collected) -> HeadResult:
+    measures = {name: _floats(values) for name, values in part.measures.items()}
+    return HeadResult(head, _floats(part.values), measures, torch.cat(part.valid).numpy(), _floats(part.targets),
+                      torch.cat(part.known).numpy())
+
+
+def _floats(parts: Sequence[Tensor]) -> Floats:
+    return torch.cat(list(parts)).double().numpy()

@@ -1,0 +1,253 @@
+"""Runs a network many times over one batch: what does not depend on chance once, the rest once for each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.components.protocols import Task
+from fusionkit.inference.call_splitting import Double, Halves, halves_of
+from fusionkit.inference.calls import Step, steps_of
+from fusionkit.inference.randomness import BATCHES, Shadow, behind, draws_of, sampling
+from fusionkit.network.absence import Mask
+from fusionkit.network.model import FusionModel, State
+
+# Axes: B batch, S samples that are drawn at once, K columns of a head.
+Autocast = Callable[[], AbstractContextManager[Any]]
+_MOST = 64  # more samples at once win nothing that can be measured
+
+
+class Sampler:
+    """A network split where chance enters it, inside a component where that can be followed.
+
+    `memory` bounds the bytes that samples drawn at once may take. With 0 they are drawn one after the other, with the
+    very random numbers, and so to the bit the results, of as many passes of the whole network.
+    """
+
+    def __init__(self, model: FusionModel, memory: int = 0) -> None:
+        self.model = model
+        self.memory = memory
+        own = len(model.plan.inputs) + sum(len(node.values) for node in model.plan.nodes)
+        self.steps = steps_of(model, own)
+        with torch.inference_mode(False):  # within, tensors would not say how often they are written into
+            chance = _Chance(model, self.steps.calls)
+        self.hot = behind(self.steps.calls, chance.draws)
+        self.parts, self.cuts, self.each_alone = chance.parts, chance.cuts, chance.each_alone
+        self.bytes_of_case = chance.bytes_of_case(self.hot)
+        self.nodes = frozenset(self.steps.calls[number].node for number in self.hot)
+        """The nodes whose results change from sample to sample."""
+
+    def run(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
+            autocast: Autocast = nullcontext) -> BatchRun:
+        """The network and one batch, ready to be run as often as a method asks; the caller turns gradients off."""
+        return BatchRun(self, self.model.begin(inputs, _masks(self.model, present)), autocast)
+
+    def at_once(self, count: int, batch: int) -> int:
+        """How many of `count` samples are drawn at once for a batch of this size."""
+        if not self.memory or not self.each_alone:
+            return 1
+        return max(1, min(count, _MOST, self.memory // max(1, self.bytes_of_case * batch)))
+
+
+class Once:
+    """A network and one batch, to be run once with all randomness off: a `fusionkit.api.Runner` without samples.
+
+    What depends on chance need not be found for it, which takes seconds in a large network.
+    """
+
+    def __init__(self, model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
+                 autocast: Autocast) -> None:
+        self.model, self.inputs, self.present, self.autocast = model, inputs, present, autocast
+        self.tasks: Mapping[str, Task] = {head.name: head.task for head in model.plan.heads}
+        self.members = 1
+
+    def once(self, member: int = 0) -> dict[str, Tensor]:
+        """Decoded results: (B, K) for each head."""
+        with self.autocast():
+            given = self.model(self.inputs, _masks(self.model, self.present))
+            return {name: self.model.head(name).decode(given[name].float()) for name in self.tasks}
+
+    def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        """Nothing: who wants samples makes a `Sampler`."""
+        raise AssertionError("a plain prediction has no samples; please report")
+
+
+def _masks(model: FusionModel, present: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+    """The masks of optional inputs, None where nothing is absent."""
+    optional = {value.name for value in model.plan.inputs if value.present is not None}
+    masks = {name: mask for name, mask in (present or {}).items() if name in optional}
+    return masks if not all(mask.all() for mask in masks.values()) else None
+
+
+class _Chance:
+    """What the meta device shows of a network: who draws, whether for each case alone, and where calls can be cut."""
+
+    def __init__(self, model: FusionModel, calls: Sequence[Step]) -> None:
+        self.shadows = [Shadow(model.plan, batch) for batch in BATCHES]
+        first, second = (draws_of(shadow) for shadow in self.shadows)
+        self.draws = first
+        self.parts = frozenset(part for number, draw in first.items() for part in _named(model, calls[number],
+                                                                                         draw.parts))
+        counts = [(draw.drawn, second[number].drawn) for number, draw in first.items()]
+        # A number drawn for the batch as a whole would be one for all samples, were they drawn together.
+        self.each_alone = all(one is not None and two is not None and one * BATCHES[1] == two * BATCHES[0]
+                              for one, two in counts)
+        self.cuts: dict[tuple[int, bool], Halves] = {}
+        with sampling(model, self.parts), sampling(self.shadows[0].model, self.parts), \
+                sampling(self.shadows[1].model, self.parts):
+            self._cut(calls)
+        self.each_alone = self.each_alone and all(halves.cases is not None for halves in self.cuts.values())
+
+    def _cut(self, calls: Sequence[Step]) -> None:
+        """Cut every call that draws and reads nothing that has been drawn, with masks of its inputs and without."""
+        changing = {slot for number in behind(calls, self.draws) for slot in calls[number].writes}
+        for number, draw in self.draws.items():
+            if draw.drawn is None or changing & set(calls[number].reads):
+                continue
+            for masked in (False, True):
+                doubles = [self._double(shadow, number, masked) for shadow in self.shadows]
+                found = halves_of(calls[number].module, [double for double, _ in doubles], doubles[0][1])
+                if found is not None:
+                    self.cuts[number, masked] = found
+
+    @staticmethod
+    def _double(shadow: Shadow, number: int, masked: bool) -> tuple[Double, bool]:
+        step = shadow.steps.calls[number]
+        there = torch.ones(shadow.batch, dtype=torch.bool, device="meta") if masked else None
+        args, more = step.absence.prepared([shadow.slots[slot] for slot in step.reads], [there] * len(step.reads))
+        return Double(step.module, [*args, *more.values()], shadow.batch), bool(more)
+
+    def bytes_of_case(self, hot: frozenset[int]) -> int:
+        """What one case of one sample takes at most; twice its largest operation, as branches live side by side."""
+        shadow, largest = self.shadows[0], 0
+        for number in hot:
+            if (number, False) in self.cuts:
+                largest = max(largest, self.cuts[number, False].largest)
+            else:
+                watch = shadow.call(shadow.steps.calls[number], ())
+                largest = max(largest, watch.largest if watch else 0)
+        return -(-2 * largest // shadow.batch)
+
+
+def _named(model: FusionModel, step: Step, parts: Sequence[str]) -> Iterator[str]:
+    prefix = next(name for name, part in model.named_modules() if part is step.module)
+    return (f"{prefix}.{part}" if part else prefix for part in parts)
+
+
+class BatchRun:
+    """One batch as an uncertainty method sees it: implements `fusionkit.api.Runner`."""
+
+    def __init__(self, sampler: Sampler, state: State, autocast: Autocast) -> None:
+        model = sampler.model
+        self.sampler = sampler
+        self.autocast = autocast
+        self.tasks: Mapping[str, Task] = {head.name: head.task for head in model.plan.heads}
+        self.batch = next(slot.shape[0] for slot in state.slots if slot is not None)
+        extra = [None] * (sampler.steps.slots - len(state.slots))
+        self.slots: list[Any] = [*state.slots, *extra]
+        self.masks: list[Mask] = [*(state.masks or [None] * len(state.slots)), *extra]
+        self.cold: dict[int, list[Any]] = {}
+        self._run_cold(state.left)
+
+    def _run_cold(self, left: frozenset[str] | None) -> None:
+        """Run every call of the nodes left that does not depend on chance, and drop what nothing reads any more."""
+        calls, hot = self.sampler.steps.calls, self.sampler.hot
+        reads = [set(step.reads) for step in calls]
+        needed = set(self.sampler.model.outputs.values()).union(*[reads[number] for number in hot])
+        with self.autocast():
+            for number, step in enumerate(calls):
+                if number not in hot and (left is None or step.node in left):
+                    step.call(self.slots, self.masks)
+                    for slot in reads[number] - needed:
+                        if not any(slot in reads[later] for later in range(number + 1, len(calls))):
+                            self.slots[slot] = None
+
+    def once(self) -> dict[str, Tensor]:
+        """Decoded results with all randomness off: (B, K) for each head."""
+        slots, masks = list(self.slots), list(self.masks)
+        with self.autocast():
+            for number in sorted(self.sampler.hot):
+                self.sampler.steps.calls[number].call(slots, masks)
+            return self._decoded(slots)
+
+    def samples(self, count: int) -> Iterator[dict[str, Tensor]]:
+        """Decoded results of `count` random passes, (B, K) for each head."""
+        many = self.sampler.at_once(count, self.batch)
+        for start in range(0, count, many):
+            size = min(many, count - start)
+            results = self._drawn(size)
+            for sample in range(size):
+                yield {name: values[sample] for name, values in results.items()}
+
+    def _drawn(self, size: int) -> dict[str, Tensor]:
+        """Decoded results of so many samples: (S, B, K) for each head."""
+        sampler, wide = self.sampler, _Wide(self.slots, self.masks, size)
+        with sampling(sampler.model, sampler.parts), self.autocast():
+            for number in sorted(sampler.hot):
+                step = sampler.steps.calls[number]
+                args, columns = wide.args(step), wide.columns(step)
+                halves = sampler.cuts.get((number, any(column is not None for column in columns)))
+                output = (step.absence.call(step.module, args, columns) if halves is None
+                          else self._second_half(number, halves, args, columns, wide))
+                wide.write(step, output)
+        with self.autocast():
+            results = self._decoded(wide.slots)
+        return {name: values.reshape(-1, self.batch, values.shape[1]).expand(size, -1, -1)
+                for name, values in results.items()}
+
+    def _second_half(self, number: int, halves: Halves, args: Sequence[Tensor], columns: Sequence[Mask],
+                     wide: _Wide) -> Any:
+        step = self.sampler.steps.calls[number]
+        if number not in self.cold:
+            narrow, more = step.absence.prepared([self.slots[slot] for slot in step.reads],
+                                                 [self.masks[slot] for slot in step.reads])
+            self.cold[number] = list(halves.cold(*narrow, *more.values()))
+        given, more = step.absence.prepared(args, columns)
+        values: list[Any] = [*given, *more.values(), *self.cold[number]]
+        for place in halves.read:
+            if place >= len(args) + len(more) and place in (halves.cases or ()):
+                values[place] = wide.widened(values[place])
+            if place in halves.written:
+                values[place] = values[place].clone()
+        return step.absence.finished(halves.hot(*values), columns)
+
+    def _decoded(self, slots: Sequence[Any]) -> dict[str, Tensor]:
+        model = self.sampler.model
+        return {head.name: model.head(head.name).decode(slots[model.outputs[head.name]].float())
+                for head in model.plan.heads}
+
+
+class _Wide:
+    """The slots as so many samples side by side see them: what is known once stands there once for each sample."""
+
+    def __init__(self, slots: Sequence[Any], masks: Sequence[Mask], size: int) -> None:
+        self.size = size
+        self.slots = list(slots)
+        self.masks = list(masks)
+        self.done: set[int] = set()
+
+    def args(self, step: Step) -> list[Tensor]:
+        """What a call reads."""
+        for slot in set(step.reads) - self.done:
+            self.slots[slot] = self.widened(self.slots[slot])
+            mask = self.masks[slot]
+            self.masks[slot] = None if mask is None else self.widened(mask)
+            self.done.add(slot)
+        return [self.slots[slot] for slot in step.reads]
+
+    def columns(self, step: Step) -> list[Mask]:
+        """The masks of what a call reads."""
+        return [self.masks[slot] for slot in step.reads]
+
+    def write(self, step: Step, output: Any) -> None:
+        """Put the result of a call into its slots."""
+        step.write(output, self.slots, self.masks)
+        self.done.update(step.writes)
+
+    def widened(self, value: Tensor) -> Tensor:
+        """The rows of a value, once for each sample."""
+        return value if self.size == 1 or not value.dim() else torch.cat([value] * self.size)

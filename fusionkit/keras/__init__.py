@@ -1,6 +1,0 @@
-"""Weights of Keras: its files read without Keras, and the names of their layers as a release has them."""
-
-from fusionkit.keras.layers import arranged
-from fusionkit.keras.reading import KERAS_SUFFIXES, read_keras
-
-__all__ = ["KERAS_SUFFIXES", "arranged", "read_keras"]

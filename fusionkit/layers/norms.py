@@ -1,0 +1,97 @@
+"""Normalisation over features, and batch normalisation over the present rows alone."""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from fusionkit.layers.masking import row_mask
+from fusionkit.layers.projection import EachToken, at_least_single
+from fusionkit.shapes.layouts import TensorShape
+
+
+class FeatureNorm(nn.LayerNorm):
+    """Layer normalisation of the features at each position, in any layout.
+
+    Shapes: (B, c), (B, n, c) or (B, c, ...); gives the same.
+    """
+
+    def __init__(self, shape: TensorShape) -> None:
+        super().__init__(shape.width)
+        self.channels_first = bool(shape.spatial)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The normalised features."""
+        if not self.channels_first:
+            return super().forward(features)
+        return super().forward(features.movedim(1, -1)).movedim(-1, 1)
+
+
+class PresentBatchNorm(_NormBase):
+    """Batch normalisation whose statistics are taken over the rows that are present, and no others.
+
+    With fewer than two numbers for each feature there are no statistics: then the running ones are used, and stay.
+    Statistics are those of one process. What absent rows hold must be finite (`fill_absent`); they come out as
+    anything finite.
+
+    Shapes: (B, c), (B, n, c) or (B, c, ...), and (B,), True = present; gives the shape of the features.
+    """
+
+    def __init__(self, shape: TensorShape) -> None:
+        super().__init__(shape.width)
+        self.channels_first = bool(shape.spatial)
+
+    def forward(self, features: Tensor, present_B: Tensor | None = None) -> Tensor:
+        """The normalised features."""
+        values = at_least_single(features.movedim(1, -1) if self.channels_first else features)
+        mean_c, variance_c = self._statistics(values, present_B) if self.training else self._running()
+        result = (values - mean_c) * (variance_c + self.eps).rsqrt() * self.weight + self.bias
+        result = result.to(features.dtype)
+        return result.movedim(-1, 1) if self.channels_first else result
+
+    def _running(self) -> tuple[Tensor, Tensor]:
+        assert self.running_mean is not None and self.running_var is not None, "there are always running ones"
+        return self.running_mean, self.running_var
+
+    def _statistics(self, values: Tensor, present_B: Tensor | None) -> tuple[Tensor, Tensor]:
+        axes = tuple(range(values.dim() - 1))
+        rows = values.new_ones(values.shape[0]) if present_B is None else present_B.to(values.dtype)
+        weights = row_mask(rows, values)
+        count = rows.sum() * (values[0].numel() // values.shape[-1])
+        enough = count > 1
+        mean_c = (values * weights).sum(axes) / count.clamp(min=1)
+        variance_c = ((values - mean_c).square() * weights).sum(axes) / count.clamp(min=1)
+        running_mean, running_variance = self._running()
+        with torch.no_grad():
+            unbiased_c = variance_c * (count / (count - 1).clamp(min=1))
+            for running, new in ((running_mean, mean_c), (running_variance, unbiased_c)):
+                running.lerp_(torch.where(enough, new.to(running.dtype), running), self.momentum or 0.0)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(enough)
+        # The values of now, not those of a later batch, which would be read when the gradient is computed.
+        return (torch.where(enough, mean_c, running_mean.clone()),
+                torch.where(enough, variance_c, running_variance.clone()))
+Normalisation = Literal["batch", "group", "layer", "none"]
+
+
+def normalisation(kind: Normalisation, shape: TensorShape) -> nn.Module:
+    """A normalisation with learned scale and shift for tensors of this shape, which it keeps.
+
+    `batch` works over cases and positions, with running statistics in evaluation; `group` over the positions
+    and the features of a group (at most eight groups, each of the same size; tokens are taken one by one);
+    `layer` over the features at each position. `none` gives the identity.
+    """
+    if kind == "none":
+        return nn.Identity()
+    if kind == "layer":
+        return FeatureNorm(shape)
+    if kind == "group":
+        norm: nn.Module = nn.GroupNorm(gcd(8, shape.width), shape.width)
+    else:
+        batch_norms = {"image": nn.BatchNorm2d, "volume": nn.BatchNorm3d}
+        norm = batch_norms.get(shape.layout, nn.BatchNorm1d)(shape.width)
+    return EachToken(norm) if shape.layout == "tokens" else norm

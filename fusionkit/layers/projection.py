@@ -1,0 +1,122 @@
+"""Small pieces that most components need: rows that are absent, and projections of any layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusionkit.components.config import ComponentError
+from fusionkit.layers.masking import fill_absent
+from fusionkit.shapes.layouts import TensorShape, Tokens, shape_of
+
+
+def pointwise(shape: TensorShape, width: int, bias: bool = True) -> nn.Module:
+    """A learned projection of the features at every position: (B, c, ...) to (B, width, ...).
+
+    A linear layer for vectors (B, c) and tokens (B, n, c), a 1x1 convolution for maps.
+    """
+    if shape.layout == "image":
+        return nn.Conv2d(shape.width, width, 1, bias=bias)
+    if shape.layout == "volume":
+        return nn.Conv3d(shape.width, width, 1, bias=bias)
+    return nn.Linear(shape.width, width, bias=bias)
+
+
+def spread(weights: Tensor, shape: TensorShape) -> Tensor:
+    """Per-feature numbers (..., c) shaped so that they broadcast over every position of a layout.
+
+    Vectors and tokens keep features last; a map has them in front of its spatial axes.
+    """
+    return weights.reshape(*weights.shape, *([1] * len(shape.spatial)))
+
+
+def with_width(shape: TensorShape, width: int) -> TensorShape:
+    """The same layout and positions with another number of features."""
+    if shape.layout == "tokens":
+        return Tokens((shape.sizes[0], width))
+    return shape_of((width, *shape.spatial))
+
+
+def joined_shape(config: Any, inputs: Sequence[TensorShape]) -> TensorShape:
+    """The result of joining inputs feature by feature: `config.width` features, or those they share.
+
+    Fits as `output=` of a fusion whose options have `width`, where None uses the inputs as they are.
+
+    Raises: ComponentError when `width` is None and the inputs have different widths.
+    """
+    widths = sorted({shape.width for shape in inputs})
+    if config.width is None and len(widths) > 1:
+        raise ComponentError(f"its inputs have {' and '.join(map(str, widths))} features",
+                             why="with no option 'width' it takes them as they are, and they must be equal",
+                             fix="set 'width', and each input is projected to it")
+    return with_width(inputs[0], config.width or widths[0])
+
+
+class Projections(nn.Module):
+    """Every input at one width, absent entries replaced by a constant before and after.
+
+    With `width` None nothing is learned and the inputs stay as they are. Replacing after the
+    projection as well keeps its bias from leaking into rows that have no such input.
+
+    Shapes: M tensors (B, c_m, ...) and (B, M), True = present; gives M tensors (B, width, ...).
+    """
+
+    def __init__(self, inputs: Sequence[TensorShape], width: int | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(pointwise(shape, width) for shape in inputs if width is not None)
+
+    def forward(self, features: Sequence[Tensor], present: Tensor | None, value: float = 0.0) -> list[Tensor]:
+        """The projected inputs; `value` is what an absent entry becomes."""
+        if len(self.layers) == 0:
+            return fill_absent(features, present, value)
+        filled = fill_absent(features, present)
+        return fill_absent([layer(x) for layer, x in zip(self.layers, filled, strict=True)], present, value)
+
+
+Activation = Literal["relu", "gelu", "silu", "tanh", "none"]
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh, "none": nn.Identity,
+}
+
+
+def activation(name: Activation) -> nn.Module:
+    """The elementwise function of this name; `none` gives the identity."""
+    return _ACTIVATIONS[name]()
+
+
+class EachToken(nn.Module):
+    """A module for vectors, applied to every token on its own.
+
+    Shapes: (B, n, c); gives (B, n, w) where the module gives (B * n, w) for (B * n, c).
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The tokens after the module."""
+        count = tokens.shape[1]
+        result: Tensor = self.module(tokens.flatten(0, 1)).unflatten(0, (-1, count))
+        return result
+
+
+def at_least_single(values: Tensor) -> Tensor:
+    """Half precision made single, all else as it is: losses and probabilities need the digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def resized(features: Tensor, grid: Sequence[int]) -> Tensor:
+    """A map on another grid, by linear interpolation with the corners aligned; on its own grid as it is.
+
+    Shapes: (B, c, H, W) or (B, c, D, H, W), and the spatial sizes wanted; gives (B, c, *grid).
+    """
+    if tuple(features.shape[2:]) == tuple(grid):
+        return features
+    mode = "bilinear" if features.dim() == 4 else "trilinear"
+    return F.interpolate(features, size=tuple(grid), mode=mode, align_corners=True)

@@ -1,0 +1,138 @@
+"""Calls a module when rows of its inputs are absent, by the semantics that its component declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from fusionkit.components.component import Absent
+from fusionkit.layers.masking import row_mask
+from fusionkit.shapes.presence import Maybe, Presence
+
+# Axes: B batch, M inputs of the node.
+Output = Tensor | tuple[Tensor, ...]
+Mask = Tensor | None
+
+
+def evaluate(present: Maybe, masks: dict[str, Tensor]) -> Mask:
+    """The mask (B,) of a presence, None when everything is there."""
+    if present is None:
+        return None
+    if present.rule == "input":
+        return masks.get(present.input)
+    return _combine(present, [evaluate(part, masks) for part in present.parts])
+
+
+def _combine(present: Presence, parts: Sequence[Mask]) -> Mask:
+    known = [part for part in parts if part is not None]
+    if not known or (present.rule == "any" and len(known) < len(parts)):
+        return None
+    stacked = torch.stack(known)
+    return stacked.any(0) if present.rule == "any" else stacked.all(0)
+
+
+@dataclass(frozen=True)
+class Absence:
+    """How one component meets absent rows."""
+
+    semantics: Absent
+
+    def call(self, module: nn.Module, args: Sequence[Tensor], columns: Sequence[Mask]) -> Output:
+        """The module's output; rows that stay absent are zero in it."""
+        if all(column is None for column in columns):
+            return module(*args)  # type: ignore[no-any-return]  # a plugin's module may annotate nothing
+        if self.semantics != "skip":
+            return module(*args, present=_table(args, columns))  # type: ignore[no-any-return]
+        return self._skip(module, args, _all(columns))
+
+    def prepared(self, args: Sequence[Tensor], columns: Sequence[Mask]) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """What the module is called with when its norms stand still: the arguments, and perhaps `present`."""
+        if all(column is None for column in columns):
+            return list(args), {}
+        if self.semantics != "skip":
+            return list(args), {"present": _table(args, columns)}
+        mask = _all(columns)
+        return [_keep(arg, mask) for arg in args], {}
+
+    def finished(self, output: Output, columns: Sequence[Mask]) -> Output:
+        """The output of a module that was called with `prepared` arguments; rows that stay absent are zero."""
+        if self.semantics != "skip" or all(column is None for column in columns):
+            return output
+        return _zeroed(output, _all(columns))
+
+    def left(self, columns: Sequence[Mask]) -> Mask:
+        """The mask of the output: which rows are there after the call."""
+        known = [column for column in columns if column is not None]
+        if self.semantics == "fill" or not known:
+            return None
+        if self.semantics == "identity":
+            return columns[0]
+        if self.semantics in ("drop", "neutral"):
+            return torch.stack(known).any(0) if len(known) == len(columns) else None
+        return _all(columns)
+
+    def _skip(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor) -> Output:
+        # Looked up at each call: a layer may have been replaced, as for synchronised batch normalisation.
+        norms = [part for part in module.modules() if isinstance(part, _NormBase)] if module.training else []
+        if any(norm.training for norm in norms):
+            return self._gathered(module, args, mask_B, norms)
+        return _zeroed(module(*[_keep(arg, mask_B) for arg in args]), mask_B)
+
+    def _gathered(
+        self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, norms: Sequence[nn.Module]
+    ) -> Output:
+        """Run on present rows only, so that the statistics of a norm never see a row that is not there.
+
+        With fewer than two present rows there are no statistics to take: the norms then use their running
+        ones, and the parameters still take part, as distributed training needs.
+        """
+        rows = mask_B.nonzero().squeeze(1)
+        if len(rows) < 2:
+            with _evaluating(norms):
+                return _zeroed(module(*[_keep(arg, mask_B) for arg in args]), mask_B)
+        output = module(*[arg.index_select(0, rows) for arg in args])
+        if isinstance(output, Tensor):
+            return _scattered(output, rows, mask_B.shape[0])
+        return tuple(_scattered(part, rows, mask_B.shape[0]) for part in output)
+
+
+def _all(columns: Sequence[Mask]) -> Tensor:
+    return torch.stack([column for column in columns if column is not None]).all(0)
+
+
+def _table(args: Sequence[Tensor], columns: Sequence[Mask]) -> Tensor:
+    everyone = torch.ones(args[0].shape[0], dtype=torch.bool, device=args[0].device)
+    return torch.stack([everyone if column is None else column for column in columns], 1)
+
+
+def _keep(value: Tensor, mask_B: Tensor) -> Tensor:
+    return torch.where(row_mask(mask_B, value), value, torch.zeros((), dtype=value.dtype, device=value.device))
+
+
+def _zeroed(output: Output, mask_B: Tensor) -> Output:
+    if isinstance(output, Tensor):
+        return _keep(output, mask_B) if output.dim() else output
+    return tuple(_keep(part, mask_B) if part.dim() else part for part in output)
+
+
+def _scattered(part: Tensor, rows: Tensor, count: int) -> Tensor:
+    if not part.dim():
+        return part
+    return part.new_zeros((count, *part.shape[1:])).index_copy(0, rows, part)
+
+
+@contextmanager
+def _evaluating(norms: Sequence[nn.Module]) -> Iterator[None]:
+    modes = [norm.training for norm in norms]
+    for norm in norms:
+        norm.training = False
+    try:
+        yield
+    finally:
+        for norm, mode in zip(norms, modes, strict=True):
+            norm.training = mode

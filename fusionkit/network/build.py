@@ -1,0 +1,76 @@
+"""The straight path as functions: a graph by path, name or data; its plan; its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusionkit.components.component import Component
+from fusionkit.planning.plan import Plan
+from fusionkit.planning.resolve import resolve_tree
+from fusionkit.planning.shape_inference import infer
+from fusionkit.registry.lookup import Registry, discover
+from fusionkit.syntax.tree import TYPED, find
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fusionkit.network.model import FusionModel
+from fusionkit.planning.open_graph import Source, open_graph
+
+
+def plan(
+    source: Source,
+    *,
+    sets: Sequence[str] = (),
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    components: Sequence[Component] = (),
+    registry: Registry | None = None,
+    measured: bool = True,
+) -> Plan:
+    """The plan of a graph: every shape, and with `measured` every cost.
+
+    `sizes` gives the sizes of inputs that the graph leaves to the data (`auto`).
+    Raises: GraphError with all diagnostics of the step that failed.
+    """
+    from fusionkit.network.measure import measure, witness
+
+    registry = registry or discover(components=components)
+    tree = open_graph(source, sets, registry)
+    inferred = infer(resolve_tree(tree, registry), witness, sizes)
+    return measure(inferred) if measured else inferred
+
+
+def build(
+    source: Source,
+    *,
+    sets: Sequence[str] = (),
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    components: Sequence[Component] = (),
+    seed: int = 0,
+) -> FusionModel:
+    """The network of a graph as an `nn.Module`, its weights drawn from `seed`.
+
+    Raises: GraphError with all diagnostics of the step that failed.
+    """
+    return build_plan(plan(source, sets=sets, sizes=sizes, components=components, measured=False), seed)
+
+
+def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | None = None) -> FusionModel:
+    """The network of a plan; nodes with `weights:` start from their files. `modules` are those of nodes made already.
+
+    Raises: GraphError when a component cannot be built or weights do not fit.
+    """
+    from fusionkit.network.measure import check_shared
+    from fusionkit.network.model import FusionModel
+    from fusionkit.network.weights import load_node
+
+    check_shared(plan)
+    own = {node.name for node in plan.nodes if node.node.weights is not None} - (modules or {}).keys()
+    model = FusionModel(plan, seed, own, modules)
+    for node in plan.nodes:
+        if node.name in own:
+            typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)
+            load_node(model.get_submodule(node.name), node.node, None if typed else Path(plan.graph.file).parent)
+    return model

@@ -1,0 +1,73 @@
+"""One node of a plan as a module: a component's own module, a chain of them, or one for each tensor."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from fusionkit.components.config import ComponentError
+from fusionkit.components.failures import component_failed
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.network.node_modules import Chain, Each
+from fusionkit.planning.plan import Call, Lane, PlannedNode
+
+
+def make_node(planned: PlannedNode, seed: int, weights_follow: bool = False) -> nn.Module:
+    """The module of a node, its weights drawn from a seed that belongs to the node's name alone.
+
+    `weights_follow` says that a file will set every weight, so that nothing pretrained need be fetched.
+    Raises: GraphError when a component refuses or fails.
+    """
+    name, lanes = planned.name, planned.lanes
+    if not planned.node.each:
+        return _lane(planned, lanes[0], name, seed, weights_follow)
+    chosen = lanes[:1] if planned.node.share else lanes
+    modules = {lane.name: _lane(planned, lane, f"{name}.{lane.name}", seed, weights_follow) for lane in chosen}
+    return Each(modules, [lane.name for lane in lanes], lanes[0].calls[0].component.absent)
+
+
+def _lane(planned: PlannedNode, lane: Lane, path: str, seed: int, weights_follow: bool) -> nn.Module:
+    if len(lane.calls) == 1:
+        return _placed(planned, 0, lane.calls[0], path, seed, weights_follow)
+    modules = [_placed(planned, index, call, f"{path}.{index}", seed, weights_follow)
+               for index, call in enumerate(lane.calls)]
+    return Chain(modules, [call.component.absent for call in lane.calls])
+
+
+def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, weights_follow: bool) -> nn.Module:
+    try:
+        return make_module(call, path, seed, weights_follow)
+    except GraphError as error:
+        place = planned.node.steps[index].span
+        raise GraphError([replace(d, span=d.span or place) for d in error.diagnostics]) from error
+
+
+def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Module:
+    """One component's module. An option named `pretrained` is turned off when a file sets the weights.
+
+    Raises: GraphError when the component refuses its options (`component`) or fails (`component-failed`).
+    """
+    config = call.config
+    if weights_follow and getattr(config, "pretrained", False):
+        config = config.model_copy(update={"pretrained": False})
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed: it would also move the generators of GPUs, which nothing puts back.
+        torch.default_generator.manual_seed(seed_of(seed, path))
+        try:
+            module = call.component.module(config, call.shapes)
+            if not isinstance(module, nn.Module):
+                raise TypeError(f"it gave {type(module).__name__!r} instead of an nn.Module")
+        except ComponentError as error:
+            raise GraphError(Diagnostic("component", f"{call.component.id}: {error}", None, error.why, error.fix)
+                             ) from error
+        except Exception as error:
+            raise GraphError(component_failed(call.component.id, call.inputs, error)) from error
+    return module
+
+
+def seed_of(seed: int, path: str) -> int:
+    """A seed for one part of the network, which no other part's name or order changes."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{path}".encode()).digest()[:8], "little") >> 1

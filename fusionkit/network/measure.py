@@ -1,0 +1,176 @@
+"""Runs components on the meta device: what a `?` gives, whether rules are true, and what nodes cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from fusionkit.components.failures import component_failed
+from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
+from fusionkit.network.instantiate import make_module
+from fusionkit.planning.plan import Call, Cost, Lane, Plan, PlannedNode
+from fusionkit.planning.resolve import Use
+from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, members, shape_of
+
+BATCH = 3
+"""Cases in a probe; larger than one, so that a lost batch axis shows."""
+
+
+class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
+    """Adds up the bytes of every tensor that an operation makes; views make none."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        view = any(argument.alias_info is not None for argument in function._schema.arguments)
+        for part in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(part, Tensor) and not view:
+                self.total += part.numel() * part.element_size()
+        return result
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one run of a component showed."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    single: bool
+    module: nn.Module
+    multiply_adds: int
+    activation_bytes: int
+
+
+def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = None) -> Probe:
+    """Build a component on the meta device and run it once in evaluation mode, with no memory and no data.
+
+    A component that cannot run there, because it reads values, is run once on the CPU instead. `on` are shapes to
+    run it on in place of those that it is built for.
+    """
+    shapes = call.shapes if on is None else on
+    try:
+        return _probe(call, path, "meta", shapes)
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error).lower():
+            raise
+        return _probe(call, path, "cpu", shapes)
+
+
+def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) -> Probe:
+    with torch.device(device):
+        module = make_module(call, path, seed=0, weights_follow=True).eval()
+        args = [torch.zeros(BATCH, *shape.sizes) for shape in shapes]
+        with _untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
+            result = module(*args)
+    single = isinstance(result, Tensor)
+    parts = (result,) if single else tuple(result)
+    given = tuple(tuple(part.shape) for part in parts)
+    return Probe(given, single, module, flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
+
+
+@contextmanager
+def _untrained(module: nn.Module) -> Iterator[None]:
+    """Within, no weight asks for a gradient: the counter fails on one that a module hands on to a part of itself."""
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    for weight in trained:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in trained:
+            weight.requires_grad_(True)
+
+
+def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:
+    """The shape that a component really gives: a tuple is a bundle of f1, f2, ..."""
+    call = Call(use.component, use.config, tuple(("", shape) for shape in shapes), Bundle(()))
+    seen = probe(call)
+    given = [shape_of(sizes[1:]) for sizes in seen.shapes]
+    return given[0] if seen.single else Bundle(tuple((f"f{i}", shape) for i, shape in enumerate(given, 1)))
+
+
+def measure(plan: Plan) -> Plan:
+    """The plan with the cost of every node, each rule held against its module.
+
+    Raises: GraphError with `rule-disagrees` where a module gives something else than its rule says, and all that
+    `check_shared` raises.
+    """
+    found: list[Diagnostic] = []
+    nodes = tuple(_measure(node, found) for node in plan.nodes)
+    if not found:
+        check_shared(plan)
+    if found:
+        raise GraphError(in_file_order(found))
+    return replace(plan, nodes=nodes)
+
+
+def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
+    parameters = trainable = multiply_adds = activation = 0
+    for index, lane in enumerate(node.lanes):
+        for call, step in zip(lane.calls, node.node.steps, strict=True):
+            try:
+                seen = probe(call, node.name)
+            except GraphError as error:
+                found.extend(replace(d, span=d.span or step.span) for d in error.diagnostics)
+                continue
+            except Exception as error:
+                found.append(component_failed(call.component.id, call.inputs, error, step.span))
+                continue
+            found.extend(_disagreement(call, step.span, seen))
+            multiply_adds += seen.multiply_adds
+            activation += seen.activation_bytes
+            if index == 0 or not node.node.share:
+                parameters += sum(p.numel() for p in seen.module.parameters())
+                trainable += sum(p.numel() for p in seen.module.parameters() if p.requires_grad)
+    cost = Cost(parameters, 0 if node.node.freeze else trainable, multiply_adds, activation)
+    return replace(node, cost=cost)
+
+
+def check_shared(plan: Plan) -> None:
+    """Whether the one module of a node with `share` takes every tensor that the node reads.
+
+    Raises: GraphError with `shape-clash`.
+    """
+    unlike = ((node, lane) for node in plan.nodes if node.node.share for lane in node.lanes[1:]
+              if lane.reads[0].shape != node.lanes[0].reads[0].shape)
+    found = [fault for node, lane in unlike if (fault := _clash(node, lane))]
+    if found:
+        raise GraphError(in_file_order(found))
+
+
+def _clash(node: PlannedNode, lane: Lane) -> Diagnostic | None:
+    first, other = node.lanes[0].reads[0], lane.reads[0]
+    for built, call in zip(node.lanes[0].calls, lane.calls, strict=True):
+        try:
+            fault = _disagreement(call, node.node.span, probe(built, node.name, call.shapes))
+        except Exception as error:
+            fault = [component_failed(call.component.id, call.inputs, error)]
+        if fault:
+            place = next((ref.span for ref in node.node.sources if str(ref) == other.name), node.node.span)
+            return Diagnostic("shape-clash", f"one {call.component.id} cannot take both {first.name} ({first.shape}) "
+                              f"and {other.name} ({other.shape})", place,
+                              why=f"'share' has one module for all, built for {first.name}: {fault[0].why}",
+                              fix="bring them to one shape, or leave 'share' out")
+    return None
+
+
+def _disagreement(call: Call, span: Span, seen: Probe) -> list[Diagnostic]:
+    planned = tuple((BATCH, *shape.sizes) if shape.layout != "scalar" else () for _, shape in members(call.output))
+    if planned == seen.shapes and seen.single == isinstance(call.output, TensorShape):
+        return []
+    said = "; ".join(str(list(shape)) for shape in planned)
+    gave = "; ".join(str(list(shape)) for shape in seen.shapes)
+    if len(seen.shapes) == 1 and not seen.single:
+        gave = f"a tuple of {gave}"
+    return [Diagnostic("rule-disagrees", f"{call.component.id} does not give what it declares", span,
+                       why=f"for a batch of {BATCH} its rule '{call.component.parsed}' says {said}; "
+                       f"the module gives {gave}", fix="tell the plugin's author")]

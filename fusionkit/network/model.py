@@ -1,0 +1,317 @@
+"""A plan to a `FusionModel`: a plain nn.Module that walks slots fixed at build."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.network.absence import Absence, Mask, evaluate
+from fusionkit.network.instantiate import make_node
+from fusionkit.network.node_modules import Chain, call_masked, node_absence
+from fusionkit.planning.plan import Plan, PlannedNode, Value
+
+# Axes: B batch.
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One node of the program: what it reads and writes as slot numbers, and which slots end with it."""
+
+    name: str
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    frees: tuple[int, ...]
+    single: bool
+
+
+@dataclass(frozen=True)
+class State:
+    """The values that are alive at one point of the program, and the masks of all values.
+
+    `left` are the nodes that have to run, None for all of them: where results were given, those that need not run are
+    not among them.
+    """
+
+    slots: list[Any]
+    masks: list[Mask] | None
+    left: frozenset[str] | None = None
+
+
+Bound = tuple[nn.Module, Absence | None, int | tuple[int, ...], int | tuple[int, ...], tuple[int, ...]]
+"""An instruction bound to its module and absence, ready to be unpacked: what it reads, writes and ends."""
+
+
+class FusionModel(nn.Module):
+    """The network of a plan.
+
+    `forward(inputs, present)` takes tensors by input name, (B, ...) as the plan says, and for optional
+    inputs a boolean mask (B,), True = present; an optional input may be left out altogether. It gives the
+    raw output of every head by name, and auxiliary losses as `node.loss_name`. `inputs` may also hold results of
+    nodes by their names, `node` or `node.result`: what only leads to them is then not run, and inputs that nothing
+    else reads may be left out. The state dict's keys begin with the node names. `weights_follow` names the nodes
+    (True: all) whose weights a file will set, so that nothing pretrained is fetched for them. `modules` are those of
+    nodes that are made already, as when several networks have a part in common.
+    """
+
+    def __init__(self, plan: Plan, seed: int = 0, weights_follow: bool | Collection[str] = False,
+                 modules: Mapping[str, nn.Module] | None = None) -> None:
+        super().__init__()
+        self.plan = plan
+        self._slots = {value.name: index for index, value in enumerate(_values(plan))}
+        self._presence = [value.present for value in _values(plan)]
+        self._outputs = _outputs(plan)
+        for node in plan.nodes:
+            follow = weights_follow if isinstance(weights_follow, bool) else node.name in weights_follow
+            made = (modules or {}).get(node.name)
+            module = make_node(node, seed, follow) if made is None else made
+            self.add_module(node.name, module.requires_grad_(False) if node.node.freeze else module)
+        self._frozen = [node.name for node in plan.nodes if node.node.freeze]
+        self._program = self._schedule([node.name for node in plan.nodes])
+        self._read = {value.name for value in plan.inputs}
+        self._bound: list[Bound] = []
+        self._parts: dict[frozenset[str], list[Bound]] = {}
+        self._bind()
+        self.train()
+
+    def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Head outputs and auxiliary losses by name."""
+        state = self.begin(inputs, present)
+        self._run(self._bound if state.left is None else self._part(state.left), state.slots, state.masks)
+        return self.results(state)
+
+    def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None) -> None:
+        """Run instructions over the slots. The only place where the network is executed."""
+        number, result, part = -1, None, None
+        try:
+            for number, (module, absence, read, write, frees) in enumerate(bound):  # noqa: B007 - told after an error
+                if masks is not None:
+                    reads = (read,) if isinstance(read, int) else read
+                    result = call_masked(module, absence, [slots[i] for i in reads], [masks[i] for i in reads])
+                elif isinstance(read, int):
+                    result = module(slots[read])
+                else:
+                    result = module(*[slots[i] for i in read])
+                if isinstance(write, int):
+                    slots[write] = result
+                else:
+                    for index, part in zip(write, result, strict=True):
+                        slots[index] = part
+                    result = part = None  # or they would outlive their slots
+                for index in frees:
+                    slots[index] = None
+        except Exception as error:
+            self._explain(error, bound, number)
+            raise
+
+    def _explain(self, error: Exception, bound: Sequence[Bound], number: int) -> None:
+        names = [name for name, module in self._modules.items() if number >= 0 and module is bound[number][0]]
+        if names:
+            name, node = names[0], self.plan.node(names[0])
+            error.add_note(f"in node {name!r} ({node.uses}) at {node.node.span}")
+
+    def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> State:
+        """The state before any node has run, to be advanced by `advance`."""
+        given = [name for name in inputs if name in self._slots and name not in self._read]
+        if not given:
+            return State(self._load(inputs), self._masks(inputs, present))
+        left = self._left(given)
+        read = {slot for step in self._program if step.name in left for slot in step.reads}
+        spared = {value.name for value in self.plan.inputs if self._slots[value.name] not in read} - inputs.keys()
+        slots = self._load(inputs, spared)
+        for name in given:
+            slots[self._slots[name]] = inputs[name]
+        return State(slots, self._masks(inputs, present, spared), left)
+
+    def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
+               present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Results of nodes by name; nothing is run that does not lead to them."""
+        wanted = self._behind(self._slots[name] for name in names)
+        state = self.begin(inputs, present)
+        program = self._schedule([step.name for step in self._program if step.name in wanted],
+                                 [self._slots[name] for name in names])
+        state = self.advance(self._binding(program), state)
+        return {name: state.slots[self._slots[name]] for name in names}
+
+    def advance(self, bound: Sequence[Bound], state: State) -> State:
+        """The state after a part of the program has run; the state given is left as it is."""
+        slots = list(state.slots)
+        self._run(bound, slots, state.masks)
+        return State(slots, state.masks, state.left)
+
+    def results(self, state: State) -> dict[str, Tensor]:
+        """Head outputs and auxiliary losses of a state in which every node has run."""
+        return {name: state.slots[index] for name, index in self._outputs.items()}
+
+    def split(self, later: Collection[str]) -> tuple[list[Bound], list[Bound]]:
+        """The program in two parts: the nodes that do not depend on `later`, and `later` itself.
+
+        `later` must hold, with a node, all nodes that read from it.
+        """
+        second = [step.name for step in self._program if step.name in later]
+        first = [step.name for step in self._program if step.name not in later]
+        needed = {slot for step in self._schedule(second, self._slots.values()) for slot in step.reads}
+        return (self._binding(self._schedule(first, needed)),
+                self._binding(self._schedule(second, self._slots.values())))
+
+    @property
+    def program(self) -> tuple[Instruction, ...]:
+        """The nodes in the order in which they run, with the slots that they read and write."""
+        return tuple(self._program)
+
+    @property
+    def outputs(self) -> Mapping[str, int]:
+        """The slot of every head's output and of every auxiliary loss, by name."""
+        return dict(self._outputs)
+
+    def head(self, name: str) -> Any:
+        """The module of a head, which has `loss`, `decode` and `balance`."""
+        module = self._modules[name]
+        return module[-1] if isinstance(module, Chain) else module
+
+    def _behind(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:
+        """The nodes that lead to some slots, up to those that are given."""
+        wanted, names = {*slots} - {*given}, set()
+        for step in reversed(self._program):
+            if wanted & set(step.writes):
+                names.add(step.name)
+                wanted |= set(step.reads) - {*given}
+        return frozenset(names)
+
+    def _left(self, given: Collection[str]) -> frozenset[str]:
+        """The nodes that have to run when some results are given."""
+        return self._behind(self._outputs.values(), {self._slots[name] for name in given})
+
+    def _part(self, left: frozenset[str]) -> list[Bound]:
+        if left not in self._parts:
+            self._parts[left] = self._binding(self._schedule(step.name for step in self._program if step.name in left))
+        return self._parts[left]
+
+    def _load(self, inputs: Mapping[str, Tensor], spared: Collection[str] = ()) -> list[Any]:
+        slots: list[Any] = [None] * len(self._slots)
+        for value in self.plan.inputs:
+            if value.name in inputs:
+                slots[self._slots[value.name]] = inputs[value.name]
+            elif value.name in spared:
+                continue
+            elif value.present is None:
+                wanted = ", ".join(v.name for v in self.plan.inputs)
+                raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {wanted}")
+            else:
+                like = _first(inputs)
+                slots[self._slots[value.name]] = like.new_zeros((like.shape[0], *value.shape.sizes))
+        return slots
+
+    def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
+               spared: Collection[str] = ()) -> list[Mask] | None:
+        """The mask of every slot, or None when nothing is absent.
+
+        An optional input that is left out is absent, but where its results are given in its place.
+        """
+        given = dict(present or {})
+        unknown = sorted(given.keys() - {value.name for value in self.plan.inputs})
+        if unknown:
+            raise ValueError(f"there is no input {unknown[0]!r} to be present or absent; the network "
+                             f"{self.plan.name!r} reads {', '.join(value.name for value in self.plan.inputs)}")
+        for value in self.plan.inputs:
+            if value.name not in inputs and value.name not in spared and value.present is not None:
+                like = _first(inputs)
+                given[value.name] = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
+        if not given:
+            return None
+        return [evaluate(presence, given) for presence in self._presence]
+
+    def validity(self, present: Mapping[str, Tensor]) -> dict[str, Mask]:
+        """For each head which cases it has a result for: (B,) boolean, or None for all of them."""
+        return {head.name: evaluate(head.present, dict(present)) for head in self.plan.heads}
+
+    def train(self, mode: bool = True) -> FusionModel:
+        """Set the mode; frozen nodes stay in evaluation mode, so their norms and dropout stand still."""
+        super().train(mode)
+        for name in self._frozen:
+            self._modules[name].eval()  # type: ignore[union-attr]  # every frozen name is a node
+        return self
+
+    def _schedule(self, names: Iterable[str], keep: Iterable[int] = ()) -> list[Instruction]:
+        """Instructions for some nodes in order; a slot ends with its last reader unless it is kept."""
+        nodes = [self.plan.node(name) for name in names]
+        kept = set(keep) | set(self._outputs.values())
+        last: dict[int, str] = {}
+        for node in nodes:
+            last.update({self._slots[value.name]: node.name for value in (*node.values, *_reads(node))})
+        return [self._instruction(node, kept, last) for node in nodes]
+
+    def _instruction(self, node: PlannedNode, kept: set[int], last: Mapping[int, str]) -> Instruction:
+        reads = tuple(self._slots[value.name] for value in _reads(node))
+        writes = tuple(self._slots[value.name] for value in node.values)
+        frees = tuple(sorted(slot for slot, name in last.items() if name == node.name and slot not in kept))
+        single = len(node.values) == 1 and node.values[0].name == node.name
+        return Instruction(node.name, reads, writes, frees, single)
+
+    def _bind(self) -> None:
+        """Fix the modules of the program, so that running it looks up no name."""
+        self._bound = self._binding(self._program)
+        self._parts = {}
+
+    def _binding(self, program: Sequence[Instruction]) -> list[Bound]:
+        bound: list[Bound] = []
+        for step in program:
+            module = self._modules[step.name]
+            assert module is not None
+            semantics = self.plan.node(step.name).lanes[0].calls[0].component.absent
+            read = step.reads[0] if len(step.reads) == 1 else step.reads
+            write = step.writes[0] if step.single else step.writes
+            bound.append((module, node_absence(semantics, module), read, write, step.frees))
+        return bound
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, nn.Module) and "_bound" in self.__dict__:
+            self._bind()
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Add or replace a submodule; the program then calls the new one."""
+        super().add_module(name, module)
+        if "_bound" in self.__dict__:
+            self._bind()
+
+    def listing(self) -> str:
+        """The program as readable lines, one node each, with the shapes that it gives."""
+        names = {index: name.replace(".", "_") for name, index in self._slots.items()}
+        lines = []
+        for step in self._program:
+            node = self.plan.node(step.name)
+            left = ", ".join(names[index] for index in step.writes)
+            right = ", ".join(names[index] for index in step.reads)
+            shapes = ", ".join(str(value.shape) for value in node.values)
+            lines.append(f"{left} = {step.name}({right})  # {node.uses}: {shapes}")
+            ended = [names[index] for index in step.frees]
+            lines.extend([f"del {', '.join(ended)}"] if ended else [])
+        returned = ", ".join(f"{name}={names[index]}" for name, index in self._outputs.items())
+        return "\n".join([*lines, f"return dict({returned})" if "." not in returned else f"return {returned}"]) + "\n"
+
+
+def _first(inputs: Mapping[str, Tensor]) -> Tensor:
+    """Any input: it says how many cases there are, in which precision and where."""
+    if not inputs:
+        raise ValueError("no input is given; of optional inputs at least one is needed to know the batch")
+    return next(iter(inputs.values()))
+
+
+def _values(plan: Plan) -> list[Value]:
+    return [*plan.inputs, *(value for node in plan.nodes for value in node.values)]
+
+
+def _reads(node: PlannedNode) -> list[Value]:
+    """What a node's module is called with, in order; a tensor may be read twice."""
+    return [value for lane in node.lanes for value in lane.reads]
+
+
+def _outputs(plan: Plan) -> dict[str, int]:
+    """Slots that the network gives back: one for each head, and every auxiliary loss."""
+    slots = {value.name: index for index, value in enumerate(_values(plan))}
+    losses = [value.name for node in plan.nodes for value in node.values if value.shape.layout == "scalar"]
+    return {name: slots[name] for name in [*(head.name for head in plan.heads), *losses]}

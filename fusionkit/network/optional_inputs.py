@@ -1,0 +1,68 @@
+"""A network with inputs taken away: the same weights in a plan in which every input is optional.
+
+Source of the question: what a network says when a modality is not there, whether or not its graph foresaw that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fusionkit.network.measure import witness
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.resolve import resolve_tree
+from fusionkit.planning.shape_inference import infer
+from fusionkit.registry.lookup import Registry
+from fusionkit.syntax.assign import assign
+
+# Axes: B batch, K columns of a head.
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a head says of a batch: `values` (B, K) as decoded, and `valid` (B,), False where it has no result."""
+
+    values: Tensor
+    valid: Tensor
+
+
+def all_optional(model: FusionModel, registry: Registry) -> FusionModel:
+    """The same network, its tensors shared, in which any input may be absent; in evaluation mode.
+
+    Raises: GraphError with what the plan says of a component that cannot be without an input (`absent-input`).
+    """
+    plan = model.plan
+    if all(value.present is not None for value in plan.inputs):
+        return model.eval()
+    tree = plan.graph.tree
+    for value in plan.inputs:
+        tree = assign(tree, f"inputs.{value.name}.optional=true")
+    sizes = {value.name: value.shape.sizes for value in plan.inputs}
+    made = FusionModel(infer(resolve_tree(tree, registry), witness, sizes), weights_follow=True)
+    made.load_state_dict(model.state_dict(), assign=True)
+    return made.eval()
+
+
+def answers(model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor],
+            keep: Collection[str] | None = None) -> dict[str, Answer]:
+    """What every head says of a batch when only the inputs `keep` (None: all) are given, of those what is there.
+
+    *Shapes*: `inputs` (B, ...), `present` (B,), by input. Inputs that are taken away must be optional in the plan.
+    """
+    kept = set(inputs) if keep is None else set(keep)
+    optional = {value.name for value in model.plan.inputs if value.present is not None}
+    taken = {value.name for value in model.plan.inputs} - kept
+    assert taken <= optional, f"{sorted(taken - optional)} cannot be taken away; please report"
+    masks = {name: mask if name in kept else torch.zeros_like(mask) for name, mask in present.items()
+             if name in optional}
+    # Nothing absent is the network's usual path, to the bit.
+    outputs = model(inputs, masks if not all(bool(mask.all()) for mask in masks.values()) else None)
+    everyone = torch.ones(len(next(iter(inputs.values()))), dtype=torch.bool)
+    validity = model.validity(masks)
+    return {head.name: Answer(model.head(head.name).decode(outputs[head.name].float()).float(),
+                              everyone.to(outputs[head.name].device) if validity[head.name] is None
+                              else validity[head.name])  # type: ignore[arg-type]  # just seen not to be None
+            for head in model.plan.heads}

@@ -1,0 +1,110 @@
+"""Weights from and to files: safetensors; a foreign `.pt` as plain tensors or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.files import inside, replacing
+from fusionkit.graph.nodes import Node
+
+_SHOWN = 4
+_STATES = ("state_dict", "model_state", "model_state_dict", "model")
+"""Where checkpoints keep the tensors of a network, among other things."""
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """The module's state as safetensors; the file appears whole or not at all."""
+    save_tensors(module.state_dict(), path)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Tensors by name as safetensors; the file appears whole or not at all."""
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as aside:
+        save_file(state, aside)
+
+
+def read_tensors(path: Path, span: Span | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of a `.pt` file that holds nothing else.
+
+    Raises: GraphError with `unreadable-weights`.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise _unreadable(path, span, error.strerror or str(error), "check the path") from None
+    except SafetensorError as error:
+        raise _unreadable(path, span, str(error), "save the weights again; the file is damaged or of another kind"
+                          ) from None
+    except Exception as error:
+        raise _unreadable(path, span, str(error).splitlines()[0] if str(error) else type(error).__name__,
+                          "save its tensors as .safetensors; files that carry objects are not loaded") from None
+    state = next((loaded[key] for key in _STATES if key in loaded), loaded) if isinstance(loaded, dict) else {}
+    pairs = state.items() if isinstance(state, dict) else ()
+    tensors = {str(name): value for name, value in pairs if isinstance(value, Tensor)}
+    if not tensors:
+        raise _unreadable(path, span, "it holds no tensors by name", "save a state dict")
+    return tensors
+
+
+def _unreadable(path: Path, span: Span | None, why: str, fix: str) -> GraphError:
+    return GraphError(Diagnostic("unreadable-weights", f"cannot read the weights {str(path)!r}", span, why, fix))
+
+
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], owner: str, span: Span | None = None) -> None:
+    """Set every tensor of a module, exactly.
+
+    Raises: GraphError with `wrong-weights` when a name is missing or left over, or a size differs.
+    """
+    own = module.state_dict()
+    missing = sorted(own.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - own.keys())
+    sizes = [f"{name} is {list(tensors[name].shape)}, needed {list(own[name].shape)}"
+             for name in own if name in tensors and own[name].shape != tensors[name].shape]
+    faults = [f"{label} {_some(names)}" for label, names in
+              (("missing", missing), ("left over", extra), ("of another size:", sizes)) if names]
+    if faults:
+        raise GraphError(Diagnostic("wrong-weights", f"the weights do not fit {owner}", span, why="; ".join(faults),
+                                    fix="use weights of the same component with the same options; "
+                                        "'path#prefix' picks one part of a file"))
+    module.load_state_dict(dict(tensors))
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def load_node(module: nn.Module, node: Node, folder: Path | None) -> None:
+    """Start a node from the file that its `weights: path#prefix` names, inside the graph file's folder.
+
+    Without a folder the path was typed on the command line and may lead anywhere. A module that knows files of
+    other names has `adapt_weights(tensors) -> tensors`, which translates them.
+
+    Raises: GraphError with `unreadable-weights`, `wrong-weights` or `outside-folder`.
+    """
+    assert node.weights is not None
+    name, _, prefix = node.weights.partition("#")
+    path = Path(name) if folder is None else inside(folder, name)
+    if path is None:
+        raise GraphError(Diagnostic("outside-folder", f"the weights {name!r} lie outside the graph's folder", node.span,
+                                    why=f"a graph file may only name files inside {str(folder)!r}",
+                                    fix="copy or link the file into that folder"))
+    tensors = read_tensors(path, node.span)
+    if prefix:
+        start = prefix.rstrip(".") + "."
+        tensors = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+        if not tensors:
+            raise GraphError(Diagnostic("wrong-weights", f"no tensor of {name!r} begins with {start!r}", node.span,
+                                        fix="look at the names in the file; the prefix ends before a dot"))
+    adapt = getattr(module, "adapt_weights", None)
+    load_into(module, adapt(tensors) if adapt else tensors, f"node {node.name!r}", node.span)

@@ -1,0 +1,264 @@
+"""The JSON Schema (draft 2020-12) of graph files, from which editors complete, explain and check them.
+
+What a schema cannot say (names that are read, shapes that fit, the last step of a chain) is left to
+`fusionkit check`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.errors import FusionkitError
+from fusionkit.graph.builder import FORMAT, NODE_KEYS, STEP_KEYS, TOP_KEYS
+from fusionkit.graph.reserved import RESERVED
+from fusionkit.shapes.layouts import LAYOUTS
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from fusionkit.registry.lookup import Registry
+
+Schema = dict[str, Any]
+
+NAME = "[A-Za-z][A-Za-z0-9_]*"
+_NODE_KINDS = ("encoder", "fusion", "head")
+
+
+def graph_schema(registry: Registry, training: type[BaseModel] | None = None) -> Schema:
+    """The schema of graph files that use the components of a registry.
+
+    `training` is the class of the settings under the key `training`; without it they are not checked.
+    A component that cannot be used is left out, and named under `$comment` with the reason.
+    """
+    components, left_out = _components(registry)
+    defs: dict[str, Schema] = {}
+    for component in components:
+        defs |= _options(component.id, component.config, component.summary)
+    if training:
+        defs |= _options("training", training, _TOP_NOTES["training"])
+    nodes = [component for component in components if component.id.partition(".")[0] in _NODE_KINDS]
+    methods = [component for component in components if component not in nodes]
+    defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
+             "node": _node(nodes), "step": _chain_step(nodes), "uncertainty": _step(methods)}
+    schema: Schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "fusionkit graph",
+        "description": "A multimodal network: inputs, nodes that read them or each other, and heads as results.",
+        **_closed(TOP_KEYS, _top(training is not None), ("fusionkit", "inputs", "nodes")),
+        "$defs": defs,
+    }
+    if left_out:
+        schema["$comment"] = "left out: " + "; ".join(left_out)
+    return schema
+
+
+class _Known:
+    """One component as the schema needs it."""
+
+    def __init__(self, name: str, summary: str, config: type[BaseModel]) -> None:
+        self.id = name
+        self.summary = summary
+        self.config = config
+
+    @property
+    def demanding(self) -> bool:
+        """Whether an option must be written."""
+        return any(field.is_required() for field in self.config.model_fields.values())
+
+
+def _components(registry: Registry) -> tuple[list[_Known], list[str]]:
+    """Every component that can be used, and a note for each that cannot."""
+    known, left_out = [], []
+    for entry in registry.entries:
+        try:
+            component = registry.load(entry.id)
+            component.config.model_json_schema()
+        except FusionkitError as error:
+            left_out.append(f"{entry.id} ({str(error).partition(chr(10))[0]})")
+        except Exception as error:
+            left_out.append(f"{entry.id} (its options have no schema: {type(error).__name__})")
+        else:
+            known.append(_Known(entry.id, entry.summary, component.config))
+    return known, left_out
+
+
+def _options(name: str, model: type[BaseModel], summary: str) -> dict[str, Schema]:
+    """The schema of an options class under its name, and those that it refers to under `name.Class`."""
+    schema = model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+    inner: dict[str, Schema] = schema.pop("$defs", {})
+    optional = not schema.get("required")
+    parts = {name: schema, **{f"{name}.{part}": value for part, value in inner.items()}}
+    for part in parts.values():
+        part.pop("title", None)
+        for option in part.get("properties", {}).values():
+            _explain(option)
+    schema["description"] = f"Options of `{name}`. {summary}" if "." in name else summary
+    # In YAML a key with nothing after it is null, and a graph takes `with:` followed by nothing as no options.
+    schema["type"] = ["object", "null"] if optional and name != "training" else "object"
+    return parts
+
+
+def _explain(option: Schema) -> None:
+    """Give an option a text for editors, its default included; drop the title, which repeats its name."""
+    option.pop("title", None)
+    text = str(option.get("description", ""))
+    if option.get("default") is not None:
+        text = f"{text}\n\nDefault: `{json.dumps(option['default'], ensure_ascii=False)}`"
+    option["markdownDescription"] = text
+
+
+def _closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
+    """A mapping that has these keys and no others; they are those that the reader of graphs knows."""
+    assert set(properties) == set(keys), "the schema and the reader know different keys; please report"
+    return {"type": "object", "properties": {key: properties[key] for key in keys}, "additionalProperties": False,
+            "required": list(required)}
+
+
+_TOP_NOTES = {
+    "fusionkit": "Version of this file format.",
+    "name": "Name of the network.",
+    "description": "What the network is for, in a sentence.",
+    "inputs": "What a case consists of: a name and a layout for each input, without the batch axis.",
+    "nodes": "What the network does: each node uses a component and reads inputs or other nodes.",
+    "uncertainty": "How predictions are made and how sure they are: one method for the whole network.",
+    "training": "How the network is trained. Flags of fusionkit train go before what stands here.",
+    "reference": "Which node is which part of a release by others: for each release, node to the prefix of its "
+                 "names there.",
+}
+
+
+def _top(trained: bool) -> dict[str, Schema]:
+    notes = {key: {"description": text} for key, text in _TOP_NOTES.items()}
+    name = {"pattern": f"^{NAME}$"}
+    # A node is a part of a PyTorch module under its own name.
+    node_name = {**name, "not": {"enum": sorted(RESERVED)}}
+    return {
+        "fusionkit": {"const": FORMAT, **notes["fusionkit"]},
+        "name": {"type": "string", **notes["name"]},
+        "description": {"type": "string", **notes["description"]},
+        "inputs": {"type": "object", "minProperties": 1, "propertyNames": name,
+                   "additionalProperties": _ref("input"), **notes["inputs"]},
+        "nodes": {"type": "object", "minProperties": 1, "propertyNames": node_name,
+                  "additionalProperties": _ref("node"), **notes["nodes"]},
+        "uncertainty": {**_ref("uncertainty"), **notes["uncertainty"]},
+        "training": {**(_ref("training") if trained else {"type": "object"}), **notes["training"]},
+        "reference": {"type": "object", **notes["reference"], "additionalProperties": {
+            "type": "object", "additionalProperties": {"type": "string"}}},
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _size() -> Schema:
+    return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": (1 << 24) - 1}, {"const": "auto"}],
+            "description": "A whole number of at least 1, or auto to take it from the data."}
+
+
+def _input() -> Schema:
+    layouts = {name: _sizes(name, shape.axes) for name, shape in LAYOUTS.items()}
+    optional = {"type": "boolean", "default": False, "description": "Whether cases may lack this input."}
+    keys = (*LAYOUTS, "optional")
+    return {**_closed(keys, {**layouts, "optional": optional}),
+            "description": "One input: its layout with the sizes, and whether it may be absent.",
+            "oneOf": [{"required": [name]} for name in LAYOUTS]}
+
+
+def _sizes(layout: str, axes: Sequence[str]) -> Schema:
+    sizes = {"type": "array", "items": _ref("size"), "minItems": len(axes), "maxItems": len(axes)}
+    return {"anyOf": [sizes, {"const": "auto"}],
+            "description": f"{layout.capitalize()}: [{', '.join(axes)}], without the batch axis."}
+
+
+def _reference() -> Schema:
+    return {"type": "string", "pattern": r"^[^.]+(\..+)?$",
+            "description": "An input or a node, or node.member for one tensor of several."}
+
+
+def _from() -> Schema:
+    several = {"type": "array", "items": _ref("reference"), "minItems": 1}
+    ports = {"type": "object", "minProperties": 1, "additionalProperties": {"anyOf": [_ref("reference"), several]}}
+    return {"description": "What is read: a name, a list of names, or a mapping from port to name.",
+            "anyOf": [_ref("reference"), several, ports]}
+
+
+_NODE_NOTES: dict[str, Schema] = {
+    "each": {"type": "boolean", "default": False,
+             "description": "One separate module for each tensor that is read; the result is a bundle of the same "
+                            "names."},
+    "share": {"type": "boolean", "default": False,
+              "description": "With each: one module for all tensors, with the same weights."},
+    "freeze": {"type": "boolean", "default": False,
+               "description": "Weights fixed, and the module kept in evaluation mode."},
+    "weights": {"type": "string",
+                "description": "A file of weights to start from, PATH or PATH#PREFIX, inside the folder of this "
+                               "file."},
+    "loss": {"type": "number", "minimum": 0, "default": 1,
+             "description": "Weight of this head in the loss of the whole network."},
+}
+
+
+def _node(components: Sequence[_Known]) -> Schema:
+    chain = {"type": "array", "minItems": 1, "items": _ref("step"),
+             "description": "Several components one after the other, each with one input and one output."}
+    properties = {**_use(components), "chain": chain, "from": _ref("from"), **_NODE_NOTES}
+    head = {"properties": {"use": {"pattern": r"^head\."}}}
+    return {
+        **_closed(NODE_KEYS, properties, ["from"]),
+        "description": "One node: a component with its options, or a chain of them, and what it reads.",
+        "oneOf": [{"required": ["use"]}, {"required": ["chain"]}],
+        "allOf": [
+            {"if": {"required": ["chain"]}, "then": _without("with")},
+            {"if": _is_true("share"), "then": _is_true("each")},
+            {"if": {"required": ["use"], **head}, "then": {"not": _is_true("each")}, "else": {
+                "if": {"required": ["use"]}, "then": _without("loss")}},
+            *_with(components),
+        ],
+    }
+
+
+def _step(components: Sequence[_Known]) -> Schema:
+    return {**_closed(STEP_KEYS, _use(components), ["use"]), "allOf": [{}, *_with(components)]}
+
+
+def _chain_step(components: Sequence[_Known]) -> Schema:
+    """A step, or the bare id of a component that can do without options."""
+    bare = [component for component in components if not component.demanding]
+    return {"anyOf": [_ids(bare), _step(components)],
+            "description": "A step of the chain: a component, with options if need be."}
+
+
+def _use(components: Sequence[_Known]) -> dict[str, Schema]:
+    return {"use": _ids(components), "with": {"type": ["object", "null"], "description": "Options of the component."}}
+
+
+def _ids(components: Sequence[_Known]) -> Schema:
+    """The ids to choose from, with a line on each; both keys are understood by editors, and by no validator."""
+    if not components:
+        return {"type": "string", "description": "A component, kind.name."}
+    summaries = [component.summary for component in components]
+    return {"enum": [component.id for component in components], "description": "A component, kind.name.",
+            "enumDescriptions": summaries, "markdownEnumDescriptions": summaries}
+
+
+def _with(components: Iterable[_Known]) -> list[Schema]:
+    """For each component: when it is used, `with` holds its options."""
+    return [{
+        "if": {"required": ["use"], "properties": {"use": {"const": component.id}}},
+        "then": {
+            "properties": {"use": {"markdownDescription": f"`{component.id}`: {component.summary}"},
+                           "with": _ref(component.id)},
+            **({"required": ["with"]} if component.demanding else {}),
+        },
+    } for component in components]
+
+
+def _without(key: str) -> Schema:
+    return {"not": {"required": [key]}}
+
+
+def _is_true(key: str) -> Schema:
+    return {"required": [key], "properties": {key: {"const": True}}}

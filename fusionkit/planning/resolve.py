@@ -1,0 +1,88 @@
+"""A graph's ids become components, and their options are checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.errors import Diagnostic, GraphError, in_file_order
+from fusionkit.graph.builder import from_tree
+from fusionkit.graph.nodes import Graph, Step
+from fusionkit.syntax.tree import Tree
+
+if TYPE_CHECKING:
+    from fusionkit.components.component import Component
+    from fusionkit.components.config import Config
+from fusionkit.registry.lookup import Registry
+
+
+@dataclass(frozen=True)
+class Use:
+    """One step with its component and its checked options."""
+
+    step: Step
+    component: Component
+    config: Config
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A graph whose every id is a component and whose every option is checked."""
+
+    graph: Graph
+    uses: dict[str, tuple[Use, ...]]
+    uncertainty: Use | None
+    packages: dict[str, str]
+
+
+def resolve(graph: Graph, registry: Registry) -> Resolved:
+    """The components and checked options of every node.
+
+    Raises: GraphError with all that is wrong with ids, plugins and options.
+    """
+    found: list[Diagnostic] = []
+    causes: list[BaseException] = []
+    uses = {node.name: tuple(_use(step, registry, found, causes) for step in node.steps) for node in graph.nodes}
+    uncertainty = _use(graph.uncertainty, registry, found, causes) if graph.uncertainty else None
+    if found:
+        raise GraphError(in_file_order(found)) from (causes[0] if causes else None)
+    done = {name: tuple(use for use in group if use) for name, group in uses.items()}
+    steps = [use.step for group in done.values() for use in group] + ([uncertainty.step] if uncertainty else [])
+    owners = [owner for step in steps if (owner := registry.provider(step.use))]
+    packages = {owner.package: owner.version for owner in owners}
+    return Resolved(graph, done, uncertainty, packages)
+
+
+def resolve_tree(tree: Tree, registry: Registry) -> Resolved:
+    """The components and options of a graph's tree; faults of its structure, ids and options are told together.
+
+    Raises: GraphError with all of them, in the order of the file.
+    """
+    try:
+        graph = from_tree(tree)
+    except GraphError as error:
+        found = list(error.diagnostics)
+        try:
+            resolve(error.partial, registry)
+        except GraphError as more:
+            found.extend(more.diagnostics)
+        raise GraphError(in_file_order(found)) from None
+    return resolve(graph, registry)
+
+
+def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[BaseException]) -> Use | None:
+    from fusionkit.syntax.options import check_options
+
+    if not step.use:
+        return None  # what stands there is no id, which is told already
+    try:
+        component = registry.load(step.use, step.span)
+    except GraphError as error:
+        found.extend(error.diagnostics)
+        if error.__cause__:
+            causes.append(error.__cause__)
+        return None
+    config: Any
+    config, faults = check_options(component.config, step.options, step.use, step.span)
+    found.extend(faults)
+    return Use(step, component, config) if config is not None else None

@@ -1,0 +1,34 @@
+"""A plan written back as plain data, with every option."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.planning.plan import Plan
+
+if TYPE_CHECKING:
+
+    pass
+
+def written(plan: Plan) -> dict[str, Any]:
+    """The graph of a plan as plain data with every size and every option, as a run folder keeps it."""
+    from fusionkit.syntax.tree import to_plain
+
+    data: dict[str, Any] = to_plain(plan.graph.tree)
+    for value in plan.inputs:
+        data["inputs"][value.name][value.shape.layout] = list(value.shape.sizes)
+    for node in plan.nodes:
+        calls = node.lanes[0].calls
+        steps = [_step(call.component.id, call.config.model_dump(mode="json")) for call in calls]
+        entry = data["nodes"][node.name]
+        if "chain" in entry:
+            entry["chain"] = steps
+        else:
+            entry.update(steps[0])
+    if plan.uncertainty:
+        data["uncertainty"] = _step(plan.uncertainty.step.use, plan.uncertainty.config.model_dump(mode="json"))
+    return data
+
+
+def _step(use: str, options: dict[str, Any]) -> dict[str, Any]:
+    return {"use": use, "with": options} if options else {"use": use}

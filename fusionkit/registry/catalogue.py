@@ -1,0 +1,187 @@
+"""`registry.yaml`: what may be known of components without importing them; reading and making it."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.components.failures import raised
+from fusionkit.components.requirements import is_requirement
+from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.registry.known_packages import Other, read_others
+from fusionkit.syntax.fields import Form, shown
+from fusionkit.syntax.reader import read_file
+from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
+from fusionkit.syntax.writer import write
+
+if TYPE_CHECKING:
+    from fusionkit.components.component import Component
+
+FORMAT = 1
+_TOP = ("fusionkit-catalogue", "package", "components", "others")
+_TEXTS = ("at", "summary", "rule", "absent", "category", "paper", "licence")
+_KEYS = (*_TEXTS, "needs")
+_HEADER = ("# The catalogue of components. Written by `fusionkit plugins catalogue --write`; a test keeps it fresh.\n"
+           "# Only `others`, packages that provide more, is written by hand: docs/publishing.md.\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One component as the catalogue describes it; `at` is the module whose `component` it is."""
+
+    id: str
+    package: str
+    at: str
+    summary: str
+    rule: str
+    absent: str
+    category: str
+    paper: str
+    licence: str
+    needs: tuple[str, ...]
+    span: Span | None = None
+
+    @property
+    def kind(self) -> str:
+        """The part of the id before the dot."""
+        return self.id.partition(".")[0]
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as plain data."""
+        return {"id": self.id, "kind": self.kind, "package": self.package,
+                **{key: getattr(self, key) for key in _TEXTS}, "needs": list(self.needs)}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What a catalogue file says: the components of its package, and other packages that bring more."""
+
+    package: str
+    entries: tuple[Entry, ...] = ()
+    others: tuple[Other, ...] = ()
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """The content of a catalogue file.
+
+    Raises: GraphError with every fault of the file.
+    """
+    found: list[Diagnostic] = []
+    top = Form(read_file(path), "a catalogue", _TOP, found)
+    version = top.need("fusionkit-catalogue", f"begin with 'fusionkit-catalogue: {FORMAT}'")
+    if version is not None and getattr(version, "value", None) != FORMAT:
+        top.report("wrong-version", f"this fusionkit reads catalogues of format {FORMAT}", version.span)
+    package = top.text("package") or ""
+    tree = top.need("components", "list the components")
+    entries: list[Entry] = []
+    if tree is not None and not isinstance(tree, Mapping):
+        top.report("wrong-type", f"'components' of a catalogue must be a mapping, not {shown(tree)}", tree.span,
+                   fix="write 'kind.name: {at: module}'")
+    elif tree is not None:
+        entries = [_entry(name, value, package, found) for name, value in tree.items()]
+    others = read_others(top, package, {entry.id for entry in entries})
+    if found:
+        raise GraphError(found)
+    return Catalogue(package, tuple(entries), others)
+
+
+def _entry(name: str, tree: Tree, package: str, found: list[Diagnostic]) -> Entry:
+    form = Form(tree, f"entry {name!r}", _KEYS, found)
+    texts = {key: form.text(key, "") or "" for key in _TEXTS}
+    return Entry(name, package, needs=_needs(form), span=tree.span, **texts)
+
+
+def _needs(form: Form) -> tuple[str, ...]:
+    tree = form.tree.get("needs")
+    if tree is None:
+        return ()
+    if not isinstance(tree, Items):
+        form.report("wrong-type", f"'needs' of {form.owner} must be a list, not {shown(tree)}", tree.span,
+                    fix="write [package, ...]")
+        return ()
+    needs = []
+    for item in tree:
+        need = item.value if isinstance(item, Scalar) else None
+        if isinstance(need, str) and is_requirement(need):
+            needs.append(need)
+        else:
+            form.report("wrong-value", f"'needs' of {form.owner} holds {shown(item)}, which pip cannot install",
+                        item.span, fix="write a name, or a name and versions: 'name>=1.2'")
+    return tuple(needs)
+
+
+def kept_others(path: Path, package: str, own: set[str]) -> tuple[Other, ...]:
+    """The hand-written part of a catalogue file, to be kept when the rest is written anew for the ids in `own`.
+
+    Raises: GraphError when that part has faults, so that nothing of it is lost.
+    """
+    if not path.is_file():
+        return ()
+    try:
+        tree = read_file(path)
+    except GraphError:
+        if re.search(r"^others?\b", path.read_text(encoding="utf-8", errors="replace"), re.M):
+            raise
+        return ()
+    found: list[Diagnostic] = []
+    others = read_others(Form(tree, "a catalogue", _TOP, found), package, own)
+    if found:
+        raise GraphError(found)
+    return others
+
+
+def entry_of(component: Component, at: str, package: str) -> Entry:
+    """The catalogue entry of a component that has been imported."""
+    rule = str(component.parsed) if component.rule else ""
+    return Entry(component.id, package, at, component.summary, rule, component.absent, component.category,
+                 component.paper, component.licence, component.needs)
+
+
+def collect(package: str, module: str) -> list[Entry]:
+    """Entries of every `component` found in the modules of an importable package, in order of id.
+
+    Raises: GraphError with `broken-plugin` when a module cannot be imported.
+    """
+    root = _imported(module)
+    entries = []
+    for info in pkgutil.walk_packages(getattr(root, "__path__", []), f"{module}.", lambda name: None):
+        component = getattr(_imported(info.name), "component", None)
+        if component is not None:
+            entries.append(entry_of(component, info.name, package))
+    own = getattr(root, "component", None)
+    if own is not None:
+        entries.append(entry_of(own, module, package))
+    return sorted(entries, key=lambda entry: entry.id)
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except (Exception, SystemExit) as error:
+        raise GraphError(Diagnostic("broken-plugin", f"{module} cannot be imported", why=raised(error),
+                                    fix="mend it, or install what it imports")) from error
+
+
+def render(package: str, entries: Sequence[Entry], others: Sequence[Other] = ()) -> str:
+    """The text of a catalogue file, sorted by id and by package."""
+    body: dict[str, Any] = {
+        "fusionkit-catalogue": FORMAT, "package": package,
+        "components": {entry.id: dict(_written(entry)) for entry in sorted(entries, key=lambda entry: entry.id)}}
+    if others:
+        body["others"] = {other.package: other.written for other in sorted(others, key=lambda other: other.package)}
+    return _HEADER + write(body, width=100_000, one_line=False)
+
+
+def _written(entry: Entry) -> Iterator[tuple[str, Any]]:
+    for key in _TEXTS:
+        value = getattr(entry, key)
+        if value:
+            yield key, value
+    if entry.needs:
+        yield "needs", list(entry.needs)

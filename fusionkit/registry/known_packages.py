@@ -1,0 +1,123 @@
+"""The hand-written part of a catalogue: packages that bring more components, installed or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fusionkit.components.requirements import is_name, is_range, normal_name, pip_install
+from fusionkit.errors import Span
+from fusionkit.syntax.fields import Form, shown
+from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
+
+_KEYS = ("versions", "summary", "link", "provides")
+_ID = re.compile(r"(encoder|fusion|head|uncertainty)\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
+_LINK = re.compile(r"https://[^\s/]+\S*")
+_LONGEST = 120  # characters of a summary, which stands in a line of a table
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A package that brings components and need not be installed: which of its versions, and which ids."""
+
+    package: str
+    versions: str
+    summary: str
+    link: str
+    provides: tuple[str, ...]
+    span: Span | None = None
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return pip_install(f"{self.package}{self.versions}")
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The entry as the catalogue file has it under the name of the package."""
+        return {"versions": self.versions, "summary": self.summary, "link": self.link,
+                "provides": sorted(self.provides)}
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as plain data."""
+        return {"package": self.package, **self.written, "install": self.install}
+
+
+def read_others(top: Form, package: str, own: set[str]) -> tuple[Other, ...]:
+    """What stands under `others` of a catalogue; `package` is its own, which provides the ids in `own`.
+
+    Faults are added to those of the form: an id has one provider, a package one entry.
+    """
+    tree = top.tree.get("others")
+    if tree is None:
+        return ()
+    if not isinstance(tree, Mapping):
+        top.report("wrong-type", f"'others' of a catalogue must be a mapping, not {shown(tree)}", tree.span,
+                   fix="write 'package: {versions: ..., summary: ..., link: ..., provides: [kind.name]}'")
+        return ()
+    owners = dict.fromkeys(own, package)
+    packages = {normal_name(package)}
+    others = []
+    for name, value in tree.items():
+        _check_package(name, tree.keys[name], packages, top)
+        others.append(_other(Form(value, f"package {name!r}", _KEYS, top.found), name, owners))
+    return tuple(others)
+
+
+def _check_package(name: str, span: Span, known: set[str], top: Form) -> None:
+    if not is_name(name):
+        top.report("bad-name", f"{name!r} is not the name of a package", span,
+                   fix="write the name by which pip installs it")
+    elif normal_name(name) in known:
+        top.report("name-taken", f"the package {name!r} stands in this catalogue already", span,
+                   why="names that differ in case, '-', '_' and '.' only are one name to pip", fix="keep one of them")
+    known.add(normal_name(name))
+
+
+def _other(form: Form, name: str, owners: dict[str, str]) -> Other:
+    versions = _text(form, "versions", is_range, "is no range of versions", "write it as in '>=0.2,<1'")
+    summary = _text(form, "summary", _is_sentence, "is no summary",
+                    f"write one sentence, with its full stop, of at most {_LONGEST} characters")
+    link = _text(form, "link", lambda text: bool(_LINK.fullmatch(text)), "is no link",
+                 "write the address of its page: https://...")
+    return Other(name, versions, summary, link, _provided(form, name, owners), form.span)
+
+
+def _is_sentence(text: str) -> bool:
+    return len(text) > 1 and text.endswith(".") and "\n" not in text and len(text) <= _LONGEST
+
+
+def _text(form: Form, key: str, good: Callable[[str], bool], what: str, fix: str) -> str:
+    tree = form.need(key, fix)
+    text = form.text(key) if tree is not None else None
+    if tree is not None and text is not None and not good(text):
+        form.report("wrong-value", f"{key!r} of {form.owner} {what}: {shown(tree)}", tree.span, fix=fix)
+    return text or ""
+
+
+def _provided(form: Form, package: str, owners: dict[str, str]) -> tuple[str, ...]:
+    fix = "list its ids: [kind.name, ...]"
+    tree = form.need("provides", fix)
+    if tree is None:
+        return ()
+    if not isinstance(tree, Items) or not tree.items:
+        form.report("wrong-type", f"'provides' of {form.owner} must be a list of ids, not "
+                    f"{'an empty one' if isinstance(tree, Items) else shown(tree)}", tree.span, fix=fix)
+        return ()
+    return tuple(name for item in tree if (name := _id(form, item, package, owners)))
+
+
+def _id(form: Form, item: Tree, package: str, owners: dict[str, str]) -> str | None:
+    name = item.value if isinstance(item, Scalar) else None
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        form.report("bad-name", f"{shown(item)} is not the id of a component", item.span,
+                    fix="write kind.name, the kind one of encoder, fusion, head, uncertainty")
+        return None
+    if name in owners:
+        form.report("name-taken", f"{name} is provided by {owners[name]}", item.span, why="an id has one provider",
+                    fix="choose another name, or a new version: name.v2")
+        return None
+    owners[name] = package
+    return name

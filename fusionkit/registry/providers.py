@@ -1,0 +1,173 @@
+"""Who is installed and what each brings: packages by their entry points, files and components of the user."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from fusionkit.components import hooks
+from fusionkit.components.failures import raised
+from fusionkit.components.requirements import Refusal, contract_refusal
+from fusionkit.errors import Diagnostic, GraphError, Span, UserError
+from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
+from fusionkit.registry.known_packages import Other
+
+if TYPE_CHECKING:
+    from fusionkit.components.component import Component
+
+GROUP = "fusionkit"
+DISABLE = "FUSIONKIT_PLUGINS_DISABLE"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One source of components: an installed package, a file typed by the user, or Python code.
+
+    `problem` says why it is not in use, `fix` what to do; such a provider has no entries, and `withheld` are
+    those that it would have. `others` are packages that its catalogue knows.
+    """
+
+    name: str
+    package: str
+    version: str
+    entries: tuple[Entry, ...] = ()
+    graphs: Path | None = None
+    problem: str | None = None
+    disabled: bool = False
+    components: tuple[Component, ...] = ()
+    fix: str | None = None
+    withheld: tuple[Entry, ...] = ()
+    others: tuple[Other, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}".strip()
+
+    @property
+    def idle(self) -> str | None:
+        """Why it is not in use; None when it is."""
+        return f"turned off by {DISABLE}" if self.disabled else self.problem
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the hooks of a package gave, each None where it is not implemented."""
+
+    catalogue: Path | None
+    graphs: Path | None
+    contract: Any
+
+
+def ask(module: Any, name: str) -> Said:
+    """The answers of the module behind an entry point.
+
+    Raises: pluggy's PluginValidationError for a misspelt hook, and whatever a hook raises.
+    """
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks.PluginSpec)
+    manager.register(module, name)
+    manager.check_pending()
+    catalogues: list[Any] = manager.hook.fusionkit_catalogue()
+    folders: list[Any] = manager.hook.fusionkit_graphs()
+    contracts: list[Any] = manager.hook.fusionkit_contract()
+    return Said(Path(catalogues[0]) if catalogues else None, Path(folders[0]) if folders else None,
+                contracts[0] if contracts else None)
+
+
+def providers(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Iterator[Provider]:
+    """Installed packages, then files typed by the user, then components handed over.
+
+    A package that fails is given with its problem; a file that the user typed and that fails is an error.
+    `FUSIONKIT_PLUGINS_DISABLE` names packages to leave out, split by commas.
+    Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
+    """
+    disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
+    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (point.name != "bundled",
+                                                                                     point.name))
+    for point in points:
+        yield _installed(point, disabled)
+    for file in files:
+        yield _typed(Path(file))
+    if components:
+        yield _provider_of("components", "components=", tuple(components))
+
+
+def _installed(point: importlib.metadata.EntryPoint, disabled: set[str]) -> Provider:
+    package = point.dist.name if point.dist else point.name
+    provider = Provider(point.name, package, point.dist.version if point.dist else "")
+    if {point.name, package} & disabled:
+        return replace(provider, disabled=True)
+    check = f"`fusionkit plugins check {package}` says more"
+    try:
+        said = ask(point.load(), point.name)
+        refusal = contract_refusal(said.contract, package)
+        if said.catalogue is None:
+            return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
+        return _with_catalogue(replace(provider, graphs=None if refusal else said.graphs), said.catalogue, refusal)
+    except UserError as error:
+        return replace(provider, problem=error.diagnostics[0].render().replace("\n", " "), fix=check)
+    except (Exception, SystemExit) as error:
+        return replace(provider, problem=raised(error), fix=check)
+
+
+def _with_catalogue(provider: Provider, path: Path, refusal: Refusal | None) -> Provider:
+    """The provider with what its catalogue says; a refused one keeps it from use, should it be readable at all."""
+    try:
+        catalogue = read_catalogue(path)
+    except UserError:
+        if refusal is None:
+            raise
+        return replace(provider, problem=refusal.seen, fix=refusal.fix)
+    entries = tuple(replace(entry, package=provider.package) for entry in catalogue.entries)
+    if refusal:
+        return replace(provider, problem=refusal.seen, fix=refusal.fix, withheld=entries)
+    return replace(provider, entries=entries, others=catalogue.others)
+
+
+def _provider_of(name: str, package: str, components: tuple[Component, ...]) -> Provider:
+    entries = tuple(entry_of(component, "", package) for component in components)
+    return Provider(name, package, "", entries, components=components)
+
+
+def _typed(path: Path) -> Provider:
+    """The components of a Python file that the user typed after --plugin; running it is what he asked for."""
+    from fusionkit.components.component import Component
+
+    name = f"fusionkit_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    provider = Provider(str(path), str(path), "")
+    if spec is None or spec.loader is None or not path.is_file():
+        raise broken(provider, "the plugin file", "it is not a readable .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        _check_contract(path, getattr(module, "CONTRACT", None))  # which may be why it fails
+        raise broken(provider, "the plugin file", raised(error)) from error
+    _check_contract(path, getattr(module, "CONTRACT", None))
+    components = tuple(value for value in vars(module).values() if isinstance(value, Component))
+    if not components:
+        raise broken(provider, "the plugin file", "it declares no component")
+    return _provider_of(str(path), str(path), components)
+
+
+def _check_contract(path: Path, stated: object) -> None:
+    refusal = contract_refusal(stated)
+    if refusal:
+        raise GraphError(Diagnostic("wrong-contract", f"the plugin file {str(path)!r} cannot be used", why=refusal.seen,
+                                    fix=refusal.fix))
+
+
+def broken(provider: Provider, name: str, reason: str, span: Span | None = None) -> GraphError:
+    """The error that something of a provider does not work."""
+    return GraphError(Diagnostic("broken-plugin", f"{name} of {provider} cannot be used", span, why=reason,
+                                 fix=f"tell its author, or turn it off: {DISABLE}={provider.name}; "
+                                     "--verbose shows the traceback"))

@@ -1,0 +1,96 @@
+"""The folder of a run: what its files are called, and how it is opened again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fusionkit.data.description import DataDescription, describe
+from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
+from fusionkit.data.preprocessing import Preprocessing
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.evaluation.calibration import Calibration, read_calibration
+from fusionkit.inference.ensemble import MEMBERS, member_folder
+from fusionkit.network.folder import load, load_planned
+from fusionkit.network.model import FusionModel
+from fusionkit.registry.lookup import Registry
+from fusionkit.runs.setup import Progress, cache_for
+
+RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its network, the statistics of its training cases, and what is written about it.
+
+    `model` is the first network of a run that trained several.
+    """
+
+    folder: Path
+    model: FusionModel
+    preprocessing: Preprocessing
+    about: Mapping[str, Any]
+
+    @property
+    def members(self) -> int:
+        """How many networks the run trained; a run of an earlier version does not say, and has one."""
+        members = self.about.get(MEMBERS)
+        return len(members) if isinstance(members, list) else 1
+
+    def networks(self, count: int) -> list[FusionModel]:
+        """The first networks of the run, in evaluation mode; all but the first are loaded now.
+
+        Raises: GraphError when one of them is not there or does not fit.
+        """
+        return [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
+                              for member in range(1, min(count, self.members)))]
+
+    def calibration(self) -> Calibration | None:
+        """What was fitted on held-out cases of the run, None where nothing was.
+
+        Raises: UserError with `unreadable-calibration`.
+        """
+        heads = {head.name: (head.task, head.names) for head in self.model.plan.heads}
+        return read_calibration(self.folder, heads)
+
+    @property
+    def data(self) -> Path:
+        """The data description that the run was trained on."""
+        return Path(self.about["data"])
+
+
+def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
+    """The run in a folder.
+
+    Raises: GraphError with `no-run` when it is not one or did not finish, and what `load` raises.
+    """
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        preprocessing = Preprocessing.from_json((folder / PREPROCESSING).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        folds = sorted(path.name for path in folder.glob("fold-*"))
+        fix = (f"give one of its folds: {', '.join(str(folder / name) for name in folds)}" if folds
+               else "give the folder of a run made by `fusionkit train`")
+        raise GraphError(Diagnostic("no-run", f"{str(folder)!r} holds no finished run",
+                                    why=f"{type(error).__name__}: {error}", fix=fix)) from None
+    return Run(folder, load(folder, registry), preprocessing, about)
+
+
+def cohort_of(
+    run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None
+) -> Cohort:
+    """Cases for a finished run: its own data, or other data that it is to be used on.
+
+    Raises: DataError with everything that is wrong.
+    """
+    plan = run.model.plan
+    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names)) for head in plan.heads}
+    inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
+    path = data or run.data
+    description: DataDescription = describe(path)
+    return load_cohort(description, heads, inputs, require_targets, progress=progress,
+                       preprocessing=run.preprocessing, cache=cache_for(path))

@@ -1,0 +1,81 @@
+"""What a network is worth without some of its inputs: the metrics of every selection of inputs that may be there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+from torch.utils.data import Dataset
+
+from fusionkit.data.batch import Case
+from fusionkit.data.dataset import CaseDataset
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.evaluation.calibration import Calibration
+from fusionkit.evaluation.missing_inputs import Selection
+from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.network.model import FusionModel
+from fusionkit.network.optional_inputs import all_optional
+from fusionkit.planning.resolve import Use
+from fusionkit.registry.lookup import Registry
+from fusionkit.runs.results import calibrated, reports
+
+MOST_INPUTS = 6
+"""Beyond these, selections are too many to run, and to read."""
+Progress = Callable[[int, int], None]
+
+
+class Taken(Dataset[Case]):
+    """The cases of a dataset that have all of some inputs, with no others: what the others hold is not read."""
+
+    def __init__(self, cases: Dataset[Case], places: Sequence[int], keep: Sequence[str]) -> None:
+        self.cases, self.places, self.keep = cases, places, frozenset(keep)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, place: int) -> Case:
+        case = self.cases[self.places[place]]
+        return {**case, "present": {name: there and name in self.keep for name, there in case["present"].items()}}
+
+
+def selections(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Every non-empty selection of inputs, the largest first."""
+    for size in range(len(names), 0, -1):
+        yield from combinations(names, size)
+
+
+def optional_networks(models: Sequence[FusionModel], registry: Registry) -> list[FusionModel]:
+    """The networks with every input optional.
+
+    Raises: GraphError with `too-many-inputs`, or with what a component says that cannot be without an input.
+    """
+    plan = models[0].plan
+    if len(plan.inputs) > MOST_INPUTS:
+        raise GraphError(Diagnostic(
+            "too-many-inputs", f"{plan.name!r} has {len(plan.inputs)} inputs, which are {2 ** len(plan.inputs) - 1} "
+            "selections", why=f"each takes a pass over all cases; up to {MOST_INPUTS} inputs are compared",
+            fix="take inputs away in the data instead: an empty cell is an input that is not there"))
+    return [all_optional(model, registry) for model in models]
+
+
+def evaluate_selections(
+    models: Sequence[FusionModel], dataset: CaseDataset, method: Use | None, settings: Settings,
+    calibration: Calibration | None, patients: Sequence[str] | None, progress: Progress | None = None,
+) -> list[Selection]:
+    """The metrics for every selection of inputs, over the cases that have all of it.
+
+    `models` are from `optional_networks`; `patients` names the patient of each case, for the intervals.
+    """
+    names = [value.name for value in models[0].plan.inputs]
+    there = {name: dataset.present(name) for name in names}
+    found, every = [], list(selections(names))
+    for done, keep in enumerate(every):
+        places = [place for place in range(len(dataset)) if all(there[name][place] for name in keep)]
+        owners = None if patients is None else [patients[place] for place in places]
+        results: Mapping[str, HeadResult] = {}
+        if places:
+            results = calibrated(predict(models, Taken(dataset, places, keep), method, settings), calibration)
+        found.append(Selection(keep, len(places), tuple(reports(results, owners))))
+        if progress:
+            progress(done + 1, len(every))
+    return found

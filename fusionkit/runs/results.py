@@ -1,0 +1,195 @@
+"""What comes out of a run: predictions as a table, metrics with intervals, plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusionkit.data.loading import Cohort
+from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
+from fusionkit.evaluation.report import HeadReport, evaluate_predictions, write_report
+from fusionkit.files import write_text
+from fusionkit.inference.predict import HeadResult
+from fusionkit.planning.resolve import Use
+
+PREDICTIONS = "predictions.csv"
+
+
+def rows_of(
+    results: Mapping[str, HeadResult], ids: Sequence[str], extra: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a prediction table: one row for each case.
+
+    For each head its predicted class or labels, the probability of each, its uncertainty measures, what a calibration
+    makes of them, and the target where it is known. A case for which a head has no result has empty cells there.
+    """
+    columns: dict[str, Sequence[str]] = {"id": list(ids), **(extra or {})}
+    for name, result in results.items():
+        columns.update(_columns(name, result))
+    header = list(columns)
+    return header, [list(row) for row in zip(*columns.values(), strict=True)]
+
+
+def _columns(name: str, result: HeadResult) -> dict[str, list[str]]:
+    names, task = result.head.names, result.head.task
+    columns: dict[str, list[str]] = {}
+    if task == "multiclass":
+        columns[name] = _where(result.valid, [names[index] for index in result.values.argmax(1)])
+    elif task == "multilabel":
+        chosen = [" ".join(n for n, p in zip(names, row, strict=True) if p >= 0.5) for row in result.values]
+        columns[name] = _where(result.valid, chosen)
+    for index, column in enumerate(names):
+        columns[f"{name}:{column}"] = _where(result.valid, [f"{value:.6g}" for value in result.values[:, index]])
+    for measure, values in result.measures.items():
+        columns[f"{name}:{measure}"] = _where(result.valid, [f"{value:.6g}" for value in values])
+    if result.calibrated is not None:
+        columns.update({f"{name}{key}": _where(result.valid, cells)
+                        for key, cells in _calibrated(names, result.calibrated).items()})
+    if result.known.any():
+        columns[f"{name}:target"] = _where(result.known, [_target(result, row) for row in range(len(result.known))])
+    return columns
+
+
+def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]:
+    """Calibrated probabilities and prediction sets, or the bounds of intervals, under what follows the head's name."""
+    columns: dict[str, list[str]] = {}
+    for index, column in enumerate(names):
+        if found.values is not None:
+            columns[f":{column}:calibrated"] = [f"{value:.6g}" for value in found.values[:, index]]
+        if found.bounds is not None:
+            for place, bound in enumerate(("low", "high")):
+                columns[f":{column}:{bound}"] = [f"{value:.6g}" for value in found.bounds[:, index, place]]
+        if found.sets is not None and found.sets.ndim == 3:
+            columns[f":{column}:set"] = _sets(("no", "yes"), found.sets[:, index])
+    if found.sets is not None and found.sets.ndim == 2:
+        columns[":set"] = _sets(names, found.sets)
+    return columns
+
+
+def _sets(names: Sequence[str], sets: Any) -> list[str]:
+    """What is in each set, `|` in between; {} for an empty one, which is not the same as no result."""
+    return ["|".join(name for name, inside in zip(names, row, strict=True) if inside) or "{}" for row in sets]
+
+
+def _where(mask: Any, texts: Sequence[str]) -> list[str]:
+    return [text if shown else "" for shown, text in zip(mask, texts, strict=True)]
+
+
+def _target(result: HeadResult, row: int) -> str:
+    names, target = result.head.names, result.targets[row]
+    if result.head.task == "multiclass":
+        return names[int(target)]
+    if result.head.task == "multilabel":
+        return " ".join(name for name, value in zip(names, np.atleast_1d(target), strict=True) if value == 1)
+    return " ".join(f"{value:.6g}" for value in np.atleast_1d(target))
+
+
+def as_csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table as CSV text."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_predictions(
+    path: Path, results: Mapping[str, HeadResult], ids: Sequence[str], extra: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    """The prediction table as a CSV file."""
+    write_text(path, as_csv(*rows_of(results, ids, extra)))
+
+
+def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
+    """Results of several folds as one, in the order given."""
+    heads = {}
+    for name, first in parts[0].items():
+        every = [part[name] for part in parts]
+        heads[name] = HeadResult(
+            first.head,
+            np.concatenate([result.values for result in every]),
+            {key: np.concatenate([result.measures[key] for result in every]) for key in first.measures},
+            np.concatenate([result.valid for result in every]),
+            np.concatenate([result.targets for result in every]),
+            np.concatenate([result.known for result in every]),
+            _joined_calibrated([result.calibrated for result in every]),
+        )
+    return heads
+
+
+def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
+    """Of all folds, or of none: half a column would mislead."""
+    there = [part for part in parts if part is not None]
+    same = {part.choices for part in there}
+    return there[0].joined(there[1:]) if len(there) == len(parts) and len(same) == 1 else None
+
+
+def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None) -> Calibration:
+    """A calibration fitted on what each head says of held-out cases; a head without a known target has none."""
+    heads = {}
+    for name, result in results.items():
+        use = result.valid & result.known
+        if use.any():
+            heads[name] = fit_head(result.head.task, result.head.names, result.values[use], result.targets[use],
+                                   choices)
+    return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=told(method), heads=heads)
+
+
+def told(method: Use | None) -> dict[str, Any] | None:
+    """An uncertainty method as plain data; None where randomness is off."""
+    if method is None or method.step.use == "uncertainty.none":
+        return None
+    return {"use": method.step.use, "with": method.config.model_dump(mode="json")}
+
+
+def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | None) -> dict[str, HeadResult]:
+    """The results with what a calibration makes of them."""
+    heads = calibration.heads if calibration else {}
+    return {name: replace(result, calibrated=apply_head(heads[name], result.values, calibration.choices))
+            if calibration and name in heads else result for name, result in results.items()}
+
+
+def reports(
+    results: Mapping[str, HeadResult], patients: Sequence[str] | None, *, seed: int = 0, resamples: int = 1000
+) -> list[HeadReport]:
+    """The metrics of every head over the cases that have a result and a target.
+
+    Intervals are over patients, or over cases where the data name no patients.
+    """
+    made = []
+    for name, result in results.items():
+        use = result.valid & result.known
+        owners = None if patients is None else [p for p, kept in zip(patients, use, strict=True) if kept]
+        targets = result.targets[use]
+        if result.head.task == "multiclass":
+            targets = targets.astype(np.int64)
+        made.append(evaluate_predictions(
+            name, result.head.task, result.head.names, targets, result.values[use], owners, seed=seed,
+            resamples=resamples, measures={key: values[use] for key, values in result.measures.items()},
+            calibrated=result.calibrated and result.calibrated.at(use)))
+    return made
+
+
+def write_results(
+    folder: Path,
+    results: Mapping[str, HeadResult],
+    cohort: Cohort,
+    rows: Sequence[int],
+    *,
+    about: Mapping[str, Any],
+    extra: Mapping[str, Sequence[str]] | None = None,
+    plots: bool = True,
+) -> list[HeadReport]:
+    """Predictions, metrics and plots of some cases of a cohort, written to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_predictions(folder / PREDICTIONS, results, [cohort.ids[row] for row in rows], extra)
+    named = cohort.description.patient is not None
+    made = reports(results, [cohort.patients[row] for row in rows] if named else None)
+    write_report(made, folder, about=about, plots=plots)
+    return made

@@ -1,0 +1,90 @@
+"""A graph and its data brought together: the measured plan and the cohort that it is checked against."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusionkit.components.component import Head
+from fusionkit.data.description import describe
+from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
+from fusionkit.network.measure import measure, witness
+from fusionkit.planning.open_graph import Source, open_graph
+from fusionkit.planning.plan import Plan
+from fusionkit.planning.resolve import Resolved, resolve_tree
+from fusionkit.planning.shape_inference import infer
+from fusionkit.registry.lookup import Registry, discover
+
+CACHE, CACHE_VARIABLE = ".fusionkit-cache", "FUSIONKIT_CACHE"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network and the cases it will meet, both checked against each other."""
+
+    plan: Plan
+    cohort: Cohort
+
+
+def cache_for(data: str | Path) -> Path | None:
+    """Where prepared files are kept: beside the data, so that runs share them, or where FUSIONKIT_CACHE says.
+
+    None where that folder cannot be written: files are then read anew each time.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    folder = Path(data).resolve().parent
+    return folder / CACHE if os.access(folder, os.W_OK) else None
+
+
+def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNeed]]:
+    """What a network asks of the data: its heads' targets and its inputs' sizes."""
+    heads = {}
+    for node in resolved.graph.nodes:
+        if node.is_head:
+            use = resolved.uses[node.name][-1]
+            assert isinstance(use.component, Head)
+            names = tuple(str(name) for name in getattr(use.config, use.component.names))
+            heads[node.name] = HeadTarget(use.component.task, names, node.span, len(names))
+    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span) for item in resolved.graph.inputs}
+    return heads, inputs
+
+
+def cohort_for(
+    source: Source,
+    data: str | Path,
+    sets: Sequence[str] = (),
+    registry: Registry | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Cohort:
+    """The cohort of a data description, checked against what a graph asks of it.
+
+    Raises: GraphError or DataError with everything that is wrong.
+    """
+    registry = registry or discover()
+    heads, inputs = needs(resolve_tree(open_graph(source, sets, registry), registry))
+    return load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
+
+
+def set_up(
+    source: Source,
+    data: str | Path,
+    sets: Sequence[str] = (),
+    registry: Registry | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Setup:
+    """A measured plan whose sizes are those of the data, and the cohort.
+
+    Raises: GraphError or DataError with everything that is wrong.
+    """
+    registry = registry or discover()
+    resolved = resolve_tree(open_graph(source, sets, registry), registry)
+    heads, inputs = needs(resolved)
+    cohort = load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
+    return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)

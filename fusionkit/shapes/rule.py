@@ -1,0 +1,303 @@
+"""The rule notation: which inputs a component accepts and what it gives. Grammar in docs/rules.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from fusionkit.shapes.layouts import Bundle, Scalar, Shape, TensorShape, shape_of
+
+AxisKind = Literal["name", "any", "map", "any_map", "size", "option"]
+Named = tuple[str, TensorShape]
+
+
+class RuleError(ValueError):
+    """A rule is not written in the notation; `position` counts characters from 0."""
+
+    def __init__(self, message: str, text: str, position: int) -> None:
+        super().__init__(f"{message}\n    {text}\n    {' ' * position}^")
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis, or the spatial axes, of a port."""
+
+    kind: AxisKind
+    value: str | int = ""
+
+    def __str__(self) -> str:
+        fixed = {"any": "_", "map": "...", "any_map": "_..."}
+        return fixed.get(self.kind) or (f"{{{self.value}}}" if self.kind == "option" else str(self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One input or output: its name and its axes after the batch; `axes` is None for a scalar."""
+
+    name: str | None
+    axes: tuple[Axis, ...] | None
+    variadic: bool = False
+
+    def __str__(self) -> str:
+        name = f"{'*' if self.variadic else ''}{self.name}: " if self.name else ""
+        return name + ("()" if self.axes is None else " ".join(["B", *map(str, self.axes)]))
+
+
+Result = tuple[Port, ...] | Literal["same", "?"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One way to use a component: its input ports, and its result where the notation can say it.
+
+    `losses` are the auxiliary losses that stand behind `same`.
+    """
+
+    inputs: tuple[Port, ...]
+    result: Result
+    losses: tuple[Port, ...] = ()
+
+    def __str__(self) -> str:
+        left = ", ".join(map(str, self.inputs))
+        if self.result is None:
+            return left
+        given = (self.result,) if isinstance(self.result, str) else self.result
+        return f"{left} -> {', '.join(map(str, (*given, *self.losses)))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Inputs matched with one alternative: who stands at which port, and the size of each axis name."""
+
+    alternative: Alternative
+    inputs: tuple[tuple[Port, str, TensorShape], ...]
+    sizes: Mapping[str, int]
+    spatial: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Why inputs do not fit a rule. `position` is the input at fault, None when one is missing.
+
+    `wanted` names the layouts that would fit there, where the layout is at fault.
+    """
+
+    code: Literal["shape-clash", "wrong-layout", "wrong-size", "input-count"]
+    why: str
+    fix: str
+    position: int | None
+    progress: int
+    wanted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A parsed rule; `str` gives it back in canonical form."""
+
+    alternatives: tuple[Alternative, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.alternatives))
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """Input ports of the first alternative; all alternatives have the same names."""
+        return self.alternatives[0].inputs
+
+    def bind(self, inputs: Sequence[Named], options: Mapping[str, Any]) -> Binding | Mismatch:
+        """The first alternative that the inputs fit, else the mismatch that came furthest."""
+        mismatches = []
+        for alternative in self.alternatives:
+            outcome = _Binder(alternative, options).bind(inputs)
+            if isinstance(outcome, Binding):
+                return outcome
+            mismatches.append(outcome)
+        best = max(mismatches, key=lambda mismatch: mismatch.progress)
+        if not best.wanted or best.position is None:
+            return best
+        name, shape = inputs[best.position]
+        wanted = dict.fromkeys(layout for mismatch in mismatches for layout in mismatch.wanted
+                               if (mismatch.position, mismatch.progress) == (best.position, best.progress))
+        return replace(best, why=f"{name} is {_article(shape)}; it takes {' or '.join(wanted)} here",
+                       fix=_layout_fix(shape, tuple(wanted)), wanted=tuple(wanted))
+
+
+def result_shape(binding: Binding, options: Mapping[str, Any]) -> Shape | None:
+    """What a bound rule gives, or None when the notation does not say (`?`, or a function decides)."""
+    result = binding.alternative.result
+    if result is None or result == "?":
+        return None
+    if result == "same":
+        given = tuple((name, shape) for _, name, shape in binding.inputs)
+        losses = tuple((port.name or "", _port_shape(port, binding, options)) for port in binding.alternative.losses)
+        return given[0][1] if len(given) == 1 and not losses else Bundle(given + losses)
+    shapes = tuple((port.name or "", _port_shape(port, binding, options)) for port in result)
+    return shapes[0][1] if len(shapes) == 1 and not shapes[0][0] else Bundle(shapes)
+
+
+def given_back(output: Shape, names: Sequence[str]) -> Shape:
+    """What a rule with `same` gives, the inputs in it under these names; a single tensor has none."""
+    if not isinstance(output, Bundle):
+        return output
+    inputs, losses = output.items[: len(names)], output.items[len(names) :]
+    return Bundle((*((name, shape) for name, (_, shape) in zip(names, inputs, strict=True)), *losses))
+
+
+def _port_shape(port: Port, binding: Binding, options: Mapping[str, Any]) -> TensorShape:
+    if port.axes is None:
+        return Scalar(())
+    sizes: list[int] = []
+    for axis in port.axes:
+        if axis.kind == "map":
+            assert binding.spatial is not None
+            sizes.extend(binding.spatial)
+        elif axis.kind == "name":
+            sizes.append(binding.sizes[str(axis.value)])
+        else:
+            sizes.append(axis_size(axis, options))
+    return shape_of(tuple(sizes))
+
+
+def axis_size(axis: Axis, options: Mapping[str, Any]) -> int:
+    """The size of a literal axis or of an option axis: a number, or the length of a list."""
+    if axis.kind == "size":
+        return int(axis.value)
+    value = options[str(axis.value)]
+    return int(value) if isinstance(value, int) else len(value)
+
+
+class _Binder:
+    """Matches inputs with one alternative; names are bound at first sight and compared afterwards."""
+
+    def __init__(self, alternative: Alternative, options: Mapping[str, Any]) -> None:
+        self.alternative = alternative
+        self.options = options
+        self.sizes: dict[str, tuple[int, str]] = {}
+        self.spatial: tuple[tuple[int, ...], str] | None = None
+        self.seen: dict[Port, Named] = {}
+        self.matched = 0
+
+    def bind(self, inputs: Sequence[Named]) -> Binding | Mismatch:
+        ports = self._ports(len(inputs))
+        if isinstance(ports, Mismatch):
+            return ports
+        for position, (port, (name, shape)) in enumerate(zip(ports, inputs, strict=True)):
+            fault = self._input(port, name, shape, position)
+            if fault:
+                return fault
+            self.seen.setdefault(port, (name, shape))
+        bound = tuple((port, name, shape) for port, (name, shape) in zip(ports, inputs, strict=True))
+        sizes = {name: size for name, (size, _) in self.sizes.items()}
+        return Binding(self.alternative, bound, sizes, self.spatial[0] if self.spatial else None)
+
+    def _ports(self, count: int) -> list[Port] | Mismatch:
+        ports = list(self.alternative.inputs)
+        if ports[-1].variadic and count >= len(ports):
+            return ports[:-1] + [ports[-1]] * (count - len(ports) + 1)
+        if count == len(ports):
+            return ports
+        variadic, many = ports[-1].variadic, count > len(ports)
+        wanted = f"{len(ports)}{' or more' if variadic else ''} input{'s' if len(ports) > 1 or variadic else ''}"
+        return Mismatch("input-count", f"it takes {wanted} and is given {count}",
+                        "leave some out, or join them with a fusion before" if many else
+                        "connect one input for each port of the rule", len(ports) if many else None, -1)
+
+    def _input(self, port: Port, name: str, shape: TensorShape, position: int) -> Mismatch | None:
+        assert port.axes is not None
+        axes = list(port.axes)
+        wants_map = any(axis.kind in ("map", "any_map") for axis in axes)
+        count = len(axes) - 1 + len(shape.spatial) if wants_map else len(axes)
+        if count != len(shape.sizes) or (wants_map and not shape.spatial):
+            return self._layout(port, name, shape, position)
+        place = 0
+        for axis in axes:
+            if axis.kind in ("map", "any_map"):
+                fault = self._spatial(axis, shape.spatial, name, position)
+                place += len(shape.spatial)
+            else:
+                fault = self._size(axis, shape, place, name, position)
+                place += 1
+            if fault:
+                return fault
+            self.matched += 1
+        return None
+
+    def _layout(self, port: Port, name: str, shape: TensorShape, position: int) -> Mismatch:
+        """The layout is at fault; of a `*` port, the inputs before decide what it is."""
+        if port.variadic and port in self.seen:
+            first, other = self.seen[port]
+            return Mismatch("wrong-layout", f"{first} is {_article(other)} and {name} is {_article(shape)}; "
+                            "all of them must have one layout",
+                            "bring all to one layout: an `encoder.pool` turns a map or tokens into a vector",
+                            position, self.matched)
+        return Mismatch("wrong-layout", "", "", position, self.matched, (_layout_of(port),))
+
+    def _size(self, axis: Axis, shape: TensorShape, place: int, name: str, position: int) -> Mismatch | None:
+        size = shape.sizes[place]
+        if axis.kind == "any":
+            return None
+        if axis.kind == "name":
+            known, owner = self.sizes.setdefault(str(axis.value), (size, name))
+            if known == size:
+                return None
+            return Mismatch("shape-clash", f"axis '{axis.value}' is {known} on {owner} and {size} on {name}",
+                            f"make the two equal{_project_fix(shape, place, known, name)}", position, self.matched)
+        wanted = axis_size(axis, self.options)
+        if wanted == size:
+            return None
+        source = f"option '{axis.value}'" if axis.kind == "option" else "the rule"
+        option = f", or set '{axis.value}' to {size}" if axis.kind == "option" else ""
+        label = shape.axes[place]
+        counted = f"{size} {label}" if label in ("features", "tokens", "channels") else f"the {label} {size}"
+        return Mismatch("wrong-size", f"{name} has {counted} where {source} asks for {wanted}",
+                        f"bring it to {wanted}{_project_fix(shape, place, wanted, name)}{option}",
+                        position, self.matched)
+
+    def _spatial(self, axis: Axis, spatial: tuple[int, ...], name: str, position: int) -> Mismatch | None:
+        if axis.kind == "any_map":
+            return None
+        if self.spatial is None:
+            self.spatial = (spatial, name)
+        known, owner = self.spatial
+        if known == spatial:
+            return None
+        return Mismatch("shape-clash", f"the grid is {_grid(known)} on {owner} and {_grid(spatial)} on {name}",
+                        "bring both to one grid, or pool both to vectors with an `encoder.pool`",
+                        position, self.matched)
+
+
+def _grid(sizes: tuple[int, ...]) -> str:
+    return "x".join(map(str, sizes))
+
+
+def _article(shape: TensorShape) -> str:
+    article = {"vector": "a ", "image": "an ", "volume": "a ", "scalar": "a "}.get(shape.layout, "")
+    return f"{article}{shape.layout} ({shape})"
+
+
+def _layout_of(port: Port) -> str:
+    """The layouts that a port takes, in words."""
+    axes = port.axes or ()
+    if any(axis.kind in ("map", "any_map") for axis in axes):
+        return "an image or a volume"
+    words = {1: "a vector", 2: "tokens", 3: "an image", 4: "a volume"}
+    return words.get(len(axes), f"'{port}'")
+
+
+def _layout_fix(shape: TensorShape, wanted: tuple[str, ...]) -> str:
+    ways = []
+    if "a vector" in wanted and shape.layout in ("tokens", "image", "volume"):
+        ways.append("into a vector")
+    if "tokens" in wanted and shape.spatial:
+        ways.append("with `to: tokens` into tokens")
+    if ways:
+        return f"put an `encoder.pool` between, which turns it {', or '.join(ways)}"
+    return f"connect {' or '.join(wanted)}"
+
+
+def _project_fix(shape: TensorShape, place: int, size: int, name: str) -> str:
+    """How to change the size of an axis, where one component does it."""
+    is_width = place == (1 if shape.layout == "tokens" else 0)
+    return f", for instance with an `encoder.project` of width {size} after {name}" if is_width else ""

@@ -1,0 +1,177 @@
+"""The state of a run on disk, whole at every moment: tensors as safetensors, all else as JSON, nothing pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.files import inside, replacing
+from fusionkit.network.model import FusionModel
+from fusionkit.training.distributed import assign, whole
+
+LAST, BEST, STATE = "last", "best", "state.json"
+FORMAT = 2
+_MODEL, _OPTIMISER = "model/", "optimiser/"
+
+
+@dataclass
+class State:
+    """Where a run is: `epoch` epochs have ended, and `step` steps of the next one.
+
+    `sums` and `seconds` belong to the epoch that is under way. `stale` counts the epochs since the best. `frozen` is
+    the digest of the weights that never change, which a state does not hold.
+    """
+
+    settings: dict[str, Any]
+    cases: int
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float | None = None
+    stale: int = 0
+    stopped: str = ""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    frozen: str = ""
+
+
+def frozen_of(network: FusionModel) -> dict[str, Tensor]:
+    """What frozen nodes hold, by name, whole and on the CPU; not a copy where it is so already.
+
+    With weights that are divided among processes every process must call it.
+    """
+    return {name: whole(value.detach()).cpu().contiguous() for name, value in network.state_dict().items()
+            if _stands(network, name)}
+
+
+def _stands(network: FusionModel, name: str) -> bool:
+    return network.plan.node(name.partition(".")[0]).node.freeze
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A number of names and values, which tells apart what is not the same; it is no guard against forgery."""
+    found = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        check = zlib.crc32(value.contiguous().view(-1).view(torch.uint8).numpy().data) if value.numel() else 0
+        found.update(f"{name} {value.dtype} {tuple(value.shape)} {check}".encode())
+    return found.hexdigest()
+
+
+def tensors_of(network: FusionModel, optimiser: Optimizer) -> dict[str, Tensor]:
+    """The weights that may change and the optimiser's memory by name, whole and on the CPU.
+
+    With weights that are divided among processes every process must call it.
+    """
+    tensors = {_MODEL + name: _copy(value) for name, value in network.state_dict().items()
+               if not _stands(network, name)}
+    for name, parameter in network.named_parameters():
+        for key, value in optimiser.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"{_OPTIMISER}{name}/{key}"] = _copy(value)
+    return tensors
+
+
+def _copy(value: Tensor) -> Tensor:
+    return whole(value.detach()).cpu().clone(memory_format=torch.contiguous_format)
+
+
+def save_state(folder: Path, state: State, tensors: Mapping[str, Tensor]) -> None:
+    """Write a state. Until `state.json` takes its place, the one before is whole; then the new one is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = _names(folder)
+    name = f"tensors-{1 + max((int(n.stem.rpartition('-')[2]) for n in before), default=0):06d}.safetensors"
+    with replacing(folder / name) as aside:
+        save_file(dict(tensors), aside)
+        _flush(aside)
+    text = json.dumps({"format": FORMAT, "tensors": name, **asdict(state)}, indent=1)
+    with replacing(folder / STATE) as aside:
+        aside.write_text(text, encoding="utf-8")
+        _flush(aside)
+    for old in [*before, *folder.glob(".*.part")]:
+        old.unlink(missing_ok=True)
+
+
+def _names(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("tensors-*.safetensors") if path.stem.rpartition("-")[2].isdecimal()]
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on the disk: a machine may lose its power as a process its life."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def has_state(folder: Path) -> bool:
+    """Whether a state was written there."""
+    return (folder / STATE).is_file()
+
+
+def read_state(folder: Path) -> tuple[State, dict[str, Tensor]]:
+    """The state that `save_state` left.
+
+    Raises: UserError with `unreadable-state`.
+    """
+    try:
+        data = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if data.pop("format") != FORMAT:
+            raise ValueError("it was written by another fusionkit")
+        path = inside(folder, data.pop("tensors"))
+        if path is None:
+            raise ValueError("it names a file outside its folder")
+        return State(**data), load_file(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise UserError(Diagnostic("unreadable-state", f"cannot read the state in {str(folder)!r}", why=str(error),
+                                   fix="train again without --resume, in another folder")) from None
+
+
+def put_back(network: FusionModel, optimiser: Optimizer | None, tensors: Mapping[str, Tensor]) -> None:
+    """Set the weights that may change, and the optimiser's memory, from the tensors of a state.
+
+    Raises: UserError with `wrong-state` when they belong to another network.
+    """
+    own = {name: value for name, value in network.state_dict().items() if not _stands(network, name)}
+    weights = weights_of(tensors)
+    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in weights.items()}:
+        differing = sorted(name for name in own.keys() | weights.keys()
+                           if name not in own or name not in weights or own[name].shape != weights[name].shape)
+        raise UserError(Diagnostic("wrong-state", "the saved state belongs to another network",
+                                   why="different: " + ", ".join(differing[:4]),
+                                   fix="resume with the graph that the run began with"))
+    for name, value in own.items():
+        assign(value, weights[name])
+    if optimiser is not None:
+        _put_back_optimiser(network, optimiser, tensors)
+
+
+def _put_back_optimiser(network: FusionModel, optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    parameters = dict(network.named_parameters())
+    for full, value in tensors.items():
+        if not full.startswith(_OPTIMISER):
+            continue
+        name, _, key = full.removeprefix(_OPTIMISER).rpartition("/")
+        kept = value.clone()
+        # The count of steps is a number that optimisers keep on the CPU; all else lies as its parameter does.
+        if key != "step":
+            kept = torch.zeros_like(parameters[name], dtype=value.dtype)
+            assign(kept, value)
+        optimiser.state[parameters[name]][key] = kept
+
+
+def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that may change alone, by their names in the network."""
+    return {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}

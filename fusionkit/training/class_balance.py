@@ -1,0 +1,98 @@
+"""The classes of training cases: told to heads, and drawn from equally often where asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from fusionkit.data.batch import Case
+from fusionkit.data.dataset import CaseDataset
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.network.model import FusionModel
+
+# Axes: N cases, K classes.
+
+class Targets:
+    """The targets of every case of a dataset, without reading a file where the dataset knows them.
+
+    A dataset other than `CaseDataset` is read through once.
+    """
+
+    def __init__(self, dataset: Dataset[Case], heads: list[str]) -> None:
+        self.values: dict[str, NDArray[Any]] = {}
+        self.present: dict[str, NDArray[np.bool_]] = {}
+        if isinstance(dataset, CaseDataset):
+            rows = list(dataset.rows)
+            for name in heads:
+                self.values[name] = dataset.targets[name].values[rows]
+                self.present[name] = dataset.targets[name].present[rows]
+            return
+        cases = [dataset[index] for index in range(len(dataset))]  # type: ignore[arg-type]  # a sized dataset
+        for name in heads:
+            self.values[name] = np.stack([case["targets"][name].numpy() for case in cases])
+            self.present[name] = np.array([case["target_present"][name] for case in cases], dtype=bool)
+
+
+def tell_heads(network: FusionModel, targets: Targets, weights_N: NDArray[np.float64]) -> None:
+    """Tell every head with classes how often training sees each of them, a case counted `weights_N` times."""
+    for head in network.plan.heads:
+        if head.task == "regression":
+            continue
+        kept = targets.present[head.name]
+        values, weights = targets.values[head.name][kept], weights_N[kept]
+        seen = (np.bincount(values, weights, len(head.names)) if head.task == "multiclass"
+                else (values * weights[:, None]).sum(0))
+        network.head(head.name).balance(torch.as_tensor(seen, dtype=torch.float32))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Cases grouped by class, from which an epoch draws the same number of each class.
+
+    `groups` are positions of the cases of each class that has any, `others` those without a target, which are
+    drawn once each.
+    """
+
+    groups: tuple[NDArray[np.int64], ...]
+    others: NDArray[np.int64]
+
+    def weights(self) -> NDArray[np.float64]:
+        """How often an epoch draws each case on average. Shapes: (N,), its sum is N."""
+        labelled = sum(map(len, self.groups))
+        weights_N = np.ones(labelled + len(self.others))
+        for group in self.groups:
+            weights_N[group] = labelled / (len(self.groups) * len(group))
+        return weights_N
+
+    def order(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """The cases of one epoch, as many as there are; a case comes again only after all others of its class."""
+        labelled = sum(map(len, self.groups))
+        quotas = np.full(len(self.groups), labelled // len(self.groups))
+        quotas[generator.permutation(len(quotas))[: labelled % len(quotas)]] += 1
+        drawn = [self.others]
+        for group, quota in zip(self.groups, quotas, strict=True):
+            rounds = -(-int(quota) // len(group))
+            drawn.append(np.concatenate([generator.permutation(group) for _ in range(rounds)])[:quota])
+        return generator.permutation(np.concatenate(drawn))
+
+
+def balanced(network: FusionModel, targets: Targets) -> Drawing:
+    """The drawing by the classes of the first head that chooses among classes.
+
+    Raises: UserError with `cannot-balance` when there is no such head, or no case has its target.
+    """
+    head = next((head for head in network.plan.heads if head.task == "multiclass"), None)
+    if head is None:
+        raise UserError(Diagnostic("cannot-balance", "no head of this network chooses among classes", why="'balance: "
+                                   "classes' draws cases by the class of one head", fix="set 'balance: none'"))
+    values, present = targets.values[head.name], targets.present[head.name]
+    groups = [np.flatnonzero(present & (values == code)) for code in range(len(head.names))]
+    if not present.any():
+        raise UserError(Diagnostic("cannot-balance", f"no training case has a class for head {head.name!r}",
+                                   fix="set 'balance: none'"))
+    return Drawing(tuple(group for group in groups if len(group)), np.flatnonzero(~present))

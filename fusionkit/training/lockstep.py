@@ -1,0 +1,144 @@
+"""Several trainings over the same cases, step by step beside each other: what is the same for all is done once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+
+from fusionkit.data.batch import Batch, Case
+from fusionkit.errors import RunError
+from fusionkit.network.model import FusionModel
+from fusionkit.training.batch_order import make_loader
+from fusionkit.training.checkpoint import LAST, has_state
+from fusionkit.training.loop import Training, check_run, read_batches
+from fusionkit.training.objective import arguments
+from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.signals import Interrupted, Interruption
+
+Progress = Callable[[int, int], None]
+_ENDED = object()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One of several trainings: what `fit` is given but for the settings, which all share."""
+
+    model: FusionModel
+    train: Dataset[Case]
+    validation: Dataset[Case] | None
+    folder: Path
+
+
+class SharedBatches:
+    """The training batches of runs that go side by side, read once, in the order of the first of them.
+
+    `shared` are results of nodes to add to them, computed by `network`, of which all networks would make the same.
+    """
+
+    def __init__(self, first: Training, cases: Dataset[Case], network: FusionModel, shared: Collection[str] = ()
+                 ) -> None:
+        self.first = first
+        self.network = network
+        self.shared = tuple(shared)
+        self.loader = make_loader(cases, first.batches, first.settings.workers, first.processes.device.type == "cuda")
+        self.place = (-1, -1)
+        self.reader: Iterator[Batch] = iter(())
+        self.kept: dict[tuple[int, int], Batch] = {}
+
+    def __call__(self, epoch: int, start: int) -> Iterator[Batch]:
+        """The batches of an epoch from one on."""
+        for number in range(start, len(self.first.batches.sizes)):
+            yield self.batch(epoch, number)
+
+    def prepare(self, epoch: int, step: int) -> None:
+        """Have the batches of one step ready, so that no run is held to account for their reading."""
+        size, last = self.first.settings.accumulate, len(self.first.batches.sizes)
+        for number in range(step * size, min((step + 1) * size, last)):
+            self.batch(epoch, number)
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        """One batch; those of the step that runs are kept."""
+        if (epoch, number) not in self.kept:
+            if self.place != (epoch, number):
+                self.first.batches.epoch, self.first.batches.start = epoch, number
+                self.reader = read_batches(self.loader)
+            while len(self.kept) >= self.first.settings.accumulate:
+                del self.kept[next(iter(self.kept))]
+            self.kept[epoch, number] = self._with_results(next(self.reader))
+            self.place = (epoch, number + 1)
+        return self.kept[epoch, number]
+
+    @torch.no_grad()
+    def _with_results(self, batch: Batch) -> Batch:
+        if not self.shared:
+            return batch
+        placed = self.first.stepper.place(batch)
+        with self.first.processes.accelerator.autocast():
+            found = self.network.results_at(self.shared, *arguments(self.network, placed)[:2])
+        return replace(placed, inputs={**placed.inputs, **found})
+
+
+def begin(runs: Sequence[Run], settings: TrainingSettings, interruption: Interruption) -> list[Training]:
+    """The trainings of some runs, each where its folder says that it stopped, those that cannot go beside the first
+    left out.
+
+    Raises: UserError as `fit` does.
+    """
+    begun: list[Training] = []
+    for run in runs:
+        check_run(run.train, run.validation, settings, run.folder, True, run.model)
+        training = Training(run.model, run.train, run.validation, settings, run.folder, interruption, _nothing)
+        if has_state(run.folder / LAST):
+            training.restore()
+        # A batch norm asks for other batches than what has none.
+        if not begun or training.batches.sizes == begun[0].batches.sizes:
+            begun.append(training)
+        else:
+            training.close()
+    return begun
+
+
+def _nothing(epoch: int, start: int) -> Iterator[Batch]:
+    raise AssertionError("this run has no batches yet; please report")
+
+
+def advance_all(trainings: Sequence[Training], batches: SharedBatches, interruption: Interruption,
+                progress: Progress | None = None) -> None:
+    """Run all trainings to their ends, the one that is furthest behind first, so that they meet and go side by side.
+
+    One that fails is left where it stopped, for `fit` to resume and to explain.
+    Raises: Interrupted, after all have saved, on Ctrl-C or SIGTERM.
+    """
+    epochs, steps = trainings[0].settings.epochs, trainings[0].steps
+    for training in trainings:
+        training.feed = batches
+    live = {number: training.rounds(None) for number, training in enumerate(trainings)}
+    while live:
+        places = {number: (trainings[number].state.epoch, trainings[number].state.step) for number in live}
+        behind = min(places.values())
+        if behind[0] < epochs and behind[1] < steps:
+            batches.prepare(*behind)
+        if progress:
+            progress(behind[0] * steps + behind[1], epochs * steps)
+        for number in [number for number, place in places.items() if place == behind]:
+            try:
+                if next(live[number], _ENDED) is _ENDED:
+                    del live[number]
+            except Interrupted:
+                _stop([trainings[other] for other in live if other != number])
+                raise
+            except RunError:
+                del live[number]
+    if progress:
+        progress(epochs * steps, epochs * steps)
+
+
+def _stop(trainings: Sequence[Training]) -> None:
+    for training in trainings:
+        with contextlib.suppress(Interrupted):
+            training.interrupt()

@@ -1,0 +1,37 @@
+"""Learned stand-ins for absent inputs that no training case would ever use: they stay as they started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from fusionkit.errors import Diagnostic
+from fusionkit.graph.nodes import Step
+from fusionkit.network.instantiate import make_module
+from fusionkit.planning.plan import Call, Plan
+
+
+def untrained(plan: Plan, lacked: Callable[[str], bool]) -> list[Diagnostic]:
+    """A warning for each; `lacked(name)` says whether a training case is without that input, or may be made so."""
+    found = []
+    for node in plan.nodes:
+        for lane in node.lanes:
+            names = sorted({name for value in lane.reads if value.present for name in value.present.inputs})
+            if node.node.freeze or not names or any(map(lacked, names)):
+                continue
+            found += [_warning(step, names) for step, call in zip(node.node.steps, lane.calls, strict=True)
+                      if call.component.absent == "fill" and _learns(call)]
+    return found
+
+
+def _warning(step: Step, names: Sequence[str]) -> Diagnostic:
+    told = " and ".join(map(repr, names))
+    return Diagnostic(
+        "untrained-stand-in", f"{step.use} will not learn: no training case is without {told}", step.span,
+        fix="set 'modality_dropout', so that training leaves inputs out at random", severity="warning")
+
+
+def _learns(call: Call) -> bool:
+    with torch.device("meta"):
+        return any(weight.requires_grad for weight in make_module(call, "", 0, weights_follow=True).parameters())

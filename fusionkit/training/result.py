@@ -1,0 +1,118 @@
+"""What a run gives and leaves: its result, the rows of its history, the weights to use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.files import replacing
+from fusionkit.network.folder import WEIGHTS
+from fusionkit.network.model import FusionModel
+from fusionkit.training.checkpoint import State, weights_of
+from fusionkit.training.settings import RESUMABLE
+from fusionkit.training.step import Totals
+from fusionkit.training.validation import Scores
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A finished run. `monitor` is None without a validation set; only the `main` process should go on to write.
+
+    `model` is the network that was given, except with fsdp, where it is a new one: the given one stays divided.
+    """
+
+    model: FusionModel
+    state: State
+    monitor: str | None
+    main: bool
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were run in all."""
+        return self.state.epoch
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, counted from 1, whose weights the model has."""
+        return self.state.best_epoch
+
+    @property
+    def best_value(self) -> float | None:
+        """The monitored value of that epoch."""
+        if self.monitor is None or self.state.best_value is None:
+            return None
+        return -self.state.best_value if self.monitor == "loss" else self.state.best_value
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether `patience` ended the run."""
+        return self.state.stopped == "early"
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One row for each epoch, as in `history.csv`."""
+        return self.state.history
+
+    @property
+    def seconds(self) -> float:
+        """The time that all epochs took."""
+        return float(sum(row["seconds"] for row in self.history))
+
+
+def epoch_row(state: State, loss: float, totals: Totals, rate: float, scores: Scores | None,
+              training_seconds: float) -> dict[str, Any]:
+    """The row of the epoch that ends; `state` still holds its sums and seconds."""
+    row: dict[str, Any] = {"epoch": state.epoch + 1, "train_loss": loss}
+    for name, value in state.sums.items():
+        if not name.startswith("#"):
+            count = totals.rows.get(name, totals.cases)
+            row[f"train_loss_{name}"] = value / count if count else float("nan")
+    row |= scores.row() if scores else {}
+    return row | {"learning_rate": rate, "seconds": state.seconds,
+                  "cases_per_second": totals.cases / max(training_seconds, 1e-9)}
+
+
+def check_resumable(before: State, now: State, folder: Path) -> None:
+    """Whether a run may go on with what it is given now.
+
+    Raises: UserError with `resume-differs`, every difference.
+    """
+    differences = [f"'{name}' was {before.settings.get(name)} and is {value}"
+                   for name, value in now.settings.items()
+                   if name not in RESUMABLE and before.settings.get(name) != value]
+    if before.frozen != now.frozen:
+        differences.append("the frozen nodes have other weights than when it began")
+    if before.cases != now.cases:
+        differences.append(f"there were {before.cases} training cases and are {now.cases}")
+    if differences:
+        raise UserError([Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot go on: {difference}",
+                                    fix="use what it began with, or train in another folder")
+                         for difference in differences])
+
+
+def publish(tensors: Mapping[str, Tensor], frozen: Mapping[str, Tensor], path: Path) -> None:
+    """The weights of a state and the frozen ones as the file that a run is used from.
+
+    It appears whole or not at all.
+    """
+    # A copy, since weights that two parts of a node share may not lie in one place in the file.
+    with replacing(path) as aside:
+        save_file({**{name: value.clone() for name, value in frozen.items()}, **weights_of(tensors)}, aside)
+
+
+def loaded(network: FusionModel, folder: Path, published: bool, sharded: bool) -> FusionModel:
+    """The network with the weights that the run has published."""
+    from fusionkit.network.weights import load_into, read_tensors
+
+    if sharded:
+        network = FusionModel(network.plan, weights_follow=True)
+    elif not published:
+        return network
+    load_into(network, read_tensors(folder / WEIGHTS), "the network of this run")
+    return network

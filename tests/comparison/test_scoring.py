@@ -1,0 +1,177 @@
+"""Metrics, intervals and differences of networks that never were: what they say is made up here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fusionkit.comparison.baselines import fit_baselines
+from fusionkit.comparison.scoring import judge, metrics_of
+from fusionkit.comparison.significance import holm
+from fusionkit.comparison.train import Outcome, Said, Unit
+from fusionkit.data.readers.columns import ColumnsOptions, ColumnValues, categories, fit
+from fusionkit.data.targets import TargetValues
+from fusionkit.errors import UserError
+
+CASES, PATIENTS = 90, 45
+KINDS = {"own": "reference", "twin": "candidate", "good": "candidate", "bad": "candidate", "half": "single"}
+
+
+class _Cohort(SimpleNamespace):
+    """As much of a cohort as is asked for: ninety cases of forty-five patients."""
+
+    def __len__(self) -> int:
+        return CASES
+
+
+def cohort(values: NDArray[Any], **more: Any) -> Any:
+    present = np.ones(CASES, dtype=bool)
+    return _Cohort(targets={"result": TargetValues(values, present)}, ids=[f"c{row}" for row in range(CASES)],
+                   patients=[f"p{row // 2}" for row in range(CASES)], **{
+                       "description": SimpleNamespace(patient="patient"), **more})
+
+
+def head(task: str = "multiclass", names: tuple[str, ...] = ("no", "yes")) -> Any:
+    return SimpleNamespace(name="result", task=task, names=names)
+
+
+def units(folds: int, repeats: int = 1) -> list[Unit]:
+    if not folds:
+        return [Unit(repeat, None, tuple(range(40)), tuple(range(40, CASES))) for repeat in range(repeats)]
+    parts = [{row for row in range(CASES) if row // 2 % folds == fold} for fold in range(folds)]
+    return [Unit(repeat, fold, tuple(sorted(set(range(CASES)) - part)), tuple(sorted(part)))
+            for repeat in range(repeats) for fold, part in enumerate(parts)]
+
+
+def said(truth: NDArray[np.int64], skill: float, seed: int, rows: NDArray[np.int64]) -> Said:
+    noise = np.random.default_rng(seed).normal(size=CASES)
+    yes = 1 / (1 + np.exp(-(skill * (2 * truth - 1) + noise)))
+    return Said(rows, truth[rows].astype(float), np.stack([1 - yes, yes], axis=1)[rows])
+
+
+def outcomes(skills: Mapping[str, float], folds: int, repeats: int = 1) -> tuple[dict[str, tuple[Outcome, ...]], Any]:
+    truth = np.random.default_rng(1).integers(0, 2, CASES)
+    rows = np.array(sorted({row for unit in units(folds) for row in unit.test}))
+    made = {}
+    for name, skill in skills.items():
+        chosen = rows[rows % 3 > 0] if name == "half" else rows
+        made[name] = tuple(Outcome({"result": said(truth, skill, repeat + 10 * (name == "bad"), chosen)}, 1.0)
+                           for repeat in range(repeats))
+    return made, cohort(truth)
+
+
+SKILLS = {"own": 0.6, "twin": 0.6, "good": 3.0, "bad": -0.5, "half": 0.6}
+
+
+@pytest.mark.parametrize(("folds", "repeats"), [(5, 1), (3, 2), (0, 1), (0, 3)])
+def test_equal_networks_are_equal_and_better_ones_better(folds: int, repeats: int) -> None:
+    made, whole = outcomes(SKILLS, folds, repeats)
+    found = judge(head(), "auroc", made, KINDS, units(folds, repeats), whole, resamples=400)
+    rows = {row.name: row for row in found.rows}
+    assert found.rows[0].name == "good"
+    assert found.test == ("corrected resampled t" if folds else "paired bootstrap")
+    twin = rows["twin"].difference
+    assert twin is not None
+    assert (twin.value, twin.low, twin.high, twin.p, twin.clear) == (0.0, 0.0, 0.0, 1.0, False)
+    good = rows["good"].difference
+    assert good is not None and good.value is not None and good.low is not None
+    assert good.clear
+    assert 0 < good.low < good.value
+    for row in rows.values():
+        assert len(row.values) == max(folds, 1) * repeats
+        assert row.metric.value == pytest.approx(np.mean([value for value in row.values if value is not None]))
+        assert row.metric.low is not None and row.metric.high is not None
+        assert row.metric.low - 1e-9 <= row.metric.value <= row.metric.high + 1e-9
+
+
+def test_candidates_and_baselines_are_corrected_apart() -> None:
+    made, whole = outcomes(SKILLS, 5)
+    rows = {row.name: row.difference for row in judge(head(), "auroc", made, KINDS, units(5), whole,
+                                                      resamples=50).rows}
+    assert rows["own"] is None
+    names = ["twin", "good", "bad"]
+    assert [rows[name].holm for name in names] == holm([rows[name].p for name in names])
+    assert rows["half"].holm == rows["half"].p
+
+
+def test_a_difference_is_over_the_cases_that_both_have() -> None:
+    made, whole = outcomes({"own": 0.6, "half": 0.6}, 5)
+    found = judge(head(), "accuracy", made, KINDS, units(5), whole, resamples=50)
+    half = next(row for row in found.rows if row.name == "half")
+    assert half.difference is not None
+    assert half.difference.value == 0.0
+    assert (half.cases, found.cases, found.patients) == (60, 90, 45)
+    assert half.note is not None and half.note.startswith("30 of 90 cases")
+
+
+def test_small_values_of_an_error_come_first() -> None:
+    made, whole = outcomes(SKILLS, 5)
+    found = judge(head(), "brier", made, KINDS, units(5), whole, resamples=50)
+    assert found.lower_is_better
+    assert found.rows[0].name == "good"
+
+
+def test_folds_in_which_a_metric_is_undefined_are_left_out_and_counted() -> None:
+    made, whole = outcomes({"own": 0.6, "bad": -0.5}, 5)
+    last = np.array(units(5)[4].test)
+    for outcome in (*made["own"], *made["bad"]):
+        outcome.heads["result"].targets[last] = 1.0
+    rows = {row.name: row for row in judge(head(), "auroc", made, KINDS, units(5), whole, resamples=50).rows}
+    assert rows["bad"].values[4] is None
+    assert rows["bad"].difference.note == "undefined in 1 of 5 folds"
+
+
+def test_a_metric_that_no_head_has_is_refused() -> None:
+    assert metrics_of([head(), SimpleNamespace(name="size", task="regression")], None) == {
+        "result": "auroc", "size": "mae"}
+    with pytest.raises(UserError, match="did you mean 'accuracy'"):
+        metrics_of([head()], "acuracy")
+
+
+def tabled(values: NDArray[Any], signal: NDArray[Any]) -> Any:
+    """A cohort with one table: a number that tells the target, a category, and some rows without either."""
+    numeric = signal[:, None] + np.random.default_rng(4).normal(0, 0.1, (CASES, 1))
+    present = np.arange(CASES) % 7 > 0
+    letters = tuple(("a" if row % 2 else "b",) if present[row] else ("",) for row in range(CASES))
+    columns = ColumnValues(np.where(present[:, None], numeric, np.nan), letters, present)
+    options = ColumnsOptions(numeric=("x",), categorical=("k",), fill="mean")
+
+    def fitted(rows: Any) -> Any:
+        return SimpleNamespace(columns={"table": fit(columns, options, rows, categories(columns, rows))})
+
+    return cohort(values, sizes={"table": (2,)}, columns={"table": columns}, fit=fitted, description=SimpleNamespace(
+        patient="patient", inputs={"table": SimpleNamespace(options=options)}))
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
+def test_scikit_learn_finds_what_a_table_tells(task: str) -> None:
+    pytest.importorskip("sklearn")
+    truth = np.random.default_rng(1).integers(0, 2, CASES)
+    values = {"multiclass": truth, "multilabel": np.stack([truth, 1 - truth], 1).astype(np.float32),
+              "regression": truth[:, None].astype(np.float32)}[task]
+    names = ("a",) if task == "regression" else ("no", "yes")
+    found = fit_baselines([tabled(values, truth)], units(3), [head(task, names)], 0)
+    assert list(found) == ["linear regression" if task == "regression" else "logistic regression", "gradient boosting"]
+    for outcomes_of in found.values():
+        told = outcomes_of[0].heads["result"]
+        assert sorted(told.rows.tolist()) == list(range(CASES))
+        there = told.rows % 7 > 0
+        right = (told.values[:, 0] if task != "multiclass" else told.values[:, 1])[there]
+        assert np.corrcoef(right, truth[told.rows[there]])[0, 1] > 0.9
+
+
+def test_a_class_without_training_cases_gets_no_probability() -> None:
+    pytest.importorskip("sklearn")
+    truth = np.where(np.arange(CASES) < 40, np.arange(CASES) % 2, 2)
+    found = fit_baselines([tabled(truth, truth)], units(0), [head(names=("a", "b", "c"))], 0)
+    for outcomes_of in found.values():
+        values = outcomes_of[0].heads["result"].values
+        assert np.all(values[:, 2] == 0)
+        assert values.sum(axis=1) == pytest.approx(1)
+    lone = fit_baselines([tabled(np.zeros(CASES, dtype=np.int64), truth)], units(0), [head()], 0)
+    assert np.all(lone["gradient boosting"][0].heads["result"].values == [1, 0])

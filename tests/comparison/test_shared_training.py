@@ -1,0 +1,202 @@
+"""Candidates that share frozen nodes: trained side by side, with the weights that each would have alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_study import DATA, GRAPH, write_study
+
+from fusionkit.cli.commands import compare
+from fusionkit.cli.parser import main
+from fusionkit.comparison import shared_training, tables
+from fusionkit.training import lockstep
+from fusionkit.training.step import Outcome, Stepper
+
+FROZEN = GRAPH.replace("hidden: [11]}}", "hidden: [11]}, freeze: true}")
+WITH = "fusion.sum,fusion.gmu{width: 5}"
+EVEN = ["--batch-size", "11"]  # 44 training and 22 test cases: all batches have one size
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_pictures() -> Iterator[None]:
+    """The tables alone are written: pictures and page take longer than training, and are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "_write", tables.write_tables)
+        yield
+
+
+def compared(study: Path, output: str, *more: str) -> int:
+    return main(["compare", str(study / "graph.yaml"), str(study / "data.yaml"), "--node", "both", "--with", WITH,
+                 "-o", str(study / output), *EVEN, *more])
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    runs = folder / "runs"
+    return {str(path.relative_to(runs)): path.read_bytes() for path in sorted(runs.rglob("model.safetensors"))}
+
+
+def values(folder: Path) -> dict[str, list[float]]:
+    told = json.loads((folder / "compare.json").read_text())
+    return {row["name"]: row["values"] for row in told["heads"]["result"]["rows"]}
+
+
+def study_of(folder: Path, graph: str = FROZEN) -> Path:
+    write_study(folder, graph)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort with both encoders frozen, and its comparison, each candidate trained alone."""
+    folder = study_of(tmp_path_factory.mktemp("study"))
+    assert compared(folder, "alone", "--reuse", "nothing") == 0
+    assert not (folder / "alone" / "features").exists()
+    return folder
+
+
+@pytest.mark.parametrize(("reuse", "said"), [("auto", "once for all epochs: seen, told"),
+                                             ("batches", "once for each batch: seen, told")])
+def test_weights_are_those_of_training_alone(study: Path, reuse: str, said: str,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    assert compared(study, reuse, "--reuse", reuse) == 0
+    told = capsys.readouterr().out
+    assert "5 networks are trained side by side" in told
+    assert said in told
+    assert weights(study / reuse) == weights(study / "alone")
+    assert len(weights(study / reuse)) == 5
+    assert values(study / reuse) == values(study / "alone")
+
+
+@pytest.mark.parametrize("more", [
+    pytest.param(["--folds", "3", "--patience", "2"], id="folds and early stopping"),
+    pytest.param(["--repeats", "2", "--accumulate", "2"], id="repeats and added gradients"),
+    pytest.param(["--modality-dropout", "0.4"], id="modality dropout"),
+    pytest.param(["--precision", "bf16"], id="half precision"),
+    pytest.param(["--set", "uncertainty={use: uncertainty.mc_ensemble, with: {members: 2, samples: 3}}"],
+                 id="networks of an ensemble"),
+])
+def test_settings_of_training_change_nothing_of_that(study: Path, tmp_path: Path, more: list[str]) -> None:
+    study_of(tmp_path)
+    for reuse in ("nothing", "auto"):
+        assert compared(tmp_path, reuse, "--reuse", reuse, "--no-baselines", *more) == 0
+    assert weights(tmp_path / "auto") == weights(tmp_path / "nothing")
+    assert values(tmp_path / "auto") == values(tmp_path / "nothing")
+
+
+def test_features_that_differ_in_their_last_bits_are_not_used_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    study_of(tmp_path)
+    monkeypatch.setattr(shared_training._Division, "_apart", lambda *_: 3e-7)
+    assert compared(tmp_path, "auto", "--no-baselines") == 0
+    told = capsys.readouterr().out
+    assert "features computed ahead differ in their last bits" in told
+    assert "once for each batch" in told
+    assert compared(tmp_path, "features", "--no-baselines", "--reuse", "features") == 0
+    told = capsys.readouterr().out
+    assert "they differ from those of a batch by 3.0e-07 of the largest" in told
+    assert "once for all epochs" in told
+
+
+def test_what_hangs_on_the_batch_is_never_computed_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    study_of(tmp_path)
+    monkeypatch.setattr(shared_training._Division, "_apart", lambda *_: 0.02)
+    assert compared(tmp_path, "features", "--no-baselines", "--reuse", "features") == 0
+    assert "what stands still hangs on the batch" in capsys.readouterr().out
+
+
+def test_an_interrupted_comparison_goes_on(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    study_of(tmp_path)
+    prepared: list[tuple[int, int]] = []
+    prepare = lockstep.SharedBatches.prepare
+
+    def interrupting(batches: lockstep.SharedBatches, epoch: int, step: int) -> None:
+        prepared.append((epoch, step))
+        if len(prepared) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        prepare(batches, epoch, step)
+
+    monkeypatch.setattr(lockstep.SharedBatches, "prepare", interrupting)
+    assert compared(tmp_path, "found") == 1
+    told = capsys.readouterr().err
+    assert "stopped by Ctrl-C in epoch 2 of 2, step 1 of 4" in told
+    assert "run the same command to go on" in told
+    assert compared(tmp_path, "found") == 0
+    assert prepared[6:] == [(1, 1), (1, 2), (1, 3)], "nothing is done twice"
+    assert weights(tmp_path / "found") == weights(study / "alone")
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_runs_that_were_killed_at_different_places_meet(study: Path, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    study_of(tmp_path)
+    rounds, seen = lockstep.Training._save, []
+
+    def killed(training: lockstep.Training, place: str) -> object:
+        seen.append(place)
+        if len(seen) == 3:  # two of five have saved the end of their first epoch
+            raise Killed
+        return rounds(training, place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lockstep.Training, "_save", killed)
+        with pytest.raises(Killed):
+            compared(tmp_path, "found")
+    assert compared(tmp_path, "found") == 0
+    assert weights(tmp_path / "found") == weights(study / "alone")
+
+
+def test_a_candidate_may_be_added(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compared(study, "added", "--no-baselines") == 0
+    more = ["compare", str(study / "graph.yaml"), str(study / "data.yaml"), "--node", "both", "--with",
+            WITH + ",fusion.max", "--no-baselines", "-o", str(study / "added"), *EVEN]
+    features = {path: path.stat().st_mtime_ns for path in (study / "added" / "features").iterdir()}
+    capsys.readouterr()
+    assert main(more) == 0
+    told = capsys.readouterr().out
+    assert "1 network is trained; what stands still" in told
+    assert {path: path.stat().st_mtime_ns for path in features} == features, "features are not computed again"
+    assert set(values(study / "added")) == {"fusion.concat", "fusion.sum", "fusion.gmu{width: 5}", "fusion.max"}
+
+
+def test_one_that_fails_stops_no_other(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                       capsys: pytest.CaptureFixture[str]) -> None:
+    study_of(tmp_path)
+    gradients = Stepper.gradients
+
+    def spoilt(stepper: Stepper, *given: object) -> Outcome:
+        found = gradients(stepper, *given)  # type: ignore[arg-type]
+        bad = stepper.network.plan.node("both").uses == "fusion.sum"
+        return Outcome(found.sums, float("nan"), False) if bad else found
+
+    monkeypatch.setattr(Stepper, "gradients", spoilt)
+    assert compared(tmp_path, "found", "--no-baselines") == 1
+    assert "fusion.sum (2 of 3): failed, and is left out: the loss turned NaN" in capsys.readouterr().out
+    assert set(values(tmp_path / "found")) == {"fusion.concat", "fusion.gmu{width: 5}"}
+    kept = {name: value for name, value in weights(study / "alone").items() if name.startswith("fusion.gmu")}
+    assert {name: weights(tmp_path / "found")[name] for name in kept} == kept
+
+
+def test_settings_that_do_not_fit_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = FROZEN.replace("{use: head.classify, from: both, with: {classes: [no, yes]}}",
+                           "{use: head.regress, from: both, with: {values: [a]}}")
+    write_study(tmp_path, graph, DATA.replace("{column: result}", "{column: a}").replace(
+        "numeric: [a, b, c]", "numeric: [b, c]"))
+    (tmp_path / "graph.yaml").write_text(graph.replace("vector: [3]", "vector: [2]"))
+    assert compared(tmp_path, "found", "--no-baselines", "--monitor", "accuracy", "--patience", "1") == 2
+    assert "no head of this network has an accuracy" in capsys.readouterr().err
+
+
+def test_without_frozen_nodes_each_is_trained_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study_of(tmp_path, GRAPH)
+    assert compared(tmp_path, "found", "--no-baselines", "--epochs", "1") == 0
+    assert "side by side" not in capsys.readouterr().out

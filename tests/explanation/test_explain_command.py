@@ -1,0 +1,267 @@
+"""`fusionkit explain` on a small trained run: images with a bright corner and a table, two heads."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionkit.cli.parser import main
+
+CASES, TEST = 36, 14
+GRAPH = """\
+fusionkit: 1
+name: corners
+inputs:
+  scan: {image: [1, 16, 24]}
+  sheet: {vector: [2]}
+nodes:
+  seen: {use: encoder.conv, from: scan, with: {widths: [4, 8], blocks: 0, norm: group, output: map}}
+  small: {use: encoder.pool, from: seen}
+  read: {use: encoder.mlp, from: sheet, with: {width: 8}}
+  joined: {use: fusion.gmu, from: [small, read], with: {width: 6}}
+  kind: {use: head.classify, from: joined, with: {classes: [dark, bright]}}
+  size: {use: head.regress, from: joined, with: {values: [length]}, loss: 0.1}
+training: {epochs: 25, batch_size: 11, learning_rate: 0.03, schedule: constant}
+"""
+DATA = """\
+fusionkit-data: 1
+cases: cases.csv
+id: case
+split: {column: split}
+inputs:
+  scan: {read: numpy, path: "{case}.npy"}
+  sheet: {read: columns, numeric: [one, two]}
+targets:
+  kind: {column: kind}
+  size: {column: size}
+"""
+
+STRICT = '''\
+"""Difference of two vectors, which must both be there."""
+
+from torch import Tensor, nn
+
+from fusionkit.api import Config, Fusion, TensorShape
+
+
+class NoConfig(Config):
+    """No options."""
+
+
+class Difference(nn.Module):
+    """Two vectors (B, w) to one."""
+
+    def __init__(self, config: NoConfig, inputs: list[TensorShape]) -> None:
+        super().__init__()
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """The difference."""
+        return left - right
+
+
+component = Fusion("strict_difference", NoConfig, Difference, rule="left: B w, right: B w -> B w")
+'''
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_plots_of_training() -> Iterator[None]:
+    """They take longer than all else here, and have tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fusionkit.evaluation.report._draw", lambda report, folder: [])
+        yield
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    generator = np.random.default_rng(0)
+    with (folder / "cases.csv").open("w", newline="") as stream:
+        sheet = csv.writer(stream)
+        sheet.writerow(["case", "split", "one", "two", "kind", "size"])
+        for case in range(CASES):
+            bright = case % 2
+            image = generator.normal(size=(1, 16, 24)).astype(np.float32) * 0.3
+            image[0, :6, 16:] += 2 * bright
+            np.save(folder / f"P{case}.npy", image)
+            one, two = generator.normal(size=2)
+            sheet.writerow([f"P{case}", "train" if case < CASES - TEST else "test", one, two,
+                            ["dark", "bright"][bright], one + bright])
+    (folder / "data.yaml").write_text(DATA)
+    (folder / "graph.yaml").write_text(GRAPH)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(study: Path) -> Path:
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(study / "run")]) == 0
+    return study / "run"
+
+
+@pytest.fixture(scope="module")
+def told(run: Path) -> Any:
+    assert main(["explain", str(run)]) == 0
+    return json.loads((run / "explain" / "explain.json").read_text())
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_everything_is_written_and_listed(run: Path, told: Any) -> None:
+    folder = run / "explain"
+    assert {path.name for path in folder.iterdir()} == {*told["files"], "explain.json"}
+    for name in told["files"]:
+        if name.endswith(".png"):
+            with Image.open(folder / name) as picture:
+                assert min(picture.size) > 300
+    assert told["tested"] == TEST
+    assert told["notes"] == []
+
+
+def test_it_picks_cases_and_says_why(told: Any) -> None:
+    whys = {(item["head"], item["why"]) for item in told["cases"]}
+    assert {("kind", "surest right"), ("size", "smallest error"), ("size", "largest error")} <= whys
+    chosen = {(item["case"], item["head"]) for item in told["cases"]}
+    assert {(item["case"], item["head"]) for item in told["gradcam"]} == chosen
+    assert all(item["module"] == "seen" and item["input"] == "scan" for item in told["gradcam"])
+
+
+def test_a_class_that_is_named_is_explained_of_every_case(run: Path, tmp_path: Path) -> None:
+    assert main(["explain", str(run), "--case", "P34", "P35", "--class", "bright", "-o", str(tmp_path)]) == 0
+    told = json.loads((tmp_path / "explain.json").read_text())
+    assert [(item["case"], item["explained"]) for item in told["gradcam"]] == [("P34", "bright"), ("P35", "bright")]
+    assert [(group["name"], group["cases"]) for group in told["shapley"][0]["groups"]] == [("bright", TEST)]
+    assert [item["head"] for item in told["tsne"]] == ["kind"], "the other head has no such class"
+
+
+def test_shapley_values_add_up_and_have_means(run: Path, told: Any) -> None:
+    kind, size = told["shapley"]
+    assert (kind["nothing"], size["nothing"]) == ("training", "training")
+    rows = table(run / "explain" / kind["table"])
+    assert len(rows) == TEST * 2
+    for row in [*rows, *table(run / "explain" / size["table"])]:
+        whole = float(row["nothing"]) + float(row["scan"]) + float(row["sheet"])
+        assert float(row["all"]) == pytest.approx(whole, abs=1e-5)
+    predictions = {row["id"]: row for row in table(run / "predictions.csv")}
+    for row in rows:
+        assert float(row["nothing"]) == pytest.approx(0.5, abs=1e-9)
+        assert float(row["all"]) == pytest.approx(float(predictions[row["id"]][f"kind:{row['class']}"]), abs=1e-4)
+    trained = [float(row["size"]) for row in table(run.parent / "cases.csv") if row["split"] == "train"]
+    assert float(table(run / "explain" / size["table"])[0]["nothing"]) == pytest.approx(np.mean(trained), abs=1e-4)
+    groups = {group["name"]: group for group in kind["groups"]}
+    assert groups["all cases"]["cases"] == TEST
+    whole = groups["all cases"]["inputs"]["scan"]["mean_absolute"]
+    assert whole["low"] <= whole["value"] <= whole["high"]
+
+
+def test_gates_are_told_for_every_case(run: Path, told: Any) -> None:
+    (gates,) = told["gates"]
+    rows = table(run / "explain" / gates["table"])
+    assert len(rows) == TEST
+    assert all(float(row["small"]) + float(row["read"]) == pytest.approx(1, abs=1e-5) for row in rows)
+    mean = np.mean([float(row["small"]) for row in rows])
+    assert gates["mean"]["small"]["value"] == pytest.approx(mean, abs=1e-5)
+
+
+def test_coordinates_are_of_the_test_cases(run: Path, told: Any) -> None:
+    kind, size = told["tsne"]
+    assert (kind["node"], kind["perplexity"]) == ("joined", pytest.approx((TEST - 1) / 3, abs=1e-4))
+    rows = table(run / "explain" / kind["table"])
+    assert [row["id"] for row in rows] == [f"P{case}" for case in range(CASES - TEST, CASES)]
+    assert {row["class"] for row in rows} == {"dark", "bright"}
+    assert all(np.isfinite(float(row["x"])) for row in table(run / "explain" / size["table"]))
+
+
+def test_what_is_asked_for_is_done_and_printed_as_json(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["explain", str(run), "--json", "--head", "kind", "--node", "read", "--case", "P1", "P30", "--at",
+                 "seen.stem", "-o", str(tmp_path)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["folder"] == str(tmp_path)
+    assert [item["case"] for item in told["gradcam"]] == ["P1", "P30"]
+    assert {item["module"] for item in told["gradcam"]} == {"seen.stem"}
+    assert [item["node"] for item in told["tsne"]] == ["read"]
+    assert [item["head"] for item in told["shapley"]] == ["kind"]
+    assert told["tsne"][0]["cases"] == TEST
+    assert len(table(tmp_path / told["gates"][0]["table"])) == TEST + 1
+
+
+def test_other_data_need_no_targets(run: Path, study: Path, tmp_path: Path) -> None:
+    other = study / "few.yaml"
+    other.write_text(DATA.replace("cases.csv", "few.csv").replace("split: {column: split}\n", "").partition(
+        "targets:")[0])
+    (study / "few.csv").write_text("".join((study / "cases.csv").read_text().splitlines(True)[:4]))
+    assert main(["explain", str(run), "--data", str(other), "-o", str(tmp_path)]) == 0
+    told = json.loads((tmp_path / "explain.json").read_text())
+    assert {item["truth"] for item in told["cases"]} == {"not known"}
+    assert any("3 cases are too few for a t-SNE picture" in note for note in told["notes"])
+    assert len(told["shapley"]) == 2, "the mean of the training cases is read from the run's own data"
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), [
+    (["--case", "P99x"], "unknown-case", "did you mean"),
+    (["--head", "knd"], "unknown-head", "did you mean 'kind'?"),
+    (["--class", "brigt"], "unknown-class", "did you mean 'bright'?"),
+    (["--class", "dark", "--head", "size"], "unknown-class", "'size' has no class 'dark'"),
+    (["--node", "joind"], "unknown-node", "did you mean 'joined'?"),
+    (["--at", "smal"], "unknown-node", "did you mean 'small'?"),
+    (["--at", "joined"], "no-map", "it gives B 6"),
+])
+def test_what_is_not_there_is_refused(
+    run: Path, arguments: list[str], code: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["explain", str(run), *arguments]) == 2
+    found = capsys.readouterr().err
+    assert f"[{code}]" in found
+    assert said in found
+
+
+def test_all_wrong_names_of_the_network_are_told_at_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["explain", str(run), "--json", "--head", "knd", "--at", "sen", "joined", "--node", "redd"]) == 2
+    found = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert [item["code"] for item in found] == ["unknown-head", "unknown-node", "no-map", "unknown-node"]
+
+
+def test_missing_packages_are_told_with_their_extra(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "captum", None)
+    capsys.readouterr()
+    assert main(["explain", str(run)]) == 2
+    found = capsys.readouterr().err
+    assert "needs captum" in found and 'install "fusionkit[explain]"' in found
+
+
+def test_a_fusion_that_needs_all_its_inputs_leaves_out_shapley_values_only(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = study / "strict_difference.py"
+    plugin.write_text(STRICT)
+    (study / "strict.yaml").write_text(GRAPH.replace(
+        "{use: fusion.gmu, from: [small, read], with: {width: 6}}",
+        "{use: fusion.strict_difference, from: {left: small, right: read}}"))
+    strict = tmp_path / "run"
+    assert main(["train", str(study / "strict.yaml"), str(study / "data.yaml"), "-o", str(strict), "--epochs", "1",
+                 "--plugin", str(plugin)]) == 0
+    capsys.readouterr()
+    assert main(["explain", str(strict), "--plugin", str(plugin)]) == 0
+    said = capsys.readouterr().err
+    told = json.loads((strict / "explain" / "explain.json").read_text())
+    assert told["shapley"] == []
+    assert told["gradcam"] and told["tsne"]
+    assert "no fusion of this network reports gates" in said
+    assert "fusion.strict_difference cannot be without 'small', which may be absent [absent-input]" in said

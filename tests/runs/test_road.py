@@ -1,0 +1,168 @@
+"""The whole road on small files: train, resume, evaluate, predict, by the commands that a user types."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionkit.cli.parser import main
+
+GRAPH = """\
+fusionkit: 1
+name: small
+inputs:
+  picture: {image: [1, 11, 13], optional: true}
+  table: {vector: [3]}
+nodes:
+  seen: {use: encoder.conv, from: picture, with: {widths: [4], output: pooled}}
+  told: {use: encoder.mlp, from: table, with: {width: 5, hidden: [7]}}
+  both: {use: fusion.concat, from: [seen, told], with: {availability: true}}
+  result: {use: head.classify, from: both, with: {classes: [no, yes], dropout: 0.1}}
+uncertainty: {use: uncertainty.mc_dropout, with: {samples: 3}}
+training: {epochs: 3, batch_size: 16, learning_rate: 0.01}
+"""
+DATA = """\
+fusionkit-data: 1
+cases: cases.csv
+id: id
+patient: patient
+split: {column: split}
+inputs:
+  picture: {read: numpy, path: "pictures/{picture}"}
+  table: {read: columns, numeric: [a, b, c]}
+targets:
+  result: {column: result}
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty cases of thirty patients, a sixth of them without a picture."""
+    folder = tmp_path_factory.mktemp("study")
+    rng = np.random.default_rng(5)
+    (folder / "pictures").mkdir()
+    with (folder / "cases.csv").open("w", newline="") as stream:
+        sheet = csv.writer(stream)
+        sheet.writerow(["id", "patient", "picture", "a", "b", "c", "result", "split"])
+        for case in range(60):
+            label, part = case % 2, ["train", "validation", "test"][(case // 2) % 6 // 2 if case < 60 else 0]
+            np.save(folder / "pictures" / f"{case}.npy", rng.normal(label, 1, (1, 11, 13)).astype(np.float32))
+            picture = "" if case % 6 == 5 else f"{case}.npy"
+            values = [f"{value:.3f}" for value in rng.normal(label, 1, 3)]
+            sheet.writerow([f"c{case}", f"p{case // 2}", picture, *values, ["no", "yes"][label], part])
+    (folder / "data.yaml").write_text(DATA)
+    (folder / "graph.yaml").write_text(GRAPH)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(study: Path) -> Path:
+    folder = study / "run"
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(folder)]) == 0
+    return folder
+
+
+def test_run_holds_what_repeats_it(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert {"graph.yaml", "data.yaml", "lock.json", "model.safetensors", "preprocessing.json", "history.csv",
+            "metrics.json", "predictions.csv", "run.json", "calibration.json", "result-risk.png", "result-roc.png",
+            "result-calibration.png",
+            "result-confusion.png"} <= names
+    graph = (run / "graph.yaml").read_text()
+    assert "weight_decay" in graph, "every default is written into the run"
+
+
+def test_predictions_have_one_row_for_each_test_case(run: Path, study: Path) -> None:
+    with (run / "predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    with (study / "cases.csv").open() as stream:
+        tested = [row["id"] for row in csv.DictReader(stream) if row["split"] == "test"]
+    assert [row["id"] for row in rows] == tested
+    for row in rows:
+        assert float(row["result:no"]) + float(row["result:yes"]) == pytest.approx(1, abs=1e-5)
+        assert float(row["result:mutual_information"]) >= 0
+
+
+def test_metrics_have_intervals(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())["heads"]["result"]["metrics"]
+    for name in ("auroc", "accuracy", "balanced_accuracy", "f1", "sensitivity", "specificity", "ppv", "npv", "brier",
+                 "ece"):
+        assert metrics[name]["low"] is None or metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+
+
+def test_evaluate_gives_the_figures_of_the_run(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    before = json.loads((run / "metrics.json").read_text())["heads"]["result"]["metrics"]["accuracy"]
+    assert main(["evaluate", str(run), "-o", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["heads"]["result"]["metrics"]["accuracy"]["value"] == before["value"]
+
+
+def test_predict_needs_no_target(run: Path, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (study / "cases.csv").read_text().splitlines()
+    (study / "new.csv").write_text("\n".join(line.rsplit(",", 2)[0] for line in lines[:8]) + "\n")
+    new = DATA.replace("cases.csv", "new.csv").split("targets:")[0].replace("split: {column: split}\n", "")
+    (study / "new.yaml").write_text(new)
+    assert main(["predict", str(run), str(study / "new.yaml"), "-o", str(study / "out.csv")]) == 0
+    with (study / "out.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 7
+    assert {row["result"] for row in rows} <= {"no", "yes"}
+    assert "result:target" not in rows[0]
+
+
+def test_predict_takes_another_method(run: Path, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["predict", str(run), str(study / "data.yaml"), "--uncertainty"]
+    assert main([*arguments, "uncertainty.none", "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)["cases"][0]
+    assert "result:mutual_information" not in plain
+    assert main([*arguments, "uncertainty.nune"]) == 2
+    assert "did you mean 'uncertainty.none'" in capsys.readouterr().err
+
+
+def test_a_used_folder_is_refused(run: Path, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "model.safetensors").read_bytes()
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(run)]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_same_seed_gives_the_same_weights(run: Path, study: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(again)]) == 0
+    assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "holds no finished run" in capsys.readouterr().err
+
+
+def test_folds_predict_every_case_once(study: Path, tmp_path: Path) -> None:
+    folds = DATA.replace("{column: split}", "{folds: 3, stratify: result}")
+    (study / "folds.yaml").write_text(folds)
+    run = tmp_path / "folds"
+    assert main(["train", str(study / "graph.yaml"), str(study / "folds.yaml"), "-o", str(run), "--epochs", "1"]) == 0
+    with (run / "predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted(row["id"] for row in rows) == sorted(f"c{case}" for case in range(60))
+    patients: dict[str, set[str]] = {}
+    for row in rows:
+        patients.setdefault(str(int(row["id"][1:]) // 2), set()).add(row["fold"])
+    assert all(len(found) == 1 for found in patients.values()), "a patient is on both sides of a split"
+
+
+def test_a_refused_run_leaves_nothing_behind(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        arguments = ["--monitor", "accuracy", "--precision", "fp16", "--strategy", "fsdp"]
+    else:
+        arguments = ["--device", "cuda"]
+    run = tmp_path / "run"
+    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(run), *arguments]) == 2
+    assert "fix:" in capsys.readouterr().err
+    assert not run.exists()

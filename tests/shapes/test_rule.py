@@ -1,0 +1,129 @@
+"""The rule notation bound to inputs: axis names, grids, `*` ports, results, and every way not to fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fusionkit.shapes.layouts import Bundle, Image, Scalar, Shape, TensorShape, Tokens, Vector, Volume
+from fusionkit.shapes.rule import Binding, Mismatch, axis_size, result_shape
+from fusionkit.shapes.rule_parser import parse_rule
+
+Inputs = dict[str, TensorShape]
+
+
+def bind(rule: str, inputs: Inputs, **options: Any) -> Binding | Mismatch:
+    return parse_rule(rule).bind(list(inputs.items()), options)
+
+
+def result(rule: str, *shapes: TensorShape, **options: Any) -> Shape | None:
+    bound = bind(rule, {f"i{index}": shape for index, shape in enumerate(shapes)}, **options)
+    assert isinstance(bound, Binding), bound
+    return result_shape(bound, options)
+
+
+@pytest.mark.parametrize(("rule", "shapes", "options", "gives"), [
+    ("B c -> B c", [Vector((7,))], {}, Vector((7,))),
+    ("B _ -> B {width}", [Vector((7,))], {"width": 11}, Vector((11,))),
+    ("B _ -> B {classes}", [Vector((7,))], {"classes": ["a", "b", "c"]}, Vector((3,))),
+    ("B n c -> B c n", [Tokens((5, 7))], {}, Tokens((7, 5))),
+    ("B c ... -> B {width} ...", [Image((3, 5, 7))], {"width": 2}, Image((2, 5, 7))),
+    ("B c ... -> B {width} ...", [Volume((3, 5, 7, 11))], {"width": 2}, Volume((2, 5, 7, 11))),
+    ("B c _... -> B c", [Volume((3, 5, 7, 11))], {}, Vector((3,))),
+    ("B 3 _ _ -> B 8 3", [Image((3, 5, 7))], {}, Tokens((8, 3))),
+    ("a: B c, b: B c -> B c", [Vector((7,)), Vector((7,))], {}, Vector((7,))),
+    ("*f: B c -> B c", [Vector((7,))] * 3, {}, Vector((7,))),
+    ("q: B c, *f: B _ -> B c", [Vector((7,)), Vector((2,)), Vector((3,))], {}, Vector((7,))),
+    ("B c -> one: B c, two: B 2 c, loss_x: ()", [Vector((7,))], {},
+     Bundle((("one", Vector((7,))), ("two", Tokens((2, 7))), ("loss_x", Scalar(()))))),
+    ("B _ -> same", [Vector((7,))], {}, Vector((7,))),
+    ("*f: B _ -> same", [Vector((7,)), Vector((5,))], {}, Bundle((("i0", Vector((7,))), ("i1", Vector((5,)))))),
+    ("B _ -> same, loss_x: ()", [Vector((7,))], {}, Bundle((("i0", Vector((7,))), ("loss_x", Scalar(()))))),
+    ("*f: B _ -> same, loss_x: ()", [Vector((7,)), Vector((5,))], {},
+     Bundle((("i0", Vector((7,))), ("i1", Vector((5,))), ("loss_x", Scalar(()))))),
+    ("B _ -> ?", [Vector((7,))], {}, None),
+    ("B _", [Vector((7,))], {}, None),
+    ("B _ -> B 1 | B n _ -> B n", [Tokens((5, 7))], {}, Vector((5,))),
+])
+def test_what_a_rule_gives(rule: str, shapes: list[TensorShape], options: dict[str, Any], gives: Shape | None):
+    assert result(rule, *shapes, **options) == gives
+
+
+def test_axis_names_and_the_grid_are_bound():
+    bound = bind("image: B c ..., table: B d -> B c ...", {"ct": Volume((3, 5, 7, 11)), "ehr": Vector((13,))})
+    assert isinstance(bound, Binding)
+    assert (bound.sizes, bound.spatial) == ({"c": 3, "d": 13}, (5, 7, 11))
+    assert [(port.name, name) for port, name, _ in bound.inputs] == [("image", "ct"), ("table", "ehr")]
+
+
+def test_an_option_is_a_number_or_the_length_of_a_list():
+    axis = parse_rule("B {w}").alternatives[0].inputs[0].axes
+    assert axis is not None
+    assert (axis_size(axis[0], {"w": 5}), axis_size(axis[0], {"w": ["a", "b"]})) == (5, 2)
+
+
+# What does not fit: rule, inputs, options; code, input at fault, why, fix.
+MISFITS: list[tuple[str, Inputs, dict[str, Any], str, int | None, str, str]] = [
+    ("B c", {"a": Vector((7,)), "b": Vector((7,))}, {}, "input-count", 1, "it takes 1 input and is given 2",
+     "leave some out, or join them with a fusion before"),
+    ("a: B c, b: B c", {"x": Vector((7,))}, {}, "input-count", None, "it takes 2 inputs and is given 1",
+     "connect one input for each port of the rule"),
+    ("a: B c, *b: B c", {"x": Vector((7,))}, {}, "input-count", None, "it takes 2 or more inputs and is given 1",
+     "connect one input for each port of the rule"),
+    ("*a: B c", {}, {}, "input-count", None, "it takes 1 or more inputs and is given 0",
+     "connect one input for each port of the rule"),
+    ("a: B c, b: B c", {"x": Vector((7,)), "y": Vector((5,))}, {}, "shape-clash", 1, "axis 'c' is 7 on x and 5 on y",
+     "make the two equal, for instance with an `encoder.project` of width 7 after y"),
+    ("a: B n c, b: B n d", {"x": Tokens((7, 2)), "y": Tokens((5, 2))}, {}, "shape-clash", 1,
+     "axis 'n' is 7 on x and 5 on y", "make the two equal"),
+    ("a: B c ..., b: B d ...", {"x": Image((2, 5, 7)), "y": Image((2, 7, 5))}, {}, "shape-clash", 1,
+     "the grid is 5x7 on x and 7x5 on y", "bring both to one grid, or pool both to vectors with an `encoder.pool`"),
+    ("a: B c ..., b: B d ...", {"x": Image((2, 5, 7)), "y": Volume((2, 3, 5, 7))}, {}, "shape-clash", 1,
+     "the grid is 5x7 on x and 3x5x7 on y", "bring both to one grid, or pool both to vectors with an `encoder.pool`"),
+    ("B 6", {"x": Vector((7,))}, {}, "wrong-size", 0, "x has 7 features where the rule asks for 6",
+     "bring it to 6, for instance with an `encoder.project` of width 6 after x"),
+    ("B {width}", {"x": Vector((7,))}, {"width": 5}, "wrong-size", 0,
+     "x has 7 features where option 'width' asks for 5",
+     "bring it to 5, for instance with an `encoder.project` of width 5 after x, or set 'width' to 7"),
+    ("B _ 4 _", {"x": Image((3, 5, 7))}, {}, "wrong-size", 0, "x has the height 5 where the rule asks for 4",
+     "bring it to 4"),
+    ("B c", {"x": Image((3, 5, 7))}, {}, "wrong-layout", 0, "x is an image (B 3 5 7); it takes a vector here",
+     "put an `encoder.pool` between, which turns it into a vector"),
+    ("B n c", {"x": Volume((3, 5, 7, 2))}, {}, "wrong-layout", 0, "x is a volume (B 3 5 7 2); it takes tokens here",
+     "put an `encoder.pool` between, which turns it with `to: tokens` into tokens"),
+    ("B c | B n c", {"x": Image((3, 5, 7))}, {}, "wrong-layout", 0,
+     "x is an image (B 3 5 7); it takes a vector or tokens here",
+     "put an `encoder.pool` between, which turns it into a vector, or with `to: tokens` into tokens"),
+    ("B c", {"x": Tokens((5, 7))}, {}, "wrong-layout", 0, "x is tokens (B 5 7); it takes a vector here",
+     "put an `encoder.pool` between, which turns it into a vector"),
+    ("B c ...", {"x": Vector((7,))}, {}, "wrong-layout", 0, "x is a vector (B 7); it takes an image or a volume here",
+     "connect an image or a volume"),
+    ("B _ _ _", {"x": Volume((1, 5, 7, 2))}, {}, "wrong-layout", 0,
+     "x is a volume (B 1 5 7 2); it takes an image here", "connect an image"),
+    ("B n c", {"x": Vector((7,))}, {}, "wrong-layout", 0, "x is a vector (B 7); it takes tokens here",
+     "connect tokens"),
+    ("*f: B c | *f: B c ...", {"x": Image((3, 5, 7)), "y": Vector((7,))}, {}, "wrong-layout", 1,
+     "x is an image (B 3 5 7) and y is a vector (B 7); all of them must have one layout",
+     "bring all to one layout: an `encoder.pool` turns a map or tokens into a vector"),
+]
+
+
+@pytest.mark.parametrize(("rule", "inputs", "options", "code", "position", "why", "fix"), MISFITS)
+def test_why_inputs_do_not_fit(rule: str, inputs: Inputs, options: dict[str, Any], code: str, position: int | None,
+                               why: str, fix: str):
+    misfit = bind(rule, inputs, **options)
+    assert isinstance(misfit, Mismatch)
+    assert (misfit.code, misfit.position, misfit.why, misfit.fix) == (code, position, why, fix)
+
+
+def test_of_several_alternatives_the_one_that_came_furthest_is_told():
+    misfit = bind("a: B c, b: B c | a: B c ..., b: B c", {"x": Image((3, 5, 7)), "y": Vector((5,))})
+    assert isinstance(misfit, Mismatch)
+    assert misfit.why == "axis 'c' is 3 on x and 5 on y"
+
+
+def test_the_first_alternative_that_fits_is_taken():
+    bound = bind("B c -> B 1 | B _ -> B 2", {"x": Vector((7,))})
+    assert isinstance(bound, Binding)
+    assert result_shape(bound, {}) == Vector((1,))
