@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from fusionkit.comparing import baselines, outputs
+from fusionkit.comparing.beside import ways_taken
 from fusionkit.comparing.candidates import LineUp, line_up
 from fusionkit.comparing.identity import claim_comparison
 from fusionkit.comparing.judging import judge, metrics_of
@@ -58,7 +59,7 @@ def run(args: Namespace, console: Console) -> int:
             update(done + 1, len(metrics))
     failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
     compared = Compared(lined, tuple(units), tuple(judged), outputs.seconds_of(outcomes),
-                        (*lined.left_out, *missing, *failed))
+                        (*lined.left_out, *missing, *failed), ways_taken(folder))
     _write(folder, compared, {"graph": str(args.graph), "data": str(args.data)})
     _show(folder, compared, console)
     return FAILED if trained.failed else 0
