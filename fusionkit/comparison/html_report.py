@@ -51,7 +51,7 @@ def as_html(compared: Compared, folder: Path) -> str:
         *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
         "<h2>On which cases</h2>", _list(_cases(compared)), _units(compared),
         "<h2>Settings of training, the same for all</h2>",
-        f"<pre>{escape(write(lined.settings.model_dump(mode='json', exclude_none=True)))}</pre>",
+        f"<pre>{escape(write(lined.settings.model_dump(mode='json', exclude_none=True)))}</pre>", *_sharing(compared),
     ]
     return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -156,6 +156,11 @@ def _cautions(compared: Compared) -> list[str]:
 def _left_out(compared: Compared) -> list[str]:
     texts = [*(f"{name}: {why}" for name, why in compared.left_out), *compared.lined.notes]
     return ["<h2>Left out, and notes</h2>", _list(texts)] if texts else []
+
+
+def _sharing(compared: Compared) -> list[str]:
+    texts = [f"--reuse {way['reuse']}: {way['taken']}; {way['why']}" for way in compared.sharing]
+    return ["<h2>What networks shared of frozen nodes</h2>", _list(texts)] if texts else []
 
 
 def _networks(compared: Compared) -> str:

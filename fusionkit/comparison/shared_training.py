@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from fusionkit.comparison.feature_cache import Known, KnownCases, Source, comput
 from fusionkit.comparison.frozen_nodes import edges, in_common, inputs_left, modules_of, same_weights, standing
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.loading import Cohort
+from fusionkit.files import write_json
 from fusionkit.inference.ensemble import member_folder, members_of
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
@@ -29,17 +31,20 @@ from fusionkit.training.loop import Training, own_randomness
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interruption
 
-FEATURES = "features"
+FEATURES, SHARING = "features", "sharing.json"
 Reuse = Literal["auto", "features", "batches", "nothing"]
 Progress = Callable[[int, int], None]
 _ROUNDING = 1e-5
 """Differences of features up to this share of the largest one come from the order of sums, not from the batch."""
 _REFUSED = {
-    "room": "features of all cases cannot be kept (no room, or not float32): they are computed for each batch",
-    "rounding": "features computed ahead differ in their last bits from those of a batch: they are computed for each "
-                "batch (`--reuse features` takes them as they are)",
-    "batch": "what stands still hangs on the batch: features are computed for each batch",
+    "room": "features of all cases cannot be kept (no room, or not float32)",
+    "rounding": "on this processor features computed ahead differ in their last bits from those of a batch "
+                "(--reuse features would use them as they are)",
+    "batch": "the results of frozen nodes depend on the other cases of a batch",
+    "precision": "in half precision features are not kept",
 }
+_SAME = "on this processor features computed ahead equal those of a batch to the bit"
+_ASKED = "as asked for"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Beside:
 
     `reuse` says what of it they share: `features`, computed once and kept on disk, which may differ from those of a
     batch in their last bits; `batches`, computed once for each batch; `nothing`. `auto` takes features where these are
-    to the bit what training would compute, else batches.
+    to the bit what training would compute, else batches: the weights are the same, and which of the two it takes, which
+    may depend on the processor, is said and kept in `sharing.json`.
     """
 
     def __init__(self, lined: LineUp, reuse: Reuse, reporter: Reporter) -> None:
@@ -91,6 +97,25 @@ class Beside:
         if text not in self.said:
             self.said.add(text)
             self.reporter.line(text)
+
+    def took(self, way: Reuse, why: str, folder: Path) -> None:
+        """Say which way is taken and why, and keep it with the comparison."""
+        self.say(f"--reuse {self.reuse}: {way}; {why}")
+        chosen, before = {"reuse": self.reuse, "taken": way, "why": why}, ways_taken(folder)
+        if chosen not in before:
+            write_json(folder / SHARING, [*before, chosen])
+
+
+def ways_taken(folder: Path) -> list[dict[str, Any]]:
+    """How the networks of a comparison have shared what stands still: what was asked for, what was taken, and why.
+
+    More than one where divisions differ, or where another processor went on.
+    """
+    try:
+        kept = json.loads((folder / SHARING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return kept if isinstance(kept, list) else []
 
 
 class _Division:
@@ -177,18 +202,24 @@ class _Division:
 
     def _prepare(self, settings: TrainingSettings, update: Progress) -> None:
         """Compute what stands still: for all cases, or else for those that are met in the same batches every time."""
-        if self.known or settings.precision != "fp32":
+        if self.known:
             return
-        if self.beside.reuse != "batches":
+        why, asked = _ASKED, self.beside.reuse == "batches"
+        if settings.precision != "fp32":
+            self.beside.took("batches", why if asked else _REFUSED["precision"], self.place.folder)
+            return
+        if not asked:
             began = time.perf_counter()
             known = self._computed(self.cohort.rows, settings, update)
             apart = self._apart(known, settings) if known is not None else math.inf
             if known is not None and apart <= (_ROUNDING if self.beside.reuse == "features" else 0):
                 self.known = dict.fromkeys(("train", "validation", "test"), known)
+                self.beside.took("features", _SAME if not apart else _ASKED, self.place.folder)
                 more = f"; they differ from those of a batch by {apart:.1e} of the largest" if apart else ""
                 self.beside.say(f"features of {len(self.cohort)} cases: {time.perf_counter() - began:.1f} s{more}")
                 return
-            self.beside.say(_REFUSED["room" if known is None else "rounding" if apart <= _ROUNDING else "batch"])
+            why = _REFUSED["room" if known is None else "rounding" if apart <= _ROUNDING else "batch"]
+        self.beside.took("batches", why, self.place.folder)
         for part in ("validation", "test"):
             rows = getattr(self.parts, part)
             known = self._computed(rows, settings, update) if rows else None

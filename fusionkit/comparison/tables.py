@@ -27,7 +27,8 @@ KINDS = {"reference": "the graph as written", "candidate": "another fusion", "si
 class Compared:
     """A finished comparison: who took part, on which divisions, what came out, and what it cost.
 
-    `left_out` says what took no part, and why; `seconds` is the training time of each network over all its units.
+    `left_out` says what took no part, and why; `seconds` is the training time of each network over all its units;
+    `sharing` is how networks shared what stands still, as `beside.ways_taken` gives it.
     """
 
     lined: LineUp
@@ -35,6 +36,7 @@ class Compared:
     judged: tuple[Judged, ...]
     seconds: Mapping[str, float]
     left_out: tuple[tuple[str, str], ...]
+    sharing: Sequence[Mapping[str, Any]] = ()
 
     def cost(self, name: str) -> Cost | None:
         """What a network costs; None for one that has no plan."""
@@ -143,7 +145,7 @@ def as_json(compared: Compared, about: Mapping[str, Any]) -> dict[str, Any]:
              for unit in compared.units]
     return {"fusionkit-compare": 1, **about, "node": compared.lined.node, "units": units,
             "heads": {judged.head.name: _head_json(compared, judged) for judged in compared.judged},
-            "left_out": dict(compared.left_out), "notes": list(compared.lined.notes)}
+            "left_out": dict(compared.left_out), "notes": list(compared.lined.notes), "sharing": list(compared.sharing)}
 
 
 def _head_json(compared: Compared, judged: Judged) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from math import prod
 from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from fusionkit.components.config import ComponentError
 from fusionkit.shapes.layouts import TensorShape, is_loss, members
@@ -25,7 +27,7 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch
 _FORMATS = {"image": torch.channels_last, "volume": torch.channels_last_3d}
 BAND = (1e-4, 1e4)
 _CASES, _STARTS = (8, 48), 3
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_CONVOLUTIONS = (torch.ops.aten.convolution, torch.ops.aten.convolution_backward)
 _WORK = 30_000_000  # multiply-adds, or numbers of the inputs, that a batch may come to
 
 
@@ -51,38 +53,34 @@ def dtypes(probe: Probe) -> Fault | None:
 def autocast(probe: Probe) -> Fault | None:
     """Mixed precision, as training uses it, runs forwards and backwards and stays finite.
 
-    What is finite as soon as convolutions compute in single precision is the kernel's fault: bfloat16 reaches as far
-    as float32. On CPUs that of a volume of one slice reads memory that nobody wrote (seen with torch 2.15).
+    Convolutions and their gradients are computed in single precision and rounded to what the kernel would give, so that
+    the verdict is on the component: some CPUs' kernels read, and write, past the ends of their arrays
+    (docs/decisions/0020-convolutions-under-autocast.md).
     """
-    name = _not_finite(probe)
-    if not name or not _not_finite(probe, exact=True):
-        return None
-    return Fault(f"under autocast to bfloat16 a {name} is not finite", "do exponents, logarithms and divisions with "
-                 "x.float(), inside 'with torch.autocast(x.device.type, enabled=False):'")
-
-
-def _not_finite(probe: Probe, exact: bool = False) -> str:
-    """What is not finite under autocast, '' when all is; with `exact` convolutions compute in single precision."""
     module, inputs = probe.module(), [x.requires_grad_() for x in probe.data(5)]
-    for part in module.modules() if exact else ():
-        if isinstance(part, _CONVOLUTIONS):
-            part.forward = _in_single(part.forward)  # type: ignore[method-assign]  # of this module alone
-    with torch.autocast("cpu", torch.bfloat16):
-        outputs = results(module(*inputs, **probe.some_absent()))
-    total = mixed([part.float() for part in outputs])
-    if total.requires_grad:
-        total.backward()  # type: ignore[no-untyped-call]
+    with _SingleConvolutions():  # type: ignore[no-untyped-call]
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = results(module(*inputs, **probe.some_absent()))
+        total = mixed([part.float() for part in outputs])
+        if total.requires_grad:
+            total.backward()  # type: ignore[no-untyped-call]
     gradients = [x.grad for x in (*module.parameters(), *inputs) if x.grad is not None]
-    return next((name for name, parts in (("result", outputs), ("gradient", gradients))
-                 if not all(bool(part.isfinite().all()) for part in parts)), "")
+    for name, parts in (("result", outputs), ("gradient", gradients)):
+        if not all(bool(part.isfinite().all()) for part in parts):
+            return Fault(f"under autocast to bfloat16 a {name} is not finite", "do exponents, logarithms and divisions "
+                         "with x.float(), inside 'with torch.autocast(x.device.type, enabled=False):'")
+    return None
 
 
-def _in_single(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def computed(*args: Tensor, **keywords: Any) -> Tensor:
-        with torch.autocast("cpu", enabled=False):
-            return forward(*[x.float() for x in args], **keywords)
+class _SingleConvolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
+    """Computes half-precision convolutions in single precision, and gives the result in half precision."""
 
-    return computed
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        keywords = kwargs or {}
+        if function._overloadpacket not in _CONVOLUTIONS or args[0].dtype != torch.bfloat16:
+            return function(*args, **keywords)
+        single, keywords = tree_map_only(Tensor, Tensor.float, (args, keywords))
+        return tree_map_only(Tensor, Tensor.bfloat16, function(*single, **keywords))
 
 
 def channels_last(probe: Probe) -> Fault | None:

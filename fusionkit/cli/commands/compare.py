@@ -14,6 +14,7 @@ from fusionkit.comparison.html_report import as_html
 from fusionkit.comparison.manifest import claim_comparison
 from fusionkit.comparison.rank_plot import draw_ranks
 from fusionkit.comparison.scoring import judge, metrics_of
+from fusionkit.comparison.shared_training import ways_taken
 from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tables import Compared
 from fusionkit.comparison.train import Outcome, Unit, train_all, units_of
@@ -58,7 +59,7 @@ def run(args: Namespace, console: Console) -> int:
             update(done + 1, len(metrics))
     failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
     compared = Compared(lined, tuple(units), tuple(judged), tables.seconds_of(outcomes),
-                        (*lined.left_out, *missing, *failed))
+                        (*lined.left_out, *missing, *failed), ways_taken(folder))
     _write(folder, compared, {"graph": str(args.graph), "data": str(args.data)})
     _show(folder, compared, console)
     return FAILED if trained.failed else 0
