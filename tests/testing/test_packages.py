@@ -226,7 +226,7 @@ def test_many_components_have_a_line_each(tmp_path: Path, capsys: pytest.Capture
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [Finding(f"encoder.e{number}", name, "failed" if number == 3 and name == "rows" else "ok")
                 for number in range(5) for name in ("rule", "rows")]
-    monkeypatch.setattr("fusionkit.cli.commands.plugins_check.check_package", lambda package, update: findings)
+    monkeypatch.setattr("fusionkit.testing.packages.check_package", lambda package, update: findings)
     assert main(["plugins", "check", "anything"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[2:7]] == [

@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from fusionkit.cli.arguments import add_graph_options, add_training_options
 from fusionkit.cli.console import Console
-from fusionkit.cli.training_flags import TRAINING_FLAGS
-from fusionkit.comparison import baselines, tables
-from fusionkit.comparison.candidates import LineUp, line_up
-from fusionkit.comparison.html_report import as_html
-from fusionkit.comparison.manifest import claim_comparison
-from fusionkit.comparison.rank_plot import draw_ranks
-from fusionkit.comparison.scoring import judge, metrics_of
-from fusionkit.comparison.shared_training import ways_taken
-from fusionkit.comparison.splits import repeated
-from fusionkit.comparison.tables import Compared
-from fusionkit.comparison.train import Outcome, Unit, train_all, units_of
-from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.files import write_text
-from fusionkit.registry.lookup import discover
 
+if TYPE_CHECKING:
+    from fusionkit.comparison.candidates import LineUp
+    from fusionkit.comparison.tables import Compared
+    from fusionkit.comparison.train import Outcome, Unit
+    from fusionkit.data.loading import Cohort
+
+SUMMARY = "Compare fusions: train each in one node, on the same cases and seeds."
 FAILED = 1
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("graph", metavar="GRAPH", help="a graph file, or the name of a published graph")
+    parser.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
+    parser.add_argument("--node", required=True, metavar="NODE", help="the node whose fusion is swapped")
+    parser.add_argument("--with", required=True, metavar="ID,ID{OPTION: VALUE}", dest="candidates",
+                        help="the fusions to try, beside the node's own, which is the reference")
+    parser.add_argument("--folds", type=int, metavar="K", help="divide into K folds, instead of the data file's split")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N",
+                        help="train N times, each with the next seed (default 1)")
+    parser.add_argument("--metric", metavar="NAME", help="what to compare (default: auroc, of a regression mae)")
+    parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
+                        help="what candidates share of frozen nodes: features, computed once and kept; batches, "
+                             "computed once for each batch; nothing (default auto)")
+    parser.add_argument("--no-baselines", action="store_false", dest="baselines",
+                        help="leave out each source alone, and scikit-learn on the tables")
+    parser.add_argument("-o", "--output", metavar="DIR", default="compare",
+                        help="where to write; the same command goes on with what it holds (default: compare)")
+    add_training_options(parser, without=("fold",))
+    add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Check every candidate, train them, and write what came out."""
+    from fusionkit.comparison import tables
+    from fusionkit.comparison.candidates import line_up
+    from fusionkit.comparison.manifest import claim_comparison
+    from fusionkit.comparison.scoring import judge, metrics_of
+    from fusionkit.comparison.shared_training import ways_taken
+    from fusionkit.comparison.splits import repeated
+    from fusionkit.comparison.tables import Compared
+    from fusionkit.comparison.train import train_all, units_of
+    from fusionkit.registry.lookup import discover
+    from fusionkit.training.flags import FLAGS
+
     _check_arguments(args)
     folder = Path(args.output)
-    flags = {name: getattr(args, name) for name, _, _ in TRAINING_FLAGS if getattr(args, name, None) is not None}
+    flags = {name: getattr(args, name) for name, _, _ in FLAGS if getattr(args, name, None) is not None}
     with console.progress("reading") as update:
         lined = line_up(args.graph, args.data, args.sets, args.node, args.candidates, discover(files=args.plugins),
                         flags=flags, singles=args.baselines, folds=args.folds, progress=update)
@@ -82,6 +110,8 @@ def _check_arguments(args: Namespace) -> None:
 def _baselines(lined: LineUp, cohorts: list[Cohort], units: list[Unit]
                ) -> tuple[dict[str, tuple[Outcome, ...]], list[tuple[str, str]]]:
     """What scikit-learn makes of the tables, or why there is none of it."""
+    from fusionkit.comparison import baselines
+
     heads = [head for head in lined.reference.plan.heads if head.name in lined.heads]
     why = baselines.missing_reason(baselines.tables_of(lined.cohort))
     if why:
@@ -90,12 +120,19 @@ def _baselines(lined: LineUp, cohorts: list[Cohort], units: list[Unit]
 
 
 def _write(folder: Path, compared: Compared, about: dict[str, str]) -> None:
+    from fusionkit.comparison import tables
+    from fusionkit.comparison.html_report import as_html
+    from fusionkit.comparison.rank_plot import draw_ranks
+    from fusionkit.files import write_text
+
     tables.write_tables(folder, compared, about)
     draw_ranks(folder, compared.judged)
     write_text(folder / tables.REPORT, as_html(compared, folder))
 
 
 def _show(folder: Path, compared: Compared, console: Console) -> None:
+    from fusionkit.comparison import tables
+
     for judged in compared.judged:
         console.line(f"\n{tables.summary(compared, judged)}")
         console.table(tables.header(judged), tables.table(compared, judged), right=(1, 3, 5, 6, 7, 8))

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from fusionkit.cli.arguments import add_device_options
 from fusionkit.cli.console import Console
-from fusionkit.explanation.activations import look
-from fusionkit.explanation.class_prior import TrainingPrior
-from fusionkit.explanation.figures import draw_embeddings, draw_maps
-from fusionkit.explanation.modality_shares import report_gates, report_shapley
-from fusionkit.explanation.output_folder import Folder
-from fusionkit.explanation.request import EXPLAIN, Explanation, Wish, cases_of, chosen_of, question_of, said_of
-from fusionkit.explanation.selection import require_packages
-from fusionkit.inference.predict import Settings
-from fusionkit.registry.lookup import discover
-from fusionkit.runs.folder import cohort_of, open_run
-from fusionkit.runs.setup import cache_for
-from fusionkit.training.settings import read_settings
 
+SUMMARY = "Look inside a trained run: Grad-CAM, t-SNE, the share of each modality."
 CASE_COLUMNS = ["case", "head", "why", "explained", "predicted", "truth"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("--case", nargs="+", action="extend", default=[], metavar="ID", dest="cases",
+                        help="cases to look at (default: some that it picks)")
+    parser.add_argument("--data", metavar="DATA", help="other data (default: the run's own test cases)")
+    parser.add_argument("--head", metavar="HEAD", help="explain this head only (default: every one)")
+    parser.add_argument("--class", metavar="NAME", dest="class_name",
+                        help="explain this class, label or value (default: what is predicted of each case)")
+    parser.add_argument("--at", nargs="+", action="extend", default=[], metavar="PLACE",
+                        help="draw Grad-CAM at these nodes or modules (default: every encoder behind an image or "
+                             "volume)")
+    parser.add_argument("--node", metavar="NODE",
+                        help="draw t-SNE of what this node gives (default: what the head reads)")
+    parser.add_argument("-o", "--output", metavar="DIR", help="where to write (default: RUN/explain)")
+    add_device_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Explain the run's own test cases, or cases of other data, by its first network with randomness off."""
+    from fusionkit.explanation.activations import look
+    from fusionkit.explanation.class_prior import TrainingPrior
+    from fusionkit.explanation.figures import draw_embeddings, draw_maps
+    from fusionkit.explanation.modality_shares import report_gates, report_shapley
+    from fusionkit.explanation.output_folder import Folder
+    from fusionkit.explanation.request import EXPLAIN, Explanation, Wish, cases_of, chosen_of, question_of, said_of
+    from fusionkit.explanation.selection import require_packages
+    from fusionkit.inference.predict import Settings
+    from fusionkit.registry.lookup import discover
+    from fusionkit.runs.folder import cohort_of, open_run
+    from fusionkit.runs.setup import cache_for
+    from fusionkit.training.settings import read_settings
+
     require_packages()
     registry = discover(files=args.plugins)
     opened = open_run(args.run, registry)

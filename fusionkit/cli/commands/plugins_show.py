@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusionkit.cli.console import Console
-from fusionkit.components.component import Component
-from fusionkit.drawing.labels import amount
-from fusionkit.registry.catalogue import entry_of
-from fusionkit.registry.lookup import discover
-from fusionkit.shapes.layouts import TensorShape
-from fusionkit.syntax.writer import write
-from fusionkit.testing.examples import Example, example_of
 
+if TYPE_CHECKING:
+    from fusionkit.components.component import Component
+    from fusionkit.shapes.layouts import TensorShape
+    from fusionkit.testing.examples import Example
+
+SUMMARY = "Show one component: options, rule, source, cost, a snippet to paste."
 _ABSENCE = {
     "drop": "absent inputs leave the result; the others are weighed anew",
     "neutral": "an absent input counts as the operation's neutral element",
@@ -26,8 +25,18 @@ _ABSENCE = {
 _CLAIMS = {"symmetric": "the order of its inputs does not matter", "onnx": "it exports to ONNX"}
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("id", metavar="ID", help="a component id, for example fusion.gmu")
+
+
 def run(args: Namespace, console: Console) -> int:
     """Print a component's page, or give it as JSON with the schema of its options."""
+    from fusionkit.registry.catalogue import entry_of
+    from fusionkit.registry.lookup import discover
+    from fusionkit.syntax.writer import write
+    from fusionkit.testing.examples import example_of
+
     registry = discover()
     component = registry.load(args.id)
     provider = registry.provider(args.id)
@@ -64,6 +73,8 @@ def _page(component: Component, provider: str, example: Example) -> Iterator[str
 
 
 def _costs(example: Example) -> Iterator[str]:
+    from fusionkit.drawing.labels import amount
+
     if example.problem:
         yield f"\nno example: {example.problem}"
     elif example.inputs:
