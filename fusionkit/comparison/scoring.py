@@ -20,8 +20,9 @@ from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean
 from fusionkit.evaluation.bootstrap import sample_metrics
 from fusionkit.evaluation.formatting import Metric
-from fusionkit.evaluation.metrics import CLASSIFICATION, REGRESSION, measure
+from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
+from fusionkit.evaluation.weighted_metrics import CLASSIFICATION, REGRESSION
 from fusionkit.planning.plan import PlannedHead
 
 LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse"})
