@@ -79,10 +79,10 @@ def intervals_of(
     groups, why = _groups(outcomes, resamples)
     if not groups:
         return dict.fromkeys(figures, Interval(np.nan, np.nan, why))
-    parts = [{key: figure(weights) for key, figure in figures.items()}
+    drawn = [{key: figure(weights) for key, figure in figures.items()}
              for weights in draw(outcomes, groups, seed, resamples)]
     return {key: Interval(np.nan, np.nan) if np.isnan(values[key]) else
-            _interval(np.concatenate([part[key] for part in parts]), values[key]) for key in figures}
+            _interval(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
 
 
 def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
@@ -98,25 +98,45 @@ def _sample_all(
     outcomes: Outcomes, measured: Measured, groups: int, seed: int, resamples: int
 ) -> dict[str | None, Samples]:
     """Every metric of every resample: by class (None for all classes), then by metric. *Shape* of each: (R,)."""
-    parts: list[dict[str | None, Samples]] = [
+    drawn: list[dict[str | None, Samples]] = [
         sample_metrics(outcomes, measured, weights) for weights in draw(outcomes, groups, seed, resamples)
     ]
     return {
-        of: {name: np.concatenate([part[of][name] for part in parts]) for name in samples}
-        for of, samples in parts[0].items()
+        of: {name: np.concatenate([part[of][name] for part in drawn]) for name in samples}
+        for of, samples in drawn[0].items()
     }
 
 
 def draw(outcomes: Outcomes, groups: int, seed: int, resamples: int) -> Iterator[Floats]:
     """Weights of the cases, some resamples at a time. *Shape*: (N, R of this part)."""
     generator = np.random.default_rng(seed)
-    at_once = max(1, _WEIGHTS_AT_ONCE // max(outcomes.cases, 1))
+    for part in parts(outcomes.cases, resamples):
+        counts = resample(generator, groups, part.stop - part.start)
+        yield counts if outcomes.patients is None else counts[outcomes.patients]
+
+
+def parts(cases: int, resamples: int) -> Iterator[slice]:
+    """The resamples in parts whose weights fit into memory together."""
+    at_once = max(1, _WEIGHTS_AT_ONCE // max(cases, 1))
     for start in range(0, resamples, at_once):
-        count = min(at_once, resamples - start)
-        # One row for each resample, so that the numbers drawn do not depend on how many are made at once.
-        drawn = generator.integers(0, groups, size=(count, groups)) + np.arange(count)[:, None] * groups
-        counts = np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).T
-        yield np.ascontiguousarray(counts if outcomes.patients is None else counts[outcomes.patients], dtype=np.float64)
+        yield slice(start, min(start + at_once, resamples))
+
+
+def resample(generator: np.random.Generator, groups: int, count: int) -> Floats:
+    """How often each patient or case is in each of `count` resamples. *Shape*: (G, R)."""
+    # One row for each resample, so that the numbers drawn do not depend on how many are made at once.
+    drawn = generator.integers(0, max(groups, 1), size=(count, groups)) + np.arange(count)[:, None] * groups
+    counts = np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).T
+    return np.ascontiguousarray(counts, dtype=np.float64)
+
+
+def percentiles(samples: Floats) -> tuple[float, float] | None:
+    """The middle 95 % of the resamples in which a figure is defined; None where too few are."""
+    defined = samples[~np.isnan(samples)]
+    if not len(defined) or len(defined) < _LEAST_DEFINED * len(samples):
+        return None
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> dict[str | None, Samples]:
@@ -131,16 +151,16 @@ def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> d
 
 def _interval(samples: Floats, value: float) -> Interval:
     """The middle 95 % of the resamples in which the metric is defined."""
-    defined = samples[~np.isnan(samples)]
-    if len(defined) < _LEAST_DEFINED * len(samples):
-        return Interval(np.nan, np.nan, f"no interval: defined in {len(defined)} of {len(samples)} resamples only")
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    bounds, defined = percentiles(samples), int((~np.isnan(samples)).sum())
+    if bounds is None:
+        return Interval(np.nan, np.nan, f"no interval: defined in {defined} of {len(samples)} resamples only")
+    low, high = bounds
     notes = []
-    if len(defined) < len(samples):
-        notes.append(f"interval from the {len(defined)} of {len(samples)} resamples in which it is defined")
+    if defined < len(samples):
+        notes.append(f"interval from the {defined} of {len(samples)} resamples in which it is defined")
     if low == high:
         notes.append("all resamples agree, so the interval does not tell the uncertainty")
     # The value's own last digit is single precision.
     elif not low - 1e-6 <= value <= high + 1e-6:
         notes.append("resampling shifts this metric: its interval does not hold the value")
-    return Interval(float(low), float(high), "; ".join(notes) or None)
+    return Interval(low, high, "; ".join(notes) or None)
