@@ -23,7 +23,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-import torchmetrics  # noqa: F401 - takes seconds, which no way should bear
 
 from fusionkit.comparison import shared_training, train
 from fusionkit.comparison.candidates import LineUp, line_up

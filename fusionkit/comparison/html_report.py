@@ -13,7 +13,7 @@ from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import Judged, Row
 from fusionkit.comparison.tables import KINDS, Compared, divisions, header, summary, table, verdicts
 from fusionkit.data.cohort import Cohort
-from fusionkit.evaluation.metrics import LABELS
+from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.syntax.writer import write
 
 _STYLE = """

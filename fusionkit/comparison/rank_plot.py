@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionkit.comparison.scoring import Judged, Row
-from fusionkit.evaluation.metrics import LABELS
+from fusionkit.evaluation.weighted_metrics import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

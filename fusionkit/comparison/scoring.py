@@ -12,21 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fusionkit.comparison.significance import LEVEL, Difference, corrected_t, holm, paired_bootstrap
+from fusionkit.comparison.significance import Difference, corrected_t, holm, paired_bootstrap
 from fusionkit.comparison.train import Floats, Outcome, Said, Unit
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean
-from fusionkit.evaluation.bootstrap import sample_metrics
+from fusionkit.evaluation.bootstrap import parts, percentiles, resample, sample_metrics
 from fusionkit.evaluation.formatting import Metric
-from fusionkit.evaluation.metrics import CLASSIFICATION, REGRESSION, measure
-from fusionkit.evaluation.predictions import collect
+from fusionkit.evaluation.metrics import measure
+from fusionkit.evaluation.predictions import Outcomes, collect
+from fusionkit.evaluation.weighted_metrics import CLASSIFICATION, REGRESSION
 from fusionkit.planning.plan import PlannedHead
 
 LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse"})
 RESAMPLES = 2000
-_AT_ONCE = 2_000_000  # weights held at once, 16 MB
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class _Ruler:
         self.folded = any(unit.fold is not None for unit in units) and len(units) > 1
         self.share = float(np.mean([len(unit.test) / max(len(unit.train), 1) for unit in units]))
         generator = np.random.default_rng(seed)
-        self.weights = _drawn(generator, len(numbers), resamples)
+        self.weights = resample(generator, len(numbers), resamples)
         self.repeats = generator.integers(0, len(units), (len(units), resamples))
         self.repeats[:] = self.repeats if not self.folded else np.arange(len(units))[:, None]
 
@@ -167,33 +166,20 @@ class _Ruler:
         return mean
 
     def _value(self, said: Said) -> float:
-        """The metric itself: in double precision, as the resamples are, so that rounding makes no difference."""
-        return float(self._weighed(said, np.ones((len(said.rows), 1)))[0])
+        """The metric itself, NaN where it is undefined."""
+        return measure(self._outcomes(said)).overall[self.metric].value
 
     def _samples(self, said: Said) -> Floats:
         """The metric of every resample of patients. *Shape*: (R,)."""
-        step = max(1, _AT_ONCE // max(len(said.rows), 1))
-        owner = self.owner[said.rows]
-        return np.concatenate([self._weighed(said, self.weights[owner, start : start + step])
-                               for start in range(0, self.weights.shape[1], step)])
-
-    def _weighed(self, said: Said, weights_NR: Floats) -> Floats:
-        """The metric for each column of weights, NaN where it is undefined. *Shape*: (R,)."""
-        if not len(said.rows):
-            return np.full(weights_NR.shape[1], np.nan)
-        outcomes = collect(self.head.name, self.head.task, self.head.names, said.targets, said.values)
+        outcomes, owner, resamples = self._outcomes(said), self.owner[said.rows], self.weights.shape[1]
         measured = measure(outcomes)
         if not measured.overall[self.metric].defined:
-            return np.full(weights_NR.shape[1], np.nan)
-        return sample_metrics(outcomes, measured, weights_NR)[None][self.metric]
+            return np.full(resamples, np.nan)
+        return np.concatenate([sample_metrics(outcomes, measured, self.weights[owner, part])[None][self.metric]
+                               for part in parts(len(said.rows), resamples)])
 
-
-def _drawn(generator: np.random.Generator, patients: int, resamples: int) -> Floats:
-    """How often each patient is in each resample. *Shape*: (G, R)."""
-    drawn: NDArray[np.int64] = generator.integers(0, max(patients, 1), (resamples, patients))
-    places = (drawn + np.arange(resamples)[:, None] * patients).ravel()
-    counts = np.bincount(places, minlength=resamples * patients).reshape(resamples, patients)
-    return np.ascontiguousarray(counts.T, dtype=np.float64)
+    def _outcomes(self, said: Said) -> Outcomes:
+        return collect(self.head.name, self.head.task, self.head.names, said.targets, said.values)
 
 
 def _metric(values: Sequence[float], samples: Floats) -> Metric:
@@ -203,8 +189,5 @@ def _metric(values: Sequence[float], samples: Floats) -> Metric:
     note = f"undefined in {lost} of {len(values)} folds or repeats" if lost else None
     if not known:
         return Metric(None, note=note)
-    drawn = samples[~np.isnan(samples)]
-    if 2 * len(drawn) < len(samples):
-        return Metric(float(np.mean(known)), note=note)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Metric(float(np.mean(known)), float(low), float(high), note)
+    low, high = percentiles(samples) or (None, None)
+    return Metric(float(np.mean(known)), low, high, note)

@@ -14,7 +14,7 @@ from fusionkit.comparison.scoring import Judged, Row
 from fusionkit.comparison.significance import Difference
 from fusionkit.comparison.train import Outcome, Unit
 from fusionkit.evaluation.formatting import figures, short
-from fusionkit.evaluation.metrics import LABELS
+from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.files import write_json, write_text
 from fusionkit.planning.plan import Cost
 

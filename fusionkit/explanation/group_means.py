@@ -9,10 +9,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.evaluation.bootstrap import intervals_of, ratio
+from fusionkit.evaluation.bootstrap import intervals_of
 from fusionkit.evaluation.formatting import Metric, joined
 from fusionkit.evaluation.metrics import Value
 from fusionkit.evaluation.predictions import Outcomes
+from fusionkit.evaluation.weighted_metrics import ratio
 from fusionkit.explanation.shapley import Shares
 
 Floats = NDArray[np.float64]
