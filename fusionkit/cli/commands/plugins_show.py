@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fusionkit.testing.examples import Example
 
 SUMMARY = "Show one component: options, rule, source, cost, a snippet to paste."
-_ABSENCE = {
+ABSENCE = {
     "drop": "absent inputs leave the result; the others are weighed anew",
     "neutral": "an absent input counts as the operation's neutral element",
     "identity": "an absent conditioner leaves the conditioned stream as it is",
@@ -56,14 +56,14 @@ def _page(component: Component, provider: str, example: Example) -> Iterator[str
     yield f"{component.id}: {component.summary}\n"
     facts = {"from": provider, "category": component.category, "source": component.paper,
              "licence": component.licence, "needs": ", ".join(component.needs), "rule": str(component.parsed),
-             "absence": f"{component.absent}: {_ABSENCE[component.absent]}" if component.rule else "",
+             "absence": f"{component.absent}: {ABSENCE[component.absent]}" if component.rule else "",
              "claims": "; ".join(f"{claim}: {_CLAIMS.get(claim, '')}" for claim in component.claims),
              "releases": ", ".join(component.reference)}
     yield from (f"  {name:9} {value}" for name, value in facts.items() if value)
     if component.exceptions:
         yield "\nchecks that it is excused from:"
         yield from (f"  {check}\n      {reason}" for check, reason in component.exceptions.items())
-    options = list(_options(component))
+    options = list(option_rows(component))
     if options:
         yield "\noptions:"
         yield from (f"  {name} ({kind}, {default})\n      {text}" for name, kind, default, text in options)
@@ -86,7 +86,8 @@ def _shapes(shapes: Mapping[str, TensorShape]) -> str:
     return ", ".join(f"{name} ({shape})".lstrip() for name, shape in shapes.items())
 
 
-def _options(component: Component) -> Iterator[tuple[str, str, str, str]]:
+def option_rows(component: Component) -> Iterator[tuple[str, str, str, str]]:
+    """Name, type with its bounds, default and description of each option."""
     schema = component.config.model_json_schema()
     properties, definitions = schema.get("properties", {}), schema.get("$defs", {})
     for name, field in component.config.model_fields.items():
