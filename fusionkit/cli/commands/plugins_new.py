@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from fusionkit.cli.console import Console
-from fusionkit.testing.scaffold import PREFIX, new_package
+from fusionkit.testing.scaffold.generate import PREFIX, new_package
 
 
 def run(args: Namespace, console: Console) -> int:

@@ -1,4 +1,4 @@
-"""Writes the beginning of a plugin package: complete, and passing its own tests as it stands."""
+"""Writes the beginning of a plugin package, from `templates/`: complete, and passing its own tests as it stands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -18,7 +19,6 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.registry.catalogue import Entry, render
 from fusionkit.registry.lookup import discover
 from fusionkit.shapes.rule_parser import parse_rule
-from fusionkit.testing import component_templates, templates
 
 PREFIX = "fusionkit"
 _LONGEST = 30  # names stand in lines of the generated files, which end at column 120
@@ -27,23 +27,13 @@ _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _TAKEN = {"Config", "Encoder", "F", "Field", "Fusion", "Head", "HeadPrediction", "Path", "PositiveInt", "Prediction",
           "Projections", "Runner", "Sequence", "Tensor", "TensorShape", "Uncertainty"}
 
-_GRAPH = """\
-# Change the sizes to those of your data, and the options to your taste.
-fusionkit: 1
-name: $graph
-inputs:
-  image: {image: [1, 17, 19]}
-  table: {vector: [7], optional: true}
-nodes:
-"""
+_TEMPLATES = files("fusionkit.testing.scaffold") / "templates"
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What differs between kinds of component: the file, the graph, and what the catalogue says."""
+class KindTemplate:
+    """What differs between kinds of component, but for the files: the line in a graph, and what the catalogue says."""
 
-    component: str
-    graph: str
     snippet: str
     summary: str
     rule: str = ""
@@ -51,36 +41,16 @@ class Kind:
 
 
 KINDS = {
-    "encoder": Kind(component_templates.ENCODER, _GRAPH + """\
-  seen: {chain: [{use: $id, with: {width: 16}}, encoder.pool], from: image}
-  told: {use: encoder.mlp, from: table, with: {width: 16}}
-  fused: {use: fusion.concat, from: [seen, told]}
-  result: {use: head.classify, from: fused, with: {classes: [benign, malignant]}}
-""", "seen: {use: $id, from: image, with: {width: 16}}", "one learned layer at every position, then a ReLU.",
-                    "B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ..."),
-    "fusion": Kind(component_templates.FUSION, _GRAPH + """\
-  seen: {use: encoder.conv, from: image, with: {widths: [8, 16]}}
-  told: {use: encoder.mlp, from: table, with: {width: 16}}
-  fused: {use: $id, from: [seen, told], with: {width: 24}}
-  result: {use: head.classify, from: fused, with: {classes: [benign, malignant]}}
-""", "fused: {use: $id, from: [seen, told], with: {width: 24}}",
-                   "the mean of the projected inputs, each with a learned weight.",
-                   "*features: B _ -> B {width}", "drop"),
-    "head": Kind(component_templates.HEAD, _GRAPH + """\
-  seen: {use: encoder.conv, from: image, with: {widths: [8, 16]}}
-  told: {use: encoder.mlp, from: table, with: {width: 16}}
-  fused: {use: fusion.concat, from: [seen, told]}
-  result: {use: $id, from: fused, with: {classes: [benign, malignant]}}
-""", "result: {use: $id, from: fused, with: {classes: [benign, malignant]}}",
-                 "classification by one linear layer and cross-entropy.", "features: B _ -> B {classes}"),
-    "uncertainty": Kind(component_templates.UNCERTAINTY, _GRAPH + """\
-  seen: {use: encoder.conv, from: image, with: {widths: [8, 16]}}
-  told: {use: encoder.mlp, from: table, with: {width: 16, dropout: 0.2}}
-  fused: {use: fusion.concat, from: [seen, told]}
-  result: {use: head.classify, from: fused, with: {classes: [benign, malignant]}}
-uncertainty: {use: $id, with: {samples: 10}}
-""", "uncertainty: {use: $id, with: {samples: 10}}", "random passes of the network, and how far they spread.",
-                        absent="none"),
+    "encoder": KindTemplate("seen: {use: $id, from: image, with: {width: 16}}",
+                            "one learned layer at every position, then a ReLU.",
+                            "B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ..."),
+    "fusion": KindTemplate("fused: {use: $id, from: [seen, told], with: {width: 24}}",
+                           "the mean of the projected inputs, each with a learned weight.",
+                           "*features: B _ -> B {width}", "drop"),
+    "head": KindTemplate("result: {use: $id, from: fused, with: {classes: [benign, malignant]}}",
+                         "classification by one linear layer and cross-entropy.", "features: B _ -> B {classes}"),
+    "uncertainty": KindTemplate("uncertainty: {use: $id, with: {samples: 10}}",
+                                "random passes of the network, and how far they spread.", absent="none"),
 }
 
 
@@ -96,9 +66,9 @@ def new_package(name: str, kind: str, folder: Path | None = None) -> dict[str, s
         found = [*_taken(name, kind), *_target_faults(target)]
     if found:
         raise GraphError(found)
-    files = package_files(name, kind)
-    _write(files, target)
-    return files
+    texts = package_files(name, kind)
+    _write(texts, target)
+    return texts
 
 
 def package_files(name: str, kind: str) -> dict[str, str]:
@@ -114,17 +84,18 @@ def package_files(name: str, kind: str) -> dict[str, str]:
         "contract": CONTRACT_RANGE,
     }
     values["snippet"] = Template(chosen.snippet).substitute(values)
-    texts = {
-        "pyproject.toml": templates.PYPROJECT, "README.md": templates.README, "LICENSE": templates.LICENSE,
-        f"{package}/__init__.py": templates.INIT, f"{package}/{module}.py": chosen.component,
-        f"{package}/graphs/{values['graph']}.yaml": chosen.graph, f"tests/test_{module}.py": templates.TESTS,
-        ".github/workflows/test.yml": templates.CONTINUOUS, ".gitignore": templates.IGNORED,
+    template_of = {
+        "pyproject.toml": "pyproject.toml", "README.md": "README.md", "LICENSE": "LICENSE",
+        f"{package}/__init__.py": "__init__.py", f"{package}/{module}.py": f"{kind}.py",
+        f"{package}/graphs/{values['graph']}.yaml": f"{kind}.yaml", f"tests/test_{module}.py": "tests.py",
+        ".github/workflows/test.yml": "workflow.yml", ".gitignore": "gitignore",
     }
-    files = {path: Template(text).substitute(values) for path, text in texts.items()}
+    texts = {path: Template((_TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")).substitute(values)
+             for path, template in template_of.items()}
     rule = str(parse_rule(chosen.rule)) if chosen.rule else ""
     entry = Entry(values["id"], values["project"], f"{package}.{module}", f"{values['title']}: {chosen.summary}", rule,
                   chosen.absent, "", "", "Apache-2.0", ())
-    return files | {f"{package}/registry.yaml": render(values["project"], [entry])}
+    return texts | {f"{package}/registry.yaml": render(values["project"], [entry])}
 
 
 def _name_faults(name: str, kind: str) -> list[Diagnostic]:
@@ -171,12 +142,12 @@ def _target_faults(target: Path) -> list[Diagnostic]:
                        fix="give another folder with -o, or remove it")]
 
 
-def _write(files: dict[str, str], target: Path) -> None:
+def _write(texts: dict[str, str], target: Path) -> None:
     """The whole folder at once, or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        for path, text in files.items():
+        for path, text in texts.items():
             place = aside / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text, encoding="utf-8")
