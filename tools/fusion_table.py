@@ -11,9 +11,9 @@ from pathlib import Path
 from fusionkit.components.component import Component
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.shapes.layouts import TensorShape
-from fusionkit.testing.examples import Example, example_of
-from fusionkit.testing.options import choices
-from fusionkit.testing.sizes import layouts
+from fusionkit.testing.probing.examples import Example, example_of
+from fusionkit.testing.probing.options import choices
+from fusionkit.testing.probing.sizes import layouts
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "fusion-table.md"
 SIZES = {"vector": (64,), "tokens": (16, 64), "image": (64, 14, 14), "volume": (64, 6, 14, 14)}

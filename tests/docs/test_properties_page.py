@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.testing import learning, properties
-from fusionkit.testing.strategies.breaking import BREAKS
-from fusionkit.testing.strategies.drawn import DrawnGraph
-from fusionkit.testing.strategies.graphs import MOST_NODES
-from fusionkit.testing.strategies.inputs import MOST_INPUTS
-from fusionkit.testing.strategies.menu import Limits, Menu
-from fusionkit.testing.strategies.misfits import MISFITS
-from fusionkit.testing.strategies.sizes import MOST_NUMBERS
+from fusionkit.testing.random_graphs import learning, properties
+from fusionkit.testing.random_graphs.breaking import BREAKS
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
+from fusionkit.testing.random_graphs.graphs import MOST_NODES
+from fusionkit.testing.random_graphs.inputs import MOST_INPUTS
+from fusionkit.testing.random_graphs.menu import Limits, Menu
+from fusionkit.testing.random_graphs.misfits import MISFITS
+from fusionkit.testing.random_graphs.sizes import MOST_NUMBERS
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests" / "properties"

@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from fusionkit.testing.strategies.drawn import DrawnGraph
-from fusionkit.testing.strategies.menu import Menu
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
+from fusionkit.testing.random_graphs.menu import Menu
 
 GRAPHS = {"quick": 100, "thorough": 10_000}
 # Where the type of an option is 'any text', or its default is for real images.

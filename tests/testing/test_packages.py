@@ -13,7 +13,7 @@ from fusionkit.cli.parser import main
 from fusionkit.errors import GraphError
 from fusionkit.testing.faults import Finding
 from fusionkit.testing.packages import check_package
-from fusionkit.testing.scaffold import package_files
+from fusionkit.testing.scaffold.generate import package_files
 
 GOOD = package_files("broken", "encoder")
 INIT, CODE, LIST = (f"fusionkit_broken/{name}" for name in ("__init__.py", "broken.py", "registry.yaml"))

@@ -13,7 +13,7 @@ from fusionkit.registry.catalogue import entry_of
 from fusionkit.registry.lookup import discover
 from fusionkit.shapes.layouts import TensorShape
 from fusionkit.syntax.writer import write
-from fusionkit.testing.examples import Example, example_of
+from fusionkit.testing.probing.examples import Example, example_of
 
 _ABSENCE = {
     "drop": "absent inputs leave the result; the others are weighed anew",
