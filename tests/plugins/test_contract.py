@@ -18,7 +18,8 @@ REGISTRY = discover()
 TRACED = {name for name, check in CHECKS.items() if check.on in ("first", "mapped")}
 OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "device", "memory", "channels-last"}
 """Checks that do not depend on a row: what they look at, the kit's own choices of options show as well."""
-OF_THE_FIRST_ROW = {"state", "copies", "memory", "compile"}
+OF_THE_FIRST_ROW = {"state", "copies", "memory"}
+"""Those of them that are quick: code is followed (compile, export, onnx) in the full tier alone."""
 
 
 SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5}}
