@@ -15,7 +15,7 @@ from fusionkit.components.component import KINDS, Component
 from fusionkit.drawing.labels import amount
 from fusionkit.registry.lookup import discover
 from fusionkit.shapes.layouts import TensorShape, is_loss
-from fusionkit.testing.examples import Example, example_of
+from fusionkit.testing.probing.examples import Example, example_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "components"
 SIZES = {"vector": (64,), "tokens": (16, 64), "image": (64, 14, 14), "volume": (64, 6, 14, 14)}

@@ -12,9 +12,9 @@ from component_docs import SIZES, bundled, example
 
 from fusionkit.components.component import Component
 from fusionkit.shapes.layouts import TensorShape
-from fusionkit.testing.examples import Example
-from fusionkit.testing.options import choices
-from fusionkit.testing.sizes import layouts
+from fusionkit.testing.probing.examples import Example
+from fusionkit.testing.probing.options import choices
+from fusionkit.testing.probing.sizes import layouts
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "fusion-table.md"
 _HEADER = """\

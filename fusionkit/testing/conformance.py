@@ -24,15 +24,15 @@ from typing import Any, Literal
 import torch
 
 from fusionkit.components.component import Component
-from fusionkit.testing import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
-from fusionkit.testing.advice import advice
-from fusionkit.testing.declared import Exceptions, check_named, strange_exceptions
+from fusionkit.testing.checks import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
+from fusionkit.testing.checks.advice import advice
+from fusionkit.testing.checks.declared import Exceptions, check_named, strange_exceptions
+from fusionkit.testing.checks.onnx_export import NotProbedError, onnx
 from fusionkit.testing.faults import Fault, Finding
-from fusionkit.testing.onnx_export import NotProbedError, onnx
-from fusionkit.testing.options import Choice, NoExampleError, choices
 from fusionkit.testing.places import place_of, place_of_declaration, place_of_error, place_of_forward
-from fusionkit.testing.probes import Probe, told
-from fusionkit.testing.probing import Probes, probe_of, probes_of
+from fusionkit.testing.probing.options import Choice, NoExampleError, choices
+from fusionkit.testing.probing.probes import Probe, told
+from fusionkit.testing.probing.selection import Probes, probe_of, probes_of
 
 __all__ = ["Finding", "Kit", "check_component", "checks_of", "place_of"]
 

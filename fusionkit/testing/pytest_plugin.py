@@ -160,7 +160,7 @@ class Around(_Reported):
 
     def runtest(self) -> None:
         """Fails with all that is wrong."""
-        from fusionkit.testing.packages import check_package
+        from fusionkit.testing.packages.check import check_package
 
         assert self.parent is not None
         failed = [finding for finding in check_package(self.parent.name, components=False)

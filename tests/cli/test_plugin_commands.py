@@ -18,7 +18,7 @@ from fusionkit.cli.parser import main
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
 from fusionkit.syntax.tree import to_plain
-from fusionkit.testing.examples import example_of
+from fusionkit.testing.probing.examples import example_of
 
 OURS = COMPONENT.format(name="acme", summary="Ours.")
 ENTRY = "  encoder.acme: {at: acme_lungs.acme, summary: Ours., category: lungs}"

@@ -15,7 +15,7 @@ from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
 from fusionkit.syntax.tree import to_plain
 from fusionkit.testing.conformance import check_component
-from fusionkit.testing.scaffold import package_files
+from fusionkit.testing.scaffold.generate import package_files
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (fusionkit .*)$", PAGE, re.M)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from fusionkit.components.component import Component
 from fusionkit.registry.lookup import discover
 from fusionkit.shapes.layouts import TensorShape, shape_of
-from fusionkit.testing.examples import example_of
+from fusionkit.testing.probing.examples import example_of
 
 HERE = Path(__file__).parent
 FOLDERS = {"encoder": "encoders", "fusion": "fusions", "head": "heads", "uncertainty": "uncertainty"}

@@ -24,9 +24,9 @@ from fusionkit.components.component import Component
 from fusionkit.registry.lookup import discover
 from fusionkit.shapes.layouts import TensorShape
 from fusionkit.testing.conformance import check_component, checks_of
-from fusionkit.testing.options import choices
 from fusionkit.testing.places import place_of_attribute
-from fusionkit.testing.probing import probes_of
+from fusionkit.testing.probing.options import choices
+from fusionkit.testing.probing.selection import probes_of
 
 TRACED = {"compile", "export", "onnx"}
 RUNNING = [component for component, _, _ in WRONG_RUNNING]

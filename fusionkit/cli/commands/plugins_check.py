@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Check everything, then say all of it; 1 when a check failed."""
-    from fusionkit.testing.packages import check_package
+    from fusionkit.testing.packages.check import check_package
 
     with console.progress("checking") as update:
         findings = check_package(args.package, update)

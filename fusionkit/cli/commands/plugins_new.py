@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Write the package and say what to do next."""
-    from fusionkit.testing.scaffold import PREFIX, new_package
+    from fusionkit.testing.scaffold.generate import PREFIX, new_package
 
     files = new_package(args.name, args.kind, Path(args.output) if args.output else None)
     project = f"{PREFIX}-{args.name.strip().replace('_', '-')}"

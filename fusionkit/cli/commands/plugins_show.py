@@ -11,7 +11,7 @@ from fusionkit.cli.console import Console
 if TYPE_CHECKING:
     from fusionkit.components.component import Component
     from fusionkit.shapes.layouts import TensorShape
-    from fusionkit.testing.examples import Example
+    from fusionkit.testing.probing.examples import Example
 
 SUMMARY = "Show one component: options, rule, source, cost, a snippet to paste."
 ABSENCE = {
@@ -35,7 +35,7 @@ def run(args: Namespace, console: Console) -> int:
     from fusionkit.registry.catalogue import entry_of
     from fusionkit.registry.lookup import discover
     from fusionkit.syntax.writer import write
-    from fusionkit.testing.examples import example_of
+    from fusionkit.testing.probing.examples import example_of
 
     registry = discover()
     component = registry.load(args.id)
