@@ -42,7 +42,12 @@ def page(text: str, results: dict[str, Any]) -> str:
     return before + BEGIN + "\n" + table(results) + "\n" + END + rest.partition(END)[2]
 
 
+def main() -> None:
+    """The README's table written anew from the record."""
+    README.write_text(page(README.read_text(encoding="utf-8"), json.loads(RECORD.read_text())), encoding="utf-8")
+
+
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         RECORD.write_text(json.dumps(record(Path(sys.argv[1])), indent=2) + "\n", encoding="utf-8")
-    README.write_text(page(README.read_text(encoding="utf-8"), json.loads(RECORD.read_text())), encoding="utf-8")
+    main()

@@ -12,6 +12,7 @@ import cli_docs
 import component_docs
 import draw_docs
 import fusion_table
+import readme_table
 
 from fusionkit.cli.parser import main as fusionkit
 from fusionkit.files import write_text
@@ -34,6 +35,7 @@ STEPS: dict[str, Callable[[], object]] = {
     "docs/fusion-table.md": lambda: write_text(fusion_table.PAGE, fusion_table.page()),
     "docs/cli.md": lambda: write_text(cli_docs.PAGE, cli_docs.page()),
     "docs/pictures": _pictures,
+    "README.md": readme_table.main,
 }
 """What is written, in this order: the pages read the catalogue."""
 

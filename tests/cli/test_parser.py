@@ -114,8 +114,7 @@ def test_unknown_graph_name_offers_the_near_one(capsys: pytest.CaptureFixture[st
 
 
 def test_plugin_file_is_used(graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = (ROOT / "README.md").read_text()
-    source = page.split("## One plugin")[1].split("```python\n")[1].split("```")[0]
+    source = (ROOT / "docs" / "plugins.md").read_text().split("```python\n")[1].split("```")[0]
     (tmp_path / "difference.py").write_text(source)
     text = GRAPH.replace("  result: {use: head.classify, from: told", "  other: {use: encoder.mlp, from: table, "
                          "with: {width: 7}}\n  apart: {use: fusion.difference, from: [told, other]}\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusionkit.testing.faults import Fault
-from fusionkit.testing.packages.check import imports
+from fusionkit.testing.packages import imports
 from fusionkit.testing.packages.imports import import_faults
 
 MODULES = {

@@ -27,7 +27,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _TAKEN = {"Config", "Encoder", "F", "Field", "Fusion", "Head", "HeadPrediction", "Path", "PositiveInt", "Prediction",
           "Projections", "Runner", "Sequence", "Tensor", "TensorShape", "Uncertainty"}
 
-_TEMPLATES = files("fusionkit.testing.scaffold.generate") / "templates"
+_TEMPLATES = files("fusionkit.testing.scaffold") / "templates"
 
 
 @dataclass(frozen=True)
