@@ -37,7 +37,7 @@ def run(args: Namespace, console: Console) -> int:
     from fusionkit.explanation.figures import draw_embeddings, draw_maps
     from fusionkit.explanation.modality_shares import report_gates, report_shapley
     from fusionkit.explanation.output_folder import Folder
-    from fusionkit.explanation.request import EXPLAIN, Explanation, Wish, cases_of, chosen_of, question_of, said_of
+    from fusionkit.explanation.request import EXPLAIN, Explanation, cases_of, chosen_of
     from fusionkit.explanation.selection import require_packages
     from fusionkit.inference.predict import Settings
     from fusionkit.registry.lookup import discover
@@ -51,23 +51,23 @@ def run(args: Namespace, console: Console) -> int:
     trained = read_settings(opened.model.plan.graph.training)
     settings = Settings(trained.batch_size, args.device)
     opened.model.to(settings.chosen_device)
-    wish = Wish(args.head, args.class_name, tuple(args.cases), tuple(args.at), args.node)
-    question = question_of(opened.model, wish)
+    request = Request(args.head, args.class_name, tuple(args.cases), tuple(args.at), args.node)
+    resolved = resolve_request(opened.model, request)
     with console.progress("reading") as update:
         cohort = cohort_of(opened, args.data, require_targets=False, progress=update)
-    cases = cases_of(opened, cohort, wish, args.data is None, cache_for(args.data or opened.data), settings)
-    chosen = chosen_of(question, cases, wish)
-    made = Explanation(Folder(Path(args.output) if args.output else opened.folder / "explain"), list(question.notes))
+    cases = cases_of(opened, cohort, request, args.data is None, cache_for(args.data or opened.data), settings)
+    chosen = chosen_of(resolved, cases, request)
+    made = Explanation(Folder(Path(args.output) if args.output else opened.folder / "explain"), list(resolved.notes))
     if opened.members > 1:
         made.notes.append(f"the first of the {opened.members} networks of the run is explained")
-    rows, made.data["cases"] = said_of(question, cases, chosen)
+    rows, made.data["cases"] = case_rows(resolved, cases, chosen)
     console.table(CASE_COLUMNS, rows, right=(4,))
-    draw_maps(made, question, cases, chosen, settings.chosen_device)
-    features, gates = look(question.survey, cases.dataset, set(question.values.values()), settings)
-    draw_embeddings(made, question, cases, features)
+    draw_maps(made, resolved, cases, chosen, settings.chosen_device)
+    features, gates = look(resolved.survey, cases.dataset, set(resolved.values.values()), settings)
+    draw_embeddings(made, resolved, cases, features)
     report_gates(made, cases, gates, chosen)
     with console.progress("subsets of the inputs") as update:
-        report_shapley(made, question, cases, chosen, registry,
+        report_shapley(made, resolved, cases, chosen, registry,
                        TrainingPrior(opened, None if args.data else cohort), settings, update)
     made.notes[:] = dict.fromkeys(made.notes)
     for heading, header, table in made.tables:
