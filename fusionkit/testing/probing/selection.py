@@ -15,7 +15,7 @@ from fusionkit.shapes.layouts import TensorShape, shape_of
 from fusionkit.testing.places import place_of_error
 from fusionkit.testing.probing.options import Choice, choices
 from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, told, witness
-from fusionkit.testing.probing.sizes import Layout, exchanged, layouts, shrunk
+from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shrunk
 
 _META_BATCHES, _CPU_BATCHES = (61, 67), (2, 5)
 
@@ -102,12 +102,13 @@ def probe_of(component: Component, options: Mapping[str, Any], inputs: Sequence[
     return _tried(Probe(component, choice, first[0]), [pair[0] for pair in other])
 
 
-def _given(component: Component, choice: Choice, inputs: Sequence[Sequence[int]]) -> Layout:
+def _given(component: Component, choice: Choice, inputs: Sequence[Sequence[int]]) -> InputLayout:
     shapes = tuple(shape_of(tuple(sizes)) for sizes in inputs)
-    return Layout("as given", ((shapes,), (exchanged(shapes),)))
+    return InputLayout("as given", ((shapes,), (exchanged(shapes),)))
 
 
-def _first_accepted(component: Component, choice: Choice, layout: Layout, found: Probes, pairs: bool) -> str | None:
+def _first_accepted(component: Component, choice: Choice, layout: InputLayout, found: Probes,
+                    pairs: bool) -> str | None:
     """Adds the first inputs that the component takes; gives why it took none."""
     refusal, failure = None, None
     candidates, others = layout.sizes if pairs else (layout.sizes[0], ())

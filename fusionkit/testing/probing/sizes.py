@@ -25,7 +25,7 @@ _PRIMES = (17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59)
 
 
 @dataclass(frozen=True)
-class Layout:
+class InputLayout:
     """One way to use a component: `sizes` holds candidates for the inputs, and others in the same order.
 
     `extra` is tried for good measure: that a component refuses it is not worth a word.
@@ -49,7 +49,7 @@ class _Scheme:
     pyramid: bool = False
 
 
-def layouts(component: Component, choice: Choice, fewest: bool = False) -> Iterator[Layout]:
+def layouts(component: Component, choice: Choice, fewest: bool = False) -> Iterator[InputLayout]:
     """Every alternative of the rule, maps as images and as volumes; with `fewest` also with as few inputs as can be.
 
     With one input less to attend to, compare or weigh, parts of a component may have nothing to do.
@@ -61,9 +61,9 @@ def layouts(component: Component, choice: Choice, fewest: bool = False) -> Itera
         left = ", ".join(map(str, alternative.inputs))
         more, fewer = _repeated(alternative)
         for rank, kind in ((2, " as images"), (3, " as volumes")) if mapped else ((0, ""),):
-            yield Layout(f"'{left}'{kind}", _candidates(more + fewer, rank, schemes, dict(choice.config)))
+            yield InputLayout(f"'{left}'{kind}", _candidates(more + fewer, rank, schemes, dict(choice.config)))
             if fewest and fewer:
-                yield Layout(f"'{left}'{kind}, fewest", _candidates(fewer[:1], rank, schemes, dict(choice.config)),
+                yield InputLayout(f"'{left}'{kind}, fewest", _candidates(fewer[:1], rank, schemes, dict(choice.config)),
                              extra=True)
 
 
