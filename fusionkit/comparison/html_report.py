@@ -51,7 +51,8 @@ def as_html(compared: ComparisonResult, folder: Path) -> str:
         *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
         "<h2>On which cases</h2>", _list(_cases(compared)), _units(compared),
         "<h2>Settings of training, the same for all</h2>",
-        f"<pre>{escape(write(comparison.settings.model_dump(mode='json', exclude_none=True)))}</pre>", *_sharing(compared),
+        f"<pre>{escape(write(comparison.settings.model_dump(mode='json', exclude_none=True)))}</pre>",
+        *_sharing(compared),
     ]
     return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -145,7 +145,8 @@ def as_json(compared: ComparisonResult, about: Mapping[str, Any]) -> dict[str, A
              for unit in compared.units]
     return {"fusionkit-compare": 1, **about, "node": compared.comparison.node, "units": units,
             "heads": {ranking.head.name: _head_json(compared, ranking) for ranking in compared.rankings},
-            "left_out": dict(compared.left_out), "notes": list(compared.comparison.notes), "sharing": list(compared.sharing)}
+            "left_out": dict(compared.left_out), "notes": list(compared.comparison.notes),
+            "sharing": list(compared.sharing)}
 
 
 def _head_json(compared: ComparisonResult, ranking: HeadRanking) -> dict[str, Any]:

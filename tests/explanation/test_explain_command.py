@@ -208,7 +208,7 @@ def test_other_data_need_no_targets(run: Path, study: Path, tmp_path: Path) -> N
     assert len(told["shapley"]) == 2, "the mean of the training cases is read from the run's own data"
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), [
+@pytest.mark.parametrize(("arguments", "code", "output"), [
     (["--case", "P99x"], "unknown-case", "did you mean"),
     (["--head", "knd"], "unknown-head", "did you mean 'kind'?"),
     (["--class", "brigt"], "unknown-class", "did you mean 'bright'?"),

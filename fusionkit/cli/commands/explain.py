@@ -37,7 +37,15 @@ def run(args: Namespace, console: Console) -> int:
     from fusionkit.explanation.figures import draw_embeddings, draw_maps
     from fusionkit.explanation.modality_shares import report_gates, report_shapley
     from fusionkit.explanation.output_folder import Folder
-    from fusionkit.explanation.request import EXPLAIN, Explanation, cases_of, chosen_of
+    from fusionkit.explanation.request import (
+        EXPLAIN,
+        Explanation,
+        Request,
+        case_rows,
+        cases_of,
+        chosen_of,
+        resolve_request,
+    )
     from fusionkit.explanation.selection import require_packages
     from fusionkit.inference.predict import Settings
     from fusionkit.registry.lookup import discover
