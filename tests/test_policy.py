@@ -111,6 +111,15 @@ def test_bundled_plugins_come_in_by_the_door(path: Path):
     assert core <= {"fusionkit.api"} | allowed
 
 
+def test_every_package_says_what_lives_in_it_and_what_does_not():
+    short = []
+    for path in sorted(CORE.rglob("__init__.py")):
+        said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        if path.parent != CORE and len(re.findall(r"\.(?=\s|$)", said)) < 3:
+            short.append(str(path.relative_to(CORE)))
+    assert not short, "one sentence for what lives there, two for what does not"
+
+
 def test_finding_plugins_imports_neither_torch_nor_pydantic():
     code = ("import sys, fusionkit, fusionkit.registry.lookup as r; assert r.discover().entries; "
             "print(*(n for n in ('torch', 'pydantic', 'timm', 'numpy') if n in sys.modules))")

@@ -1,1 +1,4 @@
-"""Cases from files: what a run learns from, read, checked and prepared."""
+"""Cases from files: what a run learns from, described, read, checked, divided and prepared.
+
+Nothing here knows a network: `signature` says what one needs. Cohorts that fusionkit makes itself live in `datasets`.
+"""

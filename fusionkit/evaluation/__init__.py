@@ -1,4 +1,7 @@
-"""How good predictions are: metrics with intervals, their plots and their files."""
+"""How good predictions are: metrics with intervals, their plots and their files.
+
+Predictions are made in `inference`. What several networks are compared by is in `comparison`.
+"""
 
 from fusionkit.evaluation.formatting import Metric
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, table, write_report

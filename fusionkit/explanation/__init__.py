@@ -1,1 +1,4 @@
-"""Looking inside a trained network: where it looks, how it sees the cases, and how much each modality counts."""
+"""Looking inside a trained network: Grad-CAM, t-SNE, gates, and the share of each modality.
+
+Runs are opened in `runs`, and cases are read in `data`. Metrics of missing inputs are in `evaluation`.
+"""

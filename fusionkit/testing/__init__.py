@@ -1,4 +1,4 @@
-"""What plugin authors test with: `conformance` holds a component against the contract, `scaffold` begins a package.
+"""What plugin authors test with: the conformance kit, random graphs, and the start of a package.
 
-Tests of fusionkit itself are in `tests/`; recorded results of published networks are in `conversion.verification`.
+Tests of fusionkit itself are in `tests/`. Recorded results of published networks are in `conversion.verification`.
 """

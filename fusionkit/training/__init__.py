@@ -1,1 +1,4 @@
-"""The training room: settings, the loop, what it leaves on disk, and what it will cost."""
+"""Training of one network: settings, batches, the loop, checkpoints, several processes, and what it will cost.
+
+Which cases a network learns from is decided in `runs`. Losses belong to the heads, which are plugins.
+"""

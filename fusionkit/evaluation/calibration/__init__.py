@@ -1,4 +1,7 @@
-"""What a run learns from held-out cases about its own predictions: a temperature, and sets that hold the truth."""
+"""What is fitted on held-out cases: a temperature, and prediction sets that hold the truth as often as asked.
+
+Which cases these are is decided in `runs`. How well it worked is measured in `evaluation.uncertainty_metrics`.
+"""
 
 from fusionkit.evaluation.calibration.record import (
     CALIBRATION,

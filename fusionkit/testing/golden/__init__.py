@@ -1,1 +1,4 @@
-"""The former place of `fusionkit.conversion.verification`; `python -m fusionkit.testing.golden` still works."""
+"""The former place of `fusionkit.conversion.verification`.
+
+`python -m fusionkit.testing.golden` still works. Nothing else lives here.
+"""
