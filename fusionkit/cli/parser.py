@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from fusionkit import __version__
-from fusionkit.cli.commands import GROUPS, names, words
+from fusionkit.cli.commands import GROUPS, names, summary, words
 from fusionkit.cli.console import Console
 from fusionkit.errors import RunError, UserError
 
@@ -23,13 +23,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG, f"{self.prog}: {message} [bad-argument]\n  fix: `{self.prog} --help` shows what it takes\n")
 
 
-def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of the command line; of the whole of it, or where `argv` begins with a command, of that one alone."""
+def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line; with `argv`, only as much of it as parsing these words takes.
+
+    Where `argv` begins with a command or a group, that one alone is made; for the list of commands, their arguments are
+    left out.
+    """
     top = _Parser(prog="fusionkit", description="Multimodal fusion networks as short YAML graphs, made of plugins.")
     top.add_argument("--version", action="version", version=f"fusionkit {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     groups: dict[str, argparse._SubParsersAction[Any]] = {}
-    for name in _chosen(argv):
+    everything, listed = names(), argv is not None and list(argv) in ([], ["-h"], ["--help"], ["--version"])
+    chosen = [name for name in everything if argv and words(name)[0] == argv[0]]
+    for name in chosen or everything:
         *group, last = words(name)
         place = commands
         for word in group:
@@ -37,14 +43,11 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
                 made = commands.add_parser(word, help=GROUPS[word], description=GROUPS[word])
                 groups[word] = made.add_subparsers(dest=f"{word}_command", metavar="COMMAND", required=True)
             place = groups[word]
-        _add_command(place, last, name)
+        if listed:
+            place.add_parser(last, help=summary(name))
+        else:
+            _add_command(place, last, name)
     return top
-
-
-def _chosen(argv: Sequence[str]) -> list[str]:
-    """The files of the command that is asked for, or of its group; of all where none is named."""
-    everything = names()
-    return [name for name in everything if words(name)[0] in argv[:1]] or everything
 
 
 def _add_command(place: argparse._SubParsersAction[Any], word: str, name: str) -> None:

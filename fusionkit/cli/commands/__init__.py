@@ -1,11 +1,15 @@
 """One file a command: its `SUMMARY`, its `add_arguments(parser)`, and `run(args, console)`, which gives the exit code.
 
 The file's name is the command's, `plugins_list` that of `plugins list`: a file that is put here is a command. Files
-import what is heavy inside functions, for the parser reads all of them to print `fusionkit --help`.
+import what is heavy inside functions. `SUMMARY` is a plain text on one line: the list of commands is printed from the
+lines of the files, for to import all of them would take as long as Python itself to start.
 """
 
 from __future__ import annotations
 
+from ast import literal_eval
+from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 
 GROUPS = {
@@ -30,3 +34,11 @@ def words(name: str) -> list[str]:
     """What one types for the command of a file: `plugins_list` is `plugins list`."""
     group, _, rest = name.partition("_")
     return [group, rest.replace("_", "-")] if group in GROUPS else [name.replace("_", "-")]
+
+
+def summary(name: str) -> str:
+    """The `SUMMARY` of a file, read without importing it."""
+    spec = find_spec(f"{__name__}.{name}")
+    assert spec is not None and spec.origin is not None, "names() gives files that are there; please report"
+    with Path(spec.origin).open(encoding="utf-8") as lines:
+        return str(literal_eval(next(line for line in lines if line.startswith("SUMMARY = ")).partition(" = ")[2]))
