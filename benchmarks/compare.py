@@ -23,10 +23,9 @@ from unittest import mock
 
 import numpy as np
 import torch
-import torchmetrics  # noqa: F401 - takes seconds, which no way should bear
 
 from fusionkit.comparison import shared_training, train
-from fusionkit.comparison.candidates import LineUp, line_up
+from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
 from fusionkit.comparison.splits import repeated
 from fusionkit.registry.lookup import discover
 from fusionkit.runs.train import fit as alone
@@ -101,13 +100,13 @@ class Clock:
         return timing
 
 
-def compare(lined: LineUp, folder: Path, data: Path, way: str) -> tuple[float, float]:
+def compare(comparison: ComparisonPlan, folder: Path, data: Path, way: str) -> tuple[float, float]:
     """Seconds of training, and of all of it, for one comparison."""
     clock = Clock()
     began = time.perf_counter()
     with mock.patch("fusionkit.runs.train.fit", clock.timed(alone)), \
-            mock.patch.object(shared_training.Beside, "train", clock.timed(shared_training.Beside.train)):
-        train.train_all(lined, repeated(lined.cohort, 1), folder, data, Silent(), way)  # type: ignore[arg-type]
+            mock.patch.object(shared_training.SharedTrainer, "train", clock.timed(shared_training.SharedTrainer.train)):
+        train.train_all(comparison, repeated(comparison.cohort, 1), folder, data, Silent(), way)  # type: ignore[arg-type]
     return clock.seconds, time.perf_counter() - began
 
 
@@ -135,14 +134,15 @@ def main() -> None:
         study = Path(place)
         write_study(study, args.cases, args.size, args.epochs)
         data = study / "data.yaml"
-        lined = line_up(str(study / "graph.yaml"), str(data), [], "fused", ",".join(f"fusion.{f}" for f in FUSIONS),
-                        discover(), flags={}, singles=False)
-        print(f"{len(lined.candidates)} candidates, {args.cases} cases of two {args.size}x{args.size} images, "
+        comparison = plan_comparison(str(study / "graph.yaml"), str(data), [], "fused",
+                                     ",".join(f"fusion.{f}" for f in FUSIONS),
+                                     discover(), flags={}, singles=False)
+        print(f"{len(comparison.candidates)} candidates, {args.cases} cases of two {args.size}x{args.size} images, "
               f"{args.epochs} epochs, torch {torch.__version__}, {torch.get_num_threads()} thread")
         for number in range(args.rounds):
             for way in random.sample(WAYS, len(WAYS)):
                 folder = study / f"{way}-{number}"
-                seconds[way].append(compare(lined, folder, data, way))
+                seconds[way].append(compare(comparison, folder, data, way))
                 training, whole = seconds[way][-1]
                 print(f"  round {number + 1}, {way}: {training:.1f} s of training, {whole:.1f} s in all", flush=True)
             same = [check_same(study / f"nothing-{number}" / "runs", study / f"{way}-{number}" / "runs")

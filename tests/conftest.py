@@ -1,12 +1,19 @@
-"""What all tests share: how they are dealt out to processes, and how many threads each of these has."""
+"""What all tests share: their tier, how they are dealt out to processes, and how many threads each of these has."""
 
 from __future__ import annotations
 
 import os
 
-from dealing import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+import pytest
+from dealing import long_groups_first, pytest_xdist_make_scheduler
+from tiers import choose_tier, pytest_addoption, pytest_terminal_summary, pytest_testnodedown
 
-__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
+__all__ = ["pytest_addoption", "pytest_terminal_summary", "pytest_testnodedown", "pytest_xdist_make_scheduler"]
 
 # On tensors this small threads cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    choose_tier(config, items)
+    long_groups_first(config, items)

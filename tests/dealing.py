@@ -48,7 +48,7 @@ def turn_of(nodeid: str) -> int:
     return next((turn for turn, begin in enumerate(LONGEST) if group.startswith(begin)), len(LONGEST))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def long_groups_first(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long groups first, where there are several processes."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: turn_of(item.nodeid))

@@ -22,7 +22,7 @@ TABLE = "tests/plugins/test_contract.py"
 
 
 @pytest.mark.parametrize(("nodeid", "group"), [
-    ("tests/shapes/test_layouts.py::test_one[a::b]", "tests/test_shapes.py"),
+    ("tests/shapes/test_layouts.py::test_one[a::b]", "tests/shapes/test_layouts.py"),
     (f"{TABLE}::test_a_component[fusion.mbt: rule]", "fusion.mbt"),
     (f"{TABLE}::test_a_row[fusion.mbt(share=True,at=[1,2])<5,7>: rows]", "fusion.mbt"),
     (f"{TABLE}::test_every_component_has_a_row", TABLE),

@@ -34,8 +34,9 @@ def test_wheel_holds_what_an_installation_needs(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     graphs = {f"fusionkit_plugins/graphs/{path.name}" for path in (ROOT / "plugins" / "graphs").glob("*.yaml")}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fusionkit").rglob("*.py")}
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fusionkit").rglob("templates/*")}
     wanted = {"fusionkit_plugins/registry.yaml", "fusionkit/datasets/assets/organs.npz", "fusionkit/py.typed"}
-    assert graphs | modules | wanted <= names
+    assert templates and graphs | modules | templates | wanted <= names
     assert not {name for name in names if name.startswith(("tests/", "tools/", "benchmarks/"))}
 
 

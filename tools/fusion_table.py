@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from component_docs import SIZES, bundled, example
+
 from fusionkit.components.component import Component
-from fusionkit.registry.lookup import Registry, discover
 from fusionkit.shapes.layouts import TensorShape
-from fusionkit.testing.examples import Example, example_of
-from fusionkit.testing.options import choices
-from fusionkit.testing.sizes import layouts
+from fusionkit.testing.probing.examples import Example
+from fusionkit.testing.probing.options import choices
+from fusionkit.testing.probing.sizes import layouts
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "fusion-table.md"
-SIZES = {"vector": (64,), "tokens": (16, 64), "image": (64, 14, 14), "volume": (64, 6, 14, 14)}
 _HEADER = """\
 # All fusions in one table
 
-Made from the installed components by `tools/fusion_table.py`; a test keeps it fresh. What each computes:
-[fusions](fusions.md), [attention](attention.md), [several levels](hierarchical.md), [late fusion](late-fusion.md).
+Made from the installed components by `tools/write_docs.py`; a test keeps it fresh. What each computes:
+[one by one](components/fusions.md), [fusions](fusions.md), [attention](attention.md),
+[several levels](hierarchical.md), [late fusion](late-fusion.md).
 Which to try first: [choosing](choosing.md).
 
 `inputs`: how many, `any` from one up. `takes`: v vectors, t tokens, i images, o volumes. `absent`: the word of the
@@ -34,12 +35,9 @@ of 64: the first of these that it takes, or the sizes that are written. `M` is m
 """
 
 
-def page(registry: Registry | None = None) -> str:
+def page() -> str:
     """The text of docs/fusion-table.md."""
-    registry = registry or discover()
-    fusions = [registry.load(entry.id) for entry in registry.entries
-               if entry.id.startswith("fusion.") and entry.package == "fusionkit"]
-    order = sorted(fusions, key=lambda fusion: (fusion.category, fusion.id))
+    order = sorted(bundled("fusion"), key=lambda fusion: (fusion.category, fusion.id))
     counts = Counter(fusion.category for fusion in order)
     told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     return _HEADER + "".join(map(_row, order)) + f"\n{len(order)} fusions: {told}.\n"
@@ -47,10 +45,10 @@ def page(registry: Registry | None = None) -> str:
 
 def _row(component: Component) -> str:
     ports = component.parsed.ports
-    example = example_of(component, SIZES)
+    seen = example(component.id)
     cells = [f"`{component.id}`", component.category, "any" if ports[-1].variadic else str(len(ports)),
-             _takes(component), component.absent, ", ".join(example.losses), _inputs(example),
-             _short(example.parameters), _short(example.multiply_adds), component.paper or ""]
+             _takes(component), component.absent, ", ".join(seen.losses), _inputs(seen),
+             _short(seen.parameters), _short(seen.multiply_adds), component.paper or ""]
     return f"| {' | '.join(cells)} |\n"
 
 
@@ -60,11 +58,11 @@ def _takes(component: Component) -> str:
     return " ".join(letter for layout, letter in letters.items() if layout in found)
 
 
-def _inputs(example: Example) -> str:
-    shapes = list(example.inputs.values())
+def _inputs(seen: Example) -> str:
+    shapes = list(seen.inputs.values())
     if shapes and all(shape.sizes == SIZES[shape.layout] for shape in shapes):
         return f"{len(shapes)} {shapes[0].layout}" if len({shape.layout for shape in shapes}) == 1 else _sizes(shapes)
-    return _sizes(shapes) or example.problem
+    return _sizes(shapes) or seen.problem
 
 
 def _sizes(shapes: list[TensorShape]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TARGET = Path(__file__).parents[1] / "fusionkit" / "data" / "assets" / "organs.npz"
+TARGET = Path(__file__).parents[1] / "fusionkit" / "datasets" / "assets" / "organs.npz"
 SEED = 0
 CUBES = 300  # of each class
 HALF = 4  # a cube is 9 voxels wide, 27 mm

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.comparison.train import Floats, Outcome, Said, Unit
+from fusionkit.comparison.train import Floats, HeadOutputs, RepeatOutputs, Unit
 from fusionkit.data.loading import Cohort
 from fusionkit.data.readers import columns
 from fusionkit.planning.plan import PlannedHead
@@ -42,12 +42,12 @@ def names_of(heads: Sequence[PlannedHead]) -> list[str]:
 
 def fit_baselines(
     cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int
-) -> dict[str, tuple[Outcome, ...]]:
+) -> dict[str, tuple[RepeatOutputs, ...]]:
     """Each baseline in the form of a trained candidate: an outcome for every repeat.
 
     They learn from the training cases of the networks whose target is known, not from validation cases.
     """
-    made: dict[str, list[Outcome]] = {name: [] for name in names_of(heads)}
+    made: dict[str, list[RepeatOutputs]] = {name: [] for name in names_of(heads)}
     for repeat, cohort in enumerate(cohorts):
         own = [unit for unit in units if unit.repeat == repeat]
         tables = [_tables(cohort, unit.train) for unit in own]
@@ -55,7 +55,7 @@ def fit_baselines(
             begin = time.perf_counter()
             said = {head.name: _joined([_fitted(name, cohort, head, table, unit, seed + repeat)
                                         for table, unit in zip(tables, own, strict=True)]) for head in heads}
-            made[name].append(Outcome(said, time.perf_counter() - begin))
+            made[name].append(RepeatOutputs(said, time.perf_counter() - begin))
     return {name: tuple(outcomes) for name, outcomes in made.items()}
 
 
@@ -74,7 +74,7 @@ def _tables(cohort: Cohort, rows: Sequence[int]) -> Floats:
     return np.concatenate(blocks, axis=1)
 
 
-def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, seed: int) -> Said:
+def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, seed: int) -> HeadOutputs:
     target = cohort.targets[head.name]
     learned = np.array([row for row in unit.train if target.present[row]], dtype=np.int64)
     tested = np.array([row for row in unit.test if target.present[row]], dtype=np.int64)
@@ -89,7 +89,7 @@ def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: U
             else:
                 model = _model(name, "regression", len(learned), seed)
                 values[:, column] = model.fit(table[learned], wanted).predict(table[tested])
-    return Said(tested, target.values[tested].astype(np.float64), values)
+    return HeadOutputs(tested, target.values[tested].astype(np.float64), values)
 
 
 def _shares(name: str, table: Floats, wanted: NDArray[Any], asked: Floats, classes: int, seed: int) -> Floats:
@@ -118,5 +118,6 @@ def _model(name: str, task: str, cases: int, seed: int) -> Any:
     return make_pipeline(StandardScaler(), model)
 
 
-def _joined(parts: Sequence[Said]) -> Said:
-    return Said(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "targets", "values")))
+def _joined(parts: Sequence[HeadOutputs]) -> HeadOutputs:
+    return HeadOutputs(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "targets",
+                                                                                              "values")))

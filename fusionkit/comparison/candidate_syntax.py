@@ -15,7 +15,7 @@ _OPENING, _CLOSING = "{[", "}]"
 
 
 @dataclass(frozen=True)
-class Asked:
+class CandidateSpec:
     """One candidate as typed: the id, its options, and both together without outer blanks."""
 
     use: str
@@ -24,13 +24,13 @@ class Asked:
     span: Span
 
 
-def asked_of(typed: str) -> tuple[list[Asked], list[Diagnostic]]:
+def parse_candidates(typed: str) -> tuple[list[CandidateSpec], list[Diagnostic]]:
     """The candidates of a text such as `fusion.sum,fusion.gmu{width: 16}`, and what is wrong with it.
 
     Commas outside braces separate.
     """
     found: list[Diagnostic] = []
-    asked: list[Asked] = []
+    specs: list[CandidateSpec] = []
     for start, part in _parts(typed):
         text = part.strip()
         column = start + len(part) - len(part.lstrip())
@@ -54,8 +54,8 @@ def asked_of(typed: str) -> tuple[list[Asked], list[Diagnostic]]:
                                         fix="write for example fusion.gmu{width: 16}"))
                 continue
             options = tree
-        asked.append(Asked(name.strip(), options, " ".join(text.split()), span))
-    return asked, found
+        specs.append(CandidateSpec(name.strip(), options, " ".join(text.split()), span))
+    return specs, found
 
 
 def _parts(typed: str) -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from fusionkit.comparison.candidate_syntax import Asked, asked_of
+from fusionkit.comparison.candidate_syntax import CandidateSpec, parse_candidates
 from fusionkit.comparison.graph_edits import alone, heads_behind, inputs_of, sources_of, swapped
 from fusionkit.comparison.splits import check_tested, in_folds
 from fusionkit.data.description import describe
@@ -44,7 +44,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class LineUp:
+class ComparisonPlan:
     """Every network that takes part, the reference first, with the settings and the cohort that all share.
 
     `heads` are the results that depend on the node; `left_out` says what takes no part, and why; `notes` what a reader
@@ -65,10 +65,10 @@ class LineUp:
         return self.candidates[0]
 
 
-def line_up(
+def plan_comparison(
     source: Source, data: str, sets: Sequence[str], node: str, typed: str, registry: Registry, *,
     flags: Mapping[str, Any], singles: bool = True, folds: int | None = None, progress: Progress | None = None,
-) -> LineUp:
+) -> ComparisonPlan:
     """The networks to compare, planned and checked against the data.
 
     `flags` are training settings by name, which win over those of the graph; `folds` replaces the data file's split.
@@ -78,13 +78,13 @@ def line_up(
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     graph = resolved.graph
     settings = read_settings(graph.training, {**flags, **({"fold": None} if folds else {})})
-    asked, found = asked_of(typed)
+    specs, found = parse_candidates(typed)
     wrong = _wrong_node(graph, node)
     if wrong:
         # Without the node nothing can be swapped; ids can still be looked up.
-        raise GraphError([*wrong, *found, *_wrong_ids(asked, registry)])
-    trees: dict[str, Tree] = {each.text: swapped(graph, node, each) for each in asked if not _wrong_kind(each)}
-    found += [fault for each in asked if (fault := _wrong_kind(each))]
+        raise GraphError([*wrong, *found, *_wrong_ids(specs, registry)])
+    trees: dict[str, Tree] = {each.text: swapped(graph, node, each) for each in specs if not _wrong_kind(each)}
+    found += [fault for each in specs if (fault := _wrong_kind(each))]
     swaps, faults = _resolved(trees, registry)
     if not any(size is None for item in graph.inputs for size in item.sizes):
         # What needs no data is said before files are read.
@@ -103,10 +103,10 @@ def line_up(
     others, notes = _distinct(own, plans, node)
     if any(each.name == node and each.weights is not None for each in graph.nodes):
         notes.append(f"node {node!r} starts from a file of weights, which only the reference can do")
-    lined, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
-    everyone = _foldered([own, *others, *lined])
-    return LineUp(node, tuple(everyone), settings, cohort, tuple(heads_behind(reference, node)), tuple(left_out),
-                  tuple(notes))
+    single_inputs, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
+    everyone = _foldered([own, *others, *single_inputs])
+    return ComparisonPlan(node, tuple(everyone), settings, cohort, tuple(heads_behind(reference, node)),
+                          tuple(left_out), tuple(notes))
 
 
 def _refuse(found: Sequence[Diagnostic]) -> None:
@@ -133,17 +133,17 @@ def _is_fusion(node: Node) -> bool:
     return len(node.steps) == 1 and node.steps[0].kind == "fusion"
 
 
-def _wrong_kind(asked: Asked) -> Diagnostic | None:
-    kind = asked.use.partition(".")[0]
+def _wrong_kind(specs: CandidateSpec) -> Diagnostic | None:
+    kind = specs.use.partition(".")[0]
     if kind == "fusion":
         return None
-    return Diagnostic("wrong-kind", f"{asked.use} cannot take the place of a fusion", asked.span,
+    return Diagnostic("wrong-kind", f"{specs.use} cannot take the place of a fusion", specs.span,
                       why=f"it is of kind {kind!r}", fix="`fusionkit plugins list --kind fusion` shows the fusions")
 
 
-def _wrong_ids(asked: Sequence[Asked], registry: Registry) -> list[Diagnostic]:
+def _wrong_ids(specs: Sequence[CandidateSpec], registry: Registry) -> list[Diagnostic]:
     found: list[Diagnostic] = []
-    for each in asked:
+    for each in specs:
         try:
             registry.load(each.use, each.span)
         except GraphError as error:

@@ -32,7 +32,7 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Known:
+class CachedFeatures:
     """Results of nodes by name, (cases, ...), and the place of every row of the cohort that has any."""
 
     arrays: Arrays
@@ -43,10 +43,11 @@ class Known:
         return torch.tensor(self.arrays[name][[self.places[row] for row in rows]])
 
 
-class KnownCases(CaseDataset):
+class CachedCases(CaseDataset):
     """The cases of a dataset with results of nodes beside their inputs; only inputs that are `read` are loaded."""
 
-    def __init__(self, cases: CaseDataset, known: Known, names: Collection[str], read: Collection[str]) -> None:
+    def __init__(self, cases: CaseDataset, known: CachedFeatures, names: Collection[str], read: Collection[str]
+                 ) -> None:
         kept = {name: source for name, source in cases.inputs.items() if name in read}
         super().__init__(cases.ids, cases.rows, kept, cases.targets, cache=cases.cache, memory=cases.memory)
         self.known, self.names = known, tuple(names)
@@ -70,7 +71,8 @@ class Source:
     device: torch.device
 
 
-def compute(source: Source, names: Sequence[str], folder: Path, progress: Progress | None = None) -> Known | None:
+def compute(source: Source, names: Sequence[str], folder: Path, progress: Progress | None = None
+            ) -> CachedFeatures | None:
     """The results of some nodes for every case, from the folder where they were computed before.
 
     A computation that was killed goes on where its last part was saved. None where the disk has no room for them, or
@@ -81,7 +83,7 @@ def compute(source: Source, names: Sequence[str], folder: Path, progress: Progre
     if missing and not _fill(source, missing, places, progress):
         return None
     arrays = {name: np.load(place, mmap_mode="r", allow_pickle=False) for name, place in places.items()}
-    return Known(arrays, {row: place for place, row in enumerate(source.cases.rows)})
+    return CachedFeatures(arrays, {row: place for place, row in enumerate(source.cases.rows)})
 
 
 def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], progress: Progress | None) -> bool:

@@ -13,7 +13,7 @@ from fusionkit.planning.plan import Plan, PlannedNode
 from fusionkit.planning.write_graph import written
 
 
-def standing(plan: Plan, node: str, dropping: bool = False) -> frozenset[str]:
+def shareable_nodes(plan: Plan, node: str, dropping: bool = False) -> frozenset[str]:
     """The nodes whose results for a case are the same in every epoch, and in every network that swaps `node`.
 
     With `dropping`, inputs are treated as absent at random: nodes that then give something else are left out, those
@@ -42,30 +42,30 @@ def owners(node: PlannedNode) -> set[str]:
     return {value.name.partition(".")[0] for lane in node.lanes for value in lane.reads}
 
 
-def edges(plan: Plan, still: Collection[str]) -> tuple[str, ...]:
+def edges(plan: Plan, shared: Collection[str]) -> tuple[str, ...]:
     """The results of standing nodes that others read, by name."""
-    return tuple(dict.fromkeys(value.name for each in plan.nodes if each.name not in still for lane in each.lanes
-                               for value in lane.reads if value.name.partition(".")[0] in still))
+    return tuple(dict.fromkeys(value.name for each in plan.nodes if each.name not in shared for lane in each.lanes
+                               for value in lane.reads if value.name.partition(".")[0] in shared))
 
 
-def inputs_left(plan: Plan, still: Collection[str]) -> set[str]:
+def inputs_left(plan: Plan, shared: Collection[str]) -> set[str]:
     """The inputs that nodes read which do not stand still."""
     names = {value.name for value in plan.inputs}
-    return {name for each in plan.nodes if each.name not in still for name in owners(each) & names}
+    return {name for each in plan.nodes if each.name not in shared for name in owners(each) & names}
 
 
-def in_common(plan: Plan, reference: Plan, still: Collection[str]) -> frozenset[str]:
+def shared_with(plan: Plan, reference: Plan, shared: Collection[str]) -> frozenset[str]:
     """The standing nodes of the reference that another network has too, written the same."""
     own, theirs = written(plan)["nodes"], written(reference)["nodes"]
-    return frozenset(name for name in still if name in own and own[name] == theirs[name])
+    return frozenset(name for name in shared if name in own and own[name] == theirs[name])
 
 
-def modules_of(model: FusionModel, still: Collection[str]) -> dict[str, nn.Module]:
+def modules_of(model: FusionModel, shared: Collection[str]) -> dict[str, nn.Module]:
     """The modules of standing nodes, for other networks to use as theirs."""
-    return {name: model.get_submodule(name) for name in still}
+    return {name: model.get_submodule(name) for name in shared}
 
 
-def same_weights(one: FusionModel, other: FusionModel, still: Collection[str]) -> bool:
+def same_weights(one: FusionModel, other: FusionModel, shared: Collection[str]) -> bool:
     """Whether standing nodes hold the same in both networks."""
-    pairs = [(one.get_submodule(name).state_dict(), other.get_submodule(name).state_dict()) for name in still]
+    pairs = [(one.get_submodule(name).state_dict(), other.get_submodule(name).state_dict()) for name in shared]
     return all(torch.equal(own[key].cpu(), theirs[key].cpu()) for own, theirs in pairs for key in own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fusionkit.comparison.candidate_syntax import Asked
+from fusionkit.comparison.candidate_syntax import CandidateSpec
 from fusionkit.graph.nodes import Graph
 from fusionkit.planning.plan import Lane, Plan, PlannedNode
 from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
@@ -12,7 +12,7 @@ from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
 Demand = dict[str, set[str] | None]
 
 
-def swapped(graph: Graph, node: str, candidate: Asked) -> Mapping:
+def swapped(graph: Graph, node: str, candidate: CandidateSpec) -> Mapping:
     """The graph's tree with another component in a node; its weights file, made for its own component, goes."""
     nodes = _entry(graph.tree, "nodes")
     own = _entry(nodes, node)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fusionkit import __version__
 from fusionkit.comparison.rank_plot import stem_of
-from fusionkit.comparison.scoring import Judged, Row
-from fusionkit.comparison.tables import KINDS, Compared, divisions, header, summary, table, verdicts
+from fusionkit.comparison.scoring import HeadRanking, ScoreRow
+from fusionkit.comparison.tables import KINDS, ComparisonResult, divisions, header, summary, table, verdicts
 from fusionkit.data.cohort import Cohort
-from fusionkit.evaluation.metrics import LABELS
+from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.syntax.writer import write
 
 _STYLE = """
@@ -38,20 +38,21 @@ _FEW = 5  # folds and repeats below which a t test sees little
 _NUMBERS = frozenset(range(1, 9))
 
 
-def as_html(compared: Compared, folder: Path) -> str:
+def as_html(compared: ComparisonResult, folder: Path) -> str:
     """The page; the pictures of `folder` are put into it."""
-    lined = compared.lined
-    name = lined.reference.plan.name
+    comparison = compared.comparison
+    name = comparison.reference.plan.name
     parts = [
-        f"<h1>{escape(name)}: {len(lined.candidates)} networks compared at node {escape(lined.node)}</h1>",
+        f"<h1>{escape(name)}: {len(comparison.candidates)} networks compared at node {escape(comparison.node)}</h1>",
         f'<p class="quiet">{escape(_versions(compared))}</p>',
-        *(part for judged in compared.judged for part in _head(compared, judged, folder)),
+        *(part for ranking in compared.rankings for part in _head(compared, ranking, folder)),
         "<h2>How to read it</h2>", _list(_reading(compared)),
         "<h2>What it does not show</h2>", _list(_cautions(compared)),
         *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
         "<h2>On which cases</h2>", _list(_cases(compared)), _units(compared),
         "<h2>Settings of training, the same for all</h2>",
-        f"<pre>{escape(write(lined.settings.model_dump(mode='json', exclude_none=True)))}</pre>",
+        f"<pre>{escape(write(comparison.settings.model_dump(mode='json', exclude_none=True)))}</pre>",
+        *_sharing(compared),
     ]
     return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -59,30 +60,30 @@ def as_html(compared: Compared, folder: Path) -> str:
             + "\n".join(parts) + "\n</body>\n</html>\n")
 
 
-def _versions(compared: Compared) -> str:
+def _versions(compared: ComparisonResult) -> str:
     """fusionkit and every package that a network has a component of."""
     packages = {"fusionkit": __version__}
-    for each in compared.lined.candidates:
+    for each in compared.comparison.candidates:
         packages |= each.plan.packages
     return ", ".join(f"{name} {version}" for name, version in packages.items())
 
 
-def _head(compared: Compared, judged: Judged, folder: Path) -> list[str]:
-    drawn = b64encode((folder / f"{stem_of(judged.head.name)}.svg").read_bytes()).decode()
-    label = f"{LABELS[judged.metric]} of every network with its interval, and its difference from the reference"
-    names = [name if place else "network" for place, name in enumerate(header(judged))]
-    every = table(compared, judged)
+def _head(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> list[str]:
+    drawn = b64encode((folder / f"{stem_of(ranking.head.name)}.svg").read_bytes()).decode()
+    label = f"{LABELS[ranking.metric]} of every network with its interval, and its difference from the reference"
+    names = [name if place else "network" for place, name in enumerate(header(ranking))]
+    every = table(compared, ranking)
     # A column of notes without a note would only take room.
     width = len(names) if any(cells[-1] for cells in every) else len(names) - 1
     names, every = names[:width], [cells[:width] for cells in every]
-    rows = [_row(cells, row) for cells, row in zip(every, judged.rows, strict=True)]
-    return [f"<h2>{escape(summary(compared, judged))}</h2>",
-            *(f"<p><strong>{escape(text)}</strong></p>" for text in verdicts(judged)),
+    rows = [_row(cells, row) for cells, row in zip(every, ranking.rows, strict=True)]
+    return [f"<h2>{escape(summary(compared, ranking))}</h2>",
+            *(f"<p><strong>{escape(text)}</strong></p>" for text in verdicts(ranking)),
             _table(names, rows),
             f'<figure><img alt="{escape(label)}" src="data:image/svg+xml;base64,{drawn}"></figure>']
 
 
-def _row(cells: Sequence[str], row: Row) -> str:
+def _row(cells: Sequence[str], row: ScoreRow) -> str:
     first = f'<td class="name">{escape(cells[0])}<span class="kind">{escape(KINDS[row.kind])}</span></td>'
     rest = "".join(f'<td class="number">{escape(cell)}</td>' if place in _NUMBERS else f"<td>{escape(cell)}</td>"
                    for place, cell in enumerate(cells) if place)
@@ -101,12 +102,12 @@ def _list(texts: Iterable[str]) -> str:
     return "<ul>\n" + "\n".join(f"<li>{escape(text)}</li>" for text in texts) + "\n</ul>"
 
 
-def _reading(compared: Compared) -> list[str]:
-    whom = "patients" if any(judged.patients is not None for judged in compared.judged) else "cases"
-    judged = compared.judged[0]
+def _reading(compared: ComparisonResult) -> list[str]:
+    whom = "patients" if any(ranking.patients is not None for ranking in compared.rankings) else "cases"
+    ranking = compared.rankings[0]
     mean = f"the mean over {divisions(compared)}" if len(compared.units) > 1 else "that of one split"
     found = [f"The metric is {mean}; its 95 % interval draws the tested {whom} anew."]
-    if judged.test == "corrected resampled t":
+    if ranking.test == "corrected resampled t":
         found.append("Differences are paired, fold by fold. Their intervals and p are of the resampled t test with the "
                      "correction of Nadeau and Bengio: folds share training cases, which an ordinary test ignores.")
     else:
@@ -121,15 +122,15 @@ def _reading(compared: Compared) -> list[str]:
     return found
 
 
-def _cautions(compared: Compared) -> list[str]:
+def _cautions(compared: ComparisonResult) -> list[str]:
     """What a reader of such a table is most likely to get wrong, for this comparison."""
-    judged, cohort = compared.judged[0], compared.lined.cohort
+    ranking, cohort = compared.rankings[0], compared.comparison.cohort
     spec = cohort.description.split
-    count = sum(each.kind == "candidate" for each in compared.lined.candidates)
+    count = sum(each.kind == "candidate" for each in compared.comparison.candidates)
     found = ["A difference that the interval does not tell from zero is not shown to be zero: with "
-             f"{judged.cases} tested cases, differences smaller than the half width of the interval stay unseen."]
+             f"{ranking.cases} tested cases, differences smaller than the half width of the interval stay unseen."]
     units = len(compared.units)
-    if judged.test == "corrected resampled t" and units < _FEW:
+    if ranking.test == "corrected resampled t" and units < _FEW:
         found.append(f"The t test stands on {units} folds and repeats only: its intervals are wide, and hardly any "
                      "difference passes it. --folds 5 --repeats 2 would see more.")
     if count > 1:
@@ -148,23 +149,28 @@ def _cautions(compared: Compared) -> list[str]:
     found.append("Statistics of columns were fitted on training cases of each division. What was done before, in the "
                  "files themselves (features chosen, values filled in, duplicates, scanner or site that gives the "
                  "answer away), is not seen here, and such leaks favour networks that can use them.")
-    if any(row.cases < judged.cases for each in compared.judged for row in each.rows):
+    if any(row.cases < ranking.cases for each in compared.rankings for row in each.rows):
         found.append("Some networks have no result for some cases; each difference is over the cases that both have.")
     return found
 
 
-def _left_out(compared: Compared) -> list[str]:
-    texts = [*(f"{name}: {why}" for name, why in compared.left_out), *compared.lined.notes]
+def _left_out(compared: ComparisonResult) -> list[str]:
+    texts = [*(f"{name}: {why}" for name, why in compared.left_out), *compared.comparison.notes]
     return ["<h2>Left out, and notes</h2>", _list(texts)] if texts else []
 
 
-def _networks(compared: Compared) -> str:
+def _sharing(compared: ComparisonResult) -> list[str]:
+    texts = [f"--reuse {way['reuse']}: {way['taken']}; {way['why']}" for way in compared.sharing]
+    return ["<h2>What networks shared of frozen nodes</h2>", _list(texts)] if texts else []
+
+
+def _networks(compared: ComparisonResult) -> str:
     rows = []
-    for each in compared.lined.candidates:
+    for each in compared.comparison.candidates:
         nodes = {node.name for node in each.plan.nodes}
         options = ""
-        if each.kind != "single" and compared.lined.node in nodes:
-            call = each.plan.node(compared.lined.node).lanes[0].calls[0]
+        if each.kind != "single" and compared.comparison.node in nodes:
+            call = each.plan.node(compared.comparison.node).lanes[0].calls[0]
             chosen = call.config.model_dump(mode="json")
             options = ", ".join(f"{key}: {json.dumps(value)}" for key, value in chosen.items())
         rows.append(f'<tr><td class="name">{escape(each.name)}</td><td>{escape(KINDS[each.kind])}</td>'
@@ -173,8 +179,8 @@ def _networks(compared: Compared) -> str:
     return _table(("network", "", "inputs", "options of the fusion", "folder"), rows, ())
 
 
-def _cases(compared: Compared) -> list[str]:
-    cohort: Cohort = compared.lined.cohort
+def _cases(compared: ComparisonResult) -> list[str]:
+    cohort: Cohort = compared.comparison.cohort
     description, spec = cohort.description, cohort.description.split
     people = f" of {len(set(cohort.patients))} patients" if description.patient is not None else ""
     found = [f"{description.file.name}: {len(cohort)} cases{people}"]
@@ -186,12 +192,12 @@ def _cases(compared: Compared) -> list[str]:
         kept = (spec.group or description.patient or description.id) if spec.grouped else None
         found.append(f"divided by {how}" + (f", the same {kept!r} never on both sides" if kept else "")
                      + (f", stratified by {spec.stratify!r}" if spec.stratify else ""))
-    seed = compared.lined.settings.seed
+    seed = compared.comparison.settings.seed
     found.append(f"seeds of training from {seed} on, the same for all networks")
     return found
 
 
-def _units(compared: Compared) -> str:
+def _units(compared: ComparisonResult) -> str:
     rows = [f'<tr><td class="number">{unit.repeat + 1}</td>'
             f'<td class="number">{"" if unit.fold is None else unit.fold + 1}</td>'
             f'<td class="number">{len(unit.train)}</td><td class="number">{len(unit.test)}</td></tr>'

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fusionkit.comparison.candidates import LineUp
+from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.files import write_json
 from fusionkit.planning.write_graph import written
@@ -18,14 +18,14 @@ _SAME = {"node": "the node", "data": "the data description", "cases": "the table
          "training": "the training settings"}
 
 
-def claim_comparison(folder: Path, lined: LineUp, repeats: int) -> None:
+def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int) -> None:
     """Make a folder that of this comparison, or make sure that it is.
 
     Candidates and repeats may be added to a comparison; what it began with stays, so that no candidate is lost from
     sight after its result is known.
     Raises: DataError with `folder-not-empty`, or `comparison-differs`, every difference.
     """
-    now = _identity(lined, repeats)
+    now = _identity(comparison, repeats)
     path = folder / IDENTITY
     if not path.is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -41,13 +41,14 @@ def claim_comparison(folder: Path, lined: LineUp, repeats: int) -> None:
     write_json(path, now)
 
 
-def _identity(lined: LineUp, repeats: int) -> dict[str, Any]:
-    cohort = lined.cohort
+def _identity(comparison: ComparisonPlan, repeats: int) -> dict[str, Any]:
+    cohort = comparison.cohort
     rows = json.dumps([cohort.table.columns, cohort.table.rows], ensure_ascii=False)
-    settings = lined.settings.model_dump(mode="json", exclude={*RESUMABLE} - {"epochs", "patience"})
-    networks = {each.name: {"folder": each.folder, "graph": _graph(written(each.plan))} for each in lined.candidates}
+    settings = comparison.settings.model_dump(mode="json", exclude={*RESUMABLE} - {"epochs", "patience"})
+    networks = {each.name: {"folder": each.folder,
+                            "graph": _graph(written(each.plan))} for each in comparison.candidates}
     plain: dict[str, Any] = json.loads(json.dumps({
-        "fusionkit-comparison": 1, "node": lined.node, "data": cohort.description.to_plain(),
+        "fusionkit-comparison": 1, "node": comparison.node, "data": cohort.description.to_plain(),
         "cases": hashlib.sha256(rows.encode()).hexdigest(), "training": settings, "repeats": repeats,
         "networks": networks}, ensure_ascii=False))
     return plain

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusionkit.comparison.scoring import Judged, Row
-from fusionkit.evaluation.metrics import LABELS
+from fusionkit.comparison.scoring import HeadRanking, ScoreRow
+from fusionkit.evaluation.weighted_metrics import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,25 +26,25 @@ def stem_of(head: str) -> str:
     return re.sub(r"[^\w-]+", "_", head) + "-rank"
 
 
-def draw_ranks(folder: Path, judged: Sequence[Judged]) -> list[Path]:
+def draw_ranks(folder: Path, ranking: Sequence[HeadRanking]) -> list[Path]:
     """The picture of each head as `HEAD-rank`, PNG and SVG."""
     from fusionkit.evaluation import plots
 
     written = []
     with plots.style():
-        for each in judged:
+        for each in ranking:
             written.extend(plots.save(rank_figure(each), folder / stem_of(each.head.name)))
     return written
 
 
-def rank_figure(judged: Judged) -> Figure:
+def rank_figure(ranking: HeadRanking) -> Figure:
     """Two panels with a line for each network, the best on top; no line for one without a value."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     from fusionkit.evaluation.plots import fitting
 
-    rows = [row for row in judged.rows if row.metric.value is not None]
+    rows = [row for row in ranking.rows if row.metric.value is not None]
     figure = Figure(figsize=(9.4, 1.9 + 0.34 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.15, 1])
     places = np.arange(len(rows))[::-1]
@@ -60,8 +60,8 @@ def rank_figure(judged: Judged) -> Figure:
     right.axvline(0, color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0)
     left.set_yticks(places, [fitting(row.name, _LETTERS) for row in rows])
     left.set_ylim(-0.7, len(rows) - 0.3)
-    better = "smaller is better" if judged.lower_is_better else "larger is better"
-    left.set(xlabel=f"{LABELS[judged.metric]} ({better}), 95 % interval")
+    better = "smaller is better" if ranking.lower_is_better else "larger is better"
+    left.set(xlabel=f"{LABELS[ranking.metric]} ({better}), 95 % interval")
     right.set(xlabel="difference from the reference, 95 % interval")
     for axes in (left, right):
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
@@ -70,13 +70,13 @@ def rank_figure(judged: Judged) -> Figure:
         axes.margins(x=0.06)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.spines["left"].set_visible(False)
-    left.set_title(fitting(f"{judged.head.name}: {LABELS[judged.metric]} of {judged.cases} cases", 60), loc="left")
+    left.set_title(fitting(f"{ranking.head.name}: {LABELS[ranking.metric]} of {ranking.cases} cases", 60), loc="left")
     right.set_title("full: beyond chance after correction", loc="left", fontsize=9, color="#555555")
     _legend(figure, rows)
     return figure
 
 
-def _mark(axes: Axes, place: int, row: Row, value: float, low: float | None, high: float | None, *,
+def _mark(axes: Axes, place: int, row: ScoreRow, value: float, low: float | None, high: float | None, *,
           filled: bool = True) -> None:
     """A point with its interval; an open point says nothing against chance."""
     colour, marker = _look(row.kind)
@@ -92,7 +92,7 @@ def _look(kind: str) -> tuple[str, str]:
             "table": (PALETTE[1], "^")}[kind]
 
 
-def _legend(figure: Figure, rows: Sequence[Row]) -> None:
+def _legend(figure: Figure, rows: Sequence[ScoreRow]) -> None:
     from matplotlib.lines import Line2D
 
     kinds = [kind for kind in _LABELS if any(row.kind == kind for row in rows)]

@@ -12,25 +12,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fusionkit.comparison.significance import LEVEL, Difference, corrected_t, holm, paired_bootstrap
-from fusionkit.comparison.train import Floats, Outcome, Said, Unit
+from fusionkit.comparison.significance import Difference, corrected_t, holm, paired_bootstrap
+from fusionkit.comparison.train import Floats, HeadOutputs, RepeatOutputs, Unit
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean
-from fusionkit.evaluation.bootstrap import sample_metrics
+from fusionkit.evaluation.bootstrap import parts, percentiles, resample, sample_metrics
 from fusionkit.evaluation.formatting import Metric
-from fusionkit.evaluation.metrics import CLASSIFICATION, REGRESSION, measure
-from fusionkit.evaluation.predictions import collect
+from fusionkit.evaluation.metrics import measure
+from fusionkit.evaluation.predictions import Outcomes, collect
+from fusionkit.evaluation.weighted_metrics import CLASSIFICATION, REGRESSION
 from fusionkit.planning.plan import PlannedHead
 
 LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse"})
 RESAMPLES = 2000
-_AT_ONCE = 2_000_000  # weights held at once, 16 MB
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One network of one head: its metric, each unit's value, its difference from the reference (None for that)."""
 
     name: str
@@ -43,12 +42,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Judged:
+class HeadRanking:
     """All networks of one head by one metric, the best first. `cases` and `patients` are those that are tested."""
 
     head: PlannedHead
     metric: str
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
     cases: int
     patients: int | None
     test: str
@@ -75,24 +74,24 @@ def metrics_of(heads: Sequence[PlannedHead], wanted: str | None) -> dict[str, st
     return chosen
 
 
-def judge(
-    head: PlannedHead, metric: str, outcomes: Mapping[str, tuple[Outcome, ...]], kinds: Mapping[str, str],
+def rank_candidates(
+    head: PlannedHead, metric: str, outcomes: Mapping[str, tuple[RepeatOutputs, ...]], kinds: Mapping[str, str],
     units: Sequence[Unit], cohort: Cohort, *, seed: int = 0, resamples: int = RESAMPLES,
-) -> Judged:
+) -> HeadRanking:
     """Every network by one metric of one head. The first of `outcomes` is the reference."""
-    ruler = _Ruler(head, metric, units, cohort, seed, resamples)
+    scorer = _Scorer(head, metric, units, cohort, seed, resamples)
     said = {name: [outcome.heads[head.name] for outcome in repeats] for name, repeats in outcomes.items()}
     names = list(said)
-    rows = [ruler.row(name, kinds[name], said[name], None if place == 0 else said[names[0]])
+    rows = [scorer.row(name, kinds[name], said[name], None if place == 0 else said[names[0]])
             for place, name in enumerate(names)]
     rows = _corrected(rows)
     sign = 1 if metric in LOWER_IS_BETTER else -1
     rows.sort(key=lambda row: np.inf if row.metric.value is None else sign * row.metric.value)
-    test = "corrected resampled t" if ruler.folded else "paired bootstrap"
-    return Judged(head, metric, tuple(rows), ruler.cases, ruler.patients, test)
+    test = "corrected resampled t" if scorer.folded else "paired bootstrap"
+    return HeadRanking(head, metric, tuple(rows), scorer.cases, scorer.patients, test)
 
 
-def _corrected(rows: Sequence[Row]) -> list[Row]:
+def _corrected(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
     """Holm's correction over the candidates, and over the baselines beside them: two families."""
     made = list(rows)
     for family in ({"candidate"}, {"single", "table"}):
@@ -102,7 +101,7 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
     return made
 
 
-class _Ruler:
+class _Scorer:
     """Measures networks on the units of a comparison, each time with the same resamples of patients."""
 
     def __init__(self, head: PlannedHead, metric: str, units: Sequence[Unit], cohort: Cohort, seed: int,
@@ -118,11 +117,12 @@ class _Ruler:
         self.folded = any(unit.fold is not None for unit in units) and len(units) > 1
         self.share = float(np.mean([len(unit.test) / max(len(unit.train), 1) for unit in units]))
         generator = np.random.default_rng(seed)
-        self.weights = _drawn(generator, len(numbers), resamples)
+        self.weights = resample(generator, len(numbers), resamples)
         self.repeats = generator.integers(0, len(units), (len(units), resamples))
         self.repeats[:] = self.repeats if not self.folded else np.arange(len(units))[:, None]
 
-    def row(self, name: str, kind: str, said: Sequence[Said], reference: Sequence[Said] | None) -> Row:
+    def row(self, name: str, kind: str, said: Sequence[HeadOutputs], reference: Sequence[HeadOutputs] | None
+            ) -> ScoreRow:
         """One row of the table; without `reference` it is the reference itself."""
         parts = self._parts(said)
         values = [self._value(part) for part in parts]
@@ -131,10 +131,10 @@ class _Ruler:
         lost = self.cases - cases
         note = f"{lost} of {self.cases} cases have no result; the difference is over the others" if lost else None
         difference = None if reference is None else self._difference(parts, self._parts(reference))
-        return Row(name, kind, _metric(values, samples), tuple(None if np.isnan(v) else v for v in values), cases,
+        return ScoreRow(name, kind, _metric(values, samples), tuple(None if np.isnan(v) else v for v in values), cases,
                    difference, note)
 
-    def _parts(self, said: Sequence[Said]) -> list[Said]:
+    def _parts(self, said: Sequence[HeadOutputs]) -> list[HeadOutputs]:
         """What a network says of the test cases of every unit."""
         made = []
         for unit in self.units:
@@ -142,7 +142,7 @@ class _Ruler:
             made.append(own.of(own.rows[np.isin(own.rows, unit.test)]))
         return made
 
-    def _difference(self, parts: Sequence[Said], reference: Sequence[Said]) -> Difference:
+    def _difference(self, parts: Sequence[HeadOutputs], reference: Sequence[HeadOutputs]) -> Difference:
         """The paired difference over the cases of which both have a result."""
         pairs = []
         for own, other in zip(parts, reference, strict=True):
@@ -166,34 +166,21 @@ class _Ruler:
         mean: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         return mean
 
-    def _value(self, said: Said) -> float:
-        """The metric itself: in double precision, as the resamples are, so that rounding makes no difference."""
-        return float(self._weighed(said, np.ones((len(said.rows), 1)))[0])
+    def _value(self, said: HeadOutputs) -> float:
+        """The metric itself, NaN where it is undefined."""
+        return measure(self._outcomes(said)).overall[self.metric].value
 
-    def _samples(self, said: Said) -> Floats:
+    def _samples(self, said: HeadOutputs) -> Floats:
         """The metric of every resample of patients. *Shape*: (R,)."""
-        step = max(1, _AT_ONCE // max(len(said.rows), 1))
-        owner = self.owner[said.rows]
-        return np.concatenate([self._weighed(said, self.weights[owner, start : start + step])
-                               for start in range(0, self.weights.shape[1], step)])
-
-    def _weighed(self, said: Said, weights_NR: Floats) -> Floats:
-        """The metric for each column of weights, NaN where it is undefined. *Shape*: (R,)."""
-        if not len(said.rows):
-            return np.full(weights_NR.shape[1], np.nan)
-        outcomes = collect(self.head.name, self.head.task, self.head.names, said.targets, said.values)
+        outcomes, owner, resamples = self._outcomes(said), self.owner[said.rows], self.weights.shape[1]
         measured = measure(outcomes)
         if not measured.overall[self.metric].defined:
-            return np.full(weights_NR.shape[1], np.nan)
-        return sample_metrics(outcomes, measured, weights_NR)[None][self.metric]
+            return np.full(resamples, np.nan)
+        return np.concatenate([sample_metrics(outcomes, measured, self.weights[owner, part])[None][self.metric]
+                               for part in parts(len(said.rows), resamples)])
 
-
-def _drawn(generator: np.random.Generator, patients: int, resamples: int) -> Floats:
-    """How often each patient is in each resample. *Shape*: (G, R)."""
-    drawn: NDArray[np.int64] = generator.integers(0, max(patients, 1), (resamples, patients))
-    places = (drawn + np.arange(resamples)[:, None] * patients).ravel()
-    counts = np.bincount(places, minlength=resamples * patients).reshape(resamples, patients)
-    return np.ascontiguousarray(counts.T, dtype=np.float64)
+    def _outcomes(self, said: HeadOutputs) -> Outcomes:
+        return collect(self.head.name, self.head.task, self.head.names, said.targets, said.values)
 
 
 def _metric(values: Sequence[float], samples: Floats) -> Metric:
@@ -203,8 +190,5 @@ def _metric(values: Sequence[float], samples: Floats) -> Metric:
     note = f"undefined in {lost} of {len(values)} folds or repeats" if lost else None
     if not known:
         return Metric(None, note=note)
-    drawn = samples[~np.isnan(samples)]
-    if 2 * len(drawn) < len(samples):
-        return Metric(float(np.mean(known)), note=note)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Metric(float(np.mean(known)), float(low), float(high), note)
+    low, high = percentiles(samples) or (None, None)
+    return Metric(float(np.mean(known)), low, high, note)

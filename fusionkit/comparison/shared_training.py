@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from fusionkit.comparison.candidates import Candidate, LineUp
-from fusionkit.comparison.feature_cache import Known, KnownCases, Source, compute, results_of
-from fusionkit.comparison.frozen_nodes import edges, in_common, inputs_left, modules_of, same_weights, standing
+from fusionkit.comparison.candidates import Candidate, ComparisonPlan
+from fusionkit.comparison.feature_cache import CachedCases, CachedFeatures, Source, compute, results_of
+from fusionkit.comparison.frozen_nodes import edges, inputs_left, modules_of, same_weights, shareable_nodes, shared_with
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.loading import Cohort
+from fusionkit.files import write_json
 from fusionkit.inference.ensemble import member_folder, members_of
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
@@ -29,21 +31,24 @@ from fusionkit.training.loop import Training, own_randomness
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interruption
 
-FEATURES = "features"
+FEATURES, SHARING = "features", "sharing.json"
 Reuse = Literal["auto", "features", "batches", "nothing"]
 Progress = Callable[[int, int], None]
 _ROUNDING = 1e-5
 """Differences of features up to this share of the largest one come from the order of sums, not from the batch."""
 _REFUSED = {
-    "room": "features of all cases cannot be kept (no room, or not float32): they are computed for each batch",
-    "rounding": "features computed ahead differ in their last bits from those of a batch: they are computed for each "
-                "batch (`--reuse features` takes them as they are)",
-    "batch": "what stands still hangs on the batch: features are computed for each batch",
+    "room": "features of all cases cannot be kept (no room, or not float32)",
+    "rounding": "on this processor features computed ahead differ in their last bits from those of a batch "
+                "(--reuse features would use them as they are)",
+    "batch": "the results of frozen nodes depend on the other cases of a batch",
+    "precision": "in half precision features are not kept",
 }
+_SAME = "on this processor features computed ahead equal those of a batch to the bit"
+_ASKED = "as asked for"
 
 
 @dataclass(frozen=True)
-class Place:
+class RunPaths:
     """Where one division of a comparison keeps its things: the folder of each candidate's run, and of the whole."""
 
     runs: Mapping[str, Path]
@@ -51,36 +56,37 @@ class Place:
     data: Path
 
 
-class Beside:
+class SharedTrainer:
     """The candidates of a comparison that share what stands still, one division after the other.
 
     `reuse` says what of it they share: `features`, computed once and kept on disk, which may differ from those of a
     batch in their last bits; `batches`, computed once for each batch; `nothing`. `auto` takes features where these are
-    to the bit what training would compute, else batches.
+    to the bit what training would compute, else batches: the weights are the same, and which of the two it takes, which
+    may depend on the processor, is said and kept in `sharing.json`.
     """
 
-    def __init__(self, lined: LineUp, reuse: Reuse, reporter: Reporter) -> None:
-        self.lined, self.reuse, self.reporter = lined, reuse, reporter
-        settings, plan = lined.settings, lined.reference.plan
+    def __init__(self, comparison: ComparisonPlan, reuse: Reuse, reporter: Reporter) -> None:
+        self.comparison, self.reuse, self.reporter = comparison, reuse, reporter
+        settings, plan = comparison.settings, comparison.reference.plan
         off = reuse == "nothing" or settings.compile
-        still = frozenset() if off else standing(plan, lined.node, settings.modality_dropout > 0)
-        self.still = {each.name: in_common(each.plan, plan, still) for each in lined.candidates}
-        self.edges = edges(plan, still)
+        shared = frozenset() if off else shareable_nodes(plan, comparison.node, settings.modality_dropout > 0)
+        self.shared = {each.name: shared_with(each.plan, plan, shared) for each in comparison.candidates}
+        self.edges = edges(plan, shared)
         self.first: FusionModel | None = None
         self.said: set[str] = set()
 
-    def train(self, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: Place, label: str
+    def train(self, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: RunPaths, label: str
               ) -> Mapping[str, Given]:
         """Train all networks that are not finished; gives what each is to be concluded with, by candidate.
 
         A candidate that shares nothing is not among them and is trained alone.
         Raises: Interrupted, after all have saved, on Ctrl-C or SIGTERM.
         """
-        waiting = [each for each in self.lined.candidates if self.still[each.name] and each.name in place.runs]
+        waiting = [each for each in self.comparison.candidates if self.shared[each.name] and each.name in place.runs]
         if not waiting:
             return {}
         division = _Division(self, cohort, settings, fold, place)
-        for member in range(members_of(self.lined.reference.plan.uncertainty)):
+        for member in range(members_of(self.comparison.reference.plan.uncertainty)):
             own = settings.model_copy(update={"seed": settings.seed + member})
             if not division.train(waiting, own, member, f"{label}, network {member + 1}" if member else label):
                 return {}
@@ -92,29 +98,49 @@ class Beside:
             self.said.add(text)
             self.reporter.line(text)
 
+    def took(self, way: Reuse, why: str, folder: Path) -> None:
+        """Say which way is taken and why, and keep it with the comparison."""
+        self.say(f"--reuse {self.reuse}: {way}; {why}")
+        chosen, before = {"reuse": self.reuse, "taken": way, "why": why}, ways_taken(folder)
+        if chosen not in before:
+            write_json(folder / SHARING, [*before, chosen])
+
+
+def ways_taken(folder: Path) -> list[dict[str, Any]]:
+    """How the networks of a comparison have shared what stands still: what was asked for, what was taken, and why.
+
+    More than one where divisions differ, or where another processor went on.
+    """
+    try:
+        kept = json.loads((folder / SHARING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return kept if isinstance(kept, list) else []
+
 
 class _Division:
     """One division into training and test cases."""
 
-    def __init__(self, beside: Beside, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: Place
+    def __init__(self, trainer: SharedTrainer, cohort: Cohort, settings: TrainingSettings, fold: int | None,
+                 place: RunPaths
                  ) -> None:
-        self.beside, self.cohort, self.place = beside, cohort, place
-        self.parts = parts_of(Setup(beside.lined.reference.plan, cohort), settings, fold)
+        self.trainer, self.cohort, self.place = trainer, cohort, place
+        self.parts = parts_of(Setup(trainer.comparison.reference.plan, cohort), settings, fold)
         self.preprocessing = cohort.fit(self.parts.train)
         self.first: FusionModel | None = None
-        self.known: dict[str, Known] = {}
+        self.known: dict[str, CachedFeatures] = {}
 
     def train(self, waiting: Sequence[Candidate], settings: TrainingSettings, member: int, label: str) -> bool:
         """Train one network of each; False where their standing nodes have weights of their own."""
-        beside, reporter = self.beside, self.beside.reporter
-        reference = beside.lined.reference
-        model, still = build_plan(reference.plan, settings.seed), beside.still[reference.name]
+        trainer, reporter = self.trainer, self.trainer.reporter
+        reference = trainer.comparison.reference
+        model, shared = build_plan(reference.plan, settings.seed), trainer.shared[reference.name]
         if self.first is None:
             # One network for as many divisions as have the same standing weights, or each would keep its own.
-            kept = beside.first
-            self.first = beside.first = kept if kept and same_weights(kept, model, still) else model
+            kept = trainer.first
+            self.first = trainer.first = kept if kept and same_weights(kept, model, shared) else model
         first = self.first
-        if not same_weights(first, model, still):
+        if not same_weights(first, model, shared):
             return False
         models = {each.name: self.build(each, settings.seed) for each in waiting}
         with reporter.progress(f"{label}: features") as update:
@@ -123,17 +149,18 @@ class _Division:
             trainings = self._begun(waiting, models, settings, member, interruption)
             cached = "train" in self.known
             network = first.to(trainings[0].processes.device).train()
-            batches = SharedBatches(trainings[0], self._all_read("train"), network, () if cached else beside.edges)
+            batches = SharedBatches(trainings[0], self._all_read("train"), network, () if cached else trainer.edges)
             count = len(trainings)
             who = f"{count} networks are trained side by side" if count > 1 else "1 network is trained"
-            beside.say(f"{who}; what stands still before "
-                       f"{beside.lined.node!r} is computed once {'for all epochs' if cached else 'for each batch'}: "
-                       f"{', '.join(sorted(beside.still[reference.name]))}")
+            trainer.say(f"{who}; what stands still before "
+                        f"{trainer.comparison.node!r} is computed once "
+                        f"{'for all epochs' if cached else 'for each batch'}: "
+                        f"{', '.join(sorted(trainer.shared[reference.name]))}")
             try:
                 with reporter.progress(f"{label}: training {len(trainings)} networks") as update:
                     advance_all(trainings, batches, interruption, update)
             except torch.OutOfMemoryError:
-                beside.say("there is too little memory to train them side by side: they go on one after the other")
+                trainer.say("there is too little memory to train them side by side: they go on one after the other")
             finally:
                 for training in trainings:
                     training.close()
@@ -151,23 +178,23 @@ class _Division:
     def build(self, candidate: Candidate, seed: int) -> FusionModel:
         """The network of a candidate; what stands still in it is that of the first."""
         assert self.first is not None
-        return build_plan(candidate.plan, seed, modules_of(self.first, self.beside.still[candidate.name]))
+        return build_plan(candidate.plan, seed, modules_of(self.first, self.trainer.shared[candidate.name]))
 
     def cases(self, candidate: Candidate, part: str, read: CaseDataset) -> CaseDataset:
         """The cases of a part for one candidate, with what is known of them."""
         if part not in self.known:
             return read
-        still = self.beside.still[candidate.name]
-        return KnownCases(read, self.known[part], edges(candidate.plan, still), inputs_left(candidate.plan, still))
+        shared = self.trainer.shared[candidate.name]
+        return CachedCases(read, self.known[part], edges(candidate.plan, shared), inputs_left(candidate.plan, shared))
 
     def _all_read(self, part: str) -> CaseDataset:
         """The cases of a part with all that any of the networks reads."""
-        read, still = self._read(part), self.beside.still
+        read, shared = self._read(part), self.trainer.shared
         if part not in self.known:
             return read
-        left = {name for each in self.beside.lined.candidates if still[each.name]
-                for name in inputs_left(each.plan, still[each.name])}
-        return KnownCases(read, self.known[part], self.beside.edges, left)
+        left = {name for each in self.trainer.comparison.candidates if shared[each.name]
+                for name in inputs_left(each.plan, shared[each.name])}
+        return CachedCases(read, self.known[part], self.trainer.edges, left)
 
     def _read(self, part: str) -> CaseDataset:
         return self._dataset(getattr(self.parts, part))
@@ -177,18 +204,24 @@ class _Division:
 
     def _prepare(self, settings: TrainingSettings, update: Progress) -> None:
         """Compute what stands still: for all cases, or else for those that are met in the same batches every time."""
-        if self.known or settings.precision != "fp32":
+        if self.known:
             return
-        if self.beside.reuse != "batches":
+        why, asked = _ASKED, self.trainer.reuse == "batches"
+        if settings.precision != "fp32":
+            self.trainer.took("batches", why if asked else _REFUSED["precision"], self.place.folder)
+            return
+        if not asked:
             began = time.perf_counter()
             known = self._computed(self.cohort.rows, settings, update)
             apart = self._apart(known, settings) if known is not None else math.inf
-            if known is not None and apart <= (_ROUNDING if self.beside.reuse == "features" else 0):
+            if known is not None and apart <= (_ROUNDING if self.trainer.reuse == "features" else 0):
                 self.known = dict.fromkeys(("train", "validation", "test"), known)
+                self.trainer.took("features", _SAME if not apart else _ASKED, self.place.folder)
                 more = f"; they differ from those of a batch by {apart:.1e} of the largest" if apart else ""
-                self.beside.say(f"features of {len(self.cohort)} cases: {time.perf_counter() - began:.1f} s{more}")
+                self.trainer.say(f"features of {len(self.cohort)} cases: {time.perf_counter() - began:.1f} s{more}")
                 return
-            self.beside.say(_REFUSED["room" if known is None else "rounding" if apart <= _ROUNDING else "batch"])
+            why = _REFUSED["room" if known is None else "rounding" if apart <= _ROUNDING else "batch"]
+        self.trainer.took("batches", why, self.place.folder)
         for part in ("validation", "test"):
             rows = getattr(self.parts, part)
             known = self._computed(rows, settings, update) if rows else None
@@ -200,10 +233,10 @@ class _Division:
         device = torch.device("cpu" if wants_cpu(settings) else "cuda")
         return Source(self.first, self._dataset(rows), settings.batch_size, device)
 
-    def _computed(self, rows: Sequence[int], settings: TrainingSettings, update: Progress) -> Known | None:
-        return compute(self._source(rows, settings), self.beside.edges, self.place.folder / FEATURES, update)
+    def _computed(self, rows: Sequence[int], settings: TrainingSettings, update: Progress) -> CachedFeatures | None:
+        return compute(self._source(rows, settings), self.trainer.edges, self.place.folder / FEATURES, update)
 
-    def _apart(self, known: Known, settings: TrainingSettings) -> float:
+    def _apart(self, known: CachedFeatures, settings: TrainingSettings) -> float:
         """How far features are from what batches of training, validation and test make of their cases.
 
         0 when they are the same to the bit, else the largest difference as a share of the largest feature.
@@ -217,7 +250,7 @@ class _Division:
             # All batches of a part but its last have one size, on which alone the order of sums may hang.
             last = len(rows) - (len(rows) % size or size)
             for several in ([rows[:size]] if rows is shuffled else []) + ([rows[last:]] if rows else []):
-                found = results_of(self._source(several, settings), self.beside.edges, range(len(several)))
+                found = results_of(self._source(several, settings), self.trainer.edges, range(len(several)))
                 for name, value in found.items():
                     kept = known.of(name, several)
                     largest = max(float(kept.abs().max()), torch.finfo(kept.dtype).tiny)

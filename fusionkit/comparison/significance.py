@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.95
+from fusionkit.evaluation.bootstrap import LEVEL, percentiles
+
 # Differences below this are the rounding of equal predictions.
 _ROUNDING = 1e-12
 
@@ -81,14 +82,13 @@ def paired_bootstrap(value: float, samples: NDArray[np.float64]) -> Difference:
     *Shape* of `samples`: (R,), NaN where one of the two is undefined. The p is twice the smaller share of resamples on
     either side of zero, each counted with one more.
     """
-    drawn = samples[~np.isnan(samples)]
-    if math.isnan(value) or 2 * len(drawn) < len(samples) or not len(drawn):
+    bounds, drawn = percentiles(samples), samples[~np.isnan(samples)]
+    if math.isnan(value) or bounds is None:
         return Difference(None if math.isnan(value) else value, note="undefined in most resamples")
     if float(np.abs(drawn).max()) <= _ROUNDING and abs(value) <= _ROUNDING:
         return Difference(0.0, 0.0, 0.0, 1.0, note="equal for every case")
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     side = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return Difference(value, float(low), float(high), min(1.0, 2 * (side + 1) / (len(drawn) + 1)))
+    return Difference(value, *bounds, min(1.0, 2 * (side + 1) / (len(drawn) + 1)))
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

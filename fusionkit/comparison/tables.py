@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusionkit.comparison.candidates import LineUp
-from fusionkit.comparison.scoring import Judged, Row
+from fusionkit.comparison.candidates import ComparisonPlan
+from fusionkit.comparison.scoring import HeadRanking, ScoreRow
 from fusionkit.comparison.significance import Difference
-from fusionkit.comparison.train import Outcome, Unit
+from fusionkit.comparison.train import RepeatOutputs, Unit
 from fusionkit.evaluation.formatting import figures, short
-from fusionkit.evaluation.metrics import LABELS
+from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.files import write_json, write_text
 from fusionkit.planning.plan import Cost
 
@@ -24,21 +24,23 @@ KINDS = {"reference": "the graph as written", "candidate": "another fusion", "si
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonResult:
     """A finished comparison: who took part, on which divisions, what came out, and what it cost.
 
-    `left_out` says what took no part, and why; `seconds` is the training time of each network over all its units.
+    `left_out` says what took no part, and why; `seconds` is the training time of each network over all its units;
+    `sharing` is how networks shared what stands still, as `shared_training.ways_taken` gives it.
     """
 
-    lined: LineUp
+    comparison: ComparisonPlan
     units: tuple[Unit, ...]
-    judged: tuple[Judged, ...]
+    rankings: tuple[HeadRanking, ...]
     seconds: Mapping[str, float]
     left_out: tuple[tuple[str, str], ...]
+    sharing: Sequence[Mapping[str, Any]] = ()
 
     def cost(self, name: str) -> Cost | None:
         """What a network costs; None for one that has no plan."""
-        return next((each.plan.total for each in self.lined.candidates if each.name == name), None)
+        return next((each.plan.total for each in self.comparison.candidates if each.name == name), None)
 
     @property
     def repeats(self) -> int:
@@ -51,23 +53,23 @@ class Compared:
         return sum(unit.repeat == 0 and unit.fold is not None for unit in self.units)
 
 
-def seconds_of(outcomes: Mapping[str, tuple[Outcome, ...]]) -> dict[str, float]:
+def seconds_of(outcomes: Mapping[str, tuple[RepeatOutputs, ...]]) -> dict[str, float]:
     """The training time of each network, over all repeats and folds."""
     return {name: sum(outcome.seconds for outcome in repeats) for name, repeats in outcomes.items()}
 
 
-def header(judged: Judged) -> list[str]:
+def header(ranking: HeadRanking) -> list[str]:
     """The columns of the printed table."""
-    return ["", LABELS[judged.metric], "95 % interval", "difference", "95 % interval", "p (Holm)", "weights",
+    return ["", LABELS[ranking.metric], "95 % interval", "difference", "95 % interval", "p (Holm)", "weights",
             "multiply-adds", "training", "note"]
 
 
-def table(compared: Compared, judged: Judged) -> list[list[str]]:
+def table(compared: ComparisonResult, ranking: HeadRanking) -> list[list[str]]:
     """The rows of the printed table, the best first."""
-    return [_cells(compared, row) for row in judged.rows]
+    return [_cells(compared, row) for row in ranking.rows]
 
 
-def _cells(compared: Compared, row: Row) -> list[str]:
+def _cells(compared: ComparisonResult, row: ScoreRow) -> list[str]:
     cost, found = compared.cost(row.name), row.difference
     value = "undefined" if row.metric.value is None else figures(row.metric.value)
     notes = [note for note in (row.note, row.metric.note, found.note if found else None) if note]
@@ -110,7 +112,7 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def write_tables(folder: Path, compared: Compared, about: Mapping[str, Any]) -> None:
+def write_tables(folder: Path, compared: ComparisonResult, about: Mapping[str, Any]) -> None:
     """`compare.csv` and `compare.json`."""
     write_text(folder / CSV, as_csv(compared))
     write_json(folder / JSON, as_json(compared, about))
@@ -120,39 +122,40 @@ _COLUMNS = ("head", "name", "kind", "metric", "value", "low", "high", "differenc
             "p", "p_holm", "cases", "weights", "trained_weights", "multiply_adds", "seconds", "note")
 
 
-def as_csv(compared: Compared) -> str:
+def as_csv(compared: ComparisonResult) -> str:
     """One line for every network and head."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for judged in compared.judged:
-        for row in judged.rows:
+    for ranking in compared.rankings:
+        for row in ranking.rows:
             found, cost = row.difference or Difference(None), compared.cost(row.name)
             numbers = (row.metric.value, row.metric.low, row.metric.high, found.value, found.low, found.high, found.p,
                        found.holm)
-            writer.writerow((judged.head.name, row.name, row.kind, judged.metric,
+            writer.writerow((ranking.head.name, row.name, row.kind, ranking.metric,
                              *("" if number is None else f"{number:.6g}" for number in numbers), row.cases,
                              *((cost.parameters, cost.trainable, cost.multiply_adds) if cost else ("", "", "")),
                              f"{compared.seconds[row.name]:.6g}", _cells(compared, row)[-1]))
     return text.getvalue()
 
 
-def as_json(compared: Compared, about: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(compared: ComparisonResult, about: Mapping[str, Any]) -> dict[str, Any]:
     """Everything as plain data."""
     units = [{"repeat": unit.repeat + 1, "fold": unit.fold, "train": len(unit.train), "test": len(unit.test)}
              for unit in compared.units]
-    return {"fusionkit-compare": 1, **about, "node": compared.lined.node, "units": units,
-            "heads": {judged.head.name: _head_json(compared, judged) for judged in compared.judged},
-            "left_out": dict(compared.left_out), "notes": list(compared.lined.notes)}
+    return {"fusionkit-compare": 1, **about, "node": compared.comparison.node, "units": units,
+            "heads": {ranking.head.name: _head_json(compared, ranking) for ranking in compared.rankings},
+            "left_out": dict(compared.left_out), "notes": list(compared.comparison.notes),
+            "sharing": list(compared.sharing)}
 
 
-def _head_json(compared: Compared, judged: Judged) -> dict[str, Any]:
-    return {"metric": judged.metric, "lower_is_better": judged.lower_is_better, "cases": judged.cases,
-            "patients": judged.patients, "test": judged.test, "simultaneous_intervals": False,
-            "rows": [_row_json(compared, row) for row in judged.rows]}
+def _head_json(compared: ComparisonResult, ranking: HeadRanking) -> dict[str, Any]:
+    return {"metric": ranking.metric, "lower_is_better": ranking.lower_is_better, "cases": ranking.cases,
+            "patients": ranking.patients, "test": ranking.test, "simultaneous_intervals": False,
+            "rows": [_row_json(compared, row) for row in ranking.rows]}
 
 
-def _row_json(compared: Compared, row: Row) -> dict[str, Any]:
+def _row_json(compared: ComparisonResult, row: ScoreRow) -> dict[str, Any]:
     cost = compared.cost(row.name)
     return {"name": row.name, "kind": row.kind, **row.metric.to_json(), "cases": row.cases,
             "values": [short(value) for value in row.values],
@@ -162,26 +165,26 @@ def _row_json(compared: Compared, row: Row) -> dict[str, Any]:
             "note": _cells(compared, row)[-1] or None}
 
 
-def summary(compared: Compared, judged: Judged) -> str:
+def summary(compared: ComparisonResult, ranking: HeadRanking) -> str:
     """What the table is about, in a line."""
-    whose = f"{judged.cases} cases" + (f" of {judged.patients} patients" if judged.patients is not None else "")
-    return f"{judged.head.name}: {LABELS[judged.metric]} of {whose}, {divisions(compared)}"
+    whose = f"{ranking.cases} cases" + (f" of {ranking.patients} patients" if ranking.patients is not None else "")
+    return f"{ranking.head.name}: {LABELS[ranking.metric]} of {whose}, {divisions(compared)}"
 
 
-def divisions(compared: Compared) -> str:
+def divisions(compared: ComparisonResult) -> str:
     """The divisions in words."""
     folds, repeats = compared.folds, compared.repeats
     what = f"{folds} folds" if folds > 1 else "one fold" if folds else "one split"
     return what + (f", {repeats} repeats" if repeats > 1 else "")
 
 
-def verdicts(judged: Judged) -> Sequence[str]:
+def verdicts(ranking: HeadRanking) -> Sequence[str]:
     """Which candidates differ from the reference after correction, in words."""
-    sign = -1 if judged.lower_is_better else 1
-    clear = [row for row in judged.rows if row.kind == "candidate" and row.difference and row.difference.clear]
+    sign = -1 if ranking.lower_is_better else 1
+    clear = [row for row in ranking.rows if row.kind == "candidate" and row.difference and row.difference.clear]
     better = [row.name for row in clear if row.difference and sign * (row.difference.value or 0) > 0]
     worse = [row.name for row in clear if row.difference and sign * (row.difference.value or 0) < 0]
-    count = sum(row.kind == "candidate" for row in judged.rows)
+    count = sum(row.kind == "candidate" for row in ranking.rows)
     if not count:
         return []
     if not clear:

@@ -12,8 +12,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.comparison.candidates import Candidate, LineUp
-from fusionkit.comparison.shared_training import Beside, Place, Reuse
+from fusionkit.comparison.candidates import Candidate, ComparisonPlan
+from fusionkit.comparison.shared_training import Reuse, RunPaths, SharedTrainer
 from fusionkit.comparison.splits import narrowed
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import RunError
@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Said:
+class HeadOutputs:
     """What one network says of its test cases for one head: those that have a target and a result.
 
     Shapes: `rows` (N,) of the cohort, `targets` (N,) or (N, K), `values` (N, K).
@@ -42,11 +42,11 @@ class Said:
     targets: Floats
     values: Floats
 
-    def of(self, rows: NDArray[np.int64]) -> Said:
+    def of(self, rows: NDArray[np.int64]) -> HeadOutputs:
         """The same for some of the rows, in their order."""
         place = {int(row): index for index, row in enumerate(self.rows)}
         chosen = [place[int(row)] for row in rows]
-        return Said(rows, self.targets[chosen], self.values[chosen])
+        return HeadOutputs(rows, self.targets[chosen], self.values[chosen])
 
 
 @dataclass(frozen=True)
@@ -60,61 +60,63 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RepeatOutputs:
     """One repeat of one candidate: what each head says of all test cases, and the seconds that training took."""
 
-    heads: Mapping[str, Said]
+    heads: Mapping[str, HeadOutputs]
     seconds: float
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedCandidates:
     """Every repeat of every candidate that could be trained; `failed` says of the others why not."""
 
-    outcomes: Mapping[str, tuple[Outcome, ...]]
+    outcomes: Mapping[str, tuple[RepeatOutputs, ...]]
     failed: Mapping[str, str]
 
 
-def units_of(lined: LineUp, cohorts: Sequence[Cohort]) -> list[Unit]:
+def units_of(comparison: ComparisonPlan, cohorts: Sequence[Cohort]) -> list[Unit]:
     """Every division, repeat by repeat and fold by fold."""
     made = []
     for repeat, cohort in enumerate(cohorts):
-        settings = settings_of(lined, repeat)
+        settings = settings_of(comparison, repeat)
         folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
         for fold in folds:
-            parts = parts_of(Setup(lined.reference.plan, cohort), settings, fold)
+            parts = parts_of(Setup(comparison.reference.plan, cohort), settings, fold)
             made.append(Unit(repeat, fold, parts.train, parts.test))
     return made
 
 
-def settings_of(lined: LineUp, repeat: int) -> TrainingSettings:
+def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
     """The settings of one repeat, the same for all candidates.
 
     The networks of one ensemble have seeds in a row: those of the next repeat come after them.
     """
-    seed = lined.settings.seed + repeat * members_of(lined.reference.plan.uncertainty)
-    return lined.settings.model_copy(update={"seed": seed})
+    seed = comparison.settings.seed + repeat * members_of(comparison.reference.plan.uncertainty)
+    return comparison.settings.model_copy(update={"seed": seed})
 
 
 def train_all(
-    lined: LineUp, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, reuse: Reuse = "auto"
-) -> Trained:
+    comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter,
+    reuse: Reuse = "auto"
+) -> TrainedCandidates:
     """Every candidate, repeat by repeat: side by side as far as they share what stands still, else one after the other.
 
     A candidate whose training fails is left out, the reference excepted.
     Raises: Interrupted when stopped, after saving: the same call goes on; RunError when the reference fails.
     """
-    outcomes: dict[str, tuple[Outcome, ...]] = {}
+    outcomes: dict[str, tuple[RepeatOutputs, ...]] = {}
     failed: dict[str, str] = {}
-    given = _side_by_side(lined, cohorts, folder, data, reporter, reuse)
-    for number, candidate in enumerate(lined.candidates):
-        place = f"{candidate.name} ({number + 1} of {len(lined.candidates)})"
-        done: list[Outcome] = []
+    given = _train_shared(comparison, cohorts, folder, data, reporter, reuse)
+    for number, candidate in enumerate(comparison.candidates):
+        place = f"{candidate.name} ({number + 1} of {len(comparison.candidates)})"
+        done: list[RepeatOutputs] = []
         try:
             for repeat, cohort in enumerate(cohorts):
                 own = folder / RUNS / candidate.folder / f"repeat-{repeat + 1}"
-                told = Told(reporter, place + (f", repeat {repeat + 1} of {len(cohorts)}" if len(cohorts) > 1 else ""))
-                done.append(_trained(candidate, lined, cohort, repeat, own, data, told,
+                repeats = f", repeat {repeat + 1} of {len(cohorts)}" if len(cohorts) > 1 else ""
+                told = CandidateReporter(reporter, place + repeats)
+                done.append(_trained(candidate, comparison, cohort, repeat, own, data, told,
                                      given.get((candidate.name, repeat))))
         except Interrupted as stopped:
             raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to go "
@@ -126,27 +128,27 @@ def train_all(
             reporter.line(f"{place}: failed, and is left out: {error}")
             continue
         outcomes[candidate.name] = tuple(done)
-    return Trained(outcomes, failed)
+    return TrainedCandidates(outcomes, failed)
 
 
-def _side_by_side(
-    lined: LineUp, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, reuse: Reuse
+def _train_shared(
+    comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, reuse: Reuse
 ) -> dict[tuple[str, int], dict[int | None, Given]]:
     """Train what can share; what is left to do with each such candidate and repeat, and on which datasets."""
-    beside = Beside(lined, reuse, reporter)
+    trainer = SharedTrainer(comparison, reuse, reporter)
     found: dict[tuple[str, int], dict[int | None, Given]] = {}
     for repeat, cohort in enumerate(cohorts):
-        settings = settings_of(lined, repeat)
-        own = {each.name: folder / RUNS / each.folder / f"repeat-{repeat + 1}" for each in lined.candidates}
+        settings = settings_of(comparison, repeat)
+        own = {each.name: folder / RUNS / each.folder / f"repeat-{repeat + 1}" for each in comparison.candidates}
         folds = [settings.fold] if settings.fold is not None or not cohort.fold_count else range(cohort.fold_count)
         for fold in folds:
             runs = {name: path if settings.fold is not None or fold is None else path / f"fold-{fold}"
                     for name, path in own.items() if not (path / OUTCOME).is_file()}
-            place = Place({name: path for name, path in runs.items() if not (path / RUN).is_file()}, folder, data)
+            place = RunPaths({name: path for name, path in runs.items() if not (path / RUN).is_file()}, folder, data)
             label = ", ".join([*([f"repeat {repeat + 1} of {len(cohorts)}"] if len(cohorts) > 1 else []),
                                *([f"fold {fold + 1} of {len(folds)}"] if fold is not None else [])]) or "all candidates"
             try:
-                given = beside.train(cohort, settings, fold, place, label)
+                given = trainer.train(cohort, settings, fold, place, label)
             except Interrupted as stopped:
                 raise Interrupted(f"{str(stopped).partition(';')[0]}\n  in {label}, all networks side by side; run the "
                                   "same command to go on") from None
@@ -155,7 +157,7 @@ def _side_by_side(
     return found
 
 
-class Told:
+class CandidateReporter:
     """A reporter that says which candidate, repeat and fold is being trained."""
 
     def __init__(self, inner: Reporter, place: str) -> None:
@@ -177,26 +179,26 @@ class Told:
 
 
 def _trained(
-    candidate: Candidate, lined: LineUp, cohort: Cohort, repeat: int, folder: Path, data: Path, reporter: Told,
-    given: Mapping[int | None, Given] | None,
-) -> Outcome:
-    kept = _read(folder / OUTCOME, lined.heads)
+    candidate: Candidate, comparison: ComparisonPlan, cohort: Cohort, repeat: int, folder: Path, data: Path,
+    reporter: CandidateReporter, given: Mapping[int | None, Given] | None,
+) -> RepeatOutputs:
+    kept = _read(folder / OUTCOME, comparison.heads)
     if kept is not None:
         reporter.inner.line(f"{reporter.place}: trained before")
         return kept
-    if not cohort.fold_count or lined.settings.fold is not None:
+    if not cohort.fold_count or comparison.settings.fold is not None:
         reporter.inner.line(reporter.place)
-    made = train(Setup(candidate.plan, narrowed(cohort, candidate.inputs)), settings_of(lined, repeat), folder,
+    made = train(Setup(candidate.plan, narrowed(cohort, candidate.inputs)), settings_of(comparison, repeat), folder,
                  data=data, resume=True, reporter=reporter, plots=False, given=given)
     rows = np.asarray(made.rows, dtype=np.int64)
-    outcome = Outcome({name: _said(made.results[name], rows) for name in lined.heads}, _seconds(folder))
+    outcome = RepeatOutputs({name: _said(made.results[name], rows) for name in comparison.heads}, _seconds(folder))
     _write(folder / OUTCOME, outcome)
     return outcome
 
 
-def _said(result: HeadResult, rows: NDArray[np.int64]) -> Said:
+def _said(result: HeadResult, rows: NDArray[np.int64]) -> HeadOutputs:
     use = result.valid & result.known
-    return Said(rows[use], result.targets[use].astype(np.float64), result.values[use].astype(np.float64))
+    return HeadOutputs(rows[use], result.targets[use].astype(np.float64), result.values[use].astype(np.float64))
 
 
 def _seconds(folder: Path) -> float:
@@ -208,7 +210,7 @@ def _seconds(folder: Path) -> float:
     return total
 
 
-def _write(path: Path, outcome: Outcome) -> None:
+def _write(path: Path, outcome: RepeatOutputs) -> None:
     arrays: dict[str, NDArray[np.generic]] = {"seconds": np.float64(outcome.seconds).reshape(1)}
     for place, said in enumerate(outcome.heads.values()):
         arrays |= {f"{place}-rows": said.rows, f"{place}-targets": said.targets, f"{place}-values": said.values}
@@ -216,12 +218,12 @@ def _write(path: Path, outcome: Outcome) -> None:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
-def _read(path: Path, heads: Sequence[str]) -> Outcome | None:
+def _read(path: Path, heads: Sequence[str]) -> RepeatOutputs | None:
     """The outcome kept of a finished run; None where there is none that can be read."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            said = {name: Said(*(kept[f"{place}-{part}"] for part in ("rows", "targets", "values")))
+            said = {name: HeadOutputs(*(kept[f"{place}-{part}"] for part in ("rows", "targets", "values")))
                     for place, name in enumerate(heads)}
-            return Outcome(said, float(kept["seconds"][0]))
+            return RepeatOutputs(said, float(kept["seconds"][0]))
     except (OSError, ValueError, KeyError, BadZipFile):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -17,12 +18,14 @@ from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.description import InputSpec
 from fusionkit.data.findings import Findings
-from fusionkit.data.readers.reader import ReadError
+from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, near
 
 Progress = Callable[[int, int], None]
 _MAX_LISTED = 20_000
+# torch says so in a RuntimeError.
+_MEMORY = re.compile("can't allocate memory|DefaultCPUAllocator|out of memory", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,10 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
         return None
     try:
         path = path_template.inside(spec.root, relative)
-        if path.is_file() or (path.is_dir() and spec.source.folders):
+        if path.is_dir() and spec.source.folders:
+            _refuse_links_out(spec.root, path)
+            return path
+        if path.is_file():
             return path
         if path.is_dir():
             raise _PlaceError("not-a-file", f"{str(path)!r} is a folder", f"the reader {spec.reader!r} takes a file",
@@ -113,6 +119,14 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
     if spec.options.missing_ok:
         return None
     raise _missing(spec, relative)
+
+
+def _refuse_links_out(root: Path, folder: Path) -> None:
+    """The files of a series folder are held to the data folder as every other file is."""
+    with os.scandir(folder) as entries:
+        links = sorted(entry.name for entry in entries if entry.is_symlink())
+    for name in links:
+        path_template.inside(root, str((folder / name).relative_to(root)))
 
 
 def _missing(spec: InputSpec, relative: str) -> _PlaceError:
@@ -160,8 +174,17 @@ def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]
     except OSError as problem:
         raise ReadError("unreadable-file", f"it cannot be opened: {problem.strerror or problem}",
                         fix="check the file and its permissions") from None
-    except MemoryError:
-        raise ReadError("too-large", "it does not fit into memory", fix="choose a smaller 'size' or crop it") from None
+    except ReadError:
+        raise
+    except BaseException as problem:  # a damaged file can make a decoder raise anything
+        if isinstance(problem, MemoryError) or _MEMORY.search(str(problem)):
+            raise ReadError("too-large", "it does not fit into memory", fix="choose a smaller 'size' or crop it"
+                            ) from None
+        if not is_decoder_failure(problem):
+            raise
+        raise ReadError("unreadable-file", f"the reader {spec.reader!r} fails on it",
+                        f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
+                        "copy the file from its source again; if it opens elsewhere, please report it") from problem
     if found is None:
         _refuse_unusable(spec, array)
         if cache is not None:

@@ -11,6 +11,8 @@ from typing import Any
 from fusionkit.errors import DataError, Diagnostic, Span
 
 MAX_BYTES = 1 << 30
+MAX_ROWS, MAX_CELLS = 1 << 22, 1 << 26
+"""Of a Parquet table, whose bytes say little: equal values of a column take none."""
 _DELIMITERS = (",", ";", "\t")
 _PARQUET = (".parquet", ".pq")
 
@@ -196,17 +198,33 @@ def _read_parquet(path: Path, named: Span | None) -> Table:
         raise DataError(Diagnostic("missing-package", f"reading {str(path)!r} needs the package pyarrow", named,
                                    fix='install "fusionkit[parquet]", or save the table as CSV')) from None
     try:
-        read = parquet.ParquetFile(path).read()
-    except (OSError, ValueError, pyarrow.ArrowException) as problem:
-        missing = not path.exists()
+        file = parquet.ParquetFile(path)
+        _refuse_huge(path, file.metadata, named)
+        read = file.read()
+        cells = [column.to_pylist() for column in read.columns]
+    except DataError:
+        raise
+    except (OSError, ValueError, MemoryError, OverflowError, pyarrow.ArrowException) as problem:
+        missing, said = not path.exists(), str(problem).splitlines() or [type(problem).__name__]
         raise DataError(Diagnostic("unreadable-file" if missing else "not-parquet",
                                    f"cannot read the table {str(path)!r}", named,
-                                   why="no such file" if missing else str(problem).splitlines()[0],
+                                   why="no such file" if missing else said[0],
                                    fix="check 'cases' in the data file" if missing
                                        else "write the file again, or save it as CSV")) from None
-    columns = [_texts(str(path), position, name, column.to_pylist())
-               for position, (name, column) in enumerate(zip(read.column_names, read.columns, strict=True))]
+    columns = [_texts(str(path), position, name, column)
+               for position, (name, column) in enumerate(zip(read.column_names, cells, strict=True))]
     return Table(str(path), tuple(name.strip() for name in read.column_names), tuple(zip(*columns, strict=True)))
+
+
+def _refuse_huge(path: Path, metadata: Any, named: Span | None) -> None:
+    """Refuses by what the file's end says of its size, before a row is read."""
+    rows, columns = metadata.num_rows, metadata.num_columns
+    size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    if rows > MAX_ROWS or rows * columns > MAX_CELLS or size > MAX_BYTES:
+        raise DataError(Diagnostic(
+            "table-limit", f"the table {str(path)!r} has {rows:,} rows of {columns:,} columns, {size:,} bytes", named,
+            why=f"a table has one row a case: at most {MAX_ROWS:,} rows, {MAX_CELLS:,} cells and {MAX_BYTES >> 30} GiB "
+                "are read", fix="keep the rows and columns that are used; long rows of numbers belong in .npy files"))
 
 
 def _texts(file: str, position: int, name: str, values: list[Any]) -> list[str]:

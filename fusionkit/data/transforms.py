@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
+from fusionkit.data.readers.reader import ReadError
+
 
 def window(array: NDArray[np.generic], low: float, high: float) -> NDArray[np.float32]:
     """The values between `low` and `high` scaled to 0..1; what lies outside is clipped.
@@ -24,8 +26,11 @@ def resize(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.floa
     """The array at another size, by linear interpolation with antialiasing where it shrinks.
 
     Shapes: (c, h, w) with size (h, w), or (c, d, h, w) with size (d, h, w).
+    Raises: `ReadError` with `empty-array` when there is nothing to interpolate.
     """
     assert array.ndim == len(size) + 1 and len(size) in (2, 3), f"{array.shape} to {size}; please report"
+    if array.size == 0:
+        raise ReadError("empty-array", f"it holds no values: its shape is {list(array.shape)}", fix="save it again")
     if array.shape[1:] == tuple(size):
         return array.astype(np.float32, copy=False)
     values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

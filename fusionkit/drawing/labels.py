@@ -55,7 +55,7 @@ def clean(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CardLine:
     """One line of a box: a component or layout in dark letters, what is worth knowing of it in lighter ones."""
 
     text: str
@@ -70,7 +70,7 @@ class Card:
     kind: str
     title: str
     badges: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[CardLine, ...]
     cost: str
     optional: bool
     tooltip: str
@@ -137,15 +137,15 @@ def _count(number: int, name: str) -> str:
 def _input_card(value: Value) -> Card:
     optional = value.present is not None
     says = f"input {value.name}: {value.shape.layout} {list(value.shape.sizes)} ({', '.join(value.shape.axes)})"
-    return Card(value.name, "input", value.name, ("optional",) if optional else (), (Row(value.shape.layout),), "",
+    return Card(value.name, "input", value.name, ("optional",) if optional else (), (CardLine(value.shape.layout),), "",
                 optional, clean(says + (", may be absent" if optional else "")))
 
 
 def _node_card(node: PlannedNode) -> Card:
-    rows = tuple(Row(call.component.id, clean(", ".join(_options(call.config)))) for call in node.lanes[0].calls)
+    rows = tuple(CardLine(call.component.id, clean(", ".join(_options(call.config)))) for call in node.lanes[0].calls)
     losses = [value.name.partition(".")[2] for value in node.values if value.shape.layout == "scalar"]
     if losses:
-        rows = (*rows, Row("gives", ", ".join(losses)))
+        rows = (*rows, CardLine("gives", ", ".join(losses)))
     return Card(node.name, node.kind, node.name, tuple(_badges(node)), rows, _cost(node.cost), False, _tooltip(node))
 
 

@@ -49,7 +49,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BoxPosition:
     """Where a box stands, and its size."""
 
     x: float
@@ -73,16 +73,16 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GraphLayout:
     """Places of boxes by key, the tracks of each line in the order given, and the whole size."""
 
-    places: dict[str, Place]
+    places: dict[str, BoxPosition]
     tracks: tuple[tuple[Track, ...], ...]
     width: float
     height: float
 
 
-def arrange(boxes: Sequence[Box], lines: Sequence[Line]) -> Layout:
+def arrange(boxes: Sequence[Box], lines: Sequence[Line]) -> GraphLayout:
     """The layout of boxes that stand in an order in which they can run, in as many bands as read best.
 
     Every line must lead from a box to later ones.
@@ -158,7 +158,7 @@ class _Arrangement:
         for segment in (segment for group in self.segments for segment in group):
             segment.leaves = self.exits[segment.line] if segment.source.key else 0.0
 
-    def layout(self) -> Layout:
+    def layout(self) -> GraphLayout:
         """Everything in its final place."""
         self.layers = reduce_crossings(self.layers)
         for turn in self.turns:
@@ -166,11 +166,11 @@ class _Arrangement:
         self._enter()
         self._settle()
         page = Page(self.layers, sorted(self.turns), self.widths())
-        places = {key: Place(*page.corner(slot), self._column(slot.layer), slot.height)
+        places = {key: BoxPosition(*page.corner(slot), self._column(slot.layer), slot.height)
                   for key, slot in self.slots.items()}
         tracks = [tuple(self._track(segment, page) for segment in group) or (self._open_end(number, page),)
                   for number, group in enumerate(self.segments)]
-        return Layout(places, tuple(tracks), page.width, page.height)
+        return GraphLayout(places, tuple(tracks), page.width, page.height)
 
     def _enter(self) -> None:
         """Spread the lines that enter a box over its side in the order of where they come from."""

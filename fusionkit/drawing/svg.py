@@ -15,7 +15,7 @@ from fusionkit.drawing.labels import (
     TINTS,
     WIDEST_TEXT,
     Card,
-    Row,
+    CardLine,
     Wire,
     cards,
     clean,
@@ -24,7 +24,7 @@ from fusionkit.drawing.labels import (
     text_width,
     wires,
 )
-from fusionkit.drawing.layout import Box, Layout, Line, Place, Point, Track, arrange
+from fusionkit.drawing.layout import Box, BoxPosition, GraphLayout, Line, Point, Track, arrange
 from fusionkit.drawing.mermaid import mermaid
 from fusionkit.planning.plan import Plan
 
@@ -69,17 +69,17 @@ class _Face:
         self.height = self.words + 15
 
 
-def _fitted(row: Row) -> Iterator[Row]:
+def _fitted(row: CardLine) -> Iterator[CardLine]:
     """The row as it is, or its detail on a line of its own where both are too wide for one."""
     text = shorten(row.text, _ROW, WIDEST_TEXT)
     if not row.detail or _row_width(row) <= WIDEST_TEXT:
-        yield Row(text, row.detail)
+        yield CardLine(text, row.detail)
         return
-    yield Row(text)
-    yield Row("", shorten(row.detail, _ROW, WIDEST_TEXT))
+    yield CardLine(text)
+    yield CardLine("", shorten(row.detail, _ROW, WIDEST_TEXT))
 
 
-def _row_width(row: Row) -> float:
+def _row_width(row: CardLine) -> float:
     return text_width(row.text, _ROW) + (6 if row.text and row.detail else 0) + text_width(row.detail, _ROW)
 
 
@@ -91,7 +91,7 @@ def _line(wire: Wire) -> Line:
     return Line(wire.source, wire.targets, text_width(wire.label, _LABEL) + (16 if wire.targets else 24), 18)
 
 
-def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout: Layout) -> str:
+def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout: GraphLayout) -> str:
     notes = [shorten(note, _ROW, _WIDEST_NOTE) for note in headline(plan)]
     title = shorten(clean(plan.name), _NAME, _WIDEST_NOTE)
     legend = _legend(faces, lines)
@@ -142,7 +142,7 @@ class _Pen:
         yield _text(x + 7, y - 4.5, wire.label, _LABEL, colour=MUTED)
         yield "</g>"
 
-    def box(self, face: _Face, place: Place) -> Iterator[str]:
+    def box(self, face: _Face, place: BoxPosition) -> Iterator[str]:
         """One input or node: outline, title with badges, rows, cost."""
         card, (x, y) = face.card, self._at((place.x, place.y))
         yield f"<g><title>{escape(card.tooltip)}</title>"
@@ -171,7 +171,7 @@ def _text(x: float, y: float, text: str, size: float, *, colour: str, bold: bool
             f"{escape(text)}</text>")
 
 
-def _row(row: Row, x: float, y: float) -> Iterator[str]:
+def _row(row: CardLine, x: float, y: float) -> Iterator[str]:
     if row.text:
         yield _text(x, y, row.text, _ROW, colour=INK)
         x += text_width(row.text, _ROW) + 6

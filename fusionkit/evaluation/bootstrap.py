@@ -1,8 +1,7 @@
 """Percentile bootstrap intervals: patients are drawn anew, every metric is computed for all resamples at once.
 
-A resample is a column of counts: how often each case is in it. Each metric is a function of such weights, so that one
-matrix product serves a thousand resamples; with all weights 1 it is the value that torchmetrics gives (a test holds
-the two together).
+A resample is a column of counts: how often each case is in it. `weighted_metrics` has each metric as a function of such
+weights.
 
 Axes: N cases, G patients, R resamples.
 
@@ -18,8 +17,9 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from fusionkit.evaluation.metrics import CLASSIFICATION, REGRESSION, Measured, Scores
-from fusionkit.evaluation.predictions import CALIBRATION_BINS, Bools, Column, Floats, Outcomes, calibration_bin
+from fusionkit.evaluation.metrics import Measured, Scores, defined_in
+from fusionkit.evaluation.predictions import Floats, Outcomes
+from fusionkit.evaluation.weighted_metrics import Samples, overall, per_class
 
 LEVEL = 0.95
 # Weights held at once; 16 MB of float64 stays near the processor's cache and far from its memory's end.
@@ -27,7 +27,6 @@ _WEIGHTS_AT_ONCE = 2_000_000
 # An interval from fewer resamples than this share would be one of luck.
 _LEAST_DEFINED = 0.5
 
-Samples: TypeAlias = dict[str, Floats]
 Weighted: TypeAlias = Callable[[Floats], Floats]
 Key = TypeVar("Key")
 
@@ -80,10 +79,10 @@ def intervals_of(
     groups, why = _groups(outcomes, resamples)
     if not groups:
         return dict.fromkeys(figures, Interval(np.nan, np.nan, why))
-    parts = [{key: figure(weights) for key, figure in figures.items()}
+    drawn = [{key: figure(weights) for key, figure in figures.items()}
              for weights in draw(outcomes, groups, seed, resamples)]
     return {key: Interval(np.nan, np.nan) if np.isnan(values[key]) else
-            _interval(np.concatenate([part[key] for part in parts]), values[key]) for key in figures}
+            _interval(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
 
 
 def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
@@ -99,152 +98,69 @@ def _sample_all(
     outcomes: Outcomes, measured: Measured, groups: int, seed: int, resamples: int
 ) -> dict[str | None, Samples]:
     """Every metric of every resample: by class (None for all classes), then by metric. *Shape* of each: (R,)."""
-    parts: list[dict[str | None, Samples]] = [
+    drawn: list[dict[str | None, Samples]] = [
         sample_metrics(outcomes, measured, weights) for weights in draw(outcomes, groups, seed, resamples)
     ]
     return {
-        of: {name: np.concatenate([part[of][name] for part in parts]) for name in samples}
-        for of, samples in parts[0].items()
+        of: {name: np.concatenate([part[of][name] for part in drawn]) for name in samples}
+        for of, samples in drawn[0].items()
     }
 
 
 def draw(outcomes: Outcomes, groups: int, seed: int, resamples: int) -> Iterator[Floats]:
     """Weights of the cases, some resamples at a time. *Shape*: (N, R of this part)."""
     generator = np.random.default_rng(seed)
-    at_once = max(1, _WEIGHTS_AT_ONCE // max(outcomes.cases, 1))
+    for part in parts(outcomes.cases, resamples):
+        counts = resample(generator, groups, part.stop - part.start)
+        yield counts if outcomes.patients is None else counts[outcomes.patients]
+
+
+def parts(cases: int, resamples: int) -> Iterator[slice]:
+    """The resamples in parts whose weights fit into memory together."""
+    at_once = max(1, _WEIGHTS_AT_ONCE // max(cases, 1))
     for start in range(0, resamples, at_once):
-        count = min(at_once, resamples - start)
-        # One row for each resample, so that the numbers drawn do not depend on how many are made at once.
-        drawn = generator.integers(0, groups, size=(count, groups)) + np.arange(count)[:, None] * groups
-        counts = np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).T
-        yield np.ascontiguousarray(counts if outcomes.patients is None else counts[outcomes.patients], dtype=np.float64)
+        yield slice(start, min(start + at_once, resamples))
+
+
+def resample(generator: np.random.Generator, groups: int, count: int) -> Floats:
+    """How often each patient or case is in each of `count` resamples. *Shape*: (G, R)."""
+    # One row for each resample, so that the numbers drawn do not depend on how many are made at once.
+    drawn = generator.integers(0, max(groups, 1), size=(count, groups)) + np.arange(count)[:, None] * groups
+    counts = np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).T
+    return np.ascontiguousarray(counts, dtype=np.float64)
+
+
+def percentiles(samples: Floats) -> tuple[float, float] | None:
+    """The middle 95 % of the resamples in which a figure is defined; None where too few are."""
+    defined = samples[~np.isnan(samples)]
+    if not len(defined) or len(defined) < _LEAST_DEFINED * len(samples):
+        return None
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> dict[str | None, Samples]:
-    """Every metric for each column of weights; NaN where a resample leaves it undefined. `weights` is (N, R)."""
-    if outcomes.binary:
-        return {None: _one_versus_rest(outcomes.column(1), weights)}
-    found: dict[str | None, Samples] = {}
-    for index, name in enumerate(outcomes.classes):
-        if outcomes.task == "regression":
-            found[name] = _regression(outcomes, index, weights)
-        else:
-            column = outcomes.column(index)
-            found[name] = _one_versus_rest(column, weights if column.known.all() else weights[column.known])
-    if not measured.per_class:
-        return {None: found[outcomes.classes[0]]}
-    names = REGRESSION if outcomes.task == "regression" else CLASSIFICATION
-    overall = {name: _mean_of_defined(found, measured, name, weights.shape[1]) for name in names}
-    if outcomes.task == "multiclass":
-        overall |= _whole_multiclass(outcomes, weights, overall["sensitivity"])
-    return {None: overall, **found}
-
-
-def _mean_of_defined(found: dict[str | None, Samples], measured: Measured, name: str, resamples: int) -> Floats:
-    """The mean over the classes whose value itself is defined: each resample answers the same question."""
-    of = [found[key][name] for key, scores in measured.per_class.items() if scores[name].defined]
-    return np.mean(of, axis=0) if of else np.full(resamples, np.nan)
-
-
-def ratio(above: Floats, below: Floats) -> Floats:
-    """A quotient that is NaN where nothing was counted."""
-    result: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
-    return result
-
-
-def _one_versus_rest(column: Column, weights: Floats) -> Samples:
-    """The ten metrics of `metrics.one_versus_rest` for each resample. `weights` is (M, R), M cases known."""
-    truth, predicted = column.truth, column.predicted
-    kinds = np.stack([truth & predicted, truth & ~predicted, ~truth & predicted, ~truth & ~predicted])
-    hit, miss, alarm, rest = kinds.astype(np.float64) @ weights
-    total = hit + miss + alarm + rest
-    sensitivity, specificity = ratio(hit, hit + miss), ratio(rest, rest + alarm)
-    return {
-        "auroc": auroc(column.score, column.truth, weights),
-        "accuracy": ratio(hit + rest, total),
-        "balanced_accuracy": (sensitivity + specificity) / 2,
-        "f1": ratio(2 * hit, 2 * hit + miss + alarm),
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "ppv": ratio(hit, hit + alarm),
-        "npv": ratio(rest, rest + miss),
-        "brier": ratio((column.score - truth) ** 2 @ weights, total),
-        "ece": _calibration_error(column.score, truth.astype(np.float64), weights),
-    }
-
-
-def auroc(score: Floats, truth: Bools, weights: Floats) -> Floats:
-    """The share of (positive, negative) pairs in the right order, a tie counting half. `weights` is (N, R)."""
-    order = np.argsort(score, kind="stable")
-    score, truth = score[order], truth[order]
-    starts = np.flatnonzero(np.diff(score, prepend=-np.inf))
-    ranked = weights[order]
-    positive, negative = ranked * truth[:, None], ranked * ~truth[:, None]
-    if 0 < len(starts) < len(score):
-        positive, negative = np.add.reduceat(positive, starts), np.add.reduceat(negative, starts)
-    before = np.cumsum(negative, axis=0)
-    before -= negative / 2
-    pairs = positive.sum(axis=0) * negative.sum(axis=0)
-    return ratio(np.einsum("nr,nr->r", positive, before), pairs)
-
-
-def _calibration_error(confidence: Floats, correct: Floats, weights: Floats) -> Floats:
-    """The mean gap between what was promised and what came, over 15 bins, each by its share of the cases."""
-    within = calibration_bin(confidence) == np.arange(CALIBRATION_BINS)[:, None]
-    gaps = (within * (confidence - correct)) @ weights
-    return ratio(np.abs(gaps).sum(axis=0), weights.sum(axis=0))
-
-
-def _whole_multiclass(outcomes: Outcomes, weights: Floats, sensitivity: Floats) -> Samples:
-    truth = outcomes.targets.astype(np.int64)
-    correct = (outcomes.predicted_class() == truth).astype(np.float64)
-    square = ((outcomes.predictions - np.eye(len(outcomes.classes))[truth]) ** 2).sum(axis=1)
-    total = weights.sum(axis=0)
-    return {
-        "accuracy": ratio(correct @ weights, total),
-        "balanced_accuracy": sensitivity,
-        "brier": ratio(square @ weights, total),
-        "ece": _calibration_error(outcomes.predictions.max(axis=1, initial=0.0), correct, weights),
-    }
-
-
-def _regression(outcomes: Outcomes, index: int, weights: Floats) -> Samples:
-    """MAE, RMSE, R2 and Pearson's r for each resample. `weights` is (N, R)."""
-    known = ~np.isnan(outcomes.targets[:, index])
-    true, predicted, weights = outcomes.targets[known, index], outcomes.predictions[known, index], weights[known]
-    total, error = weights.sum(axis=0), predicted - true
-    # Sums of squares around the middle of all cases keep their digits; around zero they would lose them.
-    middle, centre = (part - part.mean() if part.size else part for part in (true, predicted))
-
-    def spread(first: Floats, second: Floats) -> Floats:
-        return (first * second) @ weights - ratio((first @ weights) * (second @ weights), total)
-
-    of_true, of_predicted = _no_rounding(spread(middle, middle), middle), _no_rounding(spread(centre, centre), centre)
-    return {
-        "mae": ratio(np.abs(error) @ weights, total),
-        "rmse": np.sqrt(ratio(error**2 @ weights, total)),
-        "r2": 1 - ratio(error**2 @ weights, of_true),
-        "pearson": ratio(spread(middle, centre), np.sqrt(of_true * of_predicted)),
-    }
-
-
-def _no_rounding(spread: Floats, values: Floats) -> Floats:
-    """A spread with what is only rounding made 0, which `ratio` takes for undefined."""
-    return np.where(spread > 1e-12 * (values**2).sum(), spread, 0.0)
+    """Every metric of `measured` for each column of weights (N, R): by class, None for all of them."""
+    found = per_class(outcomes, weights)
+    whole = overall(outcomes, found, defined_in(measured.per_class), weights)
+    samples: dict[str | None, Samples] = {None: whole}
+    if measured.per_class:
+        samples.update(found)
+    return samples
 
 
 def _interval(samples: Floats, value: float) -> Interval:
     """The middle 95 % of the resamples in which the metric is defined."""
-    defined = samples[~np.isnan(samples)]
-    if len(defined) < _LEAST_DEFINED * len(samples):
-        return Interval(np.nan, np.nan, f"no interval: defined in {len(defined)} of {len(samples)} resamples only")
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    bounds, defined = percentiles(samples), int((~np.isnan(samples)).sum())
+    if bounds is None:
+        return Interval(np.nan, np.nan, f"no interval: defined in {defined} of {len(samples)} resamples only")
+    low, high = bounds
     notes = []
-    if len(defined) < len(samples):
-        notes.append(f"interval from the {len(defined)} of {len(samples)} resamples in which it is defined")
+    if defined < len(samples):
+        notes.append(f"interval from the {defined} of {len(samples)} resamples in which it is defined")
     if low == high:
         notes.append("all resamples agree, so the interval does not tell the uncertainty")
     # The value's own last digit is single precision.
     elif not low - 1e-6 <= value <= high + 1e-6:
         notes.append("resampling shifts this metric: its interval does not hold the value")
-    return Interval(float(low), float(high), "; ".join(notes) or None)
+    return Interval(low, high, "; ".join(notes) or None)

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 
 from fusionkit.evaluation.predictions import (
     CALIBRATION_BINS,
@@ -121,16 +120,17 @@ def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:
 
 
 def _roc(column: Column) -> Roc:
-    from torchmetrics.functional.classification import binary_roc
-
     if column.truth.all() or not column.truth.any():
         return Roc(column.name, np.zeros(0), np.zeros(0))
-    score, truth = torch.from_numpy(column.score), torch.from_numpy(column.truth.astype(np.int64))
-    across, up, _ = (part.numpy().astype(np.float64) for part in binary_roc(score, truth, validate_args=False))
+    order = np.argsort(-column.score, kind="stable")
+    # Equal scores are one step of the curve.
+    ends = np.append(np.flatnonzero(np.diff(column.score[order])), len(order) - 1)
+    hits = np.append(0, np.cumsum(column.truth[order])[ends])
+    alarms = np.append(0, ends + 1) - hits
     # Points inside a straight run are many and change nothing in the picture.
-    inside = (np.diff(across, 2) == 0) & (np.diff(up, 2) == 0)
+    inside = (np.diff(alarms, 2) == 0) & (np.diff(hits, 2) == 0)
     corner = np.concatenate([[True], ~inside, [True]])
-    return Roc(column.name, across[corner], up[corner])
+    return Roc(column.name, alarms[corner] / alarms[-1], hits[corner] / hits[-1])
 
 
 def _reliability(name: str, score: Floats, truth: Bools) -> Reliability:
@@ -146,12 +146,9 @@ def _label_confusion(column: Column) -> Confusion:
 
 
 def _confusion(name: str, classes: tuple[str, ...], truth: Ints, predicted: Ints) -> Confusion:
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
-    counts = multiclass_confusion_matrix(
-        torch.from_numpy(predicted), torch.from_numpy(truth), num_classes=len(classes), validate_args=False
-    )
-    return Confusion(name, classes, counts.numpy())
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(counts, (truth, predicted), 1)
+    return Confusion(name, classes, counts)
 
 
 def _pairs(outcomes: Outcomes, index: int) -> Pairs:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.evaluation.formatting import Metric, figures
-from fusionkit.evaluation.metrics import LABELS
 from fusionkit.evaluation.report import HeadReport
+from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.files import write_json, write_text
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 CALIBRATION_BINS = 15
 # torch's own edges: NumPy's differ from them in the last bit, which would put a probability of 0.6 in another bin than
-# torchmetrics does.
+# torchmetrics does (a test compares them).
 CALIBRATION_EDGES: Floats = torch.linspace(0, 1, CALIBRATION_BINS + 1, dtype=torch.float64).numpy()
 # Half precision sums of some hundred probabilities stay inside this.
 _SUM_TOLERANCE = 0.02

@@ -17,9 +17,10 @@ from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
 from fusionkit.evaluation.formatting import Metric, figures, joined
-from fusionkit.evaluation.metrics import LABELS, measure
+from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import Outcomes, Task, collect
 from fusionkit.evaluation.uncertainty_metrics import Trust
+from fusionkit.evaluation.weighted_metrics import LABELS
 
 TABLE_COLUMNS = ("head", "of", "metric", "value", "95 % interval", "note")
 TRUST_COLUMNS = ("head", "trust", "as predicted", "calibrated")

@@ -20,7 +20,7 @@ _THICK = 0.8
 
 
 @dataclass(frozen=True)
-class Row:
+class BarGroup:
     """One group of bars: what it is about, a bar for each modality (None where it is absent), and what stands beside.
     """
 
@@ -35,7 +35,7 @@ class Panel:
 
     title: str
     axis: str
-    rows: tuple[Row, ...]
+    rows: tuple[BarGroup, ...]
 
 
 def bars_figure(panels: Sequence[Panel], names: Sequence[str], title: Sequence[str]) -> Figure:
@@ -63,7 +63,7 @@ def bars_figure(panels: Sequence[Panel], names: Sequence[str], title: Sequence[s
     return figure
 
 
-def _panel(axes: Axes, rows: Sequence[Row], count: int) -> None:
+def _panel(axes: Axes, rows: Sequence[BarGroup], count: int) -> None:
     thick = _THICK / count
     ends = [0.0]
     for at, row in enumerate(rows):

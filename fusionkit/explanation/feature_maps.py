@@ -21,7 +21,7 @@ _MOST_UNEVEN = 2.5  # 7 rows halved thrice leave 1, which 11 columns do not: sma
 
 
 @dataclass(frozen=True)
-class Given:
+class ModuleOutput:
     """What a submodule gave: `inside` its path in the component, `sizes` those of each tensor, without batch axis.
 
     `surrounding` is how many axes the input of the submodule around it has, None where that is not known.
@@ -33,7 +33,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Place:
+class FeatureMap:
     """One map: tensor number `member` of what the submodule `inside` gives in call number `step` of the network.
 
     `name` is how `--at` says it, `module` the submodule's path, `sizes` are channels and grid, `inputs` the images or
@@ -59,7 +59,7 @@ class Survey:
         self.values: tuple[Value, ...] = (*plan.inputs, *(value for node in plan.nodes for value in node.values))
         self.steps: Steps = steps_of(model, len(self.values))
         self.paths = _paths(model, self.steps.calls)
-        self.given: list[tuple[Given, ...]] = []
+        self.given: list[tuple[ModuleOutput, ...]] = []
         self._run()
         self.origins = self._origins()
 
@@ -87,7 +87,7 @@ class Survey:
                 origins[slot] = origins[step.reads[place]] if own else whole
         return origins
 
-    def reaches(self, place: Place, head: str) -> bool:
+    def reaches(self, place: FeatureMap, head: str) -> bool:
         """Whether a head's result depends on a map."""
         changed = set(self.steps.calls[place.step].writes)
         for step in self.steps.calls[place.step + 1 :]:
@@ -95,13 +95,13 @@ class Survey:
                 changed |= set(step.writes)
         return self.model.outputs[head] in changed
 
-    def maps(self) -> tuple[list[Place], list[str]]:
+    def maps(self) -> tuple[list[FeatureMap], list[str]]:
         """For every image and volume one map of each encoder on its way, and what there is to say.
 
         That is the encoder's own output where it is a map, of several the last; else the last map inside it. Where no
         encoder gives one, as where a fusion reads the image itself, the last map of any node.
         """
-        found: list[Place] = []
+        found: list[FeatureMap] = []
         notes = []
         for value in self._images():
             mine = self._on_the_way(value, ("encoder",)) or self._on_the_way(value, ("encoder", "fusion", "head"))[-1:]
@@ -114,7 +114,7 @@ class Survey:
             found.extend(mine[-MOST_AT_ONCE:])
         return _together(found), notes
 
-    def at(self, name: str) -> list[Place] | Diagnostic:
+    def at(self, name: str) -> list[FeatureMap] | Diagnostic:
         """The maps that a node, a member of its bundle or the path of a module gives; or why there is none."""
         slots = [slot for slot, value in enumerate(self.values) if slot >= len(self.model.plan.inputs)
                  and (value.name == name or value.name.startswith(f"{name}."))]
@@ -150,7 +150,7 @@ class Survey:
     def _images(self) -> list[Value]:
         return [value for value in self.model.plan.inputs if value.shape.spatial]
 
-    def _on_the_way(self, value: Value, kinds: Collection[str]) -> list[Place]:
+    def _on_the_way(self, value: Value, kinds: Collection[str]) -> list[FeatureMap]:
         return [place for lane in self._lanes(kinds) if (place := self._last_map(lane, value))]
 
     def _lanes(self, wanted: Collection[str]) -> list[list[int]]:
@@ -165,7 +165,7 @@ class Survey:
                for lane in lanes.values()]
         return [lane for lane in cut if lane]
 
-    def _last_map(self, lane: Sequence[int], value: Value) -> Place | None:
+    def _last_map(self, lane: Sequence[int], value: Value) -> FeatureMap | None:
         for number in reversed(lane):
             step = self.steps.calls[number]
             own = [self._written(slot) for slot in reversed(step.writes)] if number == lane[-1] else []
@@ -175,17 +175,17 @@ class Survey:
                     return place
         return None
 
-    def _written(self, slot: int) -> Place | None:
+    def _written(self, slot: int) -> FeatureMap | None:
         """The map in a slot of the network."""
         number = next(number for number, step in enumerate(self.steps.calls) if slot in step.writes)
         step, value = self.steps.calls[number], self.values[slot] if slot < len(self.values) else None
         if value is None or not value.shape.spatial:
             return None
-        place = Place(value.name, step.node, self.paths[number], number, "", step.writes.index(slot),
+        place = FeatureMap(value.name, step.node, self.paths[number], number, "", step.writes.index(slot),
                       value.shape.sizes, ())
         return self._coming_from(place, self.origins[slot])
 
-    def _inside(self, number: int, given: Given, rank: int | None) -> Place | None:
+    def _inside(self, number: int, given: ModuleOutput, rank: int | None) -> FeatureMap | None:
         """The last map that a submodule gave; with `rank` only where it works on maps with so many axes."""
         if rank is not None and given.surrounding not in (None, rank + 2):
             return None
@@ -195,17 +195,19 @@ class Survey:
         for member in reversed(range(len(given.sizes))):
             sizes = given.sizes[member]
             if len(sizes) in (3, 4) and (rank is None or len(sizes) == rank + 1):
-                return self._coming_from(Place(path, step.node, path, number, given.inside, member, sizes, ()), origin)
+                return self._coming_from(FeatureMap(path, step.node, path, number, given.inside, member, sizes, ()),
+                                         origin)
         return None
 
-    def _coming_from(self, place: Place, origin: Collection[str]) -> Place | None:
+    def _coming_from(self, place: FeatureMap, origin: Collection[str]) -> FeatureMap | None:
         """The place with the images that it can be drawn on; None without any, or where it is a single position."""
         inputs = tuple(value.name for value in self._images()
                        if value.name in origin and len(value.shape.sizes) == len(place.sizes))
         grid = place.sizes[1:]
         if not inputs or all(size == 1 for size in grid):
             return None
-        return Place(place.name, place.node, place.module, place.step, place.inside, place.member, place.sizes, inputs)
+        return FeatureMap(place.name, place.node, place.module, place.step, place.inside, place.member, place.sizes,
+                          inputs)
 
 
 def begun(model: FusionModel, steps: Steps, inputs: dict[str, Tensor], present: dict[str, Tensor]
@@ -234,9 +236,9 @@ def _paths(model: FusionModel, calls: Sequence[Step]) -> list[str]:
 
 
 @contextmanager
-def _watched(module: nn.Module) -> Iterator[dict[str, Given]]:
+def _watched(module: nn.Module) -> Iterator[dict[str, ModuleOutput]]:
     """What each submodule gives while the block runs, in the order in which they end; of several runs the last."""
-    seen: dict[str, Given] = {}
+    seen: dict[str, ModuleOutput] = {}
     took: dict[str, int | None] = {}
 
     def entered(name: str, args: Sequence[Any]) -> None:
@@ -247,7 +249,7 @@ def _watched(module: nn.Module) -> Iterator[dict[str, Given]]:
         parts = output if isinstance(output, tuple | list) else (output,)
         sizes = tuple(tuple(part.shape[1:]) if isinstance(part, Tensor) else () for part in parts)
         seen.pop(name, None)
-        seen[name] = Given(name, sizes, took.get(name.rpartition(".")[0]) if name else None)
+        seen[name] = ModuleOutput(name, sizes, took.get(name.rpartition(".")[0]) if name else None)
 
     handles = []
     for name, part in module.named_modules():
@@ -260,7 +262,7 @@ def _watched(module: nn.Module) -> Iterator[dict[str, Given]]:
             handle.remove()
 
 
-def _together(places: Sequence[Place]) -> list[Place]:
+def _together(places: Sequence[FeatureMap]) -> list[FeatureMap]:
     """Each place once, with all inputs for which it was found."""
     return list(dict.fromkeys(places))
 

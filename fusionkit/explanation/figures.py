@@ -11,43 +11,44 @@ import torch
 
 from fusionkit.data.batch import collate
 from fusionkit.explanation.activations import Features
-from fusionkit.explanation.feature_maps import Place
+from fusionkit.explanation.feature_maps import FeatureMap
 from fusionkit.explanation.gradcam import grad_cam
 from fusionkit.explanation.overlay_plot import Overlay, overlay_figure
-from fusionkit.explanation.request import Cases, Explanation, Question, Said
-from fusionkit.explanation.selection import Asked, Chosen, correct
+from fusionkit.explanation.request import CaseOutput, Cases, Explanation, ResolvedRequest
+from fusionkit.explanation.selection import ChosenCase, ExplainedHead, correct
 from fusionkit.explanation.tsne import Scatter, embed, perplexity_of, scatter_figure, why_not
 from fusionkit.inference.predict import HeadResult
 
 SEED = 0
 
 
-def draw_maps(made: Explanation, question: Question, cases: Cases, chosen: Sequence[Chosen], device: torch.device
-              ) -> None:
+def draw_maps(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
+              device: torch.device) -> None:
     """Grad-CAM of every chosen case at every map, over every image or volume that the map comes from."""
     entries: list[dict[str, Any]] = []
     for item in chosen:
         batch = collate([cases.dataset[item.place]]).to(device)
-        said = Said.of(question, cases, item)
+        output = CaseOutput.of(resolved, cases, item)
         case = cases.ids[item.place]
-        if said.value is None:
+        if output.value is None:
             made.notes.append(f"case {case!r}: {item.head!r} has no result, since what it reads is absent")
             continue
         absent = [name for name, mask in batch.present.items() if not bool(mask.all())]
-        wanted = dict.fromkeys(name for place in question.places for name in place.inputs)
+        wanted = dict.fromkeys(name for place in resolved.places for name in place.inputs)
         made.notes.extend(f"case {case!r}: {name!r} is absent, so there is nothing to draw on it"
                           for name in wanted if name in absent)
-        for place in question.places:
+        for place in resolved.places:
             for name in place.inputs:
-                if name not in absent and question.survey.reaches(place, item.head):
-                    entries.extend(_map(made, question, item, said, place, name, case, batch.inputs, batch.present))
+                if name not in absent and resolved.survey.reaches(place, item.head):
+                    entries.extend(_map(made, resolved, item, output, place, name, case, batch.inputs, batch.present))
     made.data["gradcam"] = entries
 
 
-def _map(made: Explanation, question: Question, item: Chosen, said: Said, place: Place, name: str, case: str,
+def _map(made: Explanation, resolved: ResolvedRequest, item: ChosenCase, output: CaseOutput, place: FeatureMap,
+         name: str, case: str,
          inputs: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
     image = inputs[name][0].cpu().double().numpy()
-    heat = grad_cam(question.survey, place, item.head, said.column, inputs, present, image.shape[1:])
+    heat = grad_cam(resolved.survey, place, item.head, output.column, inputs, present, image.shape[1:])
     if heat is None:
         made.notes.append(f"{place.name!r}: a component behind it lets no gradient through, so it has no Grad-CAM")
         return []
@@ -55,19 +56,20 @@ def _map(made: Explanation, question: Question, item: Chosen, said: Said, place:
     nothing = "" if heat.max() > 0 else "; no position of it speaks for this result"
     channels, *grid = place.sizes
     title = (f"case {case}, {name}: Grad-CAM at node {place.node}{inside} ({channels} x {'x'.join(map(str, grid))})"
-             f"{nothing}", f"{item.head}: {said.line}")
+             f"{nothing}", f"{item.head}: {output.line}")
     path = made.folder.picture(partial(overlay_figure, Overlay(image, heat, title)), "gradcam", case, item.head, name,
                                place.name)
-    return [{"case": case, "head": item.head, "explained": said.explained, "input": name, "node": place.node,
+    return [{"case": case, "head": item.head, "explained": output.explained, "input": name, "node": place.node,
              "module": place.module, "map": list(place.sizes), "peak": float(f"{heat.max():.6g}"),
              "at": [int(index) for index in np.unravel_index(int(heat.argmax()), heat.shape)], "file": path}]
 
 
-def draw_embeddings(made: Explanation, question: Question, cases: Cases, features: Mapping[str, Features]) -> None:
+def draw_embeddings(made: Explanation, resolved: ResolvedRequest, cases: Cases, features: Mapping[str, Features]
+                    ) -> None:
     """The t-SNE picture of each head and its coordinates as a table."""
     entries: list[dict[str, Any]] = []
-    for asked in question.asked:
-        value = question.values[asked.name]
+    for asked in resolved.asked:
+        value = resolved.values[asked.name]
         found, result = features[value.name], cases.results[asked.name]
         rows = np.flatnonzero(cases.tested & found.there)
         reason = why_not(found.values[rows])
@@ -93,7 +95,7 @@ def draw_embeddings(made: Explanation, question: Question, cases: Cases, feature
     made.data["tsne"] = entries
 
 
-def _scatter(asked: Asked, result: HeadResult, rows: Any, points: Any) -> tuple[Scatter, str]:
+def _scatter(asked: ExplainedHead, result: HeadResult, rows: Any, points: Any) -> tuple[Scatter, str]:
     """What is drawn of a head's cases, and in words what the colours are."""
     names, task, known = asked.head.names, asked.head.task, result.known[rows]
     column = asked.column or 0

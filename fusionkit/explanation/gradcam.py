@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fusionkit.explanation.feature_maps import Place, Survey, begun
+from fusionkit.explanation.feature_maps import FeatureMap, Survey, begun
 
 # Axes: B batch, K columns of a head, c channels of a map, ... its grid.
 Floats = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Viewed(nn.Module):
     Shapes: inputs (B, ...) in the order of the plan; gives (B, K).
     """
 
-    def __init__(self, survey: Survey, place: Place, head: str) -> None:
+    def __init__(self, survey: Survey, place: FeatureMap, head: str) -> None:
         super().__init__()
         self.model = survey.model
         self.steps = survey.steps
@@ -83,7 +83,7 @@ class Viewed(nn.Module):
             handle.remove()
 
 
-def grad_cam(survey: Survey, place: Place, head: str, column: int, inputs: Mapping[str, Tensor],
+def grad_cam(survey: Survey, place: FeatureMap, head: str, column: int, inputs: Mapping[str, Tensor],
              present: Mapping[str, Tensor], size: tuple[int, ...]) -> Floats | None:
     """How much each position of an image speaks for one column of a head: not negative, in units of its score.
 

@@ -9,10 +9,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.evaluation.bootstrap import intervals_of, ratio
+from fusionkit.evaluation.bootstrap import intervals_of
 from fusionkit.evaluation.formatting import Metric, joined
 from fusionkit.evaluation.metrics import Value
 from fusionkit.evaluation.predictions import Outcomes
+from fusionkit.evaluation.weighted_metrics import ratio
 from fusionkit.explanation.shapley import Shares
 
 Floats = NDArray[np.float64]
@@ -22,7 +23,7 @@ RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupMeans:
     """The mean share of each modality over some cases: `mean` signed, `absolute` without sign."""
 
     name: str
@@ -32,7 +33,7 @@ class Group:
 
 
 def groups_of(shares: Shares, columns: Ints, used: Flags, patients: Sequence[str] | None, one_class: bool
-              ) -> list[Group]:
+              ) -> list[GroupMeans]:
     """Means over the cases that are `used` (N,), each explained by its column of `columns` (N,).
 
     Of a multiclass head by predicted class, and over all together; with `one_class` that class alone. Of labels and
@@ -55,8 +56,8 @@ def means(values: Floats, used: Flags, patients: Sequence[str] | None) -> list[M
             for place, flags in enumerate(columns.T)]
 
 
-def _group(name: str, values: Floats, used: Flags, patients: Sequence[str] | None) -> Group:
-    return Group(name, int(used.sum()), tuple(means(values, used, patients)),
+def _group(name: str, values: Floats, used: Flags, patients: Sequence[str] | None) -> GroupMeans:
+    return GroupMeans(name, int(used.sum()), tuple(means(values, used, patients)),
                  tuple(means(np.abs(values), used, patients)))
 
 

@@ -11,17 +11,17 @@ import numpy as np
 from fusionkit.errors import GraphError
 from fusionkit.evaluation.formatting import Metric
 from fusionkit.explanation.activations import Gates
-from fusionkit.explanation.bar_plot import Panel, Row, bars_figure
-from fusionkit.explanation.group_means import Group, groups_of, means
-from fusionkit.explanation.request import Cases, Explanation, Question, Said
-from fusionkit.explanation.selection import Asked, Chosen
+from fusionkit.explanation.bar_plot import BarGroup, Panel, bars_figure
+from fusionkit.explanation.group_means import GroupMeans, groups_of, means
+from fusionkit.explanation.request import CaseOutput, Cases, Explanation, ResolvedRequest
+from fusionkit.explanation.selection import ChosenCase, ExplainedHead
 from fusionkit.explanation.shapley import MOST, Prior, Shares, shares
 from fusionkit.inference.predict import Progress, Settings
 from fusionkit.network.optional_inputs import all_optional
 from fusionkit.registry.lookup import Registry
 
 
-def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen: Sequence[Chosen]) -> None:
+def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen: Sequence[ChosenCase]) -> None:
     """The gates of every fusion that reports them: a row for each case, the mean, and bars."""
     entries: list[dict[str, Any]] = []
     for found in gates:
@@ -30,10 +30,10 @@ def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen
             [[case, *(f"{value:.6g}" if there else "" for value, there in zip(values, flags, strict=True))]
              for case, values, flags in zip(cases.ids, found.values, found.there, strict=True)], "gates", found.path)
         mean = means(found.values, found.there & cases.tested[:, None], cases.patients)
-        whole = Row(f"mean of {int(cases.tested.sum())} cases, each input where present", tuple(mean))
+        whole = BarGroup(f"mean of {int(cases.tested.sum())} cases, each input where present", tuple(mean))
         rows = [whole] if cases.tested.any() else []
         for place in dict.fromkeys(item.place for item in chosen):
-            rows.append(Row(f"case {cases.ids[place]}", tuple(
+            rows.append(BarGroup(f"case {cases.ids[place]}", tuple(
                 Metric(float(value)) if there else None
                 for value, there in zip(found.values[place], found.there[place], strict=True))))
         title = (f"gates of {found.path} ({found.use}): how much it weighs each input",
@@ -52,11 +52,12 @@ def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen
         made.notes.append("no fusion of this network reports gates")
 
 
-def report_shapley(made: Explanation, question: Question, cases: Cases, chosen: Sequence[Chosen], registry: Registry,
+def report_shapley(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
+                   registry: Registry,
                    prior: Prior, settings: Settings, progress: Progress | None = None) -> None:
     """The Shapley values of every head, or in a note why there are none."""
     made.data["shapley"] = []
-    inputs = question.model.plan.inputs
+    inputs = resolved.model.plan.inputs
     if len(inputs) == 1:
         made.notes.append("no Shapley values: the network has one input, which has all of the result")
         return
@@ -65,19 +66,20 @@ def report_shapley(made: Explanation, question: Question, cases: Cases, chosen: 
                           f"pass over all cases; at most {MOST} inputs are taken")
         return
     try:
-        model = all_optional(question.model, registry).to(settings.chosen_device)
+        model = all_optional(resolved.model, registry).to(settings.chosen_device)
     except GraphError as error:
         made.notes.append("no Shapley values, since the network cannot be run without each of its inputs:")
         made.notes.extend(found.render() for found in error.diagnostics)
         return
-    found, notes = shares(model, cases.dataset, [asked.head for asked in question.asked], prior, settings, progress)
+    found, notes = shares(model, cases.dataset, [asked.head for asked in resolved.asked], prior, settings, progress)
     made.notes.extend(notes)
-    for asked in question.asked:
+    for asked in resolved.asked:
         if asked.name in found:
-            made.data["shapley"].append(_head(made, question, cases, chosen, asked, found[asked.name]))
+            made.data["shapley"].append(_head(made, resolved, cases, chosen, asked, found[asked.name]))
 
 
-def _head(made: Explanation, question: Question, cases: Cases, chosen: Sequence[Chosen], asked: Asked, mine: Shares
+def _head(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
+          asked: ExplainedHead, mine: Shares
           ) -> dict[str, Any]:
     columns = asked.columns(cases.results[asked.name])
     names = mine.head.names
@@ -93,7 +95,7 @@ def _head(made: Explanation, question: Question, cases: Cases, chosen: Sequence[
                              "nothing": "network" if mine.answered else "training"}
     picked = [item for item in chosen if item.head == asked.name and mine.valid[item.place]]
     if picked:
-        panel = Panel("", f"added to the {result}", tuple(_case(question, cases, mine, item) for item in picked))
+        panel = Panel("", f"added to the {result}", tuple(_case(resolved, cases, mine, item) for item in picked))
         entry["cases"] = made.folder.picture(partial(bars_figure, [panel], mine.inputs, (
             f"Shapley values of the inputs, head {asked.name}: what each adds to the {result}",
             f"nothing: {base}; all: the {result} that is predicted")), "shapley", asked.name, "cases")
@@ -110,23 +112,23 @@ def _head(made: Explanation, question: Question, cases: Cases, chosen: Sequence[
     return entry
 
 
-def _case(question: Question, cases: Cases, mine: Shares, item: Chosen) -> Row:
-    said = Said.of(question, cases, item)
+def _case(resolved: ResolvedRequest, cases: Cases, mine: Shares, item: ChosenCase) -> BarGroup:
+    output = CaseOutput.of(resolved, cases, item)
     bars = tuple(Metric(float(value)) if there else None for value, there in
-                 zip(mine.values[item.place, :, said.column], mine.there[item.place], strict=True))
-    beside = (f"nothing {mine.nothing[item.place, said.column]:.3f}\n"
-              f"all {mine.whole[item.place, said.column]:.3f}\ntruth: {said.truth}")
-    return Row(f"{cases.ids[item.place]} ({item.why}): {said.explained}", bars, beside)
+                 zip(mine.values[item.place, :, output.column], mine.there[item.place], strict=True))
+    beside = (f"nothing {mine.nothing[item.place, output.column]:.3f}\n"
+              f"all {mine.whole[item.place, output.column]:.3f}\ntruth: {output.truth}")
+    return BarGroup(f"{cases.ids[item.place]} ({item.why}): {output.explained}", bars, beside)
 
 
-def _panels(groups: Sequence[Group], result: str) -> list[Panel]:
+def _panels(groups: Sequence[GroupMeans], result: str) -> list[Panel]:
     return [Panel("mean", f"added to the {result}", tuple(
-                Row(f"{group.name} ({group.cases})", group.mean) for group in groups)),
+                BarGroup(f"{group.name} ({group.cases})", group.mean) for group in groups)),
             Panel("mean without sign", f"moved the {result} by", tuple(
-                Row(f"{group.name} ({group.cases})", group.absolute) for group in groups))]
+                BarGroup(f"{group.name} ({group.cases})", group.absolute) for group in groups))]
 
 
-def _summary(made: Explanation, asked: Asked, mine: Shares, groups: Sequence[Group]) -> str:
+def _summary(made: Explanation, asked: ExplainedHead, mine: Shares, groups: Sequence[GroupMeans]) -> str:
     """The means as a table, printed and written."""
     rows, printed = [], []
     for group in groups:

@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from fusionkit.data.loading import CaseDataset, Cohort
 from fusionkit.errors import DataError, Diagnostic, GraphError
 from fusionkit.evaluation.formatting import figures
-from fusionkit.explanation.feature_maps import Place, Survey
+from fusionkit.explanation.feature_maps import FeatureMap, Survey
 from fusionkit.explanation.output_folder import Folder
-from fusionkit.explanation.selection import Asked, Chosen, asked_of, choose, correct, rows_for, truth, value_for
+from fusionkit.explanation.selection import (
+    ChosenCase,
+    ExplainedHead,
+    choose,
+    correct,
+    explained_heads,
+    rows_for,
+    truth,
+    value_for,
+)
 from fusionkit.files import write_json
 from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.network.model import FusionModel
@@ -26,7 +35,7 @@ EXPLAIN = "explain.json"
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What is asked for, as it was typed; None and () stand for what the command chooses itself."""
 
     head: str | None = None
@@ -37,12 +46,12 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Question:
+class ResolvedRequest:
     """What is asked of a network, every name of it known."""
 
     survey: Survey
-    asked: tuple[Asked, ...]
-    places: tuple[Place, ...]
+    asked: tuple[ExplainedHead, ...]
+    places: tuple[FeatureMap, ...]
     values: Mapping[str, Value]
     notes: tuple[str, ...]
 
@@ -83,36 +92,36 @@ class Explanation:
         return content
 
 
-def question_of(model: FusionModel, wish: Wish) -> Question:
+def resolve_request(model: FusionModel, request: Request) -> ResolvedRequest:
     """What is asked, checked against the network.
 
     Raises: GraphError with every name that is wrong (`unknown-head`, `unknown-class`, `unknown-node`, `no-map`,
     `several-tensors`).
     """
     survey = Survey(model)
-    asked, faults = asked_of(model.plan, wish.head, wish.class_name)
-    places, notes = ([], []) if wish.at else survey.maps()
-    for name in wish.at:
+    asked, faults = explained_heads(model.plan, request.head, request.class_name)
+    places, notes = ([], []) if request.at else survey.maps()
+    for name in request.at:
         found = survey.at(name)
         if isinstance(found, Diagnostic):
             faults.append(found)
         else:
             places.extend(found)
-    heads = asked or [Asked(model.plan.heads[0])]
-    values = {item.name: value_for(model.plan, item, wish.node) for item in heads}
+    heads = asked or [ExplainedHead(model.plan.heads[0])]
+    values = {item.name: value_for(model.plan, item, request.node) for item in heads}
     faults.extend(dict.fromkeys(value for value in values.values() if isinstance(value, Diagnostic)))
     if faults:
         raise GraphError(faults)
-    return Question(survey, tuple(asked), tuple(dict.fromkeys(places)),
+    return ResolvedRequest(survey, tuple(asked), tuple(dict.fromkeys(places)),
                     {name: value for name, value in values.items() if isinstance(value, Value)}, tuple(notes))
 
 
-def cases_of(run: Run, cohort: Cohort, wish: Wish, own: bool, cache: Path | None, settings: Settings) -> Cases:
+def cases_of(run: Run, cohort: Cohort, request: Request, own: bool, cache: Path | None, settings: Settings) -> Cases:
     """The run's test cases, or all cases of other data, and those asked for by name; run once.
 
     Raises: DataError with `unknown-case`, or `no-cases`.
     """
-    named = rows_for(cohort.ids, wish.cases)
+    named = rows_for(cohort.ids, request.cases)
     test = set(run.about.get("test") or ()) if own else set(cohort.ids)
     tested = [row for row, name in enumerate(cohort.ids) if name in test]
     rows = [*tested, *(row for row in dict.fromkeys(named) if row not in set(tested))]
@@ -126,29 +135,30 @@ def cases_of(run: Run, cohort: Cohort, wish: Wish, own: bool, cache: Path | None
                  predict(run.model, dataset, None, settings))
 
 
-def chosen_of(question: Question, cases: Cases, wish: Wish) -> list[Chosen]:
+def chosen_of(resolved: ResolvedRequest, cases: Cases, request: Request) -> list[ChosenCase]:
     """The cases to look at: those that are named, for every head, else some that the command picks."""
-    if wish.cases:
+    if request.cases:
         place = {name: at for at, name in enumerate(cases.ids)}
-        return [Chosen(place[name], item.name, "asked for") for name in dict.fromkeys(wish.cases)
-                for item in question.asked]
+        return [ChosenCase(place[name], item.name, "asked for") for name in dict.fromkeys(request.cases)
+                for item in resolved.asked]
     complete = [all(source["present"].values()) for source in (cases.dataset[at] for at in range(len(cases.ids)))]
-    return choose(cases.results, question.asked, complete)
+    return choose(cases.results, resolved.asked, complete)
 
 
-def said_of(question: Question, cases: Cases, chosen: Sequence[Chosen]) -> tuple[list[list[str]], list[dict[str, Any]]]:
+def case_rows(resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase]
+              ) -> tuple[list[list[str]], list[dict[str, Any]]]:
     """The chosen cases in words: rows for a table, and plain data."""
     rows, data = [], []
     for item in chosen:
-        said = Said.of(question, cases, item)
-        rows.append([cases.ids[item.place], item.head, item.why, said.explained, said.number, said.truth])
-        data.append({"case": cases.ids[item.place], "head": item.head, "why": item.why, "explained": said.explained,
-                     "value": None if said.value is None else float(f"{said.value:.6g}"), "truth": said.truth})
+        output = CaseOutput.of(resolved, cases, item)
+        rows.append([cases.ids[item.place], item.head, item.why, output.explained, output.number, output.truth])
+        data.append({"case": cases.ids[item.place], "head": item.head, "why": item.why, "explained": output.explained,
+                     "value": None if output.value is None else float(f"{output.value:.6g}"), "truth": output.truth})
     return rows, data
 
 
 @dataclass(frozen=True)
-class Said:
+class CaseOutput:
     """What a head says of one case: the explained class, its number, the predicted class and the truth."""
 
     explained: str
@@ -160,15 +170,15 @@ class Said:
     right: bool | None
 
     @staticmethod
-    def of(question: Question, cases: Cases, item: Chosen) -> Said:
+    def of(resolved: ResolvedRequest, cases: Cases, item: ChosenCase) -> CaseOutput:
         """From the results of a case."""
-        asked = next(asked for asked in question.asked if asked.name == item.head)
+        asked = next(asked for asked in resolved.asked if asked.name == item.head)
         result, names = cases.results[item.head], asked.head.names
         column = int(asked.columns(result)[item.place])
         judged = result.known[item.place] and asked.head.task != "regression"
         right = bool(correct(result)[item.place]) if judged else None
         value = float(result.values[item.place, column]) if result.valid[item.place] else None
-        return Said(names[column], column, value, names[int(result.values[item.place].argmax())],
+        return CaseOutput(names[column], column, value, names[int(result.values[item.place].argmax())],
                     truth(result, item.place), asked.head.task, right)
 
     @property

@@ -29,7 +29,7 @@ def require_packages() -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExplainedHead:
     """One head, and the column of it that is explained: None for what is predicted of each case."""
 
     head: PlannedHead
@@ -51,7 +51,8 @@ class Asked:
         return largest
 
 
-def asked_of(plan: Plan, head: str | None, class_name: str | None) -> tuple[list[Asked], list[Diagnostic]]:
+def explained_heads(plan: Plan, head: str | None, class_name: str | None
+                    ) -> tuple[list[ExplainedHead], list[Diagnostic]]:
     """The heads to explain, all or the one that is named, and what is wrong with the names.
 
     A class restricts them to the heads that have it.
@@ -62,8 +63,8 @@ def asked_of(plan: Plan, head: str | None, class_name: str | None) -> tuple[list
                                fix=did_you_mean(head, names))]
     heads = [planned for planned in plan.heads if head in (None, planned.name)]
     if class_name is None:
-        return [Asked(planned) for planned in heads], []
-    fit = [Asked(planned, planned.names.index(class_name)) for planned in heads if class_name in planned.names]
+        return [ExplainedHead(planned) for planned in heads], []
+    fit = [ExplainedHead(planned, planned.names.index(class_name)) for planned in heads if class_name in planned.names]
     if fit:
         return fit, []
     known = [name for planned in heads for name in planned.names]
@@ -72,7 +73,7 @@ def asked_of(plan: Plan, head: str | None, class_name: str | None) -> tuple[list
                            fix=did_you_mean(class_name, known, f"there are {', '.join(known[:12])}"))]
 
 
-def value_for(plan: Plan, asked: Asked, node: str | None) -> Value | Diagnostic:
+def value_for(plan: Plan, asked: ExplainedHead, node: str | None) -> Value | Diagnostic:
     """The tensor whose t-SNE is drawn: a node's own, a member of its bundle, or by default what the head reads."""
     if node is None:
         return plan.node(asked.name).reads[0]
@@ -102,7 +103,7 @@ def rows_for(ids: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenCase:
     """A case to be looked at for one head, and why; `place` counts in the cases that were run."""
 
     place: int
@@ -110,20 +111,21 @@ class Chosen:
     why: str
 
 
-def choose(results: Mapping[str, HeadResult], asked: Sequence[Asked], complete: Sequence[bool]) -> list[Chosen]:
+def choose(results: Mapping[str, HeadResult], asked: Sequence[ExplainedHead], complete: Sequence[bool]
+           ) -> list[ChosenCase]:
     """A few informative cases of each head: the surest that is right, the surest that is wrong, the least sure.
 
     Of a regression those with the smallest and the largest error. Cases that have every input (`complete`) go first.
     Without targets: the surest and the least sure.
     """
-    chosen: list[Chosen] = []
+    chosen: list[ChosenCase] = []
     for item in asked:
         result = results[item.name]
         pool = result.valid & np.asarray(complete, dtype=bool)
         pool = pool if pool.any() else result.valid
         for why, place in _best(item.head, result, np.flatnonzero(pool)):
             if not any(other.place == place and other.head == item.name for other in chosen):
-                chosen.append(Chosen(place, item.name, why))
+                chosen.append(ChosenCase(place, item.name, why))
     return chosen
 
 

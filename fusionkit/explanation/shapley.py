@@ -87,10 +87,10 @@ def shares(model: FusionModel, dataset: Dataset[Any], heads: Sequence[PlannedHea
         for subset in range(1 << len(names)):
             keep = [name for place, name in enumerate(names) if subset >> place & 1]
             with torch.inference_mode():
-                said = answers(model, batch.inputs, batch.present, keep)
+                output = answers(model, batch.inputs, batch.present, keep)
             for name, parts in found.items():
-                parts[0].append(said[name].values.cpu().double().numpy())
-                parts[1].append(said[name].valid.cpu().numpy())
+                parts[0].append(output[name].values.cpu().double().numpy())
+                parts[1].append(output[name].valid.cpu().numpy())
             done += 1
             if progress:
                 progress(done, total << len(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError  # the error alone
 
 import torch
 from safetensors import SafetensorError
@@ -45,6 +46,9 @@ def read_tensors(path: Path, span: Span | None = None) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise _unreadable(path, span, str(error), "save the weights again; the file is damaged or of another kind"
                           ) from None
+    except UnpicklingError:  # torch's own text advises to load it all the same, objects included
+        raise _unreadable(path, span, "it is damaged, or holds objects, which could run code when they are loaded",
+                          "save its tensors as .safetensors; files that carry objects are not loaded") from None
     except Exception as error:
         raise _unreadable(path, span, str(error).splitlines()[0] if str(error) else type(error).__name__,
                           "save its tensors as .safetensors; files that carry objects are not loaded") from None
@@ -63,20 +67,43 @@ def _unreadable(path: Path, span: Span | None, why: str, fix: str) -> GraphError
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], owner: str, span: Span | None = None) -> None:
     """Set every tensor of a module, exactly.
 
-    Raises: GraphError with `wrong-weights` when a name is missing or left over, or a size differs.
+    Raises: GraphError with `wrong-weights` when a name is missing or left over, a size differs, or the numbers are
+    of another kind (whole, true and false, complex) or not finite.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - tensors.keys())
     extra = sorted(tensors.keys() - own.keys())
     sizes = [f"{name} is {list(tensors[name].shape)}, needed {list(own[name].shape)}"
              for name in own if name in tensors and own[name].shape != tensors[name].shape]
+    kinds = [f"{name} is {_kind(tensors[name])}, needed {_kind(own[name])}" for name in own
+             if name in tensors and _converts_wrongly(tensors[name].dtype, own[name].dtype)]
+    # A network may hold such numbers by design (a mask of minus infinity); weights of training may not.
+    infinite = [f"{name} ({_count_not_finite(value)} of {value.numel()})" for name, value in tensors.items()
+                if name in own and _count_not_finite(value) and not _count_not_finite(own[name])]
     faults = [f"{label} {_some(names)}" for label, names in
-              (("missing", missing), ("left over", extra), ("of another size:", sizes)) if names]
+              (("missing", missing), ("left over", extra), ("of another size:", sizes),
+               ("of another kind of number:", kinds), ("NaN or infinite:", infinite)) if names]
     if faults:
         raise GraphError(Diagnostic("wrong-weights", f"the weights do not fit {owner}", span, why="; ".join(faults),
                                     fix="use weights of the same component with the same options; "
                                         "'path#prefix' picks one part of a file"))
     module.load_state_dict(dict(tensors))
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _converts_wrongly(given: torch.dtype, needed: torch.dtype) -> bool:
+    """Whether a copy would change what the numbers mean: floating to floating and whole to whole only round."""
+    return (given.is_floating_point, given.is_complex, given == torch.bool) != (
+        needed.is_floating_point, needed.is_complex, needed == torch.bool)
+
+
+def _count_not_finite(tensor: Tensor) -> int:
+    if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.is_meta:
+        return 0
+    return int(tensor.numel() - torch.isfinite(tensor).sum())
 
 
 def _some(names: list[str]) -> str:

@@ -24,15 +24,15 @@ from typing import Any, Literal
 import torch
 
 from fusionkit.components.component import Component
-from fusionkit.testing import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
-from fusionkit.testing.advice import advice
-from fusionkit.testing.declared import Exceptions, check_named, strange_exceptions
+from fusionkit.testing.checks import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
+from fusionkit.testing.checks.advice import advice
+from fusionkit.testing.checks.declared import Exceptions, check_named, strange_exceptions
+from fusionkit.testing.checks.onnx_export import NotProbedError, onnx
 from fusionkit.testing.faults import Fault, Finding
-from fusionkit.testing.onnx_export import NotProbedError, onnx
-from fusionkit.testing.options import Choice, NoExampleError, choices
 from fusionkit.testing.places import place_of, place_of_declaration, place_of_error, place_of_forward
-from fusionkit.testing.probes import Probe, told
-from fusionkit.testing.probing import Probes, probe_of, probes_of
+from fusionkit.testing.probing.options import Choice, NoExampleError, choices
+from fusionkit.testing.probing.probes import Probe, told
+from fusionkit.testing.probing.selection import Probes, probe_of, probes_of
 
 __all__ = ["Finding", "Kit", "check_component", "checks_of", "place_of"]
 
@@ -40,7 +40,7 @@ Which = Literal["accepted", "few", "first", "mapped"]
 
 
 @dataclass(frozen=True)
-class Check:
+class ConformanceCheck:
     """A check on probes: on all that were accepted, on a few, on the first of these, or on the first with a map."""
 
     run: Callable[[Probe], Fault | None]
@@ -58,27 +58,28 @@ def _takes_map(component: Component) -> bool:
                for alternative in component.parsed.alternatives for port in alternative.inputs)
 
 
-CHECKS: Mapping[str, Check] = {
-    "ports": Check(lambda probe: behaviour.ports(probe.component, probe.built)),
-    "rule": Check(behaviour.rule, "accepted"),
-    "device": Check(behaviour.device, "accepted"),
-    "bounds": Check(option_checks.bounds, "first"),
-    "gradients": Check(behaviour.gradients),
-    "evaluation": Check(behaviour.evaluation),
-    "memory": Check(memory.memory),
-    "rows": Check(behaviour.rows),
-    "absence": Check(absences.absence, concerns=lambda c: c.absent in ("drop", "neutral", "identity", "fill")),
-    "symmetry": Check(absences.symmetry, concerns=lambda c: "symmetric" in c.claims),
-    "dtype": Check(numerics.dtypes),
-    "autocast": Check(numerics.autocast),
-    "channels-last": Check(numerics.channels_last, concerns=_takes_map, fits=_has_map),
-    "variance": Check(numerics.variance, concerns=lambda c: c.kind != "head"),
-    "state": Check(copies.state),
-    "copies": Check(copies.copies),
-    "compile": Check(tracing.compiles, "first"),
-    "export": Check(tracing.exports, "mapped"),
-    "onnx": Check(onnx, "mapped", concerns=lambda c: "onnx" in c.claims),
-    "head": Check(heads.head, concerns=lambda c: c.kind == "head"),
+CHECKS: Mapping[str, ConformanceCheck] = {
+    "ports": ConformanceCheck(lambda probe: behaviour.ports(probe.component, probe.built)),
+    "rule": ConformanceCheck(behaviour.rule, "accepted"),
+    "device": ConformanceCheck(behaviour.device, "accepted"),
+    "bounds": ConformanceCheck(option_checks.bounds, "first"),
+    "gradients": ConformanceCheck(behaviour.gradients),
+    "evaluation": ConformanceCheck(behaviour.evaluation),
+    "memory": ConformanceCheck(memory.memory),
+    "rows": ConformanceCheck(behaviour.rows),
+    "absence": ConformanceCheck(absences.absence,
+                                concerns=lambda c: c.absent in ("drop", "neutral", "identity", "fill")),
+    "symmetry": ConformanceCheck(absences.symmetry, concerns=lambda c: "symmetric" in c.claims),
+    "dtype": ConformanceCheck(numerics.dtypes),
+    "autocast": ConformanceCheck(numerics.autocast),
+    "channels-last": ConformanceCheck(numerics.channels_last, concerns=_takes_map, fits=_has_map),
+    "variance": ConformanceCheck(numerics.variance, concerns=lambda c: c.kind != "head"),
+    "state": ConformanceCheck(copies.state),
+    "copies": ConformanceCheck(copies.copies),
+    "compile": ConformanceCheck(tracing.compiles, "first"),
+    "export": ConformanceCheck(tracing.exports, "mapped"),
+    "onnx": ConformanceCheck(onnx, "mapped", concerns=lambda c: "onnx" in c.claims),
+    "head": ConformanceCheck(heads.head, concerns=lambda c: c.kind == "head"),
 }
 
 

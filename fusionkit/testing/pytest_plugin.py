@@ -64,7 +64,7 @@ class Package(pytest.Collector):
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
         for component in components:
-            group = Group.from_parent(self, name=component.id, component=component)
+            group = ComponentGroup.from_parent(self, name=component.id, component=component)
             for check in checks_of(component):
                 yield Item.from_parent(group, name=f"{component.id}: {check}", check=check,
                                        nodeid=f"{self.name}::{component.id}::{check}")
@@ -89,7 +89,7 @@ def _in_package(package: str) -> Iterator[Component]:
                 yield registry.load(entry.id)
 
 
-class Group(pytest.Collector):
+class ComponentGroup(pytest.Collector):
     """One component; its checks share what it is tried on."""
 
     _latest: Kit | None = None
@@ -107,9 +107,9 @@ class Group(pytest.Collector):
         """The kit of the component; only that of the latest is kept, since each holds modules."""
         from fusionkit.testing.conformance import Kit
 
-        kit = Group._latest
+        kit = ComponentGroup._latest
         if kit is None or kit.component is not self.component:
-            kit = Group._latest = Kit(self.component)
+            kit = ComponentGroup._latest = Kit(self.component)
         return kit
 
 
@@ -131,7 +131,7 @@ class NonConformityError(Exception):
 class Item(_Reported):
     """One check of one component."""
 
-    parent: Group
+    parent: ComponentGroup
 
     def __init__(self, check: str, **keywords: Any) -> None:
         super().__init__(**keywords)
@@ -160,7 +160,7 @@ class Around(_Reported):
 
     def runtest(self) -> None:
         """Fails with all that is wrong."""
-        from fusionkit.testing.packages import check_package
+        from fusionkit.testing.packages.check import check_package
 
         assert self.parent is not None
         failed = [finding for finding in check_package(self.parent.name, components=False)

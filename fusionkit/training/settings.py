@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -22,6 +23,13 @@ from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Tree
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
+
+
+@dataclass(frozen=True)
+class Short:
+    """The help of a setting's flag where the first clause of the description would not do."""
+
+    text: str
 
 
 class TrainingSettings(BaseModel):
@@ -44,28 +52,35 @@ class TrainingSettings(BaseModel):
     warmup_epochs: NonNegativeFloat = Field(0.0, description="Epochs in which the learning rate rises from zero.")
     step_epochs: PositiveInt = Field(10, description="Epochs between two steps of the schedule step.")
     step_factor: float = Field(0.1, gt=0, le=1, description="What a step of the schedule step multiplies by.")
-    clip_gradient: NonNegativeFloat = Field(0.0, description="Longest gradient allowed, as a norm; 0 leaves it alone.")
-    patience: NonNegativeInt = Field(
+    clip_gradient: Annotated[NonNegativeFloat, Short(
+        "longest gradient allowed, 0 leaves it alone")] = Field(
+        0.0, description="Longest gradient allowed, as a norm; 0 leaves it alone.")
+    patience: Annotated[NonNegativeInt, Short(
+        "epochs without a better validation result after which the run stops, 0 never stops")] = Field(
         0, description="Epochs without a better validation result after which the run stops; 0 never stops early.")
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] = Field(
         "loss", description="The validation result that chooses the best epoch; accuracies are means over the heads.")
-    balance: Literal["none", "classes"] = Field(
+    balance: Annotated[Literal["none", "classes"], Short(
+        "classes: draw equally often from every class")] = Field(
         "none", description="classes: each epoch draws equally often from every class of the first head that has "
                             "classes.")
-    modality_dropout: float = Field(
+    modality_dropout: Annotated[float, Short(
+        "chance with which an optional input of a case is treated as absent")] = Field(
         0.0, ge=0, lt=1, description="Chance with which training treats an optional input of a case as absent; a case "
                                      "keeps at least one input.")
     modality_scheme: Literal["independent", "exactly_one", "subset"] = Field(
         "independent", description="What modality_dropout is the chance of: independent, that of each input to be "
                                    "absent; exactly_one, that a case keeps one input only; subset, that it keeps any "
                                    "selection of its inputs, each as likely.")
-    modulation: Literal["none", "ogm", "ogm_ge"] = Field(
+    modulation: Annotated[Literal["none", "ogm", "ogm_ge"], Short(
+        "hold back the modality that is learned faster than the others")] = Field(
         "none", description="Holds back the encoders of the modality that is surer of the true class than the others, "
                             "by heads that see one input each: ogm scales their gradients, ogm_ge adds noise too.")
     modulation_alpha: PositiveFloat = Field(
         0.3, description="How much modulation holds back: gradients are multiplied by 1 - tanh(alpha * ratio).")
     modulation_first_epoch: PositiveInt = Field(1, description="The first epoch with modulation, counted from 1.")
-    modulation_last_epoch: NonNegativeInt = Field(
+    modulation_last_epoch: Annotated[NonNegativeInt, Short(
+        "the last epoch with modulation, 0 goes on to the end")] = Field(
         0, description="The last epoch with modulation; 0 goes on to the end.")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="Numbers of the forward pass; weights stay fp32. bf16 and fp16 are mixed precision.")
@@ -77,9 +92,12 @@ class TrainingSettings(BaseModel):
     channels_last: Literal["auto", "on", "off"] = Field(
         "auto", description="Keep channels as the innermost axis in memory; auto does so on a GPU in half precision.")
     workers: NonNegativeInt = Field(0, description="Processes that read cases ahead; 0 reads in the main process.")
-    threads: NonNegativeInt = Field(0, description="CPU threads of each process; 0 leaves PyTorch's choice.")
+    threads: Annotated[NonNegativeInt, Short(
+        "CPU threads of each process, 0 leaves the choice to PyTorch")] = Field(
+        0, description="CPU threads of each process; 0 leaves PyTorch's choice.")
     seed: NonNegativeInt = Field(0, description="Starts the weights, the order of cases and dropout.")
-    fold: NonNegativeInt | None = Field(
+    fold: Annotated[NonNegativeInt | None, Short(
+        "hold out and test this fold only, counted from 0 (default: all, one after the other)")] = Field(
         None, description="Which fold to hold out and test on, counted from 0, where the data file divides into "
                           "folds; all of them, one after the other, when not set.")
     checkpoint_seconds: NonNegativeFloat = Field(

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fusionkit.data.batch import Batch
+from fusionkit.evaluation.weighted_metrics import accuracy, recalls
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.training.objective import arguments, counted
 from fusionkit.training.step import Stepper
@@ -94,14 +96,13 @@ def _scores(heads: tuple[PlannedHead, ...], summed: list[float]) -> Scores:
     for head in heads:
         size = _tallied(head)
         loss, rows = summed[start : start + 2]
-        seen = summed[start + 2 : start + 2 + size]
-        found = summed[start + 2 + size : start + 2 + 2 * size]
+        seen, found = np.array(summed[start + 2 : start + 2 + 2 * size]).reshape(2, size)
         start += 2 + 2 * size
         losses[head.name] = loss / rows if rows else math.nan
         total += head.weight * losses[head.name] if rows else 0.0
         if size and rows:
-            plain[head.name] = sum(found) / sum(seen)
-            rates = [hit / count for hit, count in zip(found, seen, strict=True) if count]
+            plain[head.name] = float(accuracy(found, seen))
+            rates = recalls(found[seen > 0], seen[seen > 0]).tolist()
             balanced[head.name] = sum(rates) / len(rates)
     return Scores(total, losses, plain, balanced)
 

@@ -9,12 +9,14 @@ from itertools import combinations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, TensorShape
+from fusionkit.api import ComponentError, TensorShape, fill_absent
 
 Pairs = Literal["all", "first"]
 """Every input with every other, or the first with each of the others."""
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""Of two inputs (B, ...), one number for each row: (B,)."""
 
 
 def check_several(inputs: Sequence[TensorShape]) -> None:
@@ -23,8 +25,8 @@ def check_several(inputs: Sequence[TensorShape]) -> None:
         raise ComponentError("it compares its inputs, and is given one", fix="give two or more: from: [ct, pet]")
 
 
-def mean_over_pairs(measure: Callable[[Tensor, Tensor], Tensor], features: Sequence[Tensor], present: Tensor | None,
-                    pairs: Pairs = "all") -> Tensor:
+def mean_over_pairs(measure: Measure, features: Sequence[Tensor], present: Tensor | None, pairs: Pairs = "all"
+                    ) -> Tensor:
     """The mean of a measure over the rows that have both inputs of a pair, and of that over the pairs that any row has.
 
     Nothing to compare gives 0. What the features hold in absent rows must be finite (`fill_absent`).
@@ -40,3 +42,25 @@ def mean_over_pairs(measure: Callable[[Tensor, Tensor], Tensor], features: Seque
         means.append(measure(features[a], features[b]).where(both_B, 0.0).sum() / count.clamp(min=1))
         counts.append(count > 0)
     return torch.stack(means).sum() / torch.stack(counts).sum().clamp(min=1)
+
+
+class PairLoss(nn.Module):
+    """The inputs as they are, and `weight` times the mean of a measure over rows and pairs.
+
+    Shapes: M inputs (B, c), two or more; gives each back, and the loss, ().
+
+    Absent inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+
+    Raises: ComponentError for a single input.
+    """
+
+    def __init__(self, inputs: Sequence[TensorShape], measure: Measure, weight: float, pairs: Pairs = "all") -> None:
+        super().__init__()
+        check_several(inputs)
+        self.measure, self.weight, self.pairs = measure, weight, pairs
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The inputs and the loss."""
+        given = fill_absent(features, present)
+        loss = self.weight * mean_over_pairs(self.measure, given, present, self.pairs)
+        return *given, loss.to(given[0].dtype)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fusionkit_plugins.blocks.gates import Gated
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -56,19 +57,14 @@ class ChannelGate(nn.Module):
         return gate
 
 
-class ChannelAttention(nn.Module):
+class ChannelAttention(Gated):
     """x * gate(x).
 
     Shapes: (B, c, ...); gives the same. Absent rows pass by.
     """
 
     def __init__(self, config: CabConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        self.gate = ChannelGate(inputs[0], config.ratio)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The gated map."""
-        return features * self.gate(features)
+        super().__init__(ChannelGate(inputs[0], config.ratio))
 
 
 def _replay(module: ChannelAttention, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:

@@ -8,11 +8,11 @@ keras.applications, whose weights it takes; the default taps are those of the Mu
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.keras import EPSILON, MOMENTUM, conv_names, norm_names, start_like_keras
+from fusionkit_plugins.blocks.options import SignedImage
 from fusionkit_plugins.encoders.resnet50v2 import keras_layout, known_taps
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -73,9 +73,7 @@ class InceptionV3Config(Config):
                                         "convolutions in the order of a fresh network.")
     width: PositiveInt = Field(32, description="Channels of the first convolution, to which all others are in "
                                                "proportion; 32 is the published network.", examples=[4])
-    normalise: Literal["signed", "none"] = Field(
-        "signed", description="signed: the image is in 0..1 and is brought to -1..1, as the published weights want it; "
-                              "none: as it is.")
+    normalise: SignedImage = "signed"
 
 
 class ConvNorm(nn.Module):

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Literal
 
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.keras import MOMENTUM, conv_names, kernel_layout, norm_names, start_like_keras
+from fusionkit_plugins.blocks.options import SignedImage
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -31,9 +31,7 @@ class ResNet50V2Config(Config):
                                                             "convI_blockJ_out, convI_blockJ_K_conv, conv1_conv.")
     width: PositiveInt = Field(64, description="Channels of the first convolution, to which all others are in "
                                                "proportion; 64 is the published network.", examples=[4])
-    normalise: Literal["signed", "none"] = Field(
-        "signed", description="signed: the image is in 0..1 and is brought to -1..1, as the published weights want it; "
-                              "none: as it is.")
+    normalise: SignedImage = "signed"
 
 
 class Block(nn.Module):

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+from fusionkit_plugins.blocks.gates import Gated
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -52,19 +53,14 @@ class SpatialGate(nn.Module):
         return gate
 
 
-class SpatialAttention(nn.Module):
+class SpatialAttention(Gated):
     """x * gate(x).
 
     Shapes: (B, c, ...); gives the same. Absent rows pass by.
     """
 
     def __init__(self, config: SabConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        self.gate = SpatialGate(config, len(inputs[0].spatial))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The gated map."""
-        return features * self.gate(features)
+        super().__init__(SpatialGate(config, len(inputs[0].spatial)))
 
 
 def _replay(module: SpatialAttention, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from fusionkit.api import ComponentError, Config, Encoder, TensorShape
+
+Pretrained = Annotated[bool, Field(description="Start from the published weights, through timm's own cache.")]
+DropPathRate = Annotated[float, Field(ge=0, lt=1, description="timm's drop_path_rate: probability of skipping the "
+                                                              "last residual branch, less for earlier ones.")]
 
 
 class TimmConfig(Config):
@@ -28,14 +32,13 @@ class TimmConfig(Config):
     taps: list[int] | None = Field(
         None, min_length=1, description="Depths that 'features: taps' gives, counted from 0, or from the end when "
                                         "negative; all when not set. They come out in order of depth.")
-    pretrained: bool = Field(False, description="Start from the published weights, through timm's own cache.")
+    pretrained: Pretrained = False
     normalise: Literal["model", "none"] = Field(
         "model", description="model: expect an image in 0..1 and apply the mean and deviation that the model was "
                              "trained with; none: use the input as it is.")
     drop_rate: float = Field(0.0, ge=0, lt=1, description="timm's drop_rate: dropout before the classifier, "
                                                           "in some models in every block.")
-    drop_path_rate: float = Field(0.0, ge=0, lt=1, description="timm's drop_path_rate: probability of skipping the "
-                                                               "last residual branch, less for earlier ones.")
+    drop_path_rate: DropPathRate = 0.0
 
     @model_validator(mode="after")
     def _taps_are_used(self) -> Self:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from fusionkit_plugins.encoders.timm import channel_statistics, check_name, no_weights
+from fusionkit_plugins.encoders.timm import DropPathRate, Pretrained, channel_statistics, check_name, no_weights
 from pydantic import Field, NonNegativeInt
 from torch import Tensor, nn
 
@@ -25,12 +25,11 @@ class TimmStagesConfig(Config):
                                                           "ResNets, ConvNeXts, DenseNets, RegNets and others.")
     stage: NonNegativeInt = Field(0, examples=[0], description="Which stage, from 0: what lies between one of timm's "
                                                                "feature maps and the next; 0 takes the image.")
-    pretrained: bool = Field(False, description="Start from the published weights, through timm's own cache.")
+    pretrained: Pretrained = False
     normalise: Literal["model", "none"] = Field(
         "model", description="For stage 0. model: expect an image in 0..1 and apply the mean and deviation that the "
                              "model was trained with; none: use the input as it is.")
-    drop_path_rate: float = Field(0.0, ge=0, lt=1, description="timm's drop_path_rate: probability of skipping the "
-                                                               "last residual branch, less for earlier ones.")
+    drop_path_rate: DropPathRate = 0.0
 
 
 class TimmStage(nn.Module):

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from fusionkit_plugins.blocks.pairs import check_several, mean_over_pairs
+from fusionkit_plugins.blocks.pairs import PairLoss
 from pydantic import Field, NonNegativeFloat
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusionkit.api import Config, Fusion, TensorShape, at_least_single, fill_absent
+from fusionkit.api import Config, Fusion, TensorShape, at_least_single
 
 
 class AlignCosineConfig(Config):
@@ -24,7 +24,7 @@ class AlignCosineConfig(Config):
     weight: NonNegativeFloat = Field(0.1, description="Weight of the alignment in the loss of the network.")
 
 
-class AlignCosine(nn.Module):
+class AlignCosine(PairLoss):
     """The inputs as they are, and the mean of 1 - cos(x_a, x_b) over rows and pairs.
 
     Shapes: M inputs (B, c), two or more; gives each back, and `loss_align_cosine`, ().
@@ -35,14 +35,7 @@ class AlignCosine(nn.Module):
     """
 
     def __init__(self, config: AlignCosineConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        check_several(inputs)
-        self.weight = config.weight
-
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The inputs and the loss."""
-        given = fill_absent(features, present)
-        return *given, (self.weight * mean_over_pairs(_apart, given, present)).to(given[0].dtype)
+        super().__init__(inputs, _apart, config.weight)
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from fusionkit_plugins.blocks.options import input_width
 from fusionkit_plugins.blocks.transformer import valid_keys
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -20,9 +21,7 @@ from fusionkit.api import Config, Fusion, Projections, TensorShape, Vector, join
 class AttentionPoolConfig(Config):
     """Options of `fusion.attention_pool`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width to which each input is projected first; None takes the inputs as they are, which "
-                          "must then have equal widths.")
+    width: PositiveInt | None = input_width("takes")
     hidden: PositiveInt = Field(64, description="Features of the network that scores.")
     gated: bool = Field(True, description="Whether a sigmoid gates the hidden features; without, the score is "
                                           "u tanh(V x), eq. 8.")

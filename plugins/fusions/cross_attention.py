@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from fusionkit_plugins.blocks.options import BlockDropout
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import (
@@ -42,8 +43,7 @@ class CrossAttentionConfig(Config):
         "must then have equal widths.")
     heads: PositiveInt = Field(4, description="Number of attention heads; it divides the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
-    dropout: NonNegativeFloat = Field(
-        0.0, lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")
+    dropout: BlockDropout = 0.0
     share: bool = Field(False, description="Whether all that is asked uses one block of weights.")
     zero_start: bool = Field(
         False, description="Whether the block begins as the identity, so that inserting it into a trained network "

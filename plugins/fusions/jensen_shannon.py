@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fusionkit_plugins.blocks.pairs import check_several, mean_over_pairs
+from fusionkit_plugins.blocks.pairs import PairLoss
 from fusionkit_plugins.fusions.drfuse import apart, jensen_shannon
 from pydantic import Field, NonNegativeFloat
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusionkit.api import Config, Fusion, TensorShape, at_least_single, fill_absent
+from fusionkit.api import Config, Fusion, TensorShape, at_least_single
 
 
 class JensenShannonConfig(Config):
@@ -27,7 +27,7 @@ class JensenShannonConfig(Config):
                            "features; else all are one distribution, by a softmax, as of classes.")
 
 
-class JensenShannon(nn.Module):
+class JensenShannon(PairLoss):
     """The inputs as they are, and the mean over pairs of (KL[p || m] + KL[q || m]) / 2, m = (p + q) / 2.
 
     The divergence is symmetric and no more than ln 2. Gradients reach both sides; `fusion.distil` has a teacher.
@@ -40,15 +40,7 @@ class JensenShannon(nn.Module):
     """
 
     def __init__(self, config: JensenShannonConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        check_several(inputs)
-        self.weight = config.weight
-        self.apart = _of_features if config.bernoulli else _of_classes
-
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The inputs and the loss."""
-        given = fill_absent(features, present)
-        return *given, (self.weight * mean_over_pairs(self.apart, given, present)).to(given[0].dtype)
+        super().__init__(inputs, _of_features if config.bernoulli else _of_classes, config.weight)
 
 
 def _of_classes(one: Tensor, other: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from fusionkit_plugins.fusions.late_weighted import Task, mixture, some, stacked
+from fusionkit_plugins.blocks.options import SeparateScores
+from fusionkit_plugins.fusions.late_weighted import mixture, some, stacked
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -23,9 +24,7 @@ class LateMaxConfig(Config):
     pick: Literal["largest", "most_confident"] = Field(
         "largest", description="'largest' takes the largest probability of each class and divides by their sum; "
         "'most_confident' takes the probabilities of the predictor that is surest of its first choice.")
-    task: Task = Field(
-        "multiclass", description="What the scores mean: 'multiclass' reads them through a softmax, 'multilabel' reads "
-        "each through a sigmoid, each label on its own.")
+    task: SeparateScores = "multiclass"
 
 
 class LateMax(nn.Module):

@@ -14,6 +14,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.options import ScoresOfMean
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -26,9 +27,7 @@ class LateMeanConfig(Config):
     space: Literal["prob", "logit"] = Field(
         "prob", description="What is averaged: 'prob' the probabilities, better calibrated; 'logit' the scores as they "
         "are, sharper, and the one for regression.")
-    task: Literal["multiclass", "multilabel"] = Field(
-        "multiclass", description="What the scores mean, for space 'prob': 'multiclass' reads them through a softmax, "
-        "'multilabel' reads each through a sigmoid.")
+    task: ScoresOfMean = "multiclass"
 
 
 class LateMean(nn.Module):

@@ -13,7 +13,8 @@ from math import log
 from typing import Literal
 
 import torch
-from fusionkit_plugins.fusions.late_weighted import Task, stacked
+from fusionkit_plugins.blocks.options import SeparateScores
+from fusionkit_plugins.fusions.late_weighted import stacked
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
@@ -29,9 +30,7 @@ class LatePoEConfig(Config):
     prior: list[PositiveFloat] | None = Field(
         None, description="How frequent each class is, or each label (then below 1), which every predictor has counted "
         "once and the product should count once only; None leaves it out, as if all were equally frequent.")
-    task: Task = Field(
-        "multiclass", description="What the scores mean: 'multiclass' reads them through a softmax, 'multilabel' reads "
-        "each through a sigmoid, each label on its own.")
+    task: SeparateScores = "multiclass"
 
 
 class LatePoE(nn.Module):

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.options import ScoresOfMean
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
@@ -31,9 +32,7 @@ class LateWeightedConfig(Config):
     space: Literal["prob", "logit"] = Field(
         "prob", description="What is averaged: 'prob' the probabilities; 'logit' the scores as they are, and the one "
         "for regression.")
-    task: Task = Field(
-        "multiclass", description="What the scores mean, for space 'prob': 'multiclass' reads them through a softmax, "
-        "'multilabel' reads each through a sigmoid.")
+    task: ScoresOfMean = "multiclass"
 
 
 class LateWeighted(nn.Module):

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from pydantic import Field, PositiveInt
+from fusionkit_plugins.blocks.options import input_width
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import Config, Fusion, Projections, TensorShape, joined_shape, zero_empty
@@ -19,9 +20,7 @@ from fusionkit.api import Config, Fusion, Projections, TensorShape, joined_shape
 class MaxConfig(Config):
     """Options of `fusion.max`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width to which each input is projected first; None compares the inputs as they are, which "
-        "must then have equal widths.")
+    width: PositiveInt | None = input_width("compares")
 
 
 class Max(nn.Module):

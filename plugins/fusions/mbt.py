@@ -14,8 +14,9 @@ from functools import reduce
 from typing import Literal, Self
 
 import torch
-from fusionkit_plugins.blocks.transformer import STREAMS, Positions, SelfBlock, TokenStream, check_heads, parameter
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from fusionkit_plugins.blocks.options import BlockDropout, LearnedPositions
+from fusionkit_plugins.blocks.transformer import STREAMS, SelfBlock, TokenStream, check_heads, parameter
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from fusionkit.api import Config, Fusion, Shape, TensorShape, Tokens, Vector, fill_absent, row_mask, zero_empty
@@ -32,12 +33,9 @@ class MBTConfig(Config):
     bottlenecks: PositiveInt = Field(4, description="Number of shared tokens.")
     heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; it divides the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
-    dropout: NonNegativeFloat = Field(
-        0.0, lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")
+    dropout: BlockDropout = 0.0
     share: bool = Field(False, description="Whether all streams use one set of blocks.")
-    positions: Positions = Field(
-        "maps", description="What gets a learned code of its position: 'maps' only, 'all' maps and tokens, or 'none'; "
-                            "without one, the order of positions is not seen.")
+    positions: LearnedPositions = "maps"
     output: Literal["class", "bottlenecks", "tokens"] = Field(
         "class", description="What is given: 'class' the mean of the class tokens of present streams; 'bottlenecks' "
                              "the shared tokens after the last block; 'tokens' those of all streams in a row, without "

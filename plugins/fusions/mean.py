@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
-from pydantic import Field, PositiveInt
+from fusionkit_plugins.blocks.options import input_width
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import Config, Fusion, Projections, TensorShape, joined_shape, row_mask
@@ -20,9 +21,7 @@ from fusionkit.api import Config, Fusion, Projections, TensorShape, joined_shape
 class MeanConfig(Config):
     """Options of `fusion.mean`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width to which each input is projected first; None averages the inputs as they are, which "
-        "must then have equal widths.")
+    width: PositiveInt | None = input_width("averages")
 
 
 class Mean(nn.Module):

@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Literal
 
 import torch
+from fusionkit_plugins.blocks.options import input_width
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -35,9 +36,7 @@ EPSILON = 1e-6
 class MomentsConfig(Config):
     """Options of `fusion.moments`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width to which each input is projected first; None takes the inputs as they are, which "
-        "must then have equal widths.")
+    width: PositiveInt | None = input_width("takes")
     spread: Literal["variance", "deviation"] = Field(
         "variance", description="What stands behind the mean: the 'variance' over the present inputs, or the standard "
         "'deviation', its root, which has the units of the mean.")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from fusionkit_plugins.blocks.options import BlockDropout
 from fusionkit_plugins.blocks.transformer import (
     AskingBlock,
     Positions,
@@ -21,7 +22,7 @@ from fusionkit_plugins.blocks.transformer import (
     parameter,
     valid_keys,
 )
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import ComponentError, Config, Fusion, Shape, TensorShape, Vector, fill_absent
@@ -36,8 +37,7 @@ class MulTConfig(Config):
     heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; it divides the width.")
     expansion: PositiveInt = Field(4, examples=[1], description="Width of the feed-forward layers, in multiples of "
                                                                 "that of the tokens.")
-    dropout: NonNegativeFloat = Field(
-        0.0, lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")
+    dropout: BlockDropout = 0.0
     positions: Positions = Field(
         "all", description="Whether tokens get a learned code of their place; 'none' where their order means nothing "
                            "('maps', for which other components tell them apart, is none here).")

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from fusionkit_plugins.blocks.pairs import Pairs, check_several, mean_over_pairs
+from fusionkit_plugins.blocks.pairs import PairLoss, Pairs
 from pydantic import Field, NonNegativeFloat
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusionkit.api import Config, Fusion, TensorShape, at_least_single, fill_absent
+from fusionkit.api import Config, Fusion, TensorShape, at_least_single
 
 
 class OrthogonalConfig(Config):
@@ -25,7 +25,7 @@ class OrthogonalConfig(Config):
                                             "as a shared part, from each of the others.")
 
 
-class Orthogonal(nn.Module):
+class Orthogonal(PairLoss):
     """The inputs as they are, and the mean of |cos(x_a, x_b)| over rows and pairs.
 
     Shapes: M inputs (B, c), two or more; gives each back, and `loss_orthogonal`, ().
@@ -36,15 +36,7 @@ class Orthogonal(nn.Module):
     """
 
     def __init__(self, config: OrthogonalConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        check_several(inputs)
-        self.weight = config.weight
-        self.pairs = config.pairs
-
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The inputs and the loss."""
-        given = fill_absent(features, present)
-        return *given, (self.weight * mean_over_pairs(_overlap, given, present, self.pairs)).to(given[0].dtype)
+        super().__init__(inputs, _overlap, config.weight, config.pairs)
 
 
 def _overlap(one: Tensor, other: Tensor) -> Tensor:

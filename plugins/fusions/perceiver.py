@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from fusionkit_plugins.blocks.options import BlockDropout
 from fusionkit_plugins.blocks.transformer import (
     STREAMS,
     AskingBlock,
@@ -22,7 +23,7 @@ from fusionkit_plugins.blocks.transformer import (
     parameter,
     valid_keys,
 )
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import Config, Fusion, Shape, TensorShape, Tokens, Vector, fill_absent, zero_empty
@@ -39,8 +40,7 @@ class PerceiverConfig(Config):
                                                     "width.")
     heads: PositiveInt = Field(4, examples=[2], description="Attention heads among the latents; it divides the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
-    dropout: NonNegativeFloat = Field(
-        0.0, lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")
+    dropout: BlockDropout = 0.0
     tie: bool = Field(False, description="Whether all times use the same weights.")
     positions: Positions = Field(
         "maps", description="What gets a code of its position, sines and cosines: 'maps' only, 'all' maps and tokens, "

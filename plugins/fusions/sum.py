@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
-from pydantic import Field, PositiveInt
+from fusionkit_plugins.blocks.options import input_width
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import Config, Fusion, Projections, TensorShape, joined_shape
@@ -21,9 +22,7 @@ from fusionkit.api import Config, Fusion, Projections, TensorShape, joined_shape
 class SumConfig(Config):
     """Options of `fusion.sum`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width to which each input is projected first; None adds the inputs as they are, which must "
-        "then have equal widths.")
+    width: PositiveInt | None = input_width("adds")
 
 
 class Sum(nn.Module):

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from fusionkit_plugins.blocks.transformer import STREAMS, Positions, SelfBlock, TokenStream, check_heads, valid_keys
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from fusionkit_plugins.blocks.options import BlockDropout, LearnedPositions
+from fusionkit_plugins.blocks.transformer import STREAMS, SelfBlock, TokenStream, check_heads, valid_keys
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from fusionkit.api import Config, Fusion, Shape, TensorShape, Tokens, Vector, fill_absent, zero_empty
@@ -26,11 +27,8 @@ class TokenSelfConfig(Config):
     layers: PositiveInt = Field(2, examples=[1], description="Number of transformer blocks.")
     heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; it divides the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
-    dropout: NonNegativeFloat = Field(
-        0.0, lt=1.0, description="Probability with which the results of attention and feed-forward layer are dropped.")
-    positions: Positions = Field(
-        "maps", description="What gets a learned code of its position: 'maps' only, 'all' maps and tokens, or 'none'; "
-                            "without one, the order of positions is not seen.")
+    dropout: BlockDropout = 0.0
+    positions: LearnedPositions = "maps"
     output: Literal["class", "mean", "tokens"] = Field(
         "class", description="What is given: 'class' the class token, 'mean' the mean of the other tokens, those of "
                              "present inputs, 'tokens' all of them but the class token, in the order of the inputs.")

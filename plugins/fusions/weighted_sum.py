@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Literal
 
 import torch
+from fusionkit_plugins.blocks.options import input_width
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -35,9 +36,7 @@ EPSILON = 1e-4
 class WeightedSumConfig(Config):
     """Options of `fusion.weighted_sum`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width to which each input is projected first; None weighs the inputs as they are, which "
-        "must then have equal widths.")
+    width: PositiveInt | None = input_width("weighs")
     norm: Literal["softmax", "fast", "none"] = Field(
         "softmax", description="How weights are made from the learned numbers: 'softmax' over the present inputs; "
         "'fast' for relu divided by the sum, which stops learning once a number is below zero; 'none' as they are.")

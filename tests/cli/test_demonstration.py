@@ -25,6 +25,7 @@ def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_organs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Takes half a minute and more: three networks of images are trained, as many epochs as a reader waits for."""
     found = figures([str(tmp_path / "demo"), "--cases", "300"], capsys)
     assert set(found) == {"image", "table", "both"}
     assert found["both"]["accuracy"] > 0.3
@@ -37,6 +38,7 @@ def test_organs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_phantom_small_stays_under_its_ceilings(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                 shorter: None) -> None:
+    """Takes half a minute and more: three networks of volumes are trained, and a leak shows in a trained one only."""
     found = figures([str(tmp_path / "demo"), "--phantom", "missing_informative", "--cases", "120"], capsys)
     for figure in found.values():
         error = (figure["accuracy"] * (1 - figure["accuracy"]) / figure["cases"]) ** 0.5
@@ -60,6 +62,7 @@ def test_a_used_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_tables_beside_logistic_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str], shorter: None) -> None:
+    """Takes over ten seconds: networks are trained until they may stand beside a logistic regression."""
     found = figures([str(tmp_path / "demo"), "--tables"], capsys)
     assert found["logistic regression"]["accuracy"] > 0.95
     assert found["fused"]["accuracy"] > found["logistic regression"]["accuracy"] - 0.04

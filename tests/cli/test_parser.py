@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fusionkit.cli.parser import main
+from fusionkit.cli import commands
+from fusionkit.cli.parser import main, parser
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPH = """\
@@ -37,7 +39,7 @@ def graph(tmp_path: Path) -> Path:
 def test_light_commands_import_no_torch(arguments: list[str]) -> None:
     code = ("import sys; from fusionkit.cli.parser import main\n"
             "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
-            "heavy = {'torch', 'timm', 'numpy', 'pydantic', 'torchmetrics'} & set(sys.modules)\n"
+            "heavy = {'torch', 'timm', 'numpy', 'pydantic'} & set(sys.modules)\n"
             "sys.exit(f'imported {heavy}' if heavy else 0)")
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -112,8 +114,7 @@ def test_unknown_graph_name_offers_the_near_one(capsys: pytest.CaptureFixture[st
 
 
 def test_plugin_file_is_used(graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = (ROOT / "README.md").read_text()
-    source = page.split("## One plugin")[1].split("```python\n")[1].split("```")[0]
+    source = (ROOT / "docs" / "plugins.md").read_text().split("```python\n")[1].split("```")[0]
     (tmp_path / "difference.py").write_text(source)
     text = GRAPH.replace("  result: {use: head.classify, from: told", "  other: {use: encoder.mlp, from: table, "
                          "with: {width: 7}}\n  apart: {use: fusion.difference, from: [told, other]}\n"
@@ -150,7 +151,7 @@ def test_a_fault_of_ours_is_exit_1_without_a_traceback(
     def broken(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("fusionkit.cli.commands.check.plan", broken)
+    monkeypatch.setattr("fusionkit.network.build.plan", broken)
     assert main(["check", str(graph)]) == 1
     said = capsys.readouterr().err
     assert "please report" in said
@@ -162,25 +163,48 @@ def test_doctor_finds_this_installation_sound(capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["sound"]
 
 
+def tool(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
 def test_page_of_the_command_line_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "COLUMNS", "100")
-    spec = importlib.util.spec_from_file_location("cli_docs", ROOT / "tools" / "cli_docs.py")
-    assert spec is not None and spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert tool.PAGE.read_text() == tool.page(), "run python tools/cli_docs.py"
+    made = tool("cli_docs")
+    assert made.PAGE.read_text() == made.page(), "run python tools/cli_docs.py"
 
 
-def test_every_setting_of_training_is_a_flag() -> None:
-    from typing import get_args
+def test_flags_of_training_are_those_of_the_settings() -> None:
+    made = tool("training_flags")
+    assert made.FILE.read_text() == made.text(), "run python tools/training_flags.py"
 
-    from fusionkit.cli.training_flags import TRAINING_FLAGS
-    from fusionkit.training.settings import TrainingSettings
 
-    fields = {name: field for name, field in TrainingSettings.model_fields.items() if name != "trackers"}
-    assert {name for name, _, _ in TRAINING_FLAGS} == set(fields)
-    for name, takes, _ in TRAINING_FLAGS:
-        if isinstance(takes, tuple):
-            assert takes == get_args(fields[name].annotation), name
-        else:
-            assert takes in (type(fields[name].default), int, float), name
+def test_a_file_of_the_commands_package_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plugins_greet.py").write_text(
+        'SUMMARY = "Greet."\ndef add_arguments(parser): parser.add_argument("name")\n'
+        'def run(args, console):\n    console.line(f"hello {args.name}")\n    return 0\n')
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    try:
+        assert main(["plugins", "greet", "you"]) == 0
+    finally:
+        sys.modules.pop("fusionkit.cli.commands.plugins_greet", None)
+    assert capsys.readouterr().out == "hello you\n"
+    assert "Greet." in parser(["plugins"])._subparsers._group_actions[0].choices["plugins"].format_help()
+
+
+def test_the_order_of_help_names_commands_that_exist() -> None:
+    assert set(commands.ORDER) <= set(commands.names())
+
+
+@pytest.mark.parametrize("argv", [["weights"], ["plugins", "show"], ["nonsense"], []])
+def test_a_part_of_the_parser_says_what_the_whole_says(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for made in (parser(argv), parser()):
+        with pytest.raises(SystemExit):
+            made.parse_args([*argv, "--help"] if argv != ["nonsense"] else argv)
+        said.append(capsys.readouterr())
+    assert said[0] == said[1]

@@ -18,7 +18,7 @@ from fusionkit.cli.parser import main
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
 from fusionkit.syntax.tree import to_plain
-from fusionkit.testing.examples import example_of
+from fusionkit.testing.probing.examples import example_of
 
 OURS = COMPONENT.format(name="acme", summary="Ours.")
 ENTRY = "  encoder.acme: {at: acme_lungs.acme, summary: Ours., category: lungs}"
@@ -101,7 +101,7 @@ def test_the_catalogue_of_every_package_that_is_installed_from_its_sources(
     monkeypatch.setattr("fusionkit.testing.distributions._beside", lambda distribution: tmp_path / "nowhere")
     origin = tmp_path / "acme_lungs-1.5.dist-info" / "direct_url.json"
     origin.write_text(json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": True}}))
-    monkeypatch.setattr("fusionkit.cli.commands.plugins_catalogue.editable_packages", lambda: ["acme-lungs"])
+    monkeypatch.setattr("fusionkit.testing.distributions.editable_packages", lambda: ["acme-lungs"])
     stale = said(capsys, "plugins", "catalogue", code=1)
     assert "encoder.acme:" in stale and "is stale: write it with --write" in stale
     assert "registry.yaml: 1 component\n" in said(capsys, "plugins", "catalogue", "--write")
@@ -109,7 +109,7 @@ def test_the_catalogue_of_every_package_that_is_installed_from_its_sources(
     (package,) = told(capsys, "plugins", "catalogue")["packages"]
     assert package["fresh"] and [other["package"] for other in package["others"]] == ["acme-more"]
     assert discover().load("encoder.acme").summary == "Ours."
-    monkeypatch.setattr("fusionkit.cli.commands.plugins_catalogue.editable_packages", list)
+    monkeypatch.setattr("fusionkit.testing.distributions.editable_packages", list)
     assert "pip install -e ." in said(capsys, "plugins", "catalogue", code=2)
 
 

@@ -7,28 +7,28 @@ from pathlib import Path
 import pytest
 from small_study import GRAPH, write_study
 
-from fusionkit.comparison.candidate_syntax import asked_of
-from fusionkit.comparison.candidates import LineUp, line_up
+from fusionkit.comparison.candidate_syntax import parse_candidates
+from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
 from fusionkit.errors import GraphError, UserError
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.tree import to_plain
 
 
-def lined(folder: Path, typed: str, graph: str = GRAPH, node: str = "both", **options: object) -> LineUp:
+def comparison(folder: Path, typed: str, graph: str = GRAPH, node: str = "both", **options: object) -> ComparisonPlan:
     paths = write_study(folder, graph)
     given = {"flags": {}, **options}
-    return line_up(paths[0], paths[1], (), node, typed, discover(), **given)  # type: ignore[arg-type]
+    return plan_comparison(paths[0], paths[1], (), node, typed, discover(), **given)  # type: ignore[arg-type]
 
 
 def refused(folder: Path, typed: str, graph: str = GRAPH, node: str = "both") -> list[str]:
     with pytest.raises(UserError) as caught:
-        lined(folder, typed, graph, node)
+        comparison(folder, typed, graph, node)
     return [each.render() for each in caught.value.diagnostics]
 
 
 def test_commas_outside_braces_separate() -> None:
     typed = " fusion.sum ,fusion.gmu{width: 16, gate: '},'} , fusion.mean{groups: [1, 2]}"
-    asked, found = asked_of(typed)
+    asked, found = parse_candidates(typed)
     assert not found
     assert [(each.use, each.options and to_plain(each.options)) for each in asked] == [
         ("fusion.sum", None), ("fusion.gmu", {"width": 16, "gate": "},"}), ("fusion.mean", {"groups": [1, 2]})]
@@ -38,11 +38,11 @@ def test_commas_outside_braces_separate() -> None:
 @pytest.mark.parametrize("typed", ["", "fusion.sum,", "fusion", "fusion.gmu{width: 16", "fusion.gmu[3]",
                                    "fusion.sum{}x"])
 def test_what_is_no_candidate_is_told(typed: str) -> None:
-    assert asked_of(typed)[1]
+    assert parse_candidates(typed)[1]
 
 
 def test_the_graph_as_written_is_the_reference(tmp_path: Path) -> None:
-    found = lined(tmp_path, "fusion.sum,fusion.concat,fusion.gmu{width: 5}")
+    found = comparison(tmp_path, "fusion.sum,fusion.concat,fusion.gmu{width: 5}")
     assert [(each.name, each.kind) for each in found.candidates] == [
         ("fusion.concat", "reference"), ("fusion.sum", "candidate"),
         ("fusion.concat (default options)", "candidate"), ("fusion.gmu{width: 5}", "candidate"),
@@ -53,14 +53,14 @@ def test_the_graph_as_written_is_the_reference(tmp_path: Path) -> None:
 
 
 def test_one_source_alone_reads_nothing_else(tmp_path: Path) -> None:
-    alone = {each.name: each for each in lined(tmp_path, "fusion.sum").candidates}
+    alone = {each.name: each for each in comparison(tmp_path, "fusion.sum").candidates}
     assert alone["told alone"].inputs == ["lab"]
     assert [node.name for node in alone["told alone"].plan.nodes] == ["told", "result"]
     assert alone["seen alone"].inputs == ["scan"]
 
 
 def test_the_same_fusion_takes_part_once(tmp_path: Path) -> None:
-    found = lined(tmp_path, "fusion.concat{availability: true},fusion.sum,fusion.sum{}")
+    found = comparison(tmp_path, "fusion.concat{availability: true},fusion.sum,fusion.sum{}")
     assert [each.name for each in found.candidates if each.kind == "candidate"] == ["fusion.sum"]
     assert len(found.notes) == 2
 
@@ -69,7 +69,7 @@ def test_of_each_only_the_tensor_that_is_read_is_kept(tmp_path: Path) -> None:
     graph = GRAPH.replace("  told: {use: encoder.mlp, from: lab, with: {width: 7, hidden: [11]}}\n", "").replace(
         "seen: {use: encoder.mlp, from: scan,", "parts: {use: encoder.mlp, from: [lab, scan], each: true,").replace(
         "from: [told, seen]", "from: parts")
-    found = {each.name: each for each in lined(tmp_path, "fusion.sum", graph).candidates}
+    found = {each.name: each for each in comparison(tmp_path, "fusion.sum", graph).candidates}
     assert found["parts.lab alone"].inputs == ["lab"]
     assert [lane.name for lane in found["parts.scan alone"].plan.node("parts").lanes] == ["scan"]
 
@@ -77,7 +77,7 @@ def test_of_each_only_the_tensor_that_is_read_is_kept(tmp_path: Path) -> None:
 def test_a_source_that_is_not_alone_is_left_out(tmp_path: Path) -> None:
     graph = GRAPH.replace("  result:", "  more: {use: fusion.concat, from: [both, told]}\n  result:").replace(
         "from: both, with: {classes", "from: more, with: {classes")
-    found = lined(tmp_path, "fusion.sum", graph)
+    found = comparison(tmp_path, "fusion.sum", graph)
     assert [name for name, _ in found.left_out] == ["seen alone"]
     assert "lab reaches the heads past node 'both'" in found.left_out[0][1]
 
@@ -90,7 +90,7 @@ def test_a_source_that_does_not_fit_the_readers_is_left_out(tmp_path: Path) -> N
         "seen: {use: encoder.mlp, from: scan, with: {width: 7, hidden: [11]}}",
         "wide: {use: encoder.mlp, from: lab, with: {width: 13}}").replace(
         "  scan: {vector: [5], optional: true}\n", "")
-    found = lined(tmp_path, "fusion.mean{width: 7}", graph)
+    found = comparison(tmp_path, "fusion.mean{width: 7}", graph)
     assert [name for name, _ in found.left_out] == ["wide alone"]
     assert "fusion.sum" in found.left_out[0][1]
 
@@ -121,4 +121,4 @@ def test_a_node_that_is_no_fusion_is_told(tmp_path: Path) -> None:
 
 def test_a_fault_of_the_graph_is_told_first(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match=r"encoder\.mlpp"):
-        lined(tmp_path, "fusion.sum", GRAPH.replace("encoder.mlp", "encoder.mlpp"))
+        comparison(tmp_path, "fusion.sum", GRAPH.replace("encoder.mlp", "encoder.mlpp"))

@@ -125,6 +125,13 @@ def test_names_in_the_report_are_escaped(tmp_path: Path) -> None:
     assert "&lt;b&gt;&amp;amp;" in text
 
 
+def test_the_report_says_how_frozen_nodes_were_shared(tmp_path: Path) -> None:
+    write_study(tmp_path, GRAPH.replace("hidden: [11]}}", "hidden: [11]}, freeze: true}"))
+    assert main([*arguments(tmp_path, tmp_path / "found", "fusion.sum"), "--epochs", "1", "--no-baselines", "--reuse",
+                 "batches"]) == 0
+    assert "<li>--reuse batches: batches; as asked for</li>" in (tmp_path / "found" / "report.html").read_text()
+
+
 def test_a_finished_comparison_is_loaded(study: Path, monkeypatch: pytest.MonkeyPatch,
                                          capsys: pytest.CaptureFixture[str]) -> None:
     before = (study / "found" / "compare.json").read_text()

@@ -12,8 +12,8 @@ from small_study import GRAPH, write_study
 
 import fusionkit
 from fusionkit.comparison import feature_cache
-from fusionkit.comparison.feature_cache import KnownCases, Source, compute
-from fusionkit.comparison.frozen_nodes import edges, inputs_left, standing
+from fusionkit.comparison.feature_cache import CachedCases, Source, compute
+from fusionkit.comparison.frozen_nodes import edges, inputs_left, shareable_nodes
 from fusionkit.network.build import plan
 from fusionkit.runs.setup import set_up
 
@@ -21,7 +21,7 @@ NAMES = ("told", "seen")
 
 
 def standing_in(graph: dict, node: str = "both", dropping: bool = False) -> set[str]:
-    return set(standing(plan({"fusionkit": 1, **graph}), node, dropping))
+    return set(shareable_nodes(plan({"fusionkit": 1, **graph}), node, dropping))
 
 
 FROZEN = {"use": "encoder.mlp", "freeze": True}
@@ -65,9 +65,9 @@ def test_what_gives_something_else_for_an_absent_input_does_not_while_inputs_are
 def test_edges_and_inputs_are_what_others_read() -> None:
     graph = two(extra={"use": "encoder.mlp", "from": "a"})
     made = plan({"fusionkit": 1, **graph})
-    still = standing(made, "both")
-    assert set(edges(made, still)) == {"one", "two"}
-    assert inputs_left(made, still) == {"a"}
+    shared = shareable_nodes(made, "both")
+    assert set(edges(made, shared)) == {"one", "two"}
+    assert inputs_left(made, shared) == {"a"}
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_cases_with_features_read_no_input_that_nobody_reads(source: Source, tmp
     assert known is not None
     some = fusionkit.data.dataset.CaseDataset(source.cases.ids, (7, 5), source.cases.inputs, source.cases.targets,
                                               cache=None)
-    case = KnownCases(some, known, ("seen",), {"lab"})[1]
+    case = CachedCases(some, known, ("seen",), {"lab"})[1]
     assert set(case["inputs"]) == {"lab", "seen"}
     assert torch.equal(case["inputs"]["seen"], known.of("seen", [5])[0])
     assert case["present"] == {"lab": True, "scan": False}

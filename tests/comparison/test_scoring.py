@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from fusionkit.comparison.baselines import fit_baselines
-from fusionkit.comparison.scoring import judge, metrics_of
+from fusionkit.comparison.scoring import metrics_of, rank_candidates
 from fusionkit.comparison.significance import holm
-from fusionkit.comparison.train import Outcome, Said, Unit
+from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
 from fusionkit.data.readers.columns import ColumnsOptions, ColumnValues, categories, fit
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import UserError
@@ -48,19 +48,20 @@ def units(folds: int, repeats: int = 1) -> list[Unit]:
             for repeat in range(repeats) for fold, part in enumerate(parts)]
 
 
-def said(truth: NDArray[np.int64], skill: float, seed: int, rows: NDArray[np.int64]) -> Said:
+def said(truth: NDArray[np.int64], skill: float, seed: int, rows: NDArray[np.int64]) -> HeadOutputs:
     noise = np.random.default_rng(seed).normal(size=CASES)
     yes = 1 / (1 + np.exp(-(skill * (2 * truth - 1) + noise)))
-    return Said(rows, truth[rows].astype(float), np.stack([1 - yes, yes], axis=1)[rows])
+    return HeadOutputs(rows, truth[rows].astype(float), np.stack([1 - yes, yes], axis=1)[rows])
 
 
-def outcomes(skills: Mapping[str, float], folds: int, repeats: int = 1) -> tuple[dict[str, tuple[Outcome, ...]], Any]:
+def outcomes(skills: Mapping[str, float], folds: int, repeats: int = 1
+             ) -> tuple[dict[str, tuple[RepeatOutputs, ...]], Any]:
     truth = np.random.default_rng(1).integers(0, 2, CASES)
     rows = np.array(sorted({row for unit in units(folds) for row in unit.test}))
     made = {}
     for name, skill in skills.items():
         chosen = rows[rows % 3 > 0] if name == "half" else rows
-        made[name] = tuple(Outcome({"result": said(truth, skill, repeat + 10 * (name == "bad"), chosen)}, 1.0)
+        made[name] = tuple(RepeatOutputs({"result": said(truth, skill, repeat + 10 * (name == "bad"), chosen)}, 1.0)
                            for repeat in range(repeats))
     return made, cohort(truth)
 
@@ -71,7 +72,7 @@ SKILLS = {"own": 0.6, "twin": 0.6, "good": 3.0, "bad": -0.5, "half": 0.6}
 @pytest.mark.parametrize(("folds", "repeats"), [(5, 1), (3, 2), (0, 1), (0, 3)])
 def test_equal_networks_are_equal_and_better_ones_better(folds: int, repeats: int) -> None:
     made, whole = outcomes(SKILLS, folds, repeats)
-    found = judge(head(), "auroc", made, KINDS, units(folds, repeats), whole, resamples=400)
+    found = rank_candidates(head(), "auroc", made, KINDS, units(folds, repeats), whole, resamples=400)
     rows = {row.name: row for row in found.rows}
     assert found.rows[0].name == "good"
     assert found.test == ("corrected resampled t" if folds else "paired bootstrap")
@@ -91,7 +92,7 @@ def test_equal_networks_are_equal_and_better_ones_better(folds: int, repeats: in
 
 def test_candidates_and_baselines_are_corrected_apart() -> None:
     made, whole = outcomes(SKILLS, 5)
-    rows = {row.name: row.difference for row in judge(head(), "auroc", made, KINDS, units(5), whole,
+    rows = {row.name: row.difference for row in rank_candidates(head(), "auroc", made, KINDS, units(5), whole,
                                                       resamples=50).rows}
     assert rows["own"] is None
     names = ["twin", "good", "bad"]
@@ -101,7 +102,7 @@ def test_candidates_and_baselines_are_corrected_apart() -> None:
 
 def test_a_difference_is_over_the_cases_that_both_have() -> None:
     made, whole = outcomes({"own": 0.6, "half": 0.6}, 5)
-    found = judge(head(), "accuracy", made, KINDS, units(5), whole, resamples=50)
+    found = rank_candidates(head(), "accuracy", made, KINDS, units(5), whole, resamples=50)
     half = next(row for row in found.rows if row.name == "half")
     assert half.difference is not None
     assert half.difference.value == 0.0
@@ -111,7 +112,7 @@ def test_a_difference_is_over_the_cases_that_both_have() -> None:
 
 def test_small_values_of_an_error_come_first() -> None:
     made, whole = outcomes(SKILLS, 5)
-    found = judge(head(), "brier", made, KINDS, units(5), whole, resamples=50)
+    found = rank_candidates(head(), "brier", made, KINDS, units(5), whole, resamples=50)
     assert found.lower_is_better
     assert found.rows[0].name == "good"
 
@@ -121,7 +122,7 @@ def test_folds_in_which_a_metric_is_undefined_are_left_out_and_counted() -> None
     last = np.array(units(5)[4].test)
     for outcome in (*made["own"], *made["bad"]):
         outcome.heads["result"].targets[last] = 1.0
-    rows = {row.name: row for row in judge(head(), "auroc", made, KINDS, units(5), whole, resamples=50).rows}
+    rows = {row.name: row for row in rank_candidates(head(), "auroc", made, KINDS, units(5), whole, resamples=50).rows}
     assert rows["bad"].values[4] is None
     assert rows["bad"].difference.note == "undefined in 1 of 5 folds"
 

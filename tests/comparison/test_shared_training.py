@@ -59,17 +59,36 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("reuse", "said"), [("auto", "once for all epochs: seen, told"),
-                                             ("batches", "once for each batch: seen, told")])
-def test_weights_are_those_of_training_alone(study: Path, reuse: str, said: str,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def taken(folder: Path) -> list[str]:
+    return [way["taken"] for way in json.loads((folder / "compare.json").read_text())["sharing"]]
+
+
+ONCE = {"features": "once for all epochs: seen, told", "batches": "once for each batch: seen, told"}
+
+
+@pytest.mark.parametrize("reuse", ["auto", "batches"])
+def test_weights_are_those_of_training_alone(study: Path, reuse: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert compared(study, reuse, "--reuse", reuse) == 0
     told = capsys.readouterr().out
     assert "5 networks are trained side by side" in told
-    assert said in told
+    # Whether features equal those of a batch to the bit is the processor's: `auto` may take either way, and says which.
+    way, = taken(study / reuse)
+    assert reuse in ("auto", way)
+    assert f"--reuse {reuse}: {way}; " in told and ONCE[way] in told
     assert weights(study / reuse) == weights(study / "alone")
     assert len(weights(study / reuse)) == 5
     assert values(study / reuse) == values(study / "alone")
+
+
+def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path: Path,
+                                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    study_of(tmp_path)
+    for reuse in ("nothing", "auto"):
+        assert compared(tmp_path, reuse, "--reuse", reuse, "--no-baselines", "--epochs", "1", "--batch-size", "1") == 0
+    assert ONCE["features"] in capsys.readouterr().out
+    assert taken(tmp_path / "auto") == ["features"] and taken(tmp_path / "nothing") == []
+    assert weights(tmp_path / "auto") == weights(tmp_path / "nothing")
+    assert values(tmp_path / "auto") == values(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("more", [
@@ -94,8 +113,10 @@ def test_features_that_differ_in_their_last_bits_are_not_used_unasked(tmp_path: 
     monkeypatch.setattr(shared_training._Division, "_apart", lambda *_: 3e-7)
     assert compared(tmp_path, "auto", "--no-baselines") == 0
     told = capsys.readouterr().out
-    assert "features computed ahead differ in their last bits" in told
+    assert "--reuse auto: batches; on this processor features computed ahead differ in their last bits" in told
     assert "once for each batch" in told
+    assert compared(tmp_path, "auto", "--no-baselines") == 0
+    assert taken(tmp_path / "auto") == ["batches"], "kept when nothing is left to train"
     assert compared(tmp_path, "features", "--no-baselines", "--reuse", "features") == 0
     told = capsys.readouterr().out
     assert "they differ from those of a batch by 3.0e-07 of the largest" in told
@@ -107,7 +128,7 @@ def test_what_hangs_on_the_batch_is_never_computed_ahead(tmp_path: Path, monkeyp
     study_of(tmp_path)
     monkeypatch.setattr(shared_training._Division, "_apart", lambda *_: 0.02)
     assert compared(tmp_path, "features", "--no-baselines", "--reuse", "features") == 0
-    assert "what stands still hangs on the batch" in capsys.readouterr().out
+    assert "--reuse features: batches; the results of frozen nodes depend on the other cases" in capsys.readouterr().out
 
 
 def test_an_interrupted_comparison_goes_on(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

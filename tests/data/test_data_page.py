@@ -39,5 +39,5 @@ def test_the_page_lists_every_code_of_the_room():
     assert {code for code in expected if not code.startswith("dicom-")} - listed - {"yaml-syntax"} == set()
     room = ROOT / "fusionkit" / "data"
     source = "".join(path.read_text() for path in [*room.glob("*.py"), *(room / "readers").glob("*.py"),
-                                                      ROOT / "fusionkit" / "form.py"])
+                                                      ROOT / "fusionkit" / "syntax" / "fields.py"])
     assert [code for code in sorted(listed) if f'"{code}"' not in source] == []

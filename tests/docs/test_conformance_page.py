@@ -9,10 +9,13 @@ from typing import get_args
 
 from fusionkit.cli.parser import parser
 from fusionkit.registry.lookup import discover
-from fusionkit.testing import imports, numerics, probes, pytest_plugin
+from fusionkit.testing import pytest_plugin
+from fusionkit.testing.checks import numerics
+from fusionkit.testing.checks.declared import check_named
 from fusionkit.testing.conformance import CHECKS, check_component, checks_of
-from fusionkit.testing.declared import check_named
 from fusionkit.testing.faults import Result
+from fusionkit.testing.packages import imports
+from fusionkit.testing.probing import probes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
 ALL_KINDS = ("encoder.mlp", "fusion.gmu", "head.classify", "uncertainty.none")

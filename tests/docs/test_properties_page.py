@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.testing import learning, properties
-from fusionkit.testing.strategies.breaking import BREAKS
-from fusionkit.testing.strategies.drawn import DrawnGraph
-from fusionkit.testing.strategies.graphs import MOST_NODES
-from fusionkit.testing.strategies.inputs import MOST_INPUTS
-from fusionkit.testing.strategies.menu import Limits, Menu
-from fusionkit.testing.strategies.misfits import MISFITS
-from fusionkit.testing.strategies.sizes import MOST_NUMBERS
+from fusionkit.testing.random_graphs import learning, properties
+from fusionkit.testing.random_graphs.breaking import BREAKS
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
+from fusionkit.testing.random_graphs.graphs import MOST_NODES
+from fusionkit.testing.random_graphs.inputs import MOST_INPUTS
+from fusionkit.testing.random_graphs.menu import Limits, Menu
+from fusionkit.testing.random_graphs.misfits import MISFITS
+from fusionkit.testing.random_graphs.sizes import MOST_NUMBERS
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests" / "properties"
@@ -76,8 +76,8 @@ def test_the_counts_are_those_of_the_profiles(monkeypatch: pytest.MonkeyPatch) -
         rounds = __import__("rounds")
         shares = re.findall(r"@drawn\((\d+)\)", (TESTS / "test_drawn_graphs.py").read_text(encoding="utf-8"))
         assert sum(map(int, shares)) == 100  # percent
-        said = {("thorough" if "thorough" in line else "quick"): int(count.replace(",", "")) for line, count in
-                re.findall(r"^(pytest tests/properties.*?)# ([\d,]+)", PAGE, re.M)}
+        said = {next((name for name in ("thorough", "full") if name in line), "quick"): int(count.replace(",", ""))
+                for line, count in re.findall(r"^(pytest tests/properties.*?)# ([\d,]+)", PAGE, re.M)}
         assert said == rounds.GRAPHS
     finally:
         sys.modules.pop("rounds", None)
@@ -90,6 +90,8 @@ def test_a_command_has_options_that_exist(command: list[str]) -> None:
         option, _, profile = word.partition("=")
         if option == "--hypothesis-profile":
             assert f'"{profile}":' in (TESTS / "rounds.py").read_text(encoding="utf-8")
+        elif option == "--full":
+            assert f'"{option}"' in (ROOT / "tests" / "tiers.py").read_text(encoding="utf-8")
         elif word.startswith("-"):
             assert f'"{option}"' in known
         elif "." in word:

@@ -12,8 +12,8 @@ import pytest
 from fusionkit.cli.parser import parser
 from fusionkit.components.hooks import CONTRACT_RANGE
 from fusionkit.registry.catalogue import read_catalogue, render
-from fusionkit.testing.packages import check_package
-from fusionkit.testing.scaffold import package_files
+from fusionkit.testing.packages.check import check_package
+from fusionkit.testing.scaffold.generate import package_files
 
 sys.path.append(str(Path(__file__).parents[1] / "testing"))
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionkit.drawing.crossings import Segment, Slot, count_crossings, reduce_crossings
-from fusionkit.drawing.layout import Box, Layout, Line, Place, Track, arrange
+from fusionkit.drawing.layout import Box, BoxPosition, GraphLayout, Line, Track, arrange
 
 
 @st.composite
@@ -41,20 +41,20 @@ def along(points: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
             for (x0, y0), (x1, y1) in pairwise(points) for step in range(9)]
 
 
-def inside(place: Place, point: tuple[float, float]) -> bool:
+def inside(place: BoxPosition, point: tuple[float, float]) -> bool:
     x, y = point
     return place.x + 0.1 < x < place.x + place.width - 0.1 and place.y + 0.1 < y < place.y + place.height - 0.1
 
 
-def on_left(place: Place, point: tuple[float, float]) -> bool:
+def on_left(place: BoxPosition, point: tuple[float, float]) -> bool:
     return point[0] == pytest.approx(place.x) and place.y < point[1] < place.y + place.height
 
 
-def on_right(place: Place, point: tuple[float, float]) -> bool:
+def on_right(place: BoxPosition, point: tuple[float, float]) -> bool:
     return point[0] == pytest.approx(place.x + place.width) and place.y < point[1] < place.y + place.height
 
 
-def check(boxes: list[Box], lines: list[Line]) -> Layout:
+def check(boxes: list[Box], lines: list[Line]) -> GraphLayout:
     layout = arrange(boxes, lines)
     places = list(layout.places.values())
     assert set(layout.places) == {box.key for box in boxes}

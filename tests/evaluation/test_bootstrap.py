@@ -28,14 +28,13 @@ def outcomes(request):
 
 
 def assert_same(samples, measured):
-    """One column of samples against the values of torchmetrics; both undefined in the same places."""
+    """One column of samples against point values; both undefined in the same places."""
     for of, scores in {None: measured.overall, **measured.per_class}.items():
         found = {name: samples[of][name][0] for name in scores}
-        # torchmetrics divides counts in single precision.
-        assert found == pytest.approx({name: score.value for name, score in scores.items()}, abs=1e-6, nan_ok=True), of
+        assert found == pytest.approx({name: score.value for name, score in scores.items()}, abs=1e-12, nan_ok=True), of
 
 
-def test_weights_of_one_give_the_values_of_torchmetrics(outcomes):
+def test_weights_of_one_give_the_point_values(outcomes):
     measured = measure(outcomes)
     assert_same(sample_metrics(outcomes, measured, np.ones((outcomes.cases, 1))), measured)
 
@@ -48,7 +47,7 @@ def test_a_resample_equals_its_cases_written_out(outcomes):
     assert_same(sample_metrics(outcomes, measured, counts[:, None].astype(float)), measure(drawn))
 
 
-def test_undefined_resamples_are_where_torchmetrics_has_no_value():
+def test_undefined_resamples_are_where_the_cases_written_out_have_no_value():
     targets, probabilities = classified(37, 11, 2)
     outcomes = collect("h", "multiclass", names(2), targets, probabilities)
     only_first = (targets == 0).astype(float)[:, None]

@@ -18,7 +18,7 @@ def test_roc_curves_enclose_their_auroc(rounded):
         assert (curve.false_positive_rate[0], curve.true_positive_rate[0]) == (0, 0)
         assert (curve.false_positive_rate[-1], curve.true_positive_rate[-1]) == (1, 1)
         area = reference.auc(curve.false_positive_rate, curve.true_positive_rate)
-        assert area == pytest.approx(measured.per_class[curve.name]["auroc"].value, abs=1e-6)
+        assert area == pytest.approx(measured.per_class[curve.name]["auroc"].value, abs=1e-12)
 
 
 def test_two_classes_have_one_curve_and_a_lost_class_has_none():
@@ -38,7 +38,7 @@ def test_bins_add_up_to_the_calibration_error(classes, rounded):
     assert bins.count.sum() == 203
     held = bins.count > 0
     gap = np.abs(bins.predicted - bins.observed)[held] @ bins.count[held] / 203
-    assert gap == pytest.approx(measure(outcomes).overall["ece"].value, abs=1e-6)
+    assert gap == pytest.approx(measure(outcomes).overall["ece"].value, abs=1e-12)
     assert sum(row["cases"] for row in bins.to_json()["bins"]) == 203
 
 

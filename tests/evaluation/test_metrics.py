@@ -2,14 +2,16 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics as reference
+from torchmetrics.functional import classification as functional
 
-from fusionkit.evaluation.metrics import CLASSIFICATION, REGRESSION, multiclass, multilabel, regression
+from fusionkit.evaluation.metrics import multiclass, multilabel, regression
+from fusionkit.evaluation.weighted_metrics import CLASSIFICATION, REGRESSION
 
 from .cohorts import classified, labelled, names, valued
 
-# torchmetrics divides counts in single precision.
-close = {"abs": 1e-6}
+close = {"abs": 1e-12}
 
 
 def values(scores):
@@ -33,6 +35,32 @@ def of_two(truth, score):
         "brier": reference.brier_score_loss(truth, score),
         "ece": sum(gaps) / len(score),
     }
+
+
+def by_torchmetrics(truth, score):
+    """What torchmetrics has of the ten, from tensors in double precision; it divides counts in single precision."""
+    truth, score = torch.from_numpy(truth.astype(np.int64)), torch.from_numpy(np.ascontiguousarray(score))
+    predicted = (score > 0.5).long()
+    return {
+        "auroc": functional.binary_auroc(score, truth),
+        "accuracy": functional.binary_accuracy(predicted, truth),
+        "balanced_accuracy": functional.multiclass_accuracy(predicted, truth, num_classes=2, average="macro"),
+        "f1": functional.binary_f1_score(predicted, truth),
+        "sensitivity": functional.binary_recall(predicted, truth),
+        "specificity": functional.binary_specificity(predicted, truth),
+        "ppv": functional.binary_precision(predicted, truth),
+        "npv": functional.binary_negative_predictive_value(predicted, truth),
+        "ece": functional.binary_calibration_error(score, truth, n_bins=15, norm="l1"),
+    }
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_two_classes_agree_with_torchmetrics(rounded):
+    targets, probabilities = classified(3, 173, 2, rounded=rounded)
+    found = values(multiclass(targets, probabilities, names(2)).overall)
+    del found["brier"]  # which it lacks
+    expected = by_torchmetrics(targets, probabilities[:, 1])
+    assert found == pytest.approx({name: float(value) for name, value in expected.items()}, abs=1e-6)
 
 
 def test_two_classes_by_hand():

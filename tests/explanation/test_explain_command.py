@@ -218,13 +218,13 @@ def test_other_data_need_no_targets(run: Path, study: Path, tmp_path: Path) -> N
     (["--at", "joined"], "no-map", "it gives B 6"),
 ])
 def test_what_is_not_there_is_refused(
-    run: Path, arguments: list[str], code: str, said: str, capsys: pytest.CaptureFixture[str]
+    run: Path, arguments: list[str], code: str, output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
     assert main(["explain", str(run), *arguments]) == 2
     found = capsys.readouterr().err
     assert f"[{code}]" in found
-    assert said in found
+    assert output in found
 
 
 def test_all_wrong_names_of_the_network_are_told_at_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,9 +259,9 @@ def test_a_fusion_that_needs_all_its_inputs_leaves_out_shapley_values_only(
                  "--plugin", str(plugin)]) == 0
     capsys.readouterr()
     assert main(["explain", str(strict), "--plugin", str(plugin)]) == 0
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     told = json.loads((strict / "explain" / "explain.json").read_text())
     assert told["shapley"] == []
     assert told["gradcam"] and told["tsne"]
-    assert "no fusion of this network reports gates" in said
-    assert "fusion.strict_difference cannot be without 'small', which may be absent [absent-input]" in said
+    assert "no fusion of this network reports gates" in output
+    assert "fusion.strict_difference cannot be without 'small', which may be absent [absent-input]" in output

@@ -7,7 +7,7 @@ import torch
 from made_networks import network
 
 from fusionkit.errors import Diagnostic
-from fusionkit.explanation.feature_maps import MOST_AT_ONCE, Place, Survey
+from fusionkit.explanation.feature_maps import MOST_AT_ONCE, FeatureMap, Survey
 from fusionkit.network.model import FusionModel
 
 HEAD = {"use": "head.classify", "from": "joined", "with": {"classes": ["a", "b", "c"]}}
@@ -27,7 +27,7 @@ def mixed() -> FusionModel:
          "joined": {"use": "fusion.concat", "from": ["small", "deep", "clinic"]}, "kind": HEAD})
 
 
-def only(found: list[Place] | Diagnostic) -> Place:
+def only(found: list[FeatureMap] | Diagnostic) -> FeatureMap:
     assert isinstance(found, list)
     (place,) = found
     return place

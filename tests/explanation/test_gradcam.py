@@ -9,7 +9,7 @@ import torch
 from made_networks import network
 from torch import Tensor
 
-from fusionkit.explanation.feature_maps import Place, Survey
+from fusionkit.explanation.feature_maps import FeatureMap, Survey
 from fusionkit.explanation.gradcam import grad_cam
 from fusionkit.network.model import FusionModel
 
@@ -27,7 +27,7 @@ def weighing(inputs: dict[str, Any], **node: Any) -> FusionModel:
     return model
 
 
-def at(survey: Survey, name: str) -> Place:
+def at(survey: Survey, name: str) -> FeatureMap:
     found = survey.at(name)
     assert isinstance(found, list)
     return found[0]

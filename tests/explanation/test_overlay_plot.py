@@ -9,7 +9,7 @@ import pytest
 
 from fusionkit.evaluation.formatting import Metric
 from fusionkit.evaluation.plots import style
-from fusionkit.explanation.bar_plot import MOST_GROUPS, Panel, Row, bars_figure
+from fusionkit.explanation.bar_plot import MOST_GROUPS, BarGroup, Panel, bars_figure
 from fusionkit.explanation.output_folder import Folder
 from fusionkit.explanation.overlay_plot import MOST_SLICES, Overlay, overlay_figure, slices_shown
 from fusionkit.explanation.tsne import Scatter, scatter_figure
@@ -84,8 +84,9 @@ def test_names_of_files_stay_in_the_folder_and_apart(tmp_path: Any) -> None:
 
 def test_pictures_of_many_things_and_long_names_are_drawn(tmp_path: Any) -> None:
     folder = Folder(tmp_path)
-    rows = tuple(Row(f"a very long name of a case $number$ {index} " * 3, (Metric(-0.5, -0.7, 0.1), None, Metric(None)),
-                     "nothing 0.5") for index in range(MOST_GROUPS + 3))
+    rows = tuple(BarGroup(f"a very long name of a case $number$ {index} " * 3,
+                          (Metric(-0.5, -0.7, 0.1), None, Metric(None)),
+                          "nothing 0.5") for index in range(MOST_GROUPS + 3))
     folder.picture(lambda: bars_figure([Panel("mean", "added", rows)], ["one", "two" * 30, "three"], ["title " * 30]),
                    "bars")
     points = np.random.default_rng(0).normal(size=(40, 2))

@@ -181,3 +181,35 @@ def test_weights_that_are_typed_may_lie_anywhere(tmp_path: Path, monkeypatch: py
 def test_a_checkpoint_keeps_its_tensors_among_other_things(tmp_path: Path, key: str):
     torch.save({"epoch": 3, "args": {"depth": 50}, key: {"w": torch.ones(2)}}, tmp_path / "w.pt")
     assert list(read_tensors(tmp_path / "w.pt")) == ["w"]
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    (lambda weight: weight.index_fill(0, torch.tensor([1]), torch.nan), "NaN or infinite: weight (7 of 21)"),
+    (lambda weight: weight / 0, "NaN or infinite: weight (21 of 21)"),
+    (lambda weight: weight.to(torch.int8), "of another kind of number: weight is int8, needed float32"),
+    (lambda weight: weight > 0, "of another kind of number: weight is bool, needed float32"),
+    (lambda weight: weight.to(torch.complex64), "of another kind of number: weight is complex64, needed float32"),
+])
+def test_numbers_that_no_training_leaves_are_refused(change: Any, why: str):
+    own = layer()
+    with pytest.raises(GraphError) as caught:
+        load_into(layer(), {"weight": change(own.weight.detach()), "bias": own.bias.detach()}, "it")
+    assert (fault(caught).code, fault(caught).why) == ("wrong-weights", why)
+
+
+def test_rounded_weights_and_those_that_are_infinite_by_design_are_taken():
+    class Masked(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(7, 3)
+            self.register_buffer("mask", torch.full((5,), -torch.inf))
+
+    first, second = Masked(), Masked()
+    load_into(second, {name: value.bfloat16() for name, value in first.state_dict().items()}, "it")
+    assert torch.equal(second.weight, first.weight.bfloat16().float())
+
+
+def test_no_advice_to_load_objects(tmp_path: Path):
+    torch.save({"weight": Malice(tmp_path / "made")}, tmp_path / "w.pt")
+    with pytest.raises(GraphError) as caught:
+        read_tensors(tmp_path / "w.pt")
+    assert "weights_only" not in fault(caught).render() and not (tmp_path / "made").exists()

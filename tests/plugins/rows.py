@@ -1,32 +1,24 @@
 """The table that `test_contract.py` walks: bundled components, each with the options and inputs it is tried on.
 
 A row is (component id, options, sizes of each input without the batch axis), and where a check cannot hold
-by design, a fourth entry {name of the check: reason}.
+by design, a fourth entry {name of the check: reason}. Rows are the lists `ROWS` of the files `rows_*.py` here and of
+the components' own tests, `*/test_*.py`. A component without a row is tried on the example that users are shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import rows_attention
-import rows_baselines
-import rows_drifa
-import rows_e3d
-import rows_early
-import rows_encoders
-import rows_fusions
-import rows_heads
-import rows_kan
-import rows_late
-import rows_losses
-import rows_penet
-import rows_tier3
-
 from fusionkit.components.component import Component
+from fusionkit.registry.lookup import discover
 from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.testing.probing.examples import example_of
 
+HERE = Path(__file__).parent
 FOLDERS = {"encoder": "encoders", "fusion": "fusions", "head": "heads", "uncertainty": "uncertainty"}
 
 
@@ -55,6 +47,26 @@ class Row(NamedTuple):
         return [shape_of(tuple(sizes)) for sizes in self.inputs]
 
 
-TABLES = (rows_attention, rows_fusions, rows_baselines, rows_drifa, rows_encoders, rows_e3d, rows_early,
-          rows_heads, rows_kan, rows_late, rows_losses, rows_penet, rows_tier3)
-ROWS = [Row(*row) for table in TABLES for row in table.ROWS]
+def _written() -> Iterator[Row]:
+    """The rows of every file that has a list of them, in the order of the files' names."""
+    for path in (*sorted(HERE.glob("rows_*.py")), *sorted(HERE.glob("*/test_*.py"))):
+        if "\nROWS" in path.read_text(encoding="utf-8"):
+            spec = spec_from_file_location(f"_rows_of_{path.stem}", path)
+            assert spec is not None and spec.loader is not None
+            table = module_from_spec(spec)
+            spec.loader.exec_module(table)
+            yield from (Row(*row) for row in table.ROWS)
+
+
+def _with_defaults(rows: Sequence[Row]) -> Iterator[Row]:
+    """The rows, and one for each bundled component that has none."""
+    yield from rows
+    known = {row.id for row in rows}
+    registry = discover()
+    for entry in registry.entries:
+        if entry.package == "fusionkit" and entry.id not in known:
+            example = example_of(registry.load(entry.id))
+            yield Row(entry.id, example.options, [shape.sizes for shape in example.inputs.values()])
+
+
+ROWS = list(_with_defaults(list(_written())))

@@ -17,7 +17,9 @@ from fusionkit.testing.faults import Finding
 REGISTRY = discover()
 TRACED = {name for name, check in CHECKS.items() if check.on in ("first", "mapped")}
 OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "device", "memory", "channels-last"}
-"""Checks that do not hang on a row: what they look at, the kit's own choices of options show as well."""
+"""Checks that do not depend on a row: what they look at, the kit's own choices of options show as well."""
+OF_THE_FIRST_ROW = {"state", "copies", "memory"}
+"""Those of them that are quick: code is followed (compile, export, onnx) in the full tier alone."""
 
 
 SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5}}
@@ -48,11 +50,17 @@ def cases() -> Iterator[object]:
 
 
 def cases_of_rows() -> Iterator[object]:
-    """Each row with each check but those that follow code: the kit's own inputs do that, on each kind of layout."""
+    """Each row with each check but those that follow code: the kit's own inputs do that, on each kind of layout.
+
+    The first row of a component is the quick tier's, and has some of these checks as well.
+    """
+    seen: set[str] = set()
     for place, row in enumerate(ROWS):
+        first = row.id not in seen
+        seen.add(row.id)
         for check in checks_of(row.component):
-            if check not in OF_THE_COMPONENT | TRACED:
-                yield pytest.param(place, check, id=f"{row}: {check}")
+            if check not in OF_THE_COMPONENT | TRACED or (first and check in OF_THE_FIRST_ROW):
+                yield pytest.param(place, check, id=f"{row}: {check}", marks=() if first else pytest.mark.slow)
 
 
 def held(finding: Finding) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from rounds import DRAWN, GRAPHS, MENU, ROUNDS, append_record, read_record
+from tiers import is_full
 
 for name, count in GRAPHS.items():
     settings.register_profile(name, max_examples=count)
@@ -23,7 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    profile = config.getoption("--hypothesis-profile", None) or os.environ.get("HYPOTHESIS_PROFILE", "quick")
+    profile = config.getoption("--hypothesis-profile", None) or os.environ.get(
+        "HYPOTHESIS_PROFILE", "full" if is_full(config) else "quick")
     ROUNDS.profile = profile if profile in GRAPHS else "quick"
     number, _, count = config.getoption("--share", "1/1").partition("/")
     ROUNDS.share = int(number), int(count or 1)

@@ -13,10 +13,10 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from fusionkit.testing.strategies.drawn import DrawnGraph
-from fusionkit.testing.strategies.menu import Menu
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
+from fusionkit.testing.random_graphs.menu import Menu
 
-GRAPHS = {"quick": 100, "thorough": 10_000}
+GRAPHS = {"quick": 50, "full": 100, "thorough": 10_000}
 # Where the type of an option is 'any text', or its default is for real images.
 MENU = Menu(values={
     "encoder.timm": {"model": ["test_resnet", "test_efficientnet", "test_vit"]},
@@ -101,9 +101,9 @@ def append_record(path: Path) -> None:
 def drawn(percent: int) -> Callable[[Any], Any]:
     """A property that draws so many of every hundred graphs.
 
-    The quick profile draws the same graphs every time, so that a change is judged and not the draw. Those of the
-    thorough one are random; what fails is kept in .hypothesis and tried first the next time. A share of a run has a
-    seed of its own, and draws the same graphs wherever it runs.
+    The quick and the full profile draw the same graphs every time, so that a change is judged and not the draw. Those
+    of the thorough one are random; what fails is kept in .hypothesis and tried first the next time. A share of a run
+    has a seed of its own, and draws the same graphs wherever it runs.
     """
     return _of(GRAPHS[ROUNDS.profile] * percent // 100 // ROUNDS.share[1])
 
@@ -115,12 +115,12 @@ def few(count: int) -> Callable[[Any], Any]:
 
 def _of(examples: int) -> Callable[[Any], Any]:
     number, count = ROUNDS.share
-    quick = ROUNDS.profile == "quick"
+    fixed = ROUNDS.profile != "thorough"
     chosen = settings(
         max_examples=max(1, examples), deadline=None, print_blob=True,
         # Without `explain`, which traces every line of torch to say which of them fail.
-        derandomize=quick, phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-        database=None if quick else DirectoryBasedExampleDatabase(".hypothesis/examples"),
+        derandomize=fixed, phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+        database=None if fixed else DirectoryBasedExampleDatabase(".hypothesis/examples"),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example,
                                HealthCheck.filter_too_much])
     return lambda test: seed(number)(chosen(test)) if count > 1 else chosen(test)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from rounds import DRAWN, MENU, few
 
 from fusionkit.shapes.rule import Binding
-from fusionkit.testing.properties import plan_is_true, refused_in_place
-from fusionkit.testing.strategies.drawn import DrawnGraph
-from fusionkit.testing.strategies.graphs import graphs
-from fusionkit.testing.strategies.inputs import accepted
-from fusionkit.testing.strategies.options import options_of
-from fusionkit.testing.strategies.wrong import WrongGraph, violations
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
+from fusionkit.testing.random_graphs.graphs import graphs
+from fusionkit.testing.random_graphs.inputs import accepted
+from fusionkit.testing.random_graphs.options import options_of
+from fusionkit.testing.random_graphs.properties import plan_is_true, refused_in_place
+from fusionkit.testing.random_graphs.wrong import WrongGraph, violations
 
 IDS = MENU.ids
 WITH_RULE = MENU.of_kind("encoder", "fusion", "head")

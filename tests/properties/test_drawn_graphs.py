@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rounds import DRAWN, MENU, ROUNDS, drawn
 
-from fusionkit.testing import learning, properties
-from fusionkit.testing.strategies.drawn import DrawnGraph
-from fusionkit.testing.strategies.graphs import graphs
+from fusionkit.testing.random_graphs import learning, properties
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
+from fusionkit.testing.random_graphs.graphs import graphs
 
 ANY = graphs(MENU, using=ROUNDS.using)
 SMALL = graphs(MENU, using=ROUNDS.using, most_nodes=8)

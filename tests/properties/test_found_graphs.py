@@ -9,8 +9,8 @@ from rounds import MENU
 
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import to_plain
-from fusionkit.testing import learning, properties
-from fusionkit.testing.strategies.drawn import DrawnGraph
+from fusionkit.testing.random_graphs import learning, properties
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.yaml"))
 

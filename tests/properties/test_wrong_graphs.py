@@ -11,12 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from rounds import DRAWN, MENU, drawn, few
 
-from fusionkit.testing.properties import refused_in_place
-from fusionkit.testing.strategies.breaking import BREAKS
-from fusionkit.testing.strategies.drawn import DrawnGraph
-from fusionkit.testing.strategies.graphs import graphs
-from fusionkit.testing.strategies.misfits import MISFITS
-from fusionkit.testing.strategies.wrong import WrongGraph, told, wrong_graphs
+from fusionkit.testing.random_graphs.breaking import BREAKS
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
+from fusionkit.testing.random_graphs.graphs import graphs
+from fusionkit.testing.random_graphs.misfits import MISFITS
+from fusionkit.testing.random_graphs.properties import refused_in_place
+from fusionkit.testing.random_graphs.wrong import WrongGraph, told, wrong_graphs
 
 # One way is for components that cannot be without their inputs, of which none may be installed.
 WAYS = [way for way in dict.fromkeys((*BREAKS, *MISFITS)) if way.__name__ != "absent_input"]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from pydantic import Field
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 from wrong_components import GUARDED, REFUSES, RIGHT, WRONG, Linear
 from wrong_components_declared import RIGHT as DECLARED
 from wrong_components_declared import WRONG as WRONG_DECLARED
@@ -17,10 +22,11 @@ from wrong_components_running import WRONG as WRONG_RUNNING
 from fusionkit.api import Config, Encoder
 from fusionkit.components.component import Component
 from fusionkit.registry.lookup import discover
+from fusionkit.shapes.layouts import TensorShape
 from fusionkit.testing.conformance import check_component, checks_of
-from fusionkit.testing.options import choices
 from fusionkit.testing.places import place_of_attribute
-from fusionkit.testing.probing import probes_of
+from fusionkit.testing.probing.options import choices
+from fusionkit.testing.probing.selection import probes_of
 
 TRACED = {"compile", "export", "onnx"}
 RUNNING = [component for component, _, _ in WRONG_RUNNING]
@@ -102,6 +108,40 @@ def test_a_weight_is_looked_for_in_its_own_class() -> None:
     """Other classes of the same file assign an attribute of the same name before."""
     component = next(part for part in RUNNING if part.id == "head.unbalanced")
     assert stands_in_it(place_of_attribute(component, "layer.weight"), component)
+
+
+class FaultyKernels(TorchDispatchMode):
+    """Stands for a processor whose half-precision convolutions give numbers that nobody wrote."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = function(*args, **(kwargs or {}))
+        if "convolution" not in str(function) or args[0].dtype != torch.bfloat16:
+            return found
+        return tree_map_only(torch.Tensor, lambda x: torch.full_like(x, float("nan")), found)
+
+
+class Convolved(nn.Module):
+    """A convolution with a kernel larger than most volumes, through a function and not a module's `forward`."""
+
+    def __init__(self, config: Config, inputs: list[TensorShape]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, inputs[0].width, 7, 7, 7) / 20)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv3d(features, self.weight, padding=3)
+
+
+class Overflowing(Convolved):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return (super().forward(features) + 90).exp()
+
+
+@pytest.mark.parametrize(("module", "result"), [(Convolved, "ok"), (Overflowing, "failed")])
+def test_a_fault_of_the_processors_convolutions_is_not_the_components(module: type[nn.Module], result: str) -> None:
+    component = Encoder("convolved", Config, module, rule="B _ d h w -> B 3 d h w")
+    with FaultyKernels():
+        finding, = check_component(component, ["autocast"], inputs=[(2, 2, 5, 5)])
+    assert finding.result == result, str(finding)
 
 
 def test_what_cannot_be_guessed_is_a_note() -> None:

@@ -81,6 +81,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return made
 
 
+# Over ten seconds each: every command is a process of its own, which imports torch and whatever is installed.
 pytestmark = pytest.mark.slow
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.testing import imports
 from fusionkit.testing.faults import Fault
-from fusionkit.testing.imports import import_faults
+from fusionkit.testing.packages import imports
+from fusionkit.testing.packages.imports import import_faults
 
 MODULES = {
     "silent": "import torch\nVALUE = torch.zeros(3)\n",

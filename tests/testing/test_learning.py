@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fusionkit.network.build import plan
-from fusionkit.testing.learning import without_slope
+from fusionkit.testing.random_graphs.learning import without_slope
 
 SCORES = {"use": "encoder.project", "with": {"width": 3}}
 HEAD = {"use": "head.regress", "with": {"values": ["a"]}}

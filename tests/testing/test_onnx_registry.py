@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fusionkit.testing import onnx_registry
-from fusionkit.testing.onnx_registry import one_registry
+from fusionkit.testing.checks import onnx_registry
+from fusionkit.testing.checks.onnx_registry import one_registry
 
 
 class Table:

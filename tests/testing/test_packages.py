@@ -12,8 +12,8 @@ from made_packages import installed, write
 from fusionkit.cli.parser import main
 from fusionkit.errors import GraphError
 from fusionkit.testing.faults import Finding
-from fusionkit.testing.packages import check_package
-from fusionkit.testing.scaffold import package_files
+from fusionkit.testing.packages.check import check_package
+from fusionkit.testing.scaffold.generate import package_files
 
 GOOD = package_files("broken", "encoder")
 INIT, CODE, LIST = (f"fusionkit_broken/{name}" for name in ("__init__.py", "broken.py", "registry.yaml"))
@@ -226,7 +226,7 @@ def test_many_components_have_a_line_each(tmp_path: Path, capsys: pytest.Capture
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [Finding(f"encoder.e{number}", name, "failed" if number == 3 and name == "rows" else "ok")
                 for number in range(5) for name in ("rule", "rows")]
-    monkeypatch.setattr("fusionkit.cli.commands.plugins_check.check_package", lambda package, update: findings)
+    monkeypatch.setattr("fusionkit.testing.packages.check.check_package", lambda package, update: findings)
     assert main(["plugins", "check", "anything"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[2:7]] == [

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from wrong_components import Adds, Fixed, Linear, Width
 
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape
+from fusionkit.testing.checks.declared import Exceptions
 from fusionkit.testing.conformance import check_component
-from fusionkit.testing.declared import Exceptions
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_attribute, place_of_forward, place_of_option
-from fusionkit.testing.probing import probe_of, probes_of
+from fusionkit.testing.probing.selection import probe_of, probes_of
 
 HERE = Path(__file__).parent
 

@@ -9,7 +9,7 @@ import torch._dynamo  # noqa: F401  # pytester forgets what its runs import, and
 from made_packages import installed, write
 
 from fusionkit.testing import conformance, packages  # noqa: F401  # the same
-from fusionkit.testing.scaffold import package_files
+from fusionkit.testing.scaffold.generate import package_files
 
 pytest_plugins = ["pytester"]
 

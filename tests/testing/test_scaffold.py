@@ -24,8 +24,8 @@ from fusionkit.registry.catalogue import read_catalogue
 from fusionkit.registry.known_packages import Other
 from fusionkit.registry.lookup import Provider, Registry, discover
 from fusionkit.testing.conformance import Finding
-from fusionkit.testing.packages import check_package
-from fusionkit.testing.scaffold import new_package, package_files
+from fusionkit.testing.packages.check import check_package
+from fusionkit.testing.scaffold.generate import new_package, package_files
 
 KINDS = ("encoder", "fusion", "head", "uncertainty")
 AWKWARD = ("tensor", "config", "f", "field", "a1-b2", "readout", "tests", "abcdefghij-abcdefghij-abcdefgh")
@@ -102,15 +102,17 @@ def test_what_runs_on_every_push_exists() -> None:
     assert python == "${{ matrix.python }}"
     commands = [shlex.split(step["run"]) for step in job["steps"] if "run" in step]
     assert [words[0] for words in commands] == ["pip", "ruff", "pytest", "fusionkit"]
-    parsed = parser().parse_args(commands[-1][1:])
-    assert (parsed.module, parsed.package) == ("plugins_check", "fusionkit-born-again")
+    typed = commands[-1][1:]
+    parsed = parser(typed).parse_args(typed)
+    assert parsed.command_run.__module__.endswith(".plugins_check") and parsed.package == "fusionkit-born-again"
 
 
 def test_a_name_that_a_catalogue_lists_or_a_graph_has_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = Provider("acme", "acme", "1", others=(
         Other("acme-gates", ">=1", "Gates.", "https://acme.example", ("fusion.gate",)),
         Other("fusionkit-wide-gate", ">=1", "Gates.", "https://acme.example", ("fusion.wide_gate",))))
-    monkeypatch.setattr("fusionkit.testing.scaffold.discover", lambda: Registry([*discover().providers, listed]))
+    monkeypatch.setattr("fusionkit.testing.scaffold.generate.discover",
+                        lambda: Registry([*discover().providers, listed]))
     with pytest.raises(GraphError, match=r"fusion.gate is provided by acme-gates \[name-taken\]"):
         new_package("gate", "fusion", tmp_path / "made")
     with pytest.raises(GraphError, match=r"a graph 'late-fusion' is published \[name-taken\]"):

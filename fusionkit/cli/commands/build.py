@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fusionkit.cli.auto_sizes import data_sizes
+from fusionkit.cli.arguments import add_graph_options
 from fusionkit.cli.console import Console
-from fusionkit.drawing.labels import amount
-from fusionkit.drawing.svg import mermaid, svg
 from fusionkit.errors import Diagnostic, GraphError
-from fusionkit.files import write_text
-from fusionkit.network.build import build_plan, plan
-from fusionkit.network.folder import LISTING, save_network
-from fusionkit.network.model import FusionModel
-from fusionkit.planning.plan import Plan, Value, advice_of
-from fusionkit.registry.lookup import discover
+
+if TYPE_CHECKING:
+    from fusionkit.network.model import FusionModel
+    from fusionkit.planning.plan import Plan, Value
+
+SUMMARY = "Build a network: its shapes and costs as a table; with -o, as a folder."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("graph", metavar="GRAPH", help="a graph file, or the name of a published graph")
+    parser.add_argument("-o", "--output", metavar="DIR", help="write graph, weights, drawing and listing there")
+    parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first weights (default 0)")
+    add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Plan, show, and write when asked."""
+    from fusionkit.cli.auto_sizes import data_sizes
+    from fusionkit.network.build import build_plan, plan
+    from fusionkit.planning.plan import advice_of
+    from fusionkit.registry.lookup import discover
+
     if args.output:
         _claim(Path(args.output))
     registry = discover(files=args.plugins)
@@ -40,6 +53,8 @@ def run(args: Namespace, console: Console) -> int:
 
 def show(made: Plan, console: Console) -> None:
     """The plan as a table: shapes, weights and cost of each node."""
+    from fusionkit.drawing.labels import amount
+
     console.line(f"{made.name}: {', '.join(_input(value) for value in made.inputs)}")
     console.line()
     rows = []
@@ -67,6 +82,8 @@ def _input(value: Value) -> str:
 
 def _claim(folder: Path) -> None:
     """Refuse a folder of other things: what lies there, such as the graph itself, is never overwritten."""
+    from fusionkit.network.folder import LISTING
+
     built = folder.is_dir() and (not any(folder.iterdir()) or (folder / LISTING).is_file())
     if folder.exists() and not built:
         raise GraphError(Diagnostic("folder-not-empty", f"{str(folder)!r} holds something else than a built network",
@@ -74,6 +91,10 @@ def _claim(folder: Path) -> None:
 
 
 def _write(path: Path, model: FusionModel, console: Console) -> None:
+    from fusionkit.drawing.svg import mermaid, svg
+    from fusionkit.files import write_text
+    from fusionkit.network.folder import save_network
+
     save_network(model, path)
     write_text(path / "graph.svg", svg(model.plan))
     write_text(path / "graph.mmd", mermaid(model.plan))

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
+from fusionkit.cli.arguments import add_running_options
 from fusionkit.cli.console import Console
-from fusionkit.cli.run_options import method_of, settings_of
 from fusionkit.errors import DataError, Diagnostic
-from fusionkit.evaluation.calibration import Choices, write_calibration
-from fusionkit.inference.ensemble import members_of
-from fusionkit.inference.predict import predict
-from fusionkit.registry.lookup import discover
-from fusionkit.runs.folder import Run, cohort_of, open_run
-from fusionkit.runs.results import calibrate
-from fusionkit.runs.setup import cache_for
+
+if TYPE_CHECKING:
+    from fusionkit.runs.folder import Run
+
+SUMMARY = "Fit temperatures and prediction sets of a trained run on held-out cases."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="other data (default: the run's own validation cases)")
+    parser.add_argument("--alpha", type=float, default=0.1, metavar="SHARE",
+                        help="share of cases whose truth may be outside its prediction set (default 0.1)")
+    parser.add_argument("--class-conditional", action="store_true", help="hold the share for each class by itself")
+    add_running_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Fit on the run's own validation cases, or on all cases of other data that have a target."""
+    from fusionkit.cli.run_options import method_of, settings_of
+    from fusionkit.evaluation.calibration import Choices, write_calibration
+    from fusionkit.inference.ensemble import members_of
+    from fusionkit.inference.predict import predict
+    from fusionkit.registry.lookup import discover
+    from fusionkit.runs.folder import cohort_of, open_run
+    from fusionkit.runs.results import calibrate
+    from fusionkit.runs.setup import cache_for
+
     if not 0 < args.alpha < 1:
         raise DataError(Diagnostic("bad-argument", f"--alpha cannot be {args.alpha:g}",
                                    why="it is the share of cases whose truth may be outside its set",

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
-from fusionkit.cli.auto_sizes import data_sizes
+from fusionkit.cli.arguments import add_graph_options
 from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.network.build import plan
-from fusionkit.planning.write_graph import written
-from fusionkit.registry.lookup import discover
-from fusionkit.syntax.writer import write
+
+SUMMARY = "Check graph files: every mistake with file, line and column."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="a graph file, or the name of a published graph")
+    parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
+    parser.add_argument("--resolved", action="store_true", help="print the graph with every option written out")
+    add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Check each graph; all of them, even after a faulty one."""
+    from fusionkit.cli.auto_sizes import data_sizes
+    from fusionkit.network.build import plan
+    from fusionkit.planning.write_graph import written
+    from fusionkit.registry.lookup import discover
+    from fusionkit.syntax.writer import write
+
     registry = discover(files=args.plugins)
     found: list[Diagnostic] = []
     for source in args.graphs:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from fusionkit.cli import demonstration
 from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, GraphError
 
+if TYPE_CHECKING:
+    from fusionkit.cli import demonstration
+
+SUMMARY = "A small real run from nothing: data, training, evaluation, prediction."
 _ORGANS = """\
 Which organ lies at the middle of a small cube of a real CT?
   image   a cube of 27 mm, in HU: shows the tissue, not the place
@@ -29,8 +33,20 @@ made the cases (docs/phantom.md). A network may come close to it and must not pa
 three standard errors: then something would leak from the test cases."""
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("folder", metavar="DIR", nargs="?", default="fusionkit-demo",
+                        help="where to write (default: fusionkit-demo)")
+    parser.add_argument("--phantom", metavar="SCENARIO", help="a cohort of CT phantoms whose best accuracy is known")
+    parser.add_argument("--tables", action="store_true", help="the breast-cancer tables of scikit-learn")
+    parser.add_argument("--cases", type=int, help="how many cases to make")
+    parser.add_argument("--seed", type=int, default=0, help="seed of data and training (default 0)")
+
+
 def run(args: Namespace, console: Console) -> int:
     """One of the three demonstrations."""
+    from fusionkit.cli import demonstration
+
     started, folder = monotonic(), Path(args.folder)
     if args.phantom and args.tables:
         raise GraphError(Diagnostic("bad-argument", "--phantom and --tables are two demonstrations", fix="name one"))
@@ -78,6 +94,8 @@ def _show(made: demonstration.Demo, args: Namespace, console: Console) -> None:
 
 def _predictions(made: demonstration.Demo, console: Console) -> None:
     """A few rows of what the fused network says, the least sure first."""
+    from fusionkit.cli import demonstration
+
     rows = demonstration.doubtful(made, 4)
     console.line(f"\nthe {len(rows)} predictions that the fused network is least sure of (entropy in nats, over "
                  "random passes)")

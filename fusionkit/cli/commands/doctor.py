@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import shutil
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
 from fusionkit import __version__
 from fusionkit.cli.console import Console
 from fusionkit.errors import UserError
-from fusionkit.registry.lookup import discover
 
+SUMMARY = "Say whether this installation is sound and what it can use."
 _EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "pyarrow": "parquet",
            "pylibjpeg": "dicom", "python-gdcm": "dicom"}
 
@@ -26,6 +23,10 @@ class Finding:
     what: str
     said: str
     fault: bool = False
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """None beside those of every command."""
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -40,6 +41,9 @@ def run(args: Namespace, console: Console) -> int:
 
 
 def _packages() -> list[Finding]:
+    import importlib.metadata
+    import platform
+
     found = [Finding("fusionkit", f"{__version__}, Python {platform.python_version()}, {platform.system()}")]
     for requirement in importlib.metadata.requires("fusionkit") or []:
         name = requirement.split(">")[0].split(";")[0].split("[")[0].strip()
@@ -58,6 +62,8 @@ def _packages() -> list[Finding]:
 
 
 def _devices() -> list[Finding]:
+    import shutil
+
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -71,6 +77,8 @@ def _devices() -> list[Finding]:
 
 
 def _plugins() -> list[Finding]:
+    from fusionkit.registry.lookup import discover
+
     registry = discover()
     found = [Finding("plugins", f"{len(registry.ids)} components, {len(registry.graphs)} published graphs")]
     for provider in registry.providers:

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fusionkit.cli.arguments import add_running_options
 from fusionkit.cli.console import Console
-from fusionkit.cli.run_options import calibration_of, method_of, settings_of
-from fusionkit.evaluation.missing_inputs import COLUMNS, write_selections
-from fusionkit.evaluation.missing_inputs import rows as rows_of_selections
-from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
-from fusionkit.inference.ensemble import members_of
-from fusionkit.inference.predict import predict
-from fusionkit.registry.lookup import discover
-from fusionkit.runs.folder import cohort_of, open_run
-from fusionkit.runs.input_subsets import evaluate_selections, optional_networks
-from fusionkit.runs.results import calibrated, write_results
-from fusionkit.runs.setup import cache_for
+
+if TYPE_CHECKING:
+    from fusionkit.evaluation.report import HeadReport
+
+SUMMARY = "Evaluate a trained run: metrics with intervals, and plots."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="other data (default: the run's own test cases)")
+    parser.add_argument("-o", "--output", metavar="DIR",
+                        help="where to write (default: RUN, or RUN/evaluation of DATA)")
+    parser.add_argument("--missing", action="store_true",
+                        help="also take inputs away: the metrics of every selection of inputs, as a table and a curve")
+    add_running_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Evaluate on the run's own test cases, or on all cases of other data that have a target."""
+    from fusionkit.cli.run_options import calibration_of, method_of, settings_of
+    from fusionkit.evaluation.missing_inputs import COLUMNS, write_selections
+    from fusionkit.evaluation.missing_inputs import rows as rows_of_selections
+    from fusionkit.inference.ensemble import members_of
+    from fusionkit.inference.predict import predict
+    from fusionkit.registry.lookup import discover
+    from fusionkit.runs.folder import cohort_of, open_run
+    from fusionkit.runs.input_subsets import evaluate_selections, optional_networks
+    from fusionkit.runs.results import calibrated, write_results
+    from fusionkit.runs.setup import cache_for
+
     registry = discover(files=args.plugins)
     opened = open_run(args.run, registry)
     method = method_of(opened, args.uncertainty, None, registry)
@@ -63,6 +80,8 @@ def run(args: Namespace, console: Console) -> int:
 
 def show(made: list[HeadReport], console: Console) -> None:
     """The metrics of every head, each with its interval."""
+    from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, table, trust_table
+
     for report in made:
         console.line(f"{report.head}: {report.counts}")
     console.table(list(TABLE_COLUMNS), [list(row) for row in table(made)], right=(3,))

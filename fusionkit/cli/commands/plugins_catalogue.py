@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, GraphError
-from fusionkit.files import write_text
-from fusionkit.registry.catalogue import Entry, collect, kept_others, render
-from fusionkit.registry.known_packages import Other
-from fusionkit.registry.providers import GROUP
-from fusionkit.testing.distributions import editable_packages, find_distribution, own_points
+
+if TYPE_CHECKING:
+    from fusionkit.registry.catalogue import Entry
+    from fusionkit.registry.known_packages import Other
+
+SUMMARY = "Print a package's catalogue, or write it."
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Made:
     @property
     def text(self) -> str:
         """The content that the file should have."""
+        from fusionkit.registry.catalogue import render
+
         return render(self.package, self.entries, self.others)
 
     @property
@@ -36,8 +40,17 @@ class Made:
         return self.path.is_file() and self.path.read_text(encoding="utf-8") == self.text
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("package", metavar="PACKAGE", nargs="?",
+                        help="the name of an installed package (default: every one installed with pip install -e)")
+    parser.add_argument("--write", action="store_true", help="write the file that the package names")
+
+
 def run(args: Namespace, console: Console) -> int:
     """Print each catalogue, or write it where its package keeps it; 1 when one is stale and stays so."""
+    from fusionkit.testing.distributions import editable_packages
+
     packages = [args.package] if args.package else editable_packages()
     if not packages:
         raise GraphError(Diagnostic("not-installed", "no package with plugins is installed from its sources",
@@ -57,6 +70,10 @@ def _made(package: str) -> list[Made]:
 
     Raises: GraphError with `not-installed` or `broken-plugin`, and with all that is wrong with what is kept.
     """
+    from fusionkit.registry.catalogue import collect, kept_others
+    from fusionkit.registry.providers import GROUP
+    from fusionkit.testing.distributions import find_distribution, own_points
+
     distribution = find_distribution(package)
     points = own_points(distribution)
     if not points:
@@ -72,6 +89,8 @@ def _made(package: str) -> list[Made]:
 
 
 def _write(made: Made, console: Console) -> bool:
+    from fusionkit.files import write_text
+
     unchanged = made.fresh
     if not unchanged:
         write_text(made.path, made.text)

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fusionkit.cli.console import Console
-from fusionkit.testing.faults import Finding
-from fusionkit.testing.packages import check_package
 
+if TYPE_CHECKING:
+    from fusionkit.testing.faults import Finding
+
+SUMMARY = "Check an installed plugin package against the contract."
 _RESULTS = ("ok", "failed", "excepted", "not probed")
 _FEW = 3  # components whose every check has a line of its own
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("package", metavar="PACKAGE", help="the name of an installed package, for example fusionkit")
+
+
 def run(args: Namespace, console: Console) -> int:
     """Check everything, then say all of it; 1 when a check failed."""
+    from fusionkit.testing.packages.check import check_package
+
     with console.progress("checking") as update:
         findings = check_package(args.package, update)
     show(findings, console)

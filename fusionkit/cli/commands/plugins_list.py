@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusionkit.cli.console import Console
-from fusionkit.components.requirements import Missing, missing, pip_install
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean
-from fusionkit.registry.catalogue import Entry
-from fusionkit.registry.known_packages import Other
-from fusionkit.registry.lookup import Registry, discover
+
+if TYPE_CHECKING:
+    from fusionkit.components.requirements import Missing
+    from fusionkit.registry.catalogue import Entry
+    from fusionkit.registry.known_packages import Other
+    from fusionkit.registry.lookup import Registry
+
+SUMMARY = "List installed components."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("--kind", choices=["encoder", "fusion", "head", "uncertainty"], help="only this kind")
+    parser.add_argument("--category", metavar="CATEGORY", help="only this category, for example 'image'")
+    parser.add_argument("--all", action="store_true", help="also packages that the catalogue knows, not installed here")
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -19,6 +30,9 @@ def run(args: Namespace, console: Console) -> int:
 
     Raises: GraphError with `unknown-category`.
     """
+    from fusionkit.components.requirements import missing
+    from fusionkit.registry.lookup import discover
+
     registry = discover()
     entries = _chosen(registry, args.kind, args.category)
     console.table(["id", "category", "summary", "absent", "from"],
@@ -56,6 +70,8 @@ def _chosen(registry: Registry, kind: str | None, category: str | None) -> list[
 
 
 def _fix(lacks: Sequence[Missing]) -> str:
+    from fusionkit.components.requirements import pip_install
+
     return pip_install(*(lack.requirement for lack in lacks))
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from fusionkit.cli.console import Console
-from fusionkit.testing.scaffold import PREFIX, new_package
+
+SUMMARY = "Begin a plugin package of your own."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("name", metavar="NAME", help="its name, for example my-fusion")
+    parser.add_argument("--kind", choices=["encoder", "fusion", "head", "uncertainty"], default="fusion",
+                        help="what it declares (default: fusion)")
+    parser.add_argument("-o", "--output", metavar="DIR", help="where (default: fusionkit-NAME)")
 
 
 def run(args: Namespace, console: Console) -> int:
     """Write the package and say what to do next."""
+    from fusionkit.testing.scaffold.generate import PREFIX, new_package
+
     files = new_package(args.name, args.kind, Path(args.output) if args.output else None)
     project = f"{PREFIX}-{args.name.strip().replace('_', '-')}"
     folder = args.output or project

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusionkit.cli.console import Console
-from fusionkit.components.component import Component
-from fusionkit.drawing.labels import amount
-from fusionkit.registry.catalogue import entry_of
-from fusionkit.registry.lookup import discover
-from fusionkit.shapes.layouts import TensorShape
-from fusionkit.syntax.writer import write
-from fusionkit.testing.examples import Example, example_of
 
-_ABSENCE = {
+if TYPE_CHECKING:
+    from fusionkit.components.component import Component
+    from fusionkit.shapes.layouts import TensorShape
+    from fusionkit.testing.probing.examples import Example
+
+SUMMARY = "Show one component: options, rule, source, cost, a snippet to paste."
+ABSENCE = {
     "drop": "absent inputs leave the result; the others are weighed anew",
     "neutral": "an absent input counts as the operation's neutral element",
     "identity": "an absent conditioner leaves the conditioned stream as it is",
@@ -26,8 +25,18 @@ _ABSENCE = {
 _CLAIMS = {"symmetric": "the order of its inputs does not matter", "onnx": "it exports to ONNX"}
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("id", metavar="ID", help="a component id, for example fusion.gmu")
+
+
 def run(args: Namespace, console: Console) -> int:
     """Print a component's page, or give it as JSON with the schema of its options."""
+    from fusionkit.registry.catalogue import entry_of
+    from fusionkit.registry.lookup import discover
+    from fusionkit.syntax.writer import write
+    from fusionkit.testing.probing.examples import example_of
+
     registry = discover()
     component = registry.load(args.id)
     provider = registry.provider(args.id)
@@ -47,14 +56,14 @@ def _page(component: Component, provider: str, example: Example) -> Iterator[str
     yield f"{component.id}: {component.summary}\n"
     facts = {"from": provider, "category": component.category, "source": component.paper,
              "licence": component.licence, "needs": ", ".join(component.needs), "rule": str(component.parsed),
-             "absence": f"{component.absent}: {_ABSENCE[component.absent]}" if component.rule else "",
+             "absence": f"{component.absent}: {ABSENCE[component.absent]}" if component.rule else "",
              "claims": "; ".join(f"{claim}: {_CLAIMS.get(claim, '')}" for claim in component.claims),
              "releases": ", ".join(component.reference)}
     yield from (f"  {name:9} {value}" for name, value in facts.items() if value)
     if component.exceptions:
         yield "\nchecks that it is excused from:"
         yield from (f"  {check}\n      {reason}" for check, reason in component.exceptions.items())
-    options = list(_options(component))
+    options = list(option_rows(component))
     if options:
         yield "\noptions:"
         yield from (f"  {name} ({kind}, {default})\n      {text}" for name, kind, default, text in options)
@@ -64,6 +73,8 @@ def _page(component: Component, provider: str, example: Example) -> Iterator[str
 
 
 def _costs(example: Example) -> Iterator[str]:
+    from fusionkit.drawing.labels import amount
+
     if example.problem:
         yield f"\nno example: {example.problem}"
     elif example.inputs:
@@ -75,7 +86,8 @@ def _shapes(shapes: Mapping[str, TensorShape]) -> str:
     return ", ".join(f"{name} ({shape})".lstrip() for name, shape in shapes.items())
 
 
-def _options(component: Component) -> Iterator[tuple[str, str, str, str]]:
+def option_rows(component: Component) -> Iterator[tuple[str, str, str, str]]:
+    """Name, type with its bounds, default and description of each option."""
     schema = component.config.model_json_schema()
     properties, definitions = schema.get("properties", {}), schema.get("$defs", {})
     for name, field in component.config.model_fields.items():

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from fusionkit.cli.arguments import add_running_options
 from fusionkit.cli.console import Console
-from fusionkit.cli.run_options import calibration_of, method_of, settings_of
-from fusionkit.inference.ensemble import members_of
-from fusionkit.inference.predict import predict
-from fusionkit.registry.lookup import discover
-from fusionkit.runs.folder import cohort_of, open_run
-from fusionkit.runs.results import as_csv, calibrated, rows_of, write_predictions
-from fusionkit.runs.setup import cache_for
+
+SUMMARY = "Predict: one row for each case, with uncertainty where asked."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("data", metavar="DATA", help="a data description; targets are not needed")
+    parser.add_argument("-o", "--output", metavar="FILE", help="a CSV file (default: print)")
+    parser.add_argument("--samples", type=int, help="random passes of the uncertainty method")
+    add_running_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Open the run, check the cases, predict, write or print."""
+    from fusionkit.cli.run_options import calibration_of, method_of, settings_of
+    from fusionkit.inference.ensemble import members_of
+    from fusionkit.inference.predict import predict
+    from fusionkit.registry.lookup import discover
+    from fusionkit.runs.folder import cohort_of, open_run
+    from fusionkit.runs.results import as_csv, calibrated, rows_of, write_predictions
+    from fusionkit.runs.setup import cache_for
+
     registry = discover(files=args.plugins)
     opened = open_run(args.run, registry)
     method = method_of(opened, args.uncertainty, args.samples, registry)

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fusionkit.cli.arguments import add_graph_options
 from fusionkit.cli.console import Console
-from fusionkit.conversion.convert import Conversion, convert, parts_of, read_checkpoint, refusal
-from fusionkit.conversion.keras import KERAS_SUFFIXES, arranged, read_keras
 from fusionkit.errors import Diagnostic, GraphError
-from fusionkit.network.build import build_plan, plan
-from fusionkit.network.weights import save_tensors
-from fusionkit.registry.lookup import discover
 
+if TYPE_CHECKING:
+    from fusionkit.conversion.convert import Conversion
+
+SUMMARY = "Convert a checkpoint of a release, by the graph's `reference`."
 _SHOWN = 6
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("checkpoint", metavar="RELEASE.pt",
+                        help="the checkpoint, of PyTorch or Keras (.h5, .keras); only tensors and plain data are read")
+    parser.add_argument("--graph", required=True, metavar="GRAPH",
+                        help="a graph file, or the name of a published graph")
+    parser.add_argument("--from", default="release", metavar="NAME", dest="release",
+                        help="which release it is, as the graph's `reference` names it (default: release)")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="a .safetensors file")
+    parser.add_argument("--partial", action="store_true", help="write even if tensors are missing in the checkpoint")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights that are missing (default 0)")
+    add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
     """Convert, say what became of every tensor, and write."""
+    from fusionkit.conversion.convert import convert, parts_of, read_checkpoint, refusal
+    from fusionkit.conversion.keras import KERAS_SUFFIXES, arranged, read_keras
+    from fusionkit.network.build import build_plan, plan
+    from fusionkit.network.weights import save_tensors
+    from fusionkit.registry.lookup import discover
+
     output = Path(args.output)
     if output.suffix != ".safetensors":
         raise GraphError(Diagnostic("bad-argument", f"the weights cannot be written to {args.output!r}",

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from fusionkit.cli.arguments import add_plugin_option
 from fusionkit.cli.console import Console
-from fusionkit.conversion.name_mapping import RELEASE
-from fusionkit.conversion.verification.check import Check, check
-from fusionkit.errors import UserError
-from fusionkit.registry.lookup import discover
+
+if TYPE_CHECKING:
+    from fusionkit.conversion.verification.check import Check
+
+SUMMARY = "Compare a component or a graph with what released code computed, recorded in a file."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Compare and show; gives the exit code."""
-    args = _parser().parse_args(argv)
-    console = Console(json=args.json)
-    try:
-        found = check(args.target, args.file, options=args.options, release=args.release, tolerance=args.tolerance,
-                      registry=discover(files=args.plugins))
-    except UserError as error:
-        console.diagnostics(error.diagnostics)
-        return 2
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options and arguments of the command."""
+    parser.add_argument("target", metavar="ID", help="a component id, a graph file or the name of a published graph")
+    parser.add_argument("file", metavar="FILE.npz", help="a fixture: recorded inputs and results of released code")
+    parser.add_argument("--with", action="append", default=[], metavar="NAME=VALUE", dest="options",
+                        help="set an option (of a graph: PATH=VALUE, as for --set); may be repeated")
+    parser.add_argument("--from", default="release", metavar="NAME", dest="release",
+                        help="which release the file comes from, as the component names it (default: release)")
+    parser.add_argument("--tolerance", type=float, metavar="ERROR", help="allow this absolute error everywhere")
+    add_plugin_option(parser)
+
+
+def run(args: Namespace, console: Console) -> int:
+    """Compare and show; 1 when an entry is outside its tolerance."""
+    from fusionkit.conversion.verification.check import check
+    from fusionkit.registry.lookup import discover
+
+    found = check(args.target, args.file, options=args.options, release=args.release, tolerance=args.tolerance,
+                  registry=discover(files=args.plugins))
     _show(found, console)
     return 0 if found.ok else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="fusionkit weights verify", description=__doc__)
-    made.add_argument("target", metavar="ID", help="a component id, a graph file or the name of a published graph")
-    made.add_argument("file", metavar="FILE.npz", help="a fixture: recorded inputs and results of released code")
-    made.add_argument("--with", action="append", default=[], metavar="NAME=VALUE", dest="options",
-                      help="set an option (of a graph: PATH=VALUE, as for --set); may be repeated")
-    made.add_argument("--from", default=RELEASE, metavar="NAME", dest="release",
-                      help="which release the file comes from, as the component names it (default: release)")
-    made.add_argument("--tolerance", type=float, metavar="ERROR", help="allow this absolute error everywhere")
-    made.add_argument("--plugin", action="append", default=[], metavar="FILE.py", dest="plugins",
-                      help="use the components of a Python file of yours; may be repeated")
-    made.add_argument("--json", action="store_true", help="print the result as JSON")
-    return made
+def main(argv: Sequence[str]) -> int:
+    """The command by itself; gives the exit code."""
+    from fusionkit.cli.parser import main
+
+    return main(["weights", "verify", *argv])
 
 
 def _show(found: Check, console: Console) -> None:
@@ -48,7 +52,3 @@ def _show(found: Check, console: Console) -> None:
     console.line()
     console.line(f"{found.target} {'computes' if found.ok else 'does NOT compute'} what {found.fixture} recorded")
     console.data(found.as_json())
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,8 +26,18 @@ def _rising(window: tuple[float, float]) -> tuple[float, float]:
 
 Window = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)]],
                    AfterValidator(_rising)]
-PlaneSize = tuple[PositiveInt, PositiveInt]
-VolumeSize = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+
+def _bounded(size: tuple[int, ...]) -> tuple[int, ...]:
+    if prod(size) > MAX_VALUES:
+        raise ValueError(f"{' x '.join(map(str, size))} are {prod(size):,} values; at most {MAX_VALUES:,} are read")
+    return size
+
+
+Bounded = AfterValidator(_bounded)
+"""Refuses a size that no machine could hold, before memory is asked for."""
+PlaneSize = Annotated[tuple[PositiveInt, PositiveInt], Bounded]
+VolumeSize = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Bounded]
 
 
 class ReadError(Exception):
@@ -41,6 +52,11 @@ class ReadError(Exception):
         self.message = message
         self.why = why
         self.fix = fix
+
+
+def is_decoder_failure(error: BaseException) -> bool:
+    """Whether a decoder failed, and not the user or the process: panics of Rust code derive from BaseException."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 class FileOptions(BaseModel):

@@ -1,6 +1,8 @@
 """`python -m fusionkit.testing.golden ID FILE` is `fusionkit weights verify ID FILE`."""
 
-from fusionkit.cli.commands.weights_verify import main
+import sys
+
+from fusionkit.cli.parser import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["weights", "verify", *sys.argv[1:]]))

@@ -131,6 +131,7 @@ def open_dataset(path: Path, pixels: bool) -> Any:
     """
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
+    from pydicom.uid import UID
 
     try:
         dataset = dcmread(path, stop_before_pixels=not pixels)
@@ -140,9 +141,14 @@ def open_dataset(path: Path, pixels: bool) -> Any:
         raise ReadError("dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix) from error
     except Exception as error:  # pydicom lets whatever a broken file causes pass: struct, EOF, value, type, OS errors
         raise ReadError("dicom-unreadable", f"{path.name!r} cannot be read", str(error), _TRUNCATED_FIX) from error
-    if not getattr(dataset.file_meta, "TransferSyntaxUID", None):
+    try:
+        syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
+    except Exception as error:  # pydicom converts a value when it is first read
+        raise _bad_header(path, "TransferSyntaxUID", str(error)) from error
+    if not isinstance(syntax, UID) or not (syntax.is_private or syntax.is_transfer_syntax):
         fix = "write the file again with the tool that it came from"
-        raise ReadError("dicom-no-syntax", f"{path.name!r} does not name its transfer syntax (0002,0010)", None, fix)
+        raise ReadError("dicom-no-syntax", f"{path.name!r} does not name its transfer syntax (0002,0010)",
+                        f"the element holds {syntax!r}" if syntax else None, fix)
     return dataset
 
 
@@ -155,14 +161,29 @@ def read_slices(path: Path, keep: bool = False) -> list[Slice]:
     """
     with quiet:
         dataset = open_dataset(path, pixels=keep)
-        per_frame = _value(path, dataset, "PerFrameFunctionalGroupsSequence")
-        if not per_frame:
-            return [_slice(path, dataset, [dataset], None, keep)]
-        shared = list(_value(path, dataset, "SharedFunctionalGroupsSequence") or [])
-        return [
-            _slice(path, dataset, [dataset, *_groups([*shared, frame])], number, keep)
-            for number, frame in enumerate(per_frame)
-        ]
+        try:
+            return _planes(path, dataset, keep)
+        except ReadError:
+            raise
+        except Exception as error:  # elements that nobody asked for are converted too when a group is walked through
+            raise ReadError("dicom-bad-header", f"{path.name!r} has a header that cannot be read", _said(error),
+                            _TRUNCATED_FIX) from error
+
+
+def _planes(path: Path, dataset: Any, keep: bool) -> list[Slice]:
+    per_frame = _value(path, dataset, "PerFrameFunctionalGroupsSequence")
+    if not per_frame:
+        return [_slice(path, dataset, [dataset], None, keep)]
+    shared = list(_value(path, dataset, "SharedFunctionalGroupsSequence") or [])
+    return [
+        _slice(path, dataset, [dataset, *_groups([*shared, frame])], number, keep)
+        for number, frame in enumerate(per_frame)
+    ]
+
+
+def _said(error: Exception) -> str:
+    """The first sentence of an error: what pydicom adds are hints for programmers."""
+    return str(error).split(". ")[0] or type(error).__name__
 
 
 def _groups(functional: list[Any]) -> list[Any]:

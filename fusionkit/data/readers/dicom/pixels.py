@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data.readers.dicom.headers import Slice, open_dataset, quiet
-from fusionkit.data.readers.reader import MAX_VALUES, ReadError
+from fusionkit.data.readers.reader import MAX_VALUES, ReadError, is_decoder_failure
 
 _EXTRA = 'python -m pip install "fusionkit[dicom]"'
 # 12-bit lossy JPEG: its only free decoder is under the GPL, so no extra of ours pulls it in.
@@ -92,7 +92,9 @@ def _decoded(item: Slice, dataset: Any) -> NDArray[Any]:
     _check_decoder(name, syntax)
     try:
         stored: NDArray[Any] = _pydicom_pixels().pixel_array(dataset)
-    except Exception as error:  # every decoder has its own exceptions for a broken stream
+    except BaseException as error:  # every decoder has its own exceptions for a broken stream
+        if not is_decoder_failure(error):
+            raise
         if not syntax.is_compressed:
             fix = "copy the file from its source again"
             raise ReadError("dicom-truncated", f"{name} has broken pixel data", str(error), fix) from error
@@ -107,7 +109,7 @@ def _check_decoder(name: str, syntax: Any) -> None:
     try:
         decoder = _pydicom_pixels().get_decoder(syntax)
     except NotImplementedError as error:
-        message = f"{name} is in a transfer syntax that is not supported: {syntax.name}"
+        message = f"{name} is in a transfer syntax that is not supported: {getattr(syntax, 'name', syntax)}"
         raise ReadError("dicom-no-decoder", message, None, "write it again in a common syntax") from error
     if not decoder.is_available:
         fix = _JPEG_12_BIT[1] if syntax == _JPEG_12_BIT[0] else _EXTRA

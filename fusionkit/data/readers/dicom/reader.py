@@ -7,7 +7,7 @@ one volume is refused by name; docs/dicom.md lists what is accepted.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 from fusionkit.data.readers.dicom.headers import find_files, read_slices
 from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
 from fusionkit.data.readers.dicom.series import check_image, choose_series, ordered
-from fusionkit.data.readers.reader import FileOptions, ReadError, Sizes, Window
+from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window
 from fusionkit.data.transforms import resize, window
 
 # Up to this size a folder is read in one pass; above it headers come first, and then only the chosen series' pixels.
@@ -35,7 +35,7 @@ class DicomOptions(FileOptions):
     window: Window | None = Field(
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped."
     )
-    size: tuple[PositiveInt, ...] | None = Field(
+    size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
         None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
     )
     tilt: Literal["refuse", "keep"] = Field(

@@ -1,0 +1,209 @@
+"""What every module must do, each as one small check on one probe: nothing to say, or a fault."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import TensorShape, is_loss, members
+from fusionkit.shapes.rule import Mismatch
+from fusionkit.testing.checks.advice import DEVICE
+from fusionkit.testing.faults import Fault
+from fusionkit.testing.places import place_of_attribute, place_of_error, place_of_forward
+from fusionkit.testing.probing.probes import Probe, results, run, told
+
+# Axes: B batch.
+_DRAWS = 5  # a unit may be at rest for one draw of weights and data; a dead parameter is so for all
+_ZERO = {torch.float64: 1e-12, torch.float32: 1e-5}
+"""A gradient is none below this share of the largest: what cancels leaves 1e-16 in double precision, 1e-7 in single."""
+
+
+def ports(component: Component, module: Any) -> Fault | None:
+    """The parameters of `forward` are the rule's ports, and `present` where absence is its business."""
+    place = place_of_forward(component, module)
+    parameters = [p for p in inspect.signature(module.forward).parameters.values() if p.name != "self"]
+    masks = [p for p in parameters if p.name == "present"]
+    needed = component.absent in ("drop", "neutral", "identity", "fill")
+    if needed and (not masks or masks[0].default is not None):
+        return Fault(f"absent={component.absent!r}, and forward has no keyword 'present' with the default None",
+                     "add 'present: Tensor | None = None' to forward, and leave absent rows out of the result", place)
+    if masks and not needed:
+        return Fault(f"forward takes 'present', and absent={component.absent!r} never gives it",
+                     "declare absent='drop', 'neutral' or 'identity', or remove the keyword", place)
+    names = [f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in parameters if p not in masks]
+    wanted = [f"{'*' if port.variadic else ''}{port.name or ''}" for port in component.parsed.ports]
+    if names == wanted or (wanted == [""] and len(names) == 1 and not names[0].startswith("*")):
+        return None
+    said = ", ".join(wanted) if wanted != [""] else "one input"
+    return Fault(f"forward takes ({', '.join(names)}), the rule has ({said})",
+                 "give the parameters of forward the names of the rule's ports, in the same order", place)
+
+
+def rule(probe: Probe) -> Fault | None:
+    """The module gives what the rule says, on two sets of sizes with a batch of its own each."""
+    for witness in probe.witnesses:
+        promised = probe.promised(witness.inputs)
+        assert not isinstance(promised, Mismatch), f"{probe}: {promised}; please report"
+        of = f" of {', '.join(f'({shape})' for shape in witness.inputs)}"
+        gave, batch = list(witness.output.sizes), witness.output.batch
+        if promised is None:
+            if any(sizes and sizes[0] != batch for sizes in gave):
+                return Fault(f"a batch of {batch}{of} gives {_sizes(gave)}", "keep the batch as the first axis")
+            continue
+        said = [() if is_loss(name) else (batch, *shape.sizes) for name, shape in members(promised)]
+        if gave != said or witness.output.single != isinstance(promised, TensorShape):
+            kind = "" if witness.output.single else ", in a tuple"
+            return Fault(f"for a batch of {batch}{of} the rule '{probe.component.parsed}' says {_sizes(said)}; "
+                         f"forward gives {_sizes(gave)}{kind}", "correct the rule, output=, or forward")
+    return None
+
+
+def _sizes(parts: Sequence[tuple[int, ...]]) -> str:
+    return "; ".join(str(list(sizes)) for sizes in parts) or "nothing"
+
+
+def device(probe: Probe) -> Fault | None:
+    """The module works on the device of its inputs: the meta device, which has no values, and a GPU if there is one."""
+    if probe.meta_error:
+        return Fault(f"on the meta device, which has no values: {probe.meta_error}", DEVICE)
+    if not torch.cuda.is_available():
+        return None
+    module, mask = probe.module(), probe.some_absent()
+    wanted = run(module, probe.data(5), **mask)
+    try:
+        found = run(module.cuda(), [x.cuda() for x in probe.data(5)], **{name: m.cuda() for name, m in mask.items()})
+    except RuntimeError as error:
+        return Fault(f"on the GPU: {told(error)}", DEVICE)
+    if any(part.device.type != "cuda" for part in found):
+        return Fault("on the GPU the result is somewhere else", DEVICE)
+    for one, other in zip(found, wanted, strict=True):
+        if not torch.allclose(one.cpu(), other, rtol=1e-2, atol=1e-2 * float(1 + other.abs().max())):
+            return Fault(f"the GPU's result differs by {float((one.cpu() - other).abs().max()):.3g} from the CPU's",
+                         "look for values that are made on another device, or not initialised at all")
+    return None
+
+
+def gradients(probe: Probe) -> Fault | None:
+    """A gradient reaches every parameter that is trained, and every input."""
+    dead = _dead(probe, probe.widest)
+    if dead and probe.widest is torch.float32 and probe.takes_double:
+        dead = _dead(probe, torch.float64)  # in single precision it may only have been small
+    if not dead:
+        return None
+    names = tuple(sorted(dead, key=lambda name: (name.startswith("input:"), name)))
+    place = "" if names[0].startswith("input:") else place_of_attribute(probe.component, names[0])
+    return Fault("no gradient reaches {parts}", "let forward use it, remove it, or freeze it with "
+                 "requires_grad_(False); where it cannot be otherwise, declare it: exceptions={'gradients: NAME': why}",
+                 place, names)
+
+
+def _dead(probe: Probe, dtype: torch.dtype) -> set[str]:
+    """Parameters and inputs that no gradient reaches in any of a few draws."""
+    dead: set[str] | None = None
+    for draw in range(_DRAWS):
+        module = probe.module(seed=draw).to(dtype)
+        inputs = [x.requires_grad_() for x in probe.data(5, seed=draw, dtype=dtype)]
+        total = mixed(results(module(*inputs, **probe.some_absent())))
+        if total.requires_grad:
+            total.backward()  # type: ignore[no-untyped-call]
+        without = _without_gradient(module, dict(zip(probe.ports, inputs, strict=True)), _ZERO[dtype])
+        dead = without if dead is None else dead & without
+        if not dead:
+            break
+    return dead or set()
+
+
+def _without_gradient(module: nn.Module, inputs: dict[str, Tensor], zero: float) -> set[str]:
+    tensors: dict[str, Tensor] = {name: part for name, part in module.named_parameters() if part.requires_grad}
+    tensors.update({f"input:{name}": part for name, part in inputs.items()})
+    sizes = {name: 0.0 if value.grad is None or not value.numel() else float(value.grad.abs().max())
+             for name, value in tensors.items()}
+    return {name for name, size in sizes.items() if not size > zero * max(sizes.values())}
+
+
+def evaluation(probe: Probe) -> Fault | None:
+    """In evaluation mode nothing is random, nothing is kept between calls, and no input is changed."""
+    module, inputs = probe.module(), probe.data(3)
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    originals = [x.clone() for x in inputs]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        before = torch.get_rng_state()
+        first = [part.clone() for part in results(module(*inputs))]
+        draws = not torch.equal(before, torch.get_rng_state())
+    if draws:
+        return Fault("evaluation draws random numbers", "draw them only 'if self.training': nn.Dropout does, and "
+                     "functional.dropout(x, training=self.training)")
+    if not equal(inputs, originals):
+        return Fault("forward changes its inputs in place", "work on copies: no method that ends in '_' on an input")
+    run(module, probe.data(3, seed=9))
+    if not equal(run(module, originals), first):
+        return Fault("the same batch gives other results after another batch", "keep nothing of one batch for the "
+                     "next: no self.NAME = ... in forward, no list that grows, no global")
+    changed = tuple(name for name, value in module.state_dict().items() if not torch.equal(value, state[name]))
+    if changed:
+        return Fault("evaluation changes buffers: {parts}", "update buffers only 'if self.training'", parts=changed)
+    return None
+
+
+def rows(probe: Probe) -> Fault | None:
+    """A case's result depends on that case alone: not on the others of its batch, their number or their order."""
+    dtype = probe.widest
+    module, inputs, keywords = probe.module().to(dtype), probe.data(5, dtype=dtype), probe.some_absent()
+    whole = [part for part in run(module, inputs, **keywords) if part.dim()]
+    fix = "let no case see another in evaluation: no mean, softmax, sorting or attention over the first axis"
+    for item in range(5):
+        try:
+            alone = _rows_of(module, inputs, keywords, [item])
+        except (ValueError, RuntimeError) as error:
+            return Fault(f"a batch of one case: {told(error)}", "let one case be enough in evaluation",
+                         place_of_error(error, probe.component))
+        apart = difference(alone, [part[item : item + 1] for part in whole], dtype)
+        if apart:
+            return Fault(f"case {item} of 5 differs by {apart} from the same case alone", fix)
+    order = [3, 0, 4, 1, 2]
+    apart = difference(_rows_of(module, inputs, keywords, order), [part[order] for part in whole], dtype)
+    if apart:
+        return Fault(f"in another order the cases of a batch differ by {apart}", fix)
+    return None
+
+
+def _rows_of(module: nn.Module, inputs: Sequence[Tensor], keywords: dict[str, Tensor], rows: list[int]) -> list[Tensor]:
+    results = run(module, [x[rows] for x in inputs], **{name: mask[rows] for name, mask in keywords.items()})
+    return [part for part in results if part.dim()]
+
+
+def difference(found: Sequence[Tensor], wanted: Sequence[Tensor], dtype: torch.dtype) -> str:
+    """By how much results differ beyond rounding, '' when they do not."""
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-4
+    for one, other in zip(found, wanted, strict=True):
+        if one.shape != other.shape:
+            return f"shape, {list(one.shape)} for {list(other.shape)},"
+        largest = float(other.nan_to_num().abs().max()) if other.numel() else 0.0
+        if not torch.allclose(one, other, rtol=0, atol=tolerance * max(largest, 1), equal_nan=True):
+            return f"{float((one - other).abs().max()):.3g}"
+    return ""
+
+
+def mixed(outputs: Sequence[Tensor]) -> Tensor:
+    """One number that depends on every entry of the results, each in its own way."""
+    random = torch.Generator().manual_seed(2)
+    parts = [(part * torch.randn(part.shape, generator=random).to(part)).sum() for part in outputs]
+    return torch.stack(parts).sum()
+
+
+def equal(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+    """Bit for bit, and NaN where NaN is."""
+    return len(found) == len(wanted) and all(
+        one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
+        for one, other in zip(found, wanted, strict=True))
+
+
+def alike(probe: Probe) -> str:
+    """The layouts of a probe's inputs, for the report: 'vector + image'."""
+    layouts = [shape.layout for shape in probe.inputs]
+    return layouts[0] if len(set(layouts)) == 1 else " + ".join(layouts)

@@ -1,0 +1,110 @@
+"""What heads and uncertainty methods must do: losses, decoding, predictions and their measures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.components.component import Head
+from fusionkit.components.protocols import HeadPrediction, Task
+from fusionkit.testing.faults import Fault
+from fusionkit.testing.probing.probes import Probe, results
+
+# Axes: B batch, K names of a head.
+
+
+def head(probe: Probe) -> Fault | None:
+    """A head's loss is one number a case that counts, its decoding one column for each name, in range for its task."""
+    component = probe.component
+    assert isinstance(component, Head)
+    names = getattr(probe.config, component.names, None)
+    if not isinstance(names, list | tuple) or not names:
+        return Fault(f"the option {component.names!r} does not list the names of the result's columns",
+                     "give the options class such a list, and say which in Head(..., names=...)")
+    module, size = probe.module(), len(names)
+    for method in ("loss", "decode", "balance"):
+        if not callable(getattr(module, method, None)):
+            return Fault(f"the module has no method {method!r}",
+                         f"write {method}; see fusionkit.components.protocols.HeadModule")
+    return _head_results(module, probe, size, component.task)
+
+
+def _head_results(module: Any, probe: Probe, size: int, task: str) -> Fault | None:
+    if task == "multiclass":
+        module.balance(torch.arange(1, size + 1).float())
+        target = torch.arange(5) % size
+    else:
+        target = torch.rand(5, size, generator=torch.Generator().manual_seed(4))
+        target = target.round() if task == "multilabel" else target
+    output = results(module(*probe.data(5)))[0]
+    loss, decoded = module.loss(output, target), module.decode(output)
+    if tuple(loss.shape) != (5,) or not bool(loss.isfinite().all()):
+        return Fault(f"the loss of 5 cases is of shape {list(loss.shape)}" if loss.shape != (5,) else
+                     "the loss is not finite", "give one finite number a case: reduction='none', not a mean")
+    if _heeds_what_does_not_count(module, output, target):
+        return Fault("a case that does not count changes the loss of another",
+                     "leave out cases whose output is zeros: they have no target, or no result")
+    if tuple(decoded.shape) != (5, size):
+        return Fault(f"decode gives {list(decoded.shape)} for 5 cases and {size} names", "give a column for each name")
+    if task != "regression" and not bool(((decoded >= 0) & (decoded <= 1)).all()):
+        return Fault("decode gives numbers outside 0..1", "give probabilities: a softmax or a sigmoid")
+    if task == "multiclass" and not torch.allclose(decoded.sum(1), torch.ones(5), atol=1e-4):
+        return Fault("the probabilities of a case do not sum to 1", "decode with a softmax over the classes")
+    return None
+
+
+def _heeds_what_does_not_count(module: Any, output: Tensor, target: Tensor) -> bool:
+    """Whether two cases without a target, which come as zeros, change the losses of three others."""
+    alone = module.loss(output[:3], target[:3])
+    beside = module.loss(torch.cat([output[:3], output[3:] * 0]), torch.cat([target[:3], target[3:] * 0]))[:3]
+    return not torch.allclose(beside, alone, rtol=1e-4, atol=1e-5)
+
+
+@dataclass
+class ExampleRunner:
+    """A runner without a network, with one head of each task: implements `fusionkit.api.Runner`.
+
+    Shapes: results are (4, 3) for `classes`, (4, 2) for `labels`, (4, 1) for `values`. Every member draws its own.
+    """
+
+    tasks: Mapping[str, Task] = field(default_factory=lambda: {
+        "classes": "multiclass", "labels": "multilabel", "values": "regression"})
+    random: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(5))
+    members: int = 2
+
+    def once(self, member: int = 0) -> dict[str, Tensor]:
+        """Decoded results, as one pass without chance gives them."""
+        drawn = {name: torch.randn(4, size, generator=self.random) for name, size in _SIZES.items()}
+        return {"classes": drawn["classes"].softmax(1), "labels": drawn["labels"].sigmoid(), "values": drawn["values"]}
+
+    def samples(self, count: int, member: int = 0) -> Iterator[dict[str, Tensor]]:
+        """Decoded results of `count` passes, each its own."""
+        for _ in range(count):
+            yield self.once(member)
+
+
+_SIZES = {"classes": 3, "labels": 2, "values": 1}
+
+
+def method(made: Any) -> Fault | None:
+    """An uncertainty method predicts for every head: values of its columns, and measures of one number a case."""
+    if not callable(getattr(made, "predict", None)):
+        return Fault("it has no method 'predict'",
+                     "write predict(run); see fusionkit.components.protocols.UncertaintyMethod")
+    prediction = made.predict(ExampleRunner())
+    if set(prediction) != set(_SIZES):
+        return Fault(f"it predicts for {', '.join(prediction) or 'no head'}; the network has {', '.join(_SIZES)}",
+                     "give one HeadPrediction for each head that the runner's results name")
+    for name, told_of in prediction.items():
+        if not isinstance(told_of, HeadPrediction):
+            return Fault(f"for {name!r} it gives {type(told_of).__name__}", "give a fusionkit.api.HeadPrediction")
+        sizes = {"values": (4, _SIZES[name]), **dict.fromkeys(told_of.measures, (4,))}
+        for part, value in {"values": told_of.values, **told_of.measures}.items():
+            if tuple(value.shape) != sizes[part] or not bool(value.isfinite().all()):
+                return Fault(f"{part!r} of {name!r} is {list(value.shape)} for 4 cases, or not finite",
+                             f"give finite numbers of shape {list(sizes[part])}")
+    return None

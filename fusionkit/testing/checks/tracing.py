@@ -1,0 +1,118 @@
+"""What follows a module's code: `torch.compile` and `torch.export`, warnings of theirs kept to themselves."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.components.component import Component
+from fusionkit.testing.checks.behaviour import difference
+from fusionkit.testing.faults import Fault
+from fusionkit.testing.places import place_of_error, source_file
+from fusionkit.testing.probing.probes import Probe, run, told
+
+# Axes: B batch, M inputs.
+_FIX = ("let no branch, loop or size depend on values of tensors: torch.where in place of if, no item(), no int(x); "
+        "sizes come from the constructor or x.shape")
+
+
+def compiles(probe: Probe) -> Fault | None:
+    """`torch.compile(fullgraph=True)` follows the whole of `forward`, and the graph gives the same.
+
+    With the backend `eager`, which runs the graph as it was recorded: whether Python can be followed is the author's
+    doing; making kernels of it is not, takes minutes, and needs a compiler.
+    """
+    module, inputs, keywords = probe.module(), probe.data(5), probe.some_absent()
+    wanted = run(module, inputs, **keywords)
+    with quiet():
+        torch._dynamo.reset()
+        try:
+            compiled = torch.compile(module, fullgraph=True, backend="eager", dynamic=False)
+            found = run(compiled, inputs, **keywords)
+        except Exception as error:
+            return Fault(f"torch.compile(fullgraph=True): {told(error)}", _FIX, place_of_trace(error, probe.component))
+        finally:
+            torch._dynamo.reset()
+    return _apart("compiled", found, wanted)
+
+
+def exports(probe: Probe) -> Fault | None:
+    """`torch.export` follows it with a batch of any size, and the program gives the same for another size."""
+    try:
+        program = exported(probe)
+    except Exception as error:
+        return Fault(f"torch.export with a batch of any size: {told(error)}", f"{_FIX}; no loop over the cases",
+                     place_of_trace(error, probe.component))
+    inputs, keywords = other_batch(probe)
+    with quiet():
+        found = run(program.module(), inputs, **keywords)
+    return _apart("exported", found, run(probe.module(), inputs, **keywords))
+
+
+def exported(probe: Probe) -> torch.export.ExportedProgram:
+    """The program of a probe's module, with its mask where it knows one, and a batch of any size.
+
+    The latest one is kept: one check asks for it after the other.
+
+    Raises: what torch.export raises when it cannot follow the module.
+    """
+    if not (_LATEST and _LATEST[0][0] is probe):
+        _LATEST[:] = [(probe, _exported(probe))]
+    return _LATEST[0][1]
+
+
+_LATEST: list[tuple[Probe, torch.export.ExportedProgram]] = []
+
+
+def _exported(probe: Probe) -> torch.export.ExportedProgram:
+    module, batch = probe.module(), {0: torch.export.Dim("batch", min=2)}
+    parameters = inspect.signature(module.forward).parameters.values()
+    fixed = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL and p.name != "present"]
+    dynamic: dict[str, Any] = dict.fromkeys(fixed, batch)
+    dynamic.update({p.name: (batch,) * (len(probe.inputs) - len(fixed)) for p in parameters
+                    if p.kind is p.VAR_POSITIONAL})
+    keywords = probe.some_absent()
+    dynamic.update(dict.fromkeys(keywords, batch))
+    with quiet():
+        return torch.export.export(module, tuple(probe.data(5)), keywords, dynamic_shapes=dynamic, strict=False)
+
+
+def other_batch(probe: Probe) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Inputs for a batch of another size than the one that was exported with, and the mask that goes with them."""
+    keywords = {name: torch.cat([mask, mask.flip(0)])[:7] for name, mask in probe.some_absent().items()}
+    return probe.data(7), keywords
+
+
+def _apart(word: str, found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> Fault | None:
+    apart = difference(found, wanted, torch.float32)
+    return Fault(f"{word}, the result differs by {apart}", "let forward depend on its inputs only: what it reads "
+                 "elsewhere is frozen when it is recorded") if apart else None
+
+
+def place_of_trace(error: BaseException, component: Component) -> str:
+    """The line of the plugin's file that could not be followed: of the traceback, or as the message tells it."""
+    own = source_file(component)
+    named = re.findall(rf'File "{re.escape(own)}", line (\d+)', str(error)) if own else []
+    return f"{own}:{named[-1]}" if named else place_of_error(error, component)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Tracers tell of themselves in warnings, prints and records of a log; none of it is of the component."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

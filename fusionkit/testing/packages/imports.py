@@ -1,0 +1,160 @@
+"""What importing the modules of a package brings along: text, warnings, changed settings, other packages.
+
+All modules are imported in one process of their own, torch and fusionkit before them, so that what is new is
+theirs.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fusionkit.components.requirements import normal_name
+from fusionkit.testing.faults import Fault
+
+SECONDS = 2.0
+"""Time of the processor that one import may take beyond torch and fusionkit; reading a file takes a hundredth."""
+_PATIENCE = 120  # seconds until an import is said to hang
+
+
+def import_faults(modules: Sequence[str], package: str) -> dict[str, Fault]:
+    """What is wrong with importing each module of an installed package, by its name; silent ones are left out.
+
+    Packages that may be loaded are those that fusionkit or `package` requires, theirs in turn, and what the
+    module's component names in `needs`.
+    """
+    allowed = _Allowed(package, modules)
+    faults = {}
+    for row in _witnessed(modules):
+        complaints = list(_complaints(row, allowed))
+        if complaints:
+            seen, fixes, places = zip(*complaints, strict=True)
+            place = next(filter(None, places), "") or _line(row["module"], ())
+            faults[row["module"]] = Fault("; ".join(seen), "; ".join(dict.fromkeys(fixes)), place)
+    return faults
+
+
+def _witnessed(modules: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """What the process wrote down for each module; where it ended during one, that and then the rest anew."""
+    left = list(modules)
+    while left:
+        with tempfile.TemporaryDirectory() as folder:
+            records = Path(folder) / "records"
+            end = _run([str(records), *left])
+            rows = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()] \
+                if records.is_file() else []
+        done = [row for row in rows if "module" in row]
+        yield from done
+        left = left[len(done):]
+        if left and len(rows) == 2 * len(done):
+            raise AssertionError(f"the process that imports {left[0]} did not begin: {end}; please report")
+        if left:
+            yield {"module": left.pop(0), "error": end}
+
+
+def _run(arguments: list[str]) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "fusionkit.testing.witnesses.import_witness", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment,  # noqa: S603  # our own program
+                              stdin=subprocess.DEVNULL, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it does not end within {_PATIENCE} s"
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    return f"it ends the process with code {done.returncode}{': ' if last else ''}{last}"
+
+
+class _Allowed:
+    """Which top-level packages the modules of a package may load."""
+
+    def __init__(self, package: str, modules: Sequence[str]) -> None:
+        self.owners = importlib.metadata.packages_distributions()
+        self.required = _required(["fusionkit", package])
+        self.own = {module.partition(".")[0] for module in modules} | {"fusionkit", "fusionkit_plugins"}
+
+    def strangers(self, loaded: Iterable[str], needs: Iterable[str]) -> list[str]:
+        """Packages that nobody declared; what Python or an unnamed module brings is no package."""
+        names = [_name(need) for need in needs]
+        declared = self.required | _required(names)
+        free = {*sys.stdlib_module_names, *self.own, *(name.replace("-", "_") for name in names)}
+        return [name for name in loaded if name not in free and name in self.owners
+                and not declared & {normal_name(owner) for owner in self.owners[name]}]
+
+
+def _name(requirement: str) -> str:
+    """The distribution that a requirement names: 'timm' of 'timm>=1.0'."""
+    return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]
+
+
+def _required(names: Iterable[str]) -> set[str]:
+    """These distributions and all that they require, as far as they are installed; extras only where asked for."""
+    found: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    left = [(name, "") for name in names]
+    while left:
+        name, extra = left.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        found.add(normal_name(name))
+        try:
+            lines = importlib.metadata.requires(name) or []
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            continue
+        for line in lines:
+            wanted = re.search(r"extra\s*==\s*['\"]([^'\"]+)", line)
+            if wanted and wanted[1] != extra:
+                continue
+            parts = re.match(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
+            assert parts, f"{name} requires {line!r}; please report"
+            extras = [part.strip() for part in (parts[2] or "").split(",") if part.strip()]
+            left.extend((parts[1], part) for part in ("", *extras))
+    return found
+
+
+def _complaints(row: Mapping[str, Any], allowed: _Allowed) -> Iterator[tuple[str, str, str]]:
+    """Seen, fix and place of everything that an import should not have done."""
+    if row["error"]:
+        yield f"it does not import: {row['error']}", "mend what raises; a module only declares, it does nothing", ""
+        return
+    if row["printed"]:
+        yield f"importing it prints {row['printed'].splitlines()[0]!r}", "print nothing when imported", ""
+    if row["warned"]:
+        yield f"importing it warns: {row['warned'][0]}", "mend what is warned of", ""
+    if row["changed"]:
+        yield (f"importing it changes {', '.join(row['changed'])}",
+               "change nothing outside the module when imported; do it in forward, and put it back", "")
+    if row["seconds"] > SECONDS:
+        yield (f"importing it takes {row['seconds']:.1f} s of the processor",
+               f"stay below {SECONDS:.0f} s: import what is slow in the constructor that uses it", "")
+    strangers = allowed.strangers(row["loaded"], row["needs"])
+    if strangers:
+        direct = [name for name in strangers if _line(row["module"], (name,))] or strangers
+        yield (f"importing it loads {', '.join(direct)}, which nobody declares",
+               "add it to the dependencies of the package or to needs=, or do without",
+               _line(row["module"], direct))
+
+
+def _line(module: str, names: Sequence[str]) -> str:
+    """file:line where a module imports one of these packages, '' where it does not; its first line for no names."""
+    spec = find_spec(module)
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+        return ""
+    if not names:
+        return f"{spec.origin}:1"
+    for node in ast.walk(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))):
+        read = [alias.name for alias in node.names] if isinstance(node, ast.Import) else \
+            [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        if {name.partition(".")[0] for name in read} & set(names):
+            return f"{spec.origin}:{getattr(node, 'lineno', 1)}"
+    return ""

@@ -1,0 +1,177 @@
+"""Looks into an installed package: imports the module behind its entry point, asks its hooks, reads its catalogue."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fusionkit.components.failures import raised, raised_at
+from fusionkit.components.hooks import CONTRACT_RANGE, PluginSpec
+from fusionkit.components.requirements import contract_refusal
+from fusionkit.errors import UserError
+from fusionkit.registry.catalogue import Catalogue, Entry, read_catalogue
+from fusionkit.registry.providers import Said, ask
+from fusionkit.testing.distributions import place_of_project
+from fusionkit.testing.faults import Finding
+
+_SECONDS = 0.3
+"""Time of the processor that the module behind an entry point may take; every command waits for it."""
+_PATIENCE = 120  # seconds until an import is said to hang
+
+
+class UnopenedError(Exception):
+    """A package cannot be looked into; `finding` says why."""
+
+    def __init__(self, package: str, check: str, seen: str, fix: str, where: str) -> None:
+        super().__init__(seen)
+        self.finding = Finding(package, check, "failed", seen, fix, where)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A package that could be looked into, and whether its contract is one that this fusionkit offers."""
+
+    package: str
+    module: ModuleType
+    graphs: Path | None
+    path: Path
+    catalogue: Catalogue
+    fits: bool
+
+    def entry(self, at: str) -> Entry | None:
+        """What the catalogue says of a module."""
+        return next((entry for entry in self.catalogue.entries if entry.at == at), None)
+
+
+def open_package(distribution: Distribution, point: EntryPoint, findings: list[Finding]) -> Opened:
+    """The package behind an entry point; what is found on the way is added to the findings.
+
+    Raises: UnopenedError at the first fault on which the rest depends.
+    """
+    package = distribution.name
+    module = _load(distribution, point)
+    findings.append(Finding(package, "entry point", "ok", f"{point.name} = {point.value}"))
+    findings.append(_light(package, point.module))
+    said = _ask(package, module, point.name)
+    findings.append(Finding(package, "hooks", "ok"))
+    findings.append(_contract(package, module, said.contract))
+    path = said.catalogue
+    assert path is not None, "the hooks are checked; please report"
+    return Opened(package, module, said.graphs, path, _catalogue(package, module, path),
+                  contract_refusal(said.contract) is None)
+
+
+def _load(distribution: Distribution, point: EntryPoint) -> ModuleType:
+    place, seen, module = place_of_project(distribution), "", None
+    try:
+        module = point.load()
+    except (Exception, SystemExit) as error:
+        seen = f"{point.value} does not import: {raised(error)}"
+        if not _names_nothing(point, error):
+            place = raised_at(error)
+    if isinstance(module, ModuleType):
+        return module
+    raise UnopenedError(distribution.name, "entry point",
+                        seen or f"{point.value} is of type {type(module).__name__}, not a module",
+                        "correct the entry point in pyproject.toml, or the module that it names", place)
+
+
+def _names_nothing(point: EntryPoint, error: BaseException) -> bool:
+    """Whether the entry point itself is wrong, not the module that it names."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"{point.module}.".startswith(f"{error.name}.")
+    return bool(point.attr) and isinstance(error, AttributeError)
+
+
+def _ask(package: str, module: ModuleType, name: str) -> Said:
+    """What the hooks say, as far as the rest depends on it."""
+    fix = "write it as the generated packages do: @hookimpl def fusionkit_catalogue() -> Path"
+    try:
+        said = ask(module, name)
+    except Exception as error:
+        strange = next((name for name in vars(module) if name.startswith("fusionkit_")
+                        and not hasattr(PluginSpec, name)), "")
+        folder = str(Path(module.__file__ or "").parent)
+        inside = raised_at(error, folder)
+        place = inside if inside.startswith(folder) else _place(module, strange)
+        raise UnopenedError(package, "hooks", raised(error), fix, place) from error
+    if said.catalogue is None:
+        raise UnopenedError(package, "hooks", "fusionkit_catalogue is not implemented", fix, _place(module))
+    if said.graphs is not None and not said.graphs.is_dir():
+        raise UnopenedError(package, "hooks", f"fusionkit_graphs names {said.graphs}, which is no folder",
+                            "ship the folder: package-data in pyproject.toml", _place(module, "fusionkit_graphs"))
+    return said
+
+
+def _place(module: ModuleType, name: str = "") -> str:
+    """file:line of something in a module, or of its beginning."""
+    try:
+        line = inspect.getsourcelines(getattr(module, name))[1]
+    except (AttributeError, TypeError, OSError):
+        line = 1
+    return f"{module.__file__}:{line}"
+
+
+def _contract(package: str, module: ModuleType, stated: object) -> Finding:
+    """The versions of the contract that the package was written for."""
+    if stated is None:
+        return Finding(package, "contract", "failed", "it does not say for which contract it was written",
+                       f"write @hookimpl def fusionkit_contract() -> str: return {CONTRACT_RANGE!r}", _place(module))
+    refusal = contract_refusal(stated)
+    if refusal:
+        return Finding(package, "contract", "failed", refusal.seen, refusal.fix, _place(module, "fusionkit_contract"))
+    return Finding(package, "contract", "ok", str(stated))
+
+
+def _catalogue(package: str, module: ModuleType, path: Path) -> Catalogue:
+    fix = f"write it anew: fusionkit plugins catalogue {package} --write"
+    if not path.is_file():
+        raise UnopenedError(package, "catalogue", f"{path} does not exist", f"{fix}; and ship it: package-data",
+                            _place(module, "fusionkit_catalogue"))
+    try:
+        return read_catalogue(path)
+    except UserError as error:
+        first = error.diagnostics[0]
+        place = f"{first.span.file}:{first.span.line}" if first.span else f"{path}:1"
+        raise UnopenedError(package, "catalogue", "; ".join(one.message for one in error.diagnostics),
+                            f"{first.fix or 'mend it'}; or {fix}", place) from error
+
+
+def _light(package: str, module: str) -> Finding:
+    """The module behind the entry point is imported by every command, so it must be quick, silent and light."""
+    record = _witnessed(module)
+    if record["seconds"] > _SECONDS and not record["loaded"]:
+        record = min(record, _witnessed(module), key=lambda one: one["seconds"])
+    fix = "import components nowhere in it, nor what they need; the catalogue says what there is"
+    where = f"{record['origin']}:1"
+    if record["loaded"]:
+        names, places = list(record["loaded"]), [place for place in record["loaded"].values() if place]
+        return Finding(package, "light import", "failed", f"importing {module} loads {', '.join(names)}", fix,
+                       (places or [where])[0])
+    if record["printed"]:
+        first = record["printed"].splitlines()[0]
+        return Finding(package, "light import", "failed", f"importing {module} prints {first!r}",
+                       "print nothing when imported", record["printed_at"] or where)
+    spent = f"{1000 * record['seconds']:.0f} ms of the processor"
+    if record["seconds"] > _SECONDS:
+        return Finding(package, "light import", "failed", f"importing {module} takes {spent}", fix, where)
+    return Finding(package, "light import", "ok", spent)
+
+
+def _witnessed(module: str) -> dict[str, Any]:
+    """What a process of its own wrote down about importing a module."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "fusionkit.testing.witnesses.entry_witness", module]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False,  # noqa: S603  # our own program
+                          stdin=subprocess.DEVNULL, timeout=_PATIENCE)
+    assert done.returncode == 0, f"{module} imports here and not in a new process: {done.stderr}; please report"
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record

@@ -1,0 +1,243 @@
+"""Inputs to try a component on, made from its rule: each free axis has a prime of its own, and then another."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from fusionkit.components.component import Component
+from fusionkit.components.config import ComponentError, Config
+from fusionkit.shapes.layouts import Shape, TensorShape
+from fusionkit.shapes.rule import Mismatch, result_shape
+from fusionkit.testing.probing.options import Choice
+
+# Axes: B batch, M inputs.
+HEAVY = 20_000_000
+"""The work of one case above which other options are tried less: the checks together run a few hundred cases."""
+OVERHEAD = 50_000
+"""What an operation costs beside its arithmetic, in multiply-adds: some 10 microseconds, on the meta device more."""
+LIGHT = 1_000_000
+"""Multiply-adds of one case below which neither need its grid be smaller nor its precision single."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """The sizes of what a module gave for a batch; `single` when it was one tensor and no tuple."""
+
+    batch: int
+    sizes: tuple[tuple[int, ...], ...]
+    single: bool
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What a module gave for a batch on one set of sizes, multiply-adds for a case, and its operations."""
+
+    inputs: tuple[TensorShape, ...]
+    output: Output
+    cost: int = 0
+    operations: int = 0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A component with checked options on inputs that its rule accepts.
+
+    `witnesses` are runs on inputs of this kind and, where it takes them, on others of which every free size is
+    another, on the meta device where that works; `meta_error` is what went wrong there where the same works on the
+    CPU. `inputs` may have smaller grids than the witnesses, so that what is to be computed stays little.
+    """
+
+    component: Component
+    choice: Choice
+    inputs: tuple[TensorShape, ...]
+    layout: str = ""
+    witnesses: tuple[Witness, ...] = ()
+    meta_error: str | None = None
+    cost: int = 0
+    """Multiply-adds for one case."""
+    operations: int = 0
+
+    def __str__(self) -> str:
+        return self.on(self.inputs)
+
+    def on(self, inputs: Sequence[TensorShape]) -> str:
+        """The options and these inputs in words."""
+        return f"{self.choice.label} on {', '.join(f'({shape})' for shape in inputs)}"
+
+    @property
+    def config(self) -> Config:
+        """The checked options."""
+        return self.choice.config
+
+    @property
+    def work(self) -> int:
+        """What running one case takes, in multiply-adds."""
+        return self.cost + OVERHEAD * self.operations
+
+    @property
+    def heavy(self) -> bool:
+        """Whether running it takes long."""
+        return self.work > HEAVY
+
+    def promised(self, inputs: Sequence[TensorShape] | None = None) -> Shape | Mismatch | None:
+        """What the rule, or the output function, says of the inputs; None where it is left to a run."""
+        shapes = self.inputs if inputs is None else tuple(inputs)
+        named = [(f"input {place}", shape) for place, shape in enumerate(shapes, start=1)]
+        bound = self.component.parsed.bind(named, dict(self.config))
+        if isinstance(bound, Mismatch):
+            return bound
+        if self.component.output:
+            return self.component.output(self.config, shapes)
+        return result_shape(bound, dict(self.config))
+
+    def build(self, device: str = "cpu", seed: int = 0) -> nn.Module:
+        """The module as a network would have it, in evaluation mode."""
+        with torch.random.fork_rng(devices=[]), torch.device(device):
+            torch.manual_seed(seed)
+            module = self.component.module(self.config, list(self.inputs))
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"the component gives {type(module).__name__}, not an nn.Module")
+        return module.eval()
+
+    @cached_property
+    def built(self) -> nn.Module:
+        """One module for all that only looks at it."""
+        return self.build()
+
+    def module(self, seed: int = 0) -> nn.Module:
+        """A copy of the module with its weights moved off any special start, such as zeros."""
+        return copy.deepcopy(self._moved) if seed == 0 else _moved(copy.deepcopy(self.built), seed)
+
+    @cached_property
+    def _moved(self) -> nn.Module:
+        """What most checks begin with: for large modules the drawing takes longer than the copying."""
+        return _moved(copy.deepcopy(self.built), 0)
+
+    def data(self, batch: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        """Normal numbers for every input."""
+        random = torch.Generator().manual_seed(seed)
+        return [torch.randn(batch, *shape.sizes, generator=random).to(dtype) for shape in self.inputs]
+
+    @cached_property
+    def takes_double(self) -> bool:
+        """Whether the module can do double precision; where it cannot, that is another check's."""
+        try:
+            outputs = run(self.module().double(), self.data(2, dtype=torch.float64))
+        except RuntimeError:
+            return False
+        return all(part.dtype == torch.float64 for part in outputs)
+
+    @property
+    def widest(self) -> torch.dtype:
+        """Double precision, in which rounding hides nothing, unless it cannot be or would take long."""
+        return torch.float64 if self.cost <= LIGHT and self.takes_double else torch.float32
+
+    @cached_property
+    def knows_presence(self) -> bool:
+        """Whether `forward` takes the mask."""
+        return "present" in inspect.signature(self.built.forward).parameters
+
+    def some_absent(self) -> dict[str, Tensor]:
+        """The keyword `present` for five rows: all, none, the first, all but the first, all but the last."""
+        if not self.knows_presence:
+            return {}
+        number = len(self.inputs)
+        first, last = torch.arange(number) == 0, torch.arange(number) == number - 1
+        every = torch.ones(number, dtype=torch.bool)
+        return {"present": torch.stack([every, ~every, first, ~first, ~last])}
+
+    @property
+    def ports(self) -> list[str]:
+        """A name for each input: that of its port, with a number where a port takes several."""
+        names = [parameter.name for parameter in inspect.signature(self.built.forward).parameters.values()
+                 if parameter.name != "present"]
+        several = len(self.inputs) - len(names) + 1
+        return [*names[:-1], *([names[-1]] if several == 1 and not self.component.parsed.ports[-1].variadic else
+                               [f"{names[-1]}_{number}" for number in range(1, several + 1)])]
+
+
+def _moved(module: nn.Module, seed: int) -> nn.Module:
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=random).to(parameter.dtype))
+    return module
+
+
+def witness(probe: Probe, device: str, batch: int, masked: bool = False) -> Witness:
+    """The probe's module run once on its inputs.
+
+    Raises: what the component raises, and ComponentError when its rule refuses the inputs.
+    """
+    promised = probe.promised()
+    if isinstance(promised, Mismatch):
+        raise ComponentError(promised.why)
+    module = probe.build(device)
+    inputs = [torch.zeros(batch, *shape.sizes, device=device) for shape in probe.inputs]
+    with torch.no_grad():
+        if masked and "present" in inspect.signature(module.forward).parameters:
+            output = module(*inputs, present=torch.ones(batch, len(inputs), dtype=torch.bool, device=device))
+            return Witness(probe.inputs, _output(batch, output))
+        with _Work() as work:
+            output = module(*inputs)
+    return Witness(probe.inputs, _output(batch, output), work.flops // 2 // batch, work.operations)
+
+
+class _Work(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
+    """Counts what convolutions and products cost; torch's own mode takes every other operation apart, which is slow."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+        self.operations = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        self.operations += 1
+        count = flop_registry.get(function._overloadpacket)
+        self.flops += count(*args, **(kwargs or {}), out_val=result) if count else 0
+        return result
+
+
+def _output(batch: int, output: Any) -> Output:
+    return Output(batch, tuple(tuple(part.shape) for part in results(output)), isinstance(output, Tensor))
+
+
+def run(module: Callable[..., Any], inputs: Sequence[Tensor], **keywords: Tensor) -> tuple[Tensor, ...]:
+    """The results of a module without gradients, one tensor as a tuple of one.
+
+    Inputs are given as copies and chance begins anew, so that a module that changes the ones or draws from the other
+    is found by the check of that, and not by all that compare results.
+
+    Raises: TypeError when it gives something else than tensors.
+    """
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return results(module(*[x.clone() for x in inputs], **keywords))
+
+
+def results(output: Any) -> tuple[Tensor, ...]:
+    """A module's output as a tuple of tensors.
+
+    Raises: TypeError when it is something else.
+    """
+    parts = output if isinstance(output, tuple) else (output,)
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise TypeError(f"forward gives {type(part).__name__}; it must give a tensor or a tuple of tensors")
+    return parts
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -1,0 +1,172 @@
+"""Finds what a component can be tried on: which options on which inputs, and which of these are worth the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from fusionkit.components.component import Component
+from fusionkit.components.config import ComponentError
+from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.testing.places import place_of_error
+from fusionkit.testing.probing.options import Choice, choices
+from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, told, witness
+from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shrunk
+
+_META_BATCHES, _CPU_BATCHES = (61, 67), (2, 5)
+
+
+@dataclass
+class Probes:
+    """All probes of one component, what refused to be one, and what failed on inputs that the rule accepts."""
+
+    accepted: list[Probe] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
+    """Options and inputs, the exception, and file:line of where it was raised."""
+    exact: bool = False
+    """Whether the inputs are to stay as they are, however long it takes."""
+
+    @cached_property
+    def few(self) -> list[Probe]:
+        """The defaults on every layout, and each other choice on one of the layouts in turn while it is little work.
+
+        Of a network that is large by default and has examples of smaller options, these stand for the defaults.
+        """
+        if self.exact:
+            return self.accepted
+        groups: dict[str, list[Probe]] = {}
+        for probe in self.accepted:
+            groups.setdefault(probe.choice.label, []).append(probe)
+        first, *others = groups.values()
+        if others and others[0][0].choice.small and any(probe.heavy for probe in first):
+            first, *others = others
+        chosen, left = list(map(_shrunk, first)), 2 * HEAVY
+        for turn, group in enumerate(others):
+            if left > 0:
+                probe = _shrunk(group[turn % len(group)])
+                left -= probe.work
+                chosen.append(probe)
+        return chosen
+
+    @property
+    def first(self) -> list[Probe]:
+        """The first of the few: what follows code takes a second or more."""
+        return self.few[:1]
+
+    @property
+    def mapped(self) -> list[Probe]:
+        """The first on a map that is little work, else the first."""
+        return [*(probe for probe in self.few if not probe.heavy and any(shape.spatial for shape in probe.inputs)),
+                *self.few][:1]
+
+
+def probes_of(component: Component, options: Mapping[str, Any] | None = None,
+              inputs: Sequence[Sequence[int]] | None = None) -> Probes:
+    """Every set of options on every layout of the rule; `inputs` are sizes to use in place of generated ones.
+
+    A `ComponentError` is a refusal, which a component is free to give; any other exception is a failure.
+
+    Raises: NoExampleError when the needed options cannot be guessed.
+    """
+    found = Probes()
+    reached: set[str] = set()
+    refusals: dict[str, str] = {}
+    for place, choice in enumerate(choices(component, options)):
+        ways = [_given(component, choice, inputs)] if inputs else list(layouts(component, choice, place == 0))
+        if any(probe.heavy for probe in found.accepted[-len(ways):]):
+            ways = [ways[place % len(ways)]]
+        pairs = not place or not any(probe.heavy for probe in found.accepted)
+        for layout in ways:
+            refusal = _first_accepted(component, choice, layout, found, pairs)
+            if refusal is None:
+                reached.add(layout.name)
+            elif not layout.extra:
+                refusals.setdefault(layout.name, refusal)
+    found.refused = [f"{layout}: {why}" for layout, why in refusals.items() if layout not in reached]
+    return found
+
+
+def probe_of(component: Component, options: Mapping[str, Any], inputs: Sequence[Sequence[int]]) -> Probe:
+    """The one probe with just these options on inputs of these sizes.
+
+    Raises: what the component raises on them, and ComponentError when its rule refuses them.
+    """
+    label = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "defaults"
+    choice = Choice(label, component.config.model_validate(dict(options)), options)
+    first, *other = _given(component, choice, inputs).sizes
+    return _tried(Probe(component, choice, first[0]), [pair[0] for pair in other])
+
+
+def _given(component: Component, choice: Choice, inputs: Sequence[Sequence[int]]) -> InputLayout:
+    shapes = tuple(shape_of(tuple(sizes)) for sizes in inputs)
+    return InputLayout("as given", ((shapes,), (exchanged(shapes),)))
+
+
+def _first_accepted(component: Component, choice: Choice, layout: InputLayout, found: Probes,
+                    pairs: bool) -> str | None:
+    """Adds the first inputs that the component takes; gives why it took none."""
+    refusal, failure = None, None
+    candidates, others = layout.sizes if pairs else (layout.sizes[0], ())
+    for place, shapes in enumerate(candidates):
+        probe = Probe(component, choice, shapes, layout.name)
+        try:
+            found.accepted.append(_tried(probe, [*others[place:], *others[:place]], found))
+            break
+        except ComponentError as error:
+            refusal = refusal or str(error)
+        except Exception as error:
+            failure = failure or (str(probe), told(error), place_of_error(error, component))
+    else:
+        refusal = refusal or (failure[1] if failure else "no sizes fit")
+        shapes = ()
+    if failure:
+        found.failed.append(failure)
+    return refusal if not shapes else None
+
+
+def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: Probes | None = None) -> Probe:
+    """The probe, having run on its inputs, and with another batch on the first other sizes that it takes.
+
+    Where it takes no others the other batch has the same; where the meta device will not do, both run on the CPU.
+    What fails on other sizes is added to `found`.
+    """
+    try:
+        first = witness(probe, "meta", _META_BATCHES[0])
+        done = replace(probe, witnesses=(first,), cost=first.cost, operations=first.operations)
+    except ComponentError:
+        raise
+    except Exception as error:
+        witnesses = tuple(witness(probe, "cpu", batch, masked=batch > 2) for batch in _CPU_BATCHES)
+        return replace(probe, witnesses=witnesses, meta_error=told(error), cost=witnesses[0].cost)
+    for shapes in [*(shapes for shapes in others if shapes != probe.inputs), *([probe.inputs] if others else [])]:
+        try:
+            other = witness(replace(probe, inputs=shapes), "meta", _META_BATCHES[1], masked=True)
+            return replace(done, witnesses=(*done.witnesses, other))
+        except ComponentError:
+            continue
+        except Exception as error:
+            if found is None:
+                raise
+            found.failed.append((probe.on(shapes), told(error), place_of_error(error, probe.component)))
+            break
+    return done
+
+
+def _shrunk(probe: Probe) -> Probe:
+    """The probe with smaller grids, if it is no light work and the module takes them, in training too."""
+    inputs = shrunk(probe.inputs)
+    if probe.cost <= LIGHT or probe.meta_error or inputs == probe.inputs:
+        return probe
+    small = replace(probe, inputs=inputs)
+    try:
+        cost = witness(small, "meta", _CPU_BATCHES[1]).cost
+        with torch.no_grad():
+            small.build("meta").train()(*[torch.zeros(5, *shape.sizes, device="meta") for shape in inputs])
+    except Exception:  # whatever it is, the larger grids are as good
+        return probe
+    return replace(small, cost=cost)

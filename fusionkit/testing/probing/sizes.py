@@ -1,0 +1,153 @@
+"""Sizes for the inputs of a rule: two sets, in which each free axis has a prime of its own, another in the second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from fusionkit.components.component import Component
+from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.shapes.rule import Alternative, Axis, Port, axis_size
+from fusionkit.testing.probing.options import Choice
+
+Shapes = tuple[TensorShape, ...]
+_Grids = Mapping[int, Sequence[tuple[int, ...]]]
+_FEATURES = ((5, 19, 23, 29, 31, 43, 47, 53, 59), (17, 37, 41, 61, 71, 73, 79, 83, 89))
+_DIVISIBLE = ((24, 48, 72, 96), (48, 72, 96, 24))
+_SMALL_GRIDS: _Grids = {2: ((7, 11), (13, 3), (11, 7)), 3: ((3, 7, 11), (7, 2, 13), (11, 3, 7))}
+_GRIDS: _Grids = {2: ((37, 41), (17, 43), (31, 29)), 3: ((7, 11, 13), (13, 7, 17), (11, 13, 7))}
+_SMALLEST = {2: (11, 13), 3: (5, 7, 11)}
+_LARGE_GRIDS: _Grids = {2: ((79, 83), (89, 97)), 3: ((37, 41, 43), (41, 47, 37))}
+_CHANNELS = ((3,), (1,))
+_PRIMES = (17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59)
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """One way to use a component: `sizes` holds candidates for the inputs, and others in the same order.
+
+    `extra` is tried for good measure: that a component refuses it is not worth a word.
+    """
+
+    name: str
+    sizes: tuple[Sequence[Shapes], Sequence[Shapes]]
+    extra: bool = False
+
+
+@dataclass(frozen=True)
+class _Scheme:
+    """How sizes are chosen: every `_` with its own, or those in the same place equal; which numbers; how large.
+
+    With `pyramid` each further map has half the grid of the one before it, rounded up.
+    """
+
+    grids: _Grids
+    shared: bool = False
+    features: tuple[tuple[int, ...], tuple[int, ...]] = _FEATURES
+    pyramid: bool = False
+
+
+def layouts(component: Component, choice: Choice, fewest: bool = False) -> Iterator[InputLayout]:
+    """Every alternative of the rule, maps as images and as volumes; with `fewest` also with as few inputs as can be.
+
+    With one input less to attend to, compare or weigh, parts of a component may have nothing to do.
+    """
+    schemes = _schemes(component.kind)
+    for alternative in component.parsed.alternatives:
+        axes = [axis for port in alternative.inputs for axis in port.axes or ()]
+        mapped = any(axis.kind in ("map", "any_map") for axis in axes)
+        left = ", ".join(map(str, alternative.inputs))
+        more, fewer = _repeated(alternative)
+        for rank, kind in ((2, " as images"), (3, " as volumes")) if mapped else ((0, ""),):
+            yield InputLayout(f"'{left}'{kind}", _candidates(more + fewer, rank, schemes, dict(choice.config)))
+            if fewest and fewer:
+                yield InputLayout(f"'{left}'{kind}, fewest", _candidates(fewer[:1], rank, schemes, dict(choice.config)),
+                             extra=True)
+
+
+def _schemes(kind: str) -> tuple[_Scheme, ...]:
+    """The first that a component does not refuse is used: some want equal widths, some that divide well, some colours.
+
+    An encoder may halve its map several times; what comes after it need not wait for large ones.
+    """
+    grids = _GRIDS if kind == "encoder" else _SMALL_GRIDS
+    return (_Scheme(grids), _Scheme(grids, shared=True), _Scheme(grids, shared=True, features=_DIVISIBLE),
+            _Scheme(grids, pyramid=True), _Scheme(grids, features=_CHANNELS), _Scheme(_LARGE_GRIDS),
+            _Scheme(_LARGE_GRIDS, shared=True), _Scheme(_LARGE_GRIDS, features=_CHANNELS))
+
+
+def _repeated(alternative: Alternative) -> tuple[list[list[Port]], list[list[Port]]]:
+    """The ports with a `*` port written out: with more inputs, and with as few as can be of use."""
+    ports = list(alternative.inputs)
+    if not ports[-1].variadic:
+        return [ports], []
+    fixed, last = ports[:-1], ports[-1]
+    return ([fixed + [last] * 2], [[*fixed, last]]) if fixed else ([[last] * 3], [[last] * 2, [last]])
+
+
+def _candidates(ports: Sequence[Sequence[Port]], rank: int, schemes: Sequence[_Scheme],
+                options: dict[str, Any]) -> tuple[list[Shapes], list[Shapes]]:
+    first, other = ([tuple(shape_of(tuple(drawn.port(port.axes or ()))) for port in group) for group in ports
+                     for scheme in schemes for drawn in [_Sizes(scheme, rank, options, turn)]] for turn in (0, 1))
+    return first, other
+
+
+class _Sizes:
+    """Draws sizes for the axes of one set of inputs; equal names get equal sizes."""
+
+    def __init__(self, scheme: _Scheme, rank: int, options: dict[str, Any], turn: int) -> None:
+        self.scheme = scheme
+        self.rank = rank
+        self.options = options
+        self.turn = turn
+        self.known: dict[Any, int] = {}
+        self.drawn = count()
+        self.grids = count(1)
+
+    def port(self, axes: Sequence[Axis]) -> Iterator[int]:
+        """The sizes of one port."""
+        for place, axis in enumerate(axes):
+            if axis.kind in ("map", "any_map"):
+                own = next(self.grids) if axis.kind == "any_map" and not self.scheme.shared else 0
+                if self.scheme.pyramid:
+                    yield from (-(-side // 2 ** max(own - 1, 0)) for side in self._grid(self.rank))
+                else:
+                    yield from self._grid(self.rank, own)
+            elif axis.kind in ("size", "option"):
+                yield axis_size(axis, self.options)
+            elif axis.kind == "name":
+                yield self._one(str(axis.value), place, len(axes))
+            else:
+                width = place == (1 if len(axes) == 2 else 0)
+                yield self._one(("width" if width else place) if self.scheme.shared else object(), place, len(axes))
+
+    def _grid(self, rank: int, own: int = 0) -> tuple[int, ...]:
+        grids = self.scheme.grids[rank]
+        return grids[(own + self.turn) % len(grids)]
+
+    def _one(self, key: Any, place: int, axes: int) -> int:
+        if key not in self.known:
+            # Three axes or more are a map whose grid the rule writes out.
+            written = place and axes - 1 in self.scheme.grids
+            features = self.scheme.features[self.turn]
+            self.known[key] = self._grid(axes - 1)[place - 1] if written else features[next(self.drawn) % len(features)]
+        return self.known[key]
+
+
+def exchanged(shapes: Shapes) -> Shapes:
+    """The same inputs with every size exchanged for another prime, equal ones for equal ones."""
+    sizes = sorted({size for shape in shapes for size in shape.sizes})
+    other = dict(zip(sizes, (prime for prime in (*_PRIMES, *_FEATURES[1]) if prime not in sizes), strict=False))
+    return tuple(shape_of(tuple(other.get(size, size) for size in shape.sizes)) for shape in shapes)
+
+
+def shrunk(shapes: Shapes) -> Shapes:
+    """The same inputs on smaller grids, of the first map the smallest, of others by the same share."""
+    maps = [shape for shape in shapes if shape.spatial]
+    if not maps:
+        return shapes
+    first, small = maps[0].spatial, _SMALLEST[len(maps[0].spatial)]
+    return tuple(shape_of((shape.width, *(max(1, -(-side * least // full)) for side, least, full in zip(
+        shape.spatial, small, first, strict=True)))) if len(shape.spatial) == len(first) else shape for shape in shapes)

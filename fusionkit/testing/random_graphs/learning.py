@@ -1,0 +1,300 @@
+"""What holds for every graph when it is trained and when inputs are absent; see `properties` for the rest."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
+from fnmatch import fnmatch
+from functools import wraps
+from itertools import cycle
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fusionkit.components.component import Component
+from fusionkit.data.batch import Case
+from fusionkit.inference.ensemble import members_of
+from fusionkit.inference.predict import Settings, predict
+from fusionkit.network.build import build_plan
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.plan import Call, Plan
+from fusionkit.testing.checks.behaviour import mixed
+from fusionkit.testing.probing.options import Choice
+from fusionkit.testing.probing.probes import Probe, results
+from fusionkit.testing.random_graphs.drawn import DrawnGraph
+from fusionkit.testing.random_graphs.watching import calls_of
+from fusionkit.training.objective import Objective
+
+# Axes: B batch.
+Tensors = dict[str, Tensor]
+_CASES = 6
+_DRAWS = 6  # a unit may be at rest for one draw of weights and data
+_SMALL = 1e-5
+_NOTHING, _ANYTHING = (0.0,), (float("nan"), float("inf"), 1e30)
+
+
+def data_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:
+    """Normal numbers for every input: (batch, ...) by name."""
+    random = torch.Generator().manual_seed(seed)
+    return {value.name: torch.randn(batch, *value.shape.sizes, generator=random) for value in plan.inputs}
+
+
+def masks_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:
+    """For every optional input which cases have it: (batch,) boolean; the first has all, the second none."""
+    random = torch.Generator().manual_seed(seed)
+    masks = {value.name: torch.rand(batch, generator=random) < 0.5 for value in plan.inputs if value.present}
+    for mask in masks.values():
+        mask[0], mask[1] = True, False
+    return masks
+
+
+def advised(prove: Callable[..., None]) -> Callable[..., None]:
+    """The property without the warnings that a component gives about data; such a warning begins with its id."""
+    @wraps(prove)
+    def checked(graph: DrawnGraph, *args: object) -> None:
+        with warnings.catch_warnings():
+            for use in graph.uses:
+                warnings.filterwarnings("ignore", f"{re.escape(use)}:", UserWarning)
+            prove(graph, *args)
+
+    return checked
+
+
+@advised
+def it_learns(graph: DrawnGraph) -> None:
+    """Forward, backward and a step of the optimiser work; what is frozen stands still, and all else moves.
+
+    A parameter that does not move must be one that the conformance kit calls dead on the same shapes, one whose
+    results only votes read, which have no slope, or one on which the loss does not depend, as numerical derivatives
+    show.
+    """
+    waiting: set[str] | None = None
+    for draw in range(_DRAWS):
+        network = _drawn(graph.plan, draw)
+        still = _still_after_a_step(network, draw)
+        waiting = still if waiting is None else waiting & still
+        if not waiting:
+            return
+    flatly = tuple(f"{path}." for path in without_slope(graph.plan))
+    waiting = {name for name in waiting or () if not name.startswith(flatly)}
+    suspects = waiting - _dead(graph.plan, waiting) if waiting else set()
+    for draw in range(_DRAWS // 2 if suspects else 0):
+        network = _drawn(graph.plan, draw).double()
+        flat = sorted(suspects & _without_gradient(network, draw))
+        if flat and _change_of_loss(network, flat, draw) > _SMALL ** 2:
+            changes = {name: _change_of_loss(network, [name], draw) for name in flat}
+            raise AssertionError(f"the loss depends on weights that no gradient reaches: {changes}")
+
+
+def _drawn(plan: Plan, seed: int) -> FusionModel:
+    """The network with its weights moved off any special start, such as zeros, in training mode."""
+    network = build_plan(plan, seed)
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=random))
+    return network
+
+
+def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
+    """The trained parameters that a step leaves as they are."""
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimiser = torch.optim.Adam(trained.values(), lr=0.01) if trained else None
+    loss = _loss(network, draw)
+    assert bool(loss.isfinite()), f"the loss is {float(loss)}"
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    for name, parameter in trained.items():
+        assert parameter.grad is None or bool(parameter.grad.isfinite().all()), f"the gradient of {name} is not finite"
+    if optimiser:
+        optimiser.step()
+    after = network.state_dict()
+    for node in network.plan.nodes:
+        changed = [name for name in before if name.partition(".")[0] == node.name
+                   and node.node.freeze and not torch.equal(before[name], after[name])]
+        assert not changed, f"the frozen {node.name} changes in training: {changed}"
+    return {name for name in trained if torch.equal(before[name], after[name])}
+
+
+def _loss(network: FusionModel, draw: int) -> Tensor:
+    """The loss of a batch as training has it: the first draw with all inputs, the others with some absent."""
+    plan, dtype = network.plan, next((p.dtype for p in network.parameters()), torch.float32)
+    present = masks_of(plan, _CASES, draw)
+    if draw == 0:
+        present = {name: torch.ones_like(mask) for name, mask in present.items()}
+    random = torch.Generator().manual_seed(draw)
+    targets = {}
+    for head in plan.heads:
+        drawn = torch.randn(_CASES, len(head.names), generator=random).to(dtype)
+        targets[head.name] = drawn.argmax(1) if head.task == "multiclass" else (
+            (drawn > 0).to(dtype) if head.task == "multilabel" else drawn)
+    everyone = {head.name: torch.ones(_CASES, dtype=torch.bool) for head in plan.heads}
+    inputs = {name: value.to(dtype) for name, value in data_of(plan, _CASES, draw).items()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(draw)
+        sums = Objective(network)(inputs, present, targets, everyone)
+    weights = {head.name: head.weight for head in plan.heads}
+    return torch.stack([total * weights.get(name, 1.0) for name, total in sums.items()]).sum()
+
+
+def _without_gradient(network: FusionModel, draw: int) -> set[str]:
+    network.zero_grad()
+    loss = _loss(network, draw)
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    return {name for name, p in network.named_parameters()
+            if p.requires_grad and (p.grad is None or not bool(p.grad.abs().max() > 0))}
+
+
+def _change_of_loss(network: FusionModel, names: Sequence[str], draw: int) -> float:
+    """How much the loss changes with a small change of some parameters."""
+    changed = deepcopy(network)
+    random = torch.Generator().manual_seed(draw + 1)
+    with torch.no_grad():
+        for name in names:
+            parameter = changed.get_parameter(name)
+            parameter.add_(_SMALL * torch.randn(parameter.shape, generator=random).to(parameter.dtype))
+        return abs(float(_loss(changed, draw)) - float(_loss(deepcopy(network), draw)))
+
+
+def _dead(plan: Plan, suspects: Collection[str]) -> set[str]:
+    """The parameters that do not learn even where their component stands alone, or are declared not to."""
+    dead: set[str] = set()
+    for node in plan.nodes:
+        for call, path in calls_of(node):
+            if any(name.startswith(f"{path}.") for name in suspects):
+                dead |= {f"{path}.{name}" for name in _dead_alone(call)}
+    return dead
+
+
+def _dead_alone(call: Call) -> set[str]:
+    probe = Probe(call.component, Choice("as drawn", call.config), tuple(call.shapes))
+    dead: set[str] | None = None
+    for draw in range(_DRAWS):
+        module = probe.module(seed=draw)
+        outputs = results(module(*probe.data(5, seed=draw), **probe.some_absent()))
+        if mixed(outputs).requires_grad:
+            mixed(outputs).backward()  # type: ignore[no-untyped-call]
+        without = {name for name, p in module.named_parameters()
+                   if p.requires_grad and (p.grad is None or not bool(p.grad.abs().max() > 0))}
+        dead = without if dead is None else dead & without
+    names = [name for name, _ in probe.module().named_parameters()]
+    return (dead or set()) | {name for name in names if _declared(call.component, name)}
+
+
+def without_slope(plan: Plan) -> set[str]:
+    """Paths of modules whose results reach losses only through components that declare no gradient of their inputs.
+
+    Such a component counts votes, say: near a tie the loss jumps with a small change, and has no slope all the same.
+    """
+    sloped: set[str] = set()
+    cut: set[str] = set()
+    kept: set[str] = set()
+    for node in reversed(plan.nodes):
+        reaches = node.node.is_head or any(v.shape.layout == "scalar" or v.name in sloped for v in node.values)
+        calls, count = list(calls_of(node)), len(node.lanes[0].calls)
+        for place, lane in enumerate(node.lanes):
+            slope = reaches
+            for call, path in reversed(calls[place * count : (place + 1) * count]):
+                (kept if slope else cut).add(path)
+                slope = slope and not _declared(call.component, "input:any")
+            sloped |= {value.name for value in lane.reads} if slope else set()
+    return cut - kept
+
+
+def _declared(component: Component, name: str) -> bool:
+    patterns = [check.partition(":")[2].strip() or "*" for check in component.exceptions
+                if check.partition(":")[0] == "gradients"]
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+@advised
+def absence_is_unread(graph: DrawnGraph, seed: int = 0) -> None:
+    """What an absent optional input holds changes no result, no gradient and no statistic.
+
+    An input that is left out is one that every case lacks, and everything present is no mask at all, bit for bit.
+    """
+    made = graph.plan
+    masks = masks_of(made, _CASES, seed)
+    for training in (False, True):
+        wanted = _traces(made, masks, _NOTHING, training)
+        for name, found in _traces(made, masks, _ANYTHING, training).items():
+            assert bool(found.isfinite().all()), f"{name} is not finite when absent inputs hold NaN, infinity or 1e30"
+            assert torch.equal(found, wanted[name]), f"{name} changes when absent inputs hold NaN, infinity or 1e30"
+    network, inputs = build_plan(made).eval(), data_of(made, _CASES)
+    with torch.no_grad():
+        full = network(inputs, {name: torch.ones_like(mask) for name, mask in masks.items()})
+        _equal(network(inputs), full, "a mask of ones")
+        left = dict(list(inputs.items())[:1]) | {value.name: inputs[value.name] for value in made.inputs
+                                                 if not value.present}
+        none = {name: mask.new_full(mask.shape, name in left) for name, mask in masks.items()}
+        _equal(network(inputs, none), network(left), "leaving inputs out")
+
+
+def _equal(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str) -> None:
+    for name, value in wanted.items():
+        assert torch.equal(value, found[name]), f"{what} changes {name!r}"
+
+
+def _traces(plan: Plan, masks: Mapping[str, Tensor], content: Sequence[float], training: bool) -> Tensors:
+    """Results, gradients and state of a run in which absent entries hold `content`, row by row."""
+    network = build_plan(plan).train(training)
+    inputs = data_of(plan, _CASES)
+    for name, mask in masks.items():
+        for row, value in zip((~mask).nonzero().flatten().tolist(), cycle(content), strict=False):
+            inputs[name][row] = value
+    inputs = {name: value.requires_grad_() for name, value in inputs.items()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        outputs = network(inputs, dict(masks))
+    total = mixed(list(outputs.values()))
+    if total.requires_grad:
+        total.backward()  # type: ignore[no-untyped-call]
+    return {**{f"the result {name!r}": value.detach() for name, value in outputs.items()},
+            **_gradients("weights", dict(network.named_parameters())), **_gradients("input", inputs),
+            **{f"the state {name!r}": value for name, value in network.state_dict().items()}}
+
+
+def _gradients(what: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    return {f"the gradient of the {what} {name!r}": torch.zeros_like(value) if value.grad is None else value.grad
+            for name, value in tensors.items()}
+
+
+
+
+@advised
+def it_predicts(graph: DrawnGraph) -> None:
+    """The graph's own method of prediction gives every head finite values in range, and the same ones again."""
+    networks = [build_plan(graph.plan, seed) for seed in range(members_of(graph.plan.uncertainty))]
+    cases = _Cases(graph.plan)
+    settings = Settings(batch_size=4, device="cpu")
+    first, again = (predict(networks, cases, graph.plan.uncertainty, settings) for _ in range(2))
+    for head in graph.plan.heads:
+        found = first[head.name]
+        assert found.values.shape == (_CASES, len(head.names)), f"{head.name} gives {found.values.shape}"
+        for name, numbers in {"values": found.values, **found.measures}.items():
+            assert np.isfinite(numbers).all(), f"{name} of {head.name} is not finite"
+        if head.task != "regression":
+            assert ((found.values >= 0) & (found.values <= 1)).all(), f"{head.name} gives no probabilities"
+        assert np.array_equal(found.values, again[head.name].values), f"{head.name} predicts differently the next time"
+
+
+class _Cases(Dataset[Case]):
+    """Cases with normal numbers for inputs and no targets; some lack what is optional."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.inputs = data_of(plan, _CASES)
+        self.present = {name: torch.ones(_CASES, dtype=torch.bool) for name in self.inputs} | masks_of(plan, _CASES)
+
+    def __len__(self) -> int:
+        return _CASES
+
+    def __getitem__(self, index: int) -> Case:
+        return {"index": index, "inputs": {name: value[index] for name, value in self.inputs.items()},
+                "present": {name: bool(mask[index]) for name, mask in self.present.items()},
+                "targets": {}, "target_present": {}}

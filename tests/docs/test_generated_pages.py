@@ -1,0 +1,51 @@
+"""The pages that tools make of the installed components are what these tools make now: `python tools/write_docs.py`.
+
+Over ten seconds: every component is built once, without memory and data, for the costs and shapes of its example.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from fusionkit.components.component import KINDS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def tools() -> Iterator[dict[str, ModuleType]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+        yield {name: import_module(name) for name in ("component_docs", "fusion_table", "write_docs")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_of_a_kind_is_fresh(tools: dict[str, Any], kind: str) -> None:
+    tool = tools["component_docs"]
+    assert tool.path_of(kind).read_text() == tool.page(kind), "run python tools/write_docs.py"
+
+
+def test_the_table_of_fusions_is_fresh(tools: dict[str, Any]) -> None:
+    tool = tools["fusion_table"]
+    assert tool.PAGE.read_text() == tool.page(), "run python tools/write_docs.py"
+
+
+def test_several_shapes_meet_at_the_component_and_part_behind_it(tools: dict[str, Any]) -> None:
+    made = tools["component_docs"]
+    assert made.picture("fusion.mmtm", made.example("fusion.mmtm"))[1] == (
+        "second: image 64 x 14 x 14 --+-- fusion.mmtm --+--> second: image 64 x 14 x 14")
+    assert made.picture("encoder.kan", made.example("encoder.kan")) == [
+        "x: vector 64 ----- encoder.kan -----> vector 64"]
+
+
+def test_everything_that_is_made_is_written_by_one_command(tools: dict[str, Any]) -> None:
+    """Every tool that makes a page of the documentation is a step."""
+    makers = {path.stem for path in (ROOT / "tools").glob("*.py") if "docs" in path.stem or "table" in path.stem}
+    assert makers - {"write_docs"} <= set(vars(tools["write_docs"]))

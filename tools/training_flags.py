@@ -1,0 +1,92 @@
+"""Writes fusionkit/training/flags.py from the settings of training; a test keeps the file fresh.
+
+Run: python tools/training_flags.py
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+FILE = Path(__file__).resolve().parent.parent / "fusionkit" / "training" / "flags.py"
+_HEADER = '''\
+"""The settings of training for those who must start fast: no pydantic, no torch.
+
+Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+'''
+
+
+def text() -> str:
+    """The content of fusionkit/training/flags.py."""
+    from fusionkit.training.settings import TrainingSettings
+
+    fields = TrainingSettings.model_fields
+    shared = [name for name in fields if name != "fold"]
+    lines = [_HEADER, "", "class TrainingOptions(TypedDict, total=False):",
+             '    """Settings as keyword arguments: those that every training takes."""', ""]
+    lines += [line for name in shared for line in _key(name, _plain(fields[name].annotation))]
+    lines += ["", "", "class RunOptions(TrainingOptions, total=False):",
+              '    """Settings as keyword arguments of the training of one run."""', "",
+              *_key("fold", _plain(fields["fold"].annotation)), "", "",
+              "FLAGS: tuple[tuple[str, Any, str], ...] = ("]
+    for name in ["fold", *shared]:
+        takes = _takes(fields[name].annotation)
+        if takes is not None:
+            lines += [f"    ({name!r}, {takes},".replace("'", '"'), f"     {_quoted(_short(fields[name]))}),"]
+    lines += [")", '"""Settings as flags of the command line: name, type or choices, help."""', ""]
+    return "\n".join(lines)
+
+
+def _key(name: str, annotation: str) -> list[str]:
+    line = f"    {name}: {annotation}"
+    if len(line) <= 120:
+        return [line]
+    values = annotation.split("[", 2)
+    return [f"    {name}: {values[0]}[{values[1]}[", f"        {values[2].removesuffix(']]')}]]"]
+
+
+def _plain(annotation: Any) -> str:
+    """An annotation without its bounds, as it is written."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _plain(get_args(annotation)[0])
+    if origin is Literal:
+        return f"Literal[{', '.join(map(_quoted, get_args(annotation)))}]"
+    if origin is list:
+        return f"list[{_plain(get_args(annotation)[0])}]"
+    if get_args(annotation):
+        return " | ".join(_plain(part) for part in get_args(annotation))
+    return "None" if annotation is type(None) else str(annotation.__name__)
+
+
+def _takes(annotation: Any) -> str | None:
+    """What a flag takes, None for a setting that is no flag."""
+    plain = _plain(annotation).removesuffix(" | None")
+    if plain.startswith("list"):
+        return None
+    return repr(get_args(annotation)) if plain.startswith("Literal") else plain
+
+
+def _short(field: Any) -> str:
+    """The help of a flag: what the setting says in short, else the first clause of its description."""
+    from fusionkit.training.settings import Short
+
+    for item in field.metadata:
+        if isinstance(item, Short):
+            return item.text
+    clause = re.split(r"[;:]|\\.$", field.description)[0].removesuffix(".")
+    return str(clause if clause[:2].isupper() else clause[:1].lower() + clause[1:])
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"'
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
