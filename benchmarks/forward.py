@@ -61,7 +61,7 @@ def seconds(call: Callable[[], object], repeats: int) -> float:
     return (time.process_time() - start) / repeats
 
 
-def compare(name: str, hand: nn.Module, composed: nn.Module, inputs: dict[str, Tensor], rounds: int,
+def compare(name: str, hand: nn.Module, composed: nn.Module, inputs: dict[str, Tensor], *, rounds: int,
             repeats: int) -> None:
     calls = {"hand": lambda: hand(inputs), "again": lambda: hand(inputs), "composed": lambda: composed(inputs)}
     ratios: dict[str, list[float]] = {"again": [], "composed": []}
@@ -88,10 +88,10 @@ def main() -> None:
     for count in (10, 30, 100):
         model = fusionkit.build(chain_graph(count)).eval()
         compare(f"{count} small nodes, batch 1", hand_chain(model, count).eval(), model,
-                {"x": torch.randn(1, 16)}, rounds, max(1, 2000 // count))
+                {"x": torch.randn(1, 16)}, rounds=rounds, repeats=max(1, 2000 // count))
     model = fusionkit.build("organs").eval()
     inputs = {"cube": torch.randn(16, 1, 9, 9, 9), "place": torch.randn(16, 3)}
-    compare("organs, batch 16", HandOrgans(model).eval(), model, inputs, rounds, 5)
+    compare("organs, batch 16", HandOrgans(model).eval(), model, inputs, rounds=rounds, repeats=5)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def transfer(parts: Iterable[Part], tensors: Mapping[str, Tensor], kept: Iterabl
                 asked.add(theirs)
             elif theirs is not None and theirs in tensors:
                 asked.add(theirs)
-                _set(part, ours, theirs, target, tensors[theirs], report)
+                _set(part, ours, theirs, target, tensors[theirs], report=report)
             elif not ours.endswith(COUNTER):
                 report.missing.append(f"{ours} ({theirs})" if theirs else ours)
     for name in tensors:
@@ -150,7 +150,7 @@ def transfer(parts: Iterable[Part], tensors: Mapping[str, Tensor], kept: Iterabl
     return report
 
 
-def _set(part: Part, ours: str, theirs: str, target: Tensor, tensor: Tensor, report: Transfer) -> None:
+def _set(part: Part, ours: str, theirs: str, target: Tensor, tensor: Tensor, *, report: Transfer) -> None:
     try:
         value = converted(part, ours, tensor)
     except (RuntimeError, ValueError, IndexError) as error:

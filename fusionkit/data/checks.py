@@ -78,7 +78,7 @@ def check_described(description: DataDescription, heads: Mapping[str, HeadTarget
                                         f"add '{name}: {{column: COLUMN}}' to 'targets' in {file}"))
 
 
-def check_present(name: str, need: InputNeed, present: Sequence[bool], spec: InputSpec, table: Table,
+def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: InputSpec, table: Table,
                   ids: Sequence[str], skip: frozenset[int], findings: Findings) -> None:
     """Notes `absent-input` for cases that lack an input which the graph does not call optional."""
     columns = input_columns(spec)
@@ -93,7 +93,7 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], spec: Inp
                                 fix=f"fill it in, or write 'optional: true' on input {name!r} of the graph"), name)
 
 
-def check_categories(spec: InputSpec, values: ColumnValues, layout: Categories, table: Table, ids: Sequence[str],
+def check_categories(spec: InputSpec, values: ColumnValues, layout: Categories, table: Table, *, ids: Sequence[str],
                      findings: Findings) -> None:
     """Warns of `unknown-category`: a category that no training case has, which is read as unknown."""
     for position, column in enumerate(spec.options.categorical):
@@ -139,7 +139,7 @@ def check_some_input(present: Mapping[str, Sequence[bool]], table: Table, ids: S
 
 
 def resolve_sizes(spec: InputSpec, need: InputNeed, promised: tuple[int | None, ...] | None,
-                  shapes: Mapping[int, tuple[int, ...]], table: Table, ids: Sequence[str],
+                  shapes: Mapping[int, tuple[int, ...]], *, table: Table, ids: Sequence[str],
                   findings: Findings) -> tuple[int, ...] | None:
     """The size of one input in all cases; notes `wrong-size`, once when all differ from the graph, else by row."""
     usual: tuple[int | None, ...] | None = promised
@@ -209,7 +209,7 @@ def check_targets_present(columns: Sequence[str], table: Table, ids: Sequence[st
                                     fix="fill it in, or remove the row"), columns[0])
 
 
-def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: TargetSpec, division: Division,
+def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: TargetSpec, *, division: Division,
                   table: Table, findings: Findings) -> None:
     """Notes `class-absent`: a class, or a label, without a case in a part of the split."""
     for code, label in enumerate(head.classes):
@@ -256,7 +256,7 @@ def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fa
 
 
 def check_varied(spec: InputSpec, values: ColumnValues, rows: Sequence[int], faulty: Collection[str],
-                 table: Table, findings: Findings) -> None:
+                 *, table: Table, findings: Findings) -> None:
     """Notes `one-value`: a column that says the same of all training cases."""
     options = spec.options
     filled = [row for row in rows if values.present[row]]
@@ -278,7 +278,7 @@ def check_varied(spec: InputSpec, values: ColumnValues, rows: Sequence[int], fau
                 fix=f"take it out of {kind!r} of input {spec.name!r}"), column)
 
 
-def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], table: Table,
+def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], *, table: Table,
                         findings: Findings) -> None:
     """Notes `one-value` for a value to be predicted that is the same in all training cases."""
     known = values.values[[row for row in rows if values.present[row]]]

@@ -121,4 +121,4 @@ class Cohort:
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name])
-        return CaseDataset(self.ids, rows, inputs, self.targets, cache, self.memory)
+        return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory)

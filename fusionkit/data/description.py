@@ -221,7 +221,7 @@ def _input(form: Form, name: str, tree: Tree, folder: Path) -> InputSpec | None:
         return None
     if not reader.files:
         return InputSpec(name, reader.id, options, tree.span, folder)
-    return _file_input(form, name, reader, options, tree, folder)
+    return _file_input(form, name, reader, options=options, tree=tree, folder=folder)
 
 
 def _options(form: Form, name: str, reader: Reader, tree: Mapping) -> BaseModel | None:
@@ -257,7 +257,8 @@ def _note_option(form: Form, name: str, reader: Reader, tree: Mapping, error: An
               fix=f"{option!r} means: {fields[option].description}" if option in fields else fix or None)
 
 
-def _file_input(form: Form, name: str, reader: Reader, options: Any, tree: Mapping, folder: Path) -> InputSpec | None:
+def _file_input(form: Form, name: str, reader: Reader, *, options: Any, tree: Mapping,
+                folder: Path) -> InputSpec | None:
     span, written = find(tree, ("path",)), str(options.path).strip()
     wrong = path_template.fault(written)
     if wrong:

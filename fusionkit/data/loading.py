@@ -121,7 +121,7 @@ class _Loading:
                 continue
             if self._has_all(self._target_columns(spec), f"target {name!r}"):
                 before = self.findings.count
-                self.targets[name] = targets.parse(self.table, name, spec, head, self.ids, self.findings)
+                self.targets[name] = targets.parse(self.table, name, spec, head, ids=self.ids, findings=self.findings)
                 # What follows from a fault is not told beside it.
                 if self.findings.count == before:
                     self.learnt[name] = spec
@@ -154,7 +154,8 @@ class _Loading:
         if spec.source.files and case_files.check_package(spec, self.findings) and usable:
             self.paths[name], wrong = case_files.locate(spec, self.table, self.ids, self.findings)
             present = [path is not None for path in self.paths[name]]
-            checks.check_present(name, need, present, spec, self.table, self.ids, wrong, self.findings)
+            checks.check_present(name, need, present, spec=spec, table=self.table, ids=self.ids, skip=wrong,
+                                 findings=self.findings)
         elif not spec.source.files and usable:
             self._take_columns(name, spec, need, preprocessing)
 
@@ -167,9 +168,10 @@ class _Loading:
         known = preprocessing is not None and name in preprocessing.columns
         self.layouts[name] = preprocessing.layout(name) if preprocessing is not None and known else columns.categories(
             values, train)
-        checks.check_categories(spec, values, self.layouts[name], self.table, self.ids, self.findings)
-        checks.check_present(name, need, values.present.tolist(), spec, self.table, self.ids, frozenset(),
-                             self.findings)
+        checks.check_categories(spec, values, self.layouts[name], self.table, ids=self.ids, findings=self.findings)
+        checks.check_present(name, need, values.present.tolist(), spec=spec, table=self.table, ids=self.ids,
+                             skip=frozenset(),
+                             findings=self.findings)
 
     def read(self, workers: int | None, progress: case_files.Progress | None, cache: Path | None) -> None:
         """Reads every file of every input once."""
@@ -189,8 +191,8 @@ class _Loading:
         promised = spec.source.shape(spec.options)
         if name in self.columns:
             promised = (columns.width(spec.options, self.layouts[name]),)
-        size = checks.resolve_sizes(spec, need, promised, self.shapes.get(name, {}), self.table, self.ids,
-                                    self.findings)
+        size = checks.resolve_sizes(spec, need, promised, self.shapes.get(name, {}), table=self.table, ids=self.ids,
+                                    findings=self.findings)
         if size is not None:
             self.sizes[name] = size
         checks.check_size_known(spec, need, size, self._present(name), self.findings)
@@ -217,8 +219,11 @@ class _Loading:
     def _compare_parts(self, heads: Mapping[str, HeadTarget]) -> None:
         train = self.division.rows("train") if self.division.parts else tuple(range(len(self.table)))
         for name, spec in self.learnt.items():
-            checks.check_classes(name, heads[name], self.targets[name], spec, self.division, self.table, self.findings)
+            checks.check_classes(name, heads[name], self.targets[name], spec, division=self.division, table=self.table,
+                                 findings=self.findings)
             if heads[name].task == "regression":
-                checks.check_target_varies(name, spec, self.targets[name], train, self.table, self.findings)
+                checks.check_target_varies(name, spec, self.targets[name], train, table=self.table,
+                                           findings=self.findings)
         for name, values in self.columns.items():
-            checks.check_varied(self.description.inputs[name], values, train, self.faulty, self.table, self.findings)
+            checks.check_varied(self.description.inputs[name], values, train, self.faulty, table=self.table,
+                                findings=self.findings)

@@ -66,11 +66,12 @@ def divide(description: DataDescription, table: Table, ids: Sequence[str], findi
     if blank:
         return Division()
     if spec.column is not None:
-        return _by_column(spec.column, column, groups, table, ids, description.span("split", "column"), findings)
-    return _drawn(spec, column, groups, table, description, findings)
+        return _by_column(spec.column, column, groups, table, ids=ids, place=description.span("split", "column"),
+                          findings=findings)
+    return _drawn(spec, column, groups, table, description=description, findings=findings)
 
 
-def _by_column(split: str, group: str, groups: Sequence[str], table: Table, ids: Sequence[str], place: Span,
+def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, ids: Sequence[str], place: Span,
                findings: Findings) -> Division:
     parts = []
     for row, cell in enumerate(table.cells(split)):
@@ -97,7 +98,7 @@ def _by_column(split: str, group: str, groups: Sequence[str], table: Table, ids:
     return Division(tuple(parts))
 
 
-def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, description: DataDescription,
+def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *, description: DataDescription,
            findings: Findings) -> Division:
     count = len(set(groups))
     needed = spec.folds or len(spec.fractions) + 1

@@ -39,14 +39,14 @@ def absent(head: HeadTarget, count: int) -> TargetValues:
     return TargetValues(values, np.zeros(count, dtype=bool))
 
 
-def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, ids: Sequence[str],
+def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: Sequence[str],
           findings: Findings) -> TargetValues:
     """The target of head `name` in every row; all its columns must be in the table.
 
     The faults are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, `not-a-number` and `not-finite`.
     """
     if head.task == "multiclass":
-        return _multiclass(table, name, spec, head, ids, findings)
+        return _multiclass(table, name, spec, head, ids=ids, findings=findings)
     columns = _ordered(name, spec, head, findings)
     if columns is None:
         return absent(head, len(table))
@@ -54,7 +54,7 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, ids: Sequ
     for position, column in enumerate(columns):
         for row, cell in enumerate(table.cells(column)):
             if cell:
-                values[row, position] = _value(table, row, column, spec, head, ids, findings)
+                values[row, position] = _value(table, row, column, spec=spec, head=head, ids=ids, findings=findings)
     blank: NDArray[np.bool_] = np.array(
         [[not table.cell(row, column) for column in columns] for row in range(len(table))], dtype=bool)
     _note_half_blank(table, columns, blank, ids, findings)
@@ -62,7 +62,7 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, ids: Sequ
     return TargetValues(np.where(present[:, None], values, 0.0).astype(np.float32), present)
 
 
-def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, ids: Sequence[str],
+def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: Sequence[str],
                 findings: Findings) -> TargetValues:
     found = absent(head, len(table))
     if spec.column is None:
@@ -132,7 +132,7 @@ def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) 
     return None
 
 
-def _value(table: Table, row: int, column: str, spec: TargetSpec, head: HeadTarget, ids: Sequence[str],
+def _value(table: Table, row: int, column: str, *, spec: TargetSpec, head: HeadTarget, ids: Sequence[str],
            findings: Findings) -> float:
     cell = spec.values.get(table.cell(row, column), table.cell(row, column))
     if head.task == "regression":

@@ -109,8 +109,8 @@ def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout:
         f"<title>{escape(clean(plan.name))}</title>",
         f"<desc>{escape('; '.join(headline(plan)))}</desc>",
         f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>',
-        _text(_MARGIN, _MARGIN + 14, title, _NAME, INK, bold=True),
-        *(_text(_MARGIN, _MARGIN + 35 + 16 * row, note, _ROW, MUTED) for row, note in enumerate(notes)),
+        _text(_MARGIN, _MARGIN + 14, title, _NAME, colour=INK, bold=True),
+        *(_text(_MARGIN, _MARGIN + 35 + 16 * row, note, _ROW, colour=MUTED) for row, note in enumerate(notes)),
         *(part for wire, tracks in zip(lines, layout.tracks, strict=True) for part in pen.wire(wire, tracks)),
         *(part for face in faces for part in pen.box(face, layout.places[face.card.key])),
         *(part for row, items in enumerate(rows) for part in _legend_row(items, foot + 20 * row)),
@@ -139,16 +139,16 @@ class _Pen:
         yield from (_arrow(way[-1]) for way, track in zip(ways, tracks, strict=True)
                     if track.target or not wire.targets)
         x, y = ways[0][0]
-        yield _text(x + 7, y - 4.5, wire.label, _LABEL, MUTED)
+        yield _text(x + 7, y - 4.5, wire.label, _LABEL, colour=MUTED)
         yield "</g>"
 
     def box(self, face: _Face, place: BoxPosition) -> Iterator[str]:
         """One input or node: outline, title with badges, rows, cost."""
         card, (x, y) = face.card, self._at((place.x, place.y))
         yield f"<g><title>{escape(card.tooltip)}</title>"
-        yield from _outline(card.kind, x, y, place.width, place.height, card.optional)
+        yield from _outline(card.kind, x, y, place.width, place.height, dashed=card.optional)
         left, line = x + face.pad, y + (place.height - face.words) / 2 + 13
-        yield _text(left, line, face.title, _TITLE, INK, bold=True)
+        yield _text(left, line, face.title, _TITLE, colour=INK, bold=True)
         right = left + text_width(face.title, _TITLE, bold=True) + 8
         for badge in card.badges:
             yield from _badge(badge, right, line - 10.5, OUTLINES[card.kind])
@@ -157,7 +157,7 @@ class _Pen:
             line += _ROW_STEP + (2 if index == 0 else 0)
             yield from _row(row, left, line)
         if card.cost:
-            yield _text(left, line + _COST_STEP, card.cost, _COST, MUTED)
+            yield _text(left, line + _COST_STEP, card.cost, _COST, colour=MUTED)
         yield "</g>"
 
 
@@ -165,7 +165,7 @@ def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _text(x: float, y: float, text: str, size: float, colour: str, bold: bool = False) -> str:
+def _text(x: float, y: float, text: str, size: float, *, colour: str, bold: bool = False) -> str:
     weight = ' font-weight="600"' if bold else ""
     return (f'<text x="{_number(x)}" y="{_number(y)}" font-size="{size:g}"{weight} fill="{colour}">'
             f"{escape(text)}</text>")
@@ -173,10 +173,10 @@ def _text(x: float, y: float, text: str, size: float, colour: str, bold: bool = 
 
 def _row(row: CardLine, x: float, y: float) -> Iterator[str]:
     if row.text:
-        yield _text(x, y, row.text, _ROW, INK)
+        yield _text(x, y, row.text, _ROW, colour=INK)
         x += text_width(row.text, _ROW) + 6
     if row.detail:
-        yield _text(x, y, row.detail, _ROW, MUTED)
+        yield _text(x, y, row.detail, _ROW, colour=MUTED)
 
 
 def _points(*points: Point) -> str:
@@ -211,7 +211,7 @@ def _arrow(tip: Point) -> str:
     return f'<path d="M{_points(tip)} L{_points((x - 8, y - 4))} L{_points((x - 8, y + 4))} Z" fill="{WIRE}"/>'
 
 
-def _outline(kind: str, x: float, y: float, width: float, height: float, dashed: bool = False) -> Iterator[str]:
+def _outline(kind: str, x: float, y: float, width: float, height: float, *, dashed: bool = False) -> Iterator[str]:
     """Kinds differ in outline as well as in colour: round, plain, cut corners, double."""
     look = f'fill="{TINTS[kind]}" stroke="{OUTLINES[kind]}" stroke-width="1.4"{_DASH if dashed else ""}'
     if kind == "fusion":
@@ -221,24 +221,24 @@ def _outline(kind: str, x: float, y: float, width: float, height: float, dashed:
         yield f'<path d="M{_points(*corners)} Z" {look}/>'
         return
     radius = {"input": min(height / 2, 22.0), "head": 3.0}.get(kind, 7.0)
-    yield _rectangle(x, y, width, height, radius, look)
+    yield _rectangle(x, y, width, height, radius=radius, look=look)
     if kind == "head":
         inner = f'fill="none" stroke="{OUTLINES[kind]}" stroke-width="0.8"'
-        yield _rectangle(x + 3, y + 3, width - 6, height - 6, 1.5, inner)
+        yield _rectangle(x + 3, y + 3, width - 6, height - 6, radius=1.5, look=inner)
 
 
-def _rectangle(x: float, y: float, width: float, height: float, radius: float, look: str) -> str:
+def _rectangle(x: float, y: float, width: float, height: float, *, radius: float, look: str) -> str:
     return (f'<rect x="{_number(x)}" y="{_number(y)}" width="{_number(width)}" height="{_number(height)}" '
             f'rx="{_number(radius)}" {look}/>')
 
 
 def _badge(badge: str, x: float, y: float, colour: str) -> Iterator[str]:
     width = _badge_width(badge)
-    yield _rectangle(x, y, width, 13, 6.5, f'fill="{PAPER}" stroke="{colour}" stroke-width="0.9"')
+    yield _rectangle(x, y, width, 13, radius=6.5, look=f'fill="{PAPER}" stroke="{colour}" stroke-width="0.9"')
     frozen = badge == "frozen"
     if frozen:
         yield _snowflake(x + 9, y + 6.5, colour)
-    yield _text(x + (16 if frozen else 5.5), y + 9.7, badge, _BADGE, INK)
+    yield _text(x + (16 if frozen else 5.5), y + 9.7, badge, _BADGE, colour=INK)
 
 
 def _snowflake(x: float, y: float, colour: str) -> str:
@@ -288,5 +288,5 @@ def _legend_row(items: Sequence[_Item], y: float) -> Iterator[str]:
             yield f'<path d="M{_points((x, y - 3.5))} h20" stroke="{WIRE}" stroke-width="1.4"{_DASH}/>'
         elif item.mark == "frozen":
             yield _snowflake(x + 10, y - 3.5, OUTLINES["encoder"])
-        yield _text(x + (26 if item.mark else 0), y, item.words, _COST, MUTED)
+        yield _text(x + (26 if item.mark else 0), y, item.words, _COST, colour=MUTED)
         x += item.width

@@ -68,10 +68,10 @@ def _node(node: PlannedNode, instruction: Instruction, module: nn.Module, fresh:
         gives = len(members(lane.calls[-1].output))
         results, writes = tuple(writes[:gives]), writes[gives:]
         part, path = (module.lane(place), f"{node.name}.{place}") if isinstance(module, Each) else (module, node.name)
-        yield from _lane(node, lane, part, path, mine, results, fresh)
+        yield from _lane(node, lane, part, path, reads=mine, writes=results, fresh=fresh)
 
 
-def _lane(node: PlannedNode, lane: Lane, module: nn.Module, path: str, reads: tuple[int, ...],
+def _lane(node: PlannedNode, lane: Lane, module: nn.Module, path: str, *, reads: tuple[int, ...],
           writes: tuple[int, ...], fresh: Iterator[int]) -> Iterator[Step]:
     modules, absences = _row(module, lane)
     for place, (part, absence, call) in enumerate(zip(modules, absences, lane.calls, strict=True)):

@@ -31,13 +31,13 @@ def make_node(planned: PlannedNode, seed: int, weights_follow: bool = False) -> 
 
 def _lane(planned: PlannedNode, lane: Lane, path: str, seed: int, weights_follow: bool) -> nn.Module:
     if len(lane.calls) == 1:
-        return _placed(planned, 0, lane.calls[0], path, seed, weights_follow)
-    modules = [_placed(planned, index, call, f"{path}.{index}", seed, weights_follow)
+        return _placed(planned, 0, lane.calls[0], path, seed, weights_follow=weights_follow)
+    modules = [_placed(planned, index, call, f"{path}.{index}", seed, weights_follow=weights_follow)
                for index, call in enumerate(lane.calls)]
     return Chain(modules, [call.component.absent for call in lane.calls])
 
 
-def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, weights_follow: bool) -> nn.Module:
+def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, *, weights_follow: bool) -> nn.Module:
     try:
         return make_module(call, path, seed, weights_follow)
     except GraphError as error:

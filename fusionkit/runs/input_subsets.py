@@ -60,7 +60,7 @@ def optional_networks(models: Sequence[FusionModel], registry: Registry) -> list
 
 def evaluate_selections(
     models: Sequence[FusionModel], dataset: CaseDataset, method: Use | None, settings: Settings,
-    calibration: Calibration | None, patients: Sequence[str] | None, progress: Progress | None = None,
+    *, calibration: Calibration | None, patients: Sequence[str] | None, progress: Progress | None = None,
 ) -> list[Selection]:
     """The metrics for every selection of inputs, over the cases that have all of it.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +29,7 @@ from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
+from fusionkit.training.history import Progress
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.result import FitResult
@@ -79,6 +80,50 @@ class Given:
     build: Callable[[int], FusionModel]
 
 
+@dataclass(frozen=True)
+class Job:
+    """One training on one split of the cases: of what, how, where it is written and who is told.
+
+    `fold` is None without folds, `given` where nothing was computed ahead.
+    """
+
+    setup: Setup
+    settings: TrainingSettings
+    folder: Path
+    data: Path
+    reporter: Reporter
+    resume: bool = False
+    plots: bool = True
+    fold: int | None = None
+    given: Given | None = None
+
+    @property
+    def inference(self) -> Settings:
+        """How the trained networks are called on cases they were not trained on."""
+        own = self.settings
+        return Settings(own.batch_size, own.device, own.precision, own.seed, own.workers)
+
+
+@dataclass(frozen=True)
+class JobCases:
+    """The cases of one training, prepared by the statistics of its training cases."""
+
+    job: Job
+    parts: Parts
+    preprocessing: Preprocessing
+
+    def dataset(self, part: str) -> CaseDataset:
+        """The cases of a part: train, validation or test."""
+        rows = getattr(self.parts, part)
+        read = self.job.setup.cohort.dataset(rows, self.preprocessing, cache_for(self.job.data))
+        return self.job.given.cases(part, read) if self.job.given else read
+
+    @cached_property
+    def validation(self) -> CaseDataset | None:
+        """The validation cases, None without any."""
+        return self.dataset("validation") if self.parts.validation else None
+
+
 def is_main() -> bool:
     """Whether this process is the one that writes, among those that torchrun started."""
     return int(os.environ.get("RANK", "0")) == 0
@@ -117,20 +162,19 @@ def train(
         place = setup.cohort.description.span("split")
         raise DataError(Diagnostic("no-fold", f"there is no fold {settings.fold}", place, why,
                                    "leave --fold out, or name one that is there"))
+    job = Job(setup, settings, folder, data, reporter, resume, plots, settings.fold, given.get(settings.fold))
     if not folds or settings.fold is not None:
-        return _train_one(setup, settings, folder, settings.fold, data, resume, reporter, plots,
-                          given.get(settings.fold))
+        return _train_one(job)
     done = []
     for fold in range(folds):
         reporter.line(f"fold {fold + 1} of {folds}")
         # The plots of all folds together say more than those of each, and each would take seconds to draw.
-        done.append(_train_one(setup, settings, folder / f"fold-{fold}", fold, data, resume, reporter, False,
-                               given.get(fold)))
+        done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, plots=False,
+                                       given=given.get(fold))))
     rows = tuple(row for part in done for row in part.rows)
     results = joined([part.results for part in done])
     number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
-    reports = _written(folder, setup, rows, results, {"folds": folds}, number, plots)
-    return Trained(folder, rows, results, reports)
+    return _evaluated(job, rows, results, about={"folds": folds}, extra=number)
 
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
@@ -151,40 +195,39 @@ def claim(folder: Path, resume: bool) -> None:
                                    fix="give another -o, or go on with an interrupted run: --resume"))
 
 
-def _train_one(
-    setup: Setup, settings: TrainingSettings, folder: Path, fold: int | None, data: Path, resume: bool,
-    reporter: Reporter, plots: bool, given: Given | None = None,
-) -> Trained:
-    parts = parts_of(setup, settings, fold)
-    cohort, cache = setup.cohort, cache_for(data)
-    preprocessing = cohort.fit(parts.train)
-
-    def cases(part: str) -> CaseDataset:
-        read = cohort.dataset(getattr(parts, part), preprocessing, cache)
-        return given.cases(part, read) if given else read
-
-    watched = cases("validation") if parts.validation else None
-    models = _finished(folder, setup) if resume else None
-    if models is None:
-        before = _write_setup(folder, setup, settings, preprocessing)
-        try:
-            fitted = _fitted(setup, settings, folder, cases("train"), watched, resume, reporter,
-                             given.build if given else None, aloud=not fold and given is None)
-        except UserError:
-            _unwrite(folder, before)
-            raise
-        _finish(folder, fitted, parts, setup, settings, data)
-        models = [result.model for result in fitted]
+def _train_one(job: Job) -> Trained:
+    """What a training does, in order; a process that does not write ends with the networks."""
+    cases = _split(job)
+    models = _networks(cases)
     if not is_main():
-        return Trained(folder, (), {}, [])
-    running = Settings(settings.batch_size, settings.device, settings.precision, settings.seed, settings.workers)
-    calibration = _calibrated(folder, models, watched, setup, running, reporter)
-    if not parts.test:
-        return Trained(folder, (), {}, [])
-    with reporter.progress("predicting") as update:
-        results = calibrated(predict(models, cases("test"), setup.plan.uncertainty, running, update), calibration)
-    reports = _written(folder, setup, parts.test, results, {"fold": fold}, plots=plots)
-    return Trained(folder, parts.test, results, reports)
+        return Trained(job.folder, (), {}, [])
+    calibration = _calibration(cases, models)
+    if not cases.parts.test:
+        return Trained(job.folder, (), {}, [])
+    results = calibrated(_predicted(cases, models), calibration)
+    return _evaluated(job, cases.parts.test, results, about={"fold": job.fold})
+
+
+def _split(job: Job) -> JobCases:
+    """Which cases are for what, and how they are prepared."""
+    parts = parts_of(job.setup, job.settings, job.fold)
+    return JobCases(job, parts, job.setup.cohort.fit(parts.train))
+
+
+def _networks(cases: JobCases) -> list[FusionModel]:
+    """The networks of a run: those of a finished one that is resumed, else trained now and saved."""
+    job = cases.job
+    finished = _finished(job.folder, job.setup) if job.resume else None
+    if finished is not None:
+        return finished
+    before = _write_setup(cases)
+    try:
+        fitted = _fitted(cases)
+    except UserError:
+        _unwrite(job.folder, before)
+        raise
+    _finish(cases, fitted)
+    return [result.model for result in fitted]
 
 
 def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
@@ -205,63 +248,70 @@ def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
     return None
 
 
-def _fitted(
-    setup: Setup, settings: TrainingSettings, folder: Path, learned: CaseDataset, watched: CaseDataset | None,
-    resume: bool, reporter: Reporter, build: Callable[[int], FusionModel] | None, aloud: bool,
-) -> list[FitResult]:
-    """The trained networks, one after the other; what they will need is said first when it is to be said `aloud`."""
+def _fitted(cases: JobCases) -> list[FitResult]:
+    """The trained networks, one after the other; what they will need is said before the first, once for all folds."""
+    job, watched, learned = cases.job, cases.validation, cases.dataset("train")
+    setup, settings, given = job.setup, job.settings, job.given
     count, results = members_of(setup.plan.uncertainty), []
     for member in range(count):
         own = settings.model_copy(update={"seed": settings.seed + member})
-        model = build(own.seed) if build else build_plan(setup.plan, own.seed)
-        if aloud and not member:
+        model = given.build(own.seed) if given else build_plan(setup.plan, own.seed)
+        if not member and not job.fold and given is None:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
-                reporter.line(line)
+                job.reporter.line(line)
             if count > 1:
-                reporter.line(f"{count} networks, one after the other, each as above")
-        with reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
-            results.append(fit(model, learned, watched, own, member_folder(folder, member), resume=resume,
-                               progress=partial(_told, update, own.epochs)))
+                job.reporter.line(f"{count} networks, one after the other, each as above")
+        with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
+            results.append(fit(model, learned, watched, own, member_folder(job.folder, member), resume=job.resume,
+                               progress=_over_epochs(update, own.epochs)))
     return results
 
 
-def _told(update: Callable[[int, int], None], epochs: int, epoch: int, step: int, steps: int, loss: float) -> None:
-    update((epoch - 1) * steps + step, epochs * steps)
+def _over_epochs(update: Callable[[int, int], None], epochs: int) -> Progress:
+    """Training's progress on a bar that counts the steps of all epochs."""
+    def advance(epoch: int, step: int, steps: int, loss: float) -> None:
+        update((epoch - 1) * steps + step, epochs * steps)
+
+    return advance
 
 
-def _calibrated(
-    folder: Path, models: Sequence[FusionModel], watched: CaseDataset | None, setup: Setup, running: Settings,
-    reporter: Reporter,
-) -> Calibration | None:
+def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration | None:
     """The calibration of a run: the one that it has, else one fitted on its validation cases, None without any."""
-    method = setup.plan.uncertainty
-    kept = read_calibration(folder, {head.name: (head.task, head.names) for head in setup.plan.heads})
+    job, plan = cases.job, cases.job.setup.plan
+    kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
     if kept is not None:
-        return kept if kept.uncertainty == told(method) else None
-    if watched is None:
+        return kept if kept.uncertainty == told(plan.uncertainty) else None
+    if cases.validation is None:
         return None
-    with reporter.progress("calibrating") as update:
-        results = predict(models, watched, method, running, update)
-    made = calibrate(results, Choices(), "validation", method)
+    with job.reporter.progress("calibrating") as update:
+        results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
+    made = calibrate(results, Choices(), "validation", plan.uncertainty)
     for name, head in made.heads.items():
         for note in head.notes:
-            reporter.line(f"calibration of {name}: {note}")
-    write_calibration(folder, made)
+            job.reporter.line(f"calibration of {name}: {note}")
+    write_calibration(job.folder, made)
     return made
 
 
-def _write_setup(folder: Path, setup: Setup, settings: TrainingSettings, preprocessing: Preprocessing
-                 ) -> dict[str, str]:
+def _predicted(cases: JobCases, models: Sequence[FusionModel]) -> dict[str, HeadResult]:
+    """What the networks say of the test cases."""
+    job = cases.job
+    with job.reporter.progress("predicting") as update:
+        return predict(models, cases.dataset("test"), job.setup.plan.uncertainty, job.inference, update)
+
+
+def _write_setup(cases: JobCases) -> dict[str, str]:
     """What repeats the run: graph and data as resolved, every default written out. Gives what stood there before."""
     if not is_main():
         return {}
+    job, folder = cases.job, cases.job.folder
     folder.mkdir(parents=True, exist_ok=True)
     before = {name: (folder / name).read_text(encoding="utf-8") for name in (GRAPH, DATA, PREPROCESSING)
               if (folder / name).is_file()}
-    graph = {**written(setup.plan), "training": settings.model_dump(mode="json", exclude_none=True)}
+    graph = {**written(job.setup.plan), "training": job.settings.model_dump(mode="json", exclude_none=True)}
     write_text(folder / GRAPH, write(graph))
-    write_text(folder / DATA, write(setup.cohort.description.to_plain()))
-    write_text(folder / PREPROCESSING, preprocessing.to_json() + "\n")
+    write_text(folder / DATA, write(job.setup.cohort.description.to_plain()))
+    write_text(folder / PREPROCESSING, cases.preprocessing.to_json() + "\n")
     return before
 
 
@@ -276,34 +326,32 @@ def _unwrite(folder: Path, before: Mapping[str, str]) -> None:
             folder.rmdir()
 
 
-def _finish(
-    folder: Path, fitted: Sequence[FitResult], parts: Parts, setup: Setup, settings: TrainingSettings, data: Path
-) -> None:
+def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     """Write the networks, and last of all the file that makes the folder a finished run."""
     if not is_main():
         return
+    job, folder = cases.job, cases.job.folder
     graph = (folder / GRAPH).read_text(encoding="utf-8")
     save_network(fitted[0].model, folder)
     write_text(folder / GRAPH, graph)
     for member, result in enumerate(fitted[1:], start=1):
         save_weights(result.model, member_folder(folder, member) / WEIGHTS)
     (folder / CALIBRATION).unlink(missing_ok=True)  # it was fitted to other networks
-    ids = setup.cohort.ids
-    named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(parts, part)]
+    ids = job.setup.cohort.ids
+    named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}
-    members = [{"seed": settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
+    members = [{"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
                for member, result in enumerate(fitted)]
-    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(data.resolve()), "best_epoch": fitted[0].best_epoch,
+    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members, **named})
 
 
-def _written(
-    folder: Path, setup: Setup, rows: Sequence[int], results: dict[str, HeadResult], about: dict[str, Any],
-    extra: Mapping[str, Sequence[str]] | None = None, plots: bool = True,
-) -> list[HeadReport]:
-    if not is_main():
-        return []
-    told = {"network": setup.plan.name, **about}
-    return write_results(folder, results, setup.cohort, rows, about=told, extra=extra, plots=plots)
-
-
+def _evaluated(
+    job: Job, rows: Sequence[int], results: dict[str, HeadResult], *, about: dict[str, Any],
+    extra: Mapping[str, Sequence[str]] | None = None,
+) -> Trained:
+    """Predictions, metrics and plots of the test cases, written to the job's folder."""
+    reports = [] if not is_main() else write_results(
+        job.folder, results, job.setup.cohort, rows, about={"network": job.setup.plan.name, **about}, extra=extra,
+        plots=job.plots)
+    return Trained(job.folder, tuple(rows), results, reports)

@@ -91,8 +91,9 @@ def begin(runs: Sequence[Run], settings: TrainingSettings, interruption: Interru
     """
     begun: list[Training] = []
     for run in runs:
-        check_run(run.train, run.validation, settings, run.folder, True, run.model)
-        training = Training(run.model, run.train, run.validation, settings, run.folder, interruption, _nothing)
+        check_run(run.train, run.validation, settings, folder=run.folder, resume=True, model=run.model)
+        training = Training(run.model, run.train, run.validation, settings, run.folder, interruption=interruption,
+                            feed=_nothing)
         if has_state(run.folder / LAST):
             training.restore()
         # A batch norm asks for other batches than what has none.

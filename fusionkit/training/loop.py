@@ -64,12 +64,13 @@ def fit(
     resumed; Interrupted, after saving, on Ctrl-C or SIGTERM; RunError when the loss turns NaN, which names the node
     where it began, or memory runs out.
     """
-    check_run(train_dataset, validation_dataset, settings, folder, resume, model)
+    check_run(train_dataset, validation_dataset, settings, folder=folder, resume=resume, model=model)
     with Interruption() as interruption:
         training = None
         try:
             with own_randomness(settings):
-                training = Training(model, train_dataset, validation_dataset, settings, folder, interruption)
+                training = Training(model, train_dataset, validation_dataset, settings, folder,
+                                    interruption=interruption)
                 if resume and has_state(folder / LAST):
                     training.restore()
                 return training.run(progress)
@@ -108,7 +109,7 @@ class Training:
     """
 
     def __init__(self, network: FusionModel, train: Dataset[Case], validation: Dataset[Case] | None,
-                 settings: TrainingSettings, folder: Path, interruption: Interruption, feed: Feed | None = None
+                 settings: TrainingSettings, folder: Path, *, interruption: Interruption, feed: Feed | None = None
                  ) -> None:
         self.network = network.train()
         self.settings = settings
@@ -294,7 +295,8 @@ class Training:
         state = self.state
         totals = Totals({name: int(state.sums[f"#{name}"]) for name in self.stepper.weights}, int(state.sums["#"]))
         loss = combined(state.sums, self.stepper.weights, self.stepper.auxiliary, totals)
-        state.history.append(epoch_row(state, loss, totals, self._rate(self.steps - 1), scores, training_seconds))
+        state.history.append(epoch_row(state, loss, totals, rate=self._rate(self.steps - 1), scores=scores,
+                                       training_seconds=training_seconds))
         state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, {}, 0.0
         value = scores.monitored(self.settings.monitor) if scores else float(state.epoch)
         better = state.best_value is None or value > state.best_value
@@ -370,7 +372,7 @@ def own_randomness(settings: TrainingSettings) -> Any:
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else [])
 
 
-def check_run(train: Dataset[Case], validation: Dataset[Case] | None, settings: TrainingSettings, folder: Path,
+def check_run(train: Dataset[Case], validation: Dataset[Case] | None, settings: TrainingSettings, *, folder: Path,
               resume: bool, model: FusionModel) -> None:
     """Raises: UserError when settings, data and network do not fit together, or the folder holds another run."""
     found = []

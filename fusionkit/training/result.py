@@ -65,7 +65,7 @@ class FitResult:
         return float(sum(row["seconds"] for row in self.history))
 
 
-def epoch_row(state: State, loss: float, totals: Totals, rate: float, scores: Scores | None,
+def epoch_row(state: State, loss: float, totals: Totals, *, rate: float, scores: Scores | None,
               training_seconds: float) -> dict[str, Any]:
     """The row of the epoch that ends; `state` still holds its sums and seconds."""
     row: dict[str, Any] = {"epoch": state.epoch + 1, "train_loss": loss}

@@ -162,7 +162,9 @@ class _Recomputed(torch.autograd.Function):
         x_Ni, matrix_Ro = ctx.saved_tensors
         if torch.is_grad_enabled():
             return (*_again(ctx, x_Ni, matrix_Ro, gradient_No), None)
-        return (*_gradients(x_Ni, matrix_Ro, gradient_No, ctx.expansion, *ctx.needs_input_grad[:2]), None)
+        of_samples, of_matrix = ctx.needs_input_grad[:2]
+        return (*_gradients(x_Ni, matrix_Ro, gradient_No, ctx.expansion, of_samples=of_samples,
+                             of_matrix=of_matrix), None)
 
 
 def _again(ctx: Any, x_Ni: Tensor, matrix_Ro: Tensor, gradient_No: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -174,7 +176,7 @@ def _again(ctx: Any, x_Ni: Tensor, matrix_Ro: Tensor, gradient_No: Tensor) -> tu
     return next(found) if of_samples else None, next(found) if of_matrix else None
 
 
-def _gradients(x_Ni: Tensor, matrix_Ro: Tensor, gradient_No: Tensor, expansion: Expansion, of_samples: bool,
+def _gradients(x_Ni: Tensor, matrix_Ro: Tensor, gradient_No: Tensor, expansion: Expansion, *, of_samples: bool,
                of_matrix: bool) -> tuple[Tensor | None, Tensor | None]:
     for_samples = torch.empty_like(x_Ni) if of_samples else None
     for_matrix = torch.zeros_like(matrix_Ro) if of_matrix else None

@@ -48,7 +48,7 @@ class Conv(nn.Module):
         super().__init__()
         rank = len(inputs[0].spatial)
         self.output = config.output
-        self.stem = ConvNorm(inputs[0].width, config.widths[0], config, rank, config.stem_stride)
+        self.stem = ConvNorm(inputs[0].width, config.widths[0], config, rank=rank, stride=config.stem_stride)
         self.stages = nn.ModuleList()
         before = config.widths[0]
         for index, width in enumerate(config.widths):
@@ -72,7 +72,7 @@ def _stage(before: int, width: int, config: ConvConfig, rank: int, first: bool) 
     """The layers of one stage; the first stage keeps the grid, and without blocks it is the stem alone."""
     stride = 1 if first else 2
     if config.blocks == 0:
-        return [] if first else [ConvNorm(before, width, config, rank, stride), nn.ReLU()]
+        return [] if first else [ConvNorm(before, width, config, rank=rank, stride=stride), nn.ReLU()]
     more = [Block(width, width, config, rank) for _ in range(config.blocks - 1)]
     return [Block(before, width, config, rank, stride), *more]
 
@@ -85,10 +85,10 @@ class Block(nn.Module):
 
     def __init__(self, before: int, width: int, config: ConvConfig, rank: int, stride: int = 1) -> None:
         super().__init__()
-        self.first = ConvNorm(before, width, config, rank, stride)
-        self.second = ConvNorm(width, width, config, rank)
+        self.first = ConvNorm(before, width, config, rank=rank, stride=stride)
+        self.second = ConvNorm(width, width, config, rank=rank)
         same = before == width and stride == 1
-        self.shortcut = nn.Identity() if same else ConvNorm(before, width, config, rank, stride, kernel=1)
+        self.shortcut = nn.Identity() if same else ConvNorm(before, width, config, rank=rank, stride=stride, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """The features after the block."""
@@ -101,7 +101,7 @@ class ConvNorm(nn.Sequential):
     Shapes: (B, before, ...); gives (B, width, ...).
     """
 
-    def __init__(self, before: int, width: int, config: ConvConfig, rank: int, stride: int = 1,
+    def __init__(self, before: int, width: int, config: ConvConfig, *, rank: int, stride: int = 1,
                  kernel: int = 3) -> None:
         shape = shape_of((width, *([1] * rank)))
         convolution = _CONVOLUTIONS[rank](before, width, kernel, stride, kernel // 2, bias=config.norm == "none")

@@ -90,7 +90,8 @@ class Dcfb(nn.Module):
         self.groups = gcd(merged, width)
         self.expand = ConvNorm(rank, before, inner, activation=config.activation)
         self.branches = nn.ModuleList(
-            ConvNorm(rank, inner, inner, kernel, config.stride, inner, config.activation) for kernel in config.kernels)
+            ConvNorm(rank, inner, inner, kernel=kernel, stride=config.stride, groups=inner,
+                     activation=config.activation) for kernel in config.kernels)
         self.project = ConvNorm(rank, merged, width)
         convolution = _CONVOLUTIONS[rank]
         needed = config.stride == 1 and width != before
@@ -119,7 +120,7 @@ class ConvNorm(nn.Sequential):
     Shapes: (B, before, ...); gives (B, width, ...).
     """
 
-    def __init__(self, rank: int, before: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1,
+    def __init__(self, rank: int, before: int, width: int, *, kernel: int = 1, stride: int = 1, groups: int = 1,
                  activation: str | None = None) -> None:
         convolution = _CONVOLUTIONS[rank](before, width, kernel, stride, kernel // 2, groups=groups, bias=False)
         last = [_ACTIVATIONS[activation]()] if activation else []

@@ -110,7 +110,8 @@ def test_results_given_stand_for_the_nodes_before_them(source: Source, tmp_path:
 def test_cases_with_features_read_no_input_that_nobody_reads(source: Source, tmp_path: Path) -> None:
     known = compute(source, NAMES, tmp_path / "features")
     assert known is not None
-    some = fusionkit.data.dataset.CaseDataset(source.cases.ids, (7, 5), source.cases.inputs, source.cases.targets, None)
+    some = fusionkit.data.dataset.CaseDataset(source.cases.ids, (7, 5), source.cases.inputs, source.cases.targets,
+                                              cache=None)
     case = CachedCases(some, known, ("seen",), {"lab"})[1]
     assert set(case["inputs"]) == {"lab", "seen"}
     assert torch.equal(case["inputs"]["seen"], known.of("seen", [5])[0])

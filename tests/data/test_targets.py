@@ -16,7 +16,7 @@ TABLE = Table("t.csv", ("kind", "one", "two", "days"), (
 
 def parsed(head, **spec):
     findings = Findings()
-    found = parse(TABLE, "t", TargetSpec("t", PLACE, **spec), head, ("0", "1", "2", "3"), findings)
+    found = parse(TABLE, "t", TargetSpec("t", PLACE, **spec), head, ids=("0", "1", "2", "3"), findings=findings)
     return found, findings
 
 

@@ -66,8 +66,9 @@ def run(args: Namespace, console: Console) -> int:
         named = cohort.description.patient is not None
         patients = [cohort.patients[row] for row in rows] if named else None
         with console.progress("taking inputs away") as update:
-            found = evaluate_selections(optional, dataset, method, settings_of(opened, args), calibration, patients,
-                                        update)
+            found = evaluate_selections(optional, dataset, method, settings_of(opened, args), calibration=calibration,
+                                        patients=patients,
+                                        progress=update)
         write_selections(folder, found)
         console.line()
         console.table(list(COLUMNS), [list(row) for row in rows_of_selections(found)], right=(2, 4))
