@@ -53,7 +53,8 @@ def choose_tier(config: pytest.Config, items: list[pytest.Item]) -> None:
     rest = config.getoption("--rest")
     kept = [item for item in items
             if full_only(item) == rest or (rest and GROWS.search(item.nodeid))]
-    left_out = [item for item in items if item not in set(kept)] if len(kept) < len(items) else []
+    chosen = set(kept)
+    left_out = [item for item in items if item not in chosen]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
