@@ -106,7 +106,8 @@ def compare(comparison: ComparisonPlan, folder: Path, data: Path, way: str) -> t
     began = time.perf_counter()
     with mock.patch("fusionkit.runs.train.fit", clock.timed(alone)), \
             mock.patch.object(shared_training.SharedTrainer, "train", clock.timed(shared_training.SharedTrainer.train)):
-        train.train_all(comparison, repeated(comparison.cohort, 1), folder, data, Silent(), way)  # type: ignore[arg-type]
+        train.train_all(comparison, repeated(comparison.cohort, 1), folder, data, Silent(),
+                        reuse=way)  # type: ignore[arg-type]
     return clock.seconds, time.perf_counter() - began
 
 
@@ -136,7 +137,7 @@ def main() -> None:
         data = study / "data.yaml"
         comparison = plan_comparison(str(study / "graph.yaml"), str(data), [], "fused",
                                      ",".join(f"fusion.{f}" for f in FUSIONS),
-                                     discover(), flags={}, singles=False)
+                                     registry=discover(), flags={}, singles=False)
         print(f"{len(comparison.candidates)} candidates, {args.cases} cases of two {args.size}x{args.size} images, "
               f"{args.epochs} epochs, torch {torch.__version__}, {torch.get_num_threads()} thread")
         for number in range(args.rounds):

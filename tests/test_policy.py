@@ -142,6 +142,29 @@ def test_no_file_is_longer_than_400_lines():
     assert not long
 
 
+def too_many_positional(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions that can be given more than five arguments by position, `self` and `cls` not counted."""
+    owners = {part for owner in ast.walk(tree) if isinstance(owner, ast.ClassDef) for part in owner.body}
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+            bound = function in owners and names[:1] in (["self"], ["cls"])
+            if len(names) - bound > 5:
+                yield function
+
+
+def test_a_long_call_is_found():
+    code = "def a(a, b, c, d, e, *, f): ...\ndef b(a, b, c, d, e, f): ...\nclass X:\n def c(self, a, b, c, d, e): ..."
+    assert [function.name for function in too_many_positional(ast.parse(code))] == ["b"]
+
+
+def test_no_function_takes_more_than_five_positional_parameters():
+    places = [CORE, PLUGINS, ROOT / "tools", ROOT / "benchmarks"]
+    found = [f"{path.relative_to(ROOT)}: {function.name}" for folder in places for path in sorted(folder.rglob("*.py"))
+             for function in too_many_positional(ast.parse(path.read_text(encoding="utf-8")))]
+    assert not found
+
+
 def test_no_module_has_a_vague_name():
     assert not [str(path) for path in tracked(".py") if path.stem.strip("_") in VAGUE]
 

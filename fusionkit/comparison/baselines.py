@@ -53,7 +53,7 @@ def fit_baselines(
         tables = [_tables(cohort, unit.train) for unit in own]
         for name in made:
             begin = time.perf_counter()
-            said = {head.name: _joined([_fitted(name, cohort, head, table, unit, seed + repeat)
+            said = {head.name: _joined([_fitted(name, cohort, head, table, unit, seed=seed + repeat)
                                         for table, unit in zip(tables, own, strict=True)]) for head in heads}
             made[name].append(RepeatOutputs(said, time.perf_counter() - begin))
     return {name: tuple(outcomes) for name, outcomes in made.items()}
@@ -74,25 +74,26 @@ def _tables(cohort: Cohort, rows: Sequence[int]) -> Floats:
     return np.concatenate(blocks, axis=1)
 
 
-def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, seed: int) -> HeadOutputs:
+def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: Unit, *, seed: int) -> HeadOutputs:
     target = cohort.targets[head.name]
     learned = np.array([row for row in unit.train if target.present[row]], dtype=np.int64)
     tested = np.array([row for row in unit.test if target.present[row]], dtype=np.int64)
     values = np.zeros((len(tested), len(head.names)))
     if head.task == "multiclass":
-        values = _shares(name, table[learned], target.values[learned], table[tested], len(head.names), seed)
+        values = _shares(name, table[learned], target.values[learned], table[tested], len(head.names), seed=seed)
     else:
         for column in range(len(head.names)):
             wanted = target.values[learned, column]
             if head.task == "multilabel":
-                values[:, column] = _shares(name, table[learned], wanted.astype(np.int64), table[tested], 2, seed)[:, 1]
+                values[:, column] = _shares(name, table[learned], wanted.astype(np.int64), table[tested], 2,
+                                            seed=seed)[:, 1]
             else:
                 model = _model(name, "regression", len(learned), seed)
                 values[:, column] = model.fit(table[learned], wanted).predict(table[tested])
     return HeadOutputs(tested, target.values[tested].astype(np.float64), values)
 
 
-def _shares(name: str, table: Floats, wanted: NDArray[Any], asked: Floats, classes: int, seed: int) -> Floats:
+def _shares(name: str, table: Floats, wanted: NDArray[Any], asked: Floats, classes: int, *, seed: int) -> Floats:
     """Probabilities of every class, 0 for one that no training case has. *Shape*: (cases asked, classes)."""
     shares = np.zeros((len(asked), classes))
     present = np.unique(wanted)

@@ -66,7 +66,7 @@ class ComparisonPlan:
 
 
 def plan_comparison(
-    source: Source, data: str, sets: Sequence[str], node: str, typed: str, registry: Registry, *,
+    source: Source, data: str, sets: Sequence[str], node: str, typed: str, *, registry: Registry,
     flags: Mapping[str, Any], singles: bool = True, folds: int | None = None, progress: Progress | None = None,
 ) -> ComparisonPlan:
     """The networks to compare, planned and checked against the data.

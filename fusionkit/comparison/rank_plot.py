@@ -50,10 +50,10 @@ def rank_figure(ranking: HeadRanking) -> Figure:
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows, strict=True):
         assert row.metric.value is not None, "rows without a value were left out; please report"
-        _mark(left, place, row, row.metric.value, row.metric.low, row.metric.high)
+        _mark(left, place, row, row.metric.value, interval=(row.metric.low, row.metric.high))
         found = row.difference
         if found is not None and found.value is not None:
-            _mark(right, place, row, found.value, found.low, found.high, filled=found.clear)
+            _mark(right, place, row, found.value, interval=(found.low, found.high), filled=found.clear)
     reference = next((row for row in rows if row.difference is None), None)
     if reference is not None and reference.metric.value is not None:
         left.axvline(reference.metric.value, color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0)
@@ -76,9 +76,10 @@ def rank_figure(ranking: HeadRanking) -> Figure:
     return figure
 
 
-def _mark(axes: Axes, place: int, row: ScoreRow, value: float, low: float | None, high: float | None, *,
-          filled: bool = True) -> None:
+def _mark(axes: Axes, place: int, row: ScoreRow, value: float, *,
+          interval: tuple[float | None, float | None], filled: bool = True) -> None:
     """A point with its interval; an open point says nothing against chance."""
+    low, high = interval
     colour, marker = _look(row.kind)
     bounds = [[max(value - (value if low is None else low), 0)], [max((value if high is None else high) - value, 0)]]
     axes.errorbar(value, place, xerr=bounds, fmt=marker, markersize=6, capsize=2.5, linewidth=1.3, color=colour,

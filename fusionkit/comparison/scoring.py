@@ -76,10 +76,10 @@ def metrics_of(heads: Sequence[PlannedHead], wanted: str | None) -> dict[str, st
 
 def rank_candidates(
     head: PlannedHead, metric: str, outcomes: Mapping[str, tuple[RepeatOutputs, ...]], kinds: Mapping[str, str],
-    units: Sequence[Unit], cohort: Cohort, *, seed: int = 0, resamples: int = RESAMPLES,
+    units: Sequence[Unit], *, cohort: Cohort, seed: int = 0, resamples: int = RESAMPLES,
 ) -> HeadRanking:
     """Every network by one metric of one head. The first of `outcomes` is the reference."""
-    scorer = _Scorer(head, metric, units, cohort, seed, resamples)
+    scorer = _Scorer(head, metric, units, cohort, seed=seed, resamples=resamples)
     said = {name: [outcome.heads[head.name] for outcome in repeats] for name, repeats in outcomes.items()}
     names = list(said)
     rows = [scorer.row(name, kinds[name], said[name], None if place == 0 else said[names[0]])
@@ -104,7 +104,7 @@ def _corrected(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
 class _Scorer:
     """Measures networks on the units of a comparison, each time with the same resamples of patients."""
 
-    def __init__(self, head: PlannedHead, metric: str, units: Sequence[Unit], cohort: Cohort, seed: int,
+    def __init__(self, head: PlannedHead, metric: str, units: Sequence[Unit], cohort: Cohort, *, seed: int,
                  resamples: int) -> None:
         self.head, self.metric, self.units = head, metric, units
         tested = sorted({row for unit in units for row in unit.test if cohort.targets[head.name].present[row]})

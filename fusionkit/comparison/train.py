@@ -97,7 +97,7 @@ def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
 
 
 def train_all(
-    comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter,
+    comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, *,
     reuse: Reuse = "auto"
 ) -> TrainedCandidates:
     """Every candidate, repeat by repeat: side by side as far as they share what stands still, else one after the other.
@@ -107,7 +107,7 @@ def train_all(
     """
     outcomes: dict[str, tuple[RepeatOutputs, ...]] = {}
     failed: dict[str, str] = {}
-    given = _train_shared(comparison, cohorts, folder, data, reporter, reuse)
+    given = _train_shared(comparison, cohorts, folder, data, reporter, reuse=reuse)
     for number, candidate in enumerate(comparison.candidates):
         place = f"{candidate.name} ({number + 1} of {len(comparison.candidates)})"
         done: list[RepeatOutputs] = []
@@ -116,8 +116,8 @@ def train_all(
                 own = folder / RUNS / candidate.folder / f"repeat-{repeat + 1}"
                 repeats = f", repeat {repeat + 1} of {len(cohorts)}" if len(cohorts) > 1 else ""
                 told = CandidateReporter(reporter, place + repeats)
-                done.append(_trained(candidate, comparison, cohort, repeat, own, data, told,
-                                     given.get((candidate.name, repeat))))
+                done.append(_trained(candidate, comparison, cohort, repeat, own, data=data, reporter=told,
+                                     given=given.get((candidate.name, repeat))))
         except Interrupted as stopped:
             raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to go "
                               "on") from None
@@ -132,7 +132,7 @@ def train_all(
 
 
 def _train_shared(
-    comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, reuse: Reuse
+    comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, *, reuse: Reuse
 ) -> dict[tuple[str, int], dict[int | None, Given]]:
     """Train what can share; what is left to do with each such candidate and repeat, and on which datasets."""
     trainer = SharedTrainer(comparison, reuse, reporter)
@@ -179,7 +179,7 @@ class CandidateReporter:
 
 
 def _trained(
-    candidate: Candidate, comparison: ComparisonPlan, cohort: Cohort, repeat: int, folder: Path, data: Path,
+    candidate: Candidate, comparison: ComparisonPlan, cohort: Cohort, repeat: int, folder: Path, *, data: Path,
     reporter: CandidateReporter, given: Mapping[int | None, Given] | None,
 ) -> RepeatOutputs:
     kept = _read(folder / OUTCOME, comparison.heads)

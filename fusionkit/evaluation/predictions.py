@@ -95,6 +95,7 @@ def collect(
     classes: Sequence[str],
     targets: ArrayLike,
     predictions: ArrayLike,
+    *,
     patients: Sequence[Hashable] | None = None,
 ) -> Outcomes:
     """Targets and predictions as one checked value; cases without a target are left out and counted.

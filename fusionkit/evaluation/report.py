@@ -97,8 +97,8 @@ def evaluate_predictions(
     classes: Sequence[str],
     targets: ArrayLike,
     predictions: ArrayLike,
-    patients: Sequence[Hashable] | None = None,
     *,
+    patients: Sequence[Hashable] | None = None,
     seed: int = 0,
     resamples: int = 1000,
     measures: Mapping[str, ArrayLike] | None = None,
@@ -115,7 +115,7 @@ def evaluate_predictions(
 
     *Raises*: `RunError` when predictions have the wrong shape, are not finite, or are not probabilities.
     """
-    outcomes = collect(head, task, classes, targets, predictions, patients)
+    outcomes = collect(head, task, classes, targets, predictions, patients=patients)
     measured = measure(outcomes)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}

@@ -40,15 +40,16 @@ def draw_maps(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen
         for place in resolved.places:
             for name in place.inputs:
                 if name not in absent and resolved.survey.reaches(place, item.head):
-                    entries.extend(_map(made, resolved, item, output, place, name, case, batch.inputs, batch.present))
+                    entries.extend(_map(made, resolved, item, output, place, name=name, case=case,
+                                        inputs=batch.inputs, present=batch.present))
     made.data["gradcam"] = entries
 
 
 def _map(made: Explanation, resolved: ResolvedRequest, item: ChosenCase, output: CaseOutput, place: FeatureMap,
-         name: str, case: str,
-         inputs: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
+         *, name: str, case: str, inputs: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]
+         ) -> list[dict[str, Any]]:
     image = inputs[name][0].cpu().double().numpy()
-    heat = grad_cam(resolved.survey, place, item.head, output.column, inputs, present, image.shape[1:])
+    heat = grad_cam(resolved.survey, place, item.head, output.column, inputs, present=present, size=image.shape[1:])
     if heat is None:
         made.notes.append(f"{place.name!r}: a component behind it lets no gradient through, so it has no Grad-CAM")
         return []

@@ -84,7 +84,7 @@ class Viewed(nn.Module):
 
 
 def grad_cam(survey: Survey, place: FeatureMap, head: str, column: int, inputs: Mapping[str, Tensor],
-             present: Mapping[str, Tensor], size: tuple[int, ...]) -> Floats | None:
+             *, present: Mapping[str, Tensor], size: tuple[int, ...]) -> Floats | None:
     """How much each position of an image speaks for one column of a head: not negative, in units of its score.
 
     None where a component between map and head lets no gradient through.

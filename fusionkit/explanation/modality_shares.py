@@ -53,8 +53,7 @@ def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen
 
 
 def report_shapley(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
-                   registry: Registry,
-                   prior: Prior, settings: Settings, progress: Progress | None = None) -> None:
+                   registry: Registry, *, prior: Prior, settings: Settings, progress: Progress | None = None) -> None:
     """The Shapley values of every head, or in a note why there are none."""
     made.data["shapley"] = []
     inputs = resolved.model.plan.inputs
@@ -71,16 +70,16 @@ def report_shapley(made: Explanation, resolved: ResolvedRequest, cases: Cases, c
         made.notes.append("no Shapley values, since the network cannot be run without each of its inputs:")
         made.notes.extend(found.render() for found in error.diagnostics)
         return
-    found, notes = shares(model, cases.dataset, [asked.head for asked in resolved.asked], prior, settings, progress)
+    found, notes = shares(model, cases.dataset, [asked.head for asked in resolved.asked], prior, settings,
+                           progress=progress)
     made.notes.extend(notes)
     for asked in resolved.asked:
         if asked.name in found:
-            made.data["shapley"].append(_head(made, resolved, cases, chosen, asked, found[asked.name]))
+            made.data["shapley"].append(_head(made, resolved, cases, chosen, asked, mine=found[asked.name]))
 
 
 def _head(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
-          asked: ExplainedHead, mine: Shares
-          ) -> dict[str, Any]:
+          asked: ExplainedHead, *, mine: Shares) -> dict[str, Any]:
     columns = asked.columns(cases.results[asked.name])
     names = mine.head.names
     rows = [[cases.ids[row], names[column], f"{mine.nothing[row, column]:.6g}",

@@ -116,7 +116,8 @@ def resolve_request(model: FusionModel, request: Request) -> ResolvedRequest:
                     {name: value for name, value in values.items() if isinstance(value, Value)}, tuple(notes))
 
 
-def cases_of(run: Run, cohort: Cohort, request: Request, own: bool, cache: Path | None, settings: Settings) -> Cases:
+def cases_of(run: Run, cohort: Cohort, request: Request, *, own: bool, cache: Path | None,
+             settings: Settings) -> Cases:
     """The run's test cases, or all cases of other data, and those asked for by name; run once.
 
     Raises: DataError with `unknown-case`, or `no-cases`.

@@ -70,7 +70,7 @@ def shapley(results: Floats) -> Floats:
 
 
 def shares(model: FusionModel, dataset: Dataset[Any], heads: Sequence[PlannedHead], prior: Prior, settings: Settings,
-           progress: Progress | None = None) -> tuple[dict[str, Shares], list[str]]:
+           *, progress: Progress | None = None) -> tuple[dict[str, Shares], list[str]]:
     """The shares of a network whose inputs are all optional, and what there is to say of heads that have none.
 
     Where a subset leaves a head without a result, the `prior` (K,) stands in: what one would say of a case of which
@@ -107,12 +107,12 @@ def shares(model: FusionModel, dataset: Dataset[Any], heads: Sequence[PlannedHea
             notes.append(f"Shapley values of {head.name!r} are left out: it has no result without some inputs, and no "
                          "training target is at hand from which to say what is usual")
             continue
-        made[head.name] = _shares(head, names, table_SNK, known_SN, stand_in, np.concatenate(there))
+        made[head.name] = _shares(head, names, table_SNK, known_SN, stand_in, there_NM=np.concatenate(there))
     return made, notes
 
 
 def _shares(head: PlannedHead, names: tuple[str, ...], table_SNK: Floats, known_SN: Flags, stand_in: Floats | None,
-            there_NM: Flags) -> Shares:
+            *, there_NM: Flags) -> Shares:
     filled = table_SNK if stand_in is None else np.where(known_SN[:, :, None], table_SNK, stand_in)
     return Shares(head, names, shapley(filled).transpose(1, 0, 2), filled[-1], filled[0], known_SN[-1], there_NM,
                   bool(known_SN[0].all()))

@@ -170,8 +170,8 @@ def reports(
         if result.head.task == "multiclass":
             targets = targets.astype(np.int64)
         made.append(evaluate_predictions(
-            name, result.head.task, result.head.names, targets, result.values[use], owners, seed=seed,
-            resamples=resamples, measures={key: values[use] for key, values in result.measures.items()},
+            name, result.head.task, result.head.names, targets, result.values[use], patients=owners,
+            seed=seed, resamples=resamples, measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use)))
     return made
 

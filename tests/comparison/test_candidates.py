@@ -17,7 +17,7 @@ from fusionkit.syntax.tree import to_plain
 def comparison(folder: Path, typed: str, graph: str = GRAPH, node: str = "both", **options: object) -> ComparisonPlan:
     paths = write_study(folder, graph)
     given = {"flags": {}, **options}
-    return plan_comparison(paths[0], paths[1], (), node, typed, discover(), **given)  # type: ignore[arg-type]
+    return plan_comparison(paths[0], paths[1], (), node, typed, registry=discover(), **given)  # type: ignore[arg-type]
 
 
 def refused(folder: Path, typed: str, graph: str = GRAPH, node: str = "both") -> list[str]:

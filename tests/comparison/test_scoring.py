@@ -72,7 +72,7 @@ SKILLS = {"own": 0.6, "twin": 0.6, "good": 3.0, "bad": -0.5, "half": 0.6}
 @pytest.mark.parametrize(("folds", "repeats"), [(5, 1), (3, 2), (0, 1), (0, 3)])
 def test_equal_networks_are_equal_and_better_ones_better(folds: int, repeats: int) -> None:
     made, whole = outcomes(SKILLS, folds, repeats)
-    found = rank_candidates(head(), "auroc", made, KINDS, units(folds, repeats), whole, resamples=400)
+    found = rank_candidates(head(), "auroc", made, KINDS, units(folds, repeats), cohort=whole, resamples=400)
     rows = {row.name: row for row in found.rows}
     assert found.rows[0].name == "good"
     assert found.test == ("corrected resampled t" if folds else "paired bootstrap")
@@ -92,8 +92,8 @@ def test_equal_networks_are_equal_and_better_ones_better(folds: int, repeats: in
 
 def test_candidates_and_baselines_are_corrected_apart() -> None:
     made, whole = outcomes(SKILLS, 5)
-    rows = {row.name: row.difference for row in rank_candidates(head(), "auroc", made, KINDS, units(5), whole,
-                                                      resamples=50).rows}
+    rows = {row.name: row.difference for row in rank_candidates(head(), "auroc", made, KINDS, units(5),
+                                                                    cohort=whole, resamples=50).rows}
     assert rows["own"] is None
     names = ["twin", "good", "bad"]
     assert [rows[name].holm for name in names] == holm([rows[name].p for name in names])
@@ -102,7 +102,7 @@ def test_candidates_and_baselines_are_corrected_apart() -> None:
 
 def test_a_difference_is_over_the_cases_that_both_have() -> None:
     made, whole = outcomes({"own": 0.6, "half": 0.6}, 5)
-    found = rank_candidates(head(), "accuracy", made, KINDS, units(5), whole, resamples=50)
+    found = rank_candidates(head(), "accuracy", made, KINDS, units(5), cohort=whole, resamples=50)
     half = next(row for row in found.rows if row.name == "half")
     assert half.difference is not None
     assert half.difference.value == 0.0
@@ -112,7 +112,7 @@ def test_a_difference_is_over_the_cases_that_both_have() -> None:
 
 def test_small_values_of_an_error_come_first() -> None:
     made, whole = outcomes(SKILLS, 5)
-    found = rank_candidates(head(), "brier", made, KINDS, units(5), whole, resamples=50)
+    found = rank_candidates(head(), "brier", made, KINDS, units(5), cohort=whole, resamples=50)
     assert found.lower_is_better
     assert found.rows[0].name == "good"
 
@@ -122,7 +122,8 @@ def test_folds_in_which_a_metric_is_undefined_are_left_out_and_counted() -> None
     last = np.array(units(5)[4].test)
     for outcome in (*made["own"], *made["bad"]):
         outcome.heads["result"].targets[last] = 1.0
-    rows = {row.name: row for row in rank_candidates(head(), "auroc", made, KINDS, units(5), whole, resamples=50).rows}
+    rows = {row.name: row for row in rank_candidates(head(), "auroc", made, KINDS, units(5), cohort=whole,
+                                                     resamples=50).rows}
     assert rows["bad"].values[4] is None
     assert rows["bad"].difference.note == "undefined in 1 of 5 folds"
 

@@ -72,7 +72,7 @@ def test_the_seed_alone_decides_and_the_parts_do_not(monkeypatch):
 
 def test_cases_of_one_patient_are_drawn_together():
     patients = np.repeat(np.arange(13), 3)
-    outcomes = collect("h", "multiclass", names(2), *classified(43, 39, 2), patients.tolist())
+    outcomes = collect("h", "multiclass", names(2), *classified(43, 39, 2), patients=patients.tolist())
     (weights,) = draw(outcomes, 13, seed=0, resamples=20)
     assert weights.shape == (39, 20)
     assert (weights.sum(axis=0) == 39).all()
@@ -84,7 +84,7 @@ def test_copies_of_a_case_do_not_narrow_an_interval_over_patients():
     copied = [np.repeat(part, 9, axis=0) for part in (targets, probabilities)]
 
     def width(*cohort, patients=None):
-        outcomes = collect("h", "multiclass", names(2), *cohort, patients)
+        outcomes = collect("h", "multiclass", names(2), *cohort, patients=patients)
         interval = bootstrap(outcomes, measure(outcomes), resamples=400).overall["auroc"]
         return interval.high - interval.low
 
@@ -118,7 +118,7 @@ def test_intervals_lie_around_their_values(outcomes):
 
 
 def of(targets, probabilities, patients=None, resamples=200):
-    outcomes = collect("h", "multiclass", ["no", "yes"], targets, probabilities, patients)
+    outcomes = collect("h", "multiclass", ["no", "yes"], targets, probabilities, patients=patients)
     return bootstrap(outcomes, measure(outcomes), resamples=resamples).overall
 
 

@@ -28,7 +28,8 @@ def test_negative_values_are_targets_in_regression():
 
 
 def test_patients_are_numbered_and_nobody_is_alone():
-    found = collect("h", "multiclass", ["a", "b"], [0, 1, -1, 1, 0], [[0.5, 0.5]] * 5, ["p", "q", "r", "p", None])
+    found = collect("h", "multiclass", ["a", "b"], [0, 1, -1, 1, 0], [[0.5, 0.5]] * 5,
+                    patients=["p", "q", "r", "p", None])
     assert found.patients.tolist() == [0, 1, 0, 2]
 
 

@@ -19,7 +19,7 @@ from .cohorts import classified, labelled, names, valued
 def reports():
     patients = [f"patient {index // 2}" for index in range(62)]
     return [
-        evaluate_predictions("subtype", "multiclass", ["adeno", "squamous"], *classified(89, 62, 2), patients),
+        evaluate_predictions("subtype", "multiclass", ["adeno", "squamous"], *classified(89, 62, 2), patients=patients),
         evaluate_predictions("organ", "multiclass", names(3), *classified(97, 67, 3), resamples=100),
         evaluate_predictions("findings", "multilabel", names(2), *labelled(101, 71, 2, unknown=0.2), resamples=100),
         evaluate_predictions("age", "regression", [], *valued(103, 73), resamples=100),

@@ -51,7 +51,7 @@ def test_a_linear_network_has_the_map_that_the_equation_gives(
     survey = Survey(model)
     (place,) = survey.maps()[0]
     assert place.name == "seen.act"
-    found = grad_cam(survey, place, "kind", column, {"scan": image}, {"scan": torch.tensor([True])}, sizes)
+    found = grad_cam(survey, place, "kind", column, {"scan": image}, present={"scan": torch.tensor([True])}, size=sizes)
     assert found is not None
     torch.testing.assert_close(torch.from_numpy(found).float(), by_hand(image[0, 0], head))
 
@@ -61,7 +61,7 @@ def test_what_runs_in_place_behind_a_map_does_not_change_it() -> None:
     model = weighing({"scan": {"image": [1, 5, 7]}})
     image = torch.randn(1, 1, 5, 7, generator=torch.Generator().manual_seed(3))
     survey = Survey(model)
-    found = grad_cam(survey, at(survey, "seen.map"), "kind", 0, {"scan": image}, {}, (5, 7))
+    found = grad_cam(survey, at(survey, "seen.map"), "kind", 0, {"scan": image}, present={}, size=(5, 7))
     plain = torch.stack([image[0, 0], -2 * image[0, 0]])
     weights = torch.tensor([3.0, 1.0]) / 35 * (plain > 0).float().mean((1, 2))
     assert found is not None
@@ -74,7 +74,7 @@ def test_frozen_encoders_have_the_same_map() -> None:
     for freeze in (False, True):
         survey = Survey(weighing({"scan": {"image": [1, 5, 7]}}, freeze=freeze))
         assert survey.model.get_parameter("seen.map.weight").requires_grad is not freeze
-        made = grad_cam(survey, survey.maps()[0][0], "kind", 0, image, {}, (5, 7))
+        made = grad_cam(survey, survey.maps()[0][0], "kind", 0, image, present={}, size=(5, 7))
         assert made is not None
         found.append(torch.from_numpy(made))
     assert torch.equal(*found)
@@ -91,7 +91,7 @@ def test_a_network_that_sees_a_corner_lights_up_there(layout: str) -> None:
     survey = Survey(model)
     (place,) = survey.maps()[0]
     assert place.sizes[1:] == tuple(size // 2 for size in sizes)
-    found = grad_cam(survey, place, "kind", 0, {"scan": torch.ones(1, 1, *sizes)}, {}, sizes)
+    found = grad_cam(survey, place, "kind", 0, {"scan": torch.ones(1, 1, *sizes)}, present={}, size=sizes)
     assert found is not None and found.shape == sizes
     corner = tuple(slice(size // 2, None) for size in sizes)
     assert found[corner].min() > 0
@@ -118,7 +118,7 @@ def test_each_stream_is_seen_by_its_own_call(share: bool) -> None:
     survey = Survey(model)
     for place, head in zip(survey.maps()[0], ((3.0, 1.0), (2.0, 5.0)), strict=True):
         (name,) = place.inputs
-        found = grad_cam(survey, place, "kind", 1, images, {}, (5, 7))
+        found = grad_cam(survey, place, "kind", 1, images, present={}, size=(5, 7))
         assert found is not None
         torch.testing.assert_close(torch.from_numpy(found).float(), by_hand(images[name][0, 0], head))
 
@@ -130,7 +130,7 @@ def test_another_input_may_be_absent() -> None:
     survey = Survey(model)
     inputs = {"scan": torch.randn(1, 1, 5, 7), "table": torch.full((1, 2), float("nan"))}
     masks = {"scan": torch.tensor([True]), "table": torch.tensor([False])}
-    found = grad_cam(survey, survey.maps()[0][0], "kind", 0, inputs, masks, (5, 7))
+    found = grad_cam(survey, survey.maps()[0][0], "kind", 0, inputs, present=masks, size=(5, 7))
     assert found is not None
     assert torch.from_numpy(found).isfinite().all()
 
@@ -142,4 +142,5 @@ def test_a_component_that_stops_gradients_is_told() -> None:
     survey = Survey(model)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    assert grad_cam(survey, survey.maps()[0][0], "kind", 0, {"scan": torch.randn(1, 1, 5, 7)}, {}, (5, 7)) is None
+    image = {"scan": torch.randn(1, 1, 5, 7)}
+    assert grad_cam(survey, survey.maps()[0][0], "kind", 0, image, present={}, size=(5, 7)) is None

@@ -61,7 +61,7 @@ def run(args: Namespace, console: Console) -> int:
     flags = {name: getattr(args, name) for name, _, _ in FLAGS if getattr(args, name, None) is not None}
     with console.progress("reading") as update:
         comparison = plan_comparison(args.graph, args.data, args.sets, args.node, args.candidates,
-                                     discover(files=args.plugins), flags=flags, singles=args.baselines,
+                                     registry=discover(files=args.plugins), flags=flags, singles=args.baselines,
                                      folds=args.folds, progress=update)
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, args.metric)
@@ -71,7 +71,7 @@ def run(args: Namespace, console: Console) -> int:
         console.note(warning.render())
     for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
         console.line(text)
-    trained = train_all(comparison, cohorts, folder, Path(args.data), console, args.reuse)
+    trained = train_all(comparison, cohorts, folder, Path(args.data), console, reuse=args.reuse)
     units = units_of(comparison, cohorts)
     simple, missing = _baselines(comparison, cohorts, units) if args.baselines else ({}, [])
     missing += [(head.name, f"this head is not measured by {args.metric}") for head in heads
@@ -83,8 +83,8 @@ def run(args: Namespace, console: Console) -> int:
     with console.progress("comparing") as update:
         ranking = []
         for done, head in enumerate(head for head in heads if head.name in metrics):
-            ranking.append(rank_candidates(head, metrics[head.name], outcomes, kinds, units, comparison.cohort,
-                                seed=comparison.settings.seed))
+            ranking.append(rank_candidates(head, metrics[head.name], outcomes, kinds, units,
+                                           cohort=comparison.cohort, seed=comparison.settings.seed))
             update(done + 1, len(metrics))
     failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
     compared = ComparisonResult(comparison, tuple(units), tuple(ranking), tables.seconds_of(outcomes),

@@ -63,7 +63,8 @@ def run(args: Namespace, console: Console) -> int:
     resolved = resolve_request(opened.model, request)
     with console.progress("reading") as update:
         cohort = cohort_of(opened, args.data, require_targets=False, progress=update)
-    cases = cases_of(opened, cohort, request, args.data is None, cache_for(args.data or opened.data), settings)
+    cases = cases_of(opened, cohort, request, own=args.data is None, cache=cache_for(args.data or opened.data),
+                     settings=settings)
     chosen = chosen_of(resolved, cases, request)
     made = Explanation(Folder(Path(args.output) if args.output else opened.folder / "explain"), list(resolved.notes))
     if opened.members > 1:
@@ -76,7 +77,7 @@ def run(args: Namespace, console: Console) -> int:
     report_gates(made, cases, gates, chosen)
     with console.progress("subsets of the inputs") as update:
         report_shapley(made, resolved, cases, chosen, registry,
-                       TrainingPrior(opened, None if args.data else cohort), settings, update)
+                       prior=TrainingPrior(opened, None if args.data else cohort), settings=settings, progress=update)
     made.notes[:] = dict.fromkeys(made.notes)
     for heading, header, table in made.tables:
         console.line(f"\n{heading}")

@@ -15,7 +15,7 @@ _POOL, _PROJECT = "encoder.pool", "encoder.project"
 
 
 def adapted(menu: Menu, component: Component, stream: Stream, port: Port, known: Binding,
-            options: Mapping[str, Any]) -> list[ComponentUse] | None:
+            *, options: Mapping[str, Any]) -> list[ComponentUse] | None:
     """Steps after which a tensor may fit a port, none where nothing is to be done; None where there is no way."""
     steps: list[ComponentUse] = []
     if stream.optional and component.absent == "none":

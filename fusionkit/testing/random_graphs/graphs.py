@@ -226,14 +226,14 @@ class _Drawing:
         feeds: list[_Feed] = []
         for place in range(len(ports)):
             owner = only if place == 0 else None
-            feed = self._feed(component, ports[: place + 1], feeds, options, scale, owner)
+            feed = self._feed(component, ports[: place + 1], feeds, options, scale, only=owner)
             if feed is None:
                 return None
             feeds.append(feed)
         return feeds
 
     def _feed(self, component: Component, ports: list[Port], before: Sequence[_Feed], options: Mapping[str, Any],
-              scale: int | None, only: str | None) -> _Feed | None:
+              scale: int | None, *, only: str | None) -> _Feed | None:
         """One tensor for the last of the ports; loose ends first."""
         shapes_before = [feed.fitted.shape for feed in before]
         known = bind(ports[:-1], shapes_before, options)
@@ -243,7 +243,7 @@ class _Drawing:
         again = bool(used) and self.sometimes(12)
         found = [feed for stream in self.draft.streams
                  if (only or stream.owner) == stream.owner and (again or stream.reference not in used)
-                 and (feed := self._fit(component, stream, ports, shapes_before, known, options))]
+                 and (feed := self._fit(component, stream, ports, shapes_before, known, options=options))]
         loose = set(self.draft.loose())
         groups = [[feed for feed in found if (feed.stream.owner in loose) is is_loose and bool(feed.steps) is changed]
                   for is_loose in (True, False) for changed in (False, True)]
@@ -259,9 +259,9 @@ class _Drawing:
         return self._new_input(component, ports[-1], known, options, scale) if feed.new else feed
 
     def _fit(self, component: Component, stream: Stream, ports: Sequence[Port], before: Sequence[TensorShape],
-             known: Binding, options: Mapping[str, Any]) -> _Feed | None:
+             known: Binding, *, options: Mapping[str, Any]) -> _Feed | None:
         """A tensor, with steps that make it fit where it does not as it is."""
-        steps = adapted(self.menu, component, stream, ports[-1], known, options)
+        steps = adapted(self.menu, component, stream, ports[-1], known, options=options)
         if steps is None:
             return None
         lane = follow(self.menu, steps, [stream], self.draft.left) if steps else None
