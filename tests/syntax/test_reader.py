@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +114,11 @@ def test_an_alias_repeats_a_value():
         "a": {"w": 8}, "b": {"w": 8}, "c": [{"w": 8}, {"w": 8}]}
 
 
-def test_a_billion_laughs_are_refused_at_once():
+def test_a_billion_laughs_are_refused_before_they_are_told():
+    """Were the aliases followed, this would never end."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
-    start = time.process_time()
     assert refusal("\n".join(lines))[0] == "yaml-limit"
-    assert time.process_time() - start < 1
 
 
 def test_a_file_of_many_values_is_refused():
