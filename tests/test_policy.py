@@ -34,7 +34,7 @@ WITHOUT_TORCH = {"shapes", "errors", "files", "syntax", "components", "graph", "
                  "cli", "datasets"}
 FLOOR = {package: floor for floor, packages in FLOORS.items() for package in packages.split()}
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name
-LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "timm", "rich",
+LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "timm", "torchmetrics", "rich",
         "sklearn"}
 VAGUE = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 SOURCES = sorted(CORE.rglob("*.py"))

@@ -18,7 +18,7 @@ Made from fusionkit/training/settings.py by tools/training_flags.py; a test keep
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any
 '''
 
 
@@ -27,28 +27,13 @@ def text() -> str:
     from fusionkit.training.settings import TrainingSettings
 
     fields = TrainingSettings.model_fields
-    shared = [name for name in fields if name != "fold"]
-    lines = [_HEADER, "", "class TrainingOptions(TypedDict, total=False):",
-             '    """Settings as keyword arguments: those that every training takes."""', ""]
-    lines += [line for name in shared for line in _key(name, _plain(fields[name].annotation))]
-    lines += ["", "", "class RunOptions(TrainingOptions, total=False):",
-              '    """Settings as keyword arguments of the training of one run."""', "",
-              *_key("fold", _plain(fields["fold"].annotation)), "", "",
-              "FLAGS: tuple[tuple[str, Any, str], ...] = ("]
-    for name in ["fold", *shared]:
+    lines = [_HEADER, "FLAGS: tuple[tuple[str, Any, str], ...] = ("]
+    for name in sorted(fields, key=lambda name: name != "fold"):
         takes = _takes(fields[name].annotation)
         if takes is not None:
             lines += [f"    ({name!r}, {takes},".replace("'", '"'), f"     {_quoted(_short(fields[name]))}),"]
     lines += [")", '"""Settings as flags of the command line: name, type or choices, help."""', ""]
     return "\n".join(lines)
-
-
-def _key(name: str, annotation: str) -> list[str]:
-    line = f"    {name}: {annotation}"
-    if len(line) <= 120:
-        return [line]
-    values = annotation.split("[", 2)
-    return [f"    {name}: {values[0]}[{values[1]}[", f"        {values[2].removesuffix(']]')}]]"]
 
 
 def _plain(annotation: Any) -> str:

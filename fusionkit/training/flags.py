@@ -5,52 +5,7 @@ Made from fusionkit/training/settings.py by tools/training_flags.py; a test keep
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
-
-
-class TrainingOptions(TypedDict, total=False):
-    """Settings as keyword arguments: those that every training takes."""
-
-    epochs: int
-    batch_size: int
-    accumulate: int
-    optimiser: Literal["adamw", "adam", "sgd"]
-    learning_rate: float
-    weight_decay: float
-    momentum: float
-    schedule: Literal["constant", "cosine", "linear", "step"]
-    warmup_epochs: float
-    step_epochs: int
-    step_factor: float
-    clip_gradient: float
-    patience: int
-    monitor: Literal["loss", "accuracy", "balanced_accuracy"]
-    balance: Literal["none", "classes"]
-    modality_dropout: float
-    modality_scheme: Literal["independent", "exactly_one", "subset"]
-    modulation: Literal["none", "ogm", "ogm_ge"]
-    modulation_alpha: float
-    modulation_first_epoch: int
-    modulation_last_epoch: int
-    precision: Literal["fp32", "bf16", "fp16"]
-    device: Literal["auto", "cpu", "cuda"]
-    strategy: Literal["auto", "ddp", "fsdp"]
-    compile: bool
-    channels_last: Literal["auto", "on", "off"]
-    workers: int
-    threads: int
-    seed: int
-    checkpoint_seconds: float
-    checkpoint_steps: int
-    trackers: list[Literal[
-        "aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]]
-
-
-class RunOptions(TrainingOptions, total=False):
-    """Settings as keyword arguments of the training of one run."""
-
-    fold: int | None
-
+from typing import Any
 
 FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("fold", int,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 from pydantic import ValidationError
 
 from fusionkit.data import case_files, table
@@ -58,9 +60,6 @@ def test_a_damaged_parquet_table_is_refused_with_its_name(path: Path) -> None:
 
 def test_a_parquet_table_of_equal_values_is_refused_by_its_row_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                                                                     ) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     monkeypatch.setattr(table, "MAX_ROWS", 1009)
     path = tmp_path / "cases.parquet"
     parquet.write_table(pyarrow.table({"id": ["x"] * 1013}), path)
