@@ -66,9 +66,7 @@ def cohort_for(
 
     Raises: GraphError or DataError with everything that is wrong.
     """
-    registry = registry or discover()
-    heads, inputs = needs(resolve_tree(open_graph(source, sets, registry), registry))
-    return load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
+    return _matched(source, data, sets, registry, progress=progress)[1]
 
 
 def set_up(
@@ -83,8 +81,15 @@ def set_up(
 
     Raises: GraphError or DataError with everything that is wrong.
     """
+    resolved, cohort = _matched(source, data, sets, registry, progress=progress)
+    return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)
+
+
+def _matched(
+    source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *, progress: Progress | None
+) -> tuple[Resolved, Cohort]:
+    """A graph with its components, and the cohort checked against it."""
     registry = registry or discover()
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)
-    cohort = load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
-    return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)
+    return resolved, load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
