@@ -28,7 +28,7 @@ FLOORS: dict[int, str] = {
     4: "planning api",
     3: "graph registry layers data evaluation",
     2: "syntax components datasets",
-    1: "shapes errors files",
+    1: "shapes errors files arrays progress",
 }
 WITHOUT_TORCH = {"shapes", "errors", "files", "syntax", "components", "graph", "registry", "planning", "api", "drawing",
                  "cli", "datasets"}

@@ -64,9 +64,10 @@ def commands(scratch: Path) -> Iterator[tuple[str, list[str]]]:
     listed = subprocess.run([sys.executable, "-m", "fusionkit", "plugins", "list", "--json"], cwd=scratch,
                             capture_output=True, text=True, check=True)
     found = json.loads(listed.stdout)
-    for row in found["components"] if isinstance(found, dict) else found:
-        yield f"show {row['id']}", ["plugins", "show", row["id"]]
-    for kind in ("encoder", "fusion", "head", "uncertainty"):
+    ids = [row["id"] for row in (found["components"] if isinstance(found, dict) else found)]
+    for name in ids:
+        yield f"show {name}", ["plugins", "show", name]
+    for kind in sorted({name.partition(".")[0] for name in ids}):
         yield f"new {kind}", ["plugins", "new", f"acme-{kind}", "--kind", kind]
     yield "demo", ["demo", "demo", "--phantom", "additive", "--cases", "151"]
     data = "demo/phantom-additive/data.yaml"

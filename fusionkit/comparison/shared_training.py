@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from fusionkit.files import write_json
 from fusionkit.inference.ensemble import member_folder, members_of
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
+from fusionkit.progress import Progress
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.runs.train import Given, Reporter, parts_of
 from fusionkit.training.distributed import wants_cpu
@@ -33,7 +34,6 @@ from fusionkit.training.signals import Interruption
 
 FEATURES, SHARING = "features", "sharing.json"
 Reuse = Literal["auto", "features", "batches", "nothing"]
-Progress = Callable[[int, int], None]
 _ROUNDING = 1e-5
 """Differences of features up to this share of the largest one come from the order of sums, not from the batch."""
 _REFUSED = {

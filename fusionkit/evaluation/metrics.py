@@ -12,8 +12,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fusionkit.arrays import Floats
 from fusionkit.evaluation import weighted_metrics
-from fusionkit.evaluation.predictions import Column, Floats, Outcomes, collect
+from fusionkit.evaluation.predictions import Column, Outcomes, collect
 from fusionkit.evaluation.weighted_metrics import Samples
 
 NO_CASES = "no case has a target"

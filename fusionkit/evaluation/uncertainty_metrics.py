@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.evaluation.bootstrap import Weighted, intervals_of
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.calibration.temperature import log_of
 from fusionkit.evaluation.formatting import Metric, joined, short
 from fusionkit.evaluation.metrics import NO_CASES, Value
-from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Bools, Floats, Ints, Outcomes
+from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Outcomes
 from fusionkit.evaluation.weighted_metrics import auroc, ratio
 
 ENTROPY = "predictive_entropy"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fusionkit.components.kinds import NODE_KINDS
 from fusionkit.errors import Diagnostic, did_you_mean
 from fusionkit.inference.calls import Step, Steps, steps_of
 from fusionkit.network.model import FusionModel
@@ -104,7 +105,7 @@ class Survey:
         found: list[FeatureMap] = []
         notes = []
         for value in self._images():
-            mine = self._on_the_way(value, ("encoder",)) or self._on_the_way(value, ("encoder", "fusion", "head"))[-1:]
+            mine = self._on_the_way(value, ("encoder",)) or self._on_the_way(value, NODE_KINDS)[-1:]
             if not mine:
                 notes.append(f"nothing on the way from {value.name!r} gives a map: nothing is drawn on it")
             if len(mine) > MOST_AT_ONCE:

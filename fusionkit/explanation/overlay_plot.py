@@ -7,15 +7,14 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fusionkit.arrays import Floats
 from fusionkit.evaluation.plots import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 MOST_SLICES = 12
 _ACROSS = 6
 # Where the map is weakest the image is left as it is, so the colours may begin with black; the bright end is no grey.

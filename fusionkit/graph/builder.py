@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from math import prod
 
+from fusionkit.components.kinds import KINDS
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.graph.reserved import RESERVED
@@ -20,8 +21,7 @@ NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights
 STEP_KEYS = ("use", "with")
 _OPTIONS = "; the options of its component stand in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_KINDS = ("encoder", "fusion", "head", "uncertainty")
-_ID = re.compile(rf"({'|'.join(_KINDS)})\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
+_ID = re.compile(rf"({'|'.join(KINDS)})\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
 MAX_NUMBERS = 1 << 32
 """Numbers that one case of an input may hold: 16 GiB, where a slip is likelier than a need."""
 
@@ -288,7 +288,7 @@ def _id_fix(use: Tree) -> str:
     if isinstance(use, Items):
         return "write 'chain: [...]' for several components in a row"
     kind, dot, name = str(use.value if isinstance(use, Scalar) else "").lower().partition(".")
-    meant = f"{near(kind, _KINDS)}.{name}"
+    meant = f"{near(kind, KINDS)}.{name}"
     return f"did you mean {meant!r}?" if dot and _ID.fullmatch(meant) else "`fusionkit plugins list` shows the ids"
 
 

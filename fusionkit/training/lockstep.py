@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from torch.utils.data import Dataset
 from fusionkit.data.batch import Batch, Case
 from fusionkit.errors import RunError
 from fusionkit.network.model import FusionModel
-from fusionkit.training.batch_order import make_loader
+from fusionkit.progress import Progress
+from fusionkit.training.batch_order import make_loader, read_batches
 from fusionkit.training.checkpoint import LAST, has_state
-from fusionkit.training.loop import Training, check_run, read_batches
+from fusionkit.training.loop import Training, check_run
 from fusionkit.training.objective import arguments
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted, Interruption
 
-Progress = Callable[[int, int], None]
 _ENDED = object()
 
 

@@ -17,6 +17,7 @@ from made_packages import installed, write
 
 import fusionkit
 from fusionkit.cli.parser import main, parser
+from fusionkit.components.kinds import KINDS
 from fusionkit.errors import GraphError
 from fusionkit.inference.sampler import Sampler
 from fusionkit.network.build import plan
@@ -27,7 +28,6 @@ from fusionkit.testing.conformance import Finding
 from fusionkit.testing.packages.check import check_package
 from fusionkit.testing.scaffold.generate import new_package, package_files
 
-KINDS = ("encoder", "fusion", "head", "uncertainty")
 AWKWARD = ("tensor", "config", "f", "field", "a1-b2", "readout", "tests", "abcdefghij-abcdefghij-abcdefgh")
 
 

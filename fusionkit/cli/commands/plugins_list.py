@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.cli.console import Console
+from fusionkit.components.kinds import KINDS
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ SUMMARY = "List installed components."
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
-    parser.add_argument("--kind", choices=["encoder", "fusion", "head", "uncertainty"], help="only this kind")
+    parser.add_argument("--kind", choices=KINDS, help="only this kind")
     parser.add_argument("--category", metavar="CATEGORY", help="only this category, for example 'image'")
     parser.add_argument("--all", action="store_true", help="also packages that the catalogue knows, not installed here")
 
