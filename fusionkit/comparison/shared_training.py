@@ -27,7 +27,7 @@ from fusionkit.progress import Progress
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.runs.train import Given, Reporter, parts_of
 from fusionkit.training.distributed import wants_cpu
-from fusionkit.training.lockstep import Run, SharedBatches, advance_all, begin
+from fusionkit.training.lockstep import LockstepRun, SharedBatches, advance_all, begin
 from fusionkit.training.loop import Training, own_randomness
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interruption
@@ -171,8 +171,8 @@ class _Division:
         runs = []
         for each in waiting:
             watched = self.cases(each, "validation", self._read("validation")) if self.parts.validation else None
-            runs.append(Run(models[each.name], self.cases(each, "train", self._read("train")), watched,
-                            member_folder(self.place.runs[each.name], member)))
+            runs.append(LockstepRun(models[each.name], self.cases(each, "train", self._read("train")), watched,
+                                    member_folder(self.place.runs[each.name], member)))
         return begin(runs, settings, interruption)
 
     def build(self, candidate: Candidate, seed: int) -> FusionModel:

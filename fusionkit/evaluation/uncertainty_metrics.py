@@ -23,7 +23,7 @@ from fusionkit.evaluation.bootstrap import Weighted, intervals_of
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.calibration.temperature import log_of
 from fusionkit.evaluation.formatting import Metric, joined, short
-from fusionkit.evaluation.metrics import NO_CASES, Value
+from fusionkit.evaluation.metrics import NO_CASES, MetricValue
 from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Outcomes
 from fusionkit.evaluation.weighted_metrics import auroc, ratio
 
@@ -104,7 +104,7 @@ def _measured(outcomes: Outcomes, figures: Mapping[Path, Weighted], seed: int, r
     once = np.ones((outcomes.cases, 1))
     values = {path: float(figure(once)[0]) for path, figure in figures.items()}
     intervals = intervals_of(outcomes, figures, values, seed=seed, resamples=resamples)
-    return {path: joined(Value(value, _why(path) if np.isnan(value) else None), intervals[path])
+    return {path: joined(MetricValue(value, _why(path) if np.isnan(value) else None), intervals[path])
             for path, value in values.items()}
 
 

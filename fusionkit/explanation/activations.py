@@ -14,7 +14,7 @@ from fusionkit.arrays import Bools, Floats
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import RunError
 from fusionkit.explanation.feature_maps import Survey, begun
-from fusionkit.inference.calls import Step
+from fusionkit.inference.calls import ModuleCall
 from fusionkit.inference.predict import Settings
 from fusionkit.planning.plan import Value
 
@@ -87,7 +87,7 @@ def pool(tensor: Tensor, value: Value) -> Tensor:
     return tensor.flatten(2).mean(2) if value.shape.spatial else tensor
 
 
-def _gates(step: Step, slots: Sequence[Any], masks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+def _gates(step: ModuleCall, slots: Sequence[Any], masks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
     """Gates and presence of one call, (B, M) both."""
     args, columns = [slots[slot] for slot in step.reads], [masks[slot] for slot in step.reads]
     filled, more = step.absence.prepared(args, columns)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fusionkit.components.kinds import NODE_KINDS
 from fusionkit.errors import Diagnostic, did_you_mean
-from fusionkit.inference.calls import Step, Steps, steps_of
+from fusionkit.inference.calls import ModuleCall, ModuleCalls, steps_of
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Value
 
@@ -58,7 +58,7 @@ class Survey:
         self.model = model
         plan = model.plan
         self.values: tuple[Value, ...] = (*plan.inputs, *(value for node in plan.nodes for value in node.values))
-        self.steps: Steps = steps_of(model, len(self.values))
+        self.steps: ModuleCalls = steps_of(model, len(self.values))
         self.paths = _paths(model, self.steps.calls)
         self.given: list[tuple[ModuleOutput, ...]] = []
         self._run()
@@ -211,7 +211,7 @@ class Survey:
                           inputs)
 
 
-def begun(model: FusionModel, steps: Steps, inputs: dict[str, Tensor], present: dict[str, Tensor]
+def begun(model: FusionModel, steps: ModuleCalls, inputs: dict[str, Tensor], present: dict[str, Tensor]
           ) -> tuple[list[Any], list[Tensor | None]]:
     """Slots and masks before the first call; masks of inputs that cannot be absent are left out."""
     optional = {value.name for value in model.plan.inputs if value.present is not None}
@@ -230,7 +230,7 @@ def _alike(grid: Sequence[int], size: Sequence[int]) -> bool:
     return not shrunk or max(shrunk) <= _MOST_UNEVEN * min(shrunk)
 
 
-def _paths(model: FusionModel, calls: Sequence[Step]) -> list[str]:
+def _paths(model: FusionModel, calls: Sequence[ModuleCall]) -> list[str]:
     """The path of each call's module; a shared one has one path for all its calls."""
     names = {module: name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
     return [names[step.module] for step in calls]

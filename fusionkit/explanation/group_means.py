@@ -11,7 +11,7 @@ import numpy as np
 from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.evaluation.bootstrap import intervals_of
 from fusionkit.evaluation.formatting import Metric, joined
-from fusionkit.evaluation.metrics import Value
+from fusionkit.evaluation.metrics import MetricValue
 from fusionkit.evaluation.predictions import Outcomes
 from fusionkit.evaluation.weighted_metrics import ratio
 from fusionkit.explanation.shapley import Shares
@@ -66,7 +66,8 @@ def _mean(values: Floats, patients: Sequence[str] | None) -> Metric:
     outcomes = Outcomes("regression", ("share",), values[:, None], values[:, None], owners)
     value = float(values.mean())
     figures: Mapping[str, partial[Floats]] = {"mean": partial(_weighted_mean, values)}
-    return joined(Value(value), intervals_of(outcomes, figures, {"mean": value}, seed=0, resamples=RESAMPLES)["mean"])
+    intervals = intervals_of(outcomes, figures, {"mean": value}, seed=0, resamples=RESAMPLES)
+    return joined(MetricValue(value), intervals["mean"])
 
 
 def _weighted_mean(values: Floats, weights: Floats) -> Floats:

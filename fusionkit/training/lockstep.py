@@ -25,7 +25,7 @@ _ENDED = object()
 
 
 @dataclass(frozen=True)
-class Run:
+class LockstepRun:
     """One of several trainings: what `fit` is given but for the settings, which all share."""
 
     model: FusionModel
@@ -83,7 +83,7 @@ class SharedBatches:
         return replace(placed, inputs={**placed.inputs, **found})
 
 
-def begin(runs: Sequence[Run], settings: TrainingSettings, interruption: Interruption) -> list[Training]:
+def begin(runs: Sequence[LockstepRun], settings: TrainingSettings, interruption: Interruption) -> list[Training]:
     """The trainings of some runs, each where its folder says that it stopped, those that cannot go beside the first
     left out.
 

@@ -21,7 +21,7 @@ from fusionkit.training.batch_order import Batches, make_loader, read_batches, s
 from fusionkit.training.checkpoint import (
     BEST,
     LAST,
-    State,
+    TrainingState,
     digest,
     frozen_of,
     has_state,
@@ -126,7 +126,7 @@ class Training:
         self.processes = Processes(settings, folder)
         self.cases = len(cast(Sized, train))
         self.dropout = ModalityDropout(network.plan, settings)
-        self.state = State(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
+        self.state = TrainingState(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
         self.batches = self._training_batches(train)
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample)
@@ -343,7 +343,7 @@ class Training:
         self._fail(nan_diagnosis.find(self.stepper, step.batches), nodes,
                    f"epoch {self.state.epoch + 1}, step {step.number + 1} of {self.steps}", self._rate(step.number))
 
-    def _fail(self, finding: nan_diagnosis.Finding | None, nodes: list[str], where: str, rate: float | None
+    def _fail(self, finding: nan_diagnosis.NonFinite | None, nodes: list[str], where: str, rate: float | None
               ) -> NoReturn:
         last = self.folder / LAST
         kept = (f"the last good state is in {str(last)!r}" if has_state(last) else

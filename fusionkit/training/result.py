@@ -16,7 +16,7 @@ from fusionkit.errors import Diagnostic, UserError
 from fusionkit.files import replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
-from fusionkit.training.checkpoint import State, weights_of
+from fusionkit.training.checkpoint import TrainingState, weights_of
 from fusionkit.training.settings import RESUMABLE
 from fusionkit.training.step import Totals
 from fusionkit.training.validation import Scores
@@ -42,7 +42,7 @@ class FitResult:
     """
 
     model: FusionModel
-    state: State
+    state: TrainingState
     monitor: str | None
     main: bool
 
@@ -79,7 +79,7 @@ class FitResult:
         return float(sum(row["seconds"] for row in self.history))
 
 
-def epoch_row(state: State, loss: float, totals: Totals, *, rate: float, scores: Scores | None,
+def epoch_row(state: TrainingState, loss: float, totals: Totals, *, rate: float, scores: Scores | None,
               training_seconds: float) -> dict[str, Any]:
     """The row of the epoch that ends; `state` still holds its sums and seconds."""
     row: dict[str, Any] = {"epoch": state.epoch + 1, "train_loss": loss}
@@ -106,7 +106,7 @@ def _cell(value: Any) -> Any:
     return f"{value:.8g}" if isinstance(value, float) else value
 
 
-def check_resumable(before: State, now: State, folder: Path) -> None:
+def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> None:
     """Whether a run may go on with what it is given now.
 
     Raises: UserError with `resume-differs`, every difference.
