@@ -122,23 +122,23 @@ class Draw:
     parts: tuple[str, ...]
 
 
-def draws_of(shadow: MetaNetwork) -> dict[int, Draw]:
+def draws_of(network: MetaNetwork) -> dict[int, Draw]:
     """The calls that draw random numbers when everything that is not frozen may, by their numbers.
 
     A call that cannot run on the meta device counts as random as a whole, which costs time and is never wrong.
     """
     found = {}
-    for number, step in enumerate(shadow.steps.calls):
+    for number, step in enumerate(network.steps.calls):
         names = [] if step.frozen else [name for name, part in step.module.named_modules()
                                         if not isinstance(part, _NormBase)]
-        draw = _draw(shadow, step, names)
+        draw = _draw(network, step, names)
         if draw.drawn != 0:
             found[number] = draw
     return found
 
 
-def _draw(shadow: MetaNetwork, step: ModuleCall, every: list[str]) -> Draw:
-    seen = shadow.call(step, every)
+def _draw(network: MetaNetwork, step: ModuleCall, every: list[str]) -> Draw:
+    seen = network.call(step, every)
     if seen is None:
         return Draw(None, tuple(every))
     if not seen.drawn:
@@ -147,14 +147,14 @@ def _draw(shadow: MetaNetwork, step: ModuleCall, every: list[str]) -> Draw:
     inner = sorted(seen.modules)
     around = [name for name in every if any(part == name or part.startswith(f"{name}.") for part in inner) or not name]
     for chosen in (inner, around):
-        again = shadow.call(step, chosen)
+        again = network.call(step, chosen)
         if again is not None and again.drawn == seen.drawn:
             return Draw(seen.drawn, tuple(chosen))
     return Draw(seen.drawn, tuple(every))
 
 
-def behind(calls: Sequence[ModuleCall], sources: Collection[int]) -> frozenset[int]:
-    """The given calls and every call that reads from one of them, directly or not."""
+def downstream(calls: Sequence[ModuleCall], sources: Collection[int]) -> frozenset[int]:
+    """The given calls and every call that depends on one of them."""
     reached: set[int] = set()
     slots: set[int] = set()
     for number, step in enumerate(calls):
@@ -163,8 +163,3 @@ def behind(calls: Sequence[ModuleCall], sources: Collection[int]) -> frozenset[i
             slots |= set(step.writes)
     return frozenset(reached)
 
-
-def hot_nodes(plan: Plan) -> frozenset[str]:
-    """The nodes whose results change from one random pass to the next: random themselves, or behind one that is."""
-    shadow = MetaNetwork(plan, BATCHES[0])
-    return frozenset(shadow.steps.calls[number].node for number in behind(shadow.steps.calls, draws_of(shadow)))
