@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
-from fusionkit.inference.randomness import BATCHES, Shadow, draws_of
+from fusionkit.inference.randomness import BATCHES, MetaNetwork, draws_of
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan, PlannedNode
 from fusionkit.planning.write_graph import written
@@ -21,7 +21,7 @@ def shareable_nodes(plan: Plan, node: str, dropping: bool = False) -> frozenset[
     """
     if not any(each.node.freeze for each in plan.nodes):
         return frozenset()
-    shadow = Shadow(plan, BATCHES[0])
+    shadow = MetaNetwork(plan, BATCHES[0])
     drawing = {shadow.steps.calls[number].node for number in draws_of(shadow)}
     found: set[str] = set()
     for each in plan.nodes:

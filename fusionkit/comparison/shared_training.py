@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,17 +23,17 @@ from fusionkit.files import write_json
 from fusionkit.inference.ensemble import member_folder, members_of
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
+from fusionkit.progress import Progress
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.runs.train import Given, Reporter, parts_of
 from fusionkit.training.distributed import wants_cpu
-from fusionkit.training.lockstep import Run, SharedBatches, advance_all, begin
+from fusionkit.training.lockstep import LockstepRun, SharedBatches, advance_all, begin
 from fusionkit.training.loop import Training, own_randomness
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interruption
 
 FEATURES, SHARING = "features", "sharing.json"
 Reuse = Literal["auto", "features", "batches", "nothing"]
-Progress = Callable[[int, int], None]
 _ROUNDING = 1e-5
 """Differences of features up to this share of the largest one come from the order of sums, not from the batch."""
 _REFUSED = {
@@ -171,8 +171,8 @@ class _Division:
         runs = []
         for each in waiting:
             watched = self.cases(each, "validation", self._read("validation")) if self.parts.validation else None
-            runs.append(Run(models[each.name], self.cases(each, "train", self._read("train")), watched,
-                            member_folder(self.place.runs[each.name], member)))
+            runs.append(LockstepRun(models[each.name], self.cases(each, "train", self._read("train")), watched,
+                                    member_folder(self.place.runs[each.name], member)))
         return begin(runs, settings, interruption)
 
     def build(self, candidate: Candidate, seed: int) -> FusionModel:

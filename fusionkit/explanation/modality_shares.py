@@ -16,8 +16,9 @@ from fusionkit.explanation.group_means import GroupMeans, groups_of, means
 from fusionkit.explanation.request import CaseOutput, Cases, Explanation, ResolvedRequest
 from fusionkit.explanation.selection import ChosenCase, ExplainedHead
 from fusionkit.explanation.shapley import MOST, Prior, Shares, shares
-from fusionkit.inference.predict import Progress, Settings
+from fusionkit.inference.predict import Settings
 from fusionkit.network.optional_inputs import all_optional
+from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 
 

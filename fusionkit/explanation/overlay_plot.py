@@ -7,15 +7,14 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fusionkit.arrays import Floats
 from fusionkit.evaluation.plots import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 MOST_SLICES = 12
 _ACROSS = 4
 # Inches of a slice's longer side: large enough to see a small lesion, and a pixel of a large slice is not lost.

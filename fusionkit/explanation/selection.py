@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.errors import DataError, Diagnostic, UserError, did_you_mean
-from fusionkit.evaluation.predictions import Bools, Floats, Ints
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.plan import Plan, PlannedHead, Value
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.arrays import Floats
 from fusionkit.evaluation.plots import PALETTE, fitting
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-Floats = NDArray[np.float64]
 LEAST = 10
 """Fewer cases make no picture: with a perplexity below 3 every arrangement of them is as good as another."""
 _MARKS = ("o", "s", "^", "D", "v", "P")

@@ -15,7 +15,7 @@ from fusionkit.inference.randomness import ChanceWatch
 
 
 @dataclass(frozen=True)
-class Halves:
+class SplitCall:
     """The two parts of one call.
 
     `cold` takes the arguments and gives a tuple; `hot` takes the arguments and what `cold` gave. Of these, arguments
@@ -34,7 +34,7 @@ class Halves:
 
 
 @dataclass(frozen=True)
-class Double:
+class MetaCopy:
     """A module on the meta device, and arguments for a batch of a known size; `present` last where it is given."""
 
     module: nn.Module
@@ -57,7 +57,7 @@ class _Call(nn.Module):
         return self.module(*tensors)
 
 
-def halves_of(module: nn.Module, doubles: Sequence[Double], masked: bool) -> Halves | None:
+def halves_of(module: nn.Module, doubles: Sequence[MetaCopy], masked: bool) -> SplitCall | None:
     """The two parts of a call, or None where nothing is won or the module cannot be followed.
 
     `doubles` are the same module with two sizes of the batch; `masked` says whether the last argument is `present`.
@@ -73,7 +73,7 @@ def halves_of(module: nn.Module, doubles: Sequence[Double], masked: bool) -> Hal
         return None
 
 
-def _cut(graph: Graph, call: nn.Module, doubles: Sequence[tuple[nn.Module, Double]]) -> Halves | None:
+def _cut(graph: Graph, call: nn.Module, doubles: Sequence[tuple[nn.Module, MetaCopy]]) -> SplitCall | None:
     shadow, arguments = doubles[0][0], [argument.clone() for argument in doubles[0][1].arguments]
     given = [node for node in graph.nodes if node.op == "placeholder"]
     whole = _Followed(shadow, graph)
@@ -100,12 +100,12 @@ def _cut(graph: Graph, call: nn.Module, doubles: Sequence[tuple[nn.Module, Doubl
         return None
     written = [place for place, version in enumerate(before) if _version(values[place]) != version]
     places = [node for node in hot_graph.nodes if node.op == "placeholder"]
-    return Halves(GraphModule(call, cold_graph), GraphModule(call, hot_graph),
-                  frozenset(place for place, node in enumerate(places) if node.users), frozenset(written),
-                  _cases(cold_graph, doubles), rest.largest)
+    return SplitCall(GraphModule(call, cold_graph), GraphModule(call, hot_graph),
+                     frozenset(place for place, node in enumerate(places) if node.users), frozenset(written),
+                     _cases(cold_graph, doubles), rest.largest)
 
 
-def _cases(cold: Graph, doubles: Sequence[tuple[nn.Module, Double]]) -> frozenset[int] | None:
+def _cases(cold: Graph, doubles: Sequence[tuple[nn.Module, MetaCopy]]) -> frozenset[int] | None:
     """Which arguments and results of the first half have their rows from the cases of the batch."""
     ways: list[list[Any]] = []
     for shadow, double in doubles:

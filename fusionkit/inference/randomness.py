@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fusionkit.inference.calls import Step, Steps, steps_of
+from fusionkit.inference.calls import ModuleCall, ModuleCalls, steps_of
 from fusionkit.network.absence import Mask
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
@@ -84,7 +84,7 @@ def sampling(model: nn.Module, parts: Collection[str]) -> Iterator[None]:
             part.training = mode
 
 
-class Shadow:
+class MetaNetwork:
     """The network of a plan on the meta device, with its calls and, once they have run, their results."""
 
     def __init__(self, plan: Plan, batch: int) -> None:
@@ -93,11 +93,11 @@ class Shadow:
             self.model = FusionModel(plan, weights_follow=True).eval()
             inputs = {value.name: torch.zeros(batch, *value.shape.sizes) for value in plan.inputs}
             slots = self.model.begin(inputs).slots
-        self.steps: Steps = steps_of(self.model, len(slots))
+        self.steps: ModuleCalls = steps_of(self.model, len(slots))
         self.slots: list[Any] = [*slots, *[None] * (self.steps.slots - len(slots))]
         self.masks: list[Mask] = [None] * len(self.slots)
 
-    def call(self, step: Step, random: Collection[str]) -> ChanceWatch | None:
+    def call(self, step: ModuleCall, random: Collection[str]) -> ChanceWatch | None:
         """Run one call with these parts of its module random; None when it cannot run without memory."""
         try:
             watch = ChanceWatch()
@@ -122,7 +122,7 @@ class Draw:
     parts: tuple[str, ...]
 
 
-def draws_of(shadow: Shadow) -> dict[int, Draw]:
+def draws_of(shadow: MetaNetwork) -> dict[int, Draw]:
     """The calls that draw random numbers when everything that is not frozen may, by their numbers.
 
     A call that cannot run on the meta device counts as random as a whole, which costs time and is never wrong.
@@ -137,7 +137,7 @@ def draws_of(shadow: Shadow) -> dict[int, Draw]:
     return found
 
 
-def _draw(shadow: Shadow, step: Step, every: list[str]) -> Draw:
+def _draw(shadow: MetaNetwork, step: ModuleCall, every: list[str]) -> Draw:
     seen = shadow.call(step, every)
     if seen is None:
         return Draw(None, tuple(every))
@@ -153,7 +153,7 @@ def _draw(shadow: Shadow, step: Step, every: list[str]) -> Draw:
     return Draw(seen.drawn, tuple(every))
 
 
-def behind(calls: Sequence[Step], sources: Collection[int]) -> frozenset[int]:
+def behind(calls: Sequence[ModuleCall], sources: Collection[int]) -> frozenset[int]:
     """The given calls and every call that reads from one of them, directly or not."""
     reached: set[int] = set()
     slots: set[int] = set()
@@ -166,5 +166,5 @@ def behind(calls: Sequence[Step], sources: Collection[int]) -> frozenset[int]:
 
 def hot_nodes(plan: Plan) -> frozenset[str]:
     """The nodes whose results change from one random pass to the next: random themselves, or behind one that is."""
-    shadow = Shadow(plan, BATCHES[0])
+    shadow = MetaNetwork(plan, BATCHES[0])
     return frozenset(shadow.steps.calls[number].node for number in behind(shadow.steps.calls, draws_of(shadow)))

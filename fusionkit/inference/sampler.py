@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from fusionkit.components.protocols import Task
-from fusionkit.inference.call_splitting import Double, Halves, halves_of
-from fusionkit.inference.calls import Step, steps_of
-from fusionkit.inference.randomness import BATCHES, Shadow, behind, draws_of, sampling
+from fusionkit.inference.call_splitting import MetaCopy, SplitCall, halves_of
+from fusionkit.inference.calls import ModuleCall, steps_of
+from fusionkit.inference.randomness import BATCHES, MetaNetwork, behind, draws_of, sampling
 from fusionkit.network.absence import Mask
-from fusionkit.network.model import FusionModel, State
+from fusionkit.network.model import ExecutionState, FusionModel
 
 # Axes: B batch, S samples that are drawn at once, K columns of a head.
 Autocast = Callable[[], AbstractContextManager[Any]]
@@ -86,8 +86,8 @@ def _masks(model: FusionModel, present: Mapping[str, Tensor] | None) -> dict[str
 class _Chance:
     """What the meta device shows of a network: who draws, whether for each case alone, and where calls can be cut."""
 
-    def __init__(self, model: FusionModel, calls: Sequence[Step]) -> None:
-        self.shadows = [Shadow(model.plan, batch) for batch in BATCHES]
+    def __init__(self, model: FusionModel, calls: Sequence[ModuleCall]) -> None:
+        self.shadows = [MetaNetwork(model.plan, batch) for batch in BATCHES]
         first, second = (draws_of(shadow) for shadow in self.shadows)
         self.draws = first
         self.parts = frozenset(part for number, draw in first.items() for part in _named(model, calls[number],
@@ -96,13 +96,13 @@ class _Chance:
         # A number drawn for the batch as a whole would be one for all samples, were they drawn together.
         self.each_alone = all(one is not None and two is not None and one * BATCHES[1] == two * BATCHES[0]
                               for one, two in counts)
-        self.cuts: dict[tuple[int, bool], Halves] = {}
+        self.cuts: dict[tuple[int, bool], SplitCall] = {}
         with sampling(model, self.parts), sampling(self.shadows[0].model, self.parts), \
                 sampling(self.shadows[1].model, self.parts):
             self._cut(calls)
         self.each_alone = self.each_alone and all(halves.cases is not None for halves in self.cuts.values())
 
-    def _cut(self, calls: Sequence[Step]) -> None:
+    def _cut(self, calls: Sequence[ModuleCall]) -> None:
         """Cut every call that draws and reads nothing that has been drawn, with masks of its inputs and without."""
         changing = {slot for number in behind(calls, self.draws) for slot in calls[number].writes}
         for number, draw in self.draws.items():
@@ -115,11 +115,11 @@ class _Chance:
                     self.cuts[number, masked] = found
 
     @staticmethod
-    def _double(shadow: Shadow, number: int, masked: bool) -> tuple[Double, bool]:
+    def _double(shadow: MetaNetwork, number: int, masked: bool) -> tuple[MetaCopy, bool]:
         step = shadow.steps.calls[number]
         there = torch.ones(shadow.batch, dtype=torch.bool, device="meta") if masked else None
         args, more = step.absence.prepared([shadow.slots[slot] for slot in step.reads], [there] * len(step.reads))
-        return Double(step.module, [*args, *more.values()], shadow.batch), bool(more)
+        return MetaCopy(step.module, [*args, *more.values()], shadow.batch), bool(more)
 
     def bytes_of_case(self, hot: frozenset[int]) -> int:
         """What one case of one sample takes at most; twice its largest operation, as branches live side by side."""
@@ -133,7 +133,7 @@ class _Chance:
         return -(-2 * largest // shadow.batch)
 
 
-def _named(model: FusionModel, step: Step, parts: Sequence[str]) -> Iterator[str]:
+def _named(model: FusionModel, step: ModuleCall, parts: Sequence[str]) -> Iterator[str]:
     prefix = next(name for name, part in model.named_modules() if part is step.module)
     return (f"{prefix}.{part}" if part else prefix for part in parts)
 
@@ -141,7 +141,7 @@ def _named(model: FusionModel, step: Step, parts: Sequence[str]) -> Iterator[str
 class BatchRun:
     """One batch as an uncertainty method sees it: implements `fusionkit.api.Runner`."""
 
-    def __init__(self, sampler: Sampler, state: State, autocast: Autocast) -> None:
+    def __init__(self, sampler: Sampler, state: ExecutionState, autocast: Autocast) -> None:
         model = sampler.model
         self.sampler = sampler
         self.autocast = autocast
@@ -199,7 +199,7 @@ class BatchRun:
         return {name: values.reshape(-1, self.batch, values.shape[1]).expand(size, -1, -1)
                 for name, values in results.items()}
 
-    def _second_half(self, number: int, halves: Halves, args: Sequence[Tensor], columns: Sequence[Mask],
+    def _second_half(self, number: int, halves: SplitCall, args: Sequence[Tensor], columns: Sequence[Mask],
                      wide: _Wide) -> Any:
         step = self.sampler.steps.calls[number]
         if number not in self.cold:
@@ -230,7 +230,7 @@ class _Wide:
         self.masks = list(masks)
         self.done: set[int] = set()
 
-    def args(self, step: Step) -> list[Tensor]:
+    def args(self, step: ModuleCall) -> list[Tensor]:
         """What a call reads."""
         for slot in set(step.reads) - self.done:
             self.slots[slot] = self.widened(self.slots[slot])
@@ -239,11 +239,11 @@ class _Wide:
             self.done.add(slot)
         return [self.slots[slot] for slot in step.reads]
 
-    def columns(self, step: Step) -> list[Mask]:
+    def columns(self, step: ModuleCall) -> list[Mask]:
         """The masks of what a call reads."""
         return [self.masks[slot] for slot in step.reads]
 
-    def write(self, step: Step, output: Any) -> None:
+    def write(self, step: ModuleCall, output: Any) -> None:
         """Put the result of a call into its slots."""
         step.write(output, self.slots, self.masks)
         self.done.update(step.writes)

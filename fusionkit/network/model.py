@@ -29,7 +29,7 @@ class Instruction:
 
 
 @dataclass(frozen=True)
-class State:
+class ExecutionState:
     """The values that are alive at one point of the program, and the masks of all values.
 
     `left` are the nodes that have to run, None for all of them: where results were given, those that need not run are
@@ -113,18 +113,18 @@ class FusionModel(nn.Module):
             name, node = names[0], self.plan.node(names[0])
             error.add_note(f"in node {name!r} ({node.uses}) at {node.node.span}")
 
-    def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> State:
+    def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> ExecutionState:
         """The state before any node has run, to be advanced by `advance`."""
         given = [name for name in inputs if name in self._slots and name not in self._read]
         if not given:
-            return State(self._load(inputs), self._masks(inputs, present))
+            return ExecutionState(self._load(inputs), self._masks(inputs, present))
         left = self._left(given)
         read = {slot for step in self._program if step.name in left for slot in step.reads}
         spared = {value.name for value in self.plan.inputs if self._slots[value.name] not in read} - inputs.keys()
         slots = self._load(inputs, spared)
         for name in given:
             slots[self._slots[name]] = inputs[name]
-        return State(slots, self._masks(inputs, present, spared), left)
+        return ExecutionState(slots, self._masks(inputs, present, spared), left)
 
     def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
                present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
@@ -136,13 +136,13 @@ class FusionModel(nn.Module):
         state = self.advance(self._binding(program), state)
         return {name: state.slots[self._slots[name]] for name in names}
 
-    def advance(self, bound: Sequence[Bound], state: State) -> State:
+    def advance(self, bound: Sequence[Bound], state: ExecutionState) -> ExecutionState:
         """The state after a part of the program has run; the state given is left as it is."""
         slots = list(state.slots)
         self._run(bound, slots, state.masks)
-        return State(slots, state.masks, state.left)
+        return ExecutionState(slots, state.masks, state.left)
 
-    def results(self, state: State) -> dict[str, Tensor]:
+    def results(self, state: ExecutionState) -> dict[str, Tensor]:
         """Head outputs and auxiliary losses of a state in which every node has run."""
         return {name: state.slots[index] for name, index in self._outputs.items()}
 

@@ -23,16 +23,16 @@ from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
+from fusionkit.progress import Progress
 from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
 from fusionkit.runs.results import calibrate, calibrated, joined, told, write_results
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
-from fusionkit.training.history import Progress
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
-from fusionkit.training.result import FitResult
+from fusionkit.training.result import FitResult, StepProgress
 from fusionkit.training.settings import TrainingSettings
 
 HELD_OUT = 0.15
@@ -45,7 +45,7 @@ class Reporter(Protocol):
     def line(self, text: str = "") -> None:
         """One line for people."""
 
-    def progress(self, label: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
         """A bar that is told `(done, total)`."""
 
 
@@ -267,7 +267,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
     return results
 
 
-def _over_epochs(update: Callable[[int, int], None], epochs: int) -> Progress:
+def _over_epochs(update: Progress, epochs: int) -> StepProgress:
     """Training's progress on a bar that counts the steps of all epochs."""
     def advance(epoch: int, step: int, steps: int, loss: float) -> None:
         update((epoch - 1) * steps + step, epochs * steps)
