@@ -90,7 +90,7 @@ def write_selections(folder: Path, found: Sequence[Selection]) -> None:
 
 
 def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
-    """One metric of a head against the number of inputs: each selection with its interval, and the mean of each number.
+    """One metric of a head against the number of inputs: each selection with its interval, and the mean of each size.
 
     The metric is the AUROC, of a regression the mean absolute error.
     """
@@ -119,11 +119,12 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
         by_count.setdefault(count, []).append(value)
     counts = sorted(by_count)
     axes.plot(counts, [sum(by_count[count]) / len(by_count[count]) for count in counts], color="#BBBBBB", linewidth=1.2,
-              zorder=0, label="mean of each number")
+              zorder=0, label="mean over the selections of one size")
     if metric in _CHANCE:
-        axes.axhline(_CHANCE[metric], color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0)
-    axes.set(xticks=range(1, most + 1), xlim=(0.6, most + 0.4), xlabel="number of inputs that are there",
+        axes.axhline(_CHANCE[metric], color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0,
+                     label=f"chance: {LABELS[metric]} {_CHANCE[metric]:g}")
+    axes.set(xticks=range(1, most + 1), xlim=(0.6, most + 0.4), xlabel="number of inputs given, the others left out",
              ylabel=f"{LABELS[metric]}, 95 % interval")
-    axes.set_title(fitting(f"{head}: with fewer inputs", 60), loc="left")
+    axes.set_title(fitting(f"{LABELS[metric]} of head {head}, by the inputs given", 60), loc="left")
     figure.legend(loc="outside lower left", alignment="left", fontsize=8)
     return figure

@@ -21,7 +21,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class GroupMeans:
-    """The mean share of each modality over some cases: `mean` signed, `absolute` without sign."""
+    """The mean share of each modality over some cases: `mean` signed, `absolute` of its absolute value."""
 
     name: str
     cases: int
