@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.keras import conv_names, kernel_layout
+from fusionkit_plugins.blocks.options import check_names, check_weights
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 
@@ -37,10 +38,8 @@ class ClassifyConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _names_and_weights(self) -> Self:
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("'classes' names one class twice")
-        if isinstance(self.class_weights, list) and len(self.class_weights) != len(self.classes):
-            raise ValueError(f"'class_weights' has {len(self.class_weights)} numbers for {len(self.classes)} classes")
+        check_names("classes", self.classes, "class")
+        check_weights("class_weights", self.class_weights, self.classes, "classes")
         return self
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.options import check_names, check_weights
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 
@@ -28,11 +29,8 @@ class MultilabelConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _names_and_weights(self) -> Self:
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError("'labels' names one label twice")
-        if self.positive_weights is not None and len(self.positive_weights) != len(self.labels):
-            raise ValueError(f"'positive_weights' has {len(self.positive_weights)} numbers "
-                             f"for {len(self.labels)} labels")
+        check_names("labels", self.labels, "label")
+        check_weights("positive_weights", self.positive_weights, self.labels, "labels")
         return self
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.options import check_names
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 
@@ -29,8 +30,7 @@ class RegressConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _names_and_delta(self) -> Self:
-        if len(set(self.values)) < len(self.values):
-            raise ValueError("'values' names one value twice")
+        check_names("values", self.values, "value")
         if self.delta != 1.0 and self.loss != "huber":
             raise ValueError("'delta' belongs to 'loss: huber'")
         return self
