@@ -16,14 +16,16 @@ LearnedPositions = Annotated[Literal["maps", "all", "none"], Field(
                 "the order of positions is not seen.")]
 """Which tokens of a transformer are told apart by their place."""
 
-ScoresOfMean = Annotated[Literal["multiclass", "multilabel"], Field(
-    description="What the scores mean, for space 'prob': 'multiclass' reads them through a softmax, 'multilabel' reads "
-                "each through a sigmoid.")]
+
+def _task(when: str = "", how: str = "") -> Any:
+    return Field(description=f"What the scores mean{when}: 'multiclass' reads them through a softmax, 'multilabel' "
+                             f"reads each through a sigmoid{how}.")
+
+
+ScoresOfMean = Annotated[Literal["multiclass", "multilabel"], _task(when=", for space 'prob'")]
 """The task of predictors whose probabilities or scores are averaged."""
 
-SeparateScores = Annotated[Literal["multiclass", "multilabel"], Field(
-    description="What the scores mean: 'multiclass' reads them through a softmax, 'multilabel' reads each through a "
-                "sigmoid, each label on its own.")]
+SeparateScores = Annotated[Literal["multiclass", "multilabel"], _task(how=", each label on its own")]
 """The task of predictors that are combined label by label."""
 
 SignedImage = Annotated[Literal["signed", "none"], Field(
