@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from fusionkit.errors import Diagnostic
-
-Update = Callable[[int, int], None]
+from fusionkit.progress import Progress
 
 
 class Console:
@@ -77,7 +76,7 @@ class Console:
         RichConsole(file=self.output).print(table)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Update]:
+    def progress(self, label: str) -> Iterator[Progress]:
         """A bar on the terminal while long work runs; nothing where there is no terminal.
 
         The work calls `update(done, total)`.
@@ -85,10 +84,11 @@ class Console:
         if self.is_json or not self.errors.isatty():
             yield lambda done, total: None
             return
+        from rich import progress as rich_progress
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=RichConsole(file=self.errors), transient=True) as bar:
+        columns = (rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(),
+                   rich_progress.MofNCompleteColumn(), rich_progress.TimeRemainingColumn())
+        with rich_progress.Progress(*columns, console=RichConsole(file=self.errors), transient=True) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,13 +19,13 @@ from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import Resolved, resolve_tree
 from fusionkit.planning.shape_inference import infer
+from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for, needs
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.settings import TrainingSettings, read_settings
 
 Kind = Literal["reference", "candidate", "single"]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ Absent = Literal["drop", "neutral", "identity", "skip", "fill", "none"]
 Claim = Literal["symmetric", "onnx"]
 ShapeFunction = Callable[[Any, Sequence[TensorShape]], Shape]
 AdviceFunction = Callable[[Any, Sequence[TensorShape]], Sequence[str]]
-KINDS = ("encoder", "fusion", "head", "uncertainty")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
 
 

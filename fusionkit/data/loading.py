@@ -17,6 +17,7 @@ from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide
 from fusionkit.data.table import Table, read_table
 from fusionkit.errors import Span
+from fusionkit.progress import Progress
 
 __all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
 
@@ -28,7 +29,7 @@ def load_cohort(
     require_targets: bool = True,
     *,
     workers: int | None = None,
-    progress: case_files.Progress | None = None,
+    progress: Progress | None = None,
     cache: Path | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> Cohort:
@@ -173,7 +174,7 @@ class _Loading:
                              skip=frozenset(),
                              findings=self.findings)
 
-    def read(self, workers: int | None, progress: case_files.Progress | None, cache: Path | None) -> None:
+    def read(self, workers: int | None, progress: Progress | None, cache: Path | None) -> None:
         """Reads every file of every input once."""
         wanted = [case_files.File(self.description.inputs[name], row, path)
                   for name, paths in self.paths.items() for row, path in enumerate(paths) if path is not None]

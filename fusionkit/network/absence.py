@@ -65,7 +65,7 @@ class Absence:
             return output
         return _zeroed(output, _all(columns))
 
-    def left(self, columns: Sequence[Mask]) -> Mask:
+    def output_mask(self, columns: Sequence[Mask]) -> Mask:
         """The mask of the output: which rows are there after the call."""
         known = [column for column in columns if column is not None]
         if self.semantics == "fill" or not known:

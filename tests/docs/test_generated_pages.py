@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fusionkit.components.component import KINDS
+from fusionkit.components.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -23,11 +23,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, console: Console) -> int:
     """Open the run, check the cases, predict, write or print."""
     from fusionkit.cli.run_options import calibration_of, method_of, settings_of
+    from fusionkit.files import csv_text
     from fusionkit.inference.ensemble import members_of
     from fusionkit.inference.predict import predict
     from fusionkit.registry.lookup import discover
     from fusionkit.runs.folder import cohort_of, open_run
-    from fusionkit.runs.results import as_csv, calibrated, rows_of, write_predictions
+    from fusionkit.runs.results import calibrated, rows_of, write_predictions
     from fusionkit.runs.setup import cache_for
 
     registry = discover(files=args.plugins)
@@ -48,7 +49,7 @@ def run(args: Namespace, console: Console) -> int:
         write_predictions(Path(args.output), results, cohort.ids)
         console.line(f"{len(rows)} cases written to {args.output}")
     elif not args.json:
-        print(as_csv(header, rows), end="", file=console.output)
+        print(csv_text([header, *rows]), end="", file=console.output)
     console.data({"cases": [dict(zip(header, row, strict=True)) for row in rows],
                   "file": args.output, "uncertainty": method.step.use if method else None})
     return 0
