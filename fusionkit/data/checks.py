@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,23 @@ from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
 
 
-def check_column(table: Table, column: str, span: Span | None, use: str, findings: Findings) -> bool:
-    """Whether the table has a column; notes `unknown-column` where the data file names it."""
-    if column in table:
-        return True
-    findings.add(Diagnostic("unknown-column", f"the table has no column {column!r}", span,
-                            why=f"{use} reads it; the columns of {table.file!r} are {', '.join(table.columns[:40])}",
-                            fix=did_you_mean(column, [c for c in table.columns if c],
-                                             "name one of its columns")), column)
-    return False
+def missing_columns(table: Table, needed: Sequence[str], spans: Callable[[int], Span], use: str, *,
+                    known: Collection[str], findings: Findings) -> list[str]:
+    """Those of the needed columns that the table lacks; notes `unknown-column` at the span of each that is not known.
+
+    `spans` gives the place in the data file that names the needed column of a number.
+    """
+    missing: list[str] = []
+    for number, column in enumerate(needed):
+        if column in table:
+            continue
+        if column not in known and column not in missing:
+            findings.add(Diagnostic(
+                "unknown-column", f"the table has no column {column!r}", spans(number),
+                why=f"{use} reads it; the columns of {table.file!r} are {', '.join(table.columns[:40])}",
+                fix=did_you_mean(column, [c for c in table.columns if c], "name one of its columns")), column)
+        missing.append(column)
+    return missing
 
 
 def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ class DataFieldReader(fields.FieldReader):
 
     def at(self, name: str) -> Span:
         """The place of the value of a key, or of the mapping."""
-        value = self.tree.get(name)
+        value = self.tree.entries.get(name)
         return value.span if value is not None else self.span
 
     def require(self, name: str, example: str, meaning: str = "") -> None:
@@ -30,7 +30,7 @@ class DataFieldReader(fields.FieldReader):
 
     def words(self, name: str) -> str | None:
         """The value of a key that must be a text; numbers count as the text that is written."""
-        value = self.tree.get(name)
+        value = self.tree.entries.get(name)
         return None if value is None else self.as_text(value, f"{name!r} of {self.owner}")
 
     def as_text(self, value: Tree, what: str) -> str | None:
@@ -42,7 +42,7 @@ class DataFieldReader(fields.FieldReader):
 
     def texts(self, name: str) -> tuple[str, ...] | None:
         """The value of a key that must be a list of different texts."""
-        value = self.tree.get(name)
+        value = self.tree.entries.get(name)
         if value is None:
             return None
         if not isinstance(value, Items) or not value.items:
@@ -58,7 +58,7 @@ class DataFieldReader(fields.FieldReader):
 
     def integer(self, name: str, least: int, otherwise: int) -> int:
         """The value of a key that must be a whole number of at least `least`."""
-        value = self.tree.get(name)
+        value = self.tree.entries.get(name)
         if value is None:
             return otherwise
         if isinstance(value, Leaf) and type(value.value) is int and value.value >= least:
@@ -69,7 +69,7 @@ class DataFieldReader(fields.FieldReader):
 
     def fraction(self, name: str) -> float | None:
         """The value of a key that must be a number between 0 and 1, both excluded."""
-        value = self.tree.get(name)
+        value = self.tree.entries.get(name)
         if value is None:
             return None
         number = value.value if isinstance(value, Leaf) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide
 from fusionkit.data.table import Table, read_table
 from fusionkit.data.targets import TargetValues
-from fusionkit.errors import Span
 from fusionkit.progress import Progress
 
 __all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
@@ -55,6 +54,10 @@ def load_cohort(
         description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets)
+
+
+_Named = tuple[str, tuple[str | int, ...]]
+"""A column of the table, and the path of the value in the data file that names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +100,13 @@ class _Loading:
     shapes: Mapping[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def has(self, column: str, span: Span, use: str) -> bool:
-        """Whether a column is there; one that is missing is reported once, where it is first needed."""
-        if column in self.missing:
-            return False
-        found = checks.check_column(self.table, column, span, use, self.findings)
-        if not found:
-            self.missing.add(column)
-        return found
-
-    def has_all(self, needed: Iterable[tuple[str, Span]], use: str) -> bool:
-        """Whether all columns are there, each beside the place that names it."""
-        found = [self.has(column, span, use) for column, span in needed]
-        return all(found)
+    def has_all(self, needed: Sequence[_Named], use: str) -> bool:
+        """Whether all columns are there; one that is missing is reported once, where it is first needed."""
+        missing = checks.missing_columns(
+            self.table, [column for column, _ in needed], lambda number: self.description.span(*needed[number][1]), use,
+            known=self.missing, findings=self.findings)
+        self.missing.update(missing)
+        return not missing
 
     def present(self, name: str) -> list[bool]:
         """Which rows have an input."""
@@ -121,11 +118,11 @@ class _Loading:
 def _identify_rows(loading: _Loading) -> _Loading:
     """The id and the patient of every row; the data file must describe what the network reads and learns."""
     description, table, findings = loading.description, loading.table, loading.findings
-    named = loading.has(description.id, description.span("id"), "'id'")
+    named = loading.has_all([(description.id, ("id",))], "'id'")
     ids = checks.check_ids(table, description.id, findings) if named else tuple(
         f"row {row + 1}" for row in range(len(table)))
     patient = description.patient
-    known = patient is not None and loading.has(patient, description.span("patient"), "'patient'")
+    known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
     if loading.preprocessing is not None:
         findings.extend(("", found) for found in loading.preprocessing.differences(description))
@@ -141,7 +138,7 @@ def _read_targets(loading: _Loading) -> _Loading:
         values[name] = targets.absent(head, len(table))
         if spec is None or (not loading.required and not all(column in table for column in spec.all_columns)):
             continue
-        if loading.has_all(_target_columns(loading.description, spec), f"target {name!r}"):
+        if loading.has_all(_target_columns(spec), f"target {name!r}"):
             before = findings.count
             values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings)
             # What follows from a fault is not reported beside it.
@@ -150,12 +147,11 @@ def _read_targets(loading: _Loading) -> _Loading:
     return replace(loading, targets=values, learnt=learnt)
 
 
-def _target_columns(description: DataDescription, spec: TargetSpec) -> list[tuple[str, Span]]:
+def _target_columns(spec: TargetSpec) -> list[_Named]:
     """The columns of a target, each beside the place that names it."""
     if spec.column is not None:
-        return [(spec.column, description.span("targets", spec.name, "column"))]
-    return [(column, description.span("targets", spec.name, "columns", position))
-            for position, column in enumerate(spec.columns)]
+        return [(spec.column, ("targets", spec.name, "column"))]
+    return [(column, ("targets", spec.name, "columns", position)) for position, column in enumerate(spec.columns)]
 
 
 def _divide_rows(loading: _Loading) -> _Loading:
@@ -179,8 +175,7 @@ def _splittable(loading: _Loading) -> bool:
     named = [(key, column) for key, column in keys if column is not None]
     if not loading.required:
         return all(column in loading.table for _, column in named)
-    spans = [(column, description.span("split", key)) for key, column in named]
-    return loading.has_all(spans, "the split") and loading.named
+    return loading.has_all([(column, ("split", key)) for key, column in named], "the split") and loading.named
 
 
 def _resolve_inputs(loading: _Loading) -> _Loading:
@@ -189,7 +184,7 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
         spec = loading.description.inputs.get(name)
         if spec is None:
             continue
-        usable = loading.has_all(_named_columns(loading.description, spec), f"input {name!r}")
+        usable = loading.has_all(_named_columns(spec), f"input {name!r}")
         wrong: frozenset[int] = frozenset()
         if spec.source.files and case_files.check_package(spec, loading.findings) and usable:
             paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
@@ -203,11 +198,11 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
     return loading
 
 
-def _named_columns(description: DataDescription, spec: InputSpec) -> list[tuple[str, Span]]:
+def _named_columns(spec: InputSpec) -> list[_Named]:
     """The columns that an input reads, each beside the place that names it."""
     if spec.source.files:
-        return [(column, spec.template_span or spec.span) for column in spec.columns]
-    return [(column, description.span("inputs", spec.name, key, position))
+        return [(column, ("inputs", spec.name, "path")) for column in spec.columns]
+    return [(column, ("inputs", spec.name, key, position))
             for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
 
 

@@ -94,8 +94,7 @@ def read_catalogue(path: Path) -> Catalogue:
 
 def _entry(name: str, tree: Tree, package: str, found: list[Diagnostic]) -> Entry:
     form = FieldReader(tree, f"entry {name!r}", _KEYS, found)
-    texts = {key: form.text(key, "") or "" for key in _TEXTS}
-    return Entry(name, package, needs=_needs(form), span=tree.span, **texts)
+    return Entry(name, package, needs=_needs(form), span=tree.span, **form.all_texts(_TEXTS))
 
 
 def _needs(form: FieldReader) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class FieldReader:
 
     def need(self, name: str, fix: str) -> Tree | None:
         """The value of a key that must be there."""
-        value = self.tree.get(name)
+        value = self.tree.entries.get(name)
         if value is None and not self.broken:
             self.report("missing-key", f"{self.owner} needs the key {name!r}", self.span, fix=fix)
         return value
@@ -65,6 +65,10 @@ class FieldReader:
         """The value of a key that holds text."""
         value: str | None = self._typed(name, str, "str", default)
         return value
+
+    def all_texts(self, names: Iterable[str]) -> dict[str, str]:
+        """The values of keys that hold text, '' for one that is not written."""
+        return {name: self.text(name) or "" for name in names}
 
     def flag(self, name: str) -> bool:
         """The value of a key that is true or false; false when not written."""
@@ -81,7 +85,7 @@ class FieldReader:
         return float(value)
 
     def _typed(self, name: str, types: type | tuple[type, ...], label: str, default: Any) -> Any:
-        tree = self.tree.get(name)
+        tree = self.tree.entries.get(name)
         if tree is None:
             return default
         if isinstance(tree, Leaf) and isinstance(tree.value, types):
