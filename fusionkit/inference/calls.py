@@ -38,9 +38,9 @@ class ModuleCall:
     def write(self, output: Output, slots: list[Any], masks: list[Mask]) -> None:
         """Put a result into the slots."""
         parts = output if isinstance(output, tuple) else (output,)
-        left = self.absence.left([masks[index] for index in self.reads])
+        mask = self.absence.output_mask([masks[index] for index in self.reads])
         for index, part in zip(self.writes, parts, strict=True):
-            slots[index], masks[index] = part, left
+            slots[index], masks[index] = part, mask
 
 
 @dataclass(frozen=True)

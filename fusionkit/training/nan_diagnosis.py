@@ -59,7 +59,7 @@ def _walk(stepper: Stepper, batch: Batch) -> NonFinite | None:
     state = network.begin(inputs, present)
     _, program = network.split({node.name for node in network.plan.nodes})
     for node, bound in zip(network.plan.nodes, program, strict=True):
-        if state.left is not None and node.name not in state.left:
+        if state.to_run is not None and node.name not in state.to_run:
             continue
         before, state = state, network.advance([bound], state)
         places.extend((_describe(network, node), _bad_rows(value)) for old, value in
