@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from fusionkit.cli.arguments import add_running_options
-from fusionkit.cli.console import Console
 from fusionkit.errors import DataError, Diagnostic
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.runs.folder import Run
@@ -27,10 +27,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Fit on the run's own validation cases, or on all cases of other data that have a target."""
-    from fusionkit.cli.run_options import method_of, settings_of
     from fusionkit.evaluation.calibration import Choices, write_calibration
     from fusionkit.inference.ensemble import members_of
     from fusionkit.inference.predict import predict
+    from fusionkit.interface.run_options import method_of, settings_of
     from fusionkit.registry.lookup import discover
     from fusionkit.runs.folder import cohort_of, open_run
     from fusionkit.runs.results import calibrate

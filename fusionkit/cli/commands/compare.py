@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.cli.arguments import add_graph_options, add_training_options
-from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.comparison.candidates import ComparisonPlan

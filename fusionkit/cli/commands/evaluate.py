@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.cli.arguments import add_running_options
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.evaluation.report import HeadReport
@@ -28,11 +28,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Evaluate on the run's own test cases, or on all cases of other data that have a target."""
-    from fusionkit.cli.run_options import calibration_of, method_of, settings_of
     from fusionkit.evaluation.missing_inputs import COLUMNS, write_selections
     from fusionkit.evaluation.missing_inputs import rows as rows_of_selections
     from fusionkit.inference.ensemble import members_of
     from fusionkit.inference.predict import predict
+    from fusionkit.interface.run_options import calibration_of, method_of, settings_of
     from fusionkit.registry.lookup import discover
     from fusionkit.runs.folder import cohort_of, open_run
     from fusionkit.runs.input_subsets import evaluate_selections, optional_networks

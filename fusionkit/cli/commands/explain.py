@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from fusionkit.cli.arguments import add_device_options
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 SUMMARY = "Look inside a trained run: Grad-CAM, t-SNE, the share of each modality."
 CASE_COLUMNS = ["case", "head", "why", "explained", "predicted", "truth"]

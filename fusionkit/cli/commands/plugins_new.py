@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 SUMMARY = "Begin a plugin package of your own."
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from fusionkit.cli.arguments import add_running_options
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 SUMMARY = "Predict: one row for each case, with uncertainty where asked."
 
@@ -22,9 +22,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Open the run, check the cases, predict, write or print."""
-    from fusionkit.cli.run_options import calibration_of, method_of, settings_of
     from fusionkit.inference.ensemble import members_of
     from fusionkit.inference.predict import predict
+    from fusionkit.interface.run_options import calibration_of, method_of, settings_of
     from fusionkit.registry.lookup import discover
     from fusionkit.runs.folder import cohort_of, open_run
     from fusionkit.runs.results import as_csv, calibrated, rows_of, write_predictions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fusionkit.cli.arguments import add_graph_options, add_training_options
 from fusionkit.cli.commands.evaluate import show
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 SUMMARY = "Train a network on the cases of a data description."
 

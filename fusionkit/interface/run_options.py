@@ -5,13 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import replace
 
-from fusionkit.cli.console import Console
 from fusionkit.components.component import Component
 from fusionkit.errors import Diagnostic, GraphError, Span
 from fusionkit.evaluation.calibration import Calibration
 from fusionkit.graph.nodes import Step
 from fusionkit.inference.ensemble import MEMBERS
 from fusionkit.inference.predict import Settings
+from fusionkit.interface.console import Console
 from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.folder import Run
