@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from fusionkit.errors import RunError as RunError
     from fusionkit.errors import UserError as UserError
     from fusionkit.interface.build import build as build
+    from fusionkit.interface.calibrate import calibrate as calibrate
     from fusionkit.interface.check import check as check
+    from fusionkit.interface.evaluate import evaluate as evaluate
     from fusionkit.interface.load import load as load
     from fusionkit.interface.plan import plan as plan
+    from fusionkit.interface.predict import predict as predict
+    from fusionkit.interface.train import train as train
     from fusionkit.network.optimise import optimize as optimize
 else:
     from fusionkit.exports import load_late
