@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from dealing import long_groups_first, pytest_xdist_make_scheduler
@@ -12,6 +13,10 @@ __all__ = ["pytest_addoption", "pytest_terminal_summary", "pytest_testnodedown",
 
 # On tensors this small threads cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where an environment forbids bytecode, as many images of containers do, each process that a test starts would compile
+# what it imports, which is most of its time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -95,9 +95,11 @@ def commands(scratch: Path) -> Iterator[tuple[str, list[str]]]:
         yield f"bad {path.stem}", ["check", path.name]
     yield "schema", ["schema"]
     yield "list", ["plugins", "list", "--all", "--json"]
-    for row in json.loads(forked(["plugins", "list", "--json"], scratch)[1])["components"]:
-        yield f"show {row['id']}", ["plugins", "show", row["id"]]
-    for kind in ("encoder", "fusion", "head", "uncertainty"):
+    listed = json.loads(forked(["plugins", "list", "--json"], scratch)[1])["components"]
+    ids = [row["id"] for row in listed]
+    for name in ids:
+        yield f"show {name}", ["plugins", "show", name]
+    for kind in sorted({name.partition(".")[0] for name in ids}):
         yield f"new {kind}", ["plugins", "new", f"acme-{kind}", "--kind", kind]
     yield "demo", ["demo", "demo", "--phantom", "additive", "--cases", "151"]
     data = "demo/phantom-additive/data.yaml"

@@ -16,7 +16,7 @@ TINTS = {"input": "#f1f3f6", "encoder": "#e4f1fb", "fusion": "#fdeeda", "head": 
 INK = "#16191d"
 
 WIDEST_TEXT = 224.0
-"""Pixels after which a line of a box is cut; the whole of it stands in the tooltip."""
+"""Pixels after which a line of a box is cut; the whole of it is shown on hover."""
 
 # Advance widths of ASCII 32..126 in DejaVu Sans, the widest font in common use, in hundredths of its size.
 _WIDTHS = tuple(map(int, """

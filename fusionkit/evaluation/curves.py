@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.evaluation.predictions import (
     CALIBRATION_BINS,
     CALIBRATION_EDGES,
-    Bools,
     Column,
-    Floats,
-    Ints,
     Outcomes,
     calibration_bin,
 )

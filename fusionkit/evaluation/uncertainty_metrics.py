@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.evaluation.bootstrap import Weighted, intervals_of
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.calibration.temperature import log_of
 from fusionkit.evaluation.formatting import Metric, joined, short
-from fusionkit.evaluation.metrics import NO_CASES, Value
-from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Bools, Floats, Ints, Outcomes
+from fusionkit.evaluation.metrics import NO_CASES, MetricValue
+from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Outcomes
 from fusionkit.evaluation.weighted_metrics import auroc, ratio
 
 ENTROPY = "predictive_entropy"
@@ -103,7 +104,7 @@ def _measured(outcomes: Outcomes, figures: Mapping[Path, Weighted], seed: int, r
     once = np.ones((outcomes.cases, 1))
     values = {path: float(figure(once)[0]) for path, figure in figures.items()}
     intervals = intervals_of(outcomes, figures, values, seed=seed, resamples=resamples)
-    return {path: joined(Value(value, _why(path) if np.isnan(value) else None), intervals[path])
+    return {path: joined(MetricValue(value, _why(path) if np.isnan(value) else None), intervals[path])
             for path, value in values.items()}
 
 

@@ -34,7 +34,7 @@ class EnsembleRun:
     """One batch and some networks as an uncertainty method sees them: implements `fusionkit.api.Runner`.
 
     The part of a network that does not depend on chance runs when the network is first asked for, and its results are
-    kept until another one is. Samples hang on `seed`, `batch` (its number), the member and how often it was asked.
+    kept until another one is. Samples depend on `seed`, `batch` (its number), the member and how often it was asked.
     """
 
     def __init__(self, samplers: Sequence[Sampler], inputs: Mapping[str, Tensor],

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fusionkit.arrays import Bools, Floats
 from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, UncertaintyMethod
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import Diagnostic, GraphError
@@ -22,10 +21,7 @@ from fusionkit.inference.sampler import Once, Sampler
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.planning.resolve import Use
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Progress = Callable[[int, int], None]
+from fusionkit.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,9 @@ class HeadResult:
     head: PlannedHead
     values: Floats
     measures: Mapping[str, Floats]
-    valid: Flags
+    valid: Bools
     targets: Floats
-    known: Flags
+    known: Bools
     calibrated: Calibrated | None = None
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from html import escape
 from time import monotonic
 from typing import Any, TextIO
 
 from fusionkit.errors import Diagnostic
-
-Update = Callable[[int, int], None]
+from fusionkit.progress import Progress
 
 
 class Console:
@@ -79,7 +78,7 @@ class Console:
         RichConsole(file=self.output).print(table)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Update]:
+    def progress(self, label: str) -> Iterator[Progress]:
         """A bar on the terminal or in the notebook while long work runs; nothing where there is neither.
 
         The work calls `update(done, total)`.
@@ -96,12 +95,13 @@ class Console:
                 yield update
 
     @contextmanager
-    def _rich_progress(self, label: str) -> Iterator[Update]:
+    def _rich_progress(self, label: str) -> Iterator[Progress]:
+        from rich import progress as rich_progress
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=RichConsole(file=self.errors), transient=True) as bar:
+        columns = (rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(),
+                   rich_progress.MofNCompleteColumn(), rich_progress.TimeRemainingColumn())
+        with rich_progress.Progress(*columns, console=RichConsole(file=self.errors), transient=True) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 

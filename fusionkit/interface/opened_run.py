@@ -23,7 +23,7 @@ from fusionkit.runs.folder import Run, cohort_of, open_run
 from fusionkit.runs.results import calibrated, told
 from fusionkit.runs.setup import cache_for
 from fusionkit.syntax.options import check_options
-from fusionkit.syntax.tree import Mapping, Scalar
+from fusionkit.syntax.tree import Leaf, Mapping
 from fusionkit.training.settings import read_settings
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -127,7 +127,7 @@ def method_of(run: Run, name: str | None, samples: int | None, registry: Registr
         raise GraphError(Diagnostic("wrong-kind", f"{use!r} is not an uncertainty method", span,
                                     fix="`fusionkit plugins list --kind uncertainty` shows them"))
     component = registry.load(use, span)
-    written = {} if samples is None else {"samples": Scalar(samples, span, str(samples))}
+    written = {} if samples is None else {"samples": Leaf(samples, span, str(samples))}
     options = Mapping(dict(written), dict.fromkeys(written, span), span)
     if own is not None and own.step.use == use and own.step.options is not None:
         keys = {**own.step.options.keys, **dict.fromkeys(written, span)}
@@ -150,7 +150,7 @@ def _with_members(run: Run, component: Component, options: Mapping, span: Span) 
             "too-few-members", f"{component.id} needs several networks, and the run in {str(run.folder)!r} has one",
             span, fix="train them: fusionkit train ... --set uncertainty.use="
                       f"{component.id} --set uncertainty.with.members=5"))
-    entries = {**options.entries, MEMBERS: Scalar(run.members, span, str(run.members))}
+    entries = {**options.entries, MEMBERS: Leaf(run.members, span, str(run.members))}
     return Mapping(entries, dict.fromkeys(entries, span), span)
 
 

@@ -18,7 +18,7 @@ from fusionkit.components.failures import raised
 from fusionkit.components.requirements import Refusal, contract_refusal
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
-from fusionkit.registry.known_packages import Other
+from fusionkit.registry.known_packages import KnownPackage
 
 if TYPE_CHECKING:
     from fusionkit.components.component import Component
@@ -45,7 +45,7 @@ class Provider:
     components: tuple[Component, ...] = ()
     fix: str | None = None
     withheld: tuple[Entry, ...] = ()
-    others: tuple[Other, ...] = ()
+    others: tuple[KnownPackage, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}".strip()

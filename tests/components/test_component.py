@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, Head, Uncertainty, Vector
-from fusionkit.components.component import KINDS
 from fusionkit.components.config import ContractError
+from fusionkit.components.kinds import KINDS
 
 
 class Options(Config):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from sklearn import metrics as reference
 
 from fusionkit.evaluation.curves import trace
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
 
+from . import oracles
 from .cohorts import classified, labelled, names, valued
 
 
@@ -17,7 +17,7 @@ def test_roc_curves_enclose_their_auroc(rounded):
     for curve in curves.roc:
         assert (curve.false_positive_rate[0], curve.true_positive_rate[0]) == (0, 0)
         assert (curve.false_positive_rate[-1], curve.true_positive_rate[-1]) == (1, 1)
-        area = reference.auc(curve.false_positive_rate, curve.true_positive_rate)
+        area = oracles.reference.auc(curve.false_positive_rate, curve.true_positive_rate)
         assert area == pytest.approx(measured.per_class[curve.name]["auroc"].value, abs=1e-12)
 
 
@@ -45,7 +45,7 @@ def test_bins_add_up_to_the_calibration_error(classes, rounded):
 def test_confusion_has_true_classes_in_rows():
     targets, probabilities = classified(73, 151, 4)
     (matrix,) = trace(collect("h", "multiclass", names(4), targets, probabilities)).confusion
-    assert (matrix.counts == reference.confusion_matrix(targets, probabilities.argmax(axis=1))).all()
+    assert (matrix.counts == oracles.reference.confusion_matrix(targets, probabilities.argmax(axis=1))).all()
 
 
 def test_each_label_has_its_own_bins_and_matrix_over_its_known_cases():

@@ -3,12 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn import metrics as reference
-from torchmetrics.functional import classification as functional
 
 from fusionkit.evaluation.metrics import multiclass, multilabel, regression
 from fusionkit.evaluation.weighted_metrics import CLASSIFICATION, REGRESSION
 
+from . import oracles
 from .cohorts import classified, labelled, names, valued
 
 close = {"abs": 1e-12}
@@ -24,15 +23,15 @@ def of_two(truth, score):
     edges = np.minimum((score * 15).astype(int), 14)
     gaps = [abs((score - truth)[edges == index].sum()) for index in range(15)]
     return {
-        "auroc": reference.roc_auc_score(truth, score),
-        "accuracy": reference.accuracy_score(truth, predicted),
-        "balanced_accuracy": reference.balanced_accuracy_score(truth, predicted),
-        "f1": reference.f1_score(truth, predicted),
-        "sensitivity": reference.recall_score(truth, predicted),
-        "specificity": reference.recall_score(truth, predicted, pos_label=0),
-        "ppv": reference.precision_score(truth, predicted),
-        "npv": reference.precision_score(truth, predicted, pos_label=0),
-        "brier": reference.brier_score_loss(truth, score),
+        "auroc": oracles.reference.roc_auc_score(truth, score),
+        "accuracy": oracles.reference.accuracy_score(truth, predicted),
+        "balanced_accuracy": oracles.reference.balanced_accuracy_score(truth, predicted),
+        "f1": oracles.reference.f1_score(truth, predicted),
+        "sensitivity": oracles.reference.recall_score(truth, predicted),
+        "specificity": oracles.reference.recall_score(truth, predicted, pos_label=0),
+        "ppv": oracles.reference.precision_score(truth, predicted),
+        "npv": oracles.reference.precision_score(truth, predicted, pos_label=0),
+        "brier": oracles.reference.brier_score_loss(truth, score),
         "ece": sum(gaps) / len(score),
     }
 
@@ -42,15 +41,15 @@ def by_torchmetrics(truth, score):
     truth, score = torch.from_numpy(truth.astype(np.int64)), torch.from_numpy(np.ascontiguousarray(score))
     predicted = (score > 0.5).long()
     return {
-        "auroc": functional.binary_auroc(score, truth),
-        "accuracy": functional.binary_accuracy(predicted, truth),
-        "balanced_accuracy": functional.multiclass_accuracy(predicted, truth, num_classes=2, average="macro"),
-        "f1": functional.binary_f1_score(predicted, truth),
-        "sensitivity": functional.binary_recall(predicted, truth),
-        "specificity": functional.binary_specificity(predicted, truth),
-        "ppv": functional.binary_precision(predicted, truth),
-        "npv": functional.binary_negative_predictive_value(predicted, truth),
-        "ece": functional.binary_calibration_error(score, truth, n_bins=15, norm="l1"),
+        "auroc": oracles.functional.binary_auroc(score, truth),
+        "accuracy": oracles.functional.binary_accuracy(predicted, truth),
+        "balanced_accuracy": oracles.functional.multiclass_accuracy(predicted, truth, num_classes=2, average="macro"),
+        "f1": oracles.functional.binary_f1_score(predicted, truth),
+        "sensitivity": oracles.functional.binary_recall(predicted, truth),
+        "specificity": oracles.functional.binary_specificity(predicted, truth),
+        "ppv": oracles.functional.binary_precision(predicted, truth),
+        "npv": oracles.functional.binary_negative_predictive_value(predicted, truth),
+        "ece": oracles.functional.binary_calibration_error(score, truth, n_bins=15, norm="l1"),
     }
 
 
@@ -102,13 +101,15 @@ def test_many_classes_agree_with_scikit_learn():
     overall = values(measured.overall)
     macro = {"average": "macro"}
     assert overall["auroc"] == pytest.approx(
-        reference.roc_auc_score(targets, probabilities, multi_class="ovr", **macro), **close
+        oracles.reference.roc_auc_score(targets, probabilities, multi_class="ovr", **macro), **close
     )
-    assert overall["accuracy"] == pytest.approx(reference.accuracy_score(targets, predicted), **close)
-    assert overall["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(targets, predicted), **close)
-    assert overall["f1"] == pytest.approx(reference.f1_score(targets, predicted, **macro), **close)
-    assert overall["sensitivity"] == pytest.approx(reference.recall_score(targets, predicted, **macro), **close)
-    assert overall["ppv"] == pytest.approx(reference.precision_score(targets, predicted, **macro), **close)
+    assert overall["accuracy"] == pytest.approx(oracles.reference.accuracy_score(targets, predicted), **close)
+    assert overall["balanced_accuracy"] == pytest.approx(
+        oracles.reference.balanced_accuracy_score(targets, predicted), **close
+    )
+    assert overall["f1"] == pytest.approx(oracles.reference.f1_score(targets, predicted, **macro), **close)
+    assert overall["sensitivity"] == pytest.approx(oracles.reference.recall_score(targets, predicted, **macro), **close)
+    assert overall["ppv"] == pytest.approx(oracles.reference.precision_score(targets, predicted, **macro), **close)
     # scikit-learn's own multi-class Brier score needs a newer release than its other metrics.
     distances = [np.sum((row - np.eye(5)[target]) ** 2) for row, target in zip(probabilities, targets, strict=True)]
     assert overall["brier"] == pytest.approx(np.mean(distances), **close)
@@ -117,10 +118,12 @@ def test_many_classes_agree_with_scikit_learn():
     for index, name in enumerate(names(5)):
         alone = values(measured.per_class[name])
         truth, chosen = targets == index, predicted == index
-        assert alone["auroc"] == pytest.approx(reference.roc_auc_score(truth, probabilities[:, index]), **close)
-        assert alone["specificity"] == pytest.approx(reference.recall_score(~truth, ~chosen), **close)
-        assert alone["npv"] == pytest.approx(reference.precision_score(~truth, ~chosen), **close)
-        assert alone["brier"] == pytest.approx(reference.brier_score_loss(truth, probabilities[:, index]), **close)
+        assert alone["auroc"] == pytest.approx(oracles.reference.roc_auc_score(truth, probabilities[:, index]), **close)
+        assert alone["specificity"] == pytest.approx(oracles.reference.recall_score(~truth, ~chosen), **close)
+        assert alone["npv"] == pytest.approx(oracles.reference.precision_score(~truth, ~chosen), **close)
+        assert alone["brier"] == pytest.approx(
+            oracles.reference.brier_score_loss(truth, probabilities[:, index]), **close
+        )
     assert overall["specificity"] == pytest.approx(
         np.mean([measured.per_class[name]["specificity"].value for name in names(5)]), **close
     )
@@ -144,13 +147,13 @@ def test_regression_agrees_with_scikit_learn():
         true, predicted = targets[:, index], predictions[:, index]
         assert values(measured.per_class[name]) == pytest.approx(
             {
-                "mae": reference.mean_absolute_error(true, predicted),
-                "rmse": reference.root_mean_squared_error(true, predicted),
-                "r2": reference.r2_score(true, predicted),
+                "mae": oracles.reference.mean_absolute_error(true, predicted),
+                "rmse": oracles.reference.root_mean_squared_error(true, predicted),
+                "r2": oracles.reference.r2_score(true, predicted),
                 "pearson": np.corrcoef(true, predicted)[0, 1],
             }
         )
-    assert measured.overall["r2"].value == pytest.approx(reference.r2_score(targets, predictions))
+    assert measured.overall["r2"].value == pytest.approx(oracles.reference.r2_score(targets, predictions))
     assert list(measured.overall) == list(REGRESSION)
 
 

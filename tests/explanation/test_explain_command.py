@@ -128,7 +128,7 @@ def test_everything_is_written_and_listed(run: Path, told: Any) -> None:
 
 def test_it_picks_cases_and_says_why(told: Any) -> None:
     whys = {(item["head"], item["why"]) for item in told["cases"]}
-    assert {("kind", "surest right"), ("size", "smallest error"), ("size", "largest error")} <= whys
+    assert {("kind", "most confident, correct"), ("size", "smallest error"), ("size", "largest error")} <= whys
     chosen = {(item["case"], item["head"]) for item in told["cases"]}
     assert {(item["case"], item["head"]) for item in told["gradcam"]} == chosen
     assert all(item["module"] == "seen" and item["input"] == "scan" for item in told["gradcam"])

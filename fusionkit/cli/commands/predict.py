@@ -21,15 +21,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Predict, write or print."""
+    from fusionkit.files import csv_text
     from fusionkit.interface.predict import predict
-    from fusionkit.runs.results import as_csv
 
     made = predict(**given(args), console=console)
     header, rows = made.table()
     if args.output:
         console.line(f"{len(rows)} cases written to {args.output}")
     elif not args.json:
-        print(as_csv(header, rows), end="", file=console.output)
+        print(csv_text([header, *rows]), end="", file=console.output)
     console.data({"cases": [dict(zip(header, row, strict=True)) for row in rows],
                   "file": args.output, "uncertainty": made.uncertainty})
     return 0

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionkit.components.component import KINDS
+from fusionkit.components.kinds import KINDS
 from fusionkit.conversion.name_mapping import RELEASE, Transfer, transfer
 from fusionkit.conversion.verification.case import Expected, Fixture
 from fusionkit.conversion.verification.components import component_for

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import timm
 import torch
 from fusionkit_plugins.encoders.timm import Timm, TimmConfig, component
 from pydantic import ValidationError
@@ -53,6 +52,8 @@ def test_other_channel_counts_get_the_average_statistics(channels: int) -> None:
 
 
 def test_pooled_is_what_timm_gives_without_a_classifier() -> None:
+    import timm
+
     encoder = make(normalise="none")
     torch.manual_seed(0)
     network = timm.create_model("test_resnet", num_classes=0).eval()
