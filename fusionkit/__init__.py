@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from fusionkit.interface.build import build as build
     from fusionkit.interface.calibrate import calibrate as calibrate
     from fusionkit.interface.check import check as check
+    from fusionkit.interface.compare import compare as compare
     from fusionkit.interface.evaluate import evaluate as evaluate
+    from fusionkit.interface.explain import explain as explain
     from fusionkit.interface.load import load as load
     from fusionkit.interface.plan import plan as plan
     from fusionkit.interface.predict import predict as predict

@@ -13,7 +13,7 @@ from fusionkit import api
 from fusionkit.exports import homes
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ["build", "calibrate", "check", "evaluate", "load", "plan", "predict", "train"]
+VERBS = ["build", "calibrate", "check", "compare", "evaluate", "explain", "load", "plan", "predict", "train"]
 
 
 @pytest.mark.parametrize("module", [fusionkit, api], ids=["fusionkit", "fusionkit.api"])

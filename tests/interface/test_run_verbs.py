@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from io import StringIO
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import fusionkit
 from fusionkit.cli.arguments import OF_THE_COMMAND_LINE
@@ -51,6 +53,15 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
             if path.is_file() and path.suffix not in (".png", ".svg")
             and path.name not in ("history.csv", "state.json")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_plots() -> Iterator[None]:
+    """They take longer than all else here, and have tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fusionkit.evaluation.report._draw", lambda report, folder: [])
+        patch.setattr("fusionkit.evaluation.missing_inputs.degradation_figure", lambda found, head: Figure())
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +171,7 @@ def test_a_misspelt_setting_and_an_unknown_device_are_refused(study: Path, tmp_p
         fusionkit.predict(study / "run", study / "data.yaml", device="gpu", quiet=True)
 
 
-@pytest.mark.parametrize("verb", ["check", "build", "train", "predict", "evaluate", "calibrate"])
+@pytest.mark.parametrize("verb", ["check", "build", "train", "predict", "evaluate", "calibrate", "explain", "compare"])
 def test_every_option_of_a_command_is_a_keyword_of_its_function(verb: str) -> None:
     """`--resolved` of check chooses what is printed: in Python it is a property of what `check` gives."""
     command = parser([verb])._subparsers._group_actions[0].choices[verb]
@@ -169,4 +180,6 @@ def test_every_option_of_a_command_is_a_keyword_of_its_function(verb: str) -> No
     asked = options.keys() - OF_THE_COMMAND_LINE - {"help"} - ({"resolved"} if verb == "check" else set())
     assert asked <= known.keys()
     assert all(known[name].kind is inspect.Parameter.KEYWORD_ONLY for name in asked)
-    assert {name: known[name].default or None for name in asked} == {name: options[name] or None for name in asked}
+    free = {name for name in asked if known[name].default is not inspect.Parameter.empty}
+    assert asked - free == {action.dest for action in command._actions if action.option_strings and action.required}
+    assert {name: known[name].default or None for name in free} == {name: options[name] or None for name in free}
