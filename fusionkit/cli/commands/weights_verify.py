@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.cli.arguments import add_plugin_option
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.conversion.verification.check import FixtureCheck
