@@ -54,14 +54,14 @@ def fit_baselines(
         tables = [_tables(cohort, unit.train) for unit in own]
         for name in made:
             begin = time.perf_counter()
-            said = {head.name: _joined([_fitted(name, cohort, head, table, unit, seed=seed + repeat)
-                                        for table, unit in zip(tables, own, strict=True)]) for head in heads}
-            made[name].append(RepeatOutputs(said, time.perf_counter() - begin))
+            outputs = {head.name: _joined([_fitted(name, cohort, head, table, unit, seed=seed + repeat)
+                                           for table, unit in zip(tables, own, strict=True)]) for head in heads}
+            made[name].append(RepeatOutputs(outputs, time.perf_counter() - begin))
     return {name: tuple(outcomes) for name, outcomes in made.items()}
 
 
 def _tables(cohort: Cohort, rows: Sequence[int]) -> Floats:
-    """All columns of all rows side by side, prepared by the training rows; categories are always 0/1 columns.
+    """All columns of all rows as one matrix, prepared by the training rows; categories are always 0/1 columns.
 
     Of an input that some cases lack, a column says where it is there. *Shape*: (rows of the cohort, width).
     """

@@ -88,7 +88,7 @@ def plan_comparison(
     found += [fault for each in specs if (fault := _wrong_kind(each))]
     swaps, faults = _resolved(trees, registry)
     if not any(size is None for item in graph.inputs for size in item.sizes):
-        # What needs no data is said before files are read.
+        # What needs no data is reported before files are read.
         faults += _planned({"": resolved, **swaps}, {})[1]
     _refuse(found + faults)
     heads, inputs = needs(resolved)
@@ -198,7 +198,7 @@ def _distinct(own: Candidate, plans: dict[str, Plan], node: str) -> tuple[list[C
 
 
 def _named(name: str, kept: Sequence[Candidate]) -> str:
-    """The name of a candidate; that of the graph's own component, with its default options, is told apart."""
+    """The name of a candidate; that of the graph's own component, with its default options, is marked."""
     return f"{name} (default options)" if name in {each.name for each in kept} else name
 
 

@@ -1,4 +1,4 @@
-"""Results of nodes that stand still, computed once for all cases and kept on disk, mapped into memory."""
+"""Results of frozen nodes, computed once for all cases and kept on disk, mapped into memory."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def results_of(source: Source, names: Collection[str], places: Sequence[int]) ->
 
 
 def _key(source: Source, name: str) -> str:
-    """A number of all that one result hangs on: graph, weights, prepared data, batch size and device."""
+    """A number of all that one result depends on: graph, weights, prepared data, batch size and device."""
     plan, nodes, inputs = source.model.plan, set(), set()
     waiting = [name.partition(".")[0]]
     while waiting:
@@ -152,10 +152,10 @@ def _key(source: Source, name: str) -> str:
             waiting.extend(owners(plan.node(node)))
     graph = written(plan)
     weights = {key: value.cpu() for key, value in source.model.state_dict().items() if key.partition(".")[0] in nodes}
-    told = json.dumps([FORMAT, torch.__version__, source.device.type, source.batch_size, name, list(source.cases.rows),
-                       {node: graph["nodes"][node] for node in sorted(nodes)}, digest(weights),
-                       {item: _data_key(source.cases, item) for item in sorted(inputs)}])
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    key = json.dumps([FORMAT, torch.__version__, source.device.type, source.batch_size, name, list(source.cases.rows),
+                      {node: graph["nodes"][node] for node in sorted(nodes)}, digest(weights),
+                      {item: _data_key(source.cases, item) for item in sorted(inputs)}])
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _data_key(cases: CaseDataset, name: str) -> Any:

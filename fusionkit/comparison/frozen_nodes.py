@@ -1,4 +1,4 @@
-"""What stands still in all networks of a comparison: frozen nodes, and what reads nothing else and learns nothing."""
+"""The frozen nodes of a comparison: those with `freeze`, and what reads nothing else and has nothing to learn."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def owners(node: PlannedNode) -> set[str]:
 
 
 def edges(plan: Plan, shared: Collection[str]) -> tuple[str, ...]:
-    """The results of standing nodes that others read, by name."""
+    """The results of frozen nodes that others read, by name."""
     return tuple(dict.fromkeys(value.name for each in plan.nodes if each.name not in shared for lane in each.lanes
                                for value in lane.reads if value.name.partition(".")[0] in shared))
 
 
 def inputs_left(plan: Plan, shared: Collection[str]) -> set[str]:
-    """The inputs that nodes read which do not stand still."""
+    """The inputs that other nodes than the frozen ones read."""
     names = {value.name for value in plan.inputs}
     return {name for each in plan.nodes if each.name not in shared for name in owners(each) & names}
 
 
 def shared_with(plan: Plan, reference: Plan, shared: Collection[str]) -> frozenset[str]:
-    """The standing nodes of the reference that another network has too, written the same."""
+    """The frozen nodes of the reference that another network has too, written the same."""
     own, theirs = written(plan)["nodes"], written(reference)["nodes"]
     return frozenset(name for name in shared if name in own and own[name] == theirs[name])
 
 
 def modules_of(model: FusionModel, shared: Collection[str]) -> dict[str, nn.Module]:
-    """The modules of standing nodes, for other networks to use as theirs."""
+    """The modules of frozen nodes, for other networks to use as theirs."""
     return {name: model.get_submodule(name) for name in shared}
 
 
 def same_weights(one: FusionModel, other: FusionModel, shared: Collection[str]) -> bool:
-    """Whether standing nodes hold the same in both networks."""
+    """Whether frozen nodes hold the same weights in both networks."""
     pairs = [(one.get_submodule(name).state_dict(), other.get_submodule(name).state_dict()) for name in shared]
     return all(torch.equal(own[key].cpu(), theirs[key].cpu()) for own, theirs in pairs for key in own)

@@ -81,9 +81,9 @@ def rank_candidates(
 ) -> HeadRanking:
     """Every network by one metric of one head. The first of `outcomes` is the reference."""
     scorer = _Scorer(head, metric, units, cohort, seed=seed, resamples=resamples)
-    said = {name: [outcome.heads[head.name] for outcome in repeats] for name, repeats in outcomes.items()}
-    names = list(said)
-    rows = [scorer.row(name, kinds[name], said[name], None if place == 0 else said[names[0]])
+    outputs = {name: [outcome.heads[head.name] for outcome in repeats] for name, repeats in outcomes.items()}
+    names = list(outputs)
+    rows = [scorer.row(name, kinds[name], outputs[name], None if place == 0 else outputs[names[0]])
             for place, name in enumerate(names)]
     rows = _corrected(rows)
     sign = 1 if metric in LOWER_IS_BETTER else -1
@@ -122,10 +122,10 @@ class _Scorer:
         self.repeats = generator.integers(0, len(units), (len(units), resamples))
         self.repeats[:] = self.repeats if not self.folded else np.arange(len(units))[:, None]
 
-    def row(self, name: str, kind: str, said: Sequence[HeadOutputs], reference: Sequence[HeadOutputs] | None
+    def row(self, name: str, kind: str, outputs: Sequence[HeadOutputs], reference: Sequence[HeadOutputs] | None
             ) -> ScoreRow:
         """One row of the table; without `reference` it is the reference itself."""
-        parts = self._parts(said)
+        parts = self._parts(outputs)
         values = [self._value(part) for part in parts]
         samples = self._mean(np.stack([self._samples(part) for part in parts]))
         cases = len(set().union(*(part.rows.tolist() for part in parts)))
@@ -133,13 +133,13 @@ class _Scorer:
         note = f"{lost} of {self.cases} cases have no result; the difference is over the others" if lost else None
         difference = None if reference is None else self._difference(parts, self._parts(reference))
         return ScoreRow(name, kind, _metric(values, samples), tuple(None if np.isnan(v) else v for v in values), cases,
-                   difference, note)
+                        difference, note)
 
-    def _parts(self, said: Sequence[HeadOutputs]) -> list[HeadOutputs]:
+    def _parts(self, outputs: Sequence[HeadOutputs]) -> list[HeadOutputs]:
         """What a network says of the test cases of every unit."""
         made = []
         for unit in self.units:
-            own = said[unit.repeat]
+            own = outputs[unit.repeat]
             made.append(own.of(own.rows[np.isin(own.rows, unit.test)]))
         return made
 
@@ -167,21 +167,21 @@ class _Scorer:
         mean: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         return mean
 
-    def _value(self, said: HeadOutputs) -> float:
+    def _value(self, outputs: HeadOutputs) -> float:
         """The metric itself, NaN where it is undefined."""
-        return measure(self._outcomes(said)).overall[self.metric].value
+        return measure(self._outcomes(outputs)).overall[self.metric].value
 
-    def _samples(self, said: HeadOutputs) -> Floats:
+    def _samples(self, outputs: HeadOutputs) -> Floats:
         """The metric of every resample of patients. *Shape*: (R,)."""
-        outcomes, owner, resamples = self._outcomes(said), self.owner[said.rows], self.weights.shape[1]
+        outcomes, owner, resamples = self._outcomes(outputs), self.owner[outputs.rows], self.weights.shape[1]
         measured = measure(outcomes)
         if not measured.overall[self.metric].defined:
             return np.full(resamples, np.nan)
         return np.concatenate([sample_metrics(outcomes, measured, self.weights[owner, part])[None][self.metric]
-                               for part in parts(len(said.rows), resamples)])
+                               for part in parts(len(outputs.rows), resamples)])
 
-    def _outcomes(self, said: HeadOutputs) -> Outcomes:
-        return collect(self.head.name, self.head.task, self.head.names, said.targets, said.values)
+    def _outcomes(self, outputs: HeadOutputs) -> Outcomes:
+        return collect(self.head.name, self.head.task, self.head.names, outputs.targets, outputs.values)
 
 
 def _metric(values: Sequence[float], samples: Floats) -> Metric:

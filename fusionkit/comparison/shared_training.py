@@ -1,4 +1,4 @@
-"""Trains the networks of one division side by side: what stands still in all of them is computed once."""
+"""Trains the networks of one division in lockstep: the frozen nodes that all of them have are computed once."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class RunPaths:
 
 
 class SharedTrainer:
-    """The candidates of a comparison that share what stands still, one division after the other.
+    """The candidates of a comparison that share frozen nodes, one division after the other.
 
     `reuse` says what of it they share: `features`, computed once and kept on disk, which may differ from those of a
     batch in their last bits; `batches`, computed once for each batch; `nothing`. `auto` takes features where these are
     to the bit what training would compute, else batches: the weights are the same, and which of the two it takes, which
-    may depend on the processor, is said and kept in `sharing.json`.
+    may depend on the processor, is reported and kept in `sharing.json`.
     """
 
     def __init__(self, comparison: ComparisonPlan, reuse: Reuse, reporter: Reporter) -> None:
@@ -77,7 +77,7 @@ class SharedTrainer:
         self.shared = {each.name: shared_with(each.plan, plan, shared) for each in comparison.candidates}
         self.edges = edges(plan, shared)
         self.first: FusionModel | None = None
-        self.said: set[str] = set()
+        self.reported: set[str] = set()
 
     def train(self, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: RunPaths, label: str
               ) -> Mapping[str, Given]:
@@ -96,22 +96,22 @@ class SharedTrainer:
                 return {}
         return {each.name: division.given(each) for each in waiting}
 
-    def say(self, text: str) -> None:
-        """A line that is said once."""
-        if text not in self.said:
-            self.said.add(text)
+    def report(self, text: str) -> None:
+        """A line that is printed once."""
+        if text not in self.reported:
+            self.reported.add(text)
             self.reporter.line(text)
 
     def took(self, way: Reuse, why: str, folder: Path) -> None:
-        """Say which way is taken and why, and keep it with the comparison."""
-        self.say(f"--reuse {self.reuse}: {way}; {why}")
+        """Report which way is taken and why, and keep it with the comparison."""
+        self.report(f"--reuse {self.reuse}: {way}; {why}")
         chosen, before = {"reuse": self.reuse, "taken": way, "why": why}, ways_taken(folder)
         if chosen not in before:
             write_json(folder / SHARING, [*before, chosen])
 
 
 def ways_taken(folder: Path) -> list[dict[str, Any]]:
-    """How the networks of a comparison have shared what stands still: what was asked for, what was taken, and why.
+    """How the networks of a comparison have shared frozen nodes: what was asked for, what was taken, and why.
 
     More than one where divisions differ, or where another processor went on.
     """
@@ -126,8 +126,7 @@ class _Division:
     """One division into training and test cases."""
 
     def __init__(self, trainer: SharedTrainer, cohort: Cohort, settings: TrainingSettings, fold: int | None,
-                 place: RunPaths
-                 ) -> None:
+                 place: RunPaths) -> None:
         self.trainer, self.cohort, self.place = trainer, cohort, place
         self.parts = parts_of(Setup(trainer.comparison.reference.plan, cohort), settings, fold)
         self.preprocessing = cohort.fit(self.parts.train)
@@ -135,12 +134,12 @@ class _Division:
         self.known: dict[str, CachedFeatures] = {}
 
     def train(self, waiting: Sequence[Candidate], settings: TrainingSettings, member: int, label: str) -> bool:
-        """Train one network of each; False where their standing nodes have weights of their own."""
+        """Train one network of each; False where their frozen nodes have weights of their own."""
         trainer, reporter = self.trainer, self.trainer.reporter
         reference = trainer.comparison.reference
         model, shared = build_plan(reference.plan, settings.seed), trainer.shared[reference.name]
         if self.first is None:
-            # One network for as many divisions as have the same standing weights, or each would keep its own.
+            # One network for as many divisions as have the same frozen weights, or each would keep its own.
             kept = trainer.first
             self.first = trainer.first = kept if kept and same_weights(kept, model, shared) else model
         first = self.first
@@ -155,16 +154,15 @@ class _Division:
             network = first.to(trainings[0].processes.device).train()
             batches = SharedBatches(trainings[0], self._all_read("train"), network, () if cached else trainer.edges)
             count = len(trainings)
-            who = f"{count} networks are trained side by side" if count > 1 else "1 network is trained"
-            trainer.say(f"{who}; what stands still before "
-                        f"{trainer.comparison.node!r} is computed once "
-                        f"{'for all epochs' if cached else 'for each batch'}: "
-                        f"{', '.join(sorted(trainer.shared[reference.name]))}")
+            who = f"{count} networks are trained in lockstep" if count > 1 else "1 network is trained"
+            trainer.report(f"{who}; the frozen nodes before {trainer.comparison.node!r} are computed once "
+                           f"{'for all epochs' if cached else 'for each batch'}: "
+                           f"{', '.join(sorted(trainer.shared[reference.name]))}")
             try:
                 with reporter.progress(f"{label}: training {len(trainings)} networks") as update:
                     advance_all(trainings, batches, interruption, update)
             except torch.OutOfMemoryError:
-                trainer.say("there is too little memory to train them side by side: they go on one after the other")
+                trainer.report("there is too little memory to train them in lockstep: they go on one after the other")
             finally:
                 for training in trainings:
                     training.close()
@@ -212,7 +210,7 @@ class _Division:
         return cohort.dataset(rows, self.preprocessing, cache_for(self.place.data))
 
     def _prepare(self, settings: TrainingSettings, update: Progress) -> None:
-        """Compute what stands still: for all cases, or else for those that are met in the same batches every time."""
+        """Compute the frozen nodes: for all cases, or else for those that are met in the same batches every time."""
         if self.known:
             return
         why, asked = _ASKED, self.trainer.reuse == "batches"
@@ -227,7 +225,7 @@ class _Division:
                 self.known = dict.fromkeys(("train", "validation", "test"), known)
                 self.trainer.took("features", _SAME if not apart else _ASKED, self.place.folder)
                 more = f"; they differ from those of a batch by {apart:.1e} of the largest" if apart else ""
-                self.trainer.say(f"features of {len(self.cohort)} cases: {time.perf_counter() - began:.1f} s{more}")
+                self.trainer.report(f"features of {len(self.cohort)} cases: {time.perf_counter() - began:.1f} s{more}")
                 return
             why = _REFUSED["room" if known is None else "rounding" if apart <= _ROUNDING else "batch"]
         self.trainer.took("batches", why, self.place.folder)

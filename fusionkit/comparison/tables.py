@@ -26,7 +26,7 @@ class ComparisonResult:
     """A finished comparison: who took part, on which divisions, what came out, and what it cost.
 
     `left_out` says what took no part, and why; `seconds` is the training time of each network over all its units;
-    `sharing` is how networks shared what stands still, as `shared_training.ways_taken` gives it.
+    `sharing` is how networks shared frozen nodes, as `shared_training.ways_taken` gives it.
     """
 
     comparison: ComparisonPlan

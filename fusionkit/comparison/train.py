@@ -101,7 +101,7 @@ def train_all(
     comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, *,
     reuse: Reuse = "auto"
 ) -> TrainedCandidates:
-    """Every candidate, repeat by repeat: side by side as far as they share what stands still, else one after the other.
+    """Every candidate, repeat by repeat: in lockstep as far as they share frozen nodes, else one after the other.
 
     A candidate whose training fails is left out, the reference excepted.
     Raises: Interrupted when stopped, after saving: the same call goes on; RunError when the reference fails.
@@ -116,8 +116,8 @@ def train_all(
             for repeat, cohort in enumerate(cohorts):
                 own = folder / RUNS / candidate.folder / f"repeat-{repeat + 1}"
                 repeats = f", repeat {repeat + 1} of {len(cohorts)}" if len(cohorts) > 1 else ""
-                told = CandidateReporter(reporter, place + repeats)
-                done.append(_trained(candidate, comparison, cohort, repeat, own, data=data, reporter=told,
+                named = CandidateReporter(reporter, place + repeats)
+                done.append(_trained(candidate, comparison, cohort, repeat, own, data=data, reporter=named,
                                      given=given.get((candidate.name, repeat))))
         except Interrupted as stopped:
             raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to go "
@@ -151,7 +151,7 @@ def _train_shared(
             try:
                 given = trainer.train(cohort, settings, fold, place, label)
             except Interrupted as stopped:
-                raise Interrupted(f"{str(stopped).partition(';')[0]}\n  in {label}, all networks side by side; run the "
+                raise Interrupted(f"{str(stopped).partition(';')[0]}\n  in {label}, all networks in lockstep; run the "
                                   "same command to go on") from None
             for name, ways in given.items():
                 found.setdefault((name, repeat), {})[fold] = ways
@@ -167,7 +167,7 @@ class CandidateReporter:
         self.fold = ""
 
     def line(self, text: str = "") -> None:
-        """A line; one that names a fold is told beside the place and remembered."""
+        """A line; one that names a fold is printed beside the place and remembered."""
         if text.startswith("fold "):
             self.fold = f", {text}"
             self.inner.line(f"{self.place}{self.fold}")
@@ -192,12 +192,12 @@ def _trained(
     made = train(Setup(candidate.plan, narrowed(cohort, candidate.inputs)), settings_of(comparison, repeat), folder,
                  data=data, resume=True, reporter=reporter, plots=False, given=given)
     rows = np.asarray(made.rows, dtype=np.int64)
-    outcome = RepeatOutputs({name: _said(made.results[name], rows) for name in comparison.heads}, _seconds(folder))
+    outcome = RepeatOutputs({name: _tested(made.results[name], rows) for name in comparison.heads}, _seconds(folder))
     _write(folder / OUTCOME, outcome)
     return outcome
 
 
-def _said(result: HeadResult, rows: NDArray[np.int64]) -> HeadOutputs:
+def _tested(result: HeadResult, rows: NDArray[np.int64]) -> HeadOutputs:
     use = result.valid & result.known
     return HeadOutputs(rows[use], result.targets[use].astype(np.float64), result.values[use].astype(np.float64))
 
@@ -213,8 +213,8 @@ def _seconds(folder: Path) -> float:
 
 def _write(path: Path, outcome: RepeatOutputs) -> None:
     arrays: dict[str, NDArray[np.generic]] = {"seconds": np.float64(outcome.seconds).reshape(1)}
-    for place, said in enumerate(outcome.heads.values()):
-        arrays |= {f"{place}-rows": said.rows, f"{place}-targets": said.targets, f"{place}-values": said.values}
+    for place, head in enumerate(outcome.heads.values()):
+        arrays |= {f"{place}-rows": head.rows, f"{place}-targets": head.targets, f"{place}-values": head.values}
     with replacing(path) as aside, aside.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
@@ -223,8 +223,8 @@ def _read(path: Path, heads: Sequence[str]) -> RepeatOutputs | None:
     """The outcome kept of a finished run; None where there is none that can be read."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            said = {name: HeadOutputs(*(kept[f"{place}-{part}"] for part in ("rows", "targets", "values")))
-                    for place, name in enumerate(heads)}
-            return RepeatOutputs(said, float(kept["seconds"][0]))
+            outputs = {name: HeadOutputs(*(kept[f"{place}-{part}"] for part in ("rows", "targets", "values")))
+                       for place, name in enumerate(heads)}
+            return RepeatOutputs(outputs, float(kept["seconds"][0]))
     except (OSError, ValueError, KeyError, BadZipFile):
         return None

@@ -1,4 +1,4 @@
-"""A release's parameters as ours: names by their beginnings, layouts by the component, every gap told."""
+"""A release's parameters as ours: names by their beginnings, layouts by the component, every gap reported."""
 
 from __future__ import annotations
 

@@ -117,8 +117,8 @@ def headline(plan: Plan) -> tuple[str, ...]:
         counts.append(f"{amount(total.multiply_adds)} multiply-adds a case")
     lines = [", ".join(counts)]
     if plan.uncertainty:
-        said = ", ".join(_options(plan.uncertainty.config))
-        lines.append(f"uncertainty: {plan.uncertainty.step.use}" + (f" ({said})" if said else ""))
+        options = ", ".join(_options(plan.uncertainty.config))
+        lines.append(f"uncertainty: {plan.uncertainty.step.use}" + (f" ({options})" if options else ""))
     return tuple(clean(line) for line in lines)
 
 
@@ -195,10 +195,10 @@ def _options(config: Any) -> Iterator[str]:
     for name, field in fields:
         value = getattr(config, name)
         if field.is_required() or value != field.get_default(call_default_factory=True):
-            yield _said(name.replace("_", " "), value)
+            yield _in_words(name.replace("_", " "), value)
 
 
-def _said(name: str, value: Any) -> str:
+def _in_words(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return name if value else f"no {name}"
     if isinstance(value, list | tuple):

@@ -183,7 +183,7 @@ class Survey:
         if value is None or not value.shape.spatial:
             return None
         place = FeatureMap(value.name, step.node, self.paths[number], number, "", step.writes.index(slot),
-                      value.shape.sizes, ())
+                           value.shape.sizes, ())
         return self._coming_from(place, self.origins[slot])
 
     def _inside(self, number: int, given: ModuleOutput, rank: int | None) -> FeatureMap | None:

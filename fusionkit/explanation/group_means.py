@@ -55,7 +55,7 @@ def means(values: Floats, used: Bools, patients: Sequence[str] | None) -> list[M
 
 def _group(name: str, values: Floats, used: Bools, patients: Sequence[str] | None) -> GroupMeans:
     return GroupMeans(name, int(used.sum()), tuple(means(values, used, patients)),
-                 tuple(means(np.abs(values), used, patients)))
+                      tuple(means(np.abs(values), used, patients)))
 
 
 def _mean(values: Floats, patients: Sequence[str] | None) -> Metric:

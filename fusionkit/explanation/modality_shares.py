@@ -72,7 +72,7 @@ def report_shapley(made: Explanation, resolved: ResolvedRequest, cases: Cases, c
         made.notes.extend(found.render() for found in error.diagnostics)
         return
     found, notes = shares(model, cases.dataset, [asked.head for asked in resolved.asked], prior, settings,
-                           progress=progress)
+                          progress=progress)
     made.notes.extend(notes)
     for asked in resolved.asked:
         if asked.name in found:

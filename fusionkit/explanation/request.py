@@ -113,7 +113,7 @@ def resolve_request(model: FusionModel, request: Request) -> ResolvedRequest:
     if faults:
         raise GraphError(faults)
     return ResolvedRequest(survey, tuple(asked), tuple(dict.fromkeys(places)),
-                    {name: value for name, value in values.items() if isinstance(value, Value)}, tuple(notes))
+                           {name: value for name, value in values.items() if isinstance(value, Value)}, tuple(notes))
 
 
 def cases_of(run: Run, cohort: Cohort, request: Request, *, own: bool, cache: Path | None,
@@ -180,7 +180,7 @@ class CaseOutput:
         right = bool(correct(result)[item.place]) if judged else None
         value = float(result.values[item.place, column]) if result.valid[item.place] else None
         return CaseOutput(names[column], column, value, names[int(result.values[item.place].argmax())],
-                    truth(result, item.place), asked.head.task, right)
+                          truth(result, item.place), asked.head.task, right)
 
     @property
     def number(self) -> str:

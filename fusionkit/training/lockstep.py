@@ -35,7 +35,7 @@ class LockstepRun:
 
 
 class SharedBatches:
-    """The training batches of runs that go side by side, read once, in the order of the first of them.
+    """The training batches of runs that go in lockstep, read once, in the order of the first of them.
 
     `shared` are results of nodes to add to them, computed by `network`, of which all networks would make the same.
     """
@@ -110,7 +110,7 @@ def _nothing(epoch: int, start: int) -> Iterator[Batch]:
 
 def advance_all(trainings: Sequence[Training], batches: SharedBatches, interruption: Interruption,
                 progress: Progress | None = None) -> None:
-    """Run all trainings to their ends, the one that is furthest behind first, so that they meet and go side by side.
+    """Run all trainings to their ends, the one that is furthest behind first, so that they meet and go in lockstep.
 
     One that fails is left where it stopped, for `fit` to resume and to explain.
     Raises: Interrupted, after all have saved, on Ctrl-C or SIGTERM.

@@ -14,7 +14,7 @@ BlockDropout = Annotated[NonNegativeFloat, Field(
 LearnedPositions = Annotated[Literal["maps", "all", "none"], Field(
     description="What gets a learned code of its position: 'maps' only, 'all' maps and tokens, or 'none'; without one, "
                 "the order of positions is not seen.")]
-"""Which tokens of a transformer are told apart by their place."""
+"""Which tokens of a transformer are distinguished by their position."""
 
 
 def _task(when: str = "", how: str = "") -> Any:

@@ -164,7 +164,7 @@ class _Recomputed(torch.autograd.Function):
             return (*_again(ctx, x_Ni, matrix_Ro, gradient_No), None)
         of_samples, of_matrix = ctx.needs_input_grad[:2]
         return (*_gradients(x_Ni, matrix_Ro, gradient_No, ctx.expansion, of_samples=of_samples,
-                             of_matrix=of_matrix), None)
+                            of_matrix=of_matrix), None)
 
 
 def _again(ctx: Any, x_Ni: Tensor, matrix_Ro: Tensor, gradient_No: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -239,9 +239,9 @@ def dcfb_shape(config: DcfbConfig, inputs: Sequence[TensorShape]) -> Shape:
     return shape_of((config.width or inputs[0].width, *grid))
 
 
-def read_release(shapes: Mapping[str, Sequence[int]], told: str) -> dict[str, Any]:
+def read_release(shapes: Mapping[str, Sequence[int]], note: str) -> dict[str, Any]:
     """Options of a block of the release, from the shapes of its tensors and the words that made it."""
-    words = dict(re.findall(r"(\w+)=(\w+)", told))
+    words = dict(re.findall(r"(\w+)=(\w+)", note))
     inner, before = shapes["pconv1.0.weight"][:2]
     width, merged = shapes["pconv2.0.weight"][:2]
     count = sum(re.fullmatch(r"msdc\.dwconvs\.\d+\.0\.weight", name) is not None for name in shapes)

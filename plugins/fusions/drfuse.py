@@ -216,8 +216,8 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 def _paired(case: Recorded) -> int:
     """How many rows of a case have both inputs."""
-    told = re.search(r"paired rows \((\d+)\)", str(case.meta.get("note", "")))
-    return sum(case.meta["pairs"]) if "pairs" in case.meta else int(told[1]) if told else len(case.arrays["input0"])
+    noted = re.search(r"paired rows \((\d+)\)", str(case.meta.get("note", "")))
+    return sum(case.meta["pairs"]) if "pairs" in case.meta else int(noted[1]) if noted else len(case.arrays["input0"])
 
 
 def _replay(module: DrFuse, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:

@@ -34,7 +34,7 @@ class InfoNCEConfig(Config):
 class InfoNCE(nn.Module):
     """The inputs as they are, and the mean over pairs of (CE(S) + CE(S^T)) / 2, S = e^t n_a n_b^T, n = P x / |P x|.
 
-    Cases are told apart within the batch of one process: a batch of 4 has 3 negatives, and little is learned.
+    Cases are contrasted within the batch of one process: a batch of 4 has 3 negatives, and little is learned.
     `fusion.clip_align` computes the same loss and joins the projections.
 
     Shapes: M inputs (B, c_m), two or more; gives each back, and `loss_infonce`, ().

@@ -81,7 +81,7 @@ class Evidential(nn.Module):
         return loss_B.to(torch.promote_types(output.dtype, torch.float32))
 
     def _share(self) -> Tensor:
-        """The weight of the penalty: 1 where the number of training cases was never told."""
+        """The weight of the penalty: 1 where the number of training cases was never given."""
         if not self.annealing:
             return torch.ones_like(self.seen, dtype=torch.float64)
         epochs = self.seen // self.cases.clamp(min=1)

@@ -1,4 +1,4 @@
-"""What stands still, and its results kept on disk."""
+"""The frozen nodes, and their results kept on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fusionkit.runs.setup import set_up
 NAMES = ("told", "seen")
 
 
-def standing_in(graph: dict, node: str = "both", dropping: bool = False) -> set[str]:
+def frozen_in(graph: dict, node: str = "both", dropping: bool = False) -> set[str]:
     return set(shareable_nodes(plan({"fusionkit": 1, **graph}), node, dropping))
 
 
@@ -38,28 +38,28 @@ def two(**nodes: dict) -> dict:
 
 
 def test_frozen_nodes_stand_still_and_what_follows_the_node_does_not() -> None:
-    assert standing_in(two()) == {"one", "two"}
-    assert standing_in(two(late={**FROZEN, "from": "both"})) == {"one", "two"}
+    assert frozen_in(two()) == {"one", "two"}
+    assert frozen_in(two(late={**FROZEN, "from": "both"})) == {"one", "two"}
 
 
 def test_what_learns_or_draws_or_follows_either_does_not() -> None:
     graph = two(learning={"use": "encoder.mlp", "from": "one"}, behind={**FROZEN, "from": "learning"},
                 dropped={"use": "encoder.dropout", "from": "one", "with": {"rate": 0.5}},
                 summed={"use": "fusion.sum", "from": ["one", "one"]})
-    assert standing_in(graph) == {"one", "two", "summed"}, "a sum has nothing to learn"
+    assert frozen_in(graph) == {"one", "two", "summed"}, "a sum has nothing to learn"
 
 
 def test_without_frozen_weights_there_is_nothing_to_win() -> None:
     graph = two(summed={"use": "fusion.sum", "from": ["a", "a"]})
     for name in ("one", "two"):
         graph["nodes"][name] = {**graph["nodes"][name], "freeze": False}
-    assert not standing_in(graph)
+    assert not frozen_in(graph)
 
 
 def test_what_gives_something_else_for_an_absent_input_does_not_while_inputs_are_dropped() -> None:
     graph = two(filled={"use": "encoder.placeholder", "from": "two", "freeze": True})
-    assert standing_in(graph) == {"one", "two", "filled"}
-    assert standing_in(graph, dropping=True) == {"one", "two"}
+    assert frozen_in(graph) == {"one", "two", "filled"}
+    assert frozen_in(graph, dropping=True) == {"one", "two"}
 
 
 def test_edges_and_inputs_are_what_others_read() -> None:

@@ -93,7 +93,7 @@ def test_equal_networks_are_equal_and_better_ones_better(folds: int, repeats: in
 def test_candidates_and_baselines_are_corrected_apart() -> None:
     made, whole = outcomes(SKILLS, 5)
     rows = {row.name: row.difference for row in rank_candidates(head(), "auroc", made, KINDS, units(5),
-                                                                    cohort=whole, resamples=50).rows}
+                                                                cohort=whole, resamples=50).rows}
     assert rows["own"] is None
     names = ["twin", "good", "bad"]
     assert [rows[name].holm for name in names] == holm([rows[name].p for name in names])

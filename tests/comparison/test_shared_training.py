@@ -1,4 +1,4 @@
-"""Candidates that share frozen nodes: trained side by side, with the weights that each would have alone."""
+"""Candidates that share frozen nodes: trained in lockstep, with the weights that each would have alone."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ONCE = {"features": "once for all epochs: seen, told", "batches": "once for each
 def test_weights_are_those_of_training_alone(study: Path, reuse: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert compared(study, reuse, "--reuse", reuse) == 0
     told = capsys.readouterr().out
-    assert "5 networks are trained side by side" in told
+    assert "5 networks are trained in lockstep" in told
     # Whether features equal those of a batch to the bit is the processor's: `auto` may take either way, and says which.
     way, = taken(study / reuse)
     assert reuse in ("auto", way)
@@ -184,7 +184,7 @@ def test_a_candidate_may_be_added(study: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     assert main(more) == 0
     told = capsys.readouterr().out
-    assert "1 network is trained; what stands still" in told
+    assert "1 network is trained; the frozen nodes before" in told
     assert {path: path.stat().st_mtime_ns for path in features} == features, "features are not computed again"
     assert set(values(study / "added")) == {"fusion.concat", "fusion.sum", "fusion.gmu{width: 5}", "fusion.max"}
 
@@ -220,4 +220,4 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path, capsys: pytest.Cap
 def test_without_frozen_nodes_each_is_trained_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study_of(tmp_path, GRAPH)
     assert compared(tmp_path, "found", "--no-baselines", "--epochs", "1") == 0
-    assert "side by side" not in capsys.readouterr().out
+    assert "in lockstep" not in capsys.readouterr().out

@@ -96,7 +96,7 @@ def test_a_picture_keeps_groups_together_and_is_the_same_again() -> None:
     np.testing.assert_array_equal(points, embed(features, seed=3))
     centres = points[:8].mean(0), points[8:].mean(0)
     reach = max(np.linalg.norm(part - centre, axis=1).max() for part, centre in zip(np.split(points, 2), centres,
-                                                                                  strict=True))
+                                                                                    strict=True))
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * reach
 
 

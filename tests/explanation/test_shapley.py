@@ -75,7 +75,7 @@ def test_an_input_that_changes_nothing_adds_nothing_and_equal_ones_add_the_same(
     assert np.abs(step[:, 0]).max() > 0.1
     answering = network({name: {"vector": [3]} for name in ("left", "middle", "right")}, {
         "first": {"use": "encoder.placeholder", "from": "left"}, "silent": {"use": "encoder.project", "from": "middle",
-                                                                             "with": {"width": 3}},
+                                                                            "with": {"width": 3}},
         "joined": {"use": "fusion.sum", "from": ["first", "silent", "right"]}, "size": VALUE})
     with torch.no_grad():
         for parameter in answering.get_submodule("silent").parameters():

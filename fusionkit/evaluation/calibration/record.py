@@ -126,7 +126,7 @@ def _two(probability: Floats) -> Floats:
 
 
 def _too_few(label: str, thresholds: Sequence[float], names: Sequence[str], choices: Choices) -> list[str]:
-    """What must be said of thresholds that are infinite."""
+    """The notes on thresholds that are infinite."""
     if inf not in thresholds:
         return []
     if len(thresholds) == 1 and not names:
@@ -175,8 +175,8 @@ def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ..
         for name, head in found.heads.items():
             _check(name, head, heads.get(name))
     except (OSError, ValueError) as error:
-        told = error.errors()[0] if isinstance(error, ValidationError) else None
-        why = f"{'.'.join(map(str, told['loc']))}: {told['msg']}" if told else str(error)
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
         raise UserError(Diagnostic("unreadable-calibration", f"cannot read {str(path)!r}", why=why,
                                    fix=f"fit it anew: fusionkit calibrate {folder}")) from None
     return found

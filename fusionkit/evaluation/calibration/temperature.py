@@ -38,7 +38,7 @@ def tempered(probabilities: Floats, temperature: float) -> Floats:
 
 
 def fit_temperature(probabilities: Floats, classes: Ints) -> tuple[float, str | None]:
-    """The temperature for probabilities (N, K) of cases of these classes (N,), and what must be said of it."""
+    """The temperature for probabilities (N, K) of cases of these classes (N,), and notes on it."""
     if len(classes) < FEWEST_CASES:
         return 1.0, f"{len(classes)} cases are too few for a temperature: it stays 1"
     logarithms = log_of(probabilities)
