@@ -85,12 +85,12 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
                                 fix=f"fill it in, or write 'optional: true' on input {name!r} of the graph"), name)
 
 
-def check_shared(wanted: Sequence[File], division: Division, table: Table, ids: Sequence[str],
+def check_shared(files: Sequence[File], division: Division, table: Table, ids: Sequence[str],
                  findings: Findings) -> None:
     """Warns of `shared-file`: one file that belongs to cases on both sides of the split."""
     part = {row: name for name in ("train", "validation", "test") for row in division.rows(name)}
     first: dict[tuple[str, Path], File] = {}
-    for file in wanted:
+    for file in files:
         other = first.setdefault((file.spec.name, file.path), file)
         if part.get(other.row) != part.get(file.row):
             findings.add(Diagnostic(

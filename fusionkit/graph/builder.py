@@ -109,9 +109,9 @@ class _Builder:
         axes = LAYOUTS[layout].axes
         values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
         if len(values) != len(axes):
-            wanted = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
+            expected = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
             given = str(len(values)) if isinstance(tree, Items) else f"{shown(tree)} without brackets"
-            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {wanted}, not {given}",
+            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {expected}, not {given}",
                             tree.span, why="the batch axis is not written" if len(values) == len(axes) + 1 else None,
                             fix=f"write [{tree.text}]" if isinstance(tree, Leaf) and len(axes) == 1 else
                             f"write [{', '.join(axes)}] as numbers; a size may be 'auto'")
