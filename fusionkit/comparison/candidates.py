@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fusionkit.comparison.candidate_syntax import CandidateSpec, parse_candidates
 from fusionkit.comparison.graph_edits import alone, heads_behind, inputs_of, sources_of, swapped
 from fusionkit.comparison.splits import check_tested, in_folds
+from fusionkit.components.kinds import kind_of
 from fusionkit.data.description import describe
 from fusionkit.data.loading import Cohort, load_cohort
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean, in_file_order
@@ -134,7 +135,7 @@ def _is_fusion(node: Node) -> bool:
 
 
 def _wrong_kind(specs: CandidateSpec) -> Diagnostic | None:
-    kind = specs.use.partition(".")[0]
+    kind = kind_of(specs.use)
     if kind == "fusion":
         return None
     return Diagnostic("wrong-kind", f"{specs.use} cannot take the place of a fusion", specs.span,

@@ -50,7 +50,10 @@ _ASKED = "as asked for"
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where one division of a comparison keeps its things: the folder of each candidate's run, and of the whole."""
+    """Where one division of a comparison is kept.
+
+    `runs` are the folders of the candidates' runs, `folder` is that of the comparison, `data` the data file.
+    """
 
     runs: Mapping[str, Path]
     folder: Path

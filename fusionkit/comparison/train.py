@@ -68,14 +68,6 @@ class RepeatOutputs:
     seconds: float
 
 
-@dataclass(frozen=True)
-class TrainedCandidates:
-    """Every repeat of every candidate that could be trained; `failed` says of the others why not."""
-
-    outcomes: Mapping[str, tuple[RepeatOutputs, ...]]
-    failed: Mapping[str, str]
-
-
 def units_of(comparison: ComparisonPlan, cohorts: Sequence[Cohort]) -> list[Unit]:
     """Every division, repeat by repeat and fold by fold."""
     made = []
@@ -95,6 +87,14 @@ def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
     """
     seed = comparison.settings.seed + repeat * members_of(comparison.reference.plan.uncertainty)
     return comparison.settings.model_copy(update={"seed": seed})
+
+
+@dataclass(frozen=True)
+class TrainedCandidates:
+    """Every repeat of every candidate that could be trained; `failed` says of the others why not."""
+
+    outcomes: Mapping[str, tuple[RepeatOutputs, ...]]
+    failed: Mapping[str, str]
 
 
 def train_all(

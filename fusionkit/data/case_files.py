@@ -149,8 +149,8 @@ def _missing(spec: InputSpec, relative: str) -> _PlaceError:
 def _same_but_for_writing(name: str, names: Sequence[str]) -> str | None:
     """A name that differs in case or ending only: a merely similar one is as likely the file of another case."""
     plain, stem = name.casefold(), name.casefold().split(".")[0]
-    alike = [other for other in names if other.casefold() == plain]
-    return next(iter(sorted(alike) or sorted(other for other in names if other.casefold().split(".")[0] == stem)), None)
+    same = [other for other in names if other.casefold() == plain]
+    return next(iter(sorted(same) or sorted(other for other in names if other.casefold().split(".")[0] == stem)), None)
 
 
 def _names(folder: Path) -> list[str]:

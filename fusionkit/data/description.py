@@ -66,6 +66,13 @@ class InputSpec:
         """The reader itself."""
         return READERS[self.reader]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table that it reads."""
+        if self.source.files:
+            return path_template.columns(self.template)
+        return tuple(column for columns in self.source.columns(self.options).values() for column in columns)
+
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:

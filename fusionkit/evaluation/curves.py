@@ -74,7 +74,10 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """True and predicted values of one regression output. *Shape*: each (M,), M cases known."""
+    """True and predicted values of one regression output, over the cases in which it is known.
+
+    *Shape*: each (M,), M such cases.
+    """
 
     name: str
     true: Floats

@@ -42,7 +42,10 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """The share of errors among the cases that a measure is surest of. *Shape*: each (points,), coverage rising."""
+    """The error rate (`risk`) when only the most confident cases are kept, by the fraction kept (`coverage`).
+
+    `by` is the measure that ranks the cases. *Shape*: each (points,), coverage rising.
+    """
 
     by: str
     coverage: Floats
@@ -196,7 +199,7 @@ def _entropy(outcomes: Outcomes) -> Floats:
 
 
 def _aurc(score: Floats, errors: Bools) -> Weighted:
-    """The mean, over all coverages, of the share of errors among the cases that are surest; ties are one step."""
+    """The mean, over all coverages, of the error rate among the most confident cases; ties are one step."""
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
 

@@ -23,7 +23,10 @@ from fusionkit.planning.plan import Value
 
 @dataclass(frozen=True)
 class Features:
-    """One tensor of every case, pooled: `values` (N, w); `there` (N,) is False where it is absent."""
+    """One tensor of every case, its positions averaged.
+
+    Shapes: `values` (N, w); `there` (N,) is False where the tensor is absent.
+    """
 
     value: Value
     values: Floats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -43,18 +44,18 @@ class Overlay:
         return float(self.heat.max())
 
 
-def overlay_figure(overlay: Overlay, most: int = MOST_SLICES) -> Figure:
-    """The image beside itself with the map laid over it, or a montage of at most `most` slices with it."""
-    return _flat(overlay) if overlay.heat.ndim == 2 else _montage(overlay, most)
+def overlay_figure(overlay: Overlay, slices: Sequence[int] | None = None) -> Figure:
+    """The image beside itself with the map laid over it, or a montage of slices (counted from 0) with it."""
+    return _flat(overlay) if overlay.heat.ndim == 2 else _montage(overlay, slices or slices_shown(overlay.heat))
 
 
-def slices_shown(heat: Floats, most: int = MOST_SLICES) -> list[int]:
+def slices_shown(heat: Floats) -> list[int]:
     """The slices of a volume that a montage shows, counted from 0: spread evenly, and the one with the largest value.
     """
     depth = len(heat)
-    if depth <= most:
+    if depth <= MOST_SLICES:
         return list(range(depth))
-    even = np.linspace(0, depth - 1, most).round().astype(int)
+    even = np.linspace(0, depth - 1, MOST_SLICES).round().astype(int)
     hottest = int(heat.reshape(depth, -1).max(axis=1).argmax())
     even[np.abs(even - hottest).argmin()] = hottest
     return sorted(set(even.tolist()))
@@ -79,8 +80,7 @@ def _flat(overlay: Overlay) -> Figure:
     return figure
 
 
-def _montage(overlay: Overlay, most: int) -> Figure:
-    chosen = slices_shown(overlay.heat, most)
+def _montage(overlay: Overlay, chosen: Sequence[int]) -> Figure:
     depth, height, width = overlay.heat.shape
     across = min(_ACROSS, len(chosen))
     down = -(-len(chosen) // across)

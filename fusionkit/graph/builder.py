@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from math import prod
 
-from fusionkit.components.kinds import KINDS
+from fusionkit.components.kinds import COMPONENT_ID, KINDS
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.graph.reserved import RESERVED
@@ -21,7 +21,6 @@ NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights
 STEP_KEYS = ("use", "with")
 _OPTIONS = "; the options of its component stand in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_ID = re.compile(rf"({'|'.join(KINDS)})\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
 MAX_NUMBERS = 1 << 32
 """Numbers that one case of an input may hold: 16 GiB, where a slip is likelier than a need."""
 
@@ -110,9 +109,9 @@ class _Builder:
         axes = LAYOUTS[layout].axes
         values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
         if len(values) != len(axes):
-            wanted = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
+            expected = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
             given = str(len(values)) if isinstance(tree, Items) else f"{shown(tree)} without brackets"
-            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {wanted}, not {given}",
+            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {expected}, not {given}",
                             tree.span, why="the batch axis is not written" if len(values) == len(axes) + 1 else None,
                             fix=f"write [{tree.text}]" if isinstance(tree, Leaf) and len(axes) == 1 else
                             f"write [{', '.join(axes)}] as numbers; a size may be 'auto'")
@@ -191,7 +190,7 @@ class _Builder:
 
     def _step(self, use: Tree, options: Tree | None, form: FieldReader) -> Step:
         text = use.value if isinstance(use, Leaf) else None
-        if not isinstance(text, str) or not _ID.fullmatch(text):
+        if not isinstance(text, str) or not COMPONENT_ID.fullmatch(text):
             dotted = isinstance(text, str) and text.count(".") > 1
             form.report("bad-id", f"{form.owner} cannot use {shown(use)}", use.span,
                         why="a graph names components by id; it cannot reach code by path" if dotted else
@@ -289,7 +288,8 @@ def _id_fix(use: Tree) -> str:
         return "write 'chain: [...]' for several components in a row"
     kind, dot, name = str(use.value if isinstance(use, Leaf) else "").lower().partition(".")
     meant = f"{near(kind, KINDS)}.{name}"
-    return f"did you mean {meant!r}?" if dot and _ID.fullmatch(meant) else "`fusionkit plugins list` shows the ids"
+    valid = dot and COMPONENT_ID.fullmatch(meant)
+    return f"did you mean {meant!r}?" if valid else "`fusionkit plugins list` shows the ids"
 
 
 def _nowhere(span: Span) -> Step:

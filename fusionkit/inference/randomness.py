@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fusionkit.inference.calls import ModuleCall, ModuleCalls, steps_of
 from fusionkit.network.absence import Mask
 from fusionkit.network.model import FusionModel
+from fusionkit.network.modes import in_mode
 from fusionkit.planning.plan import Plan
 from fusionkit.shapes.layouts import members
 
@@ -70,18 +71,9 @@ def _flat(values: Any) -> Iterator[Any]:
         yield values
 
 
-@contextmanager
-def sampling(model: nn.Module, parts: Collection[str]) -> Iterator[None]:
-    """Within, these parts of a network behave randomly as in training; all else, norms among it, stands still."""
-    chosen = [model.get_submodule(name) for name in parts]
-    modes = [part.training for part in chosen]
-    for part in chosen:
-        part.training = True
-    try:
-        yield
-    finally:
-        for part, mode in zip(chosen, modes, strict=True):
-            part.training = mode
+def sampling(model: nn.Module, parts: Collection[str]) -> AbstractContextManager[None]:
+    """Within, these parts of a network behave randomly as in training; all else, norms among it, stays as it is."""
+    return in_mode([model.get_submodule(name) for name in parts], training=True)
 
 
 class MetaNetwork:

@@ -167,10 +167,10 @@ def _disagreement(call: Call, span: Span, seen: Measurement) -> list[Diagnostic]
     planned = tuple((BATCH, *shape.sizes) if shape.layout != "scalar" else () for _, shape in members(call.output))
     if planned == seen.shapes and seen.single == isinstance(call.output, TensorShape):
         return []
-    said = "; ".join(str(list(shape)) for shape in planned)
+    declared = "; ".join(str(list(shape)) for shape in planned)
     gave = "; ".join(str(list(shape)) for shape in seen.shapes)
     if len(seen.shapes) == 1 and not seen.single:
         gave = f"a tuple of {gave}"
     return [Diagnostic("rule-disagrees", f"{call.component.id} does not give what it declares", span,
-                       why=f"for a batch of {BATCH} its rule '{call.component.parsed}' says {said}; "
+                       why=f"for a batch of {BATCH} its rule '{call.component.parsed}' says {declared}; "
                        f"the module gives {gave}", fix="tell the plugin's author")]

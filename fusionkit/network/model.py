@@ -129,9 +129,9 @@ class FusionModel(nn.Module):
     def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
                present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Results of nodes by name; nothing is run that does not lead to them."""
-        wanted = self._leading_to(self._slots[name] for name in names)
+        needed = self._leading_to(self._slots[name] for name in names)
         state = self.begin(inputs, present)
-        program = self._schedule([step.name for step in self._program if step.name in wanted],
+        program = self._schedule([step.name for step in self._program if step.name in needed],
                                  [self._slots[name] for name in names])
         state = self.advance(self._binding(program), state)
         return {name: state.slots[self._slots[name]] for name in names}
@@ -174,11 +174,11 @@ class FusionModel(nn.Module):
 
     def _leading_to(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:
         """The nodes that lead to some slots, up to those that are given."""
-        wanted, names = {*slots} - {*given}, set()
+        needed, names = {*slots} - {*given}, set()
         for step in reversed(self._program):
-            if wanted & set(step.writes):
+            if needed & set(step.writes):
                 names.add(step.name)
-                wanted |= set(step.reads) - {*given}
+                needed |= set(step.reads) - {*given}
         return frozenset(names)
 
     def _to_run(self, given: Collection[str]) -> frozenset[str]:
@@ -199,8 +199,8 @@ class FusionModel(nn.Module):
             elif value.name in unread:
                 continue
             elif value.present is None:
-                wanted = ", ".join(v.name for v in self.plan.inputs)
-                raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {wanted}")
+                needed = ", ".join(v.name for v in self.plan.inputs)
+                raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {needed}")
             else:
                 like = _first(inputs)
                 slots[self._slots[value.name]] = like.new_zeros((like.shape[0], *value.shape.sizes))

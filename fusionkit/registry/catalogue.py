@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.failures import raised
+from fusionkit.components.kinds import kind_of
 from fusionkit.components.requirements import is_requirement
 from fusionkit.errors import Diagnostic, GraphError, Span
 from fusionkit.registry.known_packages import KnownPackage, read_others
@@ -50,7 +51,7 @@ class Entry:
     @property
     def kind(self) -> str:
         """The part of the id before the dot."""
-        return self.id.partition(".")[0]
+        return kind_of(self.id)
 
     def as_json(self) -> dict[str, Any]:
         """The entry as plain data."""

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fusionkit.components.kinds import COMPONENT_ID, KINDS
 from fusionkit.components.requirements import is_name, is_range, normal_name, pip_install
 from fusionkit.errors import Span
 from fusionkit.syntax.fields import FieldReader, shown
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 _KEYS = ("versions", "summary", "link", "provides")
-_ID = re.compile(r"(encoder|fusion|head|uncertainty)\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
 _LINK = re.compile(r"https://[^\s/]+\S*")
 _LONGEST = 120  # characters of a summary, which stands in a line of a table
 
@@ -111,9 +111,9 @@ def _provided(form: FieldReader, package: str, owners: dict[str, str]) -> tuple[
 
 def _id(form: FieldReader, item: Tree, package: str, owners: dict[str, str]) -> str | None:
     name = item.value if isinstance(item, Leaf) else None
-    if not isinstance(name, str) or not _ID.fullmatch(name):
+    if not isinstance(name, str) or not COMPONENT_ID.fullmatch(name):
         form.report("bad-name", f"{shown(item)} is not the id of a component", item.span,
-                    fix="write kind.name, the kind one of encoder, fusion, head, uncertainty")
+                    fix=f"write kind.name, the kind one of {', '.join(KINDS)}")
         return None
     if name in owners:
         form.report("name-taken", f"{name} is provided by {owners[name]}", item.span, why="an id has one provider",

@@ -154,17 +154,17 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
             return component
     lacks = missing(entry.needs)
     if lacks:
-        wanted = [lack.requirement for lack in lacks]
+        requirements = [lack.requirement for lack in lacks]
         why = "not installed here" if not any(lack.version for lack in lacks) else "; ".join(map(str, lacks))
-        raise GraphError(Diagnostic("missing-package", f"{entry.id} needs {', '.join(wanted)}", span, why=why,
-                                    fix=pip_install(*wanted)))
+        raise GraphError(Diagnostic("missing-package", f"{entry.id} needs {', '.join(requirements)}", span, why=why,
+                                    fix=pip_install(*requirements)))
     try:
         component = import_module(entry.at).component
     except (Exception, SystemExit) as error:
         raise broken(provider, entry.id, raised(error), span) from error
     if not isinstance(component, Component) or component.id != entry.id:
-        said = component.id if isinstance(component, Component) else type(component).__name__
-        raise broken(provider, entry.id, f"its catalogue is stale: {entry.at} holds {said}", span)
+        actual = component.id if isinstance(component, Component) else type(component).__name__
+        raise broken(provider, entry.id, f"its catalogue is stale: {entry.at} holds {actual}", span)
     return component
 
 

@@ -106,11 +106,12 @@ def _installed(point: importlib.metadata.EntryPoint, disabled: set[str]) -> Prov
         return replace(provider, disabled=True)
     check = f"`fusionkit plugins check {package}` says more"
     try:
-        said = ask(point.load(), point.name)
-        refusal = contract_refusal(said.contract, package)
-        if said.catalogue is None:
+        answers = ask(point.load(), point.name)
+        refusal = contract_refusal(answers.contract, package)
+        if answers.catalogue is None:
             return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
-        return _with_catalogue(replace(provider, graphs=None if refusal else said.graphs), said.catalogue, refusal)
+        graphed = replace(provider, graphs=None if refusal else answers.graphs)
+        return _with_catalogue(graphed, answers.catalogue, refusal)
     except UserError as error:
         return replace(provider, problem=error.diagnostics[0].render().replace("\n", " "), fix=check)
     except (Exception, SystemExit) as error:

@@ -240,9 +240,9 @@ def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
     """
     if not (folder / RUN).is_file():
         return None
-    run, wanted = open_run(folder), members_of(setup.plan.uncertainty)
-    if run.members >= wanted:
-        return run.networks(wanted)
+    run, count = open_run(folder), members_of(setup.plan.uncertainty)
+    if run.members >= count:
+        return run.networks(count)
     before, now = ({key: value for key, value in written(plan).items() if key not in ("uncertainty", "training")}
                    for plan in (run.model.plan, setup.plan))
     if before != now:

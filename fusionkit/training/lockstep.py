@@ -121,12 +121,12 @@ def advance_all(trainings: Sequence[Training], batches: SharedBatches, interrupt
     live = {number: training.rounds(None) for number, training in enumerate(trainings)}
     while live:
         places = {number: (trainings[number].state.epoch, trainings[number].state.step) for number in live}
-        behind = min(places.values())
-        if behind[0] < epochs and behind[1] < steps:
-            batches.prepare(*behind)
+        earliest = min(places.values())
+        if earliest[0] < epochs and earliest[1] < steps:
+            batches.prepare(*earliest)
         if progress:
-            progress(behind[0] * steps + behind[1], epochs * steps)
-        for number in [number for number, place in places.items() if place == behind]:
+            progress(earliest[0] * steps + earliest[1], epochs * steps)
+        for number in [number for number, place in places.items() if place == earliest]:
             try:
                 if next(live[number], _ENDED) is _ENDED:
                     del live[number]

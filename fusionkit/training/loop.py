@@ -137,8 +137,8 @@ class Training:
         self.steps = -(-len(self.batches.sizes) // settings.accumulate)
         self.clock = time.perf_counter()
         self.saved = time.perf_counter()
-        told = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
-        self.processes.accelerator.init_trackers("fusionkit", told)
+        config = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
+        self.processes.accelerator.init_trackers("fusionkit", config)
 
     def _training_batches(self, train: Dataset[Case]) -> Batches:
         """The batches of training; the heads are told of their classes on the way."""

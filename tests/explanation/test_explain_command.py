@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import fusionkit
 from fusionkit.cli.parser import main
+from fusionkit.errors import UserError
 
 CASES, TEST = 36, 14
 GRAPH = """\
@@ -265,3 +267,17 @@ def test_a_fusion_that_needs_all_its_inputs_leaves_out_shapley_values_only(
     assert told["gradcam"] and told["tsne"]
     assert "no fusion of this network reports gates" in output
     assert "fusion.strict_difference cannot be without 'small', which may be absent [absent-input]" in output
+
+
+def test_python_gives_what_the_command_wrote(run: Path, told: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                             ) -> None:
+    made = fusionkit.explain(run, output=tmp_path / "explained", quiet=True)
+    assert capsys.readouterr() == ("", "")
+    assert made.content == told
+    assert made.rows() == told["cases"]
+    assert all(path.is_file() for path in made.files)
+    assert made._repr_html_().count("<table>") == len(made.tables)
+    assert main(["explain", str(run), "--head", "kindd"]) == 2
+    with pytest.raises(UserError) as caught:
+        fusionkit.explain(run, head="kindd", quiet=True)
+    assert capsys.readouterr().err == f"{caught.value}\n"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionkit import __version__
-from fusionkit.cli.console import Console
 from fusionkit.errors import UserError
+from fusionkit.interface.console import Console
 
 SUMMARY = "Say whether this installation is sound and what it can use."
 _EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "pyarrow": "parquet",

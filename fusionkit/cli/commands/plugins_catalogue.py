@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.registry.catalogue import Entry

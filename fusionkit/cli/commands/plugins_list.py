@@ -6,9 +6,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.cli.console import Console
 from fusionkit.components.kinds import KINDS
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.components.requirements import Missing

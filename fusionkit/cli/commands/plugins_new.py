@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from fusionkit.cli.console import Console
 from fusionkit.components.kinds import KINDS
+from fusionkit.interface.console import Console
 
 SUMMARY = "Begin a plugin package of your own."
 
