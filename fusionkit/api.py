@@ -2,142 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from fusionkit.components.hooks import hookimpl
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fusionkit.components.component import Encoder, Fusion, Head, Uncertainty
-    from fusionkit.components.config import ComponentError, Config
-    from fusionkit.components.protocols import HeadPrediction, Prediction, Runner
-    from fusionkit.components.release import Recorded, Release
-    from fusionkit.layers.masking import fill_absent, row_mask, softmax_present, zero_empty
-    from fusionkit.layers.norms import FeatureNorm, Normalisation, PresentBatchNorm, normalisation
-    from fusionkit.layers.projection import (
-        Activation,
-        EachToken,
-        Projections,
-        activation,
-        at_least_single,
-        joined_shape,
-        pointwise,
-        resized,
-        spread,
-        with_width,
-    )
-    from fusionkit.layers.readout import ReadoutConfig, readout
-    from fusionkit.shapes.layouts import Bundle, Image, Scalar, Shape, TensorShape, Tokens, Vector, Volume, shape_of
+    from fusionkit.components.component import Encoder as Encoder
+    from fusionkit.components.component import Fusion as Fusion
+    from fusionkit.components.component import Head as Head
+    from fusionkit.components.component import Uncertainty as Uncertainty
+    from fusionkit.components.config import ComponentError as ComponentError
+    from fusionkit.components.config import Config as Config
+    from fusionkit.components.hooks import hookimpl as hookimpl
+    from fusionkit.components.protocols import HeadPrediction as HeadPrediction
+    from fusionkit.components.protocols import Prediction as Prediction
+    from fusionkit.components.protocols import Runner as Runner
+    from fusionkit.components.release import Recorded as Recorded
+    from fusionkit.components.release import Release as Release
+    from fusionkit.layers.masking import fill_absent as fill_absent
+    from fusionkit.layers.masking import row_mask as row_mask
+    from fusionkit.layers.masking import softmax_present as softmax_present
+    from fusionkit.layers.masking import zero_empty as zero_empty
+    from fusionkit.layers.norms import FeatureNorm as FeatureNorm
+    from fusionkit.layers.norms import Normalisation as Normalisation
+    from fusionkit.layers.norms import PresentBatchNorm as PresentBatchNorm
+    from fusionkit.layers.norms import normalisation as normalisation
+    from fusionkit.layers.projection import Activation as Activation
+    from fusionkit.layers.projection import EachToken as EachToken
+    from fusionkit.layers.projection import Projections as Projections
+    from fusionkit.layers.projection import activation as activation
+    from fusionkit.layers.projection import at_least_single as at_least_single
+    from fusionkit.layers.projection import joined_shape as joined_shape
+    from fusionkit.layers.projection import pointwise as pointwise
+    from fusionkit.layers.projection import resized as resized
+    from fusionkit.layers.projection import spread as spread
+    from fusionkit.layers.projection import with_width as with_width
+    from fusionkit.layers.readout import ReadoutConfig as ReadoutConfig
+    from fusionkit.layers.readout import readout as readout
+    from fusionkit.shapes.layouts import Bundle as Bundle
+    from fusionkit.shapes.layouts import Image as Image
+    from fusionkit.shapes.layouts import Scalar as Scalar
+    from fusionkit.shapes.layouts import Shape as Shape
+    from fusionkit.shapes.layouts import TensorShape as TensorShape
+    from fusionkit.shapes.layouts import Tokens as Tokens
+    from fusionkit.shapes.layouts import Vector as Vector
+    from fusionkit.shapes.layouts import Volume as Volume
+    from fusionkit.shapes.layouts import shape_of as shape_of
+else:
+    from fusionkit.exports import load_late
 
-__all__ = [
-    "Activation",
-    "Bundle",
-    "ComponentError",
-    "Config",
-    "EachToken",
-    "Encoder",
-    "FeatureNorm",
-    "Fusion",
-    "Head",
-    "HeadPrediction",
-    "Image",
-    "Normalisation",
-    "Prediction",
-    "PresentBatchNorm",
-    "Projections",
-    "ReadoutConfig",
-    "Recorded",
-    "Release",
-    "Runner",
-    "Scalar",
-    "Shape",
-    "TensorShape",
-    "Tokens",
-    "Uncertainty",
-    "Vector",
-    "Volume",
-    "activation",
-    "at_least_single",
-    "fill_absent",
-    "hookimpl",
-    "joined_shape",
-    "normalisation",
-    "pointwise",
-    "readout",
-    "resized",
-    "row_mask",
-    "shape_of",
-    "softmax_present",
-    "spread",
-    "with_width",
-    "zero_empty",
-]
-
-_HOMES = {
-    "fusionkit.components.component": {
-        "Encoder",
-        "Fusion",
-        "Head",
-        "Uncertainty",
-    },
-    "fusionkit.components.config": {
-        "ComponentError",
-        "Config",
-    },
-    "fusionkit.components.protocols": {
-        "HeadPrediction",
-        "Prediction",
-        "Runner",
-    },
-    "fusionkit.components.release": {
-        "Recorded",
-        "Release",
-    },
-    "fusionkit.layers.masking": {
-        "fill_absent",
-        "row_mask",
-        "softmax_present",
-        "zero_empty",
-    },
-    "fusionkit.layers.norms": {
-        "FeatureNorm",
-        "Normalisation",
-        "PresentBatchNorm",
-        "normalisation",
-    },
-    "fusionkit.layers.projection": {
-        "Activation",
-        "EachToken",
-        "Projections",
-        "activation",
-        "at_least_single",
-        "joined_shape",
-        "pointwise",
-        "resized",
-        "spread",
-        "with_width",
-    },
-    "fusionkit.layers.readout": {
-        "ReadoutConfig",
-        "readout",
-    },
-    "fusionkit.shapes.layouts": {
-        "Bundle",
-        "Image",
-        "Scalar",
-        "Shape",
-        "TensorShape",
-        "Tokens",
-        "Vector",
-        "Volume",
-        "shape_of",
-    },
-}
-
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"fusionkit.api has no {name!r}")
+    __getattr__, __dir__ = load_late(__name__)

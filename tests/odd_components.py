@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape, Vector
 from fusionkit.components.component import Component
 from fusionkit.registry.catalogue import Entry
-from fusionkit.registry.known_packages import Other
+from fusionkit.registry.known_packages import KnownPackage
 from fusionkit.registry.lookup import Provider, Registry, discover
 
 
@@ -157,8 +157,8 @@ def registry() -> Registry:
     known = discover(components=COMPONENTS).providers
     one = Provider("one", "acme-one", "1.0", (entry("encoder.odd_twice", "acme-one"),
                                               entry("encoder.odd_poor", "acme-one", ("acme-solver",))),
-                   others=(Other("acme-lungs", ">=0.2,<1", "Lungs.", "https://acme.example",
-                                 ("encoder.odd_elsewhere",)),))
+                   others=(KnownPackage("acme-lungs", ">=0.2,<1", "Lungs.", "https://acme.example",
+                                        ("encoder.odd_elsewhere",)),))
     new = Provider("new", "acme-new", "3.0", problem="written for contract >=2; this fusionkit offers 1.0",
                    fix="pip install --upgrade fusionkit", withheld=(entry("encoder.odd_new", "acme-new"),))
     two = Provider("two", "acme-two", "2.0", (entry("encoder.odd_twice", "acme-two"),))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.files import inside, replacing, write_json, write_text
+from fusionkit.files import csv_text, inside, replacing, write_json, write_text
 
 
 def test_a_file_appears_whole(tmp_path: Path):
@@ -47,3 +47,8 @@ def test_names_outside(tmp_path: Path, name: str):
     (folder / "link").symlink_to(tmp_path)
     found = inside(folder, name)
     assert found is None or (name.startswith("x") and found.is_relative_to(folder.resolve()))
+
+
+def test_a_table_as_csv_has_one_line_ending():
+    assert csv_text([("id", "note"), ("a", 'says "no", twice'), ("b", None)]) == (
+        'id,note\na,"says ""no"", twice"\nb,\n')

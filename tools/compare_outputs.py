@@ -18,11 +18,14 @@ import hashlib
 import json
 import os
 import re
-import subprocess
+import runpy
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("", "check", "build", "train", "evaluate", "predict", "calibrate", "explain", "compare", "plugins",
@@ -36,17 +39,48 @@ SHOWN = 12
 def record(folder: Path) -> None:
     """Run every command in a scratch folder, and write one text for each."""
     folder.mkdir(parents=True)
+    os.environ |= {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    for module in ("torch", "pydantic", "accelerate", "matplotlib.figure", "safetensors.torch"):
+        import_module(module)  # once, for all commands
     with tempfile.TemporaryDirectory() as scratch:
-        for number, (name, arguments) in enumerate(commands(Path(scratch))):
-            done = subprocess.run([sys.executable, "-m", "fusionkit", *arguments], cwd=scratch, capture_output=True,
-                                  text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"})
-            text = f"exit {done.returncode}\n--- out\n{done.stdout}\n--- err\n{done.stderr}"
-            (folder / f"{number:03} {name}.txt").write_text(plain(text, scratch), encoding="utf-8")
+        for name, arguments in commands(Path(scratch)):
+            code, out, err = forked(arguments, Path(scratch))
+            text = f"exit {code}\n--- out\n{out}\n--- err\n{err}"
+            (folder / f"{name}.txt").write_text(plain(text, scratch), encoding="utf-8")
         for path in sorted(Path(scratch).rglob("*")):
             if path.is_file() and ".fusionkit-cache" not in path.parts:
                 target = folder / "files" / path.relative_to(scratch)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.with_name(target.name + ".txt").write_text(contents(path, scratch), encoding="utf-8")
+
+
+def forked(arguments: list[str], folder: Path) -> tuple[int, str, str]:
+    """Exit code and output of `python -m fusionkit` in a fork of this process, which has imported what takes long."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = os.fork()
+        if not child:
+            code: Any = 1
+            try:
+                os.chdir(folder)
+                os.dup2(out.fileno(), 1)
+                os.dup2(err.fileno(), 2)
+                sys.argv = ["fusionkit", *arguments]
+                runpy.run_module("fusionkit", run_name="__main__", alter_sys=True)
+                code = 0
+            except SystemExit as stop:
+                code = stop.code or 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read())
+    return code, texts[0], texts[1]
 
 
 def commands(scratch: Path) -> Iterator[tuple[str, list[str]]]:
@@ -61,12 +95,11 @@ def commands(scratch: Path) -> Iterator[tuple[str, list[str]]]:
         yield f"bad {path.stem}", ["check", path.name]
     yield "schema", ["schema"]
     yield "list", ["plugins", "list", "--all", "--json"]
-    listed = subprocess.run([sys.executable, "-m", "fusionkit", "plugins", "list", "--json"], cwd=scratch,
-                            capture_output=True, text=True, check=True)
-    found = json.loads(listed.stdout)
-    for row in found["components"] if isinstance(found, dict) else found:
-        yield f"show {row['id']}", ["plugins", "show", row["id"]]
-    for kind in ("encoder", "fusion", "head", "uncertainty"):
+    listed = json.loads(forked(["plugins", "list", "--json"], scratch)[1])["components"]
+    ids = [row["id"] for row in listed]
+    for name in ids:
+        yield f"show {name}", ["plugins", "show", name]
+    for kind in sorted({name.partition(".")[0] for name in ids}):
         yield f"new {kind}", ["plugins", "new", f"acme-{kind}", "--kind", kind]
     yield "demo", ["demo", "demo", "--phantom", "additive", "--cases", "151"]
     data = "demo/phantom-additive/data.yaml"

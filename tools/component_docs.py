@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from fusionkit.cli.commands.plugins_show import ABSENCE, option_rows
-from fusionkit.components.component import KINDS, Component
+from fusionkit.components.component import Component
+from fusionkit.components.kinds import KINDS
 from fusionkit.drawing.labels import amount
 from fusionkit.registry.lookup import discover
 from fusionkit.shapes.layouts import TensorShape, is_loss

@@ -1,4 +1,6 @@
-"""Writes fusionkit/training/flags.py from the settings of training; a test keeps the file fresh.
+"""Writes what is made from the settings of training: flags of the command line, keyword arguments of Python.
+
+These are fusionkit/training/flags.py and fusionkit/interface/training_options.py; a test keeps both fresh.
 
 Run: python tools/training_flags.py
 """
@@ -9,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-FILE = Path(__file__).resolve().parent.parent / "fusionkit" / "training" / "flags.py"
+CORE = Path(__file__).resolve().parent.parent / "fusionkit"
 _HEADER = '''\
 """The settings of training for those who must start fast: no pydantic, no torch.
 
@@ -20,9 +22,49 @@ from __future__ import annotations
 
 from typing import Any
 '''
+_OPTIONS = '''\
+"""The settings of training as keyword arguments; one that is None is the graph's own.
+
+Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
 
 
-def text() -> str:
+class TrainingOptions(TypedDict, total=False):
+    """Those that every training takes."""
+
+'''
+_RUN_OPTIONS = '''
+
+class RunOptions(TrainingOptions, total=False):
+    """Those of the training of one run."""
+
+'''
+
+
+def options_text() -> str:
+    """The content of fusionkit/interface/training_options.py."""
+    from fusionkit.training.settings import TrainingSettings
+
+    fields = TrainingSettings.model_fields
+    shared, own = ("".join(_key(name, _plain(field.annotation)) for name, field in fields.items()
+                           if (name == "fold") == of_run) for of_run in (False, True))
+    return _OPTIONS + shared + _RUN_OPTIONS + own
+
+
+def _key(name: str, annotation: str) -> str:
+    """One key; a list of choices that is too long for its line has a line of its own."""
+    line = f"    {name}: {annotation.removesuffix(' | None')} | None"
+    if len(line) <= 120:
+        return f"{line}\n"
+    outer, inner, choices = annotation.split("[", 2)
+    return f"    {name}: {outer}[{inner}[\n        {choices.removesuffix(']]')}]] | None\n"
+
+
+def flags_text() -> str:
     """The content of fusionkit/training/flags.py."""
     from fusionkit.training.settings import TrainingSettings
 
@@ -73,5 +115,9 @@ def _quoted(value: str) -> str:
     return f'"{value}"'
 
 
+FILES = {CORE / "training" / "flags.py": flags_text, CORE / "interface" / "training_options.py": options_text}
+
+
 if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
+    for path, text in FILES.items():
+        path.write_text(text(), encoding="utf-8")

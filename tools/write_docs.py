@@ -1,4 +1,4 @@
-"""Writes everything that is made from the code: catalogue, pages of components, fusion table, command line, pictures.
+"""Writes all that is made from the code: catalogue, pages of components, fusions, error codes, commands, pictures.
 
 Run: python tools/write_docs.py
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import cli_docs
 import component_docs
 import draw_docs
+import error_codes
 import fusion_table
 import readme_table
 
@@ -33,6 +34,7 @@ STEPS: dict[str, Callable[[], object]] = {
     "registry.yaml": _catalogue,
     "docs/components": component_docs.write,
     "docs/fusion-table.md": lambda: write_text(fusion_table.PAGE, fusion_table.page()),
+    "docs/errors.md": lambda: write_text(error_codes.PAGE, error_codes.page()),
     "docs/cli.md": lambda: write_text(cli_docs.PAGE, cli_docs.page()),
     "docs/pictures": _pictures,
     "README.md": readme_table.main,

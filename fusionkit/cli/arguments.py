@@ -1,9 +1,18 @@
-"""Options that several commands take."""
+"""Options that several commands take, and how they are handed on."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Collection
+from typing import Any
+
+OF_THE_COMMAND_LINE = frozenset({"command", "command_run", "json", "verbose"})
+"""What a parsed command line holds beside the arguments of the command."""
+
+
+def given(args: Namespace) -> dict[str, Any]:
+    """The arguments of a command as those of the function of its name."""
+    return {name: value for name, value in vars(args).items() if name not in OF_THE_COMMAND_LINE}
 
 
 def add_graph_options(parser: ArgumentParser) -> None:

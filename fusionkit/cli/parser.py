@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from fusionkit import __version__
 from fusionkit.cli.commands import GROUPS, names, summary, words
-from fusionkit.cli.console import Console
 from fusionkit.errors import RunError, UserError
+from fusionkit.interface.console import Console
 
 DONE, FAILED, WRONG = 0, 1, 2
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.comparison.train import Floats, HeadOutputs, RepeatOutputs, Unit
+from fusionkit.arrays import Floats
+from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
 from fusionkit.data.loading import Cohort
 from fusionkit.data.readers import columns
 from fusionkit.planning.plan import PlannedHead

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fusionkit.comparison.candidate_syntax import CandidateSpec, parse_candidates
 from fusionkit.comparison.graph_edits import alone, heads_behind, inputs_of, sources_of, swapped
 from fusionkit.comparison.splits import check_tested, in_folds
+from fusionkit.components.kinds import kind_of
 from fusionkit.data.description import describe
 from fusionkit.data.loading import Cohort, load_cohort
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean, in_file_order
@@ -19,13 +20,13 @@ from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import Resolved, resolve_tree
 from fusionkit.planning.shape_inference import infer
+from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for, needs
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.settings import TrainingSettings, read_settings
 
 Kind = Literal["reference", "candidate", "single"]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _is_fusion(node: Node) -> bool:
 
 
 def _wrong_kind(specs: CandidateSpec) -> Diagnostic | None:
-    kind = specs.use.partition(".")[0]
+    kind = kind_of(specs.use)
     if kind == "fusion":
         return None
     return Diagnostic("wrong-kind", f"{specs.use} cannot take the place of a fusion", specs.span,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.files import write_json
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.write_graph import written
+from fusionkit.progress import Progress
 from fusionkit.training.checkpoint import digest
 
 FORMAT = 1
 _SAVE_SECONDS = 10.0
-Progress = Callable[[int, int], None]
 Arrays = Mapping[str, NDArray[np.float32]]
 """Results of nodes by name, (cases, ...)."""
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
-from fusionkit.inference.randomness import BATCHES, Shadow, draws_of
+from fusionkit.inference.randomness import BATCHES, MetaNetwork, draws_of
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan, PlannedNode
 from fusionkit.planning.write_graph import written
@@ -21,16 +21,16 @@ def shareable_nodes(plan: Plan, node: str, dropping: bool = False) -> frozenset[
     """
     if not any(each.node.freeze for each in plan.nodes):
         return frozenset()
-    shadow = Shadow(plan, BATCHES[0])
-    drawing = {shadow.steps.calls[number].node for number in draws_of(shadow)}
+    network = MetaNetwork(plan, BATCHES[0])
+    drawing = {network.steps.calls[number].node for number in draws_of(network)}
     found: set[str] = set()
     for each in plan.nodes:
-        learns = not each.node.freeze and bool(shadow.model.get_submodule(each.name).state_dict())
+        learns = not each.node.freeze and bool(network.model.get_submodule(each.name).state_dict())
         gives = any(value.shape.layout == "scalar" for value in each.values) or each.node.is_head
         if not (learns or gives or each.name == node or each.name in drawing or (dropping and not _passes_by(each))) \
                 and owners(each) <= found | {value.name for value in plan.inputs}:
             found.add(each.name)
-    return frozenset(found) if any(shadow.model.get_submodule(name).state_dict() for name in found) else frozenset()
+    return frozenset(found) if any(network.model.get_submodule(name).state_dict() for name in found) else frozenset()
 
 
 def _passes_by(node: PlannedNode) -> bool:

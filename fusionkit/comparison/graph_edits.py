@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fusionkit.comparison.candidate_syntax import CandidateSpec
 from fusionkit.graph.nodes import Graph
 from fusionkit.planning.plan import Lane, Plan, PlannedNode
-from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 Demand = dict[str, set[str] | None]
 
@@ -17,7 +17,7 @@ def swapped(graph: Graph, node: str, candidate: CandidateSpec) -> Mapping:
     nodes = _entry(graph.tree, "nodes")
     own = _entry(nodes, node)
     kept = _without(own, ("with", "weights"))
-    changed = _set(kept, "use", Scalar(candidate.use, candidate.span, candidate.use))
+    changed = _set(kept, "use", Leaf(candidate.use, candidate.span, candidate.use))
     if candidate.options is not None:
         changed = _set(changed, "with", candidate.options)
     return _set(graph.tree, "nodes", _set(nodes, node, changed))
@@ -78,7 +78,7 @@ def _lanes(planned: PlannedNode, members: set[str] | None) -> list[Lane]:
 def _lanes_read(lanes: Sequence[Lane], entry: Mapping) -> Mapping:
     """A `from` with some of a node's lanes, under the names that they have."""
     span = entry.entries["from"].span
-    return Mapping({lane.name: Scalar(lane.reads[0].name, span, lane.reads[0].name) for lane in lanes},
+    return Mapping({lane.name: Leaf(lane.reads[0].name, span, lane.reads[0].name) for lane in lanes},
                    {lane.name: span for lane in lanes}, span)
 
 
@@ -107,7 +107,7 @@ def _reading(tree: Tree, node: str, source: str) -> Tree:
         read = {str(getattr(item, "value", "")): item for item in (_reading(part, node, source) for part in tree)}
         return Items(tuple(read.values()), tree.span)
     if str(tree.value).partition(".")[0] == node:
-        return Scalar(source, tree.span, source)
+        return Leaf(source, tree.span, source)
     return tree
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from fusionkit import __version__
 from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
-from fusionkit.comparison.tables import KINDS, ComparisonResult, divisions, header, summary, table, verdicts
+from fusionkit.comparison.tables import KIND_TEXTS, ComparisonResult, divisions, header, summary, table, verdicts
 from fusionkit.data.cohort import Cohort
 from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.syntax.writer import write
@@ -84,7 +84,7 @@ def _head(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> lis
 
 
 def _row(cells: Sequence[str], row: ScoreRow) -> str:
-    first = f'<td class="name">{escape(cells[0])}<span class="kind">{escape(KINDS[row.kind])}</span></td>'
+    first = f'<td class="name">{escape(cells[0])}<span class="kind">{escape(KIND_TEXTS[row.kind])}</span></td>'
     rest = "".join(f'<td class="number">{escape(cell)}</td>' if place in _NUMBERS else f"<td>{escape(cell)}</td>"
                    for place, cell in enumerate(cells) if place)
     return f'<tr class="{row.kind}">{first}{rest}</tr>'
@@ -173,7 +173,7 @@ def _networks(compared: ComparisonResult) -> str:
             call = each.plan.node(compared.comparison.node).lanes[0].calls[0]
             chosen = call.config.model_dump(mode="json")
             options = ", ".join(f"{key}: {json.dumps(value)}" for key, value in chosen.items())
-        rows.append(f'<tr><td class="name">{escape(each.name)}</td><td>{escape(KINDS[each.kind])}</td>'
+        rows.append(f'<tr><td class="name">{escape(each.name)}</td><td>{escape(KIND_TEXTS[each.kind])}</td>'
                     f"<td>{escape(', '.join(each.inputs))}</td><td>{escape(options)}</td>"
                     f"<td>runs/{escape(each.folder)}</td></tr>")
     return _table(("network", "", "inputs", "options of the fusion", "folder"), rows, ())

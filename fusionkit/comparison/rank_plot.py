@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LETTERS = 34
-_LABELS = {"reference": "the graph as written", "candidate": "another fusion", "single": "one source alone",
+_LABELS = {"reference": "reference: the graph as written", "candidate": "candidate", "single": "one input alone",
            "table": "scikit-learn on the tables"}
 
 
@@ -62,7 +62,7 @@ def rank_figure(ranking: HeadRanking) -> Figure:
     left.set_ylim(-0.7, len(rows) - 0.3)
     better = "smaller is better" if ranking.lower_is_better else "larger is better"
     left.set(xlabel=f"{LABELS[ranking.metric]} ({better}), 95 % interval")
-    right.set(xlabel="difference from the reference, 95 % interval")
+    right.set(xlabel=f"difference in {LABELS[ranking.metric]} from the reference, 95 % interval")
     for axes in (left, right):
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
         axes.tick_params(axis="y", length=0)
@@ -70,15 +70,16 @@ def rank_figure(ranking: HeadRanking) -> Figure:
         axes.margins(x=0.06)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.spines["left"].set_visible(False)
-    left.set_title(fitting(f"{ranking.head.name}: {LABELS[ranking.metric]} of {ranking.cases} cases", 60), loc="left")
-    right.set_title("full: beyond chance after correction", loc="left", fontsize=9, color="#555555")
+    title = f"{LABELS[ranking.metric]} of head {ranking.head.name}, {ranking.cases} test cases"
+    left.set_title(fitting(title, 60), loc="left")
+    right.set_title("filled marker: p < 0.05 after Holm's correction", loc="left", fontsize=9, color="#555555")
     _legend(figure, rows)
     return figure
 
 
 def _mark(axes: Axes, place: int, row: ScoreRow, value: float, *,
           interval: tuple[float | None, float | None], filled: bool = True) -> None:
-    """A point with its interval; an open point says nothing against chance."""
+    """A point with its interval; an open point is a difference that chance may explain."""
     low, high = interval
     colour, marker = _look(row.kind)
     bounds = [[max(value - (value if low is None else low), 0)], [max((value if high is None else high) - value, 0)]]

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fusionkit.arrays import Floats
 from fusionkit.comparison.significance import Difference, corrected_t, holm, paired_bootstrap
-from fusionkit.comparison.train import Floats, HeadOutputs, RepeatOutputs, Unit
+from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean
 from fusionkit.evaluation.bootstrap import parts, percentiles, resample, sample_metrics

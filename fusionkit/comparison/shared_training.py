@@ -5,35 +5,36 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from fusionkit.comparison.candidates import Candidate, ComparisonPlan
 from fusionkit.comparison.feature_cache import CachedCases, CachedFeatures, Source, compute, results_of
 from fusionkit.comparison.frozen_nodes import edges, inputs_left, modules_of, same_weights, shareable_nodes, shared_with
+from fusionkit.comparison.splits import narrowed
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.loading import Cohort
 from fusionkit.files import write_json
 from fusionkit.inference.ensemble import member_folder, members_of
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
+from fusionkit.progress import Progress
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.runs.train import Given, Reporter, parts_of
 from fusionkit.training.distributed import wants_cpu
-from fusionkit.training.lockstep import Run, SharedBatches, advance_all, begin
+from fusionkit.training.lockstep import LockstepRun, SharedBatches, advance_all, begin
 from fusionkit.training.loop import Training, own_randomness
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interruption
 
 FEATURES, SHARING = "features", "sharing.json"
 Reuse = Literal["auto", "features", "batches", "nothing"]
-Progress = Callable[[int, int], None]
 _ROUNDING = 1e-5
 """Differences of features up to this share of the largest one come from the order of sums, not from the batch."""
 _REFUSED = {
@@ -49,7 +50,10 @@ _ASKED = "as asked for"
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where one division of a comparison keeps its things: the folder of each candidate's run, and of the whole."""
+    """Where one division of a comparison is kept.
+
+    `runs` are the folders of the candidates' runs, `folder` is that of the comparison, `data` the data file.
+    """
 
     runs: Mapping[str, Path]
     folder: Path
@@ -90,7 +94,7 @@ class SharedTrainer:
             own = settings.model_copy(update={"seed": settings.seed + member})
             if not division.train(waiting, own, member, f"{label}, network {member + 1}" if member else label):
                 return {}
-        return {each.name: Given(partial(division.cases, each), partial(division.build, each)) for each in waiting}
+        return {each.name: division.given(each) for each in waiting}
 
     def say(self, text: str) -> None:
         """A line that is said once."""
@@ -142,7 +146,7 @@ class _Division:
         first = self.first
         if not same_weights(first, model, shared):
             return False
-        models = {each.name: self.build(each, settings.seed) for each in waiting}
+        models = {each.name: build_plan(each.plan, settings.seed, self._modules(each)) for each in waiting}
         with reporter.progress(f"{label}: features") as update:
             self._prepare(settings, update)
         with Interruption() as interruption, own_randomness(settings):
@@ -170,22 +174,27 @@ class _Division:
                member: int, interruption: Interruption) -> list[Training]:
         runs = []
         for each in waiting:
-            watched = self.cases(each, "validation", self._read("validation")) if self.parts.validation else None
-            runs.append(Run(models[each.name], self.cases(each, "train", self._read("train")), watched,
-                            member_folder(self.place.runs[each.name], member)))
+            cached = self._cached(each, self.cohort)
+            watched = cached.get("validation", self._read("validation")) if self.parts.validation else None
+            runs.append(LockstepRun(models[each.name], cached.get("train", self._read("train")), watched,
+                                    member_folder(self.place.runs[each.name], member)))
         return begin(runs, settings, interruption)
 
-    def build(self, candidate: Candidate, seed: int) -> FusionModel:
-        """The network of a candidate; what stands still in it is that of the first."""
-        assert self.first is not None
-        return build_plan(candidate.plan, seed, modules_of(self.first, self.trainer.shared[candidate.name]))
+    def given(self, candidate: Candidate) -> Given:
+        """What the run of one candidate is concluded with: the frozen nodes, and the cases with their features."""
+        return Given(self._modules(candidate), self._cached(candidate, narrowed(self.cohort, candidate.inputs)))
 
-    def cases(self, candidate: Candidate, part: str, read: CaseDataset) -> CaseDataset:
-        """The cases of a part for one candidate, with what is known of them."""
-        if part not in self.known:
-            return read
+    def _modules(self, candidate: Candidate) -> dict[str, nn.Module]:
+        """The frozen nodes of a candidate, which are those of the first network."""
+        assert self.first is not None
+        return modules_of(self.first, self.trainer.shared[candidate.name])
+
+    def _cached(self, candidate: Candidate, cohort: Cohort) -> dict[str, CaseDataset]:
+        """The parts of a cohort of which features are kept, for one candidate."""
         shared = self.trainer.shared[candidate.name]
-        return CachedCases(read, self.known[part], edges(candidate.plan, shared), inputs_left(candidate.plan, shared))
+        names, read = edges(candidate.plan, shared), inputs_left(candidate.plan, shared)
+        return {part: CachedCases(self._dataset(getattr(self.parts, part), cohort), known, names, read)
+                for part, known in self.known.items()}
 
     def _all_read(self, part: str) -> CaseDataset:
         """The cases of a part with all that any of the networks reads."""
@@ -197,10 +206,10 @@ class _Division:
         return CachedCases(read, self.known[part], self.trainer.edges, left)
 
     def _read(self, part: str) -> CaseDataset:
-        return self._dataset(getattr(self.parts, part))
+        return self._dataset(getattr(self.parts, part), self.cohort)
 
-    def _dataset(self, rows: Sequence[int]) -> CaseDataset:
-        return self.cohort.dataset(rows, self.preprocessing, cache_for(self.place.data))
+    def _dataset(self, rows: Sequence[int], cohort: Cohort) -> CaseDataset:
+        return cohort.dataset(rows, self.preprocessing, cache_for(self.place.data))
 
     def _prepare(self, settings: TrainingSettings, update: Progress) -> None:
         """Compute what stands still: for all cases, or else for those that are met in the same batches every time."""
@@ -231,7 +240,7 @@ class _Division:
     def _source(self, rows: Sequence[int], settings: TrainingSettings) -> Source:
         assert self.first is not None
         device = torch.device("cpu" if wants_cpu(settings) else "cuda")
-        return Source(self.first, self._dataset(rows), settings.batch_size, device)
+        return Source(self.first, self._dataset(rows, self.cohort), settings.batch_size, device)
 
     def _computed(self, rows: Sequence[int], settings: TrainingSettings, update: Progress) -> CachedFeatures | None:
         return compute(self._source(rows, settings), self.trainer.edges, self.place.folder / FEATURES, update)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ from fusionkit.comparison.significance import Difference
 from fusionkit.comparison.train import RepeatOutputs, Unit
 from fusionkit.evaluation.formatting import figures, short
 from fusionkit.evaluation.weighted_metrics import LABELS
-from fusionkit.files import write_json, write_text
+from fusionkit.files import csv_text, write_json, write_text
 from fusionkit.planning.plan import Cost
 
 CSV, JSON, REPORT = "compare.csv", "compare.json", "report.html"
-KINDS = {"reference": "the graph as written", "candidate": "another fusion", "single": "one source alone",
+KIND_TEXTS = {"reference": "the graph as written", "candidate": "another fusion", "single": "one source alone",
          "table": "scikit-learn on the tables"}
 
 
@@ -114,7 +112,7 @@ def duration(seconds: float) -> str:
 
 def write_tables(folder: Path, compared: ComparisonResult, about: Mapping[str, Any]) -> None:
     """`compare.csv` and `compare.json`."""
-    write_text(folder / CSV, as_csv(compared))
+    write_text(folder / CSV, csv_text(_csv_rows(compared)))
     write_json(folder / JSON, as_json(compared, about))
 
 
@@ -122,21 +120,18 @@ _COLUMNS = ("head", "name", "kind", "metric", "value", "low", "high", "differenc
             "p", "p_holm", "cases", "weights", "trained_weights", "multiply_adds", "seconds", "note")
 
 
-def as_csv(compared: ComparisonResult) -> str:
+def _csv_rows(compared: ComparisonResult) -> Iterator[Sequence[object]]:
     """One line for every network and head."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    yield _COLUMNS
     for ranking in compared.rankings:
         for row in ranking.rows:
             found, cost = row.difference or Difference(None), compared.cost(row.name)
             numbers = (row.metric.value, row.metric.low, row.metric.high, found.value, found.low, found.high, found.p,
                        found.holm)
-            writer.writerow((ranking.head.name, row.name, row.kind, ranking.metric,
-                             *("" if number is None else f"{number:.6g}" for number in numbers), row.cases,
-                             *((cost.parameters, cost.trainable, cost.multiply_adds) if cost else ("", "", "")),
-                             f"{compared.seconds[row.name]:.6g}", _cells(compared, row)[-1]))
-    return text.getvalue()
+            yield (ranking.head.name, row.name, row.kind, ranking.metric,
+                   *("" if number is None else f"{number:.6g}" for number in numbers), row.cases,
+                   *((cost.parameters, cost.trainable, cost.multiply_adds) if cost else ("", "", "")),
+                   f"{compared.seconds[row.name]:.6g}", _cells(compared, row)[-1])
 
 
 def as_json(compared: ComparisonResult, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.arrays import Floats
 from fusionkit.comparison.candidates import Candidate, ComparisonPlan
 from fusionkit.comparison.shared_training import Reuse, RunPaths, SharedTrainer
 from fusionkit.comparison.splits import narrowed
@@ -20,15 +21,15 @@ from fusionkit.errors import RunError
 from fusionkit.files import replacing
 from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import HeadResult
+from fusionkit.progress import Progress
 from fusionkit.runs.folder import RUN
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.train import Given, Reporter, parts_of, train
-from fusionkit.training.history import HISTORY
+from fusionkit.training.result import HISTORY
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted
 
 RUNS, OUTCOME = "runs", "outcome.npz"
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,6 @@ class RepeatOutputs:
     seconds: float
 
 
-@dataclass(frozen=True)
-class TrainedCandidates:
-    """Every repeat of every candidate that could be trained; `failed` says of the others why not."""
-
-    outcomes: Mapping[str, tuple[RepeatOutputs, ...]]
-    failed: Mapping[str, str]
-
-
 def units_of(comparison: ComparisonPlan, cohorts: Sequence[Cohort]) -> list[Unit]:
     """Every division, repeat by repeat and fold by fold."""
     made = []
@@ -94,6 +87,14 @@ def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
     """
     seed = comparison.settings.seed + repeat * members_of(comparison.reference.plan.uncertainty)
     return comparison.settings.model_copy(update={"seed": seed})
+
+
+@dataclass(frozen=True)
+class TrainedCandidates:
+    """Every repeat of every candidate that could be trained; `failed` says of the others why not."""
+
+    outcomes: Mapping[str, tuple[RepeatOutputs, ...]]
+    failed: Mapping[str, str]
 
 
 def train_all(
@@ -173,7 +174,7 @@ class CandidateReporter:
         else:
             self.inner.line(f"  {text}")
 
-    def progress(self, label: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
         """A bar that says where the work is."""
         return self.inner.progress(f"{self.place}{self.fold}: {label}")
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
+from fusionkit.components.config import Config, ContractError
+from fusionkit.components.kinds import COMPONENT_NAME
+from fusionkit.components.protocols import Task
+from fusionkit.components.release import Release
 from fusionkit.components.requirements import is_requirement
 from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.shapes.rule import Alternative, Port, Rule, RuleError
 from fusionkit.shapes.rule_parser import parse_rule
 
-if TYPE_CHECKING:
-    pass
-from fusionkit.components.config import Config, ContractError
-from fusionkit.components.protocols import Task
-from fusionkit.components.release import Release
-
 Absent = Literal["drop", "neutral", "identity", "skip", "fill", "none"]
 Claim = Literal["symmetric", "onnx"]
 ShapeFunction = Callable[[Any, Sequence[TensorShape]], Shape]
 AdviceFunction = Callable[[Any, Sequence[TensorShape]], Sequence[str]]
-KINDS = ("encoder", "fusion", "head", "uncertainty")
-_NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,7 +60,7 @@ class Component:
     kind: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not COMPONENT_NAME.fullmatch(self.name):
             raise ContractError(f"{self.name!r} is not a component name: use lower case, digits and _")
         if not (isinstance(self.config, type) and issubclass(self.config, Config)):
             raise ContractError(f"{self.id}: the options must be a subclass of fusionkit.api.Config")

@@ -117,14 +117,14 @@ def _missing(need: str) -> Missing | None:
         return None if _version(need) is not None else Missing(need, need)
     from packaging.requirements import Requirement
 
-    wanted = Requirement(need)
-    if wanted.marker and not wanted.marker.evaluate():
+    requirement = Requirement(need)
+    if requirement.marker and not requirement.marker.evaluate():
         return None
-    version = _version(wanted.name)
-    if version is not None and wanted.specifier.contains(version, prereleases=True):
+    version = _version(requirement.name)
+    if version is not None and requirement.specifier.contains(version, prereleases=True):
         return None
-    wanted.marker = None  # what pip is to install does not say when
-    return Missing(str(wanted), wanted.name, version or "")
+    requirement.marker = None  # what pip is to install does not say when
+    return Missing(str(requirement), requirement.name, version or "")
 
 
 def _version(name: str) -> str | None:

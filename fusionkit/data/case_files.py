@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,8 +21,8 @@ from fusionkit.data.findings import Findings
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, near
+from fusionkit.progress import Progress
 
-Progress = Callable[[int, int], None]
 _MAX_LISTED = 20_000
 # torch says so in a RuntimeError.
 _MEMORY = re.compile("can't allocate memory|DefaultCPUAllocator|out of memory", re.I)
@@ -149,8 +149,8 @@ def _missing(spec: InputSpec, relative: str) -> _PlaceError:
 def _same_but_for_writing(name: str, names: Sequence[str]) -> str | None:
     """A name that differs in case or ending only: a merely similar one is as likely the file of another case."""
     plain, stem = name.casefold(), name.casefold().split(".")[0]
-    alike = [other for other in names if other.casefold() == plain]
-    return next(iter(sorted(alike) or sorted(other for other in names if other.casefold().split(".")[0] == stem)), None)
+    same = [other for other in names if other.casefold() == plain]
+    return next(iter(sorted(same) or sorted(other for other in names if other.casefold().split(".")[0] == stem)), None)
 
 
 def _names(folder: Path) -> list[str]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.data import path_template
 from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.grouped_folds import PARTS
-from fusionkit.data.readers.columns import Categories, ColumnsOptions, ColumnValues
-from fusionkit.data.signature import HeadTarget, InputNeed, fits, show_sizes
+from fusionkit.data.readers.reader import Sizes, show_sizes
+from fusionkit.data.signature import HeadTarget, InputNeed, fits
 from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
@@ -31,13 +30,6 @@ def check_column(table: Table, column: str, span: Span | None, use: str, finding
                             fix=did_you_mean(column, [c for c in table.columns if c],
                                              "name one of its columns")), column)
     return False
-
-
-def input_columns(spec: InputSpec) -> tuple[str, ...]:
-    """The columns of the table that an input reads."""
-    options = spec.options
-    return options.numeric + options.categorical if isinstance(options, ColumnsOptions) else path_template.columns(
-        spec.template)
 
 
 def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:
@@ -81,7 +73,7 @@ def check_described(description: DataDescription, heads: Mapping[str, HeadTarget
 def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: InputSpec, table: Table,
                   ids: Sequence[str], skip: frozenset[int], findings: Findings) -> None:
     """Notes `absent-input` for cases that lack an input which the graph does not call optional."""
-    columns = input_columns(spec)
+    columns = spec.columns
     for row, there in enumerate(present):
         if there or need.optional or row in skip:
             continue
@@ -93,25 +85,12 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
                                 fix=f"fill it in, or write 'optional: true' on input {name!r} of the graph"), name)
 
 
-def check_categories(spec: InputSpec, values: ColumnValues, layout: Categories, table: Table, *, ids: Sequence[str],
-                     findings: Findings) -> None:
-    """Warns of `unknown-category`: a category that no training case has, which is read as unknown."""
-    for position, column in enumerate(spec.options.categorical):
-        known = set(layout[position]) | {""}
-        for row, cells in enumerate(values.categorical):
-            if cells[position] not in known:
-                findings.add(Diagnostic(
-                    "unknown-category", f"case {ids[row]!r}, column {column!r}: no training case has "
-                    f"{cells[position]!r}", table.span(row, column), why="it is read as unknown, like a blank cell",
-                    fix=did_you_mean(cells[position], known - {""}), severity="warning"), column)
-
-
-def check_shared(wanted: Sequence[File], division: Division, table: Table, ids: Sequence[str],
+def check_shared(files: Sequence[File], division: Division, table: Table, ids: Sequence[str],
                  findings: Findings) -> None:
     """Warns of `shared-file`: one file that belongs to cases on both sides of the split."""
     part = {row: name for name in ("train", "validation", "test") for row in division.rows(name)}
     first: dict[tuple[str, Path], File] = {}
-    for file in wanted:
+    for file in files:
         other = first.setdefault((file.spec.name, file.path), file)
         if part.get(other.row) != part.get(file.row):
             findings.add(Diagnostic(
@@ -138,11 +117,11 @@ def check_some_input(present: Mapping[str, Sequence[bool]], table: Table, ids: S
                                 table.span(row), fix="fill in one of them, or remove the row"))
 
 
-def resolve_sizes(spec: InputSpec, need: InputNeed, promised: tuple[int | None, ...] | None,
+def resolve_sizes(spec: InputSpec, need: InputNeed, promised: Sizes | None,
                   shapes: Mapping[int, tuple[int, ...]], *, table: Table, ids: Sequence[str],
                   findings: Findings) -> tuple[int, ...] | None:
     """The size of one input in all cases; notes `wrong-size`, once when all differ from the graph, else by row."""
-    usual: tuple[int | None, ...] | None = promised
+    usual: Sizes | None = promised
     if shapes:
         # In the order of the rows, not in that in which threads read them, or a tie would fall by chance.
         usual = Counter(shapes[row] for row in sorted(shapes)).most_common(1)[0][0]
@@ -155,16 +134,16 @@ def resolve_sizes(spec: InputSpec, need: InputNeed, promised: tuple[int | None, 
         findings.add(Diagnostic("wrong-size", f"input {spec.name!r} is {show_sizes(usual)}; the graph takes "
                                 f"{show_sizes(need.sizes)}{graph}", spec.span,
                                 why=f"the reader {spec.reader!r} gives {_axes(len(usual))}, without the batch axis",
-                                fix=_size_fix(spec, need.sizes, usual)))
+                                fix=spec.source.size_fix(spec.name, spec.options, need.sizes, usual)))
         return None
     for row, shape in sorted(shapes.items()):
         if shape != usual:
-            columns = input_columns(spec)
+            columns = spec.columns
             findings.add(Diagnostic(
                 "wrong-size", f"case {ids[row]!r}, input {spec.name!r}: its size is {show_sizes(shape)}, not "
                 f"{show_sizes(usual)}", table.span(row, columns[-1] if columns else None),
                 why=f"{sum(s == usual for s in shapes.values())} of {len(shapes)} cases have {show_sizes(usual)}, and "
-                    "all must be alike", fix=_size_fix(spec, usual, shape)), spec.name)
+                    "all must be alike", fix=spec.source.size_fix(spec.name, spec.options, usual, shape)), spec.name)
     merged = tuple(one if one is not None else other for one, other in zip(usual, need.sizes, strict=True))
     return None if None in merged else tuple(size for size in merged if size is not None)
 
@@ -172,21 +151,6 @@ def resolve_sizes(spec: InputSpec, need: InputNeed, promised: tuple[int | None, 
 def _axes(count: int) -> str:
     return {1: "a vector", 2: "tokens (number, width)", 3: "an image (channels, height, width)",
             4: "a volume (channels, depth, height, width)"}.get(count, f"{count} axes")
-
-
-def _size_fix(spec: InputSpec, wanted: tuple[int | None, ...], met: tuple[int | None, ...]) -> str:
-    if not spec.source.files:
-        return f"write 'vector: {show_sizes(met)}' in the graph, or change the columns of the input"
-    if len(wanted) != len(met):
-        return "choose another reader or another kind of input in the graph"
-    writes = []
-    if wanted[1:] != met[1:] and None not in wanted[1:] and hasattr(spec.options, "size") and len(wanted) > 2:
-        writes.append(f"'size: {show_sizes(wanted[1:])}'")
-    if spec.reader == "image" and wanted[0] != met[0]:
-        writes.append(f"'channels: {wanted[0] or met[0]}'")
-    if writes:
-        return f"write {' and '.join(writes)} on input {spec.name!r} of the data file"
-    return "correct the sizes in the graph, or make the files alike"
 
 
 def check_size_known(spec: InputSpec, need: InputNeed, size: tuple[int, ...] | None, present: Sequence[bool],
@@ -253,29 +217,6 @@ def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fa
         only = int(counts.argmax())
         return f"is outside fold {only}", f"{spread}; nothing is left to learn from when it is tested", fix, "error"
     return f"is in {' and '.join(f'fold {fold}' for fold in empty[:6])}", spread, fix, "warning"
-
-
-def check_varied(spec: InputSpec, values: ColumnValues, rows: Sequence[int], faulty: Collection[str],
-                 *, table: Table, findings: Findings) -> None:
-    """Notes `one-value`: a column that says the same of all training cases."""
-    options = spec.options
-    filled = [row for row in rows if values.present[row]]
-    if len(filled) < 2:
-        return
-    for column in (name for name in input_columns(spec) if name not in faulty):
-        kind = "numeric" if column in options.numeric else "categorical"
-        if kind == "numeric":
-            numbers = values.numeric[filled, options.numeric.index(column)]
-            met = set(map(str, np.unique(numbers[~np.isnan(numbers)]).tolist())) or {""}
-        else:
-            cells = table.cells(column)
-            met = {cells[row] for row in filled}
-        if len(met) == 1:
-            only = met.pop().removesuffix(".0")
-            findings.add(Diagnostic(
-                "one-value", f"column {column!r} is {only if only else 'blank'} in all {len(filled)} training cases",
-                table.header(column), why="a column that never varies tells the network nothing",
-                fix=f"take it out of {kind!r} of input {spec.name!r}"), column)
 
 
 def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], *, table: Table,

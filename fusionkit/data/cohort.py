@@ -95,12 +95,12 @@ class Cohort:
 
     def class_counts(self, head: str, rows: Sequence[int]) -> tuple[int, ...]:
         """How many of the rows have each class, in the order of the head; of labels, how many have each label."""
-        wanted, found = self.heads[head], self.targets[head]
+        target, found = self.heads[head], self.targets[head]
         known = found.values[[row for row in rows if found.present[row]]]
-        if wanted.task == "multilabel":
+        if target.task == "multilabel":
             return tuple(int(count) for count in (known > 0).sum(0))
-        counts = Counter(known.tolist()) if wanted.task == "multiclass" else Counter()
-        return tuple(counts[code] for code in range(len(wanted.classes)))
+        counts = Counter(known.tolist()) if target.task == "multiclass" else Counter()
+        return tuple(counts[code] for code in range(len(target.classes)))
 
     def fit(self, rows: Sequence[int]) -> Preprocessing:
         """Statistics of the given rows, which must be training rows only."""

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from fusionkit.data import path_template
-from fusionkit.data.fields import Form, shown
+from fusionkit.data.fields import DataFieldReader, shown
 from fusionkit.data.readers.reader import READERS, Reader, ReadError
 from fusionkit.errors import DataError, Diagnostic, Span, did_you_mean
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.reader import read_file
-from fusionkit.syntax.tree import Mapping, Scalar, Tree, find, to_plain
+from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
 _KEYS = ("fusionkit-data", "cases", "id", "patient", "blank", "split", "inputs", "targets")
@@ -65,6 +65,13 @@ class InputSpec:
     def source(self) -> Reader:
         """The reader itself."""
         return READERS[self.reader]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table that it reads."""
+        if self.source.files:
+            return path_template.columns(self.template)
+        return tuple(column for columns in self.source.columns(self.options).values() for column in columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
         tree = assign(tree, assignment, DataError)
     found: list[Diagnostic] = []
     folder = path.parent if folder is None else folder
-    form = Form(tree, "the data file", _KEYS, found)
+    form = DataFieldReader(tree, "the data file", _KEYS, found)
     _check_version(form)
     cases, identifier = _cases(form, folder), form.words("id")
     form.require("id", "COLUMN", ", the column that names each case")
@@ -153,23 +160,23 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, tree)
 
 
-def _check_version(form: Form) -> None:
+def _check_version(form: DataFieldReader) -> None:
     version = form.tree.get("fusionkit-data")
     if version is None:
         if not form.broken:
             form.note("data-version", "the data file does not say its version", fix="begin with 'fusionkit-data: 1'")
-    elif not isinstance(version, Scalar) or version.value != VERSION or isinstance(version.value, bool):
+    elif not isinstance(version, Leaf) or version.value != VERSION or isinstance(version.value, bool):
         form.note("data-version", f"data files of version {shown(version)} cannot be read", version.span,
                   why=f"this release reads version {VERSION}", fix="write 'fusionkit-data: 1', or update fusionkit")
 
 
-def _cases(form: Form, folder: Path) -> Path | None:
+def _cases(form: DataFieldReader, folder: Path) -> Path | None:
     form.require("cases", "cases.csv")
     written = form.words("cases")
     return None if written is None else _placed(form, written, form.at("cases"), folder, "cases")
 
 
-def _placed(form: Form, written: str, span: Span, folder: Path, key: str) -> Path | None:
+def _placed(form: DataFieldReader, written: str, span: Span, folder: Path, key: str) -> Path | None:
     """A path that the file names, below the folder unless it was typed on the command line."""
     if Path(written).is_absolute() and _typed(span):
         return Path(written)
@@ -185,7 +192,7 @@ def _typed(span: Span) -> bool:
     return span.file.startswith("--set ")
 
 
-def _entries(form: Form, name: str) -> dict[str, Tree]:
+def _entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
     """The named parts of a section, which must be a mapping."""
     tree = form.tree.get(name)
     if tree is None:
@@ -197,19 +204,19 @@ def _entries(form: Form, name: str) -> dict[str, Tree]:
     return {}
 
 
-def _inputs(form: Form, folder: Path) -> dict[str, InputSpec]:
+def _inputs(form: DataFieldReader, folder: Path) -> dict[str, InputSpec]:
     form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
     specs = (_input(form, name, tree, folder) for name, tree in _entries(form, "inputs").items())
     return {spec.name: spec for spec in specs if spec is not None}
 
 
-def _input(form: Form, name: str, tree: Tree, folder: Path) -> InputSpec | None:
+def _input(form: DataFieldReader, name: str, tree: Tree, folder: Path) -> InputSpec | None:
     if not isinstance(tree, Mapping):
         form.note("bad-value", f"input {name!r} must be a mapping, not {shown(tree)}", tree.span,
                   fix=f"write '{name}: {{read: READER, ...}}' with one of the readers " + ", ".join(READERS))
         return None
     chosen = tree.get("read")
-    if not isinstance(chosen, Scalar) or chosen.value not in READERS:
+    if not isinstance(chosen, Leaf) or chosen.value not in READERS:
         span = chosen.span if chosen else tree.span
         what = f"unknown reader {shown(chosen)}" if chosen else f"input {name!r} has no 'read'"
         form.note("unknown-reader" if chosen else "missing-key", what, span,
@@ -224,7 +231,7 @@ def _input(form: Form, name: str, tree: Tree, folder: Path) -> InputSpec | None:
     return _file_input(form, name, reader, options=options, tree=tree, folder=folder)
 
 
-def _options(form: Form, name: str, reader: Reader, tree: Mapping) -> BaseModel | None:
+def _options(form: DataFieldReader, name: str, reader: Reader, tree: Mapping) -> BaseModel | None:
     given = {key: to_plain(value) for key, value in tree.items() if key != "read"}
     try:
         return reader.options().model_validate(given)
@@ -234,7 +241,7 @@ def _options(form: Form, name: str, reader: Reader, tree: Mapping) -> BaseModel 
         return None
 
 
-def _note_option(form: Form, name: str, reader: Reader, tree: Mapping, error: Any) -> None:
+def _note_option(form: DataFieldReader, name: str, reader: Reader, tree: Mapping, error: Any) -> None:
     fields = reader.options().model_fields
     option = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
@@ -257,7 +264,7 @@ def _note_option(form: Form, name: str, reader: Reader, tree: Mapping, error: An
               fix=f"{option!r} means: {fields[option].description}" if option in fields else fix or None)
 
 
-def _file_input(form: Form, name: str, reader: Reader, *, options: Any, tree: Mapping,
+def _file_input(form: DataFieldReader, name: str, reader: Reader, *, options: Any, tree: Mapping,
                 folder: Path) -> InputSpec | None:
     span, written = find(tree, ("path",)), str(options.path).strip()
     wrong = path_template.fault(written)
@@ -276,13 +283,13 @@ def _file_input(form: Form, name: str, reader: Reader, *, options: Any, tree: Ma
     return InputSpec(name, reader.id, options, tree.span, root, rest, span)
 
 
-def _targets(form: Form) -> dict[str, TargetSpec]:
+def _targets(form: DataFieldReader) -> dict[str, TargetSpec]:
     specs = (_target(form, name, tree) for name, tree in _entries(form, "targets").items())
     return {spec.name: spec for spec in specs if spec is not None}
 
 
-def _target(form: Form, name: str, tree: Tree) -> TargetSpec | None:
-    part = Form(tree, f"target {name!r}", ("column", "columns", "values"), form.found)
+def _target(form: DataFieldReader, name: str, tree: Tree) -> TargetSpec | None:
+    part = DataFieldReader(tree, f"target {name!r}", ("column", "columns", "values"), form.found)
     if not isinstance(tree, Mapping):
         return None
     column, columns, values = part.words("column"), part.texts("columns"), _values(part)
@@ -293,7 +300,7 @@ def _target(form: Form, name: str, tree: Tree) -> TargetSpec | None:
     return TargetSpec(name, tree.span, column, columns or (), values)
 
 
-def _values(part: Form) -> dict[str, str]:
+def _values(part: DataFieldReader) -> dict[str, str]:
     tree = part.tree.get("values")
     if tree is None:
         return {}
@@ -305,11 +312,11 @@ def _values(part: Form) -> dict[str, str]:
     return {raw: name for raw, name in named.items() if name is not None}
 
 
-def _split(form: Form, targets: AbstractMapping[str, TargetSpec]) -> SplitSpec | None:
+def _split(form: DataFieldReader, targets: AbstractMapping[str, TargetSpec]) -> SplitSpec | None:
     tree = form.tree.get("split")
     if tree is None:
         return None
-    part = Form(tree, "'split'", _SPLIT_KEYS, form.found)
+    part = DataFieldReader(tree, "'split'", _SPLIT_KEYS, form.found)
     ways = [name for name in ("column", "folds", "fraction") if part.has(name)]
     if not isinstance(tree, Mapping) or len(ways) != 1:
         if isinstance(tree, Mapping):
@@ -332,11 +339,11 @@ def _split(form: Form, targets: AbstractMapping[str, TargetSpec]) -> SplitSpec |
     )
 
 
-def _fractions(part: Form) -> dict[str, float]:
+def _fractions(part: DataFieldReader) -> dict[str, float]:
     tree = part.tree.get("fraction")
     if tree is None:
         return {}
-    inner = Form(tree, "'fraction'", ("validation", "val", "test"), part.found)
+    inner = DataFieldReader(tree, "'fraction'", ("validation", "val", "test"), part.found)
     if inner.has("val") and inner.has("validation"):
         inner.note("bad-split", "'val' and 'validation' are the same part", fix="keep one of the two")
     pairs = (("validation", inner.fraction("validation") or inner.fraction("val")), ("test", inner.fraction("test")))

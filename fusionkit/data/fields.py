@@ -5,12 +5,12 @@ from __future__ import annotations
 from fusionkit.errors import Span
 from fusionkit.syntax import fields
 from fusionkit.syntax.fields import shown
-from fusionkit.syntax.tree import Items, Scalar, Tree
+from fusionkit.syntax.tree import Items, Leaf, Tree
 
-__all__ = ["Form", "shown"]
+__all__ = ["DataFieldReader", "shown"]
 
 
-class Form(fields.Form):
+class DataFieldReader(fields.FieldReader):
     """Takes values out of a mapping by name; a wrong one is noted in `found` and comes back as None."""
 
     def note(self, code: str, message: str, span: Span | None = None, why: str | None = None,
@@ -35,7 +35,7 @@ class Form(fields.Form):
 
     def as_text(self, value: Tree, what: str) -> str | None:
         """One value that must be a text."""
-        if isinstance(value, Scalar) and value.value is not None and value.text.strip():
+        if isinstance(value, Leaf) and value.value is not None and value.text.strip():
             return value.text.strip()
         self.note("bad-value", f"{what} must be a text, not {shown(value)}", value.span, fix="write one name")
         return None
@@ -61,7 +61,7 @@ class Form(fields.Form):
         value = self.tree.get(name)
         if value is None:
             return otherwise
-        if isinstance(value, Scalar) and type(value.value) is int and value.value >= least:
+        if isinstance(value, Leaf) and type(value.value) is int and value.value >= least:
             return value.value
         self.note("bad-value", f"{name!r} of {self.owner} must be a whole number of at least {least}, "
                   f"not {shown(value)}", value.span, fix=f"for example '{name}: {max(least, 5)}'")
@@ -72,7 +72,7 @@ class Form(fields.Form):
         value = self.tree.get(name)
         if value is None:
             return None
-        number = value.value if isinstance(value, Scalar) else None
+        number = value.value if isinstance(value, Leaf) else None
         if isinstance(number, float) and 0.0 < number < 1.0:
             return number
         self.note("bad-value", f"{name!r} of {self.owner} must be a number between 0 and 1, not {shown(value)}",

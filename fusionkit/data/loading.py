@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fusionkit.data import case_files, checks, targets
@@ -13,10 +14,13 @@ from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
+from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide
 from fusionkit.data.table import Table, read_table
+from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Span
+from fusionkit.progress import Progress
 
 __all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
 
@@ -28,7 +32,7 @@ def load_cohort(
     require_targets: bool = True,
     *,
     workers: int | None = None,
-    progress: case_files.Progress | None = None,
+    progress: Progress | None = None,
     cache: Path | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> Cohort:
@@ -41,18 +45,11 @@ def load_cohort(
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
-    loading = _Loading(description, read_table(
-        description.cases, description.blank, description.span("cases")), Findings())
-    checks.check_described(description, heads, inputs, require_targets, loading.findings)
-    if preprocessing is not None:
-        loading.findings.extend(("", found) for found in preprocessing.differences(description))
-    loading.learn(heads, require_targets)
-    for name, need in inputs.items():
-        loading.take(name, need, preprocessing)
-    loading.read(workers, progress, cache)
-    for name, need in inputs.items():
-        loading.settle(name, need)
-    loading.compare(heads, inputs, require_targets)
+    table = read_table(description.cases, description.blank, description.span("cases"))
+    loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
+                       reading=_Reading(workers, progress, cache))
+    for step in _STEPS:
+        loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(
         description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
@@ -60,33 +57,48 @@ def load_cohort(
         loading.targets)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How files are read."""
+
+    workers: int | None
+    progress: Progress | None
+    cache: Path | None
+
+
+@dataclass(frozen=True)
 class _Loading:
-    """The parts of a cohort as they come together, each step noting its faults and going on."""
+    """What is asked of a cohort, and what is known of it so far: each step gives back a copy that knows more.
 
-    def __init__(self, description: DataDescription, table: Table, findings: Findings) -> None:
-        self.description = description
-        self.table = table
-        self.findings = findings
-        self.missing: set[str] = set()
-        self.faulty: set[str] = set()
-        self.divided = False
-        self.learnt: dict[str, TargetSpec] = {}
-        self.named = self._has(description.id, description.span("id"), "'id'")
-        self.ids = checks.check_ids(table, description.id, findings) if self.named else tuple(
-            f"row {row + 1}" for row in range(len(table)))
-        patient = description.patient
-        known = patient is not None and self._has(patient, description.span("patient"), "'patient'")
-        self.patients = table.cells(patient) if patient is not None and known else self.ids
-        self.division = Division()
-        self.targets: dict[str, targets.TargetValues] = {}
-        self.columns: dict[str, columns.ColumnValues] = {}
-        self.layouts: dict[str, columns.Categories] = {}
-        self.paths: dict[str, list[Path | None]] = {}
-        self.shapes: dict[str, dict[int, tuple[int, ...]]] = {}
-        self.sizes: dict[str, tuple[int, ...]] = {}
+    Faults are noted in `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
+    with a bad cell; `learnt` are the targets without a fault, `divided` says whether the split is without one.
+    """
 
-    def _has(self, column: str, span: Span, use: str) -> bool:
-        """Whether a column is there; one that is missing is told once, where it is first asked for."""
+    description: DataDescription
+    heads: Mapping[str, HeadTarget]
+    inputs: Mapping[str, InputNeed]
+    required: bool
+    table: Table
+    reading: _Reading
+    preprocessing: Preprocessing | None
+    findings: Findings = field(default_factory=Findings)
+    missing: set[str] = field(default_factory=set)
+    ids: tuple[str, ...] = ()
+    named: bool = False
+    patients: tuple[str, ...] = ()
+    targets: Mapping[str, TargetValues] = field(default_factory=dict)
+    learnt: Mapping[str, TargetSpec] = field(default_factory=dict)
+    division: Division = field(default_factory=Division)
+    divided: bool = False
+    columns: Mapping[str, ColumnValues] = field(default_factory=dict)
+    layouts: Mapping[str, Categories] = field(default_factory=dict)
+    faulty: frozenset[str] = frozenset()
+    paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
+    shapes: Mapping[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def has(self, column: str, span: Span, use: str) -> bool:
+        """Whether a column is there; one that is missing is reported once, where it is first needed."""
         if column in self.missing:
             return False
         found = checks.check_column(self.table, column, span, use, self.findings)
@@ -94,136 +106,183 @@ class _Loading:
             self.missing.add(column)
         return found
 
-    def _has_all(self, wanted: Iterable[tuple[str, Span]], use: str) -> bool:
-        found = [self._has(column, span, use) for column, span in wanted]
+    def has_all(self, needed: Iterable[tuple[str, Span]], use: str) -> bool:
+        """Whether all columns are there, each beside the place that names it."""
+        found = [self.has(column, span, use) for column, span in needed]
         return all(found)
 
-    def _target_columns(self, spec: TargetSpec) -> list[tuple[str, Span]]:
-        """The columns of a target, each beside the place that names it."""
-        if spec.column is not None:
-            return [(spec.column, self.description.span("targets", spec.name, "column"))]
-        return [(column, self.description.span("targets", spec.name, "columns", position))
-                for position, column in enumerate(spec.columns)]
-
-    def _named_columns(self, spec: InputSpec) -> list[tuple[str, Span]]:
-        """The columns that an input reads, each beside the place that names it."""
-        if spec.source.files:
-            return [(column, spec.template_span or spec.span) for column in checks.input_columns(spec)]
-        return [(column, self.description.span("inputs", spec.name, key, position))
-                for key in ("numeric", "categorical") for position, column in enumerate(getattr(spec.options, key))]
-
-    def learn(self, heads: Mapping[str, HeadTarget], required: bool) -> None:
-        """The split, and the target of every head."""
-        for name, head in heads.items():
-            spec = self.description.targets.get(name)
-            self.targets[name] = targets.absent(head, len(self.table))
-            if spec is None or (not required and not all(column in self.table for column in spec.all_columns)):
-                continue
-            if self._has_all(self._target_columns(spec), f"target {name!r}"):
-                before = self.findings.count
-                self.targets[name] = targets.parse(self.table, name, spec, head, ids=self.ids, findings=self.findings)
-                # What follows from a fault is not told beside it.
-                if self.findings.count == before:
-                    self.learnt[name] = spec
-        if self._splittable(required):
-            found = self.findings if required else Findings()
-            before = found.count
-            self.division = divide(self.description, self.table, self.ids, found)
-            self.divided = found.count == before
-            if not required and not self.divided:
-                self.division = Division()
-
-    def _splittable(self, required: bool) -> bool:
-        spec = self.description.split
-        if spec is None:
-            return False
-        stratify = self.description.targets[spec.stratify].all_columns if spec.stratify else ()
-        wanted = [("column", spec.column), ("group", spec.group), *(("stratify", column) for column in stratify)]
-        named = [(key, column) for key, column in wanted if column is not None]
-        if not required:
-            return all(column in self.table for _, column in named)
-        spans = [(column, self.description.span("split", key)) for key, column in named]
-        return self._has_all(spans, "the split") and self.named
-
-    def take(self, name: str, need: InputNeed, preprocessing: Preprocessing | None) -> None:
-        """The cells of an input of columns, or the places of the files of another."""
-        spec = self.description.inputs.get(name)
-        if spec is None:
-            return
-        usable = self._has_all(self._named_columns(spec), f"input {name!r}")
-        if spec.source.files and case_files.check_package(spec, self.findings) and usable:
-            self.paths[name], wrong = case_files.locate(spec, self.table, self.ids, self.findings)
-            present = [path is not None for path in self.paths[name]]
-            checks.check_present(name, need, present, spec=spec, table=self.table, ids=self.ids, skip=wrong,
-                                 findings=self.findings)
-        elif not spec.source.files and usable:
-            self._take_columns(name, spec, need, preprocessing)
-
-    def _take_columns(self, name: str, spec: InputSpec, need: InputNeed, preprocessing: Preprocessing | None) -> None:
-        values, faults = columns.parse(self.table, name, spec.options, self.ids)
-        self.findings.extend(faults)
-        self.faulty |= {column for column, _ in faults}
-        self.columns[name] = values
-        train = self.division.rows("train") if self.division.parts else range(len(self.table))
-        known = preprocessing is not None and name in preprocessing.columns
-        self.layouts[name] = preprocessing.layout(name) if preprocessing is not None and known else columns.categories(
-            values, train)
-        checks.check_categories(spec, values, self.layouts[name], self.table, ids=self.ids, findings=self.findings)
-        checks.check_present(name, need, values.present.tolist(), spec=spec, table=self.table, ids=self.ids,
-                             skip=frozenset(),
-                             findings=self.findings)
-
-    def read(self, workers: int | None, progress: case_files.Progress | None, cache: Path | None) -> None:
-        """Reads every file of every input once."""
-        wanted = [case_files.File(self.description.inputs[name], row, path)
-                  for name, paths in self.paths.items() for row, path in enumerate(paths) if path is not None]
-        shapes = case_files.check_files(wanted, self.table, self.ids, self.findings,
-                                   cache=cache, workers=workers, progress=progress)
-        for (name, row), shape in shapes.items():
-            self.shapes.setdefault(name, {})[row] = shape
-        checks.check_shared(wanted, self.division, self.table, self.ids, self.findings)
-
-    def settle(self, name: str, need: InputNeed) -> None:
-        """The size of an input."""
-        spec = self.description.inputs.get(name)
-        if spec is None or (name not in self.columns and name not in self.paths):
-            return
-        promised = spec.source.shape(spec.options)
-        if name in self.columns:
-            promised = (columns.width(spec.options, self.layouts[name]),)
-        size = checks.resolve_sizes(spec, need, promised, self.shapes.get(name, {}), table=self.table, ids=self.ids,
-                                    findings=self.findings)
-        if size is not None:
-            self.sizes[name] = size
-        checks.check_size_known(spec, need, size, self._present(name), self.findings)
-
-    def _present(self, name: str) -> list[bool]:
+    def present(self, name: str) -> list[bool]:
+        """Which rows have an input."""
         if name in self.columns:
             return [bool(there) for there in self.columns[name].present]
         return [path is not None for path in self.paths[name]]
 
-    def compare(self, heads: Mapping[str, HeadTarget], inputs: Mapping[str, InputNeed], required: bool) -> None:
-        """What is wrong with the cohort as a whole."""
-        present = {name: self._present(name) for name in (*self.columns, *self.paths)}
-        if len(present) == len(inputs) and all(need.optional for need in inputs.values()):
-            checks.check_some_input(present, self.table, self.ids, self.findings)
-        if not required:
-            return
-        named = [self.description.targets[name].all_columns for name in heads if name in self.description.targets]
-        known = [column for columns in named for column in columns if column not in self.missing]
-        if len(known) == sum(map(len, named)):
-            checks.check_targets_present(known, self.table, self.ids, self.findings)
-        if self.divided:
-            self._compare_parts(heads)
 
-    def _compare_parts(self, heads: Mapping[str, HeadTarget]) -> None:
-        train = self.division.rows("train") if self.division.parts else tuple(range(len(self.table)))
-        for name, spec in self.learnt.items():
-            checks.check_classes(name, heads[name], self.targets[name], spec, division=self.division, table=self.table,
-                                 findings=self.findings)
-            if heads[name].task == "regression":
-                checks.check_target_varies(name, spec, self.targets[name], train, table=self.table,
-                                           findings=self.findings)
-        for name, values in self.columns.items():
-            checks.check_varied(self.description.inputs[name], values, train, self.faulty, table=self.table,
-                                findings=self.findings)
+def _identify_rows(loading: _Loading) -> _Loading:
+    """The id and the patient of every row; the data file must describe what the network reads and learns."""
+    description, table, findings = loading.description, loading.table, loading.findings
+    named = loading.has(description.id, description.span("id"), "'id'")
+    ids = checks.check_ids(table, description.id, findings) if named else tuple(
+        f"row {row + 1}" for row in range(len(table)))
+    patient = description.patient
+    known = patient is not None and loading.has(patient, description.span("patient"), "'patient'")
+    checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
+    if loading.preprocessing is not None:
+        findings.extend(("", found) for found in loading.preprocessing.differences(description))
+    return replace(loading, ids=ids, named=named, patients=table.cells(patient) if patient and known else ids)
+
+
+def _read_targets(loading: _Loading) -> _Loading:
+    """The target of every head."""
+    table, findings = loading.table, loading.findings
+    values, learnt = {}, {}
+    for name, head in loading.heads.items():
+        spec = loading.description.targets.get(name)
+        values[name] = targets.absent(head, len(table))
+        if spec is None or (not loading.required and not all(column in table for column in spec.all_columns)):
+            continue
+        if loading.has_all(_target_columns(loading.description, spec), f"target {name!r}"):
+            before = findings.count
+            values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings)
+            # What follows from a fault is not reported beside it.
+            if findings.count == before:
+                learnt[name] = spec
+    return replace(loading, targets=values, learnt=learnt)
+
+
+def _target_columns(description: DataDescription, spec: TargetSpec) -> list[tuple[str, Span]]:
+    """The columns of a target, each beside the place that names it."""
+    if spec.column is not None:
+        return [(spec.column, description.span("targets", spec.name, "column"))]
+    return [(column, description.span("targets", spec.name, "columns", position))
+            for position, column in enumerate(spec.columns)]
+
+
+def _divide_rows(loading: _Loading) -> _Loading:
+    """The split."""
+    if not _splittable(loading):
+        return loading
+    findings = loading.findings if loading.required else Findings()
+    before = findings.count
+    division = divide(loading.description, loading.table, loading.ids, findings)
+    divided = findings.count == before
+    return replace(loading, division=division if loading.required or divided else Division(), divided=divided)
+
+
+def _splittable(loading: _Loading) -> bool:
+    description = loading.description
+    spec = description.split
+    if spec is None:
+        return False
+    stratify = description.targets[spec.stratify].all_columns if spec.stratify else ()
+    keys = [("column", spec.column), ("group", spec.group), *(("stratify", column) for column in stratify)]
+    named = [(key, column) for key, column in keys if column is not None]
+    if not loading.required:
+        return all(column in loading.table for _, column in named)
+    spans = [(column, description.span("split", key)) for key, column in named]
+    return loading.has_all(spans, "the split") and loading.named
+
+
+def _resolve_inputs(loading: _Loading) -> _Loading:
+    """The cells of each input of columns, and the places of the files of each other input."""
+    for name, need in loading.inputs.items():
+        spec = loading.description.inputs.get(name)
+        if spec is None:
+            continue
+        usable = loading.has_all(_named_columns(loading.description, spec), f"input {name!r}")
+        wrong: frozenset[int] = frozenset()
+        if spec.source.files and case_files.check_package(spec, loading.findings) and usable:
+            paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
+            loading = replace(loading, paths={**loading.paths, name: paths})
+        elif not spec.source.files and usable:
+            loading = _read_columns(loading, spec)
+        else:
+            continue
+        checks.check_present(name, need, loading.present(name), spec=spec, table=loading.table, ids=loading.ids,
+                             skip=wrong, findings=loading.findings)
+    return loading
+
+
+def _named_columns(description: DataDescription, spec: InputSpec) -> list[tuple[str, Span]]:
+    """The columns that an input reads, each beside the place that names it."""
+    if spec.source.files:
+        return [(column, spec.template_span or spec.span) for column in spec.columns]
+    return [(column, description.span("inputs", spec.name, key, position))
+            for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
+
+
+def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
+    table, fitted = loading.table, loading.preprocessing
+    values, faults = columns.parse(table, spec.name, spec.options, loading.ids)
+    loading.findings.extend(faults)
+    train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    layout = (fitted.layout(spec.name) if fitted is not None and spec.name in fitted.columns else
+              columns.categories(values, train))
+    loading.findings.extend(columns.unknown_categories(table, spec.options, values, layout, loading.ids))
+    return replace(loading, columns={**loading.columns, spec.name: values},
+                   layouts={**loading.layouts, spec.name: layout},
+                   faulty=loading.faulty | {column for column, _ in faults})
+
+
+def _read_files(loading: _Loading) -> _Loading:
+    """The shape of every file of every input; each is read once, from the cache where it is there, and checked."""
+    files = [case_files.File(loading.description.inputs[name], row, path)
+             for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
+    how = loading.reading
+    shapes = case_files.check_files(files, loading.table, loading.ids, loading.findings,
+                                    cache=how.cache, workers=how.workers, progress=how.progress)
+    checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
+    return replace(loading, shapes=shapes)
+
+
+def _settle_sizes(loading: _Loading) -> _Loading:
+    """The size of every input."""
+    sizes = {}
+    for name, need in loading.inputs.items():
+        spec = loading.description.inputs.get(name)
+        if spec is None or (name not in loading.columns and name not in loading.paths):
+            continue
+        promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
+                    spec.source.shape(spec.options))
+        shapes = {row: shape for (owner, row), shape in loading.shapes.items() if owner == name}
+        size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
+                                    findings=loading.findings)
+        if size is not None:
+            sizes[name] = size
+        checks.check_size_known(spec, need, size, loading.present(name), loading.findings)
+    return replace(loading, sizes=sizes)
+
+
+def _check_cohort(loading: _Loading) -> _Loading:
+    """What is wrong with the cohort as a whole."""
+    inputs, table, described = loading.inputs, loading.table, loading.description.targets
+    present = {name: loading.present(name) for name in (*loading.columns, *loading.paths)}
+    if len(present) == len(inputs) and all(need.optional for need in inputs.values()):
+        checks.check_some_input(present, table, loading.ids, loading.findings)
+    if not loading.required:
+        return loading
+    named = [described[name].all_columns for name in loading.heads if name in described]
+    known = [column for names in named for column in names if column not in loading.missing]
+    if len(known) == sum(map(len, named)):
+        checks.check_targets_present(known, table, loading.ids, loading.findings)
+    if loading.divided:
+        _check_parts(loading)
+    return loading
+
+
+def _check_parts(loading: _Loading) -> None:
+    table, division, findings = loading.table, loading.division, loading.findings
+    train = division.rows("train") if division.parts else tuple(range(len(table)))
+    for name, spec in loading.learnt.items():
+        checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
+                             findings=findings)
+        if loading.heads[name].task == "regression":
+            checks.check_target_varies(name, spec, loading.targets[name], train, table=table, findings=findings)
+    for name, values in loading.columns.items():
+        found = columns.constant_columns(table, name, loading.description.inputs[name].options, values, train)
+        findings.extend(fault for fault in found if fault[0] not in loading.faulty)
+
+
+_STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort)
+"""What is done in turn; a column that several steps miss is reported by the first of them."""

@@ -33,13 +33,6 @@ class InputNeed:
     span: Span | None = None
 
 
-def show_sizes(sizes: Sizes | None) -> str:
-    """Sizes as a graph file writes them, for messages."""
-    if sizes is None:
-        return "[auto]"
-    return "[" + ", ".join("auto" if size is None else str(size) for size in sizes) + "]"
-
-
 def fits(sizes: Sizes, others: Sizes) -> bool:
     """Whether two sizes can be the same, None being any."""
     return len(sizes) == len(others) and all(

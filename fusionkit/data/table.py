@@ -205,10 +205,10 @@ def _read_parquet(path: Path, named: Span | None) -> Table:
     except DataError:
         raise
     except (OSError, ValueError, MemoryError, OverflowError, pyarrow.ArrowException) as problem:
-        missing, said = not path.exists(), str(problem).splitlines() or [type(problem).__name__]
+        missing, lines = not path.exists(), str(problem).splitlines() or [type(problem).__name__]
         raise DataError(Diagnostic("unreadable-file" if missing else "not-parquet",
                                    f"cannot read the table {str(path)!r}", named,
-                                   why="no such file" if missing else said[0],
+                                   why="no such file" if missing else lines[0],
                                    fix="check 'cases' in the data file" if missing
                                        else "write the file again, or save it as CSV")) from None
     columns = [_texts(str(path), position, name, column)

@@ -7,7 +7,7 @@ in assets/organs.npz, made by tools/make_organs.py from TotalSegmentator's refer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.datasets.folders import write_rows, written_aside
+from fusionkit.progress import Progress
 
 ORGANS: tuple[str, ...] = (
     "liver",
@@ -52,7 +53,7 @@ targets:
 
 
 def write_organs(
-    folder: Path, cases: int | None = None, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    folder: Path, cases: int | None = None, seed: int = 0, progress: Progress | None = None
 ) -> None:
     """Unpacks the cubes into a new folder: `cubes/ID.npy` (1, 9, 9, 9) int16 HU, `cases.csv` and `data.yaml`.
 

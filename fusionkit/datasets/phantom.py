@@ -16,6 +16,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.arrays import Bools, Floats
+
 Scenario = Literal[
     "additive",
     "interaction",
@@ -27,8 +29,6 @@ Scenario = Literal[
     "missing_informative",
 ]
 View = Literal["image", "table", "both"]
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 VIEWS: tuple[View, ...] = get_args(View)
@@ -51,8 +51,8 @@ class Latents:
     image: Floats
     table: Floats
     protocol: NDArray[np.int64]
-    image_present: Flags
-    table_present: Flags
+    image_present: Bools
+    table_present: Bools
 
     def __len__(self) -> int:
         return len(self.label)
@@ -115,7 +115,7 @@ def _away_from_zero(rng: np.random.Generator, cases: int) -> Floats:
     return rng.choice([-1.0, 1.0], cases) * (0.6 + 0.6 * np.abs(rng.standard_normal(cases)))
 
 
-def _never_both_absent(rng: np.random.Generator, cases: int) -> tuple[Flags, Flags]:
+def _never_both_absent(rng: np.random.Generator, cases: int) -> tuple[Bools, Bools]:
     """Presence of image and table, absent independently, given that one of them is there."""
     shares = np.array([(1 - ABSENT) ** 2, (1 - ABSENT) * ABSENT, ABSENT * (1 - ABSENT)])
     kind = rng.choice(3, cases, p=shares / shares.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from fusionkit.datasets.folders import write_rows, written_aside
 from fusionkit.datasets.phantom import VIEWS, Latents, Scenario, draw_latents, oracle, stream
 from fusionkit.datasets.phantom_image import SIZE, SPACING_MM, render_image
 from fusionkit.datasets.phantom_table import CATEGORICAL, NUMERIC, render_table
+from fusionkit.progress import Progress
 
-Progress = Callable[[int, int], None]
 CLASSES = ("benign", "malignant")
 WINDOW = (-1000, 400)
 

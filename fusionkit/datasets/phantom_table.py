@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.datasets.phantom import Floats, Latents, stream
+from fusionkit.arrays import Floats
+from fusionkit.datasets.phantom import Latents, stream
 
 # Column, mean, standard deviation: BMI in kg/m2, C-reactive protein in mg/l, lung function in per cent of the
 # predicted, blood pressure in mmHg, creatinine in umol/l.

@@ -16,7 +16,7 @@ TINTS = {"input": "#f1f3f6", "encoder": "#e4f1fb", "fusion": "#fdeeda", "head": 
 INK = "#16191d"
 
 WIDEST_TEXT = 224.0
-"""Pixels after which a line of a box is cut; the whole of it stands in the tooltip."""
+"""Pixels after which a line of a box is cut; the whole of it is shown on hover."""
 
 # Advance widths of ASCII 32..126 in DejaVu Sans, the widest font in common use, in hundredths of its size.
 _WIDTHS = tuple(map(int, """
@@ -64,16 +64,19 @@ class CardLine:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One box: its kind (`input`, `encoder`, `fusion`, `head`), title, badges, rows, cost line and tooltip."""
+    """One box and what is written in it, from the top: title with badges, rows, cost line; `tooltip` shows on hover.
+
+    `kind` (`input`, `encoder`, `fusion`, `head`) gives colour and outline, which is dashed where the box is `optional`.
+    """
 
     key: str
     kind: str
     title: str
-    badges: tuple[str, ...]
-    rows: tuple[CardLine, ...]
-    cost: str
-    optional: bool
     tooltip: str
+    rows: tuple[CardLine, ...]
+    badges: tuple[str, ...] = ()
+    cost: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,8 @@ def _count(number: int, name: str) -> str:
 def _input_card(value: Value) -> Card:
     optional = value.present is not None
     says = f"input {value.name}: {value.shape.layout} {list(value.shape.sizes)} ({', '.join(value.shape.axes)})"
-    return Card(value.name, "input", value.name, ("optional",) if optional else (), (CardLine(value.shape.layout),), "",
-                optional, clean(says + (", may be absent" if optional else "")))
+    return Card(value.name, "input", value.name, clean(says + (", may be absent" if optional else "")),
+                (CardLine(value.shape.layout),), ("optional",) if optional else (), optional=optional)
 
 
 def _node_card(node: PlannedNode) -> Card:
@@ -146,7 +149,7 @@ def _node_card(node: PlannedNode) -> Card:
     losses = [value.name.partition(".")[2] for value in node.values if value.shape.layout == "scalar"]
     if losses:
         rows = (*rows, CardLine("gives", ", ".join(losses)))
-    return Card(node.name, node.kind, node.name, tuple(_badges(node)), rows, _cost(node.cost), False, _tooltip(node))
+    return Card(node.name, node.kind, node.name, _tooltip(node), rows, tuple(_badges(node)), _cost(node.cost))
 
 
 def _badges(node: PlannedNode) -> Iterator[str]:

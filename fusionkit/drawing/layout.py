@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from fusionkit.drawing.bands import Page, choose_breaks
 from fusionkit.drawing.crossings import Segment, Slot, reduce_crossings, rounds
@@ -26,8 +27,7 @@ _STIFFNESS = {0: 8.0, 1: 2.0, 2: 1.0}
 """How much a piece of a line wants to be straight, by how many of its ends are boxes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """What is to be placed, with its smallest size in pixels."""
 
     key: str
@@ -48,9 +48,8 @@ class Line:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class BoxPosition:
-    """Where a box stands, and its size."""
+class BoxPosition(NamedTuple):
+    """The upper left corner of a box, and its size."""
 
     x: float
     y: float

@@ -57,11 +57,11 @@ class _Face:
     def __init__(self, card: Card) -> None:
         self.card = card
         self.title = shorten(card.title, _TITLE, WIDEST_TEXT)
-        self.rows = [row for given in card.rows for row in _fitted(given)]
+        self.rows = [row for given in card.rows for row in _split(given)]
         self.pad = _PAD + (5 if card.kind in ("input", "fusion") else 0)
         badges = sum(_badge_width(badge) + 5 for badge in card.badges)
         widths = [text_width(self.title, _TITLE, bold=True) + badges + (5 if badges else 0)]
-        widths.extend(_row_width(row) for row in self.rows)
+        widths.extend(_row_width(_fitted(row)) for row in self.rows)
         widths.append(text_width(card.cost, _COST))
         self.content = max(widths)
         self.width = max(self.content + 2 * self.pad, 84)
@@ -69,14 +69,18 @@ class _Face:
         self.height = self.words + 15
 
 
-def _fitted(row: CardLine) -> Iterator[CardLine]:
+def _split(row: CardLine) -> Iterator[CardLine]:
     """The row as it is, or its detail on a line of its own where both are too wide for one."""
-    text = shorten(row.text, _ROW, WIDEST_TEXT)
     if not row.detail or _row_width(row) <= WIDEST_TEXT:
-        yield CardLine(text, row.detail)
+        yield row
         return
-    yield CardLine(text)
-    yield CardLine("", shorten(row.detail, _ROW, WIDEST_TEXT))
+    yield CardLine(row.text)
+    yield CardLine("", row.detail)
+
+
+def _fitted(row: CardLine) -> CardLine:
+    """The row with its words cut to the widest box."""
+    return CardLine(shorten(row.text, _ROW, WIDEST_TEXT), shorten(row.detail, _ROW, WIDEST_TEXT))
 
 
 def _row_width(row: CardLine) -> float:
@@ -92,12 +96,13 @@ def _line(wire: Wire) -> Line:
 
 
 def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout: GraphLayout) -> str:
-    notes = [shorten(note, _ROW, _WIDEST_NOTE) for note in headline(plan)]
-    title = shorten(clean(plan.name), _NAME, _WIDEST_NOTE)
-    legend = _legend(faces, lines)
-    content = max(layout.width, text_width(title, _NAME, bold=True), *(text_width(note, _ROW) for note in notes),
-                  min(sum(item.width for item in legend), _NARROWEST))
-    rows = _wrapped(legend, content)
+    notes = [(shorten(note, _ROW, _WIDEST_NOTE), note) for note in headline(plan)]
+    name = clean(plan.name)
+    title = shorten(name, _NAME, _WIDEST_NOTE)
+    marks, notation = _legend(faces, lines), _notation(plan)
+    content = max(layout.width, text_width(title, _NAME, bold=True), *(text_width(note, _ROW) for note, _ in notes),
+                  min(sum(item.width for item in marks), _NARROWEST), *(item.width for item in notation))
+    rows = _wrapped(marks, content) + _wrapped(notation, content)
     top = _MARGIN + 42 + 16 * len(notes)
     foot = top + layout.height + 44
     width, height = _number(content + 2 * _MARGIN), _number(foot + 20 * (len(rows) - 1) + _MARGIN)
@@ -106,11 +111,12 @@ def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout:
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'role="img" font-family="{_FONTS}">',
-        f"<title>{escape(clean(plan.name))}</title>",
+        f"<title>{escape(name)}</title>",
         f"<desc>{escape('; '.join(headline(plan)))}</desc>",
         f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>',
-        _text(_MARGIN, _MARGIN + 14, title, _NAME, colour=INK, bold=True),
-        *(_text(_MARGIN, _MARGIN + 35 + 16 * row, note, _ROW, colour=MUTED) for row, note in enumerate(notes)),
+        _text(_MARGIN, _MARGIN + 14, title, _NAME, colour=INK, bold=True, full=name),
+        *(_text(_MARGIN, _MARGIN + 35 + 16 * row, note, _ROW, colour=MUTED, full=full)
+          for row, (note, full) in enumerate(notes)),
         *(part for wire, tracks in zip(lines, layout.tracks, strict=True) for part in pen.wire(wire, tracks)),
         *(part for face in faces for part in pen.box(face, layout.places[face.card.key])),
         *(part for row, items in enumerate(rows) for part in _legend_row(items, foot + 20 * row)),
@@ -148,7 +154,7 @@ class _Pen:
         yield f"<g><title>{escape(card.tooltip)}</title>"
         yield from _outline(card.kind, x, y, place.width, place.height, dashed=card.optional)
         left, line = x + face.pad, y + (place.height - face.words) / 2 + 13
-        yield _text(left, line, face.title, _TITLE, colour=INK, bold=True)
+        yield _text(left, line, face.title, _TITLE, colour=INK, bold=True, full=card.title)
         right = left + text_width(face.title, _TITLE, bold=True) + 8
         for badge in card.badges:
             yield from _badge(badge, right, line - 10.5, OUTLINES[card.kind])
@@ -165,18 +171,21 @@ def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _text(x: float, y: float, text: str, size: float, *, colour: str, bold: bool = False) -> str:
+def _text(x: float, y: float, text: str, size: float, *, colour: str, bold: bool = False, full: str = "") -> str:
+    """A line of text; where it was cut, the whole of it is shown on hover."""
     weight = ' font-weight="600"' if bold else ""
+    hover = f"<title>{escape(full)}</title>" if full not in ("", text) else ""
     return (f'<text x="{_number(x)}" y="{_number(y)}" font-size="{size:g}"{weight} fill="{colour}">'
-            f"{escape(text)}</text>")
+            f"{hover}{escape(text)}</text>")
 
 
 def _row(row: CardLine, x: float, y: float) -> Iterator[str]:
+    shown = _fitted(row)
     if row.text:
-        yield _text(x, y, row.text, _ROW, colour=INK)
-        x += text_width(row.text, _ROW) + 6
+        yield _text(x, y, shown.text, _ROW, colour=INK, full=row.text)
+        x += text_width(shown.text, _ROW) + 6
     if row.detail:
-        yield _text(x, y, row.detail, _ROW, colour=MUTED)
+        yield _text(x, y, shown.detail, _ROW, colour=MUTED, full=row.detail)
 
 
 def _points(*points: Point) -> str:
@@ -260,14 +269,23 @@ class _Item:
 
 
 def _legend(faces: Sequence[_Face], lines: Sequence[Wire]) -> list[_Item]:
-    """What the picture uses: kinds, then marks, then how a shape is read."""
+    """What the picture uses: kinds, then marks."""
     kinds = {face.card.kind for face in faces}
     items = [_Item(kind, kind) for kind in OUTLINES if kind in kinds]
     if any(wire.maybe_absent for wire in lines):
         items.append(_Item("dashed", "may be absent"))
     if any("frozen" in face.card.badges for face in faces):
         items.append(_Item("frozen", "weights fixed, evaluation mode"))
-    return [*items, _Item("", "B is the batch")]
+    return items
+
+
+def _notation(plan: Plan) -> list[_Item]:
+    """How the shapes on the lines and the words in the boxes are read."""
+    shapes = {value.shape.layout: value.shape.axes for value in plan.inputs}
+    shapes.update({value.shape.layout: value.shape.axes for node in plan.nodes for value in node.features})
+    return [_Item("", "on a line: B, the batch, then the size of each axis"),
+            *(_Item("", f"{layout}: B {' '.join(axes)}") for layout, axes in shapes.items()),
+            _Item("", "in a box: component, options other than the defaults, cost of one case; all on hover")]
 
 
 def _wrapped(items: Sequence[_Item], widest: float) -> list[list[_Item]]:

@@ -17,8 +17,9 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from fusionkit.arrays import Floats
 from fusionkit.evaluation.metrics import Measured, Scores, defined_in
-from fusionkit.evaluation.predictions import Floats, Outcomes
+from fusionkit.evaluation.predictions import Outcomes
 from fusionkit.evaluation.weighted_metrics import Samples, overall, per_class
 
 LEVEL = 0.95

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.evaluation.predictions import (
     CALIBRATION_BINS,
     CALIBRATION_EDGES,
-    Bools,
     Column,
-    Floats,
-    Ints,
     Outcomes,
     calibration_bin,
 )
@@ -76,7 +74,10 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """True and predicted values of one regression output. *Shape*: each (M,), M cases known."""
+    """True and predicted values of one regression output, over the cases in which it is known.
+
+    *Shape*: each (M,), M such cases.
+    """
 
     name: str
     true: Floats

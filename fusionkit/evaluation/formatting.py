@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fusionkit.evaluation.bootstrap import Interval
-from fusionkit.evaluation.metrics import Value
+from fusionkit.evaluation.metrics import MetricValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Metric:
         return "" if self.low is None or self.high is None else f"{figures(self.low)} to {figures(self.high)}"
 
 
-def joined(value: Value, interval: Interval) -> Metric:
+def joined(value: MetricValue, interval: Interval) -> Metric:
     """A value and its interval as one; NaN becomes None."""
     notes = "; ".join(note for note in (value.note, interval.note) if note)
     point, low, high = (None if np.isnan(number) else number for number in (value.value, interval.low, interval.high))

@@ -12,8 +12,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fusionkit.arrays import Floats
 from fusionkit.evaluation import weighted_metrics
-from fusionkit.evaluation.predictions import Column, Floats, Outcomes, collect
+from fusionkit.evaluation.predictions import Column, Outcomes, collect
 from fusionkit.evaluation.weighted_metrics import Samples
 
 NO_CASES = "no case has a target"
@@ -22,7 +23,7 @@ _CONSTANT = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class MetricValue:
     """One metric: its value, NaN where it is undefined, and what a reader must know about it."""
 
     value: float
@@ -34,7 +35,7 @@ class Value:
         return not np.isnan(self.value)
 
 
-Scores: TypeAlias = dict[str, Value]
+Scores: TypeAlias = dict[str, MetricValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def measure(outcomes: Outcomes) -> Measured:
     if outcomes.task == "multiclass":
         notes |= dict.fromkeys(("accuracy", "brier", "ece"), None if outcomes.cases else NO_CASES)
         notes["balanced_accuracy"] = notes["sensitivity"]
-    return Measured({name: Value(float(value[0]), notes[name]) for name, value in whole.items()}, per_class)
+    return Measured({name: MetricValue(float(value[0]), notes[name]) for name, value in whole.items()}, per_class)
 
 
 def defined_in(per_class: Mapping[str, Scores]) -> dict[str, list[str]]:
@@ -85,7 +86,7 @@ def defined_in(per_class: Mapping[str, Scores]) -> dict[str, list[str]]:
 
 
 def _values(samples: Samples, reasons: Mapping[str, str]) -> Scores:
-    return {name: Value(np.nan if name in reasons else float(value[0]), reasons.get(name))
+    return {name: MetricValue(np.nan if name in reasons else float(value[0]), reasons.get(name))
             for name, value in samples.items()}
 
 
@@ -120,7 +121,7 @@ def _why_no_error(outcomes: Outcomes, index: int) -> dict[str, str]:
     return {"pearson": "all predictions are equal"} if constant(predicted) else {}
 
 
-def _mean_note(values: Mapping[str, Value]) -> str | None:
+def _mean_note(values: Mapping[str, MetricValue]) -> str | None:
     """What to know of the mean of a metric over the classes for which it is defined: which are left out."""
     missing = {of: value.note for of, value in values.items() if not value.defined}
     if not missing:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.evaluation.formatting import Metric, figures
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.evaluation.weighted_metrics import LABELS
-from fusionkit.files import write_json, write_text
+from fusionkit.files import csv_text, write_json, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,24 +67,21 @@ def _cells(metric: Metric) -> tuple[str, str, str]:
     return value, metric.interval, metric.note or ""
 
 
-def as_csv(found: Sequence[Selection]) -> str:
+def _rows(found: Sequence[Selection]) -> Iterator[Sequence[object]]:
     """Every metric of every selection, a line each, with the bounds of its interval."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("head", "inputs", "cases", "metric", "value", "low", "high", "note"))
+    yield "head", "inputs", "cases", "metric", "value", "low", "high", "note"
     for selection in found:
         for report in selection.reports:
             for name, metric in report.metrics.items():
                 numbers = ["" if x is None else f"{x:.6g}" for x in (metric.value, metric.low, metric.high)]
-                writer.writerow((report.head, selection.name, report.counts.cases, name, *numbers, metric.note or ""))
-    return text.getvalue()
+                yield report.head, selection.name, report.counts.cases, name, *numbers, metric.note or ""
 
 
 def write_selections(folder: Path, found: Sequence[Selection]) -> None:
     """`missing.csv`, `missing.json`, and for each head its curve as `HEAD-missing`, PNG and SVG."""
     from fusionkit.evaluation import plots
 
-    write_text(folder / "missing.csv", as_csv(found))
+    write_text(folder / "missing.csv", csv_text(_rows(found)))
     write_json(folder / "missing.json", {"fusionkit-missing": 1, "selections": [each.to_json() for each in found]})
     with plots.style():
         for head in _heads(found):
@@ -95,7 +90,7 @@ def write_selections(folder: Path, found: Sequence[Selection]) -> None:
 
 
 def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
-    """One metric of a head against the number of inputs: each selection with its interval, and the mean of each number.
+    """One metric of a head against the number of inputs: each selection with its interval, and the mean of each size.
 
     The metric is the AUROC, of a regression the mean absolute error.
     """
@@ -124,11 +119,12 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
         by_count.setdefault(count, []).append(value)
     counts = sorted(by_count)
     axes.plot(counts, [sum(by_count[count]) / len(by_count[count]) for count in counts], color="#BBBBBB", linewidth=1.2,
-              zorder=0, label="mean of each number")
+              zorder=0, label="mean over the selections of one size")
     if metric in _CHANCE:
-        axes.axhline(_CHANCE[metric], color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0)
-    axes.set(xticks=range(1, most + 1), xlim=(0.6, most + 0.4), xlabel="number of inputs that are there",
+        axes.axhline(_CHANCE[metric], color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0,
+                     label=f"chance: {LABELS[metric]} {_CHANCE[metric]:g}")
+    axes.set(xticks=range(1, most + 1), xlim=(0.6, most + 0.4), xlabel="number of inputs given, the others left out",
              ylabel=f"{LABELS[metric]}, 95 % interval")
-    axes.set_title(fitting(f"{head}: with fewer inputs", 60), loc="left")
+    axes.set_title(fitting(f"{LABELS[metric]} of head {head}, by the inputs given", 60), loc="left")
     figure.legend(loc="outside lower left", alignment="left", fontsize=8)
     return figure

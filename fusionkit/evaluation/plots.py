@@ -25,7 +25,8 @@ _LINE_STYLES = ("-", "--", "-.", ":")
 _GREY, _PALE = "#555555", "#BBBBBB"
 # Beyond these, names and numbers would be too small to read.
 _CURVES_IN_LEGEND = 12
-_LEGEND_TITLE = "AUROC (95 % interval)"
+_LEGEND_TITLE = "area under the curve, AUROC (95 % interval)"
+_TITLE_WIDTH = 60
 _CELLS_WITH_TEXT = 14
 _CLASSES_WITH_NAMES = 40
 _NAME_WIDTH = 22
@@ -89,8 +90,8 @@ def roc_figure(curves: Sequence[Roc], labels: Sequence[str], title: str, summary
         axes.plot(curve.false_positive_rate, curve.true_positive_rate, label=label, clip_on=False, zorder=3, **look)
     _unit_square(axes)
     axes.set_aspect("equal")
-    axes.set(xlabel="1 - specificity (false positive rate)", ylabel="sensitivity (true positive rate)")
-    axes.set_title(fitting(title, 60), loc="left")
+    axes.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)")
+    axes.set_title(_title(title), loc="left")
     if many:
         axes.text(0.98, 0.03, summary, transform=axes.transAxes, ha="right", va="bottom", fontsize=9)
     elif inside:
@@ -101,7 +102,7 @@ def roc_figure(curves: Sequence[Roc], labels: Sequence[str], title: str, summary
 
 
 def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], title: str) -> Figure:
-    """Observed share against predicted probability, above the count of cases in each bin."""
+    """Observed frequency against predicted probability, above the count of cases in each bin."""
     figure, parts = _panels(len(panels), 4.7, 5.9, title)
     for part, panel, label in zip(parts, panels, labels, strict=False):
         above, below = part.subplots(2, 1, sharex=True, height_ratios=[4, 1])
@@ -113,30 +114,32 @@ def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], tit
         sizes = 12 + 70 * panel.count[held] / panel.count.max(initial=1)
         above.scatter(predicted, observed, s=sizes, color=PALETTE[0], clip_on=False, zorder=3)
         _unit_square(above)
-        above.set_ylabel("observed share")
+        above.set_ylabel("observed frequency")
         above.set_title(label, loc="left", fontsize=10)
         _count_bars(below, panel)
     return figure
 
 
 def risk_figure(risks: Sequence[Risk], labels: Sequence[str], title: str) -> Figure:
-    """The share of errors that is left when only the surest cases are kept, beside that of all and the least possible.
+    """The error rate when only the most confident cases are kept, beside that of all cases and the lowest possible.
 
-    The least possible is that of a measure that puts every error after every case that is right.
+    The lowest possible is that of a measure that ranks every correct case above every error.
     """
     figure = _figure(5.6, 4.6)
     axes = figure.add_subplot()
     overall = float(risks[0].risk[-1])
     share = np.linspace(0.002, 1, 400)
     best = np.maximum(0, share - (1 - overall)) / share
-    axes.plot(share, best, color=_PALE, linewidth=1.2, linestyle=(0, (1, 2)), label="least possible", zorder=1)
-    axes.axhline(overall, color=_PALE, linewidth=1, linestyle=(0, (4, 4)), label=f"all cases: {overall:.3f}", zorder=1)
+    axes.plot(share, best, color=_PALE, linewidth=1.2, linestyle=(0, (1, 2)), zorder=1,
+              label="lowest possible: every error ranked last")
+    axes.axhline(overall, color=_PALE, linewidth=1, linestyle=(0, (4, 4)), zorder=1,
+                 label=f"all cases kept: error rate {overall:.3f}")
     for index, (risk, label) in enumerate(zip(risks, labels, strict=True)):
         axes.plot(risk.coverage, risk.risk, label=label, drawstyle="steps-post", zorder=3, **_look(index))
     top = max(overall, *(float(risk.risk.max()) for risk in risks))
-    axes.set(xlim=(0, 1), ylim=(0, 1.05 * top or 1), xlabel="share of cases kept, surest first",
-             ylabel="share of errors among them")
-    axes.set_title(fitting(title, 60), loc="left")
+    axes.set(xlim=(0, 1), ylim=(0, 1.05 * top or 1), xlabel="coverage: fraction of cases kept, most confident first",
+             ylabel="error rate among the cases kept")
+    axes.set_title(_title(title), loc="left")
     figure.legend(loc="outside lower left", handlelength=2.6)
     return figure
 
@@ -167,9 +170,9 @@ def confusion_figure(panels: Sequence[Confusion], title: str) -> Figure:
         if count_classes <= _CELLS_WITH_TEXT:
             _cell_texts(axes, panel, share)
         else:
-            part.colorbar(shown, ax=axes, shrink=0.6, label="share of the true class")
+            part.colorbar(shown, ax=axes, shrink=0.6, label="fraction of the true class")
         _class_ticks(axes, panel.classes)
-        axes.set(xlabel="predicted", ylabel="true")
+        axes.set(xlabel="predicted class", ylabel="true class")
         axes.set_title(fitting(panel.name, 44), loc="left", fontsize=10)
         axes.spines[:].set_visible(False)
         axes.set_anchor("N")
@@ -237,7 +240,7 @@ def _panels(count: int, width: float, height: float, title: str) -> tuple[Figure
     down = -(-count // across)
     scale = 1.0 if count == 1 else 0.8
     figure = _figure(scale * width * across, scale * height * down)
-    figure.suptitle(fitting(title, int(12 * scale * width * across)), x=0.02, ha="left", fontsize=11)
+    figure.suptitle(_title(title, int(12 * scale * width * across)), x=0.02, ha="left", fontsize=11)
     if count == 1:
         return figure, [figure]
     return figure, list(figure.subfigures(down, across, squeeze=False).flat)[:count]
@@ -265,6 +268,11 @@ def _look(index: int) -> dict[str, Any]:
 
 def _many_look() -> dict[str, Any]:
     return {"color": PALETTE[0], "linewidth": 0.8, "alpha": 0.45}
+
+
+def _title(text: str, width: int = _TITLE_WIDTH) -> str:
+    """A title whose lines each fit."""
+    return "\n".join(fitting(line, width) for line in text.splitlines())
 
 
 def _name(text: str) -> str:

@@ -8,14 +8,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.errors import RunError
 
 Task: TypeAlias = Literal["multiclass", "multilabel", "regression"]
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
-Bools: TypeAlias = NDArray[np.bool_]
 
 CALIBRATION_BINS = 15
 # torch's own edges: NumPy's differ from them in the last bit, which would put a probability of 0.6 in another bin than

@@ -201,47 +201,53 @@ def _draw(report: HeadReport, folder: Path) -> list[Path]:
 
     # A head's name comes from a file: it must not lead out of the folder.
     stem = re.sub(r"[^\w-]+", "_", report.head)
-    curves, title = report.curves, f"{report.head}: {report.counts}"
+    curves, of = report.curves, f"head {report.head}, {report.counts}"
     written = []
     with plots.style():
         if any(curve.true_positive_rate.size for curve in curves.roc):
             labels = [f"{plots.fitting(curve.name, 40)}: {_of(report, curve.name, 'auroc')}" for curve in curves.roc]
             summary = f"{len(labels)} curves\nmean AUROC {report.metrics['auroc']}"
-            figure = plots.roc_figure(curves.roc, labels, f"ROC of {title}", summary)
+            figure = plots.roc_figure(curves.roc, labels, f"ROC curve\n{of}", summary)
             written += plots.save(figure, folder / f"{stem}-roc")
         if any(panel.count.any() for panel in curves.reliability):
             panels = [*curves.reliability, *report.recalibrated]
-            figure = plots.reliability_figure(panels, _calibration_labels(report), f"Calibration of {title}")
+            title = f"Calibration: observed against predicted\n{of}"
+            figure = plots.reliability_figure(panels, _calibration_labels(report), title)
             written += plots.save(figure, folder / f"{stem}-calibration")
         if report.trust.risks:
-            figure = plots.risk_figure(report.trust.risks, _risk_labels(report), f"Errors left of {title}")
+            figure = plots.risk_figure(report.trust.risks, _risk_labels(report), f"Risk-coverage curve\n{of}")
             written += plots.save(figure, folder / f"{stem}-risk")
         if curves.confusion:
-            figure = plots.confusion_figure(curves.confusion, f"Confusion of {title}")
+            figure = plots.confusion_figure(curves.confusion, f"Confusion matrix: cases, % of the true class\n{of}")
             written += plots.save(figure, folder / f"{stem}-confusion")
         if curves.pairs:
-            labels = [
-                f"MAE {_of(report, pair.name, 'mae')}\nR2 {_of(report, pair.name, 'r2')}" for pair in curves.pairs
-            ]
-            figure = plots.regression_figure(curves.pairs, labels, f"Predictions of {title}")
+            labels = ["\n".join((f"mean absolute error {_plotted(_of(report, pair.name, 'mae'))}",
+                                 f"R2 {_plotted(_of(report, pair.name, 'r2'))}")) for pair in curves.pairs]
+            figure = plots.regression_figure(curves.pairs, labels, f"Predicted against true values\n{of}")
             written += plots.save(figure, folder / f"{stem}-values")
     return written
 
 
 def _calibration_labels(report: HeadReport) -> list[str]:
     """What stands above each panel of bins; those after calibration follow those before."""
-    labels = [f"calibration error {_of(report, panel.name, 'ece')}" for panel in report.curves.reliability]
+    labels = [f"calibration error\n{_plotted(_of(report, panel.name, 'ece'))}" for panel in report.curves.reliability]
     if not report.recalibrated:
         return labels
     after = "after temperature scaling"
     if report.task == "multiclass" and len(report.classes) > 2:
-        after = f"after: calibration error {report.trust.figures['after', 'ece']}"
+        after = f"after: calibration error\n{_plotted(report.trust.figures['after', 'ece'])}"
     return [f"before: {label}" for label in labels] + [after] * len(report.recalibrated)
 
 
 def _risk_labels(report: HeadReport) -> list[str]:
-    return [f"by {uncertainty_metrics.DRAWN[risk.by]}: area {report.trust.figures['errors', risk.by, 'aurc']}"
+    return [f"ranked by {uncertainty_metrics.DRAWN[risk.by]}: "
+            f"area under curve {_plotted(report.trust.figures['errors', risk.by, 'aurc'])}"
             for risk in report.trust.risks]
+
+
+def _plotted(metric: Metric) -> str:
+    """A metric as a plot shows it, where no column heading says what stands in brackets."""
+    return str(metric).replace(" (", f" ({100 * LEVEL:g} % interval ")
 
 
 def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.evaluation.bootstrap import Weighted, intervals_of
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.calibration.temperature import log_of
 from fusionkit.evaluation.formatting import Metric, joined, short
-from fusionkit.evaluation.metrics import NO_CASES, Value
-from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Bools, Floats, Ints, Outcomes
+from fusionkit.evaluation.metrics import NO_CASES, MetricValue
+from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Outcomes
 from fusionkit.evaluation.weighted_metrics import auroc, ratio
 
 ENTROPY = "predictive_entropy"
@@ -41,7 +42,10 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """The share of errors among the cases that a measure is surest of. *Shape*: each (points,), coverage rising."""
+    """The error rate (`risk`) when only the most confident cases are kept, by the fraction kept (`coverage`).
+
+    `by` is the measure that ranks the cases. *Shape*: each (points,), coverage rising.
+    """
 
     by: str
     coverage: Floats
@@ -103,7 +107,7 @@ def _measured(outcomes: Outcomes, figures: Mapping[Path, Weighted], seed: int, r
     once = np.ones((outcomes.cases, 1))
     values = {path: float(figure(once)[0]) for path, figure in figures.items()}
     intervals = intervals_of(outcomes, figures, values, seed=seed, resamples=resamples)
-    return {path: joined(Value(value, _why(path) if np.isnan(value) else None), intervals[path])
+    return {path: joined(MetricValue(value, _why(path) if np.isnan(value) else None), intervals[path])
             for path, value in values.items()}
 
 
@@ -195,7 +199,7 @@ def _entropy(outcomes: Outcomes) -> Floats:
 
 
 def _aurc(score: Floats, errors: Bools) -> Weighted:
-    """The mean, over all coverages, of the share of errors among the cases that are surest; ties are one step."""
+    """The mean, over all coverages, of the error rate among the most confident cases; ties are one step."""
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
 

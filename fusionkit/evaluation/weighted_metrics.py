@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fusionkit.evaluation.predictions import CALIBRATION_BINS, Bools, Column, Floats, Outcomes, calibration_bin
+from fusionkit.arrays import Bools, Floats
+from fusionkit.evaluation.predictions import CALIBRATION_BINS, Column, Outcomes, calibration_bin
 
 # In the order in which they are printed.
 CLASSIFICATION: dict[str, str] = {

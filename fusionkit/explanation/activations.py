@@ -6,31 +6,31 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from fusionkit.arrays import Bools, Floats
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import RunError
 from fusionkit.explanation.feature_maps import Survey, begun
-from fusionkit.inference.calls import Step
+from fusionkit.inference.calls import ModuleCall
 from fusionkit.inference.predict import Settings
 from fusionkit.planning.plan import Value
 
 # Axes: B batch, M inputs of a fusion, w width.
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Features:
-    """One tensor of every case, pooled: `values` (N, w); `there` (N,) is False where it is absent."""
+    """One tensor of every case, its positions averaged.
+
+    Shapes: `values` (N, w); `there` (N,) is False where the tensor is absent.
+    """
 
     value: Value
     values: Floats
-    there: Flags
+    there: Bools
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Gates:
     use: str
     inputs: tuple[str, ...]
     values: Floats
-    there: Flags
+    there: Bools
 
 
 def batches(dataset: Dataset[Any], settings: Settings) -> Iterator[Batch]:
@@ -90,7 +90,7 @@ def pool(tensor: Tensor, value: Value) -> Tensor:
     return tensor.flatten(2).mean(2) if value.shape.spatial else tensor
 
 
-def _gates(step: Step, slots: Sequence[Any], masks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+def _gates(step: ModuleCall, slots: Sequence[Any], masks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
     """Gates and presence of one call, (B, M) both."""
     args, columns = [slots[slot] for slot in step.reads], [masks[slot] for slot in step.reads]
     filled, more = step.absence.prepared(args, columns)
@@ -109,6 +109,6 @@ def _rows(mask: Tensor | None, count: int, like: Tensor) -> Tensor:
     return torch.ones(count, dtype=torch.bool, device=like.device) if mask is None else mask
 
 
-def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Floats, Flags]:
+def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Floats, Bools]:
     values, flags = zip(*parts, strict=True)
     return (torch.cat(values).cpu().double().numpy(), torch.cat(flags).cpu().numpy())

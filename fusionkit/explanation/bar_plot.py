@@ -70,7 +70,7 @@ def _panel(axes: Axes, rows: Sequence[BarGroup], count: int) -> None:
         for place, bar in enumerate(row.bars):
             y = at - _THICK / 2 + (place + 0.5) * thick
             if bar is None or bar.value is None:
-                axes.text(0, y, "  absent" if bar is None else "  no case", va="center", fontsize=7.5, color=_GREY)
+                axes.text(0, y, "  missing" if bar is None else "  no case", va="center", fontsize=7.5, color=_GREY)
                 continue
             axes.barh(y, bar.value, height=0.88 * thick, color=PALETTE[place % len(PALETTE)])
             low, high = (bar.value if end is None else end for end in (bar.low, bar.high))

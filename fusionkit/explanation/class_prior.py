@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fusionkit.arrays import Floats
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import UserError
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.runs.folder import Run, cohort_of
-
-Floats = NDArray[np.float64]
 
 
 class TrainingPrior:

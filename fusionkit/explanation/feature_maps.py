@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fusionkit.components.kinds import NODE_KINDS
 from fusionkit.errors import Diagnostic, did_you_mean
-from fusionkit.inference.calls import Step, Steps, steps_of
+from fusionkit.inference.calls import ModuleCall, ModuleCalls, steps_of
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Value
 
@@ -57,7 +58,7 @@ class Survey:
         self.model = model
         plan = model.plan
         self.values: tuple[Value, ...] = (*plan.inputs, *(value for node in plan.nodes for value in node.values))
-        self.steps: Steps = steps_of(model, len(self.values))
+        self.steps: ModuleCalls = steps_of(model, len(self.values))
         self.paths = _paths(model, self.steps.calls)
         self.given: list[tuple[ModuleOutput, ...]] = []
         self._run()
@@ -104,7 +105,7 @@ class Survey:
         found: list[FeatureMap] = []
         notes = []
         for value in self._images():
-            mine = self._on_the_way(value, ("encoder",)) or self._on_the_way(value, ("encoder", "fusion", "head"))[-1:]
+            mine = self._on_the_way(value, ("encoder",)) or self._on_the_way(value, NODE_KINDS)[-1:]
             if not mine:
                 notes.append(f"nothing on the way from {value.name!r} gives a map: nothing is drawn on it")
             if len(mine) > MOST_AT_ONCE:
@@ -210,7 +211,7 @@ class Survey:
                           inputs)
 
 
-def begun(model: FusionModel, steps: Steps, inputs: dict[str, Tensor], present: dict[str, Tensor]
+def begun(model: FusionModel, steps: ModuleCalls, inputs: dict[str, Tensor], present: dict[str, Tensor]
           ) -> tuple[list[Any], list[Tensor | None]]:
     """Slots and masks before the first call; masks of inputs that cannot be absent are left out."""
     optional = {value.name for value in model.plan.inputs if value.present is not None}
@@ -229,7 +230,7 @@ def _alike(grid: Sequence[int], size: Sequence[int]) -> bool:
     return not shrunk or max(shrunk) <= _MOST_UNEVEN * min(shrunk)
 
 
-def _paths(model: FusionModel, calls: Sequence[Step]) -> list[str]:
+def _paths(model: FusionModel, calls: Sequence[ModuleCall]) -> list[str]:
     """The path of each call's module; a shared one has one path for all its calls."""
     names = {module: name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
     return [names[step.module] for step in calls]

@@ -10,14 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fusionkit.arrays import Floats
 from fusionkit.explanation.feature_maps import FeatureMap, Survey, begun
 
 # Axes: B batch, K columns of a head, c channels of a map, ... its grid.
-Floats = NDArray[np.float64]
 _MODES = {2: "bilinear", 3: "trilinear"}
 
 

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.evaluation.bootstrap import intervals_of
 from fusionkit.evaluation.formatting import Metric, joined
-from fusionkit.evaluation.metrics import Value
+from fusionkit.evaluation.metrics import MetricValue
 from fusionkit.evaluation.predictions import Outcomes
 from fusionkit.evaluation.weighted_metrics import ratio
 from fusionkit.explanation.shapley import Shares
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
 class GroupMeans:
-    """The mean share of each modality over some cases: `mean` signed, `absolute` without sign."""
+    """The mean share of each modality over some cases: `mean` signed, `absolute` of its absolute value."""
 
     name: str
     cases: int
@@ -32,7 +29,7 @@ class GroupMeans:
     absolute: tuple[Metric, ...]
 
 
-def groups_of(shares: Shares, columns: Ints, used: Flags, patients: Sequence[str] | None, one_class: bool
+def groups_of(shares: Shares, columns: Ints, used: Bools, patients: Sequence[str] | None, one_class: bool
               ) -> list[GroupMeans]:
     """Means over the cases that are `used` (N,), each explained by its column of `columns` (N,).
 
@@ -49,14 +46,14 @@ def groups_of(shares: Shares, columns: Ints, used: Flags, patients: Sequence[str
     return [group for group in (_group("all cases", own, use, patients), *made) if group.cases]
 
 
-def means(values: Floats, used: Flags, patients: Sequence[str] | None) -> list[Metric]:
+def means(values: Floats, used: Bools, patients: Sequence[str] | None) -> list[Metric]:
     """The mean of each column of (N, M) over the cases that are `used` (N,) or (N, M), with its 95 % interval."""
     columns = used if used.ndim == 2 else np.repeat(used[:, None], values.shape[1], axis=1)
     return [_mean(values[flags, place], [patients[row] for row in np.flatnonzero(flags).tolist()] if patients else None)
             for place, flags in enumerate(columns.T)]
 
 
-def _group(name: str, values: Floats, used: Flags, patients: Sequence[str] | None) -> GroupMeans:
+def _group(name: str, values: Floats, used: Bools, patients: Sequence[str] | None) -> GroupMeans:
     return GroupMeans(name, int(used.sum()), tuple(means(values, used, patients)),
                  tuple(means(np.abs(values), used, patients)))
 
@@ -69,7 +66,8 @@ def _mean(values: Floats, patients: Sequence[str] | None) -> Metric:
     outcomes = Outcomes("regression", ("share",), values[:, None], values[:, None], owners)
     value = float(values.mean())
     figures: Mapping[str, partial[Floats]] = {"mean": partial(_weighted_mean, values)}
-    return joined(Value(value), intervals_of(outcomes, figures, {"mean": value}, seed=0, resamples=RESAMPLES)["mean"])
+    intervals = intervals_of(outcomes, figures, {"mean": value}, seed=0, resamples=RESAMPLES)
+    return joined(MetricValue(value), intervals["mean"])
 
 
 def _weighted_mean(values: Floats, weights: Floats) -> Floats:

@@ -16,8 +16,9 @@ from fusionkit.explanation.group_means import GroupMeans, groups_of, means
 from fusionkit.explanation.request import CaseOutput, Cases, Explanation, ResolvedRequest
 from fusionkit.explanation.selection import ChosenCase, ExplainedHead
 from fusionkit.explanation.shapley import MOST, Prior, Shares, shares
-from fusionkit.inference.predict import Progress, Settings
+from fusionkit.inference.predict import Settings
 from fusionkit.network.optional_inputs import all_optional
+from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 
 
@@ -36,9 +37,9 @@ def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen
             rows.append(BarGroup(f"case {cases.ids[place]}", tuple(
                 Metric(float(value)) if there else None
                 for value, there in zip(found.values[place], found.there[place], strict=True))))
-        title = (f"gates of {found.path} ({found.use}): how much it weighs each input",
-                 "mean over features and positions; the bar of a mean has its 95 % interval")
-        panel = Panel("", "gate", tuple(rows))
+        title = (f"Gates of node {found.path} ({found.use}): how much it weighs each input",
+                 "mean over features and positions; black line: 95 % interval of a mean over cases")
+        panel = Panel("", "gate: weight of an input, no unit", tuple(rows))
         picture = made.folder.picture(partial(bars_figure, [panel], found.inputs, title), "gates", found.path)
         entries.append({"node": found.path, "use": found.use, "file": picture, "table": table,
                         "mean": {name: metric.to_json() for name, metric in zip(found.inputs, mean, strict=True)}})
@@ -88,16 +89,17 @@ def _head(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Se
             for row in np.flatnonzero(mine.valid) for column in range(len(names))]
     table = made.folder.table(["id", "class", "nothing", *mine.inputs, "all", "absent"], rows, "shapley", asked.name)
     result = "value" if asked.head.task == "regression" else "probability"
-    base = ("what the network says of nothing" if mine.answered else
+    base = ("what the network predicts without any" if mine.answered else
             "the mean of the training cases" if result == "value" else "the share of the class in training")
     entry: dict[str, Any] = {"head": asked.name, "inputs": list(mine.inputs), "table": table,
                              "nothing": "network" if mine.answered else "training"}
     picked = [item for item in chosen if item.head == asked.name and mine.valid[item.place]]
     if picked:
-        panel = Panel("", f"added to the {result}", tuple(_case(resolved, cases, mine, item) for item in picked))
-        entry["cases"] = made.folder.picture(partial(bars_figure, [panel], mine.inputs, (
-            f"Shapley values of the inputs, head {asked.name}: what each adds to the {result}",
-            f"nothing: {base}; all: the {result} that is predicted")), "shapley", asked.name, "cases")
+        panel = Panel("", _unit("change", result), tuple(_case(resolved, cases, mine, item) for item in picked))
+        title = (f"Shapley values of the inputs, head {asked.name}: what each adds to the {result}",
+                 f"no input: {base}; all inputs: the predicted {result}. The bars of a case add up to the difference.")
+        entry["cases"] = made.folder.picture(partial(bars_figure, [panel], mine.inputs, title), "shapley", asked.name,
+                                             "cases")
     groups = groups_of(mine, columns, cases.tested, cases.patients, asked.column is not None)
     if groups:
         entry["file"] = made.folder.picture(
@@ -115,16 +117,21 @@ def _case(resolved: ResolvedRequest, cases: Cases, mine: Shares, item: ChosenCas
     output = CaseOutput.of(resolved, cases, item)
     bars = tuple(Metric(float(value)) if there else None for value, there in
                  zip(mine.values[item.place, :, output.column], mine.there[item.place], strict=True))
-    beside = (f"nothing {mine.nothing[item.place, output.column]:.3f}\n"
-              f"all {mine.whole[item.place, output.column]:.3f}\ntruth: {output.truth}")
+    beside = (f"no input: {mine.nothing[item.place, output.column]:.3f}\n"
+              f"all inputs: {mine.whole[item.place, output.column]:.3f}\ntruth: {output.truth}")
     return BarGroup(f"{cases.ids[item.place]} ({item.why}): {output.explained}", bars, beside)
 
 
+def _unit(what: str, result: str) -> str:
+    """The label of the axis: probabilities lie between 0 and 1, values have the unit of their target."""
+    return f"{what} in the predicted {result} (" + ("unit of the target)" if result == "value" else "scale 0 to 1)")
+
+
 def _panels(groups: Sequence[GroupMeans], result: str) -> list[Panel]:
-    return [Panel("mean", f"added to the {result}", tuple(
-                BarGroup(f"{group.name} ({group.cases})", group.mean) for group in groups)),
-            Panel("mean without sign", f"moved the {result} by", tuple(
-                BarGroup(f"{group.name} ({group.cases})", group.absolute) for group in groups))]
+    return [Panel("mean contribution", _unit("change", result), tuple(
+                BarGroup(f"{group.name} ({group.cases} cases)", group.mean) for group in groups)),
+            Panel("mean absolute contribution", _unit("absolute change", result), tuple(
+                BarGroup(f"{group.name} ({group.cases} cases)", group.absolute) for group in groups))]
 
 
 def _summary(made: Explanation, asked: ExplainedHead, mine: Shares, groups: Sequence[GroupMeans]) -> str:
@@ -137,6 +144,6 @@ def _summary(made: Explanation, asked: ExplainedHead, mine: Shares, groups: Sequ
             rows.append([group.name, str(group.cases), name, *cells])
             printed.append([group.name, str(group.cases), name, str(mean), str(absolute)])
     made.tables.append((f"Shapley values of the inputs, head {asked.name}: mean over cases (95 % interval)",
-                        ["over", "cases", "input", "mean", "mean without sign"], printed))
+                        ["over", "cases", "input", "mean", "mean absolute"], printed))
     return made.folder.table(["over", "cases", "input", "mean", "mean_low", "mean_high", "absolute", "absolute_low",
                               "absolute_high"], rows, "shapley", asked.name, "mean")

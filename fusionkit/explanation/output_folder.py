@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.evaluation import plots
-from fusionkit.files import write_text
+from fusionkit.files import csv_text, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,12 +32,8 @@ class Folder:
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *parts: str) -> str:
         """A table as CSV under a name made of `parts`; gives its path."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
         path = self.path / f"{self._stem(parts, '.csv')}.csv"
-        write_text(path, text.getvalue())
+        write_text(path, csv_text([header, *rows]))
         return self._kept(path)
 
     def _kept(self, path: Path) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fusionkit.arrays import Floats
 from fusionkit.evaluation.plots import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 MOST_SLICES = 12
-_ACROSS = 6
+_ACROSS = 4
+# Inches of a slice's longer side: large enough to see a small lesion, and a pixel of a large slice is not lost.
+_SMALLEST_SLICE, _LARGEST_SLICE, _PIXELS_PER_INCH = 2.2, 3.4, 110
 # Where the map is weakest the image is left as it is, so the colours may begin with black; the bright end is no grey.
 _COLOURS = "inferno"
 _STRONGEST = 0.7
@@ -42,9 +44,9 @@ class Overlay:
         return float(self.heat.max())
 
 
-def overlay_figure(overlay: Overlay) -> Figure:
-    """The image beside itself with the map laid over it, or a montage of slices with it."""
-    return _flat(overlay) if overlay.heat.ndim == 2 else _montage(overlay)
+def overlay_figure(overlay: Overlay, slices: Sequence[int] | None = None) -> Figure:
+    """The image beside itself with the map laid over it, or a montage of slices (counted from 0) with it."""
+    return _flat(overlay) if overlay.heat.ndim == 2 else _montage(overlay, slices or slices_shown(overlay.heat))
 
 
 def slices_shown(heat: Floats) -> list[int]:
@@ -63,8 +65,8 @@ def _flat(overlay: Overlay) -> Figure:
     height, width = overlay.heat.shape
     shown, caption = _grey(overlay.image)
     wide = float(np.clip(3.4 * width / height, 1.6, 6.8))
-    figure = _figure(2 * wide + 1.6, 3.4 + 0.9 + 0.2 * len(overlay.title))
-    figure.suptitle(_heading(overlay.title, 2 * wide + 1.6), x=0.02, ha="left", fontsize=10)
+    figure = _figure(2 * wide + 0.3, 3.4 + 1.5 + 0.2 * len(overlay.title))
+    figure.suptitle(_heading(overlay.title, 2 * wide + 0.3), x=0.02, ha="left", fontsize=10)
     plain, heated = figure.subplots(1, 2)
     plain.imshow(shown, cmap="gray", vmin=0, vmax=1)
     plain.set_title(f"input{caption}", loc="left", fontsize=9)
@@ -74,18 +76,18 @@ def _flat(overlay: Overlay) -> Figure:
         _mark(heated, overlay.heat)
     for axes in (plain, heated):
         _bare(axes)
-    _keys(figure, [heated], overlay.peak)
+    _keys(figure, [plain, heated], overlay.peak)
     return figure
 
 
-def _montage(overlay: Overlay) -> Figure:
-    chosen = slices_shown(overlay.heat)
+def _montage(overlay: Overlay, chosen: Sequence[int]) -> Figure:
     depth, height, width = overlay.heat.shape
     across = min(_ACROSS, len(chosen))
     down = -(-len(chosen) // across)
-    side = 1.5
-    wide = max(across * side * float(np.clip(width / height, 0.5, 2.0)) + 1.3, 6.4)
-    figure = _figure(wide, down * (2 * side + 0.3) + 0.8 + 0.2 * len(overlay.title))
+    longer = float(np.clip(max(height, width) / _PIXELS_PER_INCH, _SMALLEST_SLICE, _LARGEST_SLICE))
+    high, broad = (longer * max(side / max(height, width), 0.5) for side in (height, width))
+    wide = max(across * (broad + 0.08), 6.4)
+    figure = _figure(wide, down * (2 * high + 0.4) + 1.5 + 0.2 * len(overlay.title))
     figure.suptitle(_heading(overlay.title, wide), x=0.02, ha="left", fontsize=10)
     grid: Any = figure.subplots(2 * down, across, squeeze=False)
     shown, caption = _grey(overlay.image)
@@ -115,7 +117,7 @@ def _heat(axes: Axes, shown: Floats, heat: Floats, peak: float) -> None:
         share = heat / peak
         # Half the strength from a tenth on, or weak positions would be colours without a place in the bar.
         axes.imshow(share, cmap=_COLOURS, vmin=0, vmax=1, alpha=_STRONGEST * np.clip(2.5 * share, 0, 1),
-                    interpolation="nearest")
+                    interpolation="bilinear")
         if share.max() >= _HALF > share.min():
             axes.contour(share, levels=[_HALF], colors="white", linewidths=0.9)
 
@@ -131,8 +133,10 @@ def _keys(figure: Figure, panels: list[Axes], peak: float, caption: str = "") ->
     from matplotlib.lines import Line2D
 
     if peak > 0:
-        bar = figure.colorbar(ScalarMappable(cmap=_COLOURS), ax=panels, shrink=0.85, aspect=24, pad=0.02)
-        bar.set_label(f"Grad-CAM, 1 is {peak:.3g}", fontsize=9)
+        bar = figure.colorbar(ScalarMappable(cmap=_COLOURS), ax=panels, location="bottom", shrink=0.6, aspect=36,
+                              pad=0.02)
+        bar.set_label(f"Grad-CAM as a fraction of its largest value, {peak:.3g} in units of the head's score",
+                      fontsize=9)
         bar.ax.tick_params(labelsize=8)
         keys = [Line2D([], [], color="white", linewidth=1.4, label="half of the largest value"),
                 Line2D([], [], linestyle="", marker="+", color=PALETTE[5], markersize=9, markeredgewidth=1.8,

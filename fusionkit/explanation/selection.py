@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.errors import DataError, Diagnostic, UserError, did_you_mean
-from fusionkit.evaluation.predictions import Bools, Floats, Ints
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.plan import Plan, PlannedHead, Value
 
@@ -113,10 +113,10 @@ class ChosenCase:
 
 def choose(results: Mapping[str, HeadResult], asked: Sequence[ExplainedHead], complete: Sequence[bool]
            ) -> list[ChosenCase]:
-    """A few informative cases of each head: the surest that is right, the surest that is wrong, the least sure.
+    """A few cases of each head: the most confident that is correct, the most confident that is wrong, the least so.
 
     Of a regression those with the smallest and the largest error. Cases that have every input (`complete`) go first.
-    Without targets: the surest and the least sure.
+    Without targets: the most and the least confident.
     """
     chosen: list[ChosenCase] = []
     for item in asked:
@@ -139,11 +139,11 @@ def _best(head: PlannedHead, result: HeadResult, pool: Ints) -> list[tuple[str, 
         return [("smallest error", int(known[np.nanargmin(error)])), ("largest error", int(known[np.nanargmax(error)]))]
     sure, right = sureness(result), correct(result)
     found = [(why, part[np.argmax(sure[part])]) for why, part in (
-        ("surest right", known[right[known]]), ("surest wrong", known[~right[known]])) if len(part)]
+        ("most confident, correct", known[right[known]]), ("most confident, wrong", known[~right[known]])) if len(part)]
     if not len(known) and len(pool):
-        found.append(("surest", pool[np.argmax(sure[pool])]))
+        found.append(("most confident", pool[np.argmax(sure[pool])]))
     if len(pool):
-        found.append(("least sure", pool[np.argmin(sure[pool])]))
+        found.append(("least confident", pool[np.argmin(sure[pool])]))
     return [(why, int(place)) for why, place in found]
 
 

@@ -14,20 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from fusionkit.arrays import Bools, Floats
 from fusionkit.explanation.activations import batches
-from fusionkit.inference.predict import Progress, Settings
+from fusionkit.inference.predict import Settings
 from fusionkit.network.model import FusionModel
 from fusionkit.network.optional_inputs import answers
 from fusionkit.planning.plan import PlannedHead
+from fusionkit.progress import Progress
 
 # Axes: S subsets of the M modalities, N cases, K columns of a head.
 MOST = 10
 """Modalities for which all subsets are run: 1,024 passes. One more would double them."""
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 Prior = Callable[[PlannedHead], "Floats | None"]
 
 
@@ -45,8 +44,8 @@ class Shares:
     values: Floats
     whole: Floats
     nothing: Floats
-    valid: Flags
-    there: Flags
+    valid: Bools
+    there: Bools
     answered: bool
 
 
@@ -79,8 +78,8 @@ def shares(model: FusionModel, dataset: Dataset[Any], heads: Sequence[PlannedHea
     names = tuple(value.name for value in model.plan.inputs)
     assert len(names) <= MOST, "so many subsets were to be refused; please report"
     values: dict[str, list[list[Floats]]] = {head.name: [] for head in heads}
-    valid: dict[str, list[list[Flags]]] = {head.name: [] for head in heads}
-    there: list[Flags] = []
+    valid: dict[str, list[list[Bools]]] = {head.name: [] for head in heads}
+    there: list[Bools] = []
     total, done = (len(dataset) - 1) // settings.batch_size + 1, 0  # type: ignore[arg-type]  # our datasets are sized
     for batch in batches(dataset, settings):
         found: Mapping[str, list[list[Any]]] = {head.name: [[], []] for head in heads}
@@ -111,8 +110,8 @@ def shares(model: FusionModel, dataset: Dataset[Any], heads: Sequence[PlannedHea
     return made, notes
 
 
-def _shares(head: PlannedHead, names: tuple[str, ...], table_SNK: Floats, known_SN: Flags, stand_in: Floats | None,
-            *, there_NM: Flags) -> Shares:
+def _shares(head: PlannedHead, names: tuple[str, ...], table_SNK: Floats, known_SN: Bools, stand_in: Floats | None,
+            *, there_NM: Bools) -> Shares:
     filled = table_SNK if stand_in is None else np.where(known_SN[:, :, None], table_SNK, stand_in)
     return Shares(head, names, shapley(filled).transpose(1, 0, 2), filled[-1], filled[0], known_SN[-1], there_NM,
                   bool(known_SN[0].all()))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.arrays import Floats
 from fusionkit.evaluation.plots import PALETTE, fitting
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-Floats = NDArray[np.float64]
 LEAST = 10
 """Fewer cases make no picture: with a perplexity below 3 every arrangement of them is as good as another."""
 _MARKS = ("o", "s", "^", "D", "v", "P")
@@ -86,12 +86,13 @@ def scatter_figure(made: Scatter, title: Sequence[str]) -> Figure:
         axes.scatter(made.points[made.wrong, 0], made.points[made.wrong, 1], s=2.6 * size, facecolors="none",
                      edgecolors="black", linewidths=0.9)
         keys.append(Line2D([], [], linestyle="", marker="o", markerfacecolor="none", markeredgecolor="black",
-                           markersize=9, label=f"predicted wrong ({int(made.wrong.sum())})"))
+                           markersize=9, label=f"wrong prediction ({int(made.wrong.sum())})"))
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[:].set(visible=True, edgecolor=_UNKNOWN)
-    axes.set_xlabel(f"t-SNE of {len(made.points)} cases, perplexity {made.perplexity:.3g}; only neighbourhoods mean "
-                    "something", fontsize=8.5)
+    axes.set_xlabel(f"t-SNE dimension 1 (no unit); {len(made.points)} cases, perplexity {made.perplexity:.3g}\n"
+                    "Neighbours are alike; distances between groups mean nothing.", fontsize=8.5)
+    axes.set_ylabel("t-SNE dimension 2 (no unit)", fontsize=8.5)
     figure.suptitle("\n".join(fill(line, 78, break_on_hyphens=False) for line in title), x=0.02, ha="left", fontsize=10)
     if keys:
         figure.legend(handles=keys, loc="outside right upper")

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from math import prod
 
+from fusionkit.components.kinds import COMPONENT_ID, KINDS
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.graph.wiring import connect
 from fusionkit.shapes.layouts import LAYOUTS
-from fusionkit.syntax.fields import Form, shown
-from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
+from fusionkit.syntax.fields import FieldReader, shown
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 FORMAT = 1
 TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training", "reference")
@@ -20,8 +21,6 @@ NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights
 STEP_KEYS = ("use", "with")
 _OPTIONS = "; the options of its component stand in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_KINDS = ("encoder", "fusion", "head", "uncertainty")
-_ID = re.compile(rf"({'|'.join(_KINDS)})\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
 MAX_NUMBERS = 1 << 32
 """Numbers that one case of an input may hold: 16 GiB, where a slip is likelier than a need."""
 
@@ -39,7 +38,7 @@ class _Builder:
 
     def __init__(self, tree: Tree) -> None:
         self.found: list[Diagnostic] = []
-        self.top = Form(tree, "a graph", TOP_KEYS, self.found)
+        self.top = FieldReader(tree, "a graph", TOP_KEYS, self.found)
         self.tree = tree
 
     def graph(self) -> Graph:
@@ -61,7 +60,7 @@ class _Builder:
 
     def _format(self) -> None:
         version = self.top.need("fusionkit", f"begin the file with 'fusionkit: {FORMAT}'")
-        if version is not None and not (isinstance(version, Scalar) and type(version.value) is int
+        if version is not None and not (isinstance(version, Leaf) and type(version.value) is int
                                         and version.value == FORMAT):
             self.top.report("wrong-version", f"this fusionkit reads format {FORMAT}, not {shown(version)}",
                             version.span, fix=f"write 'fusionkit: {FORMAT}', or install a fusionkit for that format")
@@ -93,7 +92,7 @@ class _Builder:
         return [item for item in made if item]
 
     def _input(self, name: str, tree: Tree, span: Span) -> Input | None:
-        form = Form(tree, f"input {name!r}", (*LAYOUTS, "optional"), self.found)
+        form = FieldReader(tree, f"input {name!r}", (*LAYOUTS, "optional"), self.found)
         optional = form.flag("optional")
         written = [layout for layout in LAYOUTS if form.has(layout)]
         if len(written) != 1:
@@ -110,11 +109,11 @@ class _Builder:
         axes = LAYOUTS[layout].axes
         values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
         if len(values) != len(axes):
-            wanted = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
+            expected = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
             given = str(len(values)) if isinstance(tree, Items) else f"{shown(tree)} without brackets"
-            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {wanted}, not {given}",
+            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {expected}, not {given}",
                             tree.span, why="the batch axis is not written" if len(values) == len(axes) + 1 else None,
-                            fix=f"write [{tree.text}]" if isinstance(tree, Scalar) and len(axes) == 1 else
+                            fix=f"write [{tree.text}]" if isinstance(tree, Leaf) and len(axes) == 1 else
                             f"write [{', '.join(axes)}] as numbers; a size may be 'auto'")
             return (None,) * len(axes)
         sizes = tuple(self._size(name, value, axis) for value, axis in zip(values, axes, strict=True))
@@ -127,7 +126,7 @@ class _Builder:
     def _size(self, name: str, tree: Tree, axis: str) -> int | None:
         if _is_auto(tree):
             return None
-        value = tree.value if isinstance(tree, Scalar) else None
+        value = tree.value if isinstance(tree, Leaf) else None
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 24:
             return value
         self.top.report("bad-input", f"the size {axis!r} of input {name!r} cannot be {shown(tree)}", tree.span,
@@ -145,7 +144,7 @@ class _Builder:
         return nodes
 
     def _node(self, name: str, tree: Tree, span: Span) -> Node:
-        form = Form(tree, f"node {name!r}", NODE_KEYS, self.found, _OPTIONS)
+        form = FieldReader(tree, f"node {name!r}", NODE_KEYS, self.found, _OPTIONS)
         node = Node(name, self._steps(form), self._sources(form), form.flag("each"), form.flag("share"),
                     form.flag("freeze"), form.text("weights"), form.number("loss", 1.0), span)
         if node.share and not node.each:
@@ -161,7 +160,7 @@ class _Builder:
                         fix="write it on the head")
         return node
 
-    def _steps(self, form: Form) -> tuple[Step, ...]:
+    def _steps(self, form: FieldReader) -> tuple[Step, ...]:
         if form.has("chain"):
             if form.has("use") or form.has("with"):
                 key = "use" if form.has("use") else "with"
@@ -172,7 +171,7 @@ class _Builder:
         options = form.tree.get("with")
         return (self._step(use, options, form),) if use is not None else (_nowhere(form.span),)
 
-    def _chain(self, form: Form) -> tuple[Step, ...]:
+    def _chain(self, form: FieldReader) -> tuple[Step, ...]:
         tree = form.tree.entries["chain"]
         if not isinstance(tree, Items) or not tree.items:
             given = "is empty" if isinstance(tree, Items) else f"must be a list of components, not {shown(tree)}"
@@ -181,17 +180,17 @@ class _Builder:
             return (_nowhere(tree.span),)
         steps = []
         for item in tree:
-            if isinstance(item, Scalar):
+            if isinstance(item, Leaf):
                 steps.append(self._step(item, None, form))
                 continue
-            part = Form(item, f"a step of {form.owner}", STEP_KEYS, self.found, _OPTIONS)
+            part = FieldReader(item, f"a step of {form.owner}", STEP_KEYS, self.found, _OPTIONS)
             use = part.need("use", "name a component")
             steps.append(self._step(use, part.tree.get("with"), part) if use is not None else _nowhere(item.span))
         return tuple(steps)
 
-    def _step(self, use: Tree, options: Tree | None, form: Form) -> Step:
-        text = use.value if isinstance(use, Scalar) else None
-        if not isinstance(text, str) or not _ID.fullmatch(text):
+    def _step(self, use: Tree, options: Tree | None, form: FieldReader) -> Step:
+        text = use.value if isinstance(use, Leaf) else None
+        if not isinstance(text, str) or not COMPONENT_ID.fullmatch(text):
             dotted = isinstance(text, str) and text.count(".") > 1
             form.report("bad-id", f"{form.owner} cannot use {shown(use)}", use.span,
                         why="a graph names components by id; it cannot reach code by path" if dotted else
@@ -199,13 +198,13 @@ class _Builder:
                         fix=_id_fix(use))
             text = ""
         if options is not None and not isinstance(options, Mapping):
-            if not (isinstance(options, Scalar) and options.value is None):
+            if not (isinstance(options, Leaf) and options.value is None):
                 form.report("wrong-type", f"'with' of {form.owner} must be a mapping, not {shown(options)}",
                             options.span, fix="write 'with: {option: value}'")
             options = None
         return Step(str(text), options, use.span)
 
-    def _sources(self, form: Form) -> tuple[Reference, ...]:
+    def _sources(self, form: FieldReader) -> tuple[Reference, ...]:
         tree = form.need("from", "say what it reads: an input or another node")
         if tree is None:
             return ()
@@ -219,8 +218,8 @@ class _Builder:
         ports = tree.keys if isinstance(tree, Mapping) else {}
         return tuple(self._reference(value, port, form, ports.get(port or "")) for port, value in pairs)
 
-    def _reference(self, tree: Tree, port: str | None, form: Form, port_span: Span | None) -> Reference:
-        text = tree.value if isinstance(tree, Scalar) else None
+    def _reference(self, tree: Tree, port: str | None, form: FieldReader, port_span: Span | None) -> Reference:
+        text = tree.value if isinstance(tree, Leaf) else None
         if not isinstance(text, str) or not all(text.partition(".")[::2] if "." in text else [text]):
             form.report("wrong-type", f"'from' of {form.owner} must name an input or a node, not {shown(tree)}",
                         tree.span, fix="write a name, a list of names, or a mapping from port to name")
@@ -232,7 +231,7 @@ class _Builder:
         tree = self.top.tree.get("uncertainty")
         if tree is None:
             return None
-        form = Form(tree, "'uncertainty'", STEP_KEYS, self.found)
+        form = FieldReader(tree, "'uncertainty'", STEP_KEYS, self.found)
         use = form.need("use", "name a method, for example 'use: uncertainty.mc_dropout'")
         if use is None:
             return None
@@ -272,7 +271,7 @@ class _Builder:
         elif steps > 1 and not (place.isdecimal() and int(place) < steps):
             self.top.report("bad-reference", f"'reference' names {path!r}, which is no step of the chain {name!r}",
                             span, fix=f"name one of {name}.0 to {name}.{steps - 1}")
-        elif not (isinstance(tree, Scalar) and isinstance(tree.value, str)):
+        elif not (isinstance(tree, Leaf) and isinstance(tree.value, str)):
             self.top.report("wrong-type", f"the prefix of {path!r} must be text, not {shown(tree)}", tree.span,
                             fix='write the beginning of its names in the release, "" for all of them')
         else:
@@ -281,15 +280,16 @@ class _Builder:
 
 
 def _is_auto(tree: Tree) -> bool:
-    return isinstance(tree, Scalar) and tree.value == "auto"
+    return isinstance(tree, Leaf) and tree.value == "auto"
 
 
 def _id_fix(use: Tree) -> str:
     if isinstance(use, Items):
         return "write 'chain: [...]' for several components in a row"
-    kind, dot, name = str(use.value if isinstance(use, Scalar) else "").lower().partition(".")
-    meant = f"{near(kind, _KINDS)}.{name}"
-    return f"did you mean {meant!r}?" if dot and _ID.fullmatch(meant) else "`fusionkit plugins list` shows the ids"
+    kind, dot, name = str(use.value if isinstance(use, Leaf) else "").lower().partition(".")
+    meant = f"{near(kind, KINDS)}.{name}"
+    valid = dot and COMPONENT_ID.fullmatch(meant)
+    return f"did you mean {meant!r}?" if valid else "`fusionkit plugins list` shows the ids"
 
 
 def _nowhere(span: Span) -> Step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fusionkit.components.kinds import kind_of
 from fusionkit.errors import Span
 from fusionkit.syntax.tree import Mapping, Tree
 
@@ -47,7 +48,7 @@ class Step:
     @property
     def kind(self) -> str:
         """The part of the id before the dot."""
-        return self.use.partition(".")[0]
+        return kind_of(self.use)
 
 
 @dataclass(frozen=True, slots=True)

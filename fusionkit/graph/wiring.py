@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from fusionkit.errors import did_you_mean, near
 from fusionkit.graph.nodes import Input, Node, Reference
-from fusionkit.syntax.fields import Form
+from fusionkit.syntax.fields import FieldReader
 
 _MAX_HINTS = 20
 """Unknown names that get a near match: finding one among thousands of names takes long."""
 
 
-def connect(inputs: Sequence[Input], nodes: Sequence[Node], top: Form) -> list[Node]:
+def connect(inputs: Sequence[Input], nodes: Sequence[Node], top: FieldReader) -> list[Node]:
     """The nodes in an order in which they can run, every fault reported to `top`.
 
     A misspelt name is read as its near match from here on, so that one slip is reported once. Where a
@@ -31,7 +31,7 @@ def connect(inputs: Sequence[Input], nodes: Sequence[Node], top: Form) -> list[N
     return [by_name[node.name] for node in ordered]
 
 
-def _connected(inputs: Sequence[Input], nodes: Sequence[Node], top: Form) -> tuple[list[Node], bool]:
+def _connected(inputs: Sequence[Input], nodes: Sequence[Node], top: FieldReader) -> tuple[list[Node], bool]:
     """The nodes with their sources as they were meant, and whether every source is known."""
     input_names = {item.name for item in inputs}
     known = input_names | {node.name for node in nodes}
@@ -53,7 +53,7 @@ def _connected(inputs: Sequence[Input], nodes: Sequence[Node], top: Form) -> tup
     return checked, complete and all(len(a.sources) == len(b.sources) for a, b in zip(nodes, checked, strict=True))
 
 
-def _whole(ref: Reference, input_names: set[str], top: Form) -> Reference:
+def _whole(ref: Reference, input_names: set[str], top: FieldReader) -> Reference:
     """The reference, without the member of an input, which has none."""
     if not ref.member or ref.name not in input_names:
         return ref
@@ -62,7 +62,7 @@ def _whole(ref: Reference, input_names: set[str], top: Form) -> Reference:
     return replace(ref, member=None)
 
 
-def _kinds(nodes: Sequence[Node], top: Form) -> None:
+def _kinds(nodes: Sequence[Node], top: FieldReader) -> None:
     for node in nodes:
         for step in node.steps:
             if step.kind == "uncertainty":
@@ -76,7 +76,7 @@ def _kinds(nodes: Sequence[Node], top: Form) -> None:
                            fix="let the chain end with the head")
 
 
-def _order(by_name: dict[str, Node], top: Form) -> list[Node]:
+def _order(by_name: dict[str, Node], top: FieldReader) -> list[Node]:
     """Rounds of nodes whose sources are done, each round in the order of the file."""
     position = {name: index for index, name in enumerate(by_name)}
     pending = {name: {ref.name for ref in node.sources if ref.name in by_name} for name, node in by_name.items()}
@@ -100,7 +100,7 @@ def _order(by_name: dict[str, Node], top: Form) -> list[Node]:
     return list(done.values())
 
 
-def _report_cycle(waiting: dict[str, Node], top: Form) -> list[str]:
+def _report_cycle(waiting: dict[str, Node], top: FieldReader) -> list[str]:
     """Report one circle among nodes that wait for each other, in the order of the data; its names."""
     path: dict[str, None] = {}
     name = next(iter(waiting))
@@ -115,7 +115,7 @@ def _report_cycle(waiting: dict[str, Node], top: Form) -> list[str]:
     return circle[1:]
 
 
-def _heads(by_name: dict[str, Node], top: Form) -> None:
+def _heads(by_name: dict[str, Node], top: FieldReader) -> None:
     """Every node must lead to a head. Silent where an id is already reported: it might be the head."""
     if any(not step.use for node in by_name.values() for step in node.steps):
         return
@@ -136,7 +136,7 @@ def _heads(by_name: dict[str, Node], top: Form) -> None:
                        why="nothing that ends in a result reads it", fix="connect it, or remove it")
 
 
-def _unused(inputs: Sequence[Input], nodes: Sequence[Node], top: Form) -> None:
+def _unused(inputs: Sequence[Input], nodes: Sequence[Node], top: FieldReader) -> None:
     read = {ref.name for node in nodes for ref in node.sources}
     for item in inputs:
         if item.name not in read:

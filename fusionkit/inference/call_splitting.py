@@ -15,18 +15,18 @@ from fusionkit.inference.randomness import ChanceWatch
 
 
 @dataclass(frozen=True)
-class Halves:
+class SplitCall:
     """The two parts of one call.
 
-    `cold` takes the arguments and gives a tuple; `hot` takes the arguments and what `cold` gave. Of these, arguments
-    first, `read` are the numbers that `hot` reads at all, and `written` those that it writes into, so that each
-    sample needs a copy of its own. `cases` are those that have their rows from the cases of the batch; it is None
-    when one of them hangs on the batch in another way, so that samples cannot be run side by side.
-    `largest` are the bytes of the largest operation of `hot`.
+    `deterministic` takes the arguments and gives a tuple; `stochastic` takes the arguments and what `deterministic`
+    gave. Of these, arguments first, `read` are the positions that `stochastic` reads at all, and `written` those that
+    it writes into, so that each sample needs a copy of its own. `cases` are those with one row for each case of the
+    batch; it is None when one of them depends on the batch in another way, so that samples cannot be run side by
+    side. `largest` are the bytes of the largest operation of `stochastic`.
     """
 
-    cold: nn.Module
-    hot: nn.Module
+    deterministic: nn.Module
+    stochastic: nn.Module
     read: frozenset[int]
     written: frozenset[int]
     cases: frozenset[int] | None
@@ -34,7 +34,7 @@ class Halves:
 
 
 @dataclass(frozen=True)
-class Double:
+class MetaCopy:
     """A module on the meta device, and arguments for a batch of a known size; `present` last where it is given."""
 
     module: nn.Module
@@ -57,63 +57,63 @@ class _Call(nn.Module):
         return self.module(*tensors)
 
 
-def halves_of(module: nn.Module, doubles: Sequence[Double], masked: bool) -> Halves | None:
+def split_call(module: nn.Module, copies: Sequence[MetaCopy], masked: bool) -> SplitCall | None:
     """The two parts of a call, or None where nothing is won or the module cannot be followed.
 
-    `doubles` are the same module with two sizes of the batch; `masked` says whether the last argument is `present`.
+    `copies` are the same module with two sizes of the batch; `masked` says whether the last argument is `present`.
     All modules must be in the state in which samples are drawn.
     """
     call = _Call(module, masked)
     try:
         with torch.random.fork_rng(devices=[]):
-            graph = Tracer().trace(call, concrete_args={"tensors": [PH] * len(doubles[0].arguments)})
+            graph = Tracer().trace(call, concrete_args={"tensors": [PH] * len(copies[0].arguments)})
         with torch.no_grad(), torch.device("meta"):
-            return _cut(graph, call, [(_Call(double.module, masked), double) for double in doubles])
+            return _cut(graph, call, [(_Call(copy.module, masked), copy) for copy in copies])
     except Exception:  # a tracer meets whatever a plugin's forward does; the call then simply stays whole
         return None
 
 
-def _cut(graph: Graph, call: nn.Module, doubles: Sequence[tuple[nn.Module, Double]]) -> Halves | None:
-    shadow, arguments = doubles[0][0], [argument.clone() for argument in doubles[0][1].arguments]
+def _cut(graph: Graph, call: nn.Module, copies: Sequence[tuple[nn.Module, MetaCopy]]) -> SplitCall | None:
+    module, arguments = copies[0][0], [argument.clone() for argument in copies[0][1].arguments]
     given = [node for node in graph.nodes if node.op == "placeholder"]
-    whole = _Followed(shadow, graph)
+    whole = _Tracked(module, graph)
     with ChanceWatch() as watch:
-        single = isinstance(shadow([argument.clone() for argument in arguments]), Tensor)
+        single = isinstance(module([argument.clone() for argument in arguments]), Tensor)
     whole.follow(arguments)
     if whole.drawn != watch.drawn:
-        return None  # what hangs on no argument is drawn while tracing, once and for all
-    early = [node for node in graph.nodes if node.op not in ("placeholder", "output", "get_attr")
-             and node not in whole.hot]
-    edges = [node for node in early if any(user in whole.hot or user.op == "output" for user in node.users)]
-    if not early or not edges:
+        return None  # what depends on no argument is drawn while tracing, once and for all
+    before = [node for node in graph.nodes if node.op not in ("placeholder", "output", "get_attr")
+              and node not in whole.stochastic]
+    edges = [node for node in before if any(user in whole.stochastic or user.op == "output" for user in node.users)]
+    if not before or not edges:
         return None
-    late = [node for node in graph.nodes if node in whole.hot]
+    after = [node for node in graph.nodes if node in whole.stochastic]
     ends = list(next(node for node in graph.nodes if node.op == "output").args[0])
-    cold_graph, cold_names = _part(graph, given, early, tuple(edges))
-    hot_graph, hot_names = _part(graph, [*given, *edges], late, ends[0] if single else tuple(ends))
-    cold, rest = _Followed(shadow, cold_graph), _Followed(shadow, hot_graph)
+    first_graph, first_names = _part(graph, given, before, tuple(edges))
+    second_graph, second_names = _part(graph, [*given, *edges], after, ends[0] if single else tuple(ends))
+    first, second = _Tracked(module, first_graph), _Tracked(module, second_graph)
     values = [argument.clone() for argument in arguments]
-    values.extend(cold.follow(values))
-    before = [_version(value) for value in values]
-    rest.follow(values)
-    if not (_saw_the_same(whole, cold, cold_names, early) and _saw_the_same(whole, rest, hot_names, late)):
+    values.extend(first.follow(values))
+    versions = [_version(value) for value in values]
+    second.follow(values)
+    if not (_same_versions(whole, first, first_names, before) and _same_versions(whole, second, second_names, after)):
         return None
-    written = [place for place, version in enumerate(before) if _version(values[place]) != version]
-    places = [node for node in hot_graph.nodes if node.op == "placeholder"]
-    return Halves(GraphModule(call, cold_graph), GraphModule(call, hot_graph),
-                  frozenset(place for place, node in enumerate(places) if node.users), frozenset(written),
-                  _cases(cold_graph, doubles), rest.largest)
+    written = [place for place, version in enumerate(versions) if _version(values[place]) != version]
+    places = [node for node in second_graph.nodes if node.op == "placeholder"]
+    return SplitCall(GraphModule(call, first_graph), GraphModule(call, second_graph),
+                     frozenset(place for place, node in enumerate(places) if node.users), frozenset(written),
+                     _cases(first_graph, copies), second.largest)
 
 
-def _cases(cold: Graph, doubles: Sequence[tuple[nn.Module, Double]]) -> frozenset[int] | None:
-    """Which arguments and results of the first half have their rows from the cases of the batch."""
-    ways: list[list[Any]] = []
-    for shadow, double in doubles:
-        values = [argument.clone() for argument in double.arguments]
-        ways.append([*values, *_Followed(shadow, cold).follow(values)])
-    (_, first), (_, second) = doubles
+def _cases(first_part: Graph, copies: Sequence[tuple[nn.Module, MetaCopy]]) -> frozenset[int] | None:
+    """Which arguments and results of the first part have one row for each case of the batch."""
+    runs: list[list[Any]] = []
+    for module, copy in copies:
+        values = [argument.clone() for argument in copy.arguments]
+        runs.append([*values, *_Tracked(module, first_part).follow(values)])
+    (_, first), (_, second) = copies
     found = set()
-    for place, (one, two) in enumerate(zip(*ways, strict=True)):
+    for place, (one, two) in enumerate(zip(*runs, strict=True)):
         if not isinstance(one, Tensor):
             if one != two:
                 return None
@@ -127,23 +127,23 @@ def _cases(cold: Graph, doubles: Sequence[tuple[nn.Module, Double]]) -> frozense
 def _part(graph: Graph, given: Sequence[Node], body: Sequence[Node],
           result: Node | tuple[Node, ...]) -> tuple[Graph, dict[Node, Node]]:
     """A part of a graph as one of its own, and how its nodes are called there."""
-    part, wanted = Graph(), set(body)
+    part, kept = Graph(), set(body)
     names = {node: part.placeholder(node.name) for node in given}
     for node in graph.nodes:
-        if node in wanted or (node.op == "get_attr" and wanted & set(node.users)):
+        if node in kept or (node.op == "get_attr" and kept & set(node.users)):
             names[node] = part.node_copy(node, names.__getitem__)
     part.output(names[result] if isinstance(result, Node) else tuple(names[node] for node in result))
     return part, names
 
 
-class _Followed(Interpreter):
+class _Tracked(Interpreter):
     """Runs a graph and notes which of its nodes change from sample to sample, and what each of them saw."""
 
     def __init__(self, root: nn.Module, graph: Graph) -> None:
         super().__init__(GraphModule(root, graph), garbage_collect_values=False)
         # GraphModule keeps a copy of the graph, whose nodes come in the same order.
         self.own = dict(zip(self.graph.nodes, graph.nodes, strict=True))
-        self.hot: set[Node] = set()
+        self.stochastic: set[Node] = set()
         self.seen: dict[tuple[Node, Node], int] = {}
         self.drawn = self.largest = 0
 
@@ -160,8 +160,8 @@ class _Followed(Interpreter):
             result = super().run_node(n)
         self.drawn += watch.drawn
         self.largest = max(self.largest, watch.largest)
-        if n.op not in ("placeholder", "output") and (watch.drawn or self.hot & set(own.all_input_nodes)):
-            self.hot.add(own)
+        if n.op not in ("placeholder", "output") and (watch.drawn or self.stochastic & set(own.all_input_nodes)):
+            self.stochastic.add(own)
         return result
 
 
@@ -170,7 +170,7 @@ def _version(value: Any) -> int:
     return int(value._version) if isinstance(value, Tensor) else 0
 
 
-def _saw_the_same(whole: _Followed, part: _Followed, names: dict[Node, Node], body: Sequence[Node]) -> bool:
+def _same_versions(whole: _Tracked, part: _Tracked, names: dict[Node, Node], body: Sequence[Node]) -> bool:
     """Whether every node found its arguments written into as often as when the whole ran in its own order."""
     return all(whole.seen[node, read] == part.seen[names[node], names[read]]
                for node in body for read in node.all_input_nodes)

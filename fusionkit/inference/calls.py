@@ -17,7 +17,7 @@ from fusionkit.shapes.layouts import Shape, members
 
 
 @dataclass(frozen=True)
-class Step:
+class ModuleCall:
     """One call of one component's module: `path` in the network, slots that it reads and writes, as `planned`."""
 
     node: str
@@ -38,30 +38,30 @@ class Step:
     def write(self, output: Output, slots: list[Any], masks: list[Mask]) -> None:
         """Put a result into the slots."""
         parts = output if isinstance(output, tuple) else (output,)
-        left = self.absence.left([masks[index] for index in self.reads])
+        mask = self.absence.output_mask([masks[index] for index in self.reads])
         for index, part in zip(self.writes, parts, strict=True):
-            slots[index], masks[index] = part, left
+            slots[index], masks[index] = part, mask
 
 
 @dataclass(frozen=True)
-class Steps:
+class ModuleCalls:
     """The calls of a network in order, and how many slots they use; the first are those of the network."""
 
-    calls: tuple[Step, ...]
+    calls: tuple[ModuleCall, ...]
     slots: int
 
 
-def steps_of(model: FusionModel, slots: int) -> Steps:
+def steps_of(model: FusionModel, slots: int) -> ModuleCalls:
     """Every call of a network that has so many slots of its own."""
     fresh = count(slots)
-    calls: list[Step] = []
+    calls: list[ModuleCall] = []
     for instruction in model.program:
         node = model.plan.node(instruction.name)
         calls.extend(_node(node, instruction, model.get_submodule(instruction.name), fresh))
-    return Steps(tuple(calls), next(fresh))
+    return ModuleCalls(tuple(calls), next(fresh))
 
 
-def _node(node: PlannedNode, instruction: Instruction, module: nn.Module, fresh: Iterator[int]) -> Iterator[Step]:
+def _node(node: PlannedNode, instruction: Instruction, module: nn.Module, fresh: Iterator[int]) -> Iterator[ModuleCall]:
     reads, writes = list(instruction.reads), list(instruction.writes)
     for place, lane in enumerate(node.lanes):
         mine, reads = tuple(reads[:len(lane.reads)]), reads[len(lane.reads):]
@@ -72,13 +72,13 @@ def _node(node: PlannedNode, instruction: Instruction, module: nn.Module, fresh:
 
 
 def _lane(node: PlannedNode, lane: Lane, module: nn.Module, path: str, *, reads: tuple[int, ...],
-          writes: tuple[int, ...], fresh: Iterator[int]) -> Iterator[Step]:
+          writes: tuple[int, ...], fresh: Iterator[int]) -> Iterator[ModuleCall]:
     modules, absences = _row(module, lane)
     for place, (part, absence, call) in enumerate(zip(modules, absences, lane.calls, strict=True)):
         last = place == len(modules) - 1
         results = writes if last else tuple(next(fresh) for _ in members(call.output))
         name = path if len(modules) == 1 else f"{path}.{place}"
-        yield Step(node.name, name, part, absence, reads, results, call.output, node.node.freeze, call)
+        yield ModuleCall(node.name, name, part, absence, reads, results, call.output, node.node.freeze, call)
         reads = results
 
 

@@ -21,8 +21,8 @@ MEMBERS = "members"
 
 def members_of(method: Use | None) -> int:
     """How many networks a method asks for: its option `members`, or one."""
-    wanted = getattr(method.config, MEMBERS, 1) if method else 1
-    return max(wanted, 1) if isinstance(wanted, int) else 1
+    members = getattr(method.config, MEMBERS, 1) if method else 1
+    return max(members, 1) if isinstance(members, int) else 1
 
 
 def member_folder(run: Path, member: int) -> Path:
@@ -34,7 +34,7 @@ class EnsembleRun:
     """One batch and some networks as an uncertainty method sees them: implements `fusionkit.api.Runner`.
 
     The part of a network that does not depend on chance runs when the network is first asked for, and its results are
-    kept until another one is. Samples hang on `seed`, `batch` (its number), the member and how often it was asked.
+    kept until another one is. Samples depend on `seed`, `batch` (its number), the member and how often it was asked.
     """
 
     def __init__(self, samplers: Sequence[Sampler], inputs: Mapping[str, Tensor],
@@ -45,7 +45,7 @@ class EnsembleRun:
         self.present = present
         self.autocast = autocast
         self.place = (seed, batch)
-        self.asked: Counter[int] = Counter()
+        self.calls: Counter[int] = Counter()
         self.kept: tuple[int, BatchRun] | None = None
         self.tasks: Mapping[str, Task] = {head.name: head.task for head in samplers[0].model.plan.heads}
         self.members = len(samplers)
@@ -57,8 +57,8 @@ class EnsembleRun:
     def samples(self, count: int, member: int = 0) -> Iterator[dict[str, Tensor]]:
         """Decoded results of `count` random passes, (B, K) for each head."""
         run, (seed, batch) = self._of(member), self.place
-        chosen = seed_of(seed, f"batch {batch}, member {member}, call {self.asked[member]}")
-        self.asked[member] += 1
+        chosen = seed_of(seed, f"batch {batch}, member {member}, call {self.calls[member]}")
+        self.calls[member] += 1
         return _seeded(chosen, run.samples(count))
 
     def _of(self, member: int) -> BatchRun:

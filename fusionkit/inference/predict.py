@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fusionkit.arrays import Bools, Floats
 from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, UncertaintyMethod
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import Diagnostic, GraphError
@@ -22,10 +21,7 @@ from fusionkit.inference.sampler import Once, Sampler
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.planning.resolve import Use
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Progress = Callable[[int, int], None]
+from fusionkit.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,9 @@ class HeadResult:
     head: PlannedHead
     values: Floats
     measures: Mapping[str, Floats]
-    valid: Flags
+    valid: Bools
     targets: Floats
-    known: Flags
+    known: Bools
     calibrated: Calibrated | None = None
 
 
@@ -131,25 +127,25 @@ def predict(
 
 
 def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | None) -> Sequence[FusionModel]:
-    given, wanted = [models] if isinstance(models, FusionModel) else list(models), members_of(uncertainty)
-    if wanted > len(given):
+    given, count = [models] if isinstance(models, FusionModel) else list(models), members_of(uncertainty)
+    if count > len(given):
         assert uncertainty is not None
         raise GraphError(Diagnostic(
-            "too-few-members", f"{uncertainty.step.use} asks for {wanted} networks, and there "
+            "too-few-members", f"{uncertainty.step.use} asks for {count} networks, and there "
             f"{'is' if len(given) == 1 else 'are'} {len(given)}", uncertainty.step.span,
-            fix=f"train as many: fusionkit train ... --set uncertainty.with.members={wanted}, or ask for fewer"))
-    return given[:wanted]
+            fix=f"train as many: fusionkit train ... --set uncertainty.with.members={count}, or ask for fewer"))
+    return given[:count]
 
 
 def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:
     validity = model.validity(batch.present)
     for name, part in collected.items():
-        told = prediction[name]
+        output = prediction[name]
         everyone = torch.ones(len(batch), dtype=torch.bool)
         mask = validity[name]
-        part.values.append(told.values.float().cpu())
+        part.values.append(output.values.float().cpu())
         part.valid.append(everyone if mask is None else mask.cpu())
-        for measure, values in told.measures.items():
+        for measure, values in output.measures.items():
             part.measures.setdefault(measure, []).append(values.float().cpu())
         if name in batch.targets:
             part.targets.append(batch.targets[name].cpu())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fusionkit.inference.calls import Step, Steps, steps_of
+from fusionkit.inference.calls import ModuleCall, ModuleCalls, steps_of
 from fusionkit.network.absence import Mask
 from fusionkit.network.model import FusionModel
+from fusionkit.network.modes import in_mode
 from fusionkit.planning.plan import Plan
 from fusionkit.shapes.layouts import members
 
@@ -70,21 +71,12 @@ def _flat(values: Any) -> Iterator[Any]:
         yield values
 
 
-@contextmanager
-def sampling(model: nn.Module, parts: Collection[str]) -> Iterator[None]:
-    """Within, these parts of a network behave randomly as in training; all else, norms among it, stands still."""
-    chosen = [model.get_submodule(name) for name in parts]
-    modes = [part.training for part in chosen]
-    for part in chosen:
-        part.training = True
-    try:
-        yield
-    finally:
-        for part, mode in zip(chosen, modes, strict=True):
-            part.training = mode
+def sampling(model: nn.Module, parts: Collection[str]) -> AbstractContextManager[None]:
+    """Within, these parts of a network behave randomly as in training; all else, norms among it, stays as it is."""
+    return in_mode([model.get_submodule(name) for name in parts], training=True)
 
 
-class Shadow:
+class MetaNetwork:
     """The network of a plan on the meta device, with its calls and, once they have run, their results."""
 
     def __init__(self, plan: Plan, batch: int) -> None:
@@ -93,11 +85,11 @@ class Shadow:
             self.model = FusionModel(plan, weights_follow=True).eval()
             inputs = {value.name: torch.zeros(batch, *value.shape.sizes) for value in plan.inputs}
             slots = self.model.begin(inputs).slots
-        self.steps: Steps = steps_of(self.model, len(slots))
+        self.steps: ModuleCalls = steps_of(self.model, len(slots))
         self.slots: list[Any] = [*slots, *[None] * (self.steps.slots - len(slots))]
         self.masks: list[Mask] = [None] * len(self.slots)
 
-    def call(self, step: Step, random: Collection[str]) -> ChanceWatch | None:
+    def call(self, step: ModuleCall, random: Collection[str]) -> ChanceWatch | None:
         """Run one call with these parts of its module random; None when it cannot run without memory."""
         try:
             watch = ChanceWatch()
@@ -122,23 +114,23 @@ class Draw:
     parts: tuple[str, ...]
 
 
-def draws_of(shadow: Shadow) -> dict[int, Draw]:
+def draws_of(network: MetaNetwork) -> dict[int, Draw]:
     """The calls that draw random numbers when everything that is not frozen may, by their numbers.
 
     A call that cannot run on the meta device counts as random as a whole, which costs time and is never wrong.
     """
     found = {}
-    for number, step in enumerate(shadow.steps.calls):
+    for number, step in enumerate(network.steps.calls):
         names = [] if step.frozen else [name for name, part in step.module.named_modules()
                                         if not isinstance(part, _NormBase)]
-        draw = _draw(shadow, step, names)
+        draw = _draw(network, step, names)
         if draw.drawn != 0:
             found[number] = draw
     return found
 
 
-def _draw(shadow: Shadow, step: Step, every: list[str]) -> Draw:
-    seen = shadow.call(step, every)
+def _draw(network: MetaNetwork, step: ModuleCall, every: list[str]) -> Draw:
+    seen = network.call(step, every)
     if seen is None:
         return Draw(None, tuple(every))
     if not seen.drawn:
@@ -147,14 +139,14 @@ def _draw(shadow: Shadow, step: Step, every: list[str]) -> Draw:
     inner = sorted(seen.modules)
     around = [name for name in every if any(part == name or part.startswith(f"{name}.") for part in inner) or not name]
     for chosen in (inner, around):
-        again = shadow.call(step, chosen)
+        again = network.call(step, chosen)
         if again is not None and again.drawn == seen.drawn:
             return Draw(seen.drawn, tuple(chosen))
     return Draw(seen.drawn, tuple(every))
 
 
-def behind(calls: Sequence[Step], sources: Collection[int]) -> frozenset[int]:
-    """The given calls and every call that reads from one of them, directly or not."""
+def downstream(calls: Sequence[ModuleCall], sources: Collection[int]) -> frozenset[int]:
+    """The given calls and every call that depends on one of them."""
     reached: set[int] = set()
     slots: set[int] = set()
     for number, step in enumerate(calls):
@@ -163,8 +155,3 @@ def behind(calls: Sequence[Step], sources: Collection[int]) -> frozenset[int]:
             slots |= set(step.writes)
     return frozenset(reached)
 
-
-def hot_nodes(plan: Plan) -> frozenset[str]:
-    """The nodes whose results change from one random pass to the next: random themselves, or behind one that is."""
-    shadow = Shadow(plan, BATCHES[0])
-    return frozenset(shadow.steps.calls[number].node for number in behind(shadow.steps.calls, draws_of(shadow)))

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from fusionkit.components.protocols import Task
-from fusionkit.inference.call_splitting import Double, Halves, halves_of
-from fusionkit.inference.calls import Step, steps_of
-from fusionkit.inference.randomness import BATCHES, Shadow, behind, draws_of, sampling
+from fusionkit.inference.call_splitting import MetaCopy, SplitCall, split_call
+from fusionkit.inference.calls import ModuleCall, steps_of
+from fusionkit.inference.randomness import BATCHES, MetaNetwork, downstream, draws_of, sampling
 from fusionkit.network.absence import Mask
-from fusionkit.network.model import FusionModel, State
+from fusionkit.network.model import ExecutionState, FusionModel
 
 # Axes: B batch, S samples that are drawn at once, K columns of a head.
 Autocast = Callable[[], AbstractContextManager[Any]]
@@ -35,10 +35,10 @@ class Sampler:
         self.steps = steps_of(model, own)
         with torch.inference_mode(False):  # within, tensors would not say how often they are written into
             chance = _Chance(model, self.steps.calls)
-        self.hot = behind(self.steps.calls, chance.draws)
-        self.parts, self.cuts, self.each_alone = chance.parts, chance.cuts, chance.each_alone
-        self.bytes_of_case = chance.bytes_of_case(self.hot)
-        self.nodes = frozenset(self.steps.calls[number].node for number in self.hot)
+        self.stochastic = downstream(self.steps.calls, chance.draws)
+        self.parts, self.split_calls, self.each_alone = chance.parts, chance.split_calls, chance.each_alone
+        self.bytes_of_case = chance.bytes_of_case(self.stochastic)
+        self.nodes = frozenset(self.steps.calls[number].node for number in self.stochastic)
         """The nodes whose results change from sample to sample."""
 
     def run(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
@@ -84,11 +84,11 @@ def _masks(model: FusionModel, present: Mapping[str, Tensor] | None) -> dict[str
 
 
 class _Chance:
-    """What the meta device shows of a network: who draws, whether for each case alone, and where calls can be cut."""
+    """What the meta device shows of a network: who draws, whether for each case alone, and where calls can be split."""
 
-    def __init__(self, model: FusionModel, calls: Sequence[Step]) -> None:
-        self.shadows = [Shadow(model.plan, batch) for batch in BATCHES]
-        first, second = (draws_of(shadow) for shadow in self.shadows)
+    def __init__(self, model: FusionModel, calls: Sequence[ModuleCall]) -> None:
+        self.networks = [MetaNetwork(model.plan, batch) for batch in BATCHES]
+        first, second = (draws_of(network) for network in self.networks)
         self.draws = first
         self.parts = frozenset(part for number, draw in first.items() for part in _named(model, calls[number],
                                                                                          draw.parts))
@@ -96,44 +96,44 @@ class _Chance:
         # A number drawn for the batch as a whole would be one for all samples, were they drawn together.
         self.each_alone = all(one is not None and two is not None and one * BATCHES[1] == two * BATCHES[0]
                               for one, two in counts)
-        self.cuts: dict[tuple[int, bool], Halves] = {}
-        with sampling(model, self.parts), sampling(self.shadows[0].model, self.parts), \
-                sampling(self.shadows[1].model, self.parts):
-            self._cut(calls)
-        self.each_alone = self.each_alone and all(halves.cases is not None for halves in self.cuts.values())
+        self.split_calls: dict[tuple[int, bool], SplitCall] = {}
+        with sampling(model, self.parts), sampling(self.networks[0].model, self.parts), \
+                sampling(self.networks[1].model, self.parts):
+            self._split(calls)
+        self.each_alone = self.each_alone and all(split.cases is not None for split in self.split_calls.values())
 
-    def _cut(self, calls: Sequence[Step]) -> None:
-        """Cut every call that draws and reads nothing that has been drawn, with masks of its inputs and without."""
-        changing = {slot for number in behind(calls, self.draws) for slot in calls[number].writes}
+    def _split(self, calls: Sequence[ModuleCall]) -> None:
+        """Split every call that draws and reads nothing that has been drawn, with masks of its inputs and without."""
+        changing = {slot for number in downstream(calls, self.draws) for slot in calls[number].writes}
         for number, draw in self.draws.items():
             if draw.drawn is None or changing & set(calls[number].reads):
                 continue
             for masked in (False, True):
-                doubles = [self._double(shadow, number, masked) for shadow in self.shadows]
-                found = halves_of(calls[number].module, [double for double, _ in doubles], doubles[0][1])
+                copies = [self._copy(network, number, masked) for network in self.networks]
+                found = split_call(calls[number].module, [copy for copy, _ in copies], copies[0][1])
                 if found is not None:
-                    self.cuts[number, masked] = found
+                    self.split_calls[number, masked] = found
 
     @staticmethod
-    def _double(shadow: Shadow, number: int, masked: bool) -> tuple[Double, bool]:
-        step = shadow.steps.calls[number]
-        there = torch.ones(shadow.batch, dtype=torch.bool, device="meta") if masked else None
-        args, more = step.absence.prepared([shadow.slots[slot] for slot in step.reads], [there] * len(step.reads))
-        return Double(step.module, [*args, *more.values()], shadow.batch), bool(more)
+    def _copy(network: MetaNetwork, number: int, masked: bool) -> tuple[MetaCopy, bool]:
+        step = network.steps.calls[number]
+        there = torch.ones(network.batch, dtype=torch.bool, device="meta") if masked else None
+        args, more = step.absence.prepared([network.slots[slot] for slot in step.reads], [there] * len(step.reads))
+        return MetaCopy(step.module, [*args, *more.values()], network.batch), bool(more)
 
-    def bytes_of_case(self, hot: frozenset[int]) -> int:
+    def bytes_of_case(self, stochastic: frozenset[int]) -> int:
         """What one case of one sample takes at most; twice its largest operation, as branches live side by side."""
-        shadow, largest = self.shadows[0], 0
-        for number in hot:
-            if (number, False) in self.cuts:
-                largest = max(largest, self.cuts[number, False].largest)
+        network, largest = self.networks[0], 0
+        for number in stochastic:
+            if (number, False) in self.split_calls:
+                largest = max(largest, self.split_calls[number, False].largest)
             else:
-                watch = shadow.call(shadow.steps.calls[number], ())
+                watch = network.call(network.steps.calls[number], ())
                 largest = max(largest, watch.largest if watch else 0)
-        return -(-2 * largest // shadow.batch)
+        return -(-2 * largest // network.batch)
 
 
-def _named(model: FusionModel, step: Step, parts: Sequence[str]) -> Iterator[str]:
+def _named(model: FusionModel, step: ModuleCall, parts: Sequence[str]) -> Iterator[str]:
     prefix = next(name for name, part in model.named_modules() if part is step.module)
     return (f"{prefix}.{part}" if part else prefix for part in parts)
 
@@ -141,7 +141,7 @@ def _named(model: FusionModel, step: Step, parts: Sequence[str]) -> Iterator[str
 class BatchRun:
     """One batch as an uncertainty method sees it: implements `fusionkit.api.Runner`."""
 
-    def __init__(self, sampler: Sampler, state: State, autocast: Autocast) -> None:
+    def __init__(self, sampler: Sampler, state: ExecutionState, autocast: Autocast) -> None:
         model = sampler.model
         self.sampler = sampler
         self.autocast = autocast
@@ -150,17 +150,17 @@ class BatchRun:
         extra = [None] * (sampler.steps.slots - len(state.slots))
         self.slots: list[Any] = [*state.slots, *extra]
         self.masks: list[Mask] = [*(state.masks or [None] * len(state.slots)), *extra]
-        self.cold: dict[int, list[Any]] = {}
-        self._run_cold(state.left)
+        self.deterministic: dict[int, list[Any]] = {}
+        self._run_deterministic(state.to_run)
 
-    def _run_cold(self, left: frozenset[str] | None) -> None:
-        """Run every call of the nodes left that does not depend on chance, and drop what nothing reads any more."""
-        calls, hot = self.sampler.steps.calls, self.sampler.hot
+    def _run_deterministic(self, to_run: frozenset[str] | None) -> None:
+        """Run every call of these nodes that does not depend on chance, and drop what nothing reads any more."""
+        calls, stochastic = self.sampler.steps.calls, self.sampler.stochastic
         reads = [set(step.reads) for step in calls]
-        needed = set(self.sampler.model.outputs.values()).union(*[reads[number] for number in hot])
+        needed = set(self.sampler.model.outputs.values()).union(*[reads[number] for number in stochastic])
         with self.autocast():
             for number, step in enumerate(calls):
-                if number not in hot and (left is None or step.node in left):
+                if number not in stochastic and (to_run is None or step.node in to_run):
                     step.call(self.slots, self.masks)
                     for slot in reads[number] - needed:
                         if not any(slot in reads[later] for later in range(number + 1, len(calls))):
@@ -170,7 +170,7 @@ class BatchRun:
         """Decoded results with all randomness off: (B, K) for each head."""
         slots, masks = list(self.slots), list(self.masks)
         with self.autocast():
-            for number in sorted(self.sampler.hot):
+            for number in sorted(self.sampler.stochastic):
                 self.sampler.steps.calls[number].call(slots, masks)
             return self._decoded(slots)
 
@@ -187,33 +187,33 @@ class BatchRun:
         """Decoded results of so many samples: (S, B, K) for each head."""
         sampler, wide = self.sampler, _Wide(self.slots, self.masks, size)
         with sampling(sampler.model, sampler.parts), self.autocast():
-            for number in sorted(sampler.hot):
+            for number in sorted(sampler.stochastic):
                 step = sampler.steps.calls[number]
                 args, columns = wide.args(step), wide.columns(step)
-                halves = sampler.cuts.get((number, any(column is not None for column in columns)))
-                output = (step.absence.call(step.module, args, columns) if halves is None
-                          else self._second_half(number, halves, args, columns, wide))
+                split = sampler.split_calls.get((number, any(column is not None for column in columns)))
+                output = (step.absence.call(step.module, args, columns) if split is None
+                          else self._run_stochastic(number, split, args, columns, wide))
                 wide.write(step, output)
         with self.autocast():
             results = self._decoded(wide.slots)
         return {name: values.reshape(-1, self.batch, values.shape[1]).expand(size, -1, -1)
                 for name, values in results.items()}
 
-    def _second_half(self, number: int, halves: Halves, args: Sequence[Tensor], columns: Sequence[Mask],
-                     wide: _Wide) -> Any:
+    def _run_stochastic(self, number: int, split: SplitCall, args: Sequence[Tensor], columns: Sequence[Mask],
+                        wide: _Wide) -> Any:
         step = self.sampler.steps.calls[number]
-        if number not in self.cold:
+        if number not in self.deterministic:
             narrow, more = step.absence.prepared([self.slots[slot] for slot in step.reads],
                                                  [self.masks[slot] for slot in step.reads])
-            self.cold[number] = list(halves.cold(*narrow, *more.values()))
+            self.deterministic[number] = list(split.deterministic(*narrow, *more.values()))
         given, more = step.absence.prepared(args, columns)
-        values: list[Any] = [*given, *more.values(), *self.cold[number]]
-        for place in halves.read:
-            if place >= len(args) + len(more) and place in (halves.cases or ()):
+        values: list[Any] = [*given, *more.values(), *self.deterministic[number]]
+        for place in split.read:
+            if place >= len(args) + len(more) and place in (split.cases or ()):
                 values[place] = wide.widened(values[place])
-            if place in halves.written:
+            if place in split.written:
                 values[place] = values[place].clone()
-        return step.absence.finished(halves.hot(*values), columns)
+        return step.absence.finished(split.stochastic(*values), columns)
 
     def _decoded(self, slots: Sequence[Any]) -> dict[str, Tensor]:
         model = self.sampler.model
@@ -230,7 +230,7 @@ class _Wide:
         self.masks = list(masks)
         self.done: set[int] = set()
 
-    def args(self, step: Step) -> list[Tensor]:
+    def args(self, step: ModuleCall) -> list[Tensor]:
         """What a call reads."""
         for slot in set(step.reads) - self.done:
             self.slots[slot] = self.widened(self.slots[slot])
@@ -239,11 +239,11 @@ class _Wide:
             self.done.add(slot)
         return [self.slots[slot] for slot in step.reads]
 
-    def columns(self, step: Step) -> list[Mask]:
+    def columns(self, step: ModuleCall) -> list[Mask]:
         """The masks of what a call reads."""
         return [self.masks[slot] for slot in step.reads]
 
-    def write(self, step: Step, output: Any) -> None:
+    def write(self, step: ModuleCall, output: Any) -> None:
         """Put the result of a call into its slots."""
         step.write(output, self.slots, self.masks)
         self.done.update(step.writes)

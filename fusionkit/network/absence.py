@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from fusionkit.components.component import Absent
 from fusionkit.layers.masking import row_mask
+from fusionkit.network.modes import in_mode
 from fusionkit.shapes.presence import Maybe, Presence
 
 # Axes: B batch, M inputs of the node.
@@ -65,7 +65,7 @@ class Absence:
             return output
         return _zeroed(output, _all(columns))
 
-    def left(self, columns: Sequence[Mask]) -> Mask:
+    def output_mask(self, columns: Sequence[Mask]) -> Mask:
         """The mask of the output: which rows are there after the call."""
         known = [column for column in columns if column is not None]
         if self.semantics == "fill" or not known:
@@ -93,7 +93,7 @@ class Absence:
         """
         rows = mask_B.nonzero().squeeze(1)
         if len(rows) < 2:
-            with _evaluating(norms):
+            with in_mode(norms, training=False):
                 return _zeroed(module(*[_keep(arg, mask_B) for arg in args]), mask_B)
         output = module(*[arg.index_select(0, rows) for arg in args])
         if isinstance(output, Tensor):
@@ -124,15 +124,3 @@ def _scattered(part: Tensor, rows: Tensor, count: int) -> Tensor:
     if not part.dim():
         return part
     return part.new_zeros((count, *part.shape[1:])).index_copy(0, rows, part)
-
-
-@contextmanager
-def _evaluating(norms: Sequence[nn.Module]) -> Iterator[None]:
-    modes = [norm.training for norm in norms]
-    for norm in norms:
-        norm.training = False
-    try:
-        yield
-    finally:
-        for norm, mode in zip(norms, modes, strict=True):
-            norm.training = mode

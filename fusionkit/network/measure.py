@@ -40,7 +40,7 @@ class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 
 
 @dataclass(frozen=True)
-class Probe:
+class Measurement:
     """What one run of a component showed."""
 
     shapes: tuple[tuple[int, ...], ...]
@@ -50,7 +50,7 @@ class Probe:
     activation_bytes: int
 
 
-def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = None) -> Probe:
+def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = None) -> Measurement:
     """Build a component on the meta device and run it once in evaluation mode, with no memory and no data.
 
     A component that cannot run there, because it reads values, is run once on the CPU instead. `on` are shapes to
@@ -65,7 +65,7 @@ def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = No
         return _probe(call, path, "cpu", shapes)
 
 
-def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) -> Probe:
+def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) -> Measurement:
     with torch.device(device):
         module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.sizes) for shape in shapes]
@@ -74,7 +74,7 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
     single = isinstance(result, Tensor)
     parts = (result,) if single else tuple(result)
     given = tuple(tuple(part.shape) for part in parts)
-    return Probe(given, single, module, flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
+    return Measurement(given, single, module, flops.get_total_flops() // 2 // BATCH, made.total // BATCH)
 
 
 @contextmanager
@@ -163,14 +163,14 @@ def _clash(node: PlannedNode, lane: Lane) -> Diagnostic | None:
     return None
 
 
-def _disagreement(call: Call, span: Span, seen: Probe) -> list[Diagnostic]:
+def _disagreement(call: Call, span: Span, seen: Measurement) -> list[Diagnostic]:
     planned = tuple((BATCH, *shape.sizes) if shape.layout != "scalar" else () for _, shape in members(call.output))
     if planned == seen.shapes and seen.single == isinstance(call.output, TensorShape):
         return []
-    said = "; ".join(str(list(shape)) for shape in planned)
+    declared = "; ".join(str(list(shape)) for shape in planned)
     gave = "; ".join(str(list(shape)) for shape in seen.shapes)
     if len(seen.shapes) == 1 and not seen.single:
         gave = f"a tuple of {gave}"
     return [Diagnostic("rule-disagrees", f"{call.component.id} does not give what it declares", span,
-                       why=f"for a batch of {BATCH} its rule '{call.component.parsed}' says {said}; "
+                       why=f"for a batch of {BATCH} its rule '{call.component.parsed}' says {declared}; "
                        f"the module gives {gave}", fix="tell the plugin's author")]

@@ -29,16 +29,16 @@ class Instruction:
 
 
 @dataclass(frozen=True)
-class State:
+class ExecutionState:
     """The values that are alive at one point of the program, and the masks of all values.
 
-    `left` are the nodes that have to run, None for all of them: where results were given, those that need not run are
+    `to_run` are the nodes that have to run, None for all of them: where results were given, those that need not run are
     not among them.
     """
 
     slots: list[Any]
     masks: list[Mask] | None
-    left: frozenset[str] | None = None
+    to_run: frozenset[str] | None = None
 
 
 Bound = tuple[nn.Module, Absence | None, int | tuple[int, ...], int | tuple[int, ...], tuple[int, ...]]
@@ -80,7 +80,7 @@ class FusionModel(nn.Module):
     def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Head outputs and auxiliary losses by name."""
         state = self.begin(inputs, present)
-        self._run(self._bound if state.left is None else self._part(state.left), state.slots, state.masks)
+        self._run(self._bound if state.to_run is None else self._part(state.to_run), state.slots, state.masks)
         return self.results(state)
 
     def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None) -> None:
@@ -113,36 +113,36 @@ class FusionModel(nn.Module):
             name, node = names[0], self.plan.node(names[0])
             error.add_note(f"in node {name!r} ({node.uses}) at {node.node.span}")
 
-    def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> State:
+    def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> ExecutionState:
         """The state before any node has run, to be advanced by `advance`."""
         given = [name for name in inputs if name in self._slots and name not in self._read]
         if not given:
-            return State(self._load(inputs), self._masks(inputs, present))
-        left = self._left(given)
-        read = {slot for step in self._program if step.name in left for slot in step.reads}
-        spared = {value.name for value in self.plan.inputs if self._slots[value.name] not in read} - inputs.keys()
-        slots = self._load(inputs, spared)
+            return ExecutionState(self._load(inputs), self._masks(inputs, present))
+        to_run = self._to_run(given)
+        read = {slot for step in self._program if step.name in to_run for slot in step.reads}
+        unread = {value.name for value in self.plan.inputs if self._slots[value.name] not in read} - inputs.keys()
+        slots = self._load(inputs, unread)
         for name in given:
             slots[self._slots[name]] = inputs[name]
-        return State(slots, self._masks(inputs, present, spared), left)
+        return ExecutionState(slots, self._masks(inputs, present, unread), to_run)
 
     def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
                present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Results of nodes by name; nothing is run that does not lead to them."""
-        wanted = self._behind(self._slots[name] for name in names)
+        needed = self._leading_to(self._slots[name] for name in names)
         state = self.begin(inputs, present)
-        program = self._schedule([step.name for step in self._program if step.name in wanted],
+        program = self._schedule([step.name for step in self._program if step.name in needed],
                                  [self._slots[name] for name in names])
         state = self.advance(self._binding(program), state)
         return {name: state.slots[self._slots[name]] for name in names}
 
-    def advance(self, bound: Sequence[Bound], state: State) -> State:
+    def advance(self, bound: Sequence[Bound], state: ExecutionState) -> ExecutionState:
         """The state after a part of the program has run; the state given is left as it is."""
         slots = list(state.slots)
         self._run(bound, slots, state.masks)
-        return State(slots, state.masks, state.left)
+        return ExecutionState(slots, state.masks, state.to_run)
 
-    def results(self, state: State) -> dict[str, Tensor]:
+    def results(self, state: ExecutionState) -> dict[str, Tensor]:
         """Head outputs and auxiliary losses of a state in which every node has run."""
         return {name: state.slots[index] for name, index in self._outputs.items()}
 
@@ -172,41 +172,42 @@ class FusionModel(nn.Module):
         module = self._modules[name]
         return module[-1] if isinstance(module, Chain) else module
 
-    def _behind(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:
+    def _leading_to(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:
         """The nodes that lead to some slots, up to those that are given."""
-        wanted, names = {*slots} - {*given}, set()
+        needed, names = {*slots} - {*given}, set()
         for step in reversed(self._program):
-            if wanted & set(step.writes):
+            if needed & set(step.writes):
                 names.add(step.name)
-                wanted |= set(step.reads) - {*given}
+                needed |= set(step.reads) - {*given}
         return frozenset(names)
 
-    def _left(self, given: Collection[str]) -> frozenset[str]:
+    def _to_run(self, given: Collection[str]) -> frozenset[str]:
         """The nodes that have to run when some results are given."""
-        return self._behind(self._outputs.values(), {self._slots[name] for name in given})
+        return self._leading_to(self._outputs.values(), {self._slots[name] for name in given})
 
-    def _part(self, left: frozenset[str]) -> list[Bound]:
-        if left not in self._parts:
-            self._parts[left] = self._binding(self._schedule(step.name for step in self._program if step.name in left))
-        return self._parts[left]
+    def _part(self, to_run: frozenset[str]) -> list[Bound]:
+        if to_run not in self._parts:
+            names = [step.name for step in self._program if step.name in to_run]
+            self._parts[to_run] = self._binding(self._schedule(names))
+        return self._parts[to_run]
 
-    def _load(self, inputs: Mapping[str, Tensor], spared: Collection[str] = ()) -> list[Any]:
+    def _load(self, inputs: Mapping[str, Tensor], unread: Collection[str] = ()) -> list[Any]:
         slots: list[Any] = [None] * len(self._slots)
         for value in self.plan.inputs:
             if value.name in inputs:
                 slots[self._slots[value.name]] = inputs[value.name]
-            elif value.name in spared:
+            elif value.name in unread:
                 continue
             elif value.present is None:
-                wanted = ", ".join(v.name for v in self.plan.inputs)
-                raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {wanted}")
+                needed = ", ".join(v.name for v in self.plan.inputs)
+                raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {needed}")
             else:
                 like = _first(inputs)
                 slots[self._slots[value.name]] = like.new_zeros((like.shape[0], *value.shape.sizes))
         return slots
 
     def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
-               spared: Collection[str] = ()) -> list[Mask] | None:
+               unread: Collection[str] = ()) -> list[Mask] | None:
         """The mask of every slot, or None when nothing is absent.
 
         An optional input that is left out is absent, but where its results are given in its place.
@@ -217,7 +218,7 @@ class FusionModel(nn.Module):
             raise ValueError(f"there is no input {unknown[0]!r} to be present or absent; the network "
                              f"{self.plan.name!r} reads {', '.join(value.name for value in self.plan.inputs)}")
         for value in self.plan.inputs:
-            if value.name not in inputs and value.name not in spared and value.present is not None:
+            if value.name not in inputs and value.name not in unread and value.present is not None:
                 like = _first(inputs)
                 given[value.name] = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
         if not given:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.components.kinds import NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
 from fusionkit.graph.builder import FORMAT, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 NAME = "[A-Za-z][A-Za-z0-9_]*"
-_NODE_KINDS = ("encoder", "fusion", "head")
 
 
 def graph_schema(registry: Registry, training: type[BaseModel] | None = None) -> Schema:
@@ -38,7 +38,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
         defs |= _options(component.id, component.config, component.summary)
     if training:
         defs |= _options("training", training, _TOP_NOTES["training"])
-    nodes = [component for component in components if component.id.partition(".")[0] in _NODE_KINDS]
+    nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
     methods = [component for component in components if component not in nodes]
     defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
              "node": _node(nodes), "step": _chain_step(nodes), "uncertainty": _step(methods)}

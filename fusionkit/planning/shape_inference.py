@@ -129,8 +129,8 @@ class _Inference:
                 return None
             features = [value for value in self.values[ref.name] if value.shape.layout != "scalar"]
             if ref.member:
-                wanted = f"{ref.name}.{ref.member}"
-                features = [value for value in self.values[ref.name] if value.name == wanted]
+                full_name = f"{ref.name}.{ref.member}"
+                features = [value for value in self.values[ref.name] if value.name == full_name]
                 if not features:
                     names = [member for value in self.values[ref.name] if (member := value.name.partition(".")[2])]
                     self._report("unknown-name", f"{ref.name!r} has no member {ref.member!r}", ref.span,

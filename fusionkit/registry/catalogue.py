@@ -12,12 +12,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.failures import raised
+from fusionkit.components.kinds import kind_of
 from fusionkit.components.requirements import is_requirement
 from fusionkit.errors import Diagnostic, GraphError, Span
-from fusionkit.registry.known_packages import Other, read_others
-from fusionkit.syntax.fields import Form, shown
+from fusionkit.registry.known_packages import KnownPackage, read_others
+from fusionkit.syntax.fields import FieldReader, shown
 from fusionkit.syntax.reader import read_file
-from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 from fusionkit.syntax.writer import write
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Entry:
     @property
     def kind(self) -> str:
         """The part of the id before the dot."""
-        return self.id.partition(".")[0]
+        return kind_of(self.id)
 
     def as_json(self) -> dict[str, Any]:
         """The entry as plain data."""
@@ -64,7 +65,7 @@ class Catalogue:
 
     package: str
     entries: tuple[Entry, ...] = ()
-    others: tuple[Other, ...] = ()
+    others: tuple[KnownPackage, ...] = ()
 
 
 def read_catalogue(path: Path) -> Catalogue:
@@ -73,7 +74,7 @@ def read_catalogue(path: Path) -> Catalogue:
     Raises: GraphError with every fault of the file.
     """
     found: list[Diagnostic] = []
-    top = Form(read_file(path), "a catalogue", _TOP, found)
+    top = FieldReader(read_file(path), "a catalogue", _TOP, found)
     version = top.need("fusionkit-catalogue", f"begin with 'fusionkit-catalogue: {FORMAT}'")
     if version is not None and getattr(version, "value", None) != FORMAT:
         top.report("wrong-version", f"this fusionkit reads catalogues of format {FORMAT}", version.span)
@@ -92,12 +93,12 @@ def read_catalogue(path: Path) -> Catalogue:
 
 
 def _entry(name: str, tree: Tree, package: str, found: list[Diagnostic]) -> Entry:
-    form = Form(tree, f"entry {name!r}", _KEYS, found)
+    form = FieldReader(tree, f"entry {name!r}", _KEYS, found)
     texts = {key: form.text(key, "") or "" for key in _TEXTS}
     return Entry(name, package, needs=_needs(form), span=tree.span, **texts)
 
 
-def _needs(form: Form) -> tuple[str, ...]:
+def _needs(form: FieldReader) -> tuple[str, ...]:
     tree = form.tree.get("needs")
     if tree is None:
         return ()
@@ -107,7 +108,7 @@ def _needs(form: Form) -> tuple[str, ...]:
         return ()
     needs = []
     for item in tree:
-        need = item.value if isinstance(item, Scalar) else None
+        need = item.value if isinstance(item, Leaf) else None
         if isinstance(need, str) and is_requirement(need):
             needs.append(need)
         else:
@@ -116,7 +117,7 @@ def _needs(form: Form) -> tuple[str, ...]:
     return tuple(needs)
 
 
-def kept_others(path: Path, package: str, own: set[str]) -> tuple[Other, ...]:
+def kept_others(path: Path, package: str, own: set[str]) -> tuple[KnownPackage, ...]:
     """The hand-written part of a catalogue file, to be kept when the rest is written anew for the ids in `own`.
 
     Raises: GraphError when that part has faults, so that nothing of it is lost.
@@ -130,7 +131,7 @@ def kept_others(path: Path, package: str, own: set[str]) -> tuple[Other, ...]:
             raise
         return ()
     found: list[Diagnostic] = []
-    others = read_others(Form(tree, "a catalogue", _TOP, found), package, own)
+    others = read_others(FieldReader(tree, "a catalogue", _TOP, found), package, own)
     if found:
         raise GraphError(found)
     return others
@@ -168,7 +169,7 @@ def _imported(module: str) -> ModuleType:
                                     fix="mend it, or install what it imports")) from error
 
 
-def render(package: str, entries: Sequence[Entry], others: Sequence[Other] = ()) -> str:
+def render(package: str, entries: Sequence[Entry], others: Sequence[KnownPackage] = ()) -> str:
     """The text of a catalogue file, sorted by id and by package."""
     body: dict[str, Any] = {
         "fusionkit-catalogue": FORMAT, "package": package,

@@ -7,19 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fusionkit.components.kinds import COMPONENT_ID, KINDS
 from fusionkit.components.requirements import is_name, is_range, normal_name, pip_install
 from fusionkit.errors import Span
-from fusionkit.syntax.fields import Form, shown
-from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
+from fusionkit.syntax.fields import FieldReader, shown
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 _KEYS = ("versions", "summary", "link", "provides")
-_ID = re.compile(r"(encoder|fusion|head|uncertainty)\.[a-z][a-z0-9_]*(\.v[0-9]+)?")
 _LINK = re.compile(r"https://[^\s/]+\S*")
 _LONGEST = 120  # characters of a summary, which stands in a line of a table
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
+class KnownPackage:
     """A package that brings components and need not be installed: which of its versions, and which ids."""
 
     package: str
@@ -45,7 +45,7 @@ class Other:
         return {"package": self.package, **self.written, "install": self.install}
 
 
-def read_others(top: Form, package: str, own: set[str]) -> tuple[Other, ...]:
+def read_others(top: FieldReader, package: str, own: set[str]) -> tuple[KnownPackage, ...]:
     """What stands under `others` of a catalogue; `package` is its own, which provides the ids in `own`.
 
     Faults are added to those of the form: an id has one provider, a package one entry.
@@ -62,11 +62,11 @@ def read_others(top: Form, package: str, own: set[str]) -> tuple[Other, ...]:
     others = []
     for name, value in tree.items():
         _check_package(name, tree.keys[name], packages, top)
-        others.append(_other(Form(value, f"package {name!r}", _KEYS, top.found), name, owners))
+        others.append(_other(FieldReader(value, f"package {name!r}", _KEYS, top.found), name, owners))
     return tuple(others)
 
 
-def _check_package(name: str, span: Span, known: set[str], top: Form) -> None:
+def _check_package(name: str, span: Span, known: set[str], top: FieldReader) -> None:
     if not is_name(name):
         top.report("bad-name", f"{name!r} is not the name of a package", span,
                    fix="write the name by which pip installs it")
@@ -76,20 +76,20 @@ def _check_package(name: str, span: Span, known: set[str], top: Form) -> None:
     known.add(normal_name(name))
 
 
-def _other(form: Form, name: str, owners: dict[str, str]) -> Other:
+def _other(form: FieldReader, name: str, owners: dict[str, str]) -> KnownPackage:
     versions = _text(form, "versions", is_range, "is no range of versions", "write it as in '>=0.2,<1'")
     summary = _text(form, "summary", _is_sentence, "is no summary",
                     f"write one sentence, with its full stop, of at most {_LONGEST} characters")
     link = _text(form, "link", lambda text: bool(_LINK.fullmatch(text)), "is no link",
                  "write the address of its page: https://...")
-    return Other(name, versions, summary, link, _provided(form, name, owners), form.span)
+    return KnownPackage(name, versions, summary, link, _provided(form, name, owners), form.span)
 
 
 def _is_sentence(text: str) -> bool:
     return len(text) > 1 and text.endswith(".") and "\n" not in text and len(text) <= _LONGEST
 
 
-def _text(form: Form, key: str, good: Callable[[str], bool], what: str, fix: str) -> str:
+def _text(form: FieldReader, key: str, good: Callable[[str], bool], what: str, fix: str) -> str:
     tree = form.need(key, fix)
     text = form.text(key) if tree is not None else None
     if tree is not None and text is not None and not good(text):
@@ -97,7 +97,7 @@ def _text(form: Form, key: str, good: Callable[[str], bool], what: str, fix: str
     return text or ""
 
 
-def _provided(form: Form, package: str, owners: dict[str, str]) -> tuple[str, ...]:
+def _provided(form: FieldReader, package: str, owners: dict[str, str]) -> tuple[str, ...]:
     fix = "list its ids: [kind.name, ...]"
     tree = form.need("provides", fix)
     if tree is None:
@@ -109,11 +109,11 @@ def _provided(form: Form, package: str, owners: dict[str, str]) -> tuple[str, ..
     return tuple(name for item in tree if (name := _id(form, item, package, owners)))
 
 
-def _id(form: Form, item: Tree, package: str, owners: dict[str, str]) -> str | None:
-    name = item.value if isinstance(item, Scalar) else None
-    if not isinstance(name, str) or not _ID.fullmatch(name):
+def _id(form: FieldReader, item: Tree, package: str, owners: dict[str, str]) -> str | None:
+    name = item.value if isinstance(item, Leaf) else None
+    if not isinstance(name, str) or not COMPONENT_ID.fullmatch(name):
         form.report("bad-name", f"{shown(item)} is not the id of a component", item.span,
-                    fix="write kind.name, the kind one of encoder, fusion, head, uncertainty")
+                    fix=f"write kind.name, the kind one of {', '.join(KINDS)}")
         return None
     if name in owners:
         form.report("name-taken", f"{name} is provided by {owners[name]}", item.span, why="an id has one provider",

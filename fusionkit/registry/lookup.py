@@ -11,7 +11,7 @@ from fusionkit.components.failures import raised
 from fusionkit.components.requirements import missing, normal_name, pip_install
 from fusionkit.errors import Diagnostic, GraphError, Span, near
 from fusionkit.registry.catalogue import Entry
-from fusionkit.registry.known_packages import Other
+from fusionkit.registry.known_packages import KnownPackage
 from fusionkit.registry.providers import DISABLE, Provider, broken, providers
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Registry:
         self.providers = tuple(providers)
         self._owners: dict[str, list[tuple[Provider, Entry]]] = {}
         self._withheld: dict[str, Provider] = {}
-        self._others: dict[str, Other] = {}
+        self._others: dict[str, KnownPackage] = {}
         self._graphs: dict[str, list[tuple[Provider, Path]]] = {}
         for provider in self.providers:
             for entry in provider.entries:
@@ -52,7 +52,7 @@ class Registry:
         return {name: owners[0][1] for name, owners in self._graphs.items()}
 
     @property
-    def others(self) -> list[Other]:
+    def others(self) -> list[KnownPackage]:
         """Packages that catalogues know and that are not installed, sorted."""
         present = {normal_name(provider.package) for provider in self.providers}
         absent = {other.package: other for other in self._others.values() if normal_name(other.package) not in present}
@@ -73,7 +73,7 @@ class Registry:
         owners = self._owners.get(name)
         return owners[0][0] if owners else None
 
-    def known_for(self, name: str) -> Other | None:
+    def known_for(self, name: str) -> KnownPackage | None:
         """The package, installed or not, for which a catalogue lists an id; None when none does."""
         return self._others.get(name)
 
@@ -121,7 +121,7 @@ class Registry:
                           fix=f"did you mean {match!r}?{self._to_install(match)}" if match else
                           f"`fusionkit plugins list` shows the components of kind {name.partition('.')[0]!r}")
 
-    def _elsewhere(self, name: str, other: Other, span: Span | None) -> Diagnostic:
+    def _elsewhere(self, name: str, other: KnownPackage, span: Span | None) -> Diagnostic:
         """An id that another package provides: it is not installed, not in use, or of another version."""
         here = next((p for p in self.providers if normal_name(p.package) == normal_name(other.package)), None)
         if here is None:
@@ -154,17 +154,17 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
             return component
     lacks = missing(entry.needs)
     if lacks:
-        wanted = [lack.requirement for lack in lacks]
+        requirements = [lack.requirement for lack in lacks]
         why = "not installed here" if not any(lack.version for lack in lacks) else "; ".join(map(str, lacks))
-        raise GraphError(Diagnostic("missing-package", f"{entry.id} needs {', '.join(wanted)}", span, why=why,
-                                    fix=pip_install(*wanted)))
+        raise GraphError(Diagnostic("missing-package", f"{entry.id} needs {', '.join(requirements)}", span, why=why,
+                                    fix=pip_install(*requirements)))
     try:
         component = import_module(entry.at).component
     except (Exception, SystemExit) as error:
         raise broken(provider, entry.id, raised(error), span) from error
     if not isinstance(component, Component) or component.id != entry.id:
-        said = component.id if isinstance(component, Component) else type(component).__name__
-        raise broken(provider, entry.id, f"its catalogue is stale: {entry.at} holds {said}", span)
+        actual = component.id if isinstance(component, Component) else type(component).__name__
+        raise broken(provider, entry.id, f"its catalogue is stale: {entry.at} holds {actual}", span)
     return component
 
 

@@ -18,7 +18,7 @@ from fusionkit.components.failures import raised
 from fusionkit.components.requirements import Refusal, contract_refusal
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
-from fusionkit.registry.known_packages import Other
+from fusionkit.registry.known_packages import KnownPackage
 
 if TYPE_CHECKING:
     from fusionkit.components.component import Component
@@ -45,7 +45,7 @@ class Provider:
     components: tuple[Component, ...] = ()
     fix: str | None = None
     withheld: tuple[Entry, ...] = ()
-    others: tuple[Other, ...] = ()
+    others: tuple[KnownPackage, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}".strip()
@@ -106,11 +106,12 @@ def _installed(point: importlib.metadata.EntryPoint, disabled: set[str]) -> Prov
         return replace(provider, disabled=True)
     check = f"`fusionkit plugins check {package}` says more"
     try:
-        said = ask(point.load(), point.name)
-        refusal = contract_refusal(said.contract, package)
-        if said.catalogue is None:
+        answers = ask(point.load(), point.name)
+        refusal = contract_refusal(answers.contract, package)
+        if answers.catalogue is None:
             return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
-        return _with_catalogue(replace(provider, graphs=None if refusal else said.graphs), said.catalogue, refusal)
+        graphed = replace(provider, graphs=None if refusal else answers.graphs)
+        return _with_catalogue(graphed, answers.catalogue, refusal)
     except UserError as error:
         return replace(provider, problem=error.diagnostics[0].render().replace("\n", " "), fix=check)
     except (Exception, SystemExit) as error:

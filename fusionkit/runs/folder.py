@@ -16,8 +16,9 @@ from fusionkit.evaluation.calibration import Calibration, read_calibration
 from fusionkit.inference.ensemble import MEMBERS, member_folder
 from fusionkit.network.folder import load, load_planned
 from fusionkit.network.model import FusionModel
+from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
-from fusionkit.runs.setup import Progress, cache_for
+from fusionkit.runs.setup import cache_for
 
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
 

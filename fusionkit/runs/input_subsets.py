@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from torch.utils.data import Dataset
@@ -16,12 +16,12 @@ from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.network.model import FusionModel
 from fusionkit.network.optional_inputs import all_optional
 from fusionkit.planning.resolve import Use
+from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.results import calibrated, reports
 
 MOST_INPUTS = 6
 """Beyond these, selections are too many to run, and to read."""
-Progress = Callable[[int, int], None]
 
 
 class Taken(Dataset[Case]):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, write_report
-from fusionkit.files import write_text
+from fusionkit.files import csv_text, write_text
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
 
@@ -90,20 +88,12 @@ def _target(result: HeadResult, row: int) -> str:
     return " ".join(f"{value:.6g}" for value in np.atleast_1d(target))
 
 
-def as_csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The table as CSV text."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def write_predictions(
     path: Path, results: Mapping[str, HeadResult], ids: Sequence[str], extra: Mapping[str, Sequence[str]] | None = None
 ) -> None:
     """The prediction table as a CSV file."""
-    write_text(path, as_csv(*rows_of(results, ids, extra)))
+    header, rows = rows_of(results, ids, extra)
+    write_text(path, csv_text([header, *rows]))
 
 
 def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:

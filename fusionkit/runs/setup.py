@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import Resolved, resolve_tree
 from fusionkit.planning.shape_inference import infer
+from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry, discover
 
 CACHE, CACHE_VARIABLE = ".fusionkit-cache", "FUSIONKIT_CACHE"
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
+
+from torch import nn
 
 from fusionkit.data.loading import CaseDataset
 from fusionkit.data.preprocessing import Preprocessing
@@ -23,16 +25,16 @@ from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
+from fusionkit.progress import Progress
 from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
 from fusionkit.runs.results import calibrate, calibrated, joined, told, write_results
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
-from fusionkit.training.history import Progress
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
-from fusionkit.training.result import FitResult
+from fusionkit.training.result import FitResult, StepProgress
 from fusionkit.training.settings import TrainingSettings
 
 HELD_OUT = 0.15
@@ -45,7 +47,7 @@ class Reporter(Protocol):
     def line(self, text: str = "") -> None:
         """One line for people."""
 
-    def progress(self, label: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
         """A bar that is told `(done, total)`."""
 
 
@@ -70,14 +72,14 @@ class Trained:
 
 @dataclass(frozen=True)
 class Given:
-    """What one training uses of what others have computed.
+    """What one training uses of what was computed for several.
 
-    `cases(part, dataset)` gives the dataset to use for a part of the cases (train, validation, test), and `build(seed)`
-    the network to begin with.
+    `modules` are nodes that its networks begin with instead of new ones; `datasets` replace the cases of a part (train,
+    validation, test), with the results of such nodes beside the inputs.
     """
 
-    cases: Callable[[str, CaseDataset], CaseDataset]
-    build: Callable[[int], FusionModel]
+    modules: Mapping[str, nn.Module]
+    datasets: Mapping[str, CaseDataset]
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,10 @@ class JobCases:
 
     def dataset(self, part: str) -> CaseDataset:
         """The cases of a part: train, validation or test."""
-        rows = getattr(self.parts, part)
-        read = self.job.setup.cohort.dataset(rows, self.preprocessing, cache_for(self.job.data))
-        return self.job.given.cases(part, read) if self.job.given else read
+        given = self.job.given
+        if given is not None and part in given.datasets:
+            return given.datasets[part]
+        return self.job.setup.cohort.dataset(getattr(self.parts, part), self.preprocessing, cache_for(self.job.data))
 
     @cached_property
     def validation(self) -> CaseDataset | None:
@@ -237,9 +240,9 @@ def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
     """
     if not (folder / RUN).is_file():
         return None
-    run, wanted = open_run(folder), members_of(setup.plan.uncertainty)
-    if run.members >= wanted:
-        return run.networks(wanted)
+    run, count = open_run(folder), members_of(setup.plan.uncertainty)
+    if run.members >= count:
+        return run.networks(count)
     before, now = ({key: value for key, value in written(plan).items() if key not in ("uncertainty", "training")}
                    for plan in (run.model.plan, setup.plan))
     if before != now:
@@ -255,7 +258,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
     count, results = members_of(setup.plan.uncertainty), []
     for member in range(count):
         own = settings.model_copy(update={"seed": settings.seed + member})
-        model = given.build(own.seed) if given else build_plan(setup.plan, own.seed)
+        model = build_plan(setup.plan, own.seed, given.modules if given else None)
         if not member and not job.fold and given is None:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
                 job.reporter.line(line)
@@ -267,7 +270,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
     return results
 
 
-def _over_epochs(update: Callable[[int, int], None], epochs: int) -> Progress:
+def _over_epochs(update: Progress, epochs: int) -> StepProgress:
     """Training's progress on a bar that counts the steps of all epochs."""
     def advance(epoch: int, step: int, steps: int, loss: float) -> None:
         update((epoch - 1) * steps + step, epochs * steps)

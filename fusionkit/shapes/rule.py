@@ -81,7 +81,7 @@ class Binding:
 class Mismatch:
     """Why inputs do not fit a rule. `position` is the input at fault, None when one is missing.
 
-    `wanted` names the layouts that would fit there, where the layout is at fault.
+    `expected` names the layouts that would fit there, where the layout is at fault.
     """
 
     code: Literal["shape-clash", "wrong-layout", "wrong-size", "input-count"]
@@ -89,7 +89,7 @@ class Mismatch:
     fix: str
     position: int | None
     progress: int
-    wanted: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,13 @@ class Rule:
                 return outcome
             mismatches.append(outcome)
         best = max(mismatches, key=lambda mismatch: mismatch.progress)
-        if not best.wanted or best.position is None:
+        if not best.expected or best.position is None:
             return best
         name, shape = inputs[best.position]
-        wanted = dict.fromkeys(layout for mismatch in mismatches for layout in mismatch.wanted
-                               if (mismatch.position, mismatch.progress) == (best.position, best.progress))
-        return replace(best, why=f"{name} is {_article(shape)}; it takes {' or '.join(wanted)} here",
-                       fix=_layout_fix(shape, tuple(wanted)), wanted=tuple(wanted))
+        expected = dict.fromkeys(layout for mismatch in mismatches for layout in mismatch.expected
+                                 if (mismatch.position, mismatch.progress) == (best.position, best.progress))
+        return replace(best, why=f"{name} is {_article(shape)}; it takes {' or '.join(expected)} here",
+                       fix=_layout_fix(shape, tuple(expected)), expected=tuple(expected))
 
 
 def result_shape(binding: Binding, options: Mapping[str, Any]) -> Shape | None:
@@ -199,8 +199,8 @@ class _Binder:
         if count == len(ports):
             return ports
         variadic, many = ports[-1].variadic, count > len(ports)
-        wanted = f"{len(ports)}{' or more' if variadic else ''} input{'s' if len(ports) > 1 or variadic else ''}"
-        return Mismatch("input-count", f"it takes {wanted} and is given {count}",
+        expected = f"{len(ports)}{' or more' if variadic else ''} input{'s' if len(ports) > 1 or variadic else ''}"
+        return Mismatch("input-count", f"it takes {expected} and is given {count}",
                         "leave some out, or join them with a fusion before" if many else
                         "connect one input for each port of the rule", len(ports) if many else None, -1)
 
@@ -244,15 +244,15 @@ class _Binder:
                 return None
             return Mismatch("shape-clash", f"axis '{axis.value}' is {known} on {owner} and {size} on {name}",
                             f"make the two equal{_project_fix(shape, place, known, name)}", position, self.matched)
-        wanted = axis_size(axis, self.options)
-        if wanted == size:
+        expected = axis_size(axis, self.options)
+        if expected == size:
             return None
         source = f"option '{axis.value}'" if axis.kind == "option" else "the rule"
         option = f", or set '{axis.value}' to {size}" if axis.kind == "option" else ""
         label = shape.axes[place]
         counted = f"{size} {label}" if label in ("features", "tokens", "channels") else f"the {label} {size}"
-        return Mismatch("wrong-size", f"{name} has {counted} where {source} asks for {wanted}",
-                        f"bring it to {wanted}{_project_fix(shape, place, wanted, name)}{option}",
+        return Mismatch("wrong-size", f"{name} has {counted} where {source} asks for {expected}",
+                        f"bring it to {expected}{_project_fix(shape, place, expected, name)}{option}",
                         position, self.matched)
 
     def _spatial(self, axis: Axis, spatial: tuple[int, ...], name: str, position: int) -> Mismatch | None:
@@ -286,15 +286,15 @@ def _layout_of(port: Port) -> str:
     return words.get(len(axes), f"'{port}'")
 
 
-def _layout_fix(shape: TensorShape, wanted: tuple[str, ...]) -> str:
+def _layout_fix(shape: TensorShape, expected: tuple[str, ...]) -> str:
     ways = []
-    if "a vector" in wanted and shape.layout in ("tokens", "image", "volume"):
+    if "a vector" in expected and shape.layout in ("tokens", "image", "volume"):
         ways.append("into a vector")
-    if "tokens" in wanted and shape.spatial:
+    if "tokens" in expected and shape.spatial:
         ways.append("with `to: tokens` into tokens")
     if ways:
         return f"put an `encoder.pool` between, which turns it {', or '.join(ways)}"
-    return f"connect {' or '.join(wanted)}"
+    return f"connect {' or '.join(expected)}"
 
 
 def _project_fix(shape: TensorShape, place: int, size: int, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.syntax.reader import read
-from fusionkit.syntax.tree import MAX_DEPTH, TYPED, Items, Mapping, Scalar, Tree
+from fusionkit.syntax.tree import MAX_DEPTH, TYPED, Items, Leaf, Mapping, Tree
 
 
 def assign(tree: Tree, assignment: str, error: type[UserError] = GraphError) -> Tree:
@@ -31,7 +31,7 @@ def _assign(tree: Tree | None, names: list[str], value: Tree, span: Span, error:
         position = int(name)
         changed = _assign(tree.items[position], rest, value, span, error)
         return Items((*tree.items[:position], changed, *tree.items[position + 1 :]), tree.span)
-    if tree is None or (isinstance(tree, Scalar) and tree.value is None):
+    if tree is None or (isinstance(tree, Leaf) and tree.value is None):
         tree = Mapping({}, {}, span)
     if not isinstance(tree, Mapping):
         raise error(Diagnostic("bad-set", f"--set cannot reach {name!r}", span,

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from fusionkit.errors import Diagnostic, Span, near
-from fusionkit.syntax.tree import Items, Mapping, Scalar, Tree
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 _NAMES = {"bool": "true or false", "str": "text", "number": "a number"}
 # How alike a misspelt key must be to be read as the key that was meant; a wrong guess would only add noise.
 _ALIKE = 0.74
 
 
-class Form:
+class FieldReader:
     """One mapping of a file, its allowed keys, and where to put what is wrong with it.
 
     A misspelt key is read as its near match from here on, so that one slip is reported once; `broken` says
@@ -84,7 +84,7 @@ class Form:
         tree = self.tree.get(name)
         if tree is None:
             return default
-        if isinstance(tree, Scalar) and isinstance(tree.value, types):
+        if isinstance(tree, Leaf) and isinstance(tree.value, types):
             return tree.value
         self.report("wrong-type", f"{name!r} of {self.owner} must be {_NAMES[label]}, not {shown(tree)}", tree.span,
                     fix=_fix(tree, label))
@@ -94,7 +94,7 @@ class Form:
 def _fix(tree: Tree, label: str) -> str | None:
     if label == "bool":
         return "write true or false; yes, no, on and off are text in YAML 1.2"
-    if label == "str" and isinstance(tree, Scalar) and tree.value is not None:
+    if label == "str" and isinstance(tree, Leaf) and tree.value is not None:
         return f"quote it: '{tree.text}'"
     return f"write {_NAMES[label]}"
 

@@ -11,7 +11,7 @@ import yaml
 
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.syntax.scalars import Plain, kind_of, plain_value
-from fusionkit.syntax.tree import MAX_DEPTH, Items, Mapping, Scalar, Tree
+from fusionkit.syntax.tree import MAX_DEPTH, Items, Leaf, Mapping, Tree
 
 MAX_BYTES = 1 << 20
 MAX_VALUES = 50_000
@@ -101,7 +101,7 @@ class _Reader:
         except ValueError as problem:
             # The C scanner reports unpaired surrogates this way rather than as a YAMLError.
             raise _FaultError("yaml-syntax", f"this is not YAML: {problem}", start) from None
-        return self.root if self.root is not None else Scalar(None, start)
+        return self.root if self.root is not None else Leaf(None, start)
 
     def _walk(self) -> None:
         documents = 0
@@ -142,7 +142,7 @@ class _Reader:
             return
         plain = event.implicit[0]
         value = _resolve(event.value, span) if plain else event.value
-        self._add(Scalar(value, span, event.value), event.anchor, 1)
+        self._add(Leaf(value, span, event.value), event.anchor, 1)
 
     def _key(self, top: _Open, name: str, span: Span, plain: bool) -> None:
         if name in top.entries:

@@ -15,7 +15,7 @@ MAX_DEPTH = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
+class Leaf:
     """One plain value by the YAML 1.2 core rules, and where it stands."""
 
     value: Plain
@@ -51,12 +51,12 @@ class Mapping:
         return iter(self.entries.items())
 
 
-Tree = Scalar | Items | Mapping
+Tree = Leaf | Items | Mapping
 
 
 def to_plain(tree: Tree) -> Any:
     """The tree as dicts, lists and plain values, without places."""
-    if isinstance(tree, Scalar):
+    if isinstance(tree, Leaf):
         return tree.value
     if isinstance(tree, Items):
         return [to_plain(item) for item in tree]

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fusionkit.data.batch import Batch, Case, collate
-from fusionkit.errors import Diagnostic, UserError
+from fusionkit.errors import Diagnostic, RunError, UserError
 
 Order = Callable[[np.random.Generator], NDArray[np.int64]]
 
@@ -90,3 +90,11 @@ def seed_of(*parts: Any) -> int:
     """A seed for one place of a run, from the run's seed and that place."""
     text = "/".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def read_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """The batches of a loader; a fault that a worker met is told as the main process would."""
+    try:
+        yield from loader
+    except RunError as error:
+        raise RunError(str(error).rpartition("RunError: ")[2].strip()) from None

@@ -28,7 +28,7 @@ _MODEL, _OPTIMISER = "model/", "optimiser/"
 
 
 @dataclass
-class State:
+class TrainingState:
     """Where a run is: `epoch` epochs have ended, and `step` steps of the next one.
 
     `sums` and `seconds` belong to the epoch that is under way. `stale` counts the epochs since the best. `frozen` is
@@ -90,7 +90,7 @@ def _copy(value: Tensor) -> Tensor:
     return whole(value.detach()).cpu().clone(memory_format=torch.contiguous_format)
 
 
-def save_state(folder: Path, state: State, tensors: Mapping[str, Tensor]) -> None:
+def save_state(folder: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
     """Write a state. Until `state.json` takes its place, the one before is whole; then the new one is."""
     folder.mkdir(parents=True, exist_ok=True)
     before = _names(folder)
@@ -121,7 +121,7 @@ def has_state(folder: Path) -> bool:
     return (folder / STATE).is_file()
 
 
-def read_state(folder: Path) -> tuple[State, dict[str, Tensor]]:
+def read_state(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     """The state that `save_state` left.
 
     Raises: UserError with `unreadable-state`.
@@ -133,7 +133,7 @@ def read_state(folder: Path) -> tuple[State, dict[str, Tensor]]:
         path = inside(folder, data.pop("tensors"))
         if path is None:
             raise ValueError("it names a file outside its folder")
-        return State(**data), load_file(path)
+        return TrainingState(**data), load_file(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise UserError(Diagnostic("unreadable-state", f"cannot read the state in {str(folder)!r}", why=str(error),
                                    fix="train again without --resume, in another folder")) from None

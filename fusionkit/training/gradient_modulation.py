@@ -94,9 +94,9 @@ def faults(plan: Plan, settings: TrainingSettings) -> list[Diagnostic]:
     found = list(_scored(plan).values()) if settings.modulation != "none" else ["", ""]
     if len(found) > 1:
         return []
-    told = f"there is only {found[0]!r}" if found else "there is none"
+    available = f"there is only {found[0]!r}" if found else "there is none"
     return [Diagnostic(
-        "cannot-modulate", f"'modulation' needs two heads of the same classes that see one input each, and {told}",
+        "cannot-modulate", f"'modulation' needs two heads of the same classes that see one input each, and {available}",
         plan.graph.inputs[0].span, why="it compares how sure each modality alone is of the true class",
         fix="add a head with the same classes on each encoder: {use: head.classify, from: ENCODER, with: {classes: "
             "[...]}, loss: 0.3}; or set 'modulation: none'")]

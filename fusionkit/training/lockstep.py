@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,19 +13,19 @@ from torch.utils.data import Dataset
 from fusionkit.data.batch import Batch, Case
 from fusionkit.errors import RunError
 from fusionkit.network.model import FusionModel
-from fusionkit.training.batch_order import make_loader
+from fusionkit.progress import Progress
+from fusionkit.training.batch_order import make_loader, read_batches
 from fusionkit.training.checkpoint import LAST, has_state
-from fusionkit.training.loop import Training, check_run, read_batches
+from fusionkit.training.loop import Training, check_run
 from fusionkit.training.objective import arguments
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted, Interruption
 
-Progress = Callable[[int, int], None]
 _ENDED = object()
 
 
 @dataclass(frozen=True)
-class Run:
+class LockstepRun:
     """One of several trainings: what `fit` is given but for the settings, which all share."""
 
     model: FusionModel
@@ -83,7 +83,7 @@ class SharedBatches:
         return replace(placed, inputs={**placed.inputs, **found})
 
 
-def begin(runs: Sequence[Run], settings: TrainingSettings, interruption: Interruption) -> list[Training]:
+def begin(runs: Sequence[LockstepRun], settings: TrainingSettings, interruption: Interruption) -> list[Training]:
     """The trainings of some runs, each where its folder says that it stopped, those that cannot go beside the first
     left out.
 
@@ -121,12 +121,12 @@ def advance_all(trainings: Sequence[Training], batches: SharedBatches, interrupt
     live = {number: training.rounds(None) for number, training in enumerate(trainings)}
     while live:
         places = {number: (trainings[number].state.epoch, trainings[number].state.step) for number in live}
-        behind = min(places.values())
-        if behind[0] < epochs and behind[1] < steps:
-            batches.prepare(*behind)
+        earliest = min(places.values())
+        if earliest[0] < epochs and earliest[1] < steps:
+            batches.prepare(*earliest)
         if progress:
-            progress(behind[0] * steps + behind[1], epochs * steps)
-        for number in [number for number, place in places.items() if place == behind]:
+            progress(earliest[0] * steps + earliest[1], epochs * steps)
+        for number in [number for number, place in places.items() if place == earliest]:
             try:
                 if next(live[number], _ENDED) is _ENDED:
                     del live[number]

@@ -17,11 +17,11 @@ from fusionkit.errors import Diagnostic, RunError, UserError
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training import nan_diagnosis
-from fusionkit.training.batch_order import Batches, make_loader, seed_of, smallest_share
+from fusionkit.training.batch_order import Batches, make_loader, read_batches, seed_of, smallest_share
 from fusionkit.training.checkpoint import (
     BEST,
     LAST,
-    State,
+    TrainingState,
     digest,
     frozen_of,
     has_state,
@@ -33,10 +33,17 @@ from fusionkit.training.checkpoint import (
 from fusionkit.training.class_balance import Targets, balanced, tell_heads
 from fusionkit.training.distributed import Processes, wants_cpu, world_size
 from fusionkit.training.gradient_modulation import faults
-from fusionkit.training.history import Progress, write_history
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
-from fusionkit.training.result import FitResult, check_resumable, epoch_row, loaded, publish
+from fusionkit.training.result import (
+    FitResult,
+    StepProgress,
+    check_resumable,
+    epoch_row,
+    loaded,
+    publish,
+    write_history,
+)
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted, Interruption
 from fusionkit.training.step import Stepper, Totals, combined
@@ -51,7 +58,7 @@ def fit(
     folder: Path,
     *,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> FitResult:
     """Train a network; it then has its best weights, or its last without a validation set, in evaluation mode.
 
@@ -119,7 +126,7 @@ class Training:
         self.processes = Processes(settings, folder)
         self.cases = len(cast(Sized, train))
         self.dropout = ModalityDropout(network.plan, settings)
-        self.state = State(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
+        self.state = TrainingState(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
         self.batches = self._training_batches(train)
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample)
@@ -130,8 +137,8 @@ class Training:
         self.steps = -(-len(self.batches.sizes) // settings.accumulate)
         self.clock = time.perf_counter()
         self.saved = time.perf_counter()
-        told = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
-        self.processes.accelerator.init_trackers("fusionkit", told)
+        config = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
+        self.processes.accelerator.init_trackers("fusionkit", config)
 
     def _training_batches(self, train: Dataset[Case]) -> Batches:
         """The batches of training; the heads are told of their classes on the way."""
@@ -173,13 +180,13 @@ class Training:
             self.held = read_state(self.folder / BEST)[1] if has_state(self.folder / BEST) else tensors
         self.processes.wait()
 
-    def run(self, progress: Progress | None) -> FitResult:
+    def run(self, progress: StepProgress | None) -> FitResult:
         """All epochs that are left."""
         for _ in self.rounds(progress):
             pass
         return self._result()
 
-    def rounds(self, progress: Progress | None) -> Iterator[None]:
+    def rounds(self, progress: StepProgress | None) -> Iterator[None]:
         """All epochs that are left, with a pause after each step and each epoch; pauses are not timed."""
         while self.state.epoch < self.settings.epochs and not self.state.stopped:
             self.clock = time.perf_counter()
@@ -194,7 +201,7 @@ class Training:
             self._end_epoch(scores, training_seconds)
             yield
 
-    def _epoch(self, progress: Progress | None) -> Iterator[None]:
+    def _epoch(self, progress: StepProgress | None) -> Iterator[None]:
         for step in self._steps():
             totals, flags = self.stepper.totals(step.batches, [self.interruption.signal is not None, self._due()])
             if flags[0]:
@@ -336,7 +343,7 @@ class Training:
         self._fail(nan_diagnosis.find(self.stepper, step.batches), nodes,
                    f"epoch {self.state.epoch + 1}, step {step.number + 1} of {self.steps}", self._rate(step.number))
 
-    def _fail(self, finding: nan_diagnosis.Finding | None, nodes: list[str], where: str, rate: float | None
+    def _fail(self, finding: nan_diagnosis.NonFinite | None, nodes: list[str], where: str, rate: float | None
               ) -> NoReturn:
         last = self.folder / LAST
         kept = (f"the last good state is in {str(last)!r}" if has_state(last) else
@@ -355,14 +362,6 @@ class Training:
         """End the trackers."""
         for tracker in self.processes.accelerator.trackers:
             tracker.finish()
-
-
-def read_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    """The batches of a loader; a fault that a worker met is told as the main process would."""
-    try:
-        yield from loader
-    except RunError as error:
-        raise RunError(str(error).rpartition("RunError: ")[2].strip()) from None
 
 
 def own_randomness(settings: TrainingSettings) -> Any:

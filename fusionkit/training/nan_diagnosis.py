@@ -21,7 +21,7 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Finding:
+class NonFinite:
     """Where a batch first holds a number that is not finite: what it is, and the rows of the cohort it is in."""
 
     what: str
@@ -30,7 +30,7 @@ class Finding:
 
 
 @torch.no_grad()
-def find(stepper: Stepper, batches: Iterable[Batch]) -> Finding | None:
+def find(stepper: Stepper, batches: Iterable[Batch]) -> NonFinite | None:
     """The first place in the first bad batch, over all processes; None when a second run of them is finite.
 
     Every process must call it.
@@ -38,7 +38,7 @@ def find(stepper: Stepper, batches: Iterable[Batch]) -> Finding | None:
     unshard = getattr(stepper.objective, "unshard", None)
     if unshard is not None:
         unshard()
-    found: Finding | None = None
+    found: NonFinite | None = None
     for batch in batches:
         with stepper.processes.accelerator.autocast():
             found = found or _walk(stepper, stepper.place(batch))
@@ -46,7 +46,7 @@ def find(stepper: Stepper, batches: Iterable[Batch]) -> Finding | None:
     return everywhere[0] if everywhere else None
 
 
-def _walk(stepper: Stepper, batch: Batch) -> Finding | None:
+def _walk(stepper: Stepper, batch: Batch) -> NonFinite | None:
     """Runs every node even after the first finding, since processes that share weights must run the same ones."""
     network = stepper.network
     inputs, present, targets, target_present = arguments(network, batch)
@@ -59,7 +59,7 @@ def _walk(stepper: Stepper, batch: Batch) -> Finding | None:
     state = network.begin(inputs, present)
     _, program = network.split({node.name for node in network.plan.nodes})
     for node, bound in zip(network.plan.nodes, program, strict=True):
-        if state.left is not None and node.name not in state.left:
+        if state.to_run is not None and node.name not in state.to_run:
             continue
         before, state = state, network.advance([bound], state)
         places.extend((_describe(network, node), _bad_rows(value)) for old, value in
@@ -75,7 +75,7 @@ def _walk(stepper: Stepper, batch: Batch) -> Finding | None:
         if bad_B.any():
             index = batch.index.tolist()
             rows = [row for row, bad in zip(index, bad_B.tolist(), strict=True) if bad] if bad_B.dim() else index
-            return Finding(what, tuple(rows), tuple(index))
+            return NonFinite(what, tuple(rows), tuple(index))
     return None
 
 
@@ -92,7 +92,7 @@ def _describe(network: FusionModel, node: PlannedNode) -> str:
     return f"node {node.name!r} ({node.uses}) at {node.node.span} is the first whose output is not finite{also}"
 
 
-def explain(finding: Finding | None, gradient_nodes: Sequence[str], *, where: str, rate: float | None, ids: Any,
+def explain(finding: NonFinite | None, gradient_nodes: Sequence[str], *, where: str, rate: float | None, ids: Any,
             precision: str, kept: str) -> str:
     """The message of a run that stopped at a number that is not finite."""
     parts = [f"the loss turned NaN or infinite in {where}" if finding or not gradient_nodes else

@@ -26,9 +26,9 @@ def untrained(plan: Plan, lacked: Callable[[str], bool]) -> list[Diagnostic]:
 
 
 def _warning(step: Step, names: Sequence[str]) -> Diagnostic:
-    told = " and ".join(map(repr, names))
+    listed = " and ".join(map(repr, names))
     return Diagnostic(
-        "untrained-stand-in", f"{step.use} will not learn: no training case is without {told}", step.span,
+        "untrained-stand-in", f"{step.use} will not learn: no training case is without {listed}", step.span,
         fix="set 'modality_dropout', so that training leaves inputs out at random", severity="warning")
 
 

@@ -1,23 +1,37 @@
-"""What a run gives and leaves: its result, the rows of its history, the weights to use."""
+"""What a run gives and leaves: its result, its history in `history.csv`, the weights to use."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.files import replacing
+from fusionkit.files import replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
-from fusionkit.training.checkpoint import State, weights_of
+from fusionkit.training.checkpoint import TrainingState, weights_of
 from fusionkit.training.settings import RESUMABLE
 from fusionkit.training.step import Totals
 from fusionkit.training.validation import Scores
+
+HISTORY = "history.csv"
+
+
+class StepProgress(Protocol):
+    """Called after every step of training, in the main process: a progress bar, for instance.
+
+    `epoch` counts from 1 and `step` from 1 to `steps`; `loss` is that of the step over all processes.
+    """
+
+    def __call__(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """Shows the step."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class FitResult:
     """
 
     model: FusionModel
-    state: State
+    state: TrainingState
     monitor: str | None
     main: bool
 
@@ -65,7 +79,7 @@ class FitResult:
         return float(sum(row["seconds"] for row in self.history))
 
 
-def epoch_row(state: State, loss: float, totals: Totals, *, rate: float, scores: Scores | None,
+def epoch_row(state: TrainingState, loss: float, totals: Totals, *, rate: float, scores: Scores | None,
               training_seconds: float) -> dict[str, Any]:
     """The row of the epoch that ends; `state` still holds its sums and seconds."""
     row: dict[str, Any] = {"epoch": state.epoch + 1, "train_loss": loss}
@@ -78,7 +92,21 @@ def epoch_row(state: State, loss: float, totals: Totals, *, rate: float, scores:
                   "cases_per_second": totals.cases / max(training_seconds, 1e-9)}
 
 
-def check_resumable(before: State, now: State, folder: Path) -> None:
+def write_history(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`history.csv` with one row for each epoch that has ended, in place at once."""
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    write_text(folder / HISTORY, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.8g}" if isinstance(value, float) else value
+
+
+def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> None:
     """Whether a run may go on with what it is given now.
 
     Raises: UserError with `resume-differs`, every difference.

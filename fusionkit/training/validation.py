@@ -82,8 +82,8 @@ def _tally(head: PlannedHead, decoded_BK: Tensor, target: Tensor, valid_B: Tenso
         true = F.one_hot(target.where(valid_B, 0), len(head.names)).bool()
         found = F.one_hot(decoded_BK.argmax(1), len(head.names)).bool()
     else:
-        yes, said = target > 0.5, decoded_BK > 0.5
-        true, found = torch.cat([yes, ~yes], 1), torch.cat([said, ~said], 1)
+        yes, predicted = target > 0.5, decoded_BK > 0.5
+        true, found = torch.cat([yes, ~yes], 1), torch.cat([predicted, ~predicted], 1)
     true = true & valid_B[:, None]
     return torch.cat([true.sum(0), (true & found).sum(0)])
 

@@ -1,7 +1,8 @@
-"""Options that several components have, each with one description. Holds no component."""
+"""Options that several components have, each with one description, and checks of their values. Holds no component."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat
@@ -15,14 +16,16 @@ LearnedPositions = Annotated[Literal["maps", "all", "none"], Field(
                 "the order of positions is not seen.")]
 """Which tokens of a transformer are told apart by their place."""
 
-ScoresOfMean = Annotated[Literal["multiclass", "multilabel"], Field(
-    description="What the scores mean, for space 'prob': 'multiclass' reads them through a softmax, 'multilabel' reads "
-                "each through a sigmoid.")]
+
+def _task(when: str = "", how: str = "") -> Any:
+    return Field(description=f"What the scores mean{when}: 'multiclass' reads them through a softmax, 'multilabel' "
+                             f"reads each through a sigmoid{how}.")
+
+
+ScoresOfMean = Annotated[Literal["multiclass", "multilabel"], _task(when=", for space 'prob'")]
 """The task of predictors whose probabilities or scores are averaged."""
 
-SeparateScores = Annotated[Literal["multiclass", "multilabel"], Field(
-    description="What the scores mean: 'multiclass' reads them through a softmax, 'multilabel' reads each through a "
-                "sigmoid, each label on its own.")]
+SeparateScores = Annotated[Literal["multiclass", "multilabel"], _task(how=", each label on its own")]
 """The task of predictors that are combined label by label."""
 
 SignedImage = Annotated[Literal["signed", "none"], Field(
@@ -31,7 +34,48 @@ SignedImage = Annotated[Literal["signed", "none"], Field(
 """How networks with weights of Keras want their image."""
 
 
-def input_width(verb: str) -> Any:
+StreamNorm = Annotated[Literal["batch", "layer"], Field(
+    description="Normalisation of each stream at the start; use 'layer' for batches of a few cases.")]
+"""How streams are normalised that attend to each other."""
+
+
+def input_width(verb: str, when: str = "first") -> Any:
     """The option `width` of a fusion that projects each input to it, and otherwise `verb` the inputs as they are."""
-    return Field(None, description=f"Width to which each input is projected first; None {verb} the inputs as they are, "
-                                   "which must then have equal widths.")
+    return Field(None, description=f"Width to which each input is projected {when}; None {verb} the inputs as they "
+                                   "are, which must then have equal widths.")
+
+
+def stream_width(of: str) -> Any:
+    """The option `width` `of` what a fusion of streams makes, to which it projects streams of another width."""
+    return Field(None, description=f"Width of {of}; a stream of another width is projected to it. None uses the "
+                                   "streams as they are, which must then have equal widths.")
+
+
+def presence_flag(mark: str, more: str) -> Any:
+    """The option `availability` of a concatenation, which appends a `mark` for each input."""
+    return Field(False, description=f"Whether to append one {mark} for each input that is 1 where it is present and 0 "
+                                    f"where it is absent{more}.")
+
+
+def rescaling(parts: str, reader: str) -> Any:
+    """The option `rescale` of a concatenation, which keeps the size of what the `reader` sums."""
+    return Field(False, description=f"Whether to multiply the present {parts} by M / (number present), which keeps the "
+                                    f"expected size of what {reader} sums.")
+
+
+def check_names(option: str, names: Sequence[str], one: str) -> None:
+    """Refuse names of classes, labels or values of which two are the same.
+
+    Raises: ValueError.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError(f"'{option}' names one {one} twice")
+
+
+def check_weights(option: str, weights: object, names: Sequence[str], several: str) -> None:
+    """Refuse a list of weights that has not one for each name; anything but a list is no matter of names.
+
+    Raises: ValueError.
+    """
+    if isinstance(weights, list) and len(weights) != len(names):
+        raise ValueError(f"'{option}' has {len(weights)} numbers for {len(names)} {several}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from fusionkit_plugins.blocks.options import presence_flag, rescaling
 from fusionkit_plugins.fusions.concat import rescaled
 from pydantic import Field
 from torch import Tensor, nn
@@ -24,12 +25,8 @@ class ChannelConcatConfig(Config):
     fill: float | list[float] = Field(
         0.0, description="The value of every channel of an absent input, in its normalised units: one number for all "
         "inputs, or a list with one for each.")
-    availability: bool = Field(
-        False, description="Whether to append one plane for each input that is 1 where it is present and 0 where it "
-        "is absent; advised where inputs are often absent or are dropped in training.")
-    rescale: bool = Field(
-        False, description="Whether to multiply the present channels by M / (number present), which keeps the expected "
-        "size of what the first convolution sums.")
+    availability: bool = presence_flag("plane", "; advised where inputs are often absent or are dropped in training")
+    rescale: bool = rescaling("channels", "the first convolution")
 
 
 class ChannelConcat(nn.Module):

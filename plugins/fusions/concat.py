@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from fusionkit_plugins.blocks.options import presence_flag, rescaling
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -39,12 +40,8 @@ class ConcatConfig(Config):
     width: PositiveInt | None = Field(
         None, description="Width of the result after a learned projection; None gives the joined features as they are.")
     fill: float = Field(0.0, description="The value of every feature of an absent input, in the input's own units.")
-    availability: bool = Field(
-        False, description="Whether to append one feature for each input that is 1 where it is present and 0 where it "
-        "is absent (with axis 'tokens', one feature on each token for its own input).")
-    rescale: bool = Field(
-        False, description="Whether to multiply the present inputs by M / (number present), which keeps the expected "
-        "size of what a following layer sums.")
+    availability: bool = presence_flag("feature", " (with axis 'tokens', one feature on each token for its own input)")
+    rescale: bool = rescaling("inputs", "a following layer")
 
 
 class Concat(nn.Module):

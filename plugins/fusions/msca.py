@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import torch
+from fusionkit_plugins.blocks.options import StreamNorm, stream_width
 from fusionkit_plugins.fusions.bsf import BSF, BSFConfig
 from fusionkit_plugins.fusions.bsf import RELEASE_NAMES as BSF_NAMES
 from fusionkit_plugins.fusions.msca_attention import DEAD, AttentionBlock, advice_of_all, as_tokens, ask
@@ -42,17 +43,14 @@ from fusionkit.api import (
 class MSCAConfig(Config):
     """Options of `fusion.msca`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width of the first scale and of the result; a stream of another width is projected to it. "
-        "None uses the streams as they are, which must then have equal widths.")
+    width: PositiveInt | None = stream_width("the first scale and of the result")
     scales: PositiveInt = Field(3, description="Number of scales; 1 is plain cross-attention.")
     scale_widths: list[PositiveInt] | None = Field(
         None, description="Widths of the scales after the first; None halves the width from each to the next.")
     heads: list[PositiveInt] = Field(
         [4, 2], min_length=1, description="Attention heads at each scale, the last for all that follow; where they do "
         "not divide a width, the largest smaller number that does.")
-    norm: Literal["batch", "layer"] = Field(
-        "batch", description="Normalisation of each stream at the start; use 'layer' for batches of a few cases.")
+    norm: StreamNorm = "batch"
     dropout: float = Field(0.5, ge=0, lt=1, description="Probability of dropping a feature of a coarser scale.")
     chain: bool = Field(False, description="Whether each scale is made from the one before instead of the first.")
     merge: Literal["sum", "concat"] = Field(

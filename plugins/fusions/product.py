@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
+from fusionkit_plugins.blocks.options import input_width
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -32,9 +33,7 @@ from fusionkit.api import (
 class ProductConfig(Config):
     """Options of `fusion.product`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width to which each input is projected before the product; None multiplies the inputs as "
-        "they are, which must then have equal widths.")
+    width: PositiveInt | None = input_width("multiplies", "before the product")
     output_width: PositiveInt | None = Field(
         None, description="Width of a learned projection after the product; None leaves it out.")
     tanh: bool = Field(True, description="Whether each factor passes through tanh, which bounds it to -1..1.")

@@ -8,8 +8,9 @@ Classification (MMCAF-Net), the row "Cross-Attention" of its Table 3.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
+from fusionkit_plugins.blocks.options import StreamNorm, stream_width
 from fusionkit_plugins.fusions.msca import EXCEPTIONS, MSCA, RULE, MSCAConfig, release_names
 from fusionkit_plugins.fusions.msca_attention import advice_of_all
 from pydantic import Field, PositiveInt
@@ -20,13 +21,10 @@ from fusionkit.api import Config, Fusion, Release, Shape, TensorShape, Vector, j
 class SimpleFuseConfig(Config):
     """Options of `fusion.simple_fuse`."""
 
-    width: PositiveInt | None = Field(
-        None, description="Width of the result; a stream of another width is projected to it. None uses the streams as "
-        "they are, which must then have equal widths.")
+    width: PositiveInt | None = stream_width("the result")
     heads: PositiveInt = Field(
         4, description="Attention heads; where they do not divide the width, the largest smaller number that does.")
-    norm: Literal["batch", "layer"] = Field(
-        "batch", description="Normalisation of each stream at the start; use 'layer' for batches of a few cases.")
+    norm: StreamNorm = "batch"
 
 
 class SimpleFuse(MSCA):

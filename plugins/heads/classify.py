@@ -17,10 +17,12 @@ from typing import Annotated, Any, Literal, Self
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.keras import conv_names, kernel_layout
+from fusionkit_plugins.blocks.options import check_names, check_weights
+from fusionkit_plugins.blocks.readout_head import ReadoutHead
 from pydantic import Field, PositiveFloat, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusionkit.api import Head, ReadoutConfig, Recorded, Release, TensorShape, at_least_single, readout
+from fusionkit.api import Head, ReadoutConfig, Recorded, Release, TensorShape, at_least_single
 
 
 class ClassifyConfig(ReadoutConfig):
@@ -37,14 +39,12 @@ class ClassifyConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _names_and_weights(self) -> Self:
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("'classes' names one class twice")
-        if isinstance(self.class_weights, list) and len(self.class_weights) != len(self.classes):
-            raise ValueError(f"'class_weights' has {len(self.class_weights)} numbers for {len(self.classes)} classes")
+        check_names("classes", self.classes, "class")
+        check_weights("class_weights", self.class_weights, self.classes, "classes")
         return self
 
 
-class Classify(nn.Module):
+class Classify(ReadoutHead):
     """Features to K logits. Binary is K = 2: two classes, two logits, one softmax.
 
     Loss of a case with class y and logits z, weights w and smoothing s over K classes:
@@ -61,18 +61,12 @@ class Classify(nn.Module):
     weights: Tensor
 
     def __init__(self, config: ClassifyConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        count = len(config.classes)
-        self.layers = readout(config, inputs[0], count)
+        super().__init__(config, inputs[0], config.classes)
         self.balanced = config.class_weights == "balanced"
         self.label_smoothing = config.label_smoothing
         self.gamma = config.gamma
-        given = config.class_weights if isinstance(config.class_weights, list) else [1.0] * count
+        given = config.class_weights if isinstance(config.class_weights, list) else [1.0] * len(config.classes)
         self.register_buffer("weights", torch.tensor(given, dtype=torch.float32))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The logits."""
-        return self.layers(features)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B, K) logits and (B,) class numbers, or (B, K) shares of classes, give (B,)."""

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.options import check_names
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -32,8 +33,7 @@ class EvidentialConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("'classes' names one class twice")
+        check_names("classes", self.classes, "class")
         if self.reads == "log_alpha" and self.layer != "none":
             raise ValueError("'reads: log_alpha' needs 'layer: none', since a layer gives scores")
         return self

@@ -12,10 +12,12 @@ from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.options import check_names, check_weights
+from fusionkit_plugins.blocks.readout_head import ReadoutHead
 from pydantic import Field, PositiveFloat, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single, readout
+from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single
 
 
 class MultilabelConfig(ReadoutConfig):
@@ -28,15 +30,12 @@ class MultilabelConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _names_and_weights(self) -> Self:
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError("'labels' names one label twice")
-        if self.positive_weights is not None and len(self.positive_weights) != len(self.labels):
-            raise ValueError(f"'positive_weights' has {len(self.positive_weights)} numbers "
-                             f"for {len(self.labels)} labels")
+        check_names("labels", self.labels, "label")
+        check_weights("positive_weights", self.positive_weights, self.labels, "labels")
         return self
 
 
-class Multilabel(nn.Module):
+class Multilabel(ReadoutHead):
     """Features to K logits, each with a sigmoid of its own.
 
     Loss of a case with targets y, logits z and positive weights w:
@@ -50,14 +49,9 @@ class Multilabel(nn.Module):
     weights: Tensor
 
     def __init__(self, config: MultilabelConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        count = len(config.labels)
-        self.layers = readout(config, inputs[0], count)
-        self.register_buffer("weights", torch.tensor(config.positive_weights or [1.0] * count, dtype=torch.float32))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The logits."""
-        return self.layers(features)
+        super().__init__(config, inputs[0], config.labels)
+        weights = config.positive_weights or [1.0] * len(config.labels)
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case, a mean over labels: (B, K) logits and (B, K) targets in 0..1 give (B,)."""

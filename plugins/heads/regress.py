@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import torch.nn.functional as F
+from fusionkit_plugins.blocks.options import check_names
+from fusionkit_plugins.blocks.readout_head import ReadoutHead
 from pydantic import Field, PositiveFloat, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single, readout
+from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single
 
 
 class RegressConfig(ReadoutConfig):
@@ -29,14 +31,13 @@ class RegressConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _names_and_delta(self) -> Self:
-        if len(set(self.values)) < len(self.values):
-            raise ValueError("'values' names one value twice")
+        check_names("values", self.values, "value")
         if self.delta != 1.0 and self.loss != "huber":
             raise ValueError("'delta' belongs to 'loss: huber'")
         return self
 
 
-class Regress(nn.Module):
+class Regress(ReadoutHead):
     """Features to K numbers in the unit of the targets.
 
     Targets are used as they are: nothing is standardised, so a target far from zero, or of a large
@@ -49,14 +50,9 @@ class Regress(nn.Module):
     """
 
     def __init__(self, config: RegressConfig, inputs: Sequence[TensorShape]) -> None:
-        super().__init__()
-        self.layers = readout(config, inputs[0], len(config.values))
+        super().__init__(config, inputs[0], config.values)
         self.kind = config.loss
         self.delta = config.delta
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The values."""
-        return self.layers(features)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case, a mean over values: (B, K) and targets (B, K) give (B,)."""

@@ -177,9 +177,9 @@ def test_page_of_the_command_line_is_fresh(monkeypatch: pytest.MonkeyPatch) -> N
     assert made.PAGE.read_text() == made.page(), "run python tools/cli_docs.py"
 
 
-def test_flags_of_training_are_those_of_the_settings() -> None:
-    made = tool("training_flags")
-    assert made.FILE.read_text() == made.text(), "run python tools/training_flags.py"
+def test_flags_and_keywords_of_training_are_those_of_the_settings() -> None:
+    for path, text in tool("training_flags").FILES.items():
+        assert path.read_text() == text(), "run python tools/training_flags.py"
 
 
 def test_a_file_of_the_commands_package_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from small_study import DATA, GRAPH, write_study
 
+import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.comparison import baselines
 from fusionkit.comparison import train as comparison_train
-from fusionkit.errors import RunError
+from fusionkit.errors import RunError, UserError
 from fusionkit.runs.train import train
 from fusionkit.training.signals import Interrupted
 
@@ -252,3 +253,28 @@ def test_regression_is_compared_by_its_error(tmp_path: Path) -> None:
     head = json.loads((tmp_path / "found" / "compare.json").read_text())["heads"]["result"]
     assert (head["metric"], head["lower_is_better"]) == ("mae", True)
     assert "linear regression" in {row["name"] for row in head["rows"]}
+
+
+def test_python_gives_what_the_command_wrote(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = fusionkit.compare(study / "graph.yaml", study / "data.yaml", node="both", candidates=WITH, folds=3,
+                             output=study / "found", quiet=True)
+    assert capsys.readouterr() == ("", "")
+    told = json.loads((study / "found" / "compare.json").read_text())
+    assert made.as_json() == {**{key: told[key] for key in told if key not in ("graph", "data")},
+                              "folder": str(study / "found")}
+    first, wanted = made.rows()[0], told["heads"]["result"]["rows"][0]
+    assert (first["head"], first["metric"], first["name"], first["value"]) == (
+        "result", "auroc", wanted["name"], wanted["value"])
+    assert {row.get("difference_holm") for row in made.rows() if row["kind"] == "reference"} == {None}
+    assert made._repr_html_().count("<tr>") == len(made.rows()) + 1
+    assert made.report.is_file()
+
+
+def test_in_python_errors_have_the_text_of_the_command(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments(study, study / "other", "fusion.summ"), "--metric", "auroc"]) == 2
+    with pytest.raises(UserError) as caught:
+        fusionkit.compare(str(study / "graph.yaml"), str(study / "data.yaml"), node="both", candidates="fusion.summ",
+                          quiet=True)
+    assert capsys.readouterr().err == f"{caught.value}\n"
+    with pytest.raises(UserError, match="--reuse cannot be 'all'"):
+        fusionkit.compare(study / "graph.yaml", study / "data.yaml", node="both", candidates="fusion.sum", reuse="all")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from small_study import DATA, GRAPH, write_study
 
-from fusionkit.cli.commands import compare
 from fusionkit.cli.parser import main
 from fusionkit.comparison import shared_training, tables
+from fusionkit.interface import compare
 from fusionkit.training import lockstep
 from fusionkit.training.step import Outcome, Stepper
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from fusionkit import api
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, Head, Uncertainty, Vector
-from fusionkit.components.component import KINDS
 from fusionkit.components.config import ContractError
+from fusionkit.components.kinds import KINDS
 
 
 class Options(Config):
@@ -79,10 +78,3 @@ def test_options_are_strict_and_never_change():
 def test_a_component_error_carries_its_lines():
     error = ComponentError("no", why="because", fix="do")
     assert (str(error), error.why, error.fix) == ("no", "because", "do")
-
-
-def test_the_names_of_the_api_are_there():
-    assert [name for name in api.__all__ if not hasattr(api, name)] == []
-    assert sorted(api.__all__) == api.__all__
-    with pytest.raises(AttributeError, match=r"fusionkit\.api has no 'nothing'"):
-        api.nothing  # noqa: B018 - the look-up is the point

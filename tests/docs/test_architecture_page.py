@@ -19,7 +19,7 @@ def floors() -> dict[int, set[str]]:
 
 def test_its_floors_are_the_ones_that_are_tested() -> None:
     shown: dict[int, set[str]] = {}
-    for floor, package in re.findall(r"^\| (\d) \| `(\w+)` \|", PAGE, re.M):
+    for floor, package in re.findall(r"^\| (\d+) \| `(\w+)` \|", PAGE, re.M):
         shown.setdefault(int(floor), set()).add(package)
     assert shown == floors()
     assert list(shown) == sorted(shown, reverse=True)

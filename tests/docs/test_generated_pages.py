@@ -5,6 +5,7 @@ Over ten seconds: every component is built once, without memory and data, for th
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fusionkit.components.component import KINDS
+from fusionkit.components.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def tools() -> Iterator[dict[str, ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-        yield {name: import_module(name) for name in ("component_docs", "fusion_table", "write_docs")}
+        yield {name: import_module(name) for name in ("component_docs", "error_codes", "fusion_table", "write_docs")}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,5 +48,25 @@ def test_several_shapes_meet_at_the_component_and_part_behind_it(tools: dict[str
 
 def test_everything_that_is_made_is_written_by_one_command(tools: dict[str, Any]) -> None:
     """Every tool that makes a page of the documentation is a step."""
-    makers = {path.stem for path in (ROOT / "tools").glob("*.py") if "docs" in path.stem or "table" in path.stem}
+    makers = {path.stem for path in (ROOT / "tools").glob("*.py")
+              if any(word in path.stem for word in ("docs", "table", "codes"))}
     assert makers - {"write_docs"} <= set(vars(tools["write_docs"]))
+
+
+def test_the_page_of_error_codes_is_fresh(tools: dict[str, Any]) -> None:
+    tool = tools["error_codes"]
+    assert tool.PAGE.read_text() == tool.page(), "run python tools/error_codes.py"
+
+
+def test_the_page_of_error_codes_has_every_code_of_the_tests(tools: dict[str, Any]) -> None:
+    """Codes that tests expect, among them those that are passed on under other names."""
+    listed = {place.code for place in tools["error_codes"].raised()}
+    expected = {code for path in (ROOT / "tests" / "data" / "bad").rglob("*.txt")
+                for code in re.findall(r"\[([a-z]+(?:-[a-z]+)+)\]$", path.read_text(), re.M)}
+    assert len(expected) > 40 and expected <= listed
+
+
+def test_the_page_of_error_codes_tells_errors_from_warnings(tools: dict[str, Any]) -> None:
+    text = tools["error_codes"].page()
+    assert "| `advice` | warning |" in text and "| `class-absent` | error or warning |" in text
+    assert "| `missing-file` | error |" in text

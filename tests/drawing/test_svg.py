@@ -75,12 +75,16 @@ def font(size: float, bold: bool) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size * 10)
 
 
+def shown(text: ElementTree.Element) -> str:
+    """What is read of a text without its tooltip."""
+    return (text.text or "") + "".join(child.tail or "" for child in text)
+
+
 def extent(text: ElementTree.Element) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a text; letters that the font lacks are taken to be 0.6 wide."""
     size, x, y = float(text.get("font-size", 0)), float(text.get("x", 0)), float(text.get("y", 0))
-    words = text.text or ""
     face = font(size, text.get("font-weight") is not None)
-    width = sum(face.getlength(c) / 10 if c.isascii() else 0.6 * size for c in words)
+    width = sum(face.getlength(c) / 10 if c.isascii() else 0.6 * size for c in shown(text))
     return x, y - 0.8 * size, x + width, y + 0.25 * size
 
 
@@ -150,13 +154,24 @@ def test_a_long_chain_is_broken_into_bands() -> None:
 
 def test_the_picture_says_what_the_plan_knows() -> None:
     text = svg(planned(ORGAN, measured=True))
-    words = [element.text or "" for element in ElementTree.fromstring(text).iter(f"{NS}text")]
+    words = [shown(element) for element in ElementTree.fromstring(text).iter(f"{NS}text")]
     for expected in ("organ", "f1: B 2 7 7 7", "f2: B 5 4 4 4", "B 13", "frozen", "each x2", "loss 0.5", "optional",
                      "encoder.dropout", "width 13", "classes liver/kidney", "may be absent",
+                     "volume: B channels depth height width", "vector: B features",
                      "uncertainty: uncertainty.mc_dropout (samples 5)"):
         assert expected in words
     assert any(word.endswith("mult-adds") for word in words)
     assert "frozen)" in words[1] and "multiply-adds a case" in words[1]
+
+
+def test_what_was_cut_is_shown_whole_on_hover() -> None:
+    classes = [f"a long name of class {number}" for number in range(9)]
+    graph = {"fusionkit": 1, "inputs": {"table": {"vector": [7]}}, "nodes": {
+        "subtype": {"use": "head.classify", "from": "table", "with": {"classes": classes}}}}
+    cut = [element for element in ElementTree.fromstring(svg(planned(graph))).iter(f"{NS}text") if len(element)]
+    (row,) = cut
+    assert shown(row).endswith("\u2026") and row[0].tag == f"{NS}title"
+    assert row[0].text == "classes " + "/".join(classes)
 
 
 def test_costs_are_left_out_before_measuring() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -7,9 +8,11 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.text import Text
 from PIL import Image
 
 from fusionkit.evaluation import evaluate_predictions, plots, table, write_report
+from fusionkit.evaluation.calibration import Calibrated, Choices
 from fusionkit.evaluation.report import TABLE_COLUMNS, Metric
 
 from .cohorts import classified, labelled, names, valued
@@ -144,6 +147,49 @@ def test_panels_that_find_no_room_are_named_in_the_title(monkeypatch):
         figure = plots.confusion_figure(curves.confusion, "Confusion")
     assert figure.get_suptitle() == "Confusion (the first 2 of 5)"
     assert len(figure.axes) == 2
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """Draws reports; gives the figures by what they show."""
+    figures = {}
+
+    def keep(figure, stem, kinds=()):
+        figures[stem.name] = figure
+        return []
+
+    monkeypatch.setattr(plots, "save", keep)
+
+    def draw(*reports):
+        write_report(reports, tmp_path)
+        return figures
+
+    return draw
+
+
+def words(figure):
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_pictures_say_quantity_scale_and_cases(reports, drawn):
+    figures = {name: words(figure) for name, figure in drawn(reports[0], reports[3]).items()}
+    assert all(f"head {name.partition('-')[0]}, " in text for name, text in figures.items())
+    assert "Risk-coverage curve\nhead subtype, 62 cases of 31 patients" in figures["subtype-risk"]
+    assert "coverage: fraction of cases kept, most confident first" in figures["subtype-risk"]
+    assert re.search(r"ranked by entropy: area under curve 0\.\d+ \(95 % interval 0\.\d+ to", figures["subtype-risk"])
+    assert "observed frequency" in figures["subtype-calibration"]
+    assert "% of the true class" in figures["subtype-confusion"]
+    assert re.search(r"mean absolute error \S+ \(95 % interval", figures["age-values"])
+
+
+def test_labels_of_neighbouring_panels_do_not_touch(drawn):
+    targets, predictions = classified(89, 62, 3)
+    calibrated = Calibrated(Choices(), predictions, predictions > 0.1, None)
+    report = evaluate_predictions("h", "multiclass", names(3), targets, predictions, calibrated=calibrated)
+    figure = drawn(report)["h-calibration"]
+    figure.draw_without_rendering()
+    labels = [text.get_window_extent() for text in figure.findobj(Text) if "calibration error" in text.get_text()]
+    assert len(labels) == 2 and not labels[0].overlaps(labels[1])
 
 
 def test_the_caller_keeps_his_settings_of_matplotlib(reports, tmp_path):

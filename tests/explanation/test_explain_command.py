@@ -13,7 +13,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+import fusionkit
 from fusionkit.cli.parser import main
+from fusionkit.errors import UserError
 from fusionkit.evaluation import plots
 
 CASES, TEST = 36, 14
@@ -142,7 +144,7 @@ def test_everything_is_written_and_listed(run: Path, told: Any) -> None:
 
 def test_it_picks_cases_and_says_why(told: Any) -> None:
     whys = {(item["head"], item["why"]) for item in told["cases"]}
-    assert {("kind", "surest right"), ("size", "smallest error"), ("size", "largest error")} <= whys
+    assert {("kind", "most confident, correct"), ("size", "smallest error"), ("size", "largest error")} <= whys
     chosen = {(item["case"], item["head"]) for item in told["cases"]}
     assert {(item["case"], item["head"]) for item in told["gradcam"]} == chosen
     assert all(item["module"] == "seen" and item["input"] == "scan" for item in told["gradcam"])
@@ -283,3 +285,17 @@ def test_a_fusion_that_needs_all_its_inputs_leaves_out_shapley_values_only(
     assert told["gradcam"] and told["tsne"]
     assert "no fusion of this network reports gates" in output
     assert "fusion.strict_difference cannot be without 'small', which may be absent [absent-input]" in output
+
+
+def test_python_gives_what_the_command_wrote(run: Path, told: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                             ) -> None:
+    made = fusionkit.explain(run, output=tmp_path / "explained", quiet=True)
+    assert capsys.readouterr() == ("", "")
+    assert made.content == told
+    assert made.rows() == told["cases"]
+    assert all(path.is_file() for path in made.files)
+    assert made._repr_html_().count("<table>") == len(made.tables)
+    assert main(["explain", str(run), "--head", "kindd"]) == 2
+    with pytest.raises(UserError) as caught:
+        fusionkit.explain(run, head="kindd", quiet=True)
+    assert capsys.readouterr().err == f"{caught.value}\n"

@@ -54,6 +54,19 @@ def test_the_map_lies_over_its_own_slice_and_nowhere_else() -> None:
     assert places.min(0).tolist() == [1, 6] and places.max(0).tolist() == [2, 8]
 
 
+def test_slices_are_large_and_the_map_is_smooth() -> None:
+    image, heat = np.ones((1, 20, 32, 32)), np.zeros((20, 32, 32))
+    heat[13, 5:9, 5:9] = 0.0258
+    with style():
+        figure = overlay_figure(Overlay(image, heat, ("case", "class")))
+        figure.draw_without_rendering()
+    panels = [axes for axes in figure.axes if axes.get_images()]
+    assert min(axes.get_window_extent().width for axes in panels) / figure.dpi > 1.8
+    assert len({round(axes.get_position().x0, 3) for axes in panels}) == 4
+    assert {axes.get_images()[1].get_interpolation() for axes in panels if len(axes.get_images()) == 2} == {"bilinear"}
+    assert any("largest value, 0.0258 in units of the head's score" in axes.get_xlabel() for axes in figure.axes)
+
+
 def test_an_image_stands_beside_itself_with_the_map() -> None:
     image = np.random.default_rng(0).normal(size=(3, 8, 10))
     heat = np.zeros((8, 10))
@@ -86,7 +99,7 @@ def test_pictures_of_many_things_and_long_names_are_drawn(tmp_path: Any) -> None
     folder = Folder(tmp_path)
     rows = tuple(BarGroup(f"a very long name of a case $number$ {index} " * 3,
                           (Metric(-0.5, -0.7, 0.1), None, Metric(None)),
-                          "nothing 0.5") for index in range(MOST_GROUPS + 3))
+                          "no input: 0.5") for index in range(MOST_GROUPS + 3))
     folder.picture(lambda: bars_figure([Panel("mean", "added", rows)], ["one", "two" * 30, "three"], ["title " * 30]),
                    "bars")
     points = np.random.default_rng(0).normal(size=(40, 2))

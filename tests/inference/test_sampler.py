@@ -251,7 +251,7 @@ def test_only_what_draws_is_switched_on_and_all_is_as_it_was() -> None:
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-def test_hot_nodes_are_those_behind_chance_and_not_the_frozen() -> None:
+def test_stochastic_nodes_are_those_downstream_of_chance_and_not_the_frozen() -> None:
     assert Sampler(network(NETWORKS["frozen"])).nodes == {"t", "f", "y"}
     assert Sampler(network(NETWORKS["nothing"])).nodes == frozenset()
     assert Sampler(network(NETWORKS["chain"])).nodes == {"e", "t", "f", "y"}

@@ -187,5 +187,5 @@ def test_what_a_component_is_told(semantics: str):
     ("fill", [rows(1, 0)], None),
 ])
 def test_what_is_there_after_a_call(semantics: str, columns: list[Tensor | None], left: list[int] | None):
-    mask = Absence(semantics).left(columns)  # type: ignore[arg-type]  # one of Absent
+    mask = Absence(semantics).output_mask(columns)  # type: ignore[arg-type]  # one of Absent
     assert mask is None if left is None else mask is not None and mask.tolist() == [bool(bit) for bit in left]

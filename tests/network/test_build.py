@@ -89,10 +89,3 @@ def test_a_written_graph_has_every_option():
     data = written(made)
     assert data["nodes"]["size"]["with"] == made.nodes[0].lanes[0].calls[0].config.model_dump(mode="json")
     assert data["uncertainty"]["with"] == {"samples": 30, "per_class": False}
-
-
-def test_the_public_door():
-    assert fusionkit.plan is plan
-    assert all(hasattr(fusionkit, name) for name in fusionkit.__all__)
-    with pytest.raises(AttributeError, match="fusionkit has no 'nothing'"):
-        fusionkit.nothing  # noqa: B018 - the look-up is the point

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rounds import DRAWN, MENU, few
 
+from fusionkit.components.kinds import NODE_KINDS
 from fusionkit.shapes.rule import Binding
 from fusionkit.testing.random_graphs.drawn import DrawnGraph
 from fusionkit.testing.random_graphs.graphs import graphs
@@ -16,7 +17,7 @@ from fusionkit.testing.random_graphs.properties import plan_is_true, refused_in_
 from fusionkit.testing.random_graphs.wrong import WrongGraph, violations
 
 IDS = MENU.ids
-WITH_RULE = MENU.of_kind("encoder", "fusion", "head")
+WITH_RULE = MENU.of_kind(*NODE_KINDS)
 
 
 @pytest.mark.parametrize("name", IDS)

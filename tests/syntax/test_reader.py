@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fusionkit.errors import DataError, GraphError
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.reader import MAX_BYTES, MAX_VALUES, read, read_file
-from fusionkit.syntax.tree import MAX_DEPTH, Items, Mapping, Scalar, Tree, find, to_plain
+from fusionkit.syntax.tree import MAX_DEPTH, Items, Leaf, Mapping, Tree, find, to_plain
 from fusionkit.syntax.writer import write
 
 
@@ -134,7 +134,7 @@ def test_a_large_file_is_refused_before_it_is_parsed(tmp_path: Path):
 
 
 def test_an_empty_text_is_nothing():
-    assert read("") == Scalar(None, read("").span)
+    assert read("") == Leaf(None, read("").span)
     assert to_plain(read("# only a comment\n")) is None
 
 

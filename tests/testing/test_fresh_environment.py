@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 import fusionkit
+from fusionkit.components.kinds import KINDS
 
-KINDS = ("encoder", "fusion", "head", "uncertainty")
 GRAPH = """\
 fusionkit: 1
 name: all-four

@@ -17,17 +17,17 @@ from made_packages import installed, write
 
 import fusionkit
 from fusionkit.cli.parser import main, parser
+from fusionkit.components.kinds import KINDS
 from fusionkit.errors import GraphError
 from fusionkit.inference.sampler import Sampler
 from fusionkit.network.build import plan
 from fusionkit.registry.catalogue import read_catalogue
-from fusionkit.registry.known_packages import Other
+from fusionkit.registry.known_packages import KnownPackage
 from fusionkit.registry.lookup import Provider, Registry, discover
 from fusionkit.testing.conformance import Finding
 from fusionkit.testing.packages.check import check_package
 from fusionkit.testing.scaffold.generate import new_package, package_files
 
-KINDS = ("encoder", "fusion", "head", "uncertainty")
 AWKWARD = ("tensor", "config", "f", "field", "a1-b2", "readout", "tests", "abcdefghij-abcdefghij-abcdefgh")
 
 
@@ -109,8 +109,8 @@ def test_what_runs_on_every_push_exists() -> None:
 
 def test_a_name_that_a_catalogue_lists_or_a_graph_has_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = Provider("acme", "acme", "1", others=(
-        Other("acme-gates", ">=1", "Gates.", "https://acme.example", ("fusion.gate",)),
-        Other("fusionkit-wide-gate", ">=1", "Gates.", "https://acme.example", ("fusion.wide_gate",))))
+        KnownPackage("acme-gates", ">=1", "Gates.", "https://acme.example", ("fusion.gate",)),
+        KnownPackage("fusionkit-wide-gate", ">=1", "Gates.", "https://acme.example", ("fusion.wide_gate",))))
     monkeypatch.setattr("fusionkit.testing.scaffold.generate.discover",
                         lambda: Registry([*discover().providers, listed]))
     with pytest.raises(GraphError, match=r"fusion.gate is provided by acme-gates \[name-taken\]"):

@@ -8,8 +8,7 @@ from small_runs import Cohort, network
 from torch import nn
 
 from fusionkit.errors import RunError, UserError
-from fusionkit.training.batch_order import Batches, batch_sizes, make_loader, seed_of, smallest_share
-from fusionkit.training.loop import read_batches
+from fusionkit.training.batch_order import Batches, batch_sizes, make_loader, read_batches, seed_of, smallest_share
 
 
 def shuffled(count):

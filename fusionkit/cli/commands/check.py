@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from fusionkit.cli.arguments import add_graph_options
-from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.interface.console import Console
 
 SUMMARY = "Check graph files: every mistake with file, line and column."
 
@@ -21,26 +21,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Check each graph; all of them, even after a faulty one."""
-    from fusionkit.cli.auto_sizes import data_sizes
-    from fusionkit.network.build import plan
-    from fusionkit.planning.write_graph import written
+    from fusionkit.interface.check import check
     from fusionkit.registry.lookup import discover
-    from fusionkit.syntax.writer import write
 
     registry = discover(files=args.plugins)
     found: list[Diagnostic] = []
     for source in args.graphs:
         try:
-            sizes = data_sizes(source, args.data, args.sets, registry)
-            made = plan(source, sets=args.sets, sizes=sizes, registry=registry)
+            good = check(source, data=args.data, sets=args.sets, registry=registry)
         except UserError as error:
             found.extend(error.diagnostics)
             continue
-        if args.resolved:
-            console.line(write(written(made)))
-        else:
-            console.line(f"{source}: good: {len(made.inputs)} inputs, {len(made.nodes)} nodes, "
-                         f"{', '.join(head.name for head in made.heads)}")
+        console.line(good.resolved if args.resolved else str(good))
     if found or args.json:
         console.diagnostics(found)
     if found and not args.json:

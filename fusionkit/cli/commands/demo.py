@@ -7,8 +7,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.cli import demonstration

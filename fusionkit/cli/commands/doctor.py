@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionkit import __version__
-from fusionkit.cli.console import Console
 from fusionkit.errors import UserError
+from fusionkit.interface.console import Console
 
 SUMMARY = "Say whether this installation is sound and what it can use."
 _EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "pyarrow": "parquet",
@@ -17,7 +17,7 @@ _EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReportLine:
     """One line of the report; a fault makes the installation unsound."""
 
     what: str
@@ -40,28 +40,28 @@ def run(args: Namespace, console: Console) -> int:
     return 1 if faults else 0
 
 
-def _packages() -> list[Finding]:
+def _packages() -> list[ReportLine]:
     import importlib.metadata
     import platform
 
-    found = [Finding("fusionkit", f"{__version__}, Python {platform.python_version()}, {platform.system()}")]
+    found = [ReportLine("fusionkit", f"{__version__}, Python {platform.python_version()}, {platform.system()}")]
     for requirement in importlib.metadata.requires("fusionkit") or []:
         name = requirement.split(">")[0].split(";")[0].split("[")[0].strip()
         if "extra ==" in requirement:
             continue
         try:
-            found.append(Finding(name, importlib.metadata.version(name)))
+            found.append(ReportLine(name, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(name, f"missing: pip install '{requirement}'", fault=True))
+            found.append(ReportLine(name, f"missing: pip install '{requirement}'", fault=True))
     for name, extra in _EXTRAS.items():
         try:
-            found.append(Finding(name, importlib.metadata.version(name)))
+            found.append(ReportLine(name, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(name, f"not installed (optional): pip install 'fusionkit[{extra}]'"))
+            found.append(ReportLine(name, f"not installed (optional): pip install 'fusionkit[{extra}]'"))
     return found
 
 
-def _devices() -> list[Finding]:
+def _devices() -> list[ReportLine]:
     import shutil
 
     import torch
@@ -70,31 +70,31 @@ def _devices() -> list[Finding]:
     names = [torch.cuda.get_device_name(index) for index in range(count)]
     free = shutil.disk_usage(Path.cwd()).free
     return [
-        Finding("CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"),
-        Finding("GPU", ", ".join(names) if names else "none: training runs on the CPU"),
-        Finding("disk", f"{free / 1e9:.0f} GB free in {Path.cwd()}", fault=free < 1e9),
+        ReportLine("CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"),
+        ReportLine("GPU", ", ".join(names) if names else "none: training runs on the CPU"),
+        ReportLine("disk", f"{free / 1e9:.0f} GB free in {Path.cwd()}", fault=free < 1e9),
     ]
 
 
-def _plugins() -> list[Finding]:
+def _plugins() -> list[ReportLine]:
     from fusionkit.registry.lookup import discover
 
     registry = discover()
-    found = [Finding("plugins", f"{len(registry.ids)} components, {len(registry.graphs)} published graphs")]
+    found = [ReportLine("plugins", f"{len(registry.ids)} components, {len(registry.graphs)} published graphs")]
     for provider in registry.providers:
         if provider.problem:
-            found.append(Finding("plugin", f"{provider.name} ({provider}): {provider.problem}", fault=True))
+            found.append(ReportLine("plugin", f"{provider.name} ({provider}): {provider.problem}", fault=True))
     for name, owners in registry.collisions.items():
-        found.append(Finding("plugin", f"{name} is claimed by {' and '.join(map(str, owners))}", fault=True))
+        found.append(ReportLine("plugin", f"{name} is claimed by {' and '.join(map(str, owners))}", fault=True))
     for name in registry.ids:
         try:
             registry.load(name)
         except UserError as error:
-            found.append(Finding("plugin", f"{name}: {error.diagnostics[0].why}", fault=True))
+            found.append(ReportLine("plugin", f"{name}: {error.diagnostics[0].why}", fault=True))
     return found
 
 
-def _network() -> Finding:
+def _network() -> ReportLine:
     """Build a small network and run it, forward and backward."""
     import torch
 
@@ -115,5 +115,5 @@ def _network() -> Finding:
         output = model({"image": torch.randn(3, 1, 11, 13), "table": torch.randn(3, 5)})["result"]
         output.sum().backward()
     except Exception as error:
-        return Finding("a small network", f"{type(error).__name__}: {error}", fault=True)
-    return Finding("a small network", "builds, runs forward and backward")
+        return ReportLine("a small network", f"{type(error).__name__}: {error}", fault=True)
+    return ReportLine("a small network", "builds, runs forward and backward")

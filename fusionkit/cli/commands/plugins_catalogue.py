@@ -8,12 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.registry.catalogue import Entry
-    from fusionkit.registry.known_packages import Other
+    from fusionkit.registry.known_packages import KnownPackage
 
 SUMMARY = "Print a package's catalogue, or write it."
 
@@ -25,7 +25,7 @@ class Made:
     package: str
     path: Path
     entries: list[Entry]
-    others: tuple[Other, ...]
+    others: tuple[KnownPackage, ...]
 
     @property
     def text(self) -> str:

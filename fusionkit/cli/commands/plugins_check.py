@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.testing.faults import Finding

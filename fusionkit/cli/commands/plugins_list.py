@@ -6,13 +6,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.cli.console import Console
+from fusionkit.components.kinds import KINDS
 from fusionkit.errors import Diagnostic, GraphError, did_you_mean
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.components.requirements import Missing
     from fusionkit.registry.catalogue import Entry
-    from fusionkit.registry.known_packages import Other
+    from fusionkit.registry.known_packages import KnownPackage
     from fusionkit.registry.lookup import Registry
 
 SUMMARY = "List installed components."
@@ -20,7 +21,7 @@ SUMMARY = "List installed components."
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
-    parser.add_argument("--kind", choices=["encoder", "fusion", "head", "uncertainty"], help="only this kind")
+    parser.add_argument("--kind", choices=KINDS, help="only this kind")
     parser.add_argument("--category", metavar="CATEGORY", help="only this category, for example 'image'")
     parser.add_argument("--all", action="store_true", help="also packages that the catalogue knows, not installed here")
 
@@ -75,7 +76,7 @@ def _fix(lacks: Sequence[Missing]) -> str:
     return pip_install(*(lack.requirement for lack in lacks))
 
 
-def _offers(other: Other, kind: str | None) -> bool:
+def _offers(other: KnownPackage, kind: str | None) -> bool:
     return not kind or any(name.startswith(f"{kind}.") for name in other.provides)
 
 
@@ -95,7 +96,7 @@ def _idle(registry: Registry, console: Console) -> list[dict[str, Any]]:
              "components": [entry.id for entry in provider.withheld]} for provider in idle]
 
 
-def _show_others(others: Sequence[Other], console: Console) -> None:
+def _show_others(others: Sequence[KnownPackage], console: Console) -> None:
     console.line("\nnot installed:" if others else "\nnot installed: the catalogues know of no other packages")
     if others:
         console.table(["provides", "summary", "install", "link"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from fusionkit.cli.console import Console
+from fusionkit.components.kinds import KINDS
+from fusionkit.interface.console import Console
 
 SUMMARY = "Begin a plugin package of your own."
 
@@ -13,7 +14,7 @@ SUMMARY = "Begin a plugin package of your own."
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
     parser.add_argument("name", metavar="NAME", help="its name, for example my-fusion")
-    parser.add_argument("--kind", choices=["encoder", "fusion", "head", "uncertainty"], default="fusion",
+    parser.add_argument("--kind", choices=KINDS, default="fusion",
                         help="what it declares (default: fusion)")
     parser.add_argument("-o", "--output", metavar="DIR", help="where (default: fusionkit-NAME)")
 

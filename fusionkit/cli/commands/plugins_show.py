@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.components.component import Component

@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 SUMMARY = "Print the JSON schema of graph files, for editors."
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.cli.arguments import add_graph_options
-from fusionkit.cli.console import Console
 from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.conversion.convert import Conversion

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.cli.arguments import add_plugin_option
-from fusionkit.cli.console import Console
+from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
-    from fusionkit.conversion.verification.check import Check
+    from fusionkit.conversion.verification.check import FixtureCheck
 
 SUMMARY = "Compare a component or a graph with what released code computed, recorded in a file."
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     return main(["weights", "verify", *argv])
 
 
-def _show(found: Check, console: Console) -> None:
+def _show(found: FixtureCheck, console: Console) -> None:
     rows = [[row.entry, "-" if row.note else f"{row.error:.2e}", f"{row.tolerance:.0e}",
              row.note or ("ok" if row.ok else "WRONG")] for row in found.rows]
     console.table(["entry", "largest error", "tolerance", "result"], rows, right=(1, 2))

@@ -26,7 +26,7 @@ _VARIABLES = {1: ("kernel",), 2: ("kernel", "bias"), 3: ("beta", "moving_mean", 
 """What a layer's variables are, by how many it has; of three they are those of a normalisation that does not scale."""
 
 
-class _FaultError(Exception):
+class _KerasFileError(Exception):
     """Why a file is not read."""
 
 
@@ -48,7 +48,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
                 return _contents(hdf5, file, config)
         with hdf5.File(path, "r") as file:
             return _contents(hdf5, file, {})
-    except _FaultError as error:
+    except _KerasFileError as error:
         why = str(error)
     except OSError as error:
         why = error.strerror or str(error)
@@ -68,14 +68,14 @@ def _unzipped(path: Path) -> tuple[BytesIO, Mapping[str, Any]]:
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     if name not in archive.namelist():
-        raise _FaultError(f"it holds no {name}")
+        raise _KerasFileError(f"it holds no {name}")
     if archive.getinfo(name).file_size > most:
-        raise _FaultError(f"its {name} is larger than {most} bytes")
+        raise _KerasFileError(f"its {name} is larger than {most} bytes")
     with archive.open(name) as member:
         # What the archive says of a size need not be true.
         found = member.read(most + 1)
     if len(found) > most:
-        raise _FaultError(f"its {name} is larger than {most} bytes")
+        raise _KerasFileError(f"its {name} is larger than {most} bytes")
     return found
 
 
@@ -87,10 +87,10 @@ def _contents(hdf5: Any, file: Any, config: Mapping[str, Any]) -> dict[str, Tens
     for name, data in _legacy(hdf5, top) if is_old else _layers(hdf5, top, config, ()):
         total += data.size * data.dtype.itemsize
         if total > _MOST_BYTES:
-            raise _FaultError(f"its tensors are larger than {_MOST_BYTES} bytes")
+            raise _KerasFileError(f"its tensors are larger than {_MOST_BYTES} bytes")
         tensors[name] = _tensor(name, data)
     if not tensors:
-        raise _FaultError("it holds no layers")
+        raise _KerasFileError("it holds no layers")
     return tensors
 
 
@@ -98,16 +98,16 @@ def _child(hdf5: Any, group: Any, name: str) -> Any:
     """A member of a group that lies in this very file; links to others are not followed."""
     for part in name.split("/"):
         if not isinstance(group, hdf5.Group) or not isinstance(group.get(part, getlink=True), hdf5.HardLink):
-            raise _FaultError(f"it lacks {name!r}, or keeps it behind a link")
+            raise _KerasFileError(f"it lacks {name!r}, or keeps it behind a link")
         group = group[part]
     if isinstance(group, hdf5.Dataset) and (group.is_virtual or group.external):
-        raise _FaultError(f"{name!r} lies in another file")
+        raise _KerasFileError(f"{name!r} lies in another file")
     return group
 
 
 def _tensor(name: str, data: Any) -> Tensor:
     if data.dtype.kind not in "fiu":
-        raise _FaultError(f"{name} holds {data.dtype}, no numbers")
+        raise _KerasFileError(f"{name} holds {data.dtype}, no numbers")
     array = np.asarray(data[()])
     return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32 if array.dtype.kind == "f" else np.int64)))
 
@@ -137,7 +137,7 @@ def _legacy(hdf5: Any, top: Any) -> Iterator[tuple[str, Any]]:
 def _layers(hdf5: Any, group: Any, config: Mapping[str, Any], path: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Files of Keras 3: `layers/GROUP/vars/0`, where GROUP is the layer's kind and a number, or its name."""
     if len(path) > _MOST_DEPTH:
-        raise _FaultError("its models are nested too deeply")
+        raise _KerasFileError("its models are nested too deeply")
     top = _child(hdf5, group, "layers") if "layers" in group else group
     known = _known_names(config)
     for key in top:

@@ -3,6 +3,6 @@
 The recordings are files of the tests or of the user. Names are mapped by `conversion.name_mapping`.
 """
 
-from fusionkit.conversion.verification.check import Check, Row, check
+from fusionkit.conversion.verification.check import EntryComparison, FixtureCheck, check
 
-__all__ = ["Check", "Row", "check"]
+__all__ = ["EntryComparison", "FixtureCheck", "check"]

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionkit.components.component import KINDS
+from fusionkit.components.kinds import KINDS
 from fusionkit.conversion.name_mapping import RELEASE, Transfer, transfer
 from fusionkit.conversion.verification.case import Expected, Fixture
 from fusionkit.conversion.verification.components import component_for
@@ -27,8 +27,11 @@ from fusionkit.registry.lookup import Registry, discover
 
 
 @dataclass(frozen=True)
-class Row:
-    """One comparison: the entry of the file, its largest error, and what is allowed. `note` says why there is none."""
+class EntryComparison:
+    """What one entry of a file was compared with: its largest error, and the largest that is allowed.
+
+    `note` says why there is no comparison.
+    """
 
     entry: str
     error: float
@@ -42,12 +45,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Check:
+class FixtureCheck:
     """The comparisons of one fixture."""
 
     fixture: str
     target: str
-    rows: tuple[Row, ...]
+    rows: tuple[EntryComparison, ...]
 
     @property
     def ok(self) -> bool:
@@ -62,7 +65,7 @@ class Check:
 
 
 def check(target: str, path: str | Path, *, options: Sequence[str] = (), release: str = RELEASE,
-          tolerance: float | None = None, registry: Registry | None = None) -> Check:
+          tolerance: float | None = None, registry: Registry | None = None) -> FixtureCheck:
     """Compare a component, or a graph, with a fixture file.
 
     `options` are `name=value` for a component, and as for `--set` for a graph. `tolerance` replaces all bounds.
@@ -73,7 +76,7 @@ def check(target: str, path: str | Path, *, options: Sequence[str] = (), release
     subject = _subject(target, fixture, registry or discover(), release, options)
     _fill(subject, fixture)
     bounds = tolerance_of(fixture) if tolerance is None else Tolerance(tolerance, tolerance, tolerance, relative=False)
-    return Check(fixture.name, target, tuple(_compare(subject, fixture, bounds)))
+    return FixtureCheck(fixture.name, target, tuple(_compare(subject, fixture, bounds)))
 
 
 def _subject(target: str, fixture: Fixture, registry: Registry, release: str, sets: Sequence[str]) -> Subject:
@@ -112,7 +115,7 @@ def _fault(label: str, names: Sequence[str]) -> Diagnostic:
                       fix="mend `names`, `layout`, `unused` or `read` of the Release, or give options by --with")
 
 
-def _compare(subject: Subject, fixture: Fixture, bounds: Tolerance) -> Iterator[Row]:
+def _compare(subject: Subject, fixture: Fixture, bounds: Tolerance) -> Iterator[EntryComparison]:
     try:
         values = compute(subject, fixture)
     except UserError:
@@ -130,14 +133,14 @@ def _place(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
 
 
-def _rows(one: Expected, value: Tensor | None, bounds: Tolerance, fixture: Fixture) -> Iterator[Row]:
+def _rows(one: Expected, value: Tensor | None, bounds: Tolerance, fixture: Fixture) -> Iterator[EntryComparison]:
     bound = bounds.of(one)
     note = _why_not(one, value, fixture)
     if note:
-        yield Row(one.entry, float("nan"), bound, note)
+        yield EntryComparison(one.entry, float("nan"), bound, note)
         return
     if value is None:
-        yield Row(one.entry, float("inf"), bound)
+        yield EntryComparison(one.entry, float("inf"), bound)
         return
     given = value.detach().to("cpu", torch.float64).numpy()
     if [n for n in given.shape if n != 1] != [n for n in one.shape if n != 1]:
@@ -145,11 +148,11 @@ def _rows(one: Expected, value: Tensor | None, bounds: Tolerance, fixture: Fixtu
                     "mend the options, or the tap")
     flat = given.reshape(-1)
     recorded = one.array.astype(np.float64).reshape(-1)
-    yield Row(one.entry, _largest((flat[:: one.stride] if one.stride else flat) - recorded), bound)
+    yield EntryComparison(one.entry, _largest((flat[:: one.stride] if one.stride else flat) - recorded), bound)
     if one.stride:
         total, size = one.sums
         off = max(abs(flat.sum() - total), abs(np.abs(flat).sum() - size))
-        yield Row(f"{one.entry} sums", float(off / max(size, 1e-30)), SUM)
+        yield EntryComparison(f"{one.entry} sums", float(off / max(size, 1e-30)), SUM)
 
 
 def _why_not(one: Expected, value: Tensor | None, fixture: Fixture) -> str:

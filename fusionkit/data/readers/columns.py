@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fusionkit.data.readers.reader import Sizes
+from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.table import Table
-from fusionkit.errors import Diagnostic
+from fusionkit.errors import Diagnostic, did_you_mean
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -86,6 +86,16 @@ def shape(options: ColumnsOptions) -> Sizes | None:
     return (_width(options, len(options.categorical)),)
 
 
+def size_fix(name: str, options: ColumnsOptions, expected: Sizes, met: Sizes) -> str:
+    """What to do when an input has other sizes than expected."""
+    return f"write 'vector: {show_sizes(met)}' in the graph, or change the columns of the input"
+
+
+def columns(options: ColumnsOptions) -> dict[str, tuple[str, ...]]:
+    """The columns of the table, by the option that names them."""
+    return {"numeric": options.numeric, "categorical": options.categorical}
+
+
 def width(options: ColumnsOptions, categories: Categories) -> int:
     """The size of the vector once the categories are known."""
     onehot = options.encode == "onehot"
@@ -155,6 +165,44 @@ def categories(values: ColumnValues, rows: Sequence[int]) -> Categories:
     """The categories that occur in the given rows, column by column, in alphabetical order."""
     count = len(values.categorical[0]) if values.categorical else 0
     return tuple(tuple(sorted({values.categorical[row][column] for row in rows} - {""})) for column in range(count))
+
+
+def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValues, layout: Categories,
+                       ids: Sequence[str]) -> list[tuple[str, Diagnostic]]:
+    """Warnings of `unknown-category`, each beside its column: a category that no training case has."""
+    found = []
+    for position, column in enumerate(options.categorical):
+        known = set(layout[position]) | {""}
+        for row, cells in enumerate(values.categorical):
+            if cells[position] not in known:
+                found.append((column, Diagnostic(
+                    "unknown-category", f"case {ids[row]!r}, column {column!r}: no training case has "
+                    f"{cells[position]!r}", table.span(row, column), why="it is read as unknown, like a blank cell",
+                    fix=did_you_mean(cells[position], known - {""}), severity="warning")))
+    return found
+
+
+def constant_columns(table: Table, name: str, options: ColumnsOptions, values: ColumnValues,
+                     rows: Sequence[int]) -> list[tuple[str, Diagnostic]]:
+    """Faults of `one-value`, each beside its column: a column that says the same of all these training cases."""
+    found: list[tuple[str, Diagnostic]] = []
+    filled = [row for row in rows if values.present[row]]
+    if len(filled) < 2:
+        return found
+    for kind, names in columns(options).items():
+        for position, column in enumerate(names):
+            if kind == "numeric":
+                numbers = values.numeric[filled, position]
+                met = set(map(str, np.unique(numbers[~np.isnan(numbers)]).tolist())) or {""}
+            else:
+                met = {values.categorical[row][position] for row in filled}
+            if len(met) == 1:
+                only = met.pop().removesuffix(".0")
+                found.append((column, Diagnostic(
+                    "one-value", f"column {column!r} is {only if only else 'blank'} in all {len(filled)} training "
+                    "cases", table.header(column), why="a column that never varies tells the network nothing",
+                    fix=f"take it out of {kind!r} of input {name!r}")))
+    return found
 
 
 def fit(values: ColumnValues, options: ColumnsOptions, rows: Sequence[int], layout: Categories) -> ColumnsFit:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes
+from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, file_size_fix
 from fusionkit.data.transforms import resize
 
 _FORMATS = ("PNG", "JPEG")
@@ -31,6 +31,12 @@ class ImageOptions(FileOptions):
 def shape(options: ImageOptions) -> Sizes | None:
     """Channels, height, width; None where only the file can tell."""
     return (options.channels, *(options.size or (None, None)))
+
+
+def size_fix(name: str, options: ImageOptions, expected: Sizes, met: Sizes) -> str:
+    """What to do when an input has other sizes than expected; the number of channels is an option too."""
+    more = [f"'channels: {expected[0] or met[0]}'"] if expected[0] != met[0] else []
+    return file_size_fix(name, expected, met, *more)
 
 
 def read(path: Path, options: ImageOptions) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window
+from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
@@ -32,6 +32,11 @@ class NiftiOptions(FileOptions):
 def shape(options: NiftiOptions) -> Sizes | None:
     """Channels, which only the file can tell, and the size."""
     return (None, *(options.size or (None, None, None)))
+
+
+def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> str:
+    """What to do when an input has other sizes than expected."""
+    return file_size_fix(name, expected, met)
 
 
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, field_validator
 
-from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window
+from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
 
 
@@ -44,6 +44,11 @@ def shape(options: ArrayOptions) -> Sizes | None:
     if options.size is None:
         return None
     return (1 if options.channels == "none" else None, *options.size)
+
+
+def size_fix(name: str, options: ArrayOptions, expected: Sizes, met: Sizes) -> str:
+    """What to do when an input has other sizes than expected."""
+    return file_size_fix(name, expected, met)
 
 
 def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:

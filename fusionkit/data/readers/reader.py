@@ -54,6 +54,13 @@ class ReadError(Exception):
         self.fix = fix
 
 
+def show_sizes(sizes: Sizes | None) -> str:
+    """Sizes as a graph file writes them, for messages."""
+    if sizes is None:
+        return "[auto]"
+    return "[" + ", ".join("auto" if size is None else str(size) for size in sizes) + "]"
+
+
 def is_decoder_failure(error: BaseException) -> bool:
     """Whether a decoder failed, and not the user or the process: panics of Rust code derive from BaseException."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
@@ -74,13 +81,26 @@ class FileOptions(BaseModel):
     )
 
 
+def file_size_fix(name: str, expected: Sizes, met: Sizes, *more: str) -> str:
+    """The `size_fix` of readers of files with an option `size`; `more` are further options to write."""
+    if len(expected) != len(met):
+        return "choose another reader or another kind of input in the graph"
+    resize = expected[1:] != met[1:] and None not in expected[1:] and len(expected) > 2
+    writes = [*([f"'size: {show_sizes(expected[1:])}'"] if resize else []), *more]
+    if writes:
+        return f"write {' and '.join(writes)} on input {name!r} of the data file"
+    return "correct the sizes in the graph, or make the files alike"
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """One reader by id; its module is imported when its options or its work are asked for.
 
     A reader module gives `shape(options) -> Sizes | None`, the sizes without the batch axis that the options alone
-    promise (None for a size, or for all of them, that only a file can tell), and, when `files` is true,
-    `read(path, options) -> float32 array`, channels first, which raises `ReadError`. `folders`: it also takes a folder.
+    promise (None for a size, or for all of them, that only a file can tell), and
+    `size_fix(name, options, expected, met) -> str`, what to do when an input has other sizes than expected. When
+    `files` is true, it gives `read(path, options) -> float32 array`, channels first, which raises `ReadError`; else
+    `columns(options)`, the columns of the table by the option that names them. `folders`: it also takes a folder.
     `package`: a package that must be importable, `extra`: the extra of fusionkit that brings it.
     """
 
@@ -101,6 +121,18 @@ class Reader:
     def shape(self, options: Any) -> Sizes | None:
         """The sizes that the options alone promise, without the batch axis."""
         found: Sizes | None = import_module(self.module).shape(options)
+        return found
+
+    def size_fix(self, name: str, options: Any, expected: Sizes, met: Sizes) -> str:
+        """What to do when input `name` has other sizes than expected."""
+        found: str = import_module(self.module).size_fix(name, options, expected, met)
+        return found
+
+    def columns(self, options: Any) -> dict[str, tuple[str, ...]]:
+        """The columns of the table that it reads, by the option that names them; files are named by `path`."""
+        if self.files:
+            return {}
+        found: dict[str, tuple[str, ...]] = import_module(self.module).columns(options)
         return found
 
     def read(self, path: Path, options: Any) -> NDArray[np.float32]:

@@ -17,10 +17,8 @@ from fractions import Fraction
 from math import ceil, inf
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fusionkit.arrays import Floats, Ints
 
 
 def rank(cases: int, alpha: float) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
+from fusionkit.arrays import Bools, Floats
 from fusionkit.components.protocols import Task
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.evaluation.calibration.conformal import class_thresholds, fewest_cases, scores_of, threshold
@@ -20,8 +20,6 @@ from fusionkit.evaluation.calibration.temperature import fit_temperature, temper
 from fusionkit.files import write_json
 
 # Axes: N cases, K classes, labels or values.
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 CALIBRATION, FORMAT = "calibration.json", "fusionkit-calibration"
 
@@ -71,7 +69,7 @@ class Calibrated:
 
     choices: Choices
     values: Floats | None
-    sets: Flags | None
+    sets: Bools | None
     bounds: Floats | None
 
     def joined(self, others: Sequence[Calibrated]) -> Calibrated:

@@ -10,10 +10,8 @@ in 1/T, so the T where its derivative is 0 is found by halving.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fusionkit.arrays import Floats, Ints
 
 FEWEST_CASES = 10
 """With fewer cases a temperature would be one of luck; it stays 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import zip_longest
@@ -13,6 +13,7 @@ from pathlib import Path
 from fusionkit.components.component import Component
 from fusionkit.components.failures import raised, raised_at
 from fusionkit.components.requirements import missing, normal_name, pip_install
+from fusionkit.progress import Progress
 from fusionkit.registry.catalogue import collect, render
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.registry.providers import GROUP
@@ -24,7 +25,6 @@ from fusionkit.testing.packages.opening import Opened, UnopenedError, open_packa
 from fusionkit.testing.packages.published import check_graphs
 from fusionkit.testing.places import place_of
 
-Progress = Callable[[int, int], None]
 Part = Component | Finding
 """What a module gives: its component, or why there is none that can be tried."""
 

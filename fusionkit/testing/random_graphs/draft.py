@@ -30,7 +30,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Lane:
+class DraftLane:
     """What one module, or a chain of them, reads and gives; `name` tells the lanes of `each` apart."""
 
     reads: tuple[Stream, ...]
@@ -80,7 +80,7 @@ class Draft:
         self.streams.append(Stream(name, name, shape, optional))
         return self.streams[-1]
 
-    def add_node(self, steps: Sequence[ComponentUse], lanes: Sequence[Lane], source: Any, each: bool = False,
+    def add_node(self, steps: Sequence[ComponentUse], lanes: Sequence[DraftLane], source: Any, each: bool = False,
                  **keys: Any) -> list[Stream]:
         """A further node; gives the tensors that it offers."""
         name = self._named(steps)
@@ -96,13 +96,13 @@ class Draft:
         self.streams.extend(given)
         return given
 
-    def told_apart(self, steps: Sequence[ComponentUse], lanes: Sequence[Lane]) -> bool:
+    def told_apart(self, steps: Sequence[ComponentUse], lanes: Sequence[DraftLane]) -> bool:
         """Whether all that a node would give has different names."""
         components = [self.menu.component(use) for use, _ in steps]
         names = [member for lane in lanes for member, _, _ in _given(components, lane)]
         return len(set(names)) == len(names)
 
-    def _pay(self, built: Sequence[Lane], run: Sequence[Lane]) -> None:
+    def _pay(self, built: Sequence[DraftLane], run: Sequence[DraftLane]) -> None:
         parameters = sum(trial.cost.parameters for lane in built for trial in lane.trials)
         work = sum(trial.cost.work for lane in run for trial in lane.trials)
         self.spent = Limits(self.spent.parameters + parameters, self.spent.work + work)
@@ -126,7 +126,7 @@ def _bare(step: ComponentUse) -> Any:
     return _step(step) if step[1] else step[0]
 
 
-def _given(components: Sequence[Component], lane: Lane) -> Iterator[tuple[str, TensorShape, bool]]:
+def _given(components: Sequence[Component], lane: DraftLane) -> Iterator[tuple[str, TensorShape, bool]]:
     """What a lane adds to the node: member names, shapes, and whether each may be absent, as docs/graph.md says."""
     output = _labelled(components, lane)
     optional = [stream.optional for stream in lane.reads]
@@ -138,7 +138,7 @@ def _given(components: Sequence[Component], lane: Lane) -> Iterator[tuple[str, T
         yield name, shape, optional[place] if own else _may_be_absent(components, optional)
 
 
-def _each_back(component: Component, lane: Lane, output: Bundle) -> bool:
+def _each_back(component: Component, lane: DraftLane, output: Bundle) -> bool:
     given = tuple(name for name, _ in features_of(output))
     if component.absent == "identity":
         return len(given) == len(lane.reads)
@@ -164,7 +164,7 @@ def _labels(component: Component, read: Sequence[str]) -> list[str]:
     return [port or name.replace(".", "_") for port, name in zip(ports, read, strict=True)]
 
 
-def _labelled(components: Sequence[Component], lane: Lane) -> Shape:
+def _labelled(components: Sequence[Component], lane: DraftLane) -> Shape:
     """The output of a lane, by the names of what was read where a rule gives each back."""
     output, read = lane.output, [stream.reference for stream in lane.reads]
     for component, trial in zip(components, lane.trials, strict=True):
@@ -175,7 +175,7 @@ def _labelled(components: Sequence[Component], lane: Lane) -> Shape:
     return output
 
 
-def follow(menu: Menu, steps: Sequence[ComponentUse], reads: Sequence[Stream], left: Limits) -> Lane | None:
+def follow(menu: Menu, steps: Sequence[ComponentUse], reads: Sequence[Stream], left: Limits) -> DraftLane | None:
     """What a chain of steps makes of some tensors, None where one refuses, costs too much or cannot be without them."""
     trials: list[Trial] = []
     shapes = [stream.shape for stream in reads]
@@ -191,7 +191,7 @@ def follow(menu: Menu, steps: Sequence[ComponentUse], reads: Sequence[Stream], l
         left = left.less(trial.cost)
         trials.append(trial)
         shapes = [shape for _, shape in features_of(trial.output)]
-    return Lane(tuple(reads), tuple(trials))
+    return DraftLane(tuple(reads), tuple(trials))
 
 
 def lane_names(reads: Sequence[Stream]) -> list[str] | None:

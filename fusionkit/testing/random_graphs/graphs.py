@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from fusionkit.components.component import Component
+from fusionkit.components.kinds import NODE_KINDS
 from fusionkit.shapes.layouts import TensorShape, features_of
 from fusionkit.shapes.rule import Binding, Port
 from fusionkit.testing.random_graphs.adapters import adapted
@@ -49,7 +50,7 @@ def graphs(menu: Menu | None = None, *, using: str | None = None, most_nodes: in
 def _graphs(draw: DrawFn, menu: Menu, using: str | None, most_nodes: int, optional: bool) -> DrawnGraph:
     size = draw(st.integers(*draw(st.sampled_from([pair for pair in _SIZES if pair[1] <= most_nodes] or [(2, 2)]))))
     drawing = _Drawing(draw, menu, optional)
-    first = using or draw(st.sampled_from(menu.of_kind("encoder", "fusion", "head")))
+    first = using or draw(st.sampled_from(menu.of_kind(*NODE_KINDS)))
     if not first.startswith("uncertainty.") and not drawing.insist(first, _TRIES if using else _TRIES // 2) and using:
         reject()
     drawing.grow(size)
@@ -86,7 +87,7 @@ class _Drawing:
         for _ in range(2 * size):
             if len(self.draft.nodes) + len(self.draft.loose()) >= size:
                 return
-            self.place(self.draw(st.sampled_from(self.menu.of_kind("encoder", "fusion", "head"))))
+            self.place(self.draw(st.sampled_from(self.menu.of_kind(*NODE_KINDS))))
 
     def finish(self, most_nodes: int) -> None:
         """Let every loose end lead to a head: some joined by fusions, the rest each to its own."""
@@ -201,7 +202,7 @@ class _Drawing:
               heads: bool = True) -> list[ComponentUse]:
         """The steps, and now and then more of them in a row, as long as every group of tensors can pass."""
         longer = list(steps)
-        kinds = ("encoder", "fusion", "head") if heads else ("encoder", "fusion")
+        kinds = NODE_KINDS if heads else ("encoder", "fusion")
         choice = self.menu.of_kind(*kinds)
         while choice and not longer[-1][0].startswith("head.") and len(longer) < 4 and self.sometimes(4):
             name = self.draw(st.sampled_from(choice))

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
+from fusionkit.components.kinds import kind_of
 from fusionkit.errors import GraphError
 from fusionkit.network.instantiate import make_module
 from fusionkit.planning.plan import Call
@@ -96,7 +97,7 @@ class Menu:
 
     def of_kind(self, *kinds: str) -> list[str]:
         """The ids that may be drawn of some kinds."""
-        return [name for name in self.ids if name.partition(".")[0] in kinds]
+        return [name for name in self.ids if kind_of(name) in kinds]
 
     @cached_property
     def filler(self) -> str | None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
+from fusionkit.components.kinds import NODE_KINDS
 from fusionkit.shapes.layouts import LAYOUTS, TensorShape
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.random_graphs.breaking import GraphFault
@@ -97,7 +98,7 @@ def _refused(component: Component, options: Data) -> set[str]:
 
 def violated_rule(draw: DrawFn, data: Data, menu: Menu) -> GraphFault:
     """A node more, one of whose inputs its rule does not take."""
-    return violation_of(draw, data, menu, draw(st.sampled_from(menu.of_kind("encoder", "fusion", "head"))))
+    return violation_of(draw, data, menu, draw(st.sampled_from(menu.of_kind(*NODE_KINDS))))
 
 
 def violation_of(draw: DrawFn, data: Data, menu: Menu, name: str) -> GraphFault:
@@ -112,7 +113,7 @@ def violation_of(draw: DrawFn, data: Data, menu: Menu, name: str) -> GraphFault:
 
 def unknown_port(draw: DrawFn, data: Data, menu: Menu) -> GraphFault:
     """A node more, whose input stands at a port that its rule does not have."""
-    component, options = _component(draw, menu, "encoder", "fusion", "head")
+    component, options = _component(draw, menu, *NODE_KINDS)
     _add(data, component, options, [LAYOUTS["vector"]((3,))])
     put(data, (*_WRONG, "from"), {"zzqx": "wrong1"})
     return "unknown-port", [Spot((*_WRONG, "from", "zzqx"), key=True)]
@@ -132,7 +133,7 @@ def unconnected_port(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
 
 def absent_input(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
     """A node more that cannot be without an input, and one that may be absent."""
-    strict = [name for name in menu.of_kind("encoder", "fusion", "head") if menu.component(name).absent == "none"]
+    strict = [name for name in menu.of_kind(*NODE_KINDS) if menu.component(name).absent == "none"]
     if not strict:
         return None
     component = menu.component(draw(st.sampled_from(strict)))

@@ -40,7 +40,7 @@ class KindTemplate:
     absent: str = "skip"
 
 
-KINDS = {
+TEMPLATES = {
     "encoder": KindTemplate("seen: {use: $id, from: image, with: {width: 16}}",
                             "one learned layer at every position, then a ReLU.",
                             "B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ..."),
@@ -73,7 +73,7 @@ def new_package(name: str, kind: str, folder: Path | None = None) -> dict[str, s
 
 def package_files(name: str, kind: str) -> dict[str, str]:
     """The text of every file of a new package, by its path in the package's folder."""
-    chosen, module = KINDS[kind], name.replace("-", "_")
+    chosen, module = TEMPLATES[kind], name.replace("-", "_")
     package, words = f"{PREFIX}_{module}", module.split("_")
     title = "".join(word[:1].upper() + word[1:] for word in words)
     own = f"{title}{kind.capitalize()}" if {title, f"{title}Config"} & _TAKEN else title
@@ -99,8 +99,8 @@ def package_files(name: str, kind: str) -> dict[str, str]:
 
 
 def _name_faults(name: str, kind: str) -> list[Diagnostic]:
-    if kind not in KINDS:
-        return [Diagnostic("bad-name", f"there is no kind {kind!r}", fix=f"choose one of {', '.join(KINDS)}")]
+    if kind not in TEMPLATES:
+        return [Diagnostic("bad-name", f"there is no kind {kind!r}", fix=f"choose one of {', '.join(TEMPLATES)}")]
     if name.startswith((f"{PREFIX}-", f"{PREFIX}_")):
         return [Diagnostic("bad-name", f"{name!r} has the prefix of the package in it", why="it is added by itself",
                            fix=f"write {name[len(PREFIX) + 1:]!r}")]

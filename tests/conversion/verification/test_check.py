@@ -11,7 +11,7 @@ from golden_components import MASKED, NORMED, SCALED, normal, normed_case, sampl
 from recorded import GOLDEN
 
 from fusionkit.cli.commands.weights_verify import main
-from fusionkit.conversion.verification import Check, check
+from fusionkit.conversion.verification import FixtureCheck, check
 from fusionkit.conversion.verification.reading import read_fixture
 from fusionkit.conversion.verification.tolerances import tolerance_of
 from fusionkit.errors import UserError
@@ -20,7 +20,7 @@ from fusionkit.registry.lookup import discover
 REGISTRY = discover(components=[SCALED, MASKED, NORMED])
 
 
-def compared(path: Path, target: str = "encoder.scaled", **words: object) -> Check:
+def compared(path: Path, target: str = "encoder.scaled", **words: object) -> FixtureCheck:
     return check(target, path, registry=REGISTRY, **words)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 from fusionkit.data.readers.dicom.headers import find_files, read_slices
 from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
 from fusionkit.data.readers.dicom.series import check_image, choose_series, ordered
-from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window
+from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
 
 # Up to this size a folder is read in one pass; above it headers come first, and then only the chosen series' pixels.
@@ -57,6 +57,11 @@ def shape(options: DicomOptions) -> Sizes:
     if options.form == "volume":
         return (1, *(options.size or (None, None, None)))
     return (None, *(options.size or (None, None)))
+
+
+def size_fix(name: str, options: DicomOptions, expected: Sizes, met: Sizes) -> str:
+    """What to do when an input has other sizes than expected."""
+    return file_size_fix(name, expected, met)
 
 
 def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:

@@ -21,18 +21,18 @@ _SAME_DIRECTION = 1e-3  # 1 mm over a metre
 _SHOWN = 5
 
 
-def choose_series(slices: list[Slice], wanted: str | None) -> list[Slice]:
-    """The slices of the one series, or of the one that `wanted` names by UID, number or description.
+def choose_series(slices: list[Slice], name: str | None) -> list[Slice]:
+    """The slices of the one series, or of the one that `name` names by UID, number or description.
 
     Raises: `ReadError` (dicom-several-series, dicom-unknown-series).
     """
     series: dict[str, list[Slice]] = {}
     for item in slices:
         series.setdefault(item.series, []).append(item)
-    chosen = {uid: members for uid, members in series.items() if wanted is None or wanted in _names(members[0])}
+    chosen = {uid: members for uid, members in series.items() if name is None or name in _names(members[0])}
     if len(chosen) == 1:
         return next(iter(chosen.values()))
-    named = "" if wanted is None else f" {wanted!r}"
+    named = "" if name is None else f" {name!r}"
     if not chosen:
         fix = "name one of them in 'series' by UID, number or description"
         raise ReadError("dicom-unknown-series", f"holds no series{named}", f"it holds {_listed(series)}", fix)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from html import escape
+from time import monotonic
 from typing import Any, TextIO
 
 from fusionkit.errors import Diagnostic
-
-Update = Callable[[int, int], None]
+from fusionkit.progress import Progress
 
 
 class Console:
@@ -77,18 +78,69 @@ class Console:
         RichConsole(file=self.output).print(table)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Update]:
-        """A bar on the terminal while long work runs; nothing where there is no terminal.
+    def progress(self, label: str) -> Iterator[Progress]:
+        """A bar on the terminal or in the notebook while long work runs; nothing where there is neither.
 
         The work calls `update(done, total)`.
         """
-        if self.is_json or not self.errors.isatty():
+        if self.silent:
             yield lambda done, total: None
-            return
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        elif _in_notebook():
+            with closing(NotebookBar(label)) as bar:
+                yield bar.update
+        elif self.is_json or not self.errors.isatty():
+            yield lambda done, total: None
+        else:
+            with self._rich_progress(label) as update:
+                yield update
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=RichConsole(file=self.errors), transient=True) as bar:
+    @contextmanager
+    def _rich_progress(self, label: str) -> Iterator[Progress]:
+        from rich import progress as rich_progress
+        from rich.console import Console as RichConsole
+
+        columns = (rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(),
+                   rich_progress.MofNCompleteColumn(), rich_progress.TimeRemainingColumn())
+        with rich_progress.Progress(*columns, console=RichConsole(file=self.errors), transient=True) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class NotebookBar:
+    """A bar below the cell of a notebook that is drawn anew as the work goes on, and gone at its end.
+
+    Rich draws in notebooks only where ipywidgets is installed, and warns where it is not; this needs nothing but
+    IPython, which runs the cell.
+    """
+
+    def __init__(self, label: str) -> None:
+        from IPython.display import display
+
+        self.label = label
+        self.drawn = monotonic()
+        self.handle = display(self._bundle(0, 0), raw=True, display_id=True)
+
+    def update(self, done: int, total: int) -> None:
+        """Draw it with `done` of `total`; the last step always, others at most five times a second."""
+        now = monotonic()
+        if done >= total or now - self.drawn >= 0.2:
+            self.drawn = now
+            self.handle.update(self._bundle(done, total), raw=True)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.handle.update({"text/plain": "", "text/html": ""}, raw=True)
+
+    def _bundle(self, done: int, total: int) -> dict[str, str]:
+        text = f"{self.label} {done}/{total}" if total else self.label
+        share = f' value="{done}" max="{total}"' if total else ""
+        return {"text/plain": text, "text/html": f"<progress{share}></progress> {escape(text)}"}
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+def console_for(console: Console | None, quiet: bool) -> Console:
+    """The console that a caller hands over, else one of standard output and error; silent with `quiet`."""
+    return console or Console(silent=quiet)

@@ -1,0 +1,15 @@
+"""The four kinds of component, and how the names and ids of components are written."""
+
+from __future__ import annotations
+
+import re
+
+NODE_KINDS = ("encoder", "fusion", "head")
+KINDS = (*NODE_KINDS, "uncertainty")
+COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
+COMPONENT_ID = re.compile(rf"({'|'.join(KINDS)})\.{COMPONENT_NAME.pattern}")
+
+
+def kind_of(id: str) -> str:
+    """The part of an id before the dot: `fusion` of `fusion.concat`."""
+    return id.partition(".")[0]

@@ -1,0 +1,60 @@
+"""`fusionkit.build`: the network of a graph, and with `output` as a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusionkit.components.component import Component
+from fusionkit.drawing.svg import mermaid, svg
+from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.files import write_text
+from fusionkit.interface.plan import plan
+from fusionkit.network.build import build_plan
+from fusionkit.network.folder import LISTING, save_network
+from fusionkit.planning.open_graph import Source
+from fusionkit.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from fusionkit.network.model import FusionModel
+
+
+def build(
+    source: Source | Plan,
+    *,
+    output: str | Path | None = None,
+    data: str | Path | None = None,
+    seed: int = 0,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    components: Sequence[Component] = (),
+) -> FusionModel:
+    """The network of a graph as an `nn.Module`, its weights drawn from `seed`; with `output` also as a folder.
+
+    The other options are those of `fusionkit.plan`; what that gave is taken in place of a graph as well.
+    Raises: GraphError or DataError with all diagnostics of the step that failed; GraphError with `folder-not-empty`
+    where `output` holds other files.
+    """
+    if output is not None:
+        refuse_other_files(Path(output))
+    made = source if isinstance(source, Plan) else plan(
+        source, data=data, sets=sets, plugins=plugins, sizes=sizes, components=components, measured=output is not None)
+    model = build_plan(made, seed)
+    if output is not None:
+        save_network(model, Path(output))
+        write_text(Path(output) / "graph.svg", svg(made))
+        write_text(Path(output) / "graph.mmd", mermaid(made))
+    return model
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Refuse a folder of other things: what lies there, such as the graph itself, is never overwritten.
+
+    Raises: GraphError with `folder-not-empty`.
+    """
+    built = folder.is_dir() and (not any(folder.iterdir()) or (folder / LISTING).is_file())
+    if folder.exists() and not built:
+        raise GraphError(Diagnostic("folder-not-empty", f"{str(folder)!r} holds something else than a built network",
+                                    fix="give a new folder after -o"))

@@ -1,0 +1,95 @@
+"""`fusionkit.calibrate`: temperatures and prediction sets of a finished run, fitted on held-out cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from fusionkit.components.component import Component
+from fusionkit.errors import DataError, Diagnostic
+from fusionkit.evaluation.calibration import Calibration, Choices, write_calibration
+from fusionkit.interface.console import Console, console_for
+from fusionkit.interface.opened_run import Device, RunningOptions, open_networks
+from fusionkit.interface.tables import html_table
+from fusionkit.registry.lookup import discover
+from fusionkit.runs import results
+from fusionkit.runs.folder import Run
+
+COLUMNS = ("head", "cases", "temperature", "note")
+
+
+@dataclass(frozen=True)
+class KeptCalibration:
+    """A calibration as it was fitted, and the folder of the run in which it is kept."""
+
+    folder: Path
+    calibration: Calibration
+
+    def table(self) -> list[list[str]]:
+        """Rows of text under `COLUMNS`, one for each head."""
+        return [[name, str(head.cases), ", ".join(f"{value:.3f}" for value in head.temperatures),
+                 "; ".join(head.notes)] for name, head in self.calibration.heads.items()]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One record for each head."""
+        return [{"head": name, **head.model_dump(mode="json")} for name, head in self.calibration.heads.items()]
+
+    def _repr_html_(self) -> str:
+        return html_table(COLUMNS, self.table())
+
+
+def calibrate(
+    run: str | PathLike[str],
+    data: str | Path | None = None,
+    *,
+    alpha: float = 0.1,
+    class_conditional: bool = False,
+    uncertainty: str | None = None,
+    looped: bool = False,
+    memory: int | None = None,
+    device: Device = "auto",
+    plugins: Sequence[str | Path] = (),
+    components: Sequence[Component] = (),
+    quiet: bool = False,
+    console: Console | None = None,
+) -> KeptCalibration:
+    """Fit on the run's own validation cases, or on all cases of other data that have a target, and keep it in the run.
+
+    The options are those of `fusionkit calibrate`. Components of your own come from the Python files `plugins`, or as
+    `components`. `quiet` shows no progress; `console` says where it goes.
+    Raises: GraphError or DataError with everything that is wrong.
+    """
+    if not 0 < alpha < 1:
+        raise DataError(Diagnostic("bad-argument", f"--alpha cannot be {alpha:g}",
+                                   why="it is the share of cases whose truth may be outside its set",
+                                   fix="give a number between 0 and 1, such as 0.1"))
+    registry = discover(components=components, files=[str(file) for file in plugins])
+    opened = open_networks(run, RunningOptions(uncertainty, looped, memory, device), registry,
+                           console_for(console, quiet), to_calibrate=True)
+    named = _named(opened.run) if data is None else ()
+    cohort = opened.cohort(data, require_targets=data is None)
+    rows = cohort.rows if data else tuple(row for row, name in enumerate(cohort.ids) if name in named)
+    found = opened.results(opened.dataset(cohort, rows, data))
+    choices = Choices(alpha=alpha, class_conditional=class_conditional)
+    made = results.calibrate(found, choices, str(data or "validation"), opened.method)
+    if not made.heads:
+        raise DataError(Diagnostic("no-cases", "no case has a result and a target to calibrate on",
+                                   fix="give data with targets: fusionkit calibrate RUN DATA"))
+    write_calibration(opened.run.folder, made)
+    return KeptCalibration(opened.run.folder, made)
+
+
+def _named(run: Run) -> frozenset[str]:
+    """The run's own validation cases.
+
+    Raises: DataError with `no-validation`.
+    """
+    named = frozenset(run.about.get("validation") or ())
+    if not named:
+        raise DataError(Diagnostic("no-validation", f"the run in {str(run.folder)!r} has no validation cases",
+                                   why="a calibration is fitted on cases that the training did not learn from",
+                                   fix="give such cases: fusionkit calibrate RUN DATA"))
+    return named

@@ -1,0 +1,60 @@
+"""`fusionkit.check`: a graph without a mistake, or every mistake with its line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fusionkit.components.component import Component
+from fusionkit.interface.plan import ShownPlan, plan
+from fusionkit.planning.open_graph import Source
+from fusionkit.planning.write_graph import written
+from fusionkit.registry.lookup import Registry
+from fusionkit.syntax.writer import write
+
+
+@dataclass(frozen=True)
+class CheckedGraph:
+    """A graph without a mistake: it shows itself as a drawing, as records, and as text with every option."""
+
+    name: str
+    plan: ShownPlan
+
+    @property
+    def resolved(self) -> str:
+        """The text of the graph with every option and size written out."""
+        return write(written(self.plan))
+
+    def __str__(self) -> str:
+        plan = self.plan
+        return (f"{self.name}: good: {len(plan.inputs)} inputs, {len(plan.nodes)} nodes, "
+                f"{', '.join(head.name for head in plan.heads)}")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One record for each component of each node: what it reads, and every option."""
+        return [{"node": node.name, "component": call.component.id, "reads": [name for name, _ in call.inputs],
+                 "options": call.config.model_dump(mode="json")}
+                for node in self.plan.nodes for call in node.lanes[0].calls]
+
+    def _repr_svg_(self) -> str:
+        return self.plan._repr_svg_()
+
+
+def check(
+    graph: Source,
+    *,
+    data: str | Path | None = None,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    components: Sequence[Component] = (),
+    registry: Registry | None = None,
+) -> CheckedGraph:
+    """Check a graph; the options are those of `fusionkit check` and of `fusionkit.plan`.
+
+    `resolved` of what it gives is the graph with every option, as `fusionkit check --resolved` prints it.
+    Raises: GraphError or DataError with every mistake.
+    """
+    made = plan(graph, data=data, sets=sets, plugins=plugins, components=components, registry=registry)
+    return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made)

@@ -1,0 +1,173 @@
+"""`fusionkit.compare`: several fusions in one node of a graph, trained alike, in one table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Unpack, get_args
+
+from fusionkit.comparison import baselines as simple
+from fusionkit.comparison import tables
+from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
+from fusionkit.comparison.html_report import as_html
+from fusionkit.comparison.manifest import claim_comparison
+from fusionkit.comparison.rank_plot import draw_ranks
+from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidates
+from fusionkit.comparison.shared_training import Reuse, ways_taken
+from fusionkit.comparison.splits import repeated
+from fusionkit.comparison.tables import ComparisonResult
+from fusionkit.comparison.train import RepeatOutputs, Unit, train_all, units_of
+from fusionkit.components.component import Component
+from fusionkit.data.loading import Cohort
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.files import write_text
+from fusionkit.interface.console import Console, console_for
+from fusionkit.interface.keywords import spell_out
+from fusionkit.interface.tables import html_table
+from fusionkit.interface.training_options import TrainingOptions
+from fusionkit.planning.open_graph import Source
+from fusionkit.registry.lookup import discover
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison and the folder that has its report; `failed` says of networks why they were left out."""
+
+    folder: Path
+    result: ComparisonResult
+    failed: Mapping[str, str]
+
+    @property
+    def report(self) -> Path:
+        """The page that shows all of it."""
+        return self.folder / tables.REPORT
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as plain data, as `--json` prints it."""
+        return tables.as_json(self.result, {"folder": str(self.folder)})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One record for each network of each head, the best first, with its difference from the reference."""
+        found = []
+        for head, ranking in self.as_json()["heads"].items():
+            for row in ranking["rows"]:
+                difference = {f"difference_{name}": value for name, value in (row.pop("difference") or {}).items()}
+                found.append({"head": head, "metric": ranking["metric"], **row, **difference})
+        return found
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            html_table([tables.summary(self.result, each), *tables.header(each)[1:]], tables.table(self.result, each))
+            + "".join(f"<p>{escape(text)}</p>" for text in tables.verdicts(each)) for each in self.result.rankings)
+
+
+@spell_out(TrainingOptions)
+def compare(
+    graph: Source,
+    data: str | Path,
+    *,
+    node: str,
+    candidates: str,
+    folds: int | None = None,
+    repeats: int = 1,
+    metric: str | None = None,
+    reuse: Reuse = "auto",
+    baselines: bool = True,
+    output: str | Path = "compare",
+    sets: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    components: Sequence[Component] = (),
+    quiet: bool = False,
+    console: Console | None = None,
+    **settings: Unpack[TrainingOptions],
+) -> Comparison:
+    """Check every candidate, train them on the same cases and seeds, and write a report into the folder `output`.
+
+    The options are those of `fusionkit compare`, whose `--with` is `candidates` here, as in
+    `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
+    over those of the graph; one that is None is the graph's own. Components of your own come from the Python files
+    `plugins`, or as `components`. `quiet` shows neither notes nor progress; `console` says where they go. The same call
+    goes on with what the folder holds.
+    Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
+    """
+    _check_arguments(folds, repeats, reuse)
+    console, folder = console_for(console, quiet), Path(output)
+    given = {name: value for name, value in settings.items() if value is not None}
+    with console.progress("reading") as update:
+        comparison = plan_comparison(
+            graph, str(data), sets, node, candidates, singles=baselines, folds=folds, flags=given, progress=update,
+            registry=discover(components=components, files=[str(file) for file in plugins]))
+    heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
+    metrics = metrics_of(heads, metric)
+    cohorts = repeated(comparison.cohort, repeats)
+    claim_comparison(folder, comparison, repeats)
+    for warning in comparison.cohort.warnings:
+        console.note(warning.render())
+    for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
+        console.line(text)
+    trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse)
+    units = units_of(comparison, cohorts)
+    fitted, missing = _baselines(comparison, cohorts, units) if baselines else ({}, [])
+    missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
+    for name, why in missing:
+        console.line(f"{name} is left out: {why}")
+    outcomes = {**trained.outcomes, **fitted}
+    ranked = _ranked(comparison, metrics, outcomes, units, console)
+    failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
+    result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
+                              (*comparison.left_out, *missing, *failed), ways_taken(folder))
+    named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
+    _write(folder, result, {"graph": named, "data": str(data)})
+    return Comparison(folder, result, trained.failed)
+
+
+def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
+    found = []
+    if folds is not None and folds < 2:
+        found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="a fold is tested by a network "
+                                "that learned from the others", fix="use at least 2, for example --folds 5"))
+    if repeats < 1:
+        found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}", fix="use at least 1"))
+    if reuse not in get_args(Reuse):
+        found.append(Diagnostic("bad-argument", f"--reuse cannot be {reuse!r}",
+                                fix=f"choose one of {', '.join(get_args(Reuse))}"))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        found.append(Diagnostic("bad-argument", "candidates are compared in one process",
+                                fix="start it without torchrun"))
+    if found:
+        raise UserError(found)
+
+
+def _baselines(comparison: ComparisonPlan, cohorts: list[Cohort], units: list[Unit]
+               ) -> tuple[dict[str, tuple[RepeatOutputs, ...]], list[tuple[str, str]]]:
+    """What scikit-learn makes of the tables, or why there is none of it."""
+    heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
+    why = simple.missing_reason(simple.tables_of(comparison.cohort))
+    if why:
+        return {}, [(name, why) for name in simple.names_of(heads)]
+    return simple.fit_baselines(cohorts, units, heads, comparison.settings.seed), []
+
+
+def _ranked(
+    comparison: ComparisonPlan, metrics: Mapping[str, str], outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
+    units: Sequence[Unit], console: Console,
+) -> tuple[HeadRanking, ...]:
+    """Every network of every head that is measured; what has no candidate is a baseline on the tables."""
+    kinds = {**dict.fromkeys(outcomes, "table"), **{each.name: each.kind for each in comparison.candidates}}
+    heads = [head for head in comparison.reference.plan.heads if head.name in metrics]
+    ranked = []
+    with console.progress("comparing") as update:
+        for done, head in enumerate(heads):
+            ranked.append(rank_candidates(head, metrics[head.name], outcomes, kinds, units, cohort=comparison.cohort,
+                                          seed=comparison.settings.seed))
+            update(done + 1, len(metrics))
+    return tuple(ranked)
+
+
+def _write(folder: Path, result: ComparisonResult, about: Mapping[str, str]) -> None:
+    tables.write_tables(folder, result, about)
+    draw_ranks(folder, result.rankings)
+    write_text(folder / tables.REPORT, as_html(result, folder))

@@ -1,0 +1,168 @@
+"""The networks of a run as they are asked to be run: by which uncertainty method, where, and how samples are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Literal, get_args
+
+from fusionkit.components.component import Component
+from fusionkit.data.loading import CaseDataset, Cohort
+from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.evaluation.calibration import Calibration
+from fusionkit.graph.nodes import Step
+from fusionkit.inference.ensemble import MEMBERS, members_of
+from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.interface.console import Console
+from fusionkit.network.model import FusionModel
+from fusionkit.planning.resolve import Use
+from fusionkit.registry.lookup import Registry
+from fusionkit.runs.folder import Run, cohort_of, open_run
+from fusionkit.runs.results import calibrated, told
+from fusionkit.runs.setup import cache_for
+from fusionkit.syntax.options import check_options
+from fusionkit.syntax.tree import Leaf, Mapping
+from fusionkit.training.settings import read_settings
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class RunningOptions:
+    """What the verbs of a run share: the method that replaces the graph's, and where and how samples are drawn.
+
+    `samples` are the passes of the method, `memory` is in megabytes; None leaves them as they are.
+    """
+
+    uncertainty: str | None
+    looped: bool
+    memory: int | None
+    device: str
+    samples: int | None = None
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run with as many of its networks as are asked for, and what each step of using them is told to."""
+
+    run: Run
+    method: Use | None
+    models: list[FusionModel]
+    calibration: Calibration | None
+    options: RunningOptions
+    console: Console
+
+    def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
+        """Cases for the run, its own without `data`.
+
+        Raises: DataError with everything that is wrong.
+        """
+        with self.console.progress("reading") as update:
+            return cohort_of(self.run, data, require_targets=require_targets, progress=update)
+
+    def dataset(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None) -> CaseDataset:
+        """Some cases as the networks read them; `data` is where the cohort is from."""
+        return cohort.dataset(rows, self.run.preprocessing, cache_for(data or self.run.data))
+
+    def settings(self) -> Settings:
+        """How to run the networks: with batches, precision and seed of the training, so that its figures come again.
+
+        Raises: GraphError when an option is out of range.
+        """
+        own = self.options
+        if own.memory is not None and own.memory < 0:
+            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {own.memory}",
+                                        fix="give megabytes; with 0 samples are drawn one after the other"))
+        check_device(own.device)
+        trained = read_settings(self.run.model.plan.graph.training)
+        made = Settings(trained.batch_size, own.device, trained.precision, trained.seed, looped=own.looped)
+        return made if own.memory is None else replace(made, memory=own.memory * 2**20)
+
+    def results(self, dataset: CaseDataset) -> dict[str, HeadResult]:
+        """What each head says of the cases, with what the run's calibration makes of it."""
+        with self.console.progress("predicting") as update:
+            found = predict(self.models, dataset, self.method, self.settings(), update)
+        return calibrated(found, self.calibration)
+
+
+def open_networks(
+    folder: str | PathLike[str], options: RunningOptions, registry: Registry, console: Console, *,
+    to_calibrate: bool = False
+) -> OpenedRun:
+    """Open a run and load its networks; without its calibration where one is to be fitted.
+
+    Raises: GraphError when the folder is no run or the method does not fit it, UserError with
+    `unreadable-calibration`.
+    """
+    opened = open_run(Path(folder), registry)
+    method = method_of(opened, options.uncertainty, options.samples, registry)
+    calibration = None if to_calibrate else calibration_of(opened, method, console)
+    return OpenedRun(opened, method, opened.networks(members_of(method)), calibration, options, console)
+
+
+def check_device(name: str) -> None:
+    """Refuse what the command line would not take.
+
+    Raises: GraphError with `bad-argument`.
+    """
+    if name not in get_args(Device):
+        raise GraphError(Diagnostic("bad-argument", f"--device cannot be {name!r}",
+                                    fix=f"choose one of {', '.join(get_args(Device))}"))
+
+
+def method_of(run: Run, name: str | None, samples: int | None, registry: Registry) -> Use | None:
+    """The method to use: `name`, else the graph's; `samples` overrides its number of passes.
+
+    A method that is named takes as many networks as the run has.
+    Raises: GraphError when the id is unknown, of another kind, has no such option, or needs more networks.
+    """
+    own = run.model.plan.uncertainty
+    if name is None and (own is None or samples is None):
+        return own
+    use = name or (own.step.use if own else "")
+    span = Span("--uncertainty", 1, 1, use)
+    if not use.startswith("uncertainty."):
+        raise GraphError(Diagnostic("wrong-kind", f"{use!r} is not an uncertainty method", span,
+                                    fix="`fusionkit plugins list --kind uncertainty` shows them"))
+    component = registry.load(use, span)
+    written = {} if samples is None else {"samples": Leaf(samples, span, str(samples))}
+    options = Mapping(dict(written), dict.fromkeys(written, span), span)
+    if own is not None and own.step.use == use and own.step.options is not None:
+        keys = {**own.step.options.keys, **dict.fromkeys(written, span)}
+        options = Mapping({**own.step.options.entries, **written}, keys, span)
+    elif MEMBERS in component.config.model_fields:
+        options = _with_members(run, component, options, span)
+    config, faults = check_options(component.config, options, use, span)
+    if config is None:
+        raise GraphError(faults)
+    return Use(Step(use, options, span), component, config)
+
+
+def _with_members(run: Run, component: Component, options: Mapping, span: Span) -> Mapping:
+    """The options with as many networks as the run has.
+
+    Raises: GraphError with `too-few-members`.
+    """
+    if run.members == 1:
+        raise GraphError(Diagnostic(
+            "too-few-members", f"{component.id} needs several networks, and the run in {str(run.folder)!r} has one",
+            span, fix="train them: fusionkit train ... --set uncertainty.use="
+                      f"{component.id} --set uncertainty.with.members=5"))
+    entries = {**options.entries, MEMBERS: Leaf(run.members, span, str(run.members))}
+    return Mapping(entries, dict.fromkeys(entries, span), span)
+
+
+def calibration_of(run: Run, method: Use | None, console: Console) -> Calibration | None:
+    """The run's calibration, None when it has none or one for the results of another method, which is told.
+
+    Raises: UserError with `unreadable-calibration`.
+    """
+    found = run.calibration()
+    if found is None or found.uncertainty == told(method):
+        return found
+    before = found.uncertainty["use"] if found.uncertainty else "one pass without randomness"
+    console.note(f"the calibration of the run is left out: it was fitted to the results of {before}, with other "
+                 "options or not those that are asked for; `fusionkit calibrate` fits another")
+    return None

@@ -1,0 +1,87 @@
+"""`fusionkit.train`: a graph and data in, a run out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+from fusionkit.components.component import Component
+from fusionkit.interface.console import Console, console_for
+from fusionkit.interface.evaluate import Evaluation
+from fusionkit.interface.keywords import spell_out
+from fusionkit.interface.training_options import RunOptions
+from fusionkit.planning.open_graph import Source
+from fusionkit.registry.lookup import discover
+from fusionkit.runs import train as runs
+from fusionkit.runs.setup import set_up
+from fusionkit.training.settings import read_settings
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """The folder of a run, which stands for it wherever a path does, and the evaluation of its test cases.
+
+    With folds the figures are over all of them, and each fold is a run of its own in `folds`.
+    """
+
+    folder: Path
+    evaluation: Evaluation
+
+    @property
+    def folds(self) -> list[Path]:
+        """The folders of the folds in their order; none where the cases are not divided into folds."""
+        found = self.folder.glob("fold-*")
+        return sorted(found, key=lambda path: int(path.name.removeprefix("fold-")))
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One record for each metric of each head."""
+        return self.evaluation.rows()
+
+    def _repr_html_(self) -> str:
+        return self.evaluation._repr_html_()
+
+
+@spell_out(RunOptions)
+def train(
+    graph: Source,
+    data: str | Path,
+    *,
+    output: str | Path = "run",
+    resume: bool = False,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    components: Sequence[Component] = (),
+    quiet: bool = False,
+    console: Console | None = None,
+    **settings: Unpack[RunOptions],
+) -> TrainedRun:
+    """Check everything, train, and evaluate the test cases; all of it is kept in the folder `output`.
+
+    The options are those of `fusionkit train`. The settings of training win over those of the graph; one that is None
+    is the graph's own. Components of your own come from the Python files `plugins`, or as `components`. `quiet` shows
+    neither warnings nor progress; `console` says where they go. In a launch of several processes only the first
+    writes and is evaluated.
+    Raises: GraphError or DataError with everything that is wrong; RunError when training fails.
+    """
+    registry = discover(components=components, files=[str(file) for file in plugins])
+    folder = Path(output)
+    runs.claim(folder, resume)
+    console = of_launch(console_for(console, quiet))
+    with console.progress("reading") as update:
+        setup = set_up(graph, data, sets, registry, progress=update)
+    given = {name: value for name, value in settings.items() if value is not None}
+    chosen = read_settings(setup.plan.graph.training, given)
+    for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
+        console.note(warning.render())
+    trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
+    return TrainedRun(folder, Evaluation(folder, tuple(trained.reports)))
+
+
+def of_launch(console: Console) -> Console:
+    """The console itself in the process that writes, a silent one in the others that torchrun started."""
+    return console if runs.is_main() else Console(silent=True)

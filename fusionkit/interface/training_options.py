@@ -1,0 +1,52 @@
+"""The settings of training as keyword arguments; one that is None is the graph's own.
+
+Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+
+class TrainingOptions(TypedDict, total=False):
+    """Those that every training takes."""
+
+    epochs: int | None
+    batch_size: int | None
+    accumulate: int | None
+    optimiser: Literal["adamw", "adam", "sgd"] | None
+    learning_rate: float | None
+    weight_decay: float | None
+    momentum: float | None
+    schedule: Literal["constant", "cosine", "linear", "step"] | None
+    warmup_epochs: float | None
+    step_epochs: int | None
+    step_factor: float | None
+    clip_gradient: float | None
+    patience: int | None
+    monitor: Literal["loss", "accuracy", "balanced_accuracy"] | None
+    balance: Literal["none", "classes"] | None
+    modality_dropout: float | None
+    modality_scheme: Literal["independent", "exactly_one", "subset"] | None
+    modulation: Literal["none", "ogm", "ogm_ge"] | None
+    modulation_alpha: float | None
+    modulation_first_epoch: int | None
+    modulation_last_epoch: int | None
+    precision: Literal["fp32", "bf16", "fp16"] | None
+    device: Literal["auto", "cpu", "cuda"] | None
+    strategy: Literal["auto", "ddp", "fsdp"] | None
+    compile: bool | None
+    channels_last: Literal["auto", "on", "off"] | None
+    workers: int | None
+    threads: int | None
+    seed: int | None
+    checkpoint_seconds: float | None
+    checkpoint_steps: int | None
+    trackers: list[Literal[
+        "aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]] | None
+
+
+class RunOptions(TrainingOptions, total=False):
+    """Those of the training of one run."""
+
+    fold: int | None
