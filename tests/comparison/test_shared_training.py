@@ -91,13 +91,13 @@ def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path:
     assert values(tmp_path / "auto") == values(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("more", [
-    pytest.param(["--folds", "3", "--patience", "2"], id="folds and early stopping"),
+@pytest.mark.parametrize("more", [  # ten networks are trained for each: the quick tier has one
+    pytest.param(["--folds", "3", "--patience", "2"], id="folds and early stopping", marks=pytest.mark.slow),
     pytest.param(["--repeats", "2", "--accumulate", "2"], id="repeats and added gradients"),
-    pytest.param(["--modality-dropout", "0.4"], id="modality dropout"),
-    pytest.param(["--precision", "bf16"], id="half precision"),
+    pytest.param(["--modality-dropout", "0.4"], id="modality dropout", marks=pytest.mark.slow),
+    pytest.param(["--precision", "bf16"], id="half precision", marks=pytest.mark.slow),
     pytest.param(["--set", "uncertainty={use: uncertainty.mc_ensemble, with: {members: 2, samples: 3}}"],
-                 id="networks of an ensemble"),
+                 id="networks of an ensemble", marks=pytest.mark.slow),
 ])
 def test_settings_of_training_change_nothing_of_that(study: Path, tmp_path: Path, more: list[str]) -> None:
     study_of(tmp_path)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.errors import UserError
+from fusionkit.evaluation import plots
 
 CASES, TEST = 36, 14
 GRAPH = """\
@@ -80,6 +82,18 @@ def _no_plots_of_training() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and not painted, which takes most of the time: `told` has painted one of each kind."""
+    def save(figure: Figure, stem: Path, kinds: Sequence[str]) -> list[Path]:
+        written = [stem.with_name(stem.name + kind) for kind in kinds]
+        for path in written:
+            path.touch()
+        return written
+
+    monkeypatch.setattr(plots, "save", save)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
@@ -136,6 +150,7 @@ def test_it_picks_cases_and_says_why(told: Any) -> None:
     assert all(item["module"] == "seen" and item["input"] == "scan" for item in told["gradcam"])
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_class_that_is_named_is_explained_of_every_case(run: Path, tmp_path: Path) -> None:
     assert main(["explain", str(run), "--case", "P34", "P35", "--class", "bright", "-o", str(tmp_path)]) == 0
     told = json.loads((tmp_path / "explain.json").read_text())
@@ -182,6 +197,7 @@ def test_coordinates_are_of_the_test_cases(run: Path, told: Any) -> None:
     assert all(np.isfinite(float(row["x"])) for row in table(run / "explain" / size["table"]))
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_what_is_asked_for_is_done_and_printed_as_json(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +214,7 @@ def test_what_is_asked_for_is_done_and_printed_as_json(
     assert len(table(tmp_path / told["gates"][0]["table"])) == TEST + 1
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_other_data_need_no_targets(run: Path, study: Path, tmp_path: Path) -> None:
     other = study / "few.yaml"
     other.write_text(DATA.replace("cases.csv", "few.csv").replace("split: {column: split}\n", "").partition(
@@ -248,6 +265,7 @@ def test_missing_packages_are_told_with_their_extra(
     assert "needs captum" in found and 'install "fusionkit[explain]"' in found
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_fusion_that_needs_all_its_inputs_leaves_out_shapley_values_only(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,7 @@ nodes:
 """
 
 
+@pytest.mark.slow  # follows the network's code
 def test_it_compiles_in_one_graph():
     model = build(VECTORS).eval()
     x = inputs_of(model)
@@ -118,6 +119,7 @@ def test_it_exports_with_a_batch_of_any_size():
         assert_same(exported(other), model(other), exact=False)
 
 
+@pytest.mark.slow  # follows the network's code
 def test_it_exports_with_masks():
     model = build(VECTORS).eval()
     x, present = inputs_of(model), {"labs": rows(1, 0, 1, 0, 1), "old": rows(0, 0, 1, 1, 1)}
@@ -126,6 +128,7 @@ def test_it_exports_with_masks():
     assert_same(exported(x, present), model(x, present), exact=False)
 
 
+@pytest.mark.slow  # follows the network's code
 def test_it_exports_without_an_optional_input():
     model = build(VECTORS).eval()
     x = {"ehr": inputs_of(model)["ehr"]}

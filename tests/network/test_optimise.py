@@ -175,6 +175,7 @@ def test_blocks_inside_a_pyramid_are_rewritten() -> None:
         torch.testing.assert_close(again(*maps), wanted, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.slow  # follows the network's code
 def test_the_copy_exports_with_any_batch_and_compiles() -> None:
     module = drawn(nn.Sequential(Dcfb(DcfbConfig(width=4), [shape_of(MAPS[0])]), nn.Conv3d(4, 2, 1)))
     copied, x = fusionkit.optimize(module), torch.randn(3, *MAPS[0], dtype=torch.float64)

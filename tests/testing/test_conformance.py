@@ -30,14 +30,19 @@ from fusionkit.testing.probing.selection import probes_of
 
 TRACED = {"compile", "export", "onnx"}
 RUNNING = [component for component, _, _ in WRONG_RUNNING]
-EVERY_WRONG = [*WRONG, *WRONG_DECLARED, *WRONG_RUNNING]
+# Following code, by each of the ways to do it, takes seconds a component.
+EVERY_WRONG = [pytest.param(component, checks, words, id=component.id,
+                            marks=pytest.mark.slow if checks & TRACED else ())
+               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING)]
 
 
+@pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["run", "followed"])
 @pytest.mark.parametrize("component", RIGHT, ids=lambda component: component.id)
-def test_the_components_that_are_varied_here_are_right(component: Component) -> None:
-    findings = check_component(component)
-    assert {finding.check for finding in findings} == set(checks_of(component))
-    assert {finding.result for finding in findings} == {"ok"}, [str(finding) for finding in findings]
+def test_the_components_that_are_varied_here_are_right(component: Component, traced: bool) -> None:
+    checks = {name for name in checks_of(component) if (name in TRACED) == traced}
+    findings = check_component(component, [name for name in checks_of(component) if name in checks])
+    assert {finding.check for finding in findings} == checks
+    assert {finding.result for finding in findings} <= {"ok"}, [str(finding) for finding in findings]
 
 
 @pytest.mark.parametrize("component", DECLARED, ids=lambda component: component.id)
@@ -48,9 +53,8 @@ def test_what_is_declared_is_excepted_with_its_reason(component: Component) -> N
     assert all(reason in findings[0].seen for reason in component.exceptions.values())
 
 
-@pytest.mark.parametrize(("component", "checks", "words"), EVERY_WRONG, ids=[part.id for part, _, _ in EVERY_WRONG])
+@pytest.mark.parametrize(("component", "checks", "words"), EVERY_WRONG)
 def test_a_fault_is_found_by_its_check(component: Component, checks: set[str], words: str) -> None:
-    # Following code takes a second: it is tried on what it is to find, by each of the ways to do it.
     cheap = [name for name in checks_of(component) if name not in TRACED or checks & TRACED]
     failed = {finding.check: finding for finding in check_component(component, cheap) if finding.result == "failed"}
     assert set(failed) == checks, [str(finding) for finding in failed.values()]

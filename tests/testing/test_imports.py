@@ -68,6 +68,7 @@ def test_what_is_declared_or_silent_is_not_told(faults: dict[str, Fault]) -> Non
     assert faults.keys() == MODULES.keys() - {"silent", "needs", "last"}
 
 
+@pytest.mark.slow  # a process of its own imports torch
 def test_time_is_that_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "SECONDS", -1.0)
     fault = import_faults(["fusionkit_plugins.uncertainty.none"], "fusionkit")["fusionkit_plugins.uncertainty.none"]
