@@ -104,8 +104,8 @@ def test_both_ways_train_the_same_network_to_the_bit(study: Path, trained: Train
 
 def test_predictions_are_the_records_of_the_command(study: Path, trained: TrainedRun,
                                                     capsys: pytest.CaptureFixture[str]) -> None:
-    made = fusionkit.predict(trained, study / "data.yaml", samples=5, output=study / "predicted.csv", quiet=True)
-    assert main(["predict", str(study / "run"), str(study / "data.yaml"), "--samples", "5"]) == 0
+    made = fusionkit.predict(trained, study / "data.yaml", output=study / "predicted.csv", quiet=True)
+    assert main(["predict", str(study / "run"), str(study / "data.yaml")]) == 0
     printed = capsys.readouterr().out
     assert (study / "predicted.csv").read_text() == printed
     first, shown = made.rows()[0], next(csv.DictReader(printed.splitlines()))
@@ -116,6 +116,18 @@ def test_predictions_are_the_records_of_the_command(study: Path, trained: Traine
     assert first["result:set"] == shown["result:set"]
     assert f"<td>{shown['result:yes']}</td>" in made._repr_html_()
     assert made.results["result"].values.shape == (60, 2)
+
+
+def test_a_calibration_of_other_samples_is_left_out(study: Path, trained: TrainedRun,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    made = fusionkit.predict(trained, study / "data.yaml", samples=5)
+    said = capsys.readouterr().err
+    assert "the calibration of the run is left out" in said
+    assert not any(name.endswith((":set", ":calibrated")) for name in made.rows()[0])
+    assert main(["predict", str(study / "run"), str(study / "data.yaml"), "--samples", "5"]) == 0
+    there = capsys.readouterr()
+    assert "the calibration of the run is left out" in there.err
+    assert list(next(csv.reader(there.out.splitlines()))) == list(made.rows()[0])
 
 
 def test_an_evaluation_is_what_the_command_prints(study: Path, trained: TrainedRun,

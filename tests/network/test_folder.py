@@ -55,10 +55,6 @@ def test_what_a_folder_holds(tmp_path: Path):
     assert (tmp_path / "listing.txt").read_text() == model.listing()
 
 
-def test_the_public_door():
-    assert fusionkit.load is load
-
-
 def test_a_network_whose_sizes_came_from_the_data(tmp_path: Path):
     made = fusionkit.build({"fusionkit": 1, "inputs": {"ehr": {"vector": ["auto"]}}, "nodes": {
         "size": {"use": "head.regress", "from": "ehr", "with": {"values": ["mm"]}}}}, sizes={"ehr": (7,)})
