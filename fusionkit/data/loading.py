@@ -97,7 +97,7 @@ class _Loading:
     layouts: Mapping[str, Categories] = field(default_factory=dict)
     faulty: frozenset[str] = frozenset()
     paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
-    shapes: Mapping[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
+    checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def has_all(self, needed: Sequence[_Named], use: str) -> bool:
@@ -220,14 +220,17 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
 
 
 def _read_files(loading: _Loading) -> _Loading:
-    """The shape of every file of every input; each is read once, from the cache where it is there, and checked."""
+    """What every file of every input is; each is read once, from the cache where it is there, and checked."""
     files = [case_files.File(loading.description.inputs[name], row, path)
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
     how = loading.reading
-    shapes = case_files.check_files(files, loading.table, loading.ids, loading.findings,
-                                    cache=how.cache, workers=how.workers, progress=how.progress)
+    checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
+                                     cache=how.cache, workers=how.workers, progress=how.progress)
     checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
-    return replace(loading, shapes=shapes)
+    for name in loading.paths:
+        facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
+        checks.advise(loading.description.inputs[name], facts, loading.ids, loading.findings)
+    return replace(loading, checked=checked)
 
 
 def _settle_sizes(loading: _Loading) -> _Loading:
@@ -239,7 +242,7 @@ def _settle_sizes(loading: _Loading) -> _Loading:
             continue
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
                     spec.source.shape(spec.options))
-        shapes = {row: shape for (owner, row), shape in loading.shapes.items() if owner == name}
+        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
         size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
                                     findings=loading.findings)
         if size is not None:

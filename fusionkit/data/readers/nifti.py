@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
 
@@ -39,7 +42,17 @@ def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> s
     return file_size_fix(name, expected, met)
 
 
+def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
+    """What is odd about the files of one input, taken together."""
+    return constant(files)
+
+
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
+    """The array of `examine` alone."""
+    return examine(path, options)[0]
+
+
+def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume, scaled by slope and intercept of its header, in closest canonical (RAS+) orientation.
 
     Shapes: (c, d, h, w): c is 1, or the fourth axis of a 4D file; d runs from inferior to superior, h from
@@ -52,9 +65,10 @@ def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
     volume = volume[None] if volume.ndim == 3 else volume
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
+    facts = Facts(values=spread(volume))
     if options.window is not None:
         volume = window(volume, *options.window)
-    return resize(volume, options.size) if options.size is not None else volume
+    return resize(volume, options.size) if options.size is not None else volume, facts
 
 
 def _canonical(path: Path) -> NDArray[np.float32]:
