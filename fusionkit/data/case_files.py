@@ -18,7 +18,7 @@ from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.description import InputSpec
 from fusionkit.data.findings import Findings
-from fusionkit.data.readers.reader import ReadError, is_decoder_failure
+from fusionkit.data.readers.reader import ReadError, Traits, is_decoder_failure
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, near
 from fusionkit.progress import Progress
@@ -35,6 +35,14 @@ class File:
     spec: InputSpec
     row: int
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a file that was read: the shape of its array, and what its header says of the numbers."""
+
+    shape: tuple[int, ...]
+    traits: Traits
 
 
 def check_package(spec: InputSpec, findings: Findings) -> bool:
@@ -212,9 +220,9 @@ def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
 def check_files(
     files: Sequence[File], table: Table, ids: Sequence[str], findings: Findings, *,
     cache: Path | None, workers: int | None, progress: Progress | None,
-) -> dict[tuple[str, int], tuple[int, ...]]:
-    """The shapes by input and row, every different file being read once, in threads; notes each file that is bad."""
-    shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+) -> dict[tuple[str, int], FileFacts]:
+    """What is known by input and row, every different file being read once, in threads; notes each file that is bad."""
+    facts: dict[tuple[str, int], FileFacts] = {}
     problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
     users: dict[tuple[str, Path], list[File]] = defaultdict(list)
     for file in files:
@@ -224,7 +232,7 @@ def check_files(
             if isinstance(result, ReadError):
                 problems[file.spec.name, file.row] = file, result
             else:
-                shapes[file.spec.name, file.row] = result
+                facts[file.spec.name, file.row] = result
         if progress is not None:
             progress(done, len(users))
     for (name, row), (file, problem) in sorted(problems.items()):
@@ -232,22 +240,33 @@ def check_files(
         span = table.span(row, columns[-1]) if columns else file.spec.template_span
         message = f"case {ids[row]!r}, input {name!r}, {str(file.path)!r}: {problem.message}"
         findings.add(Diagnostic(problem.code, message, span, problem.why, problem.fix), name)
-    return shapes
+    return facts
 
 
 def _results(
     files: Sequence[File], cache: Path | None, workers: int | None
-) -> Iterator[tuple[File, tuple[int, ...] | ReadError]]:
-    def read(file: File) -> tuple[int, ...] | ReadError:
+) -> Iterator[tuple[File, FileFacts | ReadError]]:
+    def read(file: File) -> FileFacts | ReadError:
         try:
-            return load(file.spec, file.path, cache).shape
+            shape = load(file.spec, file.path, cache).shape
+            return FileFacts(shape, _traits(file))
         except ReadError as problem:
             return problem
 
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), thread_name_prefix="fusionkit-files")
     try:
-        futures: dict[Future[tuple[int, ...] | ReadError], File] = {pool.submit(read, file): file for file in files}
+        futures: dict[Future[FileFacts | ReadError], File] = {pool.submit(read, file): file for file in files}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _traits(file: File) -> Traits:
+    """What the header says; nothing where it cannot be read by itself, since the array could be."""
+    try:
+        return file.spec.source.traits(file.path)
+    except BaseException as problem:  # as in `load`
+        if not isinstance(problem, OSError | ReadError) and not is_decoder_failure(problem):
+            raise
+        return Traits()

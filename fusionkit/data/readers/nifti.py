@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window, file_size_fix
+from fusionkit.data.readers.reader import (
+    MAX_VALUES,
+    FileOptions,
+    ReadError,
+    Sizes,
+    Traits,
+    VolumeSize,
+    Window,
+    file_size_fix,
+)
 from fusionkit.data.transforms import resize, window
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
@@ -55,6 +64,18 @@ def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
     if options.window is not None:
         volume = window(volume, *options.window)
     return resize(volume, options.size) if options.size is not None else volume
+
+
+def traits(path: Path) -> Traits:
+    """The distances of voxels along (d, h, w) in mm, as the header has them; NIfTI does not say what numbers mean."""
+    nibabel: Any = import_module("nibabel")  # only partly typed
+    image = nibabel.load(path)
+    axes = nibabel.io_orientation(image.affine)[:, 0]
+    if not np.isfinite(axes).all():
+        return Traits()
+    factor = {"meter": 1000.0, "micron": 0.001}.get(image.header.get_xyzt_units()[0], 1.0)
+    sizes = dict(zip(axes.astype(int).tolist(), nibabel.affines.voxel_sizes(image.affine) * factor, strict=True))
+    return Traits(spacing=tuple(float(f"{sizes[axis]:.6g}") for axis in (2, 1, 0)))
 
 
 def _canonical(path: Path) -> NDArray[np.float32]:

@@ -93,15 +93,28 @@ def file_size_fix(name: str, expected: Sizes, met: Sizes, *more: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Traits:
+    """What a file's header says of its numbers, which the array itself does not hold.
+
+    `meaning` is the kind of quantity, such as `CT, HU`; `spacing` the distance of samples along the axes of the array,
+    in mm, as far as one header tells it. Both are empty where nothing is said.
+    """
+
+    meaning: str = ""
+    spacing: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """One reader by id; its module is imported when its options or its work are asked for.
 
     A reader module gives `shape(options) -> Sizes | None`, the sizes without the batch axis that the options alone
     promise (None for a size, or for all of them, that only a file can tell), and
     `size_fix(name, options, expected, met) -> str`, what to do when an input has other sizes than expected. When
-    `files` is true, it gives `read(path, options) -> float32 array`, channels first, which raises `ReadError`; else
-    `columns(options)`, the columns of the table by the option that names them. `folders`: it also takes a folder.
-    `package`: a package that must be importable, `extra`: the extra of fusionkit that brings it.
+    `files` is true, it gives `read(path, options) -> float32 array`, channels first, which raises `ReadError`, and it
+    may give `traits(path) -> Traits`, from a header alone; else `columns(options)`, the columns of the table by the
+    option that names them. `folders`: it also takes a folder. `package`: a package that must be importable, `extra`:
+    the extra of fusionkit that brings it.
     """
 
     id: str
@@ -143,6 +156,12 @@ class Reader:
         assert self.files, f"reader {self.id!r} reads no files; please report"
         array: NDArray[np.float32] = import_module(self.module).read(path, options)
         return array
+
+    def traits(self, path: Path) -> Traits:
+        """What a header says of the numbers of a file that could be read; nothing where the reader knows of none."""
+        look = getattr(import_module(self.module), "traits", None)
+        found: Traits = look(path) if look else Traits()
+        return found
 
 
 def _reader(name: str, module: str, options_name: str, summary: str, **more: Any) -> Reader:

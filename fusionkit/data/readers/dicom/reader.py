@@ -16,6 +16,7 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 from fusionkit.data.readers.dicom.headers import find_files, read_slices
 from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
 from fusionkit.data.readers.dicom.series import check_image, choose_series, ordered
+from fusionkit.data.readers.dicom.traits import traits as traits
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
 
