@@ -51,7 +51,7 @@ def load_cohort(
         loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(
-        description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
+        loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets, loading.facts)
 
