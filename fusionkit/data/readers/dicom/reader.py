@@ -7,6 +7,7 @@ one volume is refused by name; docs/dicom.md lists what is accepted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from fusionkit.data.readers.advice import Advice, constant
 from fusionkit.data.readers.dicom.headers import find_files, read_slices
 from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
 from fusionkit.data.readers.dicom.series import check_image, choose_series, ordered
+from fusionkit.data.readers.dicom.traits import described
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
@@ -99,7 +101,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
             message = f"{slices[0].name} holds {slices[0].frames} frames, not one picture"
             raise ReadError("dicom-multiframe", message, None, "write the frame to be used as a file of its own")
         values = read_picture(slices[0])
-    facts = Facts(values=spread(values))
+    facts = replace(described(path), values=spread(values))
     if options.window is not None:
         values = window(values, *options.window)
     return values if options.size is None else resize(values, options.size), facts
