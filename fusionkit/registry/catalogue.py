@@ -15,6 +15,7 @@ from fusionkit.components.failures import raised
 from fusionkit.components.kinds import kind_of
 from fusionkit.components.requirements import is_requirement
 from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage, read_others
 from fusionkit.syntax.fields import FieldReader, shown
 from fusionkit.syntax.reader import read_file
@@ -158,8 +159,9 @@ def collect(package: str, module: str) -> list[Entry]:
 
 def _imported(module: str) -> ModuleType:
     try:
-        return import_module(module)
-    except (Exception, SystemExit) as error:
+        with guarded(module, limited=False):
+            return import_module(module)
+    except Exception as error:
         raise GraphError(Diagnostic("broken-plugin", f"{module} cannot be imported", why=raised(error),
                                     fix="mend it, or install what it imports")) from error
 
