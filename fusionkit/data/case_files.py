@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import defaultdict
@@ -39,10 +40,14 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of a file that was read: the shape of its array, and what its header says of the numbers."""
+    """What is known of a file that was read: the shape of its array, and what its header says of the numbers.
+
+    `digest` is a number of all its values, empty where it was not asked for.
+    """
 
     shape: tuple[int, ...]
     traits: Traits
+    digest: str = ""
 
 
 def check_package(spec: InputSpec, findings: Findings) -> bool:
@@ -219,15 +224,18 @@ def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
 
 def check_files(
     files: Sequence[File], table: Table, ids: Sequence[str], findings: Findings, *,
-    cache: Path | None, workers: int | None, progress: Progress | None,
+    cache: Path | None, workers: int | None, progress: Progress | None, digests: bool = False,
 ) -> dict[tuple[str, int], FileFacts]:
-    """What is known by input and row, every different file being read once, in threads; notes each file that is bad."""
+    """What is known by input and row, every different file being read once, in threads; notes each file that is bad.
+
+    `digests` asks for those of the arrays.
+    """
     facts: dict[tuple[str, int], FileFacts] = {}
     problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
     users: dict[tuple[str, Path], list[File]] = defaultdict(list)
     for file in files:
         users[file.spec.name, file.path].append(file)
-    for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers), 1):
+    for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers, digests), 1):
         for file in users[first.spec.name, first.path]:
             if isinstance(result, ReadError):
                 problems[file.spec.name, file.row] = file, result
@@ -244,12 +252,12 @@ def check_files(
 
 
 def _results(
-    files: Sequence[File], cache: Path | None, workers: int | None
+    files: Sequence[File], cache: Path | None, workers: int | None, digests: bool
 ) -> Iterator[tuple[File, FileFacts | ReadError]]:
     def read(file: File) -> FileFacts | ReadError:
         try:
-            shape = load(file.spec, file.path, cache).shape
-            return FileFacts(shape, _traits(file))
+            array = load(file.spec, file.path, cache)
+            return FileFacts(array.shape, _traits(file), _digest(array) if digests else "")
         except ReadError as problem:
             return problem
 
@@ -260,6 +268,10 @@ def _results(
             yield futures[future], future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _digest(array: NDArray[np.float32]) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(array).view(np.uint8).data, digest_size=8).hexdigest()
 
 
 def _traits(file: File) -> Traits:

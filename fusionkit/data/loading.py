@@ -34,19 +34,20 @@ def load_cohort(
     progress: Progress | None = None,
     cache: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    digests: bool = False,
 ) -> Cohort:
     """The cohort of a data file, after every check; each file is read once, in `workers` threads.
 
     `heads` and `inputs` are what the network asks for, by name. `require_targets` is False where cases may lack a
     target: a split is then used when the table allows it and is not checked. `progress(done, total)` is called after
     each file, in the calling thread. With `cache`, what is read is kept in that folder. `preprocessing` is that of a
-    trained run: it fixes the categories and thereby the sizes.
+    trained run: it fixes the categories and thereby the sizes. `digests` asks for a number of all values of each file.
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
     table = read_table(description.cases, description.blank, description.span("cases"))
     loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
-                       reading=_Reading(workers, progress, cache))
+                       reading=_Reading(workers, progress, cache, digests))
     for step in _STEPS:
         loading = step(loading)
     loading.findings.raise_errors()
@@ -67,6 +68,7 @@ class _Reading:
     workers: int | None
     progress: Progress | None
     cache: Path | None
+    digests: bool
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,8 @@ def _read_files(loading: _Loading) -> _Loading:
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
     how = loading.reading
     facts = case_files.check_files(files, loading.table, loading.ids, loading.findings,
-                                   cache=how.cache, workers=how.workers, progress=how.progress)
+                                   cache=how.cache, workers=how.workers, progress=how.progress,
+                                   digests=how.digests)
     checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
     if loading.preprocessing is not None:
         for found in loading.preprocessing.file_differences(loading.description, facts, loading.ids):

@@ -77,19 +77,21 @@ def set_up(
     *,
     progress: Progress | None = None,
 ) -> Setup:
-    """A measured plan whose sizes are those of the data, and the cohort.
+    """A measured plan whose sizes are those of the data, and the cohort, with digests of its files.
 
     Raises: GraphError or DataError with everything that is wrong.
     """
-    resolved, cohort = _matched(source, data, sets, registry, progress=progress)
+    resolved, cohort = _matched(source, data, sets, registry, progress=progress, digests=True)
     return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)
 
 
 def _matched(
-    source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *, progress: Progress | None
+    source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *, progress: Progress | None,
+    digests: bool = False,
 ) -> tuple[Resolved, Cohort]:
     """A graph with its components, and the cohort checked against it."""
     registry = registry or discover()
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)
-    return resolved, load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
+    return resolved, load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data),
+                                 digests=digests)
