@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -19,7 +18,8 @@ from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.description import InputSpec
 from fusionkit.data.findings import Findings
-from fusionkit.data.readers.reader import ReadError, Traits, is_decoder_failure
+from fusionkit.data.readers.facts import Facts
+from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, near
 from fusionkit.progress import Progress
@@ -30,24 +30,20 @@ _MEMORY = re.compile("can't allocate memory|DefaultCPUAllocator|out of memory", 
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """What the check of a file found: the shape of its array, and what it says of itself."""
+
+    shape: tuple[int, ...]
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """One file to be read: the input it is for, the row it belongs to, and its place."""
 
     spec: InputSpec
     row: int
     path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class FileFacts:
-    """What is known of a file that was read: the shape of its array, and what its header says of the numbers.
-
-    `digest` is a number of all its values, empty where it was not asked for.
-    """
-
-    shape: tuple[int, ...]
-    traits: Traits
-    digest: str = ""
 
 
 def check_package(spec: InputSpec, findings: Findings) -> bool:
@@ -180,13 +176,41 @@ def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]
     Raises: `ReadError` when the file cannot be read or holds values that are not finite; `RunError` when the cache
     cannot be written.
     """
+    name = "" if cache is None else _key(spec, path)
+    found = None if cache is None else disk.load(cache, name)
+    return _read(spec, path, cache, name)[0] if found is None else found
+
+
+def examine(spec: InputSpec, path: Path, cache: Path | None) -> tuple[NDArray[np.float32], Facts]:
+    """The array of one file as `load` gives it, and what the file says of itself.
+
+    Raises: as `load`.
+    """
+    name = "" if cache is None else _key(spec, path)
+    if cache is not None:
+        array, facts = disk.load(cache, name), Facts.from_json(disk.load_facts(cache, name))
+        if array is not None and facts is not None:
+            return array, facts
+    return _read(spec, path, cache, name)
+
+
+def _key(spec: InputSpec, path: Path) -> str:
     try:
-        name = "" if cache is None else key_of(spec, path)
-        found = None if cache is None else disk.load(cache, name)
-        array = spec.source.read(path, spec.options) if found is None else found
+        return key_of(spec, path)
     except OSError as problem:
-        raise ReadError("unreadable-file", f"it cannot be opened: {problem.strerror or problem}",
-                        fix="check the file and its permissions") from None
+        raise _unreadable(problem) from None
+
+
+def _unreadable(problem: OSError) -> ReadError:
+    return ReadError("unreadable-file", f"it cannot be opened: {problem.strerror or problem}",
+                     fix="check the file and its permissions")
+
+
+def _read(spec: InputSpec, path: Path, cache: Path | None, name: str) -> tuple[NDArray[np.float32], Facts]:
+    try:
+        array, facts = spec.source.examine(path, spec.options)
+    except OSError as problem:
+        raise _unreadable(problem) from None
     except ReadError:
         raise
     except BaseException as problem:  # a damaged file can make a decoder raise anything
@@ -198,11 +222,11 @@ def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]
         raise ReadError("unreadable-file", f"the reader {spec.reader!r} fails on it",
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
-    if found is None:
-        _refuse_unusable(spec, array)
-        if cache is not None:
-            disk.store(cache, name, array)
-    return array
+    _refuse_unusable(spec, array)
+    facts = facts.of_outcome(array)
+    if cache is not None:
+        disk.store(cache, name, array, facts.as_json())
+    return array, facts
 
 
 def key_of(spec: InputSpec, path: Path) -> str:
@@ -224,23 +248,20 @@ def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
 
 def check_files(
     files: Sequence[File], table: Table, ids: Sequence[str], findings: Findings, *,
-    cache: Path | None, workers: int | None, progress: Progress | None, digests: bool = False,
-) -> dict[tuple[str, int], FileFacts]:
-    """What is known by input and row, every different file being read once, in threads; notes each file that is bad.
-
-    `digests` asks for those of the arrays.
-    """
-    facts: dict[tuple[str, int], FileFacts] = {}
+    cache: Path | None, workers: int | None, progress: Progress | None,
+) -> dict[tuple[str, int], Checked]:
+    """What is found by input and row, every different file being read once, in threads; notes each file that is bad."""
+    checked: dict[tuple[str, int], Checked] = {}
     problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
     users: dict[tuple[str, Path], list[File]] = defaultdict(list)
     for file in files:
         users[file.spec.name, file.path].append(file)
-    for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers, digests), 1):
+    for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers), 1):
         for file in users[first.spec.name, first.path]:
             if isinstance(result, ReadError):
                 problems[file.spec.name, file.row] = file, result
             else:
-                facts[file.spec.name, file.row] = result
+                checked[file.spec.name, file.row] = result
         if progress is not None:
             progress(done, len(users))
     for (name, row), (file, problem) in sorted(problems.items()):
@@ -248,37 +269,23 @@ def check_files(
         span = table.span(row, columns[-1]) if columns else file.spec.template_span
         message = f"case {ids[row]!r}, input {name!r}, {str(file.path)!r}: {problem.message}"
         findings.add(Diagnostic(problem.code, message, span, problem.why, problem.fix), name)
-    return facts
+    return checked
 
 
 def _results(
-    files: Sequence[File], cache: Path | None, workers: int | None, digests: bool
-) -> Iterator[tuple[File, FileFacts | ReadError]]:
-    def read(file: File) -> FileFacts | ReadError:
+    files: Sequence[File], cache: Path | None, workers: int | None
+) -> Iterator[tuple[File, Checked | ReadError]]:
+    def read(file: File) -> Checked | ReadError:
         try:
-            array = load(file.spec, file.path, cache)
-            return FileFacts(array.shape, _traits(file), _digest(array) if digests else "")
+            array, facts = examine(file.spec, file.path, cache)
+            return Checked(array.shape, facts)
         except ReadError as problem:
             return problem
 
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), thread_name_prefix="fusionkit-files")
     try:
-        futures: dict[Future[FileFacts | ReadError], File] = {pool.submit(read, file): file for file in files}
+        futures: dict[Future[Checked | ReadError], File] = {pool.submit(read, file): file for file in files}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _digest(array: NDArray[np.float32]) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(array).view(np.uint8).data, digest_size=8).hexdigest()
-
-
-def _traits(file: File) -> Traits:
-    """What the header says; nothing where it cannot be read by itself, since the array could be."""
-    try:
-        return file.spec.source.traits(file.path)
-    except BaseException as problem:  # as in `load`
-        if not isinstance(problem, OSError | ReadError) and not is_decoder_failure(problem):
-            raise
-        return Traits()

@@ -34,27 +34,26 @@ def load_cohort(
     progress: Progress | None = None,
     cache: Path | None = None,
     preprocessing: Preprocessing | None = None,
-    digests: bool = False,
 ) -> Cohort:
     """The cohort of a data file, after every check; each file is read once, in `workers` threads.
 
     `heads` and `inputs` are what the network asks for, by name. `require_targets` is False where cases may lack a
     target: a split is then used when the table allows it and is not checked. `progress(done, total)` is called after
     each file, in the calling thread. With `cache`, what is read is kept in that folder. `preprocessing` is that of a
-    trained run: it fixes the categories and thereby the sizes. `digests` asks for a number of all values of each file.
+    trained run: it fixes the categories and thereby the sizes.
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
     table = read_table(description.cases, description.blank, description.span("cases"))
     loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
-                       reading=_Reading(workers, progress, cache, digests))
+                       reading=_Reading(workers, progress, cache))
     for step in _STEPS:
         loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(
         loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
-        loading.targets, loading.facts)
+        loading.targets, {place: found.facts for place, found in loading.checked.items()})
 
 
 _Named = tuple[str, tuple[str | int, ...]]
@@ -68,7 +67,6 @@ class _Reading:
     workers: int | None
     progress: Progress | None
     cache: Path | None
-    digests: bool
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class _Loading:
     layouts: Mapping[str, Categories] = field(default_factory=dict)
     faulty: frozenset[str] = frozenset()
     paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
-    facts: Mapping[tuple[str, int], case_files.FileFacts] = field(default_factory=dict)
+    checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def has_all(self, needed: Sequence[_Named], use: str) -> bool:
@@ -227,18 +225,21 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
 
 
 def _read_files(loading: _Loading) -> _Loading:
-    """The shape of every file of every input; each is read once, from the cache where it is there, and checked."""
+    """What every file of every input is; each is read once, from the cache where it is there, and checked."""
     files = [case_files.File(loading.description.inputs[name], row, path)
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
     how = loading.reading
-    facts = case_files.check_files(files, loading.table, loading.ids, loading.findings,
-                                   cache=how.cache, workers=how.workers, progress=how.progress,
-                                   digests=how.digests)
+    checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
+                                     cache=how.cache, workers=how.workers, progress=how.progress)
     checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
+    for name in loading.paths:
+        facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
+        checks.advise(loading.description.inputs[name], facts, loading.ids, loading.findings)
     if loading.preprocessing is not None:
-        for found in loading.preprocessing.file_differences(loading.description, facts, loading.ids):
+        for found in loading.preprocessing.file_differences(
+                loading.description, {place: file.facts for place, file in checked.items()}, loading.ids):
             loading.findings.add(found)
-    return replace(loading, facts=facts)
+    return replace(loading, checked=checked)
 
 
 def _settle_sizes(loading: _Loading) -> _Loading:
@@ -250,7 +251,7 @@ def _settle_sizes(loading: _Loading) -> _Loading:
             continue
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
                     spec.source.shape(spec.options))
-        shapes = {row: found.shape for (owner, row), found in loading.facts.items() if owner == name}
+        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
         size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
                                     findings=loading.findings)
         if size is not None:

@@ -9,10 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fusionkit.data.case_files import FileFacts
 from fusionkit.data.description import DataDescription, InputSpec
 from fusionkit.data.readers.columns import Categories, ColumnsFit, ColumnsOptions
-from fusionkit.data.readers.reader import Traits
+from fusionkit.data.readers.facts import Facts
 from fusionkit.errors import DataError, Diagnostic, Severity
 
 _VERSION = 1
@@ -38,12 +37,12 @@ class InputReading:
     spacing: tuple[tuple[float, float], ...] = ()
 
 
-def reading_of(spec: InputSpec, size: tuple[int, ...], traits: Sequence[Traits]) -> InputReading:
+def reading_of(spec: InputSpec, size: tuple[int, ...], files: Sequence[Facts]) -> InputReading:
     """How an input is read, with what the headers of its training files say."""
-    spacings = {each.spacing for each in traits}
+    spacings = {each.spacing for each in files}
     alike = len({len(spacing) for spacing in spacings}) == 1
     return InputReading(
-        spec.reader, _options_of(spec), size, tuple(sorted({each.meaning for each in traits if each.meaning})),
+        spec.reader, _options_of(spec), size, tuple(sorted({each.meaning for each in files if each.meaning})),
         tuple((min(axis), max(axis)) for axis in zip(*spacings, strict=True)) if alike else ())
 
 
@@ -105,7 +104,7 @@ class Preprocessing:
                          if was != now)
         return found
 
-    def file_differences(self, description: DataDescription, facts: Mapping[tuple[str, int], FileFacts],
+    def file_differences(self, description: DataDescription, facts: Mapping[tuple[str, int], Facts],
                          ids: Sequence[str]) -> list[Diagnostic]:
         """Where the files of an input hold something else than those of training: refused for what numbers mean,
         warned of for the distance between them. Each input is told once, with the number of its cases."""
@@ -118,10 +117,10 @@ class Preprocessing:
             for (owner, row), file in sorted(facts.items()):
                 if owner != name:
                     continue
-                if before.meanings and file.traits.meaning not in before.meanings:
-                    meant[file.traits.meaning].append(row)
-                if _is_apart(file.traits.spacing, before.spacing):
-                    apart.append((row, file.traits.spacing))
+                if before.meanings and file.meaning not in before.meanings:
+                    meant[file.meaning].append(row)
+                if _is_apart(file.spacing, before.spacing):
+                    apart.append((row, file.spacing))
             for meaning, rows in meant.items():
                 found.append(Diagnostic(
                     "preprocessing-differs", f"input {name!r} is not what it was in training: the values of "

@@ -1,6 +1,7 @@
 """Cases for a finished run must be read as its training cases were: each difference is refused by name, or told."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,9 +111,9 @@ def test_values_that_mean_something_else_are_refused(folder, monkeypatch):
 
     preprocessing = fitted(folder, "dicom")
     assert preprocessing.inputs["x"].meanings == ("CT, HU",)
-    seen = reader.traits
-    monkeypatch.setattr(reader, "traits", lambda path: (
-        type(seen(path))("PT, BQML") if path.name == "c2" else seen(path)))
+    seen = reader.described
+    monkeypatch.setattr(reader, "described", lambda path: (
+        replace(seen(path), modality="PT", units="BQML") if path.name == "c2" else seen(path)))
     with pytest.raises(DataError) as caught:
         load(folder, READ["dicom"], preprocessing)
     (found,) = caught.value.diagnostics
@@ -127,7 +128,7 @@ def test_samples_farther_apart_than_in_training_are_told_once(folder, tmp_path, 
     preprocessing = fitted(folder, reader)
     (tmp_path / "nii").mkdir()
     for case in range(4):
-        volume = np.zeros((4, 16, 16), dtype=np.int16) + np.arange(16, dtype=np.int16)
+        volume = np.full((4, 16, 16), case, dtype=np.int16) + np.arange(16, dtype=np.int16)
         if reader == "dicom":
             write_series(tmp_path / "ct" / f"c{case}", volume, geometry=Geometry((2.0, *spacing)))
         else:

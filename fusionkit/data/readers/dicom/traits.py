@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.data.readers.dicom.headers import find_files, open_dataset, quiet
-from fusionkit.data.readers.reader import Traits
+from fusionkit.data.readers.facts import Facts
 
 _PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "XA"})
-"""Modalities of radiographs: which of them an image calls itself hangs on the detector."""
+"""Modalities of radiographs: which of them an image calls itself depends on the detector."""
 
 
-def traits(path: Path) -> Traits:
-    """From the first file of a folder, or the one file; the meaning is the modality and the unit of the values.
+def described(path: Path) -> Facts:
+    """From the first file of a folder, or the one file; the modality, and the unit of the values.
 
     `spacing` is the thickness of a slice, where it is given, then the distances between rows and between columns.
     """
@@ -22,7 +22,7 @@ def traits(path: Path) -> Traits:
         modality = "radiograph" if _text(dataset, "Modality") in _PROJECTIONS else _text(dataset, "Modality")
         unit = _unit(modality, dataset)
         thickness, plane = _numbers(dataset, "SliceThickness"), _numbers(dataset, "PixelSpacing")
-    return Traits(", ".join(word for word in (modality, unit) if word), (*thickness, *plane) if plane else ())
+    return Facts(modality=modality, units=unit, spacing=(*thickness, *plane) if plane else ())
 
 
 def _unit(modality: str, dataset: Any) -> str:
