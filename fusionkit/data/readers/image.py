@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.readers.advice import Advice, constant, ranges
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, file_size_fix
 from fusionkit.data.transforms import resize
@@ -44,7 +44,7 @@ def size_fix(name: str, options: ImageOptions, expected: Sizes, met: Sizes) -> s
 
 def advise(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
     """What is odd about the files of one input, taken together."""
-    return constant(files)
+    return [*ranges(files), *constant(files)]
 
 
 def read(path: Path, options: ImageOptions) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.readers.advice import Advice, constant, ranges, spacings
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
@@ -44,7 +44,7 @@ def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> s
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
     """What is odd about the files of one input, taken together."""
-    return constant(files)
+    return [*spacings(files, options.size is not None), *ranges(files), *constant(files)]
 
 
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, field_validator
 
-from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.readers.advice import Advice, constant, ranges
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
@@ -56,7 +56,7 @@ def size_fix(name: str, options: ArrayOptions, expected: Sizes, met: Sizes) -> s
 
 def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
     """What is odd about the files of one input, taken together."""
-    return constant(files)
+    return [*ranges(files), *constant(files)]
 
 
 def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
