@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fusionkit.data.readers.facts import Facts
 
@@ -92,3 +93,15 @@ def ranges(files: Sequence[Facts]) -> list[Advice]:
                    "than those of others", small,
                    f"99 % of the values stay below {sizes[least]:g} in one and below {sizes[largest]:g} in another",
                    "check the units of the files, and bring them to one scale")]
+
+
+def label_maps(options: Any, files: Sequence[Facts]) -> list[Advice]:
+    """`label-map`: files that look like label maps and are resized, where the data file does not say how."""
+    cases = tuple(place for place, facts in enumerate(files) if facts.labels)
+    if not cases or options.size is None or options.interpolate != "auto":
+        return []
+    met = sorted({label for place in cases for label in files[place].labels})
+    shown = ", ".join(f"{label:g}" for label in met[:8]) + (", ..." if len(met) > 8 else "")
+    return [Advice("label-map", f"{count(cases, files)} look like label maps (values {shown})", cases,
+                   "they are resized by label: between the labels 1 and 3 there is no 2",
+                   "write 'interpolate: labels' to say so for all cases, or 'interpolate: linear' for intensities")]

@@ -9,6 +9,7 @@ import dicom_files
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from fusionkit.data.description import describe
 from fusionkit.data.loading import load_cohort
@@ -223,3 +224,47 @@ def test_a_slope_of_zero_says_so(tmp_path: Path) -> None:
     cohort_of_series(tmp_path, lambda case: {"RescaleSlope": 0})
     found = only(warnings(tmp_path, CT, 4), "constant-input")
     assert "4 of 4 cases have one value everywhere (0)" in found.message and "RescaleSlope is 0" in str(found.why)
+
+
+MASK = np.zeros((6, 20, 20), np.uint8)
+MASK[1:5, 5:10, 5:15], MASK[1:5, 10:15, 5:15] = 1, 3
+
+
+def test_label_maps_are_told_until_the_data_file_says_how_they_are_resized(tmp_path: Path) -> None:
+    arrays(tmp_path, MASK, np.roll(MASK, 2, 1), np.roll(MASK, 2, 2))
+    written = "read: numpy, channels: none, size: [4, 15, 17]"
+    found = only(warnings(tmp_path, written, 4), "label-map")
+    assert "3 of 3 cases look like label maps (values 0, 1, 3)" in found.message
+    assert "interpolate: labels" in str(found.fix) and "interpolate: linear" in str(found.fix)
+    for chosen in ("linear", "labels", "nearest"):
+        assert warnings(tmp_path, f"{written}, interpolate: {chosen}", 4) == []
+    assert warnings(tmp_path, "read: numpy, channels: none", 4) == []
+
+
+def pictures(folder: Path, *found: Any) -> None:
+    for place, array in enumerate(found):
+        Image.fromarray(array).save(folder / f"c{place}.png")
+
+
+def test_16_bit_pictures_of_12_bits_are_told_with_the_window_to_write(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pictures(tmp_path, *(random.integers(31768, 33169, (16, 16)).astype(np.uint16) for _ in range(3)))
+    found = only(warnings(tmp_path, "read: image", 3), "narrow-range")
+    assert "3 of 3 cases store 16 bits" in found.message and "31768 to 33166" in str(found.why)
+    assert warnings(tmp_path, "read: image, window: [31768, 33168]", 3) == []
+
+
+def test_pictures_of_8_and_12_bits_are_told(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pictures(tmp_path, random.integers(0, 256, (16, 16)).astype(np.uint8),
+             random.integers(0, 4096, (16, 16)).astype(np.uint16))
+    assert {found.code for found in warnings(tmp_path, "read: image", 3)} == {"narrow-range", "ranges-differ"}
+
+
+def test_pages_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pages = [Image.fromarray(random.integers(0, 256, (16, 16)).astype(np.uint8)) for _ in range(3)]
+    pages[0].save(tmp_path / "c0.tif", save_all=True, append_images=pages[1:])
+    pages[1].save(tmp_path / "c1.tif")
+    found = only(warnings(tmp_path, "read: image", 3), "several-pictures")
+    assert "1 of 2 cases hold several pictures, up to 3" in found.message

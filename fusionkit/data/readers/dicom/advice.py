@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fusionkit.data.readers.advice import Advice, constant, count, grouped, ranges, shown_range, spacings
+from fusionkit.data.readers.advice import Advice, constant, count, grouped, label_maps, ranges, shown_range, spacings
 from fusionkit.data.readers.dicom.headers import Slice
 from fusionkit.data.readers.dicom.pixels import Pixels
 from fusionkit.data.readers.dicom.values import ValueRules
@@ -43,7 +43,8 @@ def _doubt_about_hounsfield(slices: Sequence[Slice], least: float, rules: ValueR
 def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
     """What is odd about the files of one input, taken together."""
     found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_padding(files), *_orientations(files),
-             *spacings(files, options.size is not None), *_palettes(files)]
+             *spacings(files, options.size is not None),
+             *label_maps(options, files), *_palettes(files)]
     depths = _bits(files) if options.form == "image" and options.scale != "bits" else []
     in_units = [facts.modality for facts in files].count("CT") == len(files)
     return [*found, *(depths or ([] if in_units or options.scale == "bits" else ranges(files))), *constant(files)]

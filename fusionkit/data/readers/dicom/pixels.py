@@ -52,8 +52,8 @@ def read_stack(stack: list[Slice], rules: ValueRules) -> Pixels:
         for index in indices:
             item, frame = stack[index], stack[index].frame
             plane = plane_of(stored if frame is None or stored.ndim == 2 else stored[frame], dataset, item, rules)
-            if rules.in_hounsfield(item) and plane.in_tissue:
-                in_tissue += int(np.count_nonzero(plane.padded))
+            if rules.in_hounsfield(item):
+                in_tissue += plane.in_tissue
             volume[index] = _cleaned(plane, item, rules)
             ranges.append(plane.range)
     whole = min(low for low, _ in ranges), max(high for _, high in ranges)
@@ -90,7 +90,7 @@ def read_picture(item: Slice, rules: ValueRules) -> Pixels:
         colours = np.ascontiguousarray(np.moveaxis(stored, -1, 0), dtype=np.float32)
         return Pixels(colours, (0.0, float(2**bits - 1)), bits)
     plane = plane_of(stored, dataset, item, rules, inverted=is_inverted(dataset, item))
-    in_tissue = int(np.count_nonzero(plane.padded)) if rules.in_hounsfield(item) and plane.in_tissue else 0
+    in_tissue = plane.in_tissue if rules.in_hounsfield(item) else 0
     return Pixels(_cleaned(plane, item, rules)[None], plane.range, bits, in_tissue)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
 from fusionkit.data.readers.advice import Advice
 from fusionkit.data.readers.dicom.advice import facts_of, of_files
 from fusionkit.data.readers.dicom.headers import Slice, find_files, read_slices
@@ -23,7 +24,7 @@ from fusionkit.data.readers.dicom.series import check_image, choose_series, grid
 from fusionkit.data.readers.dicom.values import ValueRules
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
-from fusionkit.data.transforms import resize, window
+from fusionkit.data.transforms import window
 
 # Up to this size a folder is read in one pass; above it headers come first, and then only the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
@@ -57,6 +58,7 @@ class DicomOptions(FileOptions):
     size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
         None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
     )
+    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     tilt: Literal["refuse", "keep"] = Field(
         "refuse", description="What to do with a stack from a tilted gantry: `keep` takes the leaning stack as it is."
     )
@@ -122,7 +124,9 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     keep = sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
     slices = [item for file in files for item in read_slices(file, keep)]
     values, facts = _volume(slices, options, rules) if options.form == "volume" else _picture(slices, options, rules)
-    return values if options.size is None else resize(values, options.size), facts
+    if options.window is None and options.scale == "window" and facts.modality != "CT":
+        facts = replace(facts, labels=labels_of(values))
+    return resize_as(values, options.size, options.interpolate, facts.labels), facts
 
 
 def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:

@@ -48,12 +48,12 @@ class Plane:
     range: tuple[float, float]
 
     @property
-    def in_tissue(self) -> bool:
-        """Whether the padding of a CT would be a tissue if it were none."""
-        if self.padded is None or not self.padded.any():
-            return False
+    def in_tissue(self) -> int:
+        """How many pixels of padding would be a tissue of a CT if they were none."""
+        if self.padded is None:
+            return 0
         met = self.values[self.padded]
-        return bool(_TISSUE_HU[0] <= met.max() and met.min() <= _TISSUE_HU[1])
+        return int(np.count_nonzero((met >= _TISSUE_HU[0]) & (met <= _TISSUE_HU[1])))
 
 
 def plane_of(stored: NDArray[Any], dataset: Any, item: Slice, rules: ValueRules, *, inverted: bool = False) -> Plane:
@@ -106,10 +106,10 @@ def _as_stored(number: int, kind: np.dtype[Any], bits: int) -> int:
     """An element as the pixels write it: -2000 and 63536 are one pattern of 16 bits."""
     width = kind.itemsize * 8
     if kind.kind == "u":
-        return number % 2**width
+        return int(number % 2**width)
     for wrap in {bits or width, width}:  # a signed value may be written with the bits that are stored or allocated
         if 2 ** (wrap - 1) <= number < 2**wrap:
-            return number - 2**wrap
+            return int(number - 2**wrap)
     return number
 
 
