@@ -51,9 +51,9 @@ def load_cohort(
         loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(
-        description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
+        loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
-        loading.targets)
+        loading.targets, {place: found.facts for place, found in loading.checked.items()})
 
 
 _Named = tuple[str, tuple[str | int, ...]]
@@ -122,11 +122,15 @@ def _identify_rows(loading: _Loading) -> _Loading:
     ids = checks.check_ids(table, description.id, findings) if named else tuple(
         f"row {row + 1}" for row in range(len(table)))
     patient = description.patient
+    if patient is not None and patient not in table and not loading.required:
+        # Patients matter to a split and to intervals: cases that are only predicted need not name them.
+        patient, description = None, replace(description, patient=None)
     known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
     if loading.preprocessing is not None:
         findings.extend(("", found) for found in loading.preprocessing.differences(description))
-    return replace(loading, ids=ids, named=named, patients=table.cells(patient) if patient and known else ids)
+    return replace(loading, description=description, ids=ids, named=named,
+                   patients=table.cells(patient) if patient and known else ids)
 
 
 def _read_targets(loading: _Loading) -> _Loading:
@@ -211,8 +215,9 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
     values, faults = columns.parse(table, spec.name, spec.options, loading.ids)
     loading.findings.extend(faults)
     train = loading.division.rows("train") if loading.division.parts else range(len(table))
-    layout = (fitted.layout(spec.name) if fitted is not None and spec.name in fitted.columns else
-              columns.categories(values, train))
+    layout = columns.categories(values, train)
+    if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
+        layout = fitted.layout(spec.name)
     loading.findings.extend(columns.unknown_categories(table, spec.options, values, layout, loading.ids))
     return replace(loading, columns={**loading.columns, spec.name: values},
                    layouts={**loading.layouts, spec.name: layout},
@@ -230,6 +235,10 @@ def _read_files(loading: _Loading) -> _Loading:
     for name in loading.paths:
         facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
         checks.advise(loading.description.inputs[name], facts, loading.ids, loading.findings)
+    if loading.preprocessing is not None:
+        for found in loading.preprocessing.file_differences(
+                loading.description, {place: file.facts for place, file in checked.items()}, loading.ids):
+            loading.findings.add(found)
     return replace(loading, checked=checked)
 
 

@@ -65,7 +65,7 @@ def shown_range(files: Sequence[Facts], cases: Sequence[int]) -> str:
 
 def spacings(files: Sequence[Facts], resized: bool) -> list[Advice]:
     """`spacings-differ`: voxels whose edges differ by more than a tenth between cases."""
-    known = {place: facts.spacing for place, facts in enumerate(files) if facts.spacing}
+    known = {place: facts.spacing for place, facts in enumerate(files) if len(facts.spacing) == 3}
     axes = [[sizes[axis] for sizes in known.values() if sizes[axis] > 0] for axis in range(3)]
     ratios = [max(axis) / min(axis) if axis else 1.0 for axis in axes]
     if max(ratios) <= _SAME_SPACING:

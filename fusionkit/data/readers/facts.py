@@ -36,6 +36,11 @@ class Facts:
     labels: tuple[float, ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def meaning(self) -> str:
+        """What the values are, as far as the file says: the modality and the unit."""
+        return ", ".join(word for word in (self.modality, self.units) if word)
+
     def remark(self, code: str) -> str | None:
         """The detail of a remark, None when the file has none of this code."""
         return dict(self.remarks).get(code)

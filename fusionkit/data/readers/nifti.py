@@ -67,10 +67,23 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
     volume = volume[None] if volume.ndim == 3 else volume
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
-    facts = Facts(values=spread(volume), labels=labels_of(volume) if options.window is None else ())
+    facts = Facts(values=spread(volume), spacing=_spacing(path),
+                  labels=labels_of(volume) if options.window is None else ())
     if options.window is not None:
         volume = window(volume, *options.window)
     return resize_as(volume, options.size, options.interpolate, facts.labels), facts
+
+
+def _spacing(path: Path) -> tuple[float, ...]:
+    """The distances of voxels along (d, h, w) in mm, as the header has them; empty where it has no orientation."""
+    nibabel: Any = import_module("nibabel")  # only partly typed
+    image = nibabel.load(path)
+    axes = nibabel.io_orientation(image.affine)[:, 0]
+    if not np.isfinite(axes).all():
+        return ()
+    factor = {"meter": 1000.0, "micron": 0.001}.get(image.header.get_xyzt_units()[0], 1.0)
+    sizes = dict(zip(axes.astype(int).tolist(), nibabel.affines.voxel_sizes(image.affine) * factor, strict=True))
+    return tuple(float(f"{sizes[axis]:.6g}") for axis in (2, 1, 0))
 
 
 def _canonical(path: Path) -> NDArray[np.float32]:

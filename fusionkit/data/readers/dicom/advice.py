@@ -11,6 +11,8 @@ from fusionkit.data.readers.dicom.pixels import Pixels
 from fusionkit.data.readers.dicom.values import ValueRules
 from fusionkit.data.readers.facts import Facts, spread
 
+# Modalities of radiographs: which of them an image calls itself depends on the detector.
+_PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "XA"})
 _LUNG_OR_AIR = -500.0  # HU; a CT that reaches the skin or the lungs has values below
 
 
@@ -26,8 +28,16 @@ def facts_of(slices: Sequence[Slice], pixels: Pixels, rules: ValueRules) -> Fact
         remarks.append(("padding-in-tissue", str(pixels.in_tissue)))
     if any(item.rescaled and item.slope == 0.0 for item in slices):
         remarks.append(("slope-zero", "RescaleSlope is 0"))
-    return Facts(values=values, modality=first.modality, units=first.units, bits=pixels.bits,
-                 palette=first.palette, remarks=tuple(remarks))
+    modality = "radiograph" if first.modality in _PROJECTIONS else first.modality
+    return Facts(values=values, modality=modality, units=_units(first, rules), bits=pixels.bits, palette=first.palette,
+                 spacing=first.spacing or (), remarks=tuple(remarks))
+
+
+def _units(item: Slice, rules: ValueRules) -> str:
+    """The unit of the values, empty where the header does not name one."""
+    if item.modality == "PT":
+        return item.units
+    return "HU" if rules.in_hounsfield(item) else item.rescale_type.replace("US", "")
 
 
 def _doubt_about_hounsfield(slices: Sequence[Slice], least: float, rules: ValueRules) -> str:

@@ -73,15 +73,15 @@ def ordered(slices: list[Slice], tilt_kept: bool) -> list[Slice]:
 
 
 def grid_of(stack: list[Slice]) -> tuple[tuple[float, ...], str]:
-    """The steps of an ordered stack along depth, height and width in mm (no depth for one slice), and where they lead.
+    """The steps of an ordered stack along (depth, height, width) in mm, and where width, height and depth lead.
 
-    The three letters are the ends of the body that width, height and depth run to, as `LPS`.
+    One slice has no step along depth. The three letters are the ends of the body that they run to, as `LPS`.
     """
     first, last = stack[0], stack[-1]
     assert first.position is not None and last.position is not None and first.spacing is not None
     normal = _normal(first)
     travelled = float((np.array(last.position) - np.array(first.position)) @ normal)
-    depth = travelled / (len(stack) - 1) if len(stack) > 1 else 0.0
+    depth = (float(f"{travelled / (len(stack) - 1):.6g}"),) if len(stack) > 1 else ()
     assert first.orientation is not None
     axes = np.abs(directions := np.array([first.orientation[:3], first.orientation[3:], normal]))
     letters = ["", "", ""]
@@ -89,7 +89,7 @@ def grid_of(stack: list[Slice]) -> tuple[tuple[float, ...], str]:
         axis, world = np.unravel_index(int(axes.argmax()), axes.shape)
         letters[axis] = ("RL", "AP", "IS")[world][int(directions[axis, world] > 0)]
         axes[axis], axes[:, world] = -1.0, -1.0
-    return (depth, *first.spacing), "".join(letters)
+    return (*depth, *first.spacing), "".join(letters)
 
 
 def _normal(item: Slice) -> NDArray[np.float64]:
