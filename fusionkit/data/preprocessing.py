@@ -73,7 +73,10 @@ def _adapter() -> TypeAdapter[Preprocessing]:
 def _settings(fitted: ColumnsFit, options: ColumnsOptions) -> list[tuple[str, object, object]]:
     indicator = "indicator" in (fitted.fill, options.fill)
     fill = [("fill", fitted.fill, options.fill)] if indicator else []
-    return [("numeric", fitted.numeric, options.numeric), ("categorical", fitted.categorical, options.categorical),
+    dates = tuple(f"{column}: {rule}" for column, rule in options.date.items())
+    numeric = fitted.numeric[: len(fitted.numeric) - len(fitted.dates)]
+    return [("numeric", numeric, options.numeric), ("date", fitted.dates, dates),
+            ("categorical", fitted.categorical, options.categorical),
             ("encode", fitted.encode, options.encode), ("standardise", fitted.standardise, options.standardise), *fill]
 
 
