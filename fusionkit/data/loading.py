@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fusionkit.data import case_files, checks, targets
+from fusionkit.data import case_files, checks, leaks, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
@@ -128,6 +128,8 @@ def _identify_rows(loading: _Loading) -> _Loading:
     patient = description.patient
     known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
+    if loading.required:
+        leaks.check_inputs_apart(description, tuple(loading.heads), tuple(loading.inputs), findings)
     if loading.preprocessing is not None:
         findings.extend(("", found) for found in loading.preprocessing.differences(description))
     return replace(loading, ids=ids, named=named, patients=table.cells(patient) if patient and known else ids)
@@ -289,8 +291,15 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
         return loading
     table, findings = loading.table, loading.findings
     train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    answers = dict(answer for name in loading.learnt
+                   for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
     for name, values in loading.columns.items():
         options = loading.description.inputs[name].options
+        texts = leaks.check_categories_repeat(table, options.categorical, values, train, findings)
+        for column, codes, numbers in columns.as_codes(values, options):
+            if column not in loading.faulty and column not in texts:
+                leaks.check_tells_target(table, column, codes, numbers, answers=answers, patients=loading.patients,
+                                         findings=findings)
         for position, column in enumerate(options.numeric):
             if column not in loading.faulty:
                 findings.extend((column, doubt) for doubt in doubtful_numbers(

@@ -190,3 +190,72 @@ def test_faults_of_the_table_and_of_its_cells_come_in_one_go(tmp_path):
     (tmp_path / "cases.csv").write_bytes(text.encode("latin-1"))
     codes = [d.code for d in refused(file)]
     assert codes == ["not-utf8", "number-marks", "empty-row", "ragged-row", "not-a-number"]
+
+
+def test_a_target_among_the_inputs_is_refused_with_both_places(tmp_path):
+    file = table_of(tmp_path, {"sex": ["f", "m"] * 20}, one_input("categorical: [sex, label]"))
+    (found,) = refused(file)
+    assert found.code == "target-as-input" and (found.span.line, found.span.column) == (6, 43)
+    assert f"({file}:8:10)" in found.why and "'categorical'" in found.fix
+
+
+def test_a_target_that_this_network_does_not_learn_may_be_an_input(tmp_path):
+    file = table_of(tmp_path, {"sex": ["f", "m"] * 20}, one_input("categorical: [sex]")
+                    + "targets:\n  label: {column: label}\n  sex: {column: sex}\n")
+    assert len(loaded(file)) == CASES
+
+
+@pytest.mark.parametrize("column", ["id", "person"])
+def test_a_name_of_the_case_or_the_patient_among_the_inputs_is_refused(tmp_path, column):
+    file = table_of(tmp_path, {"person": [f"p{row}" for row in range(CASES)], "age": numbers()},
+                    "patient: person\n" + one_input(f"numeric: [age], categorical: [{column}]"))
+    (found,) = refused(file)
+    assert found.code == "id-as-input" and f"'{column}'" in found.message
+
+
+LABEL = [("a", "b")[row // 4 % 2] for row in range(CASES)]
+
+
+@pytest.mark.parametrize(("options", "cells", "says"), [
+    ("numeric: [x]", [str(int(label == "b")) for label in LABEL], "each of its 2 values has one answer"),
+    ("categorical: [x]", [f"{label}{row % 3}" for row, label in enumerate(LABEL)],
+     "each of its 6 values has one answer"),
+    ("numeric: [x]", [f"{row + 100 * (label == 'b')}.5" for row, label in enumerate(LABEL)],
+     "it changes only between 35.5 and 104.5"),
+])
+def test_a_column_that_tells_the_target_is_warned_of(tmp_path, options, cells, says):
+    (found,) = loaded(table_of(tmp_path, {"x": cells}, one_input(options))).warnings
+    assert found.code == "tells-target" and "the class of 'label' of all 40 cases" in found.message
+    assert says in found.message
+
+
+def test_a_target_in_another_unit_is_warned_of(tmp_path):
+    volume = numbers(1, 400)
+    file = table_of(tmp_path, {"volume": volume, "ml": [f"{float(cell) / 1000}" for cell in volume]},
+                    one_input("numeric: [ml]") + "targets:\n  v: {column: volume}\n")
+    (found,) = loaded(file, {"v": HeadTarget("regression")}).warnings
+    assert found.code == "tells-target" and "its order is theirs" in found.message
+
+
+def test_a_column_of_chance_and_one_that_goes_with_the_patient_are_not_warned_of(tmp_path):
+    patients = [f"p{row // 4}" for row in range(CASES)]
+    columns = {"person": patients, "site": [f"s{row // 4}" for row in range(CASES)], "sex": ["f", "m"] * 20,
+               "age": numbers()}
+    file = table_of(tmp_path, columns, "patient: person\nsplit: {folds: 2}\n" + one_input(
+        "numeric: [age], categorical: [sex, site]"))
+    assert not loaded(file).warnings
+
+
+def test_free_text_as_a_category_is_said_once(tmp_path):
+    file = table_of(tmp_path, {"report": [f"nodule number {row}" for row in range(CASES)]},
+                    one_input("categorical: [report]"))
+    (found,) = [d for d in loaded(file).warnings if d.code != "unknown-category"]
+    assert found.code == "free-text" and "30 different values in 30 training cases" in found.message
+
+
+def test_unknown_categories_are_told_once_a_column_with_counts(tmp_path):
+    cells = with_cells(["former", "never"] * 20, r3="x", r7="x", r11="y", r15="Former", r19="formr", r23="formr")
+    found = loaded(table_of(tmp_path, {"smoking": cells}, one_input("categorical: [smoking]"))).warnings
+    assert [d.code for d in found] == ["unknown-category"] * 2
+    assert "3 of 40 cells" in found[0].message and "'x' (2 times), 'y'" in found[0].message and not found[0].fix
+    assert "'formr' (2 times), 'Former'" in found[1].message and found[1].fix == "did you mean 'former'?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,8 +15,9 @@ from fusionkit.data.dates import Order, read_day
 from fusionkit.data.numbers import NumberFormats
 from fusionkit.data.numeric_column import read_days, read_numbers
 from fusionkit.data.readers.reader import Sizes, show_sizes
+from fusionkit.data.spelling import likely_same
 from fusionkit.data.table import Table
-from fusionkit.errors import Diagnostic, did_you_mean
+from fusionkit.errors import Diagnostic
 
 
 class DateRule(BaseModel):
@@ -208,16 +209,34 @@ def categories(values: ColumnValues, rows: Sequence[int]) -> Categories:
 def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValues, layout: Categories,
                        ids: Sequence[str]) -> list[tuple[str, Diagnostic]]:
     """Warnings of `unknown-category`, each beside its column: a category that no training case has."""
-    found = []
+    found: list[tuple[str, Diagnostic]] = []
     for position, column in enumerate(options.categorical):
         known = set(layout[position]) | {""}
+        faults = CellFaults(table, column, ids)
         for row, cells in enumerate(values.categorical):
             if cells[position] not in known:
-                found.append((column, Diagnostic(
-                    "unknown-category", f"case {ids[row]!r}, column {column!r}: no training case has "
-                    f"{cells[position]!r}", table.span(row, column), why="it is read as unknown, like a blank cell",
-                    fix=did_you_mean(cells[position], known - {""}), severity="warning")))
+                meant = likely_same(cells[position], known - {""})
+                faults.add(row, CellFault(
+                    "unknown-category", "no training case has {cell}", "have a category that no training case has",
+                    "it is read as unknown, like a blank cell", meant and f"did you mean {meant!r}?", "warning"))
+        found.extend((column, told) for told in faults.told())
     return found
+
+
+def as_codes(values: ColumnValues, options: ColumnsOptions) -> Iterator[tuple[
+        str, NDArray[np.int64], NDArray[np.float64] | None]]:
+    """Each column with a number for each of its values, -1 where blank, and its numbers where it has such.
+
+    Shapes: (rows,) each.
+    """
+    for position, column in enumerate(options.measured):
+        numbers = values.numeric[:, position]
+        codes = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+        yield column, np.where(np.isnan(numbers), -1, codes), numbers
+    for position, column in enumerate(options.categorical):
+        cells = [row[position] for row in values.categorical]
+        places = {cell: code for code, cell in enumerate(sorted(set(cells) - {""}))}
+        yield column, np.array([places.get(cell, -1) for cell in cells], dtype=np.int64), None
 
 
 def constant_columns(table: Table, name: str, options: ColumnsOptions, values: ColumnValues,
