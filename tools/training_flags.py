@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 CORE = Path(__file__).resolve().parent.parent / "fusionkit"
 _HEADER = '''\
-"""The settings of training for those who must start fast: no pydantic, no torch.
+"""The training settings for modules that must load fast: no pydantic, no torch.
 
 Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
 """
@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 '''
 _OPTIONS = '''\
-"""The settings of training as keyword arguments; one that is None is the graph's own.
+"""The settings of training as keyword arguments; None means the graph's own.
 
 Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
 """
@@ -34,13 +34,13 @@ from typing import Literal, TypedDict
 
 
 class TrainingOptions(TypedDict, total=False):
-    """Those that every training takes."""
+    """Options that every training takes."""
 
 '''
 _RUN_OPTIONS = '''
 
 class RunOptions(TrainingOptions, total=False):
-    """Those of the training of one run."""
+    """Options for training one run."""
 
 '''
 

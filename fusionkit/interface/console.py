@@ -1,4 +1,4 @@
-"""What people look at: lines, tables and progress; plain and quiet when nobody is at a terminal."""
+"""Output for people: lines, tables and progress; plain and without progress outside a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fusionkit.progress import Progress
 class Console:
     """Results go to standard output, everything else to standard error. With `json` only data is printed.
 
-    `silent` is for the processes of a launch other than the first: they print nothing.
+    `silent` is for all processes of a launch except the first: they print nothing.
     """
 
     def __init__(self, json: bool = False, output: TextIO | None = None, errors: TextIO | None = None,
@@ -33,7 +33,7 @@ class Console:
             print(text, file=self.output, flush=True)
 
     def note(self, text: str) -> None:
-        """A line beside the result, on standard error."""
+        """A line besides the result, on standard error."""
         if not self.silent:
             print(text, file=self.errors, flush=True)
 
@@ -43,7 +43,7 @@ class Console:
             print(json.dumps(value, indent=2, ensure_ascii=False), file=self.output)
 
     def diagnostics(self, found: Sequence[Diagnostic]) -> None:
-        """Every finding, one after the other."""
+        """Every finding, in order."""
         if self.is_json:
             self.data({"ok": not any(d.severity == "error" for d in found),
                        "diagnostics": [d.as_json() for d in found]})
@@ -52,7 +52,7 @@ class Console:
             self.note(diagnostic.render())
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-        """A table; the columns numbered in `right` stand flush right."""
+        """A table; the columns numbered in `right` are right-aligned."""
         if self.is_json:
             return
         if self.output.isatty():
@@ -79,7 +79,7 @@ class Console:
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
-        """A bar on the terminal or in the notebook while long work runs; nothing where there is neither.
+        """A progress bar on the terminal or in the notebook during long work; nothing elsewhere.
 
         The work calls `update(done, total)`.
         """
@@ -107,10 +107,10 @@ class Console:
 
 
 class NotebookBar:
-    """A bar below the cell of a notebook that is drawn anew as the work goes on, and gone at its end.
+    """A progress bar below the cell of a notebook, redrawn during the work and removed at its end.
 
-    Rich draws in notebooks only where ipywidgets is installed, and warns where it is not; this needs nothing but
-    IPython, which runs the cell.
+    Rich draws in notebooks only if ipywidgets is installed, and warns otherwise; this needs nothing but IPython, which
+    runs the cell.
     """
 
     def __init__(self, label: str) -> None:
@@ -121,14 +121,14 @@ class NotebookBar:
         self.handle = display(self._bundle(0, 0), raw=True, display_id=True)
 
     def update(self, done: int, total: int) -> None:
-        """Draw it with `done` of `total`; the last step always, others at most five times a second."""
+        """Show `done` of `total`; the last step always, others at most five times a second."""
         now = monotonic()
         if done >= total or now - self.drawn >= 0.2:
             self.drawn = now
             self.handle.update(self._bundle(done, total), raw=True)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove the bar."""
         self.handle.update({"text/plain": "", "text/html": ""}, raw=True)
 
     def _bundle(self, done: int, total: int) -> dict[str, str]:
@@ -142,5 +142,5 @@ def _in_notebook() -> bool:
 
 
 def console_for(console: Console | None, quiet: bool) -> Console:
-    """The console that a caller hands over, else one of standard output and error; silent with `quiet`."""
+    """The caller's console, else one on standard output and error; silent with `quiet`."""
     return console or Console(silent=quiet)

@@ -1,4 +1,4 @@
-"""The networks of a run as they are asked to be run: by which uncertainty method, where, and how samples are drawn."""
+"""The networks of a run and how to run them: by which uncertainty method, on which device, how samples are drawn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.folder import Run, cohort_of, open_run
-from fusionkit.runs.results import calibrated, told
+from fusionkit.runs.results import calibrated, method_record
 from fusionkit.runs.setup import cache_for
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Leaf, Mapping
@@ -31,9 +31,9 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class RunningOptions:
-    """What the verbs of a run share: the method that replaces the graph's, and where and how samples are drawn.
+    """Options that the verbs on runs share: the method that replaces the graph's, the device, how samples are drawn.
 
-    `samples` are the passes of the method, `memory` is in megabytes; None leaves them as they are.
+    `samples` is the number of passes of the method, `memory` is in megabytes; None keeps the defaults.
     """
 
     uncertainty: str | None
@@ -45,7 +45,7 @@ class RunningOptions:
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run with as many of its networks as are asked for, and what each step of using them is told to."""
+    """A run with the requested number of its networks, and how to run them."""
 
     run: Run
     method: Use | None
@@ -55,7 +55,7 @@ class OpenedRun:
     console: Console
 
     def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
-        """Cases for the run, its own without `data`.
+        """Cases for the run; its own without `data`.
 
         Raises: DataError with everything that is wrong.
         """
@@ -63,25 +63,25 @@ class OpenedRun:
             return cohort_of(self.run, data, require_targets=require_targets, progress=update)
 
     def dataset(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None) -> CaseDataset:
-        """Some cases as the networks read them; `data` is where the cohort is from."""
+        """Some cases in the form that the networks read; `data` is where the cohort is from."""
         return cohort.dataset(rows, self.run.preprocessing, cache_for(data or self.run.data))
 
     def settings(self) -> Settings:
-        """How to run the networks: with batches, precision and seed of the training, so that its figures come again.
+        """How to run the networks: with batch size, precision and seed of the training, to reproduce its results.
 
         Raises: GraphError when an option is out of range.
         """
         own = self.options
         if own.memory is not None and own.memory < 0:
             raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {own.memory}",
-                                        fix="give megabytes; with 0 samples are drawn one after the other"))
+                                        fix="give megabytes; with 0, samples are drawn one at a time"))
         check_device(own.device)
         trained = read_settings(self.run.model.plan.graph.training)
         made = Settings(trained.batch_size, own.device, trained.precision, trained.seed, looped=own.looped)
         return made if own.memory is None else replace(made, memory=own.memory * 2**20)
 
     def results(self, dataset: CaseDataset) -> dict[str, HeadResult]:
-        """What each head says of the cases, with what the run's calibration makes of it."""
+        """Each head's results for the cases, calibrated if the run has a calibration."""
         with self.console.progress("predicting") as update:
             found = predict(self.models, dataset, self.method, self.settings(), update)
         return calibrated(found, self.calibration)
@@ -91,9 +91,9 @@ def open_networks(
     folder: str | PathLike[str], options: RunningOptions, registry: Registry, console: Console, *,
     to_calibrate: bool = False
 ) -> OpenedRun:
-    """Open a run and load its networks; without its calibration where one is to be fitted.
+    """Open a run and load its networks; without its calibration if one is about to be fitted.
 
-    Raises: GraphError when the folder is no run or the method does not fit it, UserError with
+    Raises: GraphError if the folder is not a run or the method does not fit it, UserError with
     `unreadable-calibration`.
     """
     opened = open_run(Path(folder), registry)
@@ -103,7 +103,7 @@ def open_networks(
 
 
 def check_device(name: str) -> None:
-    """Refuse what the command line would not take.
+    """Refuse what the command line would not accept.
 
     Raises: GraphError with `bad-argument`.
     """
@@ -115,8 +115,8 @@ def check_device(name: str) -> None:
 def method_of(run: Run, name: str | None, samples: int | None, registry: Registry) -> Use | None:
     """The method to use: `name`, else the graph's; `samples` overrides its number of passes.
 
-    A method that is named takes as many networks as the run has.
-    Raises: GraphError when the id is unknown, of another kind, has no such option, or needs more networks.
+    A method given by name uses as many networks as the run has.
+    Raises: GraphError if the id is unknown, of another kind, has no such option, or needs more networks.
     """
     own = run.model.plan.uncertainty
     if name is None and (own is None or samples is None):
@@ -141,7 +141,7 @@ def method_of(run: Run, name: str | None, samples: int | None, registry: Registr
 
 
 def _with_members(run: Run, component: Component, options: Mapping, span: Span) -> Mapping:
-    """The options with as many networks as the run has.
+    """The options, with `members` set to the number of networks of the run.
 
     Raises: GraphError with `too-few-members`.
     """
@@ -155,14 +155,14 @@ def _with_members(run: Run, component: Component, options: Mapping, span: Span) 
 
 
 def calibration_of(run: Run, method: Use | None, console: Console) -> Calibration | None:
-    """The run's calibration, None when it has none or one for the results of another method, which is told.
+    """The run's calibration; None if it has none, or, with a note, if it was fitted to another method's results.
 
     Raises: UserError with `unreadable-calibration`.
     """
     found = run.calibration()
-    if found is None or found.uncertainty == told(method):
+    if found is None or found.uncertainty == method_record(method):
         return found
     before = found.uncertainty["use"] if found.uncertainty else "one pass without randomness"
-    console.note(f"the calibration of the run is left out: it was fitted to the results of {before}, with other "
-                 "options or not those that are asked for; `fusionkit calibrate` fits another")
+    console.note(f"the calibration of the run is not used: it was fitted to the results of {before}, another method "
+                 "or other options than those requested; `fusionkit calibrate` fits a new one")
     return None
