@@ -74,10 +74,13 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
         preprocessing = Preprocessing.from_json((folder / PREPROCESSING).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         folds = sorted(path.name for path in folder.glob("fold-*"))
-        fix = (f"give one of its folds: {', '.join(str(folder / name) for name in folds)}" if folds
-               else "give the folder of a run made by `fusionkit train`")
-        raise GraphError(Diagnostic("no-run", f"{str(folder)!r} holds no finished run",
-                                    why=f"{type(error).__name__}: {error}", fix=fix)) from None
+        if folds:
+            raise GraphError(Diagnostic("no-run", f"{str(folder)!r} is a cross-validation run, not one of its folds",
+                                        fix=f"choose a fold: {', '.join(str(folder / name) for name in folds)}"
+                                        )) from None
+        raise GraphError(Diagnostic("no-run", f"{str(folder)!r} contains no finished run",
+                                    why=f"{type(error).__name__}: {error}",
+                                    fix="give the folder of a run made by `fusionkit train`")) from None
     return Run(folder, load(folder, registry), preprocessing, about)
 
 
