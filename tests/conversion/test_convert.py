@@ -166,7 +166,7 @@ class Opaque:
 
 @pytest.mark.parametrize(("content", "message"), [
     ({"weight": torch.zeros(2)}, "no tensor of the checkpoint belongs"),
-    ({"model_state": {"x": 1}}, "holds no tensors"),
+    ({"model_state": {"x": 1}}, "contains no named tensors"),
     ({"model": Opaque()}, "cannot read the weights"),
 ])
 def test_files_that_are_no_such_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str],
