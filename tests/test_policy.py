@@ -29,9 +29,9 @@ FLOORS: dict[int, str] = {
     4: "planning api",
     3: "graph registry layers data evaluation",
     2: "syntax components datasets",
-    1: "shapes errors files exports arrays progress",
+    1: "shapes errors files exports arrays progress printable",
 }
-WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "syntax", "components", "graph", "registry",
+WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", "components", "graph", "registry",
                  "planning", "api", "drawing", "cli", "datasets"}
 FLOOR = {package: floor for floor, packages in FLOORS.items() for package in packages.split()}
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name

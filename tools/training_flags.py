@@ -73,7 +73,8 @@ def flags_text() -> str:
     for name in sorted(fields, key=lambda name: name != "fold"):
         takes = _takes(fields[name].annotation)
         if takes is not None:
-            lines += [f"    ({name!r}, {takes},".replace("'", '"'), f"     {_quoted(_short(fields[name]))}),"]
+            first, text = f"    ({name!r}, {takes},".replace("'", '"'), f"{_quoted(_short(fields[name]))}),"
+            lines += [f"{first} {text}"] if len(first) + len(text) < 120 else [first, f"     {text}"]
     lines += [")", '"""Settings as flags of the command line: name, type or choices, help."""', ""]
     return "\n".join(lines)
 

@@ -65,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(argv).parse_args(argv)
     console = Console(json=args.json)
     try:
+        from fusionkit.registry.entry_points import tolerate_broken_metadata
+
+        tolerate_broken_metadata()
         code: int = args.command_run(args, console)
         return code
     except UserError as error:

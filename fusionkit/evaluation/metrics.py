@@ -51,17 +51,17 @@ class Measured:
 
 def multiclass(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Measured:
     """Metrics of class probabilities (N, K) against class indices (N,); with K = 2 those of the second class."""
-    return measure(collect("?", "multiclass", classes, targets, probabilities))
+    return measure(collect("multiclass", classes, targets, probabilities))
 
 
 def multilabel(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Measured:
     """Metrics of label probabilities (N, K) against 0, 1 or NaN (not known) (N, K): each label, and their mean."""
-    return measure(collect("?", "multilabel", classes, targets, probabilities))
+    return measure(collect("multilabel", classes, targets, probabilities))
 
 
 def regression(targets: ArrayLike, values: ArrayLike, classes: Sequence[str] = ()) -> Measured:
     """Metrics of values (N,) or (N, K) against targets of the same shape: each output, and their mean."""
-    return measure(collect("?", "regression", classes, targets, values))
+    return measure(collect("regression", classes, targets, values))
 
 
 def measure(outcomes: Outcomes) -> Measured:

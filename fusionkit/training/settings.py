@@ -101,7 +101,8 @@ class TrainingSettings(BaseModel):
         None, description="Which fold to hold out and test on, counted from 0, where the data file divides into "
                           "folds; all of them, one after the other, when not set.")
     checkpoint_seconds: NonNegativeFloat = Field(
-        300.0, description="Seconds between states saved inside an epoch; 0 saves at the end of epochs only.")
+        300.0, description="Seconds between states saved inside an epoch; 0 saves at the end of every epoch, and only "
+                           "there.")
     checkpoint_steps: NonNegativeInt = Field(
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")

@@ -181,6 +181,8 @@ def test_a_misspelt_setting_and_an_unknown_device_are_refused(study: Path, tmp_p
         fusionkit.train(study / "graph.yaml", study / "data.yaml", output=tmp_path / "run", quiet=True, epoch=3)
     with pytest.raises(UserError, match="--device cannot be 'gpu'"):
         fusionkit.predict(study / "run", study / "data.yaml", device="gpu", quiet=True)
+    with pytest.raises(TypeError, match=r"^predict\(\) got an unexpected keyword argument 'devise'$"):
+        fusionkit.predict(study / "run", study / "data.yaml", devise="cpu")
 
 
 @pytest.mark.parametrize("verb", ["check", "build", "train", "predict", "evaluate", "calibrate", "explain", "compare"])

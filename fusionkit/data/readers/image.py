@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, file_size_fix
 from fusionkit.data.transforms import resize
 
@@ -39,7 +42,17 @@ def size_fix(name: str, options: ImageOptions, expected: Sizes, met: Sizes) -> s
     return file_size_fix(name, expected, met, *more)
 
 
+def advise(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
+    """What is odd about the files of one input, taken together."""
+    return constant(files)
+
+
 def read(path: Path, options: ImageOptions) -> NDArray[np.float32]:
+    """The array of `examine` alone."""
+    return examine(path, options)[0]
+
+
+def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Facts]:
     """The picture, upright as its EXIF orientation says; transparency is dropped.
 
     Shapes: (c, h, w), c is 1 for grey and 3 for colour. Units: 0..1. Pillow gives 16-bit colour at 8 bits.
@@ -52,7 +65,8 @@ def read(path: Path, options: ImageOptions) -> NDArray[np.float32]:
         array = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), array, axes=1)[None]
     if options.channels == 3 and array.shape[0] == 1:
         array = np.repeat(array, 3, axis=0)
-    return resize(array, options.size) if options.size else np.ascontiguousarray(array)
+    facts = Facts(values=spread(array))
+    return resize(array, options.size) if options.size else np.ascontiguousarray(array), facts
 
 
 def _decode(path: Path) -> NDArray[np.float32]:

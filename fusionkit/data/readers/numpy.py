@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -11,6 +12,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, field_validator
 
+from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
 
@@ -51,7 +54,17 @@ def size_fix(name: str, options: ArrayOptions, expected: Sizes, met: Sizes) -> s
     return file_size_fix(name, expected, met)
 
 
+def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
+    """What is odd about the files of one input, taken together."""
+    return constant(files)
+
+
 def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
+    """The array of `examine` alone."""
+    return examine(path, options)[0]
+
+
+def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Facts]:
     """The array as float32, channels first.
 
     Shapes: as in the file after `channels`; (c, *size) with `size`.
@@ -71,6 +84,7 @@ def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
         values = values[None]
     elif options.channels == "last" and values.ndim > 1:
         values = np.moveaxis(values, -1, 0)
+    facts = Facts(values=spread(values))
     if options.window is not None:
         values = window(values, *options.window)
     if options.size is not None:
@@ -79,7 +93,7 @@ def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
                             f"'size' has {len(options.size)} entries, which asks for {len(options.size) + 1} axes",
                             "correct 'size', or say with 'channels' where the channels stand")
         values = resize(values, options.size)
-    return np.ascontiguousarray(values)
+    return np.ascontiguousarray(values), facts
 
 
 def _load(path: Path, key: str | None) -> NDArray[Any]:

@@ -6,6 +6,8 @@ one volume is refused by name; docs/dicom.md lists what is accepted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
+from fusionkit.data.readers.advice import Advice, constant
 from fusionkit.data.readers.dicom.headers import find_files, read_slices
 from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
 from fusionkit.data.readers.dicom.series import check_image, choose_series, ordered
+from fusionkit.data.readers.dicom.traits import described
+from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
 
@@ -64,7 +69,17 @@ def size_fix(name: str, options: DicomOptions, expected: Sizes, met: Sizes) -> s
     return file_size_fix(name, expected, met)
 
 
+def advise(options: DicomOptions, files: Sequence[Facts]) -> list[Advice]:
+    """What is odd about the files of one input, taken together."""
+    return constant(files)
+
+
 def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
+    """The array of `examine` alone."""
+    return examine(path, options)[0]
+
+
+def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume of a series folder (or of one file), or the picture of a file.
 
     Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`.
@@ -86,6 +101,7 @@ def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
             message = f"{slices[0].name} holds {slices[0].frames} frames, not one picture"
             raise ReadError("dicom-multiframe", message, None, "write the frame to be used as a file of its own")
         values = read_picture(slices[0])
+    facts = replace(described(path), values=spread(values))
     if options.window is not None:
         values = window(values, *options.window)
-    return values if options.size is None else resize(values, options.size)
+    return values if options.size is None else resize(values, options.size), facts
