@@ -1,4 +1,4 @@
-"""Several networks of one graph: how many a method asks for, where a run keeps them, and a batch run through them."""
+"""Several networks of one graph: how many a method needs, where a run stores them, and running a batch through them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ MEMBERS = "members"
 
 
 def members_of(method: Use | None) -> int:
-    """How many networks a method asks for: its option `members`, or one."""
+    """How many networks a method needs: its option `members`, or one."""
     members = getattr(method.config, MEMBERS, 1) if method else 1
     return max(members, 1) if isinstance(members, int) else 1
 
 
 def member_folder(run: Path, member: int) -> Path:
-    """Where a run keeps a network: the first at its top, the others below `members/`."""
+    """Where a run stores a network: the first at the top level, the others in `members/`."""
     return run / MEMBERS / str(member) if member else run
 
 
 class EnsembleRun:
     """One batch and some networks as an uncertainty method sees them: implements `fusionkit.api.Runner`.
 
-    The part of a network that does not depend on chance runs when the network is first asked for, and its results are
-    kept until another one is. Samples depend on `seed`, `batch` (its number), the member and how often it was asked.
+    The deterministic part of a network runs when the network is first used, and its results are kept until another
+    network is used. Samples depend on `seed`, `batch` (its number), the member and the number of its calls so far.
     """
 
     def __init__(self, samplers: Sequence[Sampler], inputs: Mapping[str, Tensor],
@@ -63,7 +63,7 @@ class EnsembleRun:
 
     def _of(self, member: int) -> BatchRun:
         if self.kept is None or self.kept[0] != member:
-            self.kept = None  # or two networks' results would be in memory at once
+            self.kept = None  # otherwise the results of two networks would be in memory at once
             self.kept = member, self.samplers[member].run(self.inputs, self.present, self.autocast)
         return self.kept[1]
 

@@ -1,4 +1,4 @@
-"""Runs a trained network over cases, by an uncertainty method or plainly, and keeps what each head says."""
+"""Runs a trained network over cases, with or without an uncertainty method, and collects each head's results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.inference.ensemble import EnsembleRun, members_of
-from fusionkit.inference.sampler import Once, Sampler
+from fusionkit.inference.sampler import OnePass, Sampler
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.planning.resolve import Use
@@ -26,11 +26,11 @@ from fusionkit.progress import Progress
 
 @dataclass(frozen=True)
 class HeadResult:
-    """What one head says of every case.
+    """One head's results for every case.
 
-    Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where nothing of the
-    inputs that the head reads was there; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
-    `calibrated` is what a calibration makes of the values, where there is one.
+    Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where all inputs of the
+    head were missing; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
+    `calibrated` has the calibrated values, if there is a calibration.
     """
 
     head: PlannedHead
@@ -42,8 +42,8 @@ class HeadResult:
     calibrated: Calibrated | None = None
 
 
-class Plainly:
-    """The method of a graph that names none: one pass, no measures."""
+class SinglePass:
+    """The method of a graph without an uncertainty method: one pass, no measures."""
 
     def predict(self, run: Runner) -> Prediction:
         """Decoded results of one pass."""
@@ -52,10 +52,10 @@ class Plainly:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run: cases at a time, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
+    """How to run: batch size, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
 
-    `looped` draws one sample after the other; else several are drawn at once, as many as `memory` bytes hold.
-    Samples are the same for the same seed, cases and batch size, and for the same way to draw them.
+    `looped` draws samples one at a time; otherwise several are drawn in a batch, as many as fit into `memory` bytes.
+    Samples are the same for the same seed, cases, batch size, and mode.
     """
 
     batch_size: int = 16
@@ -68,7 +68,7 @@ class Settings:
 
     @property
     def chosen_device(self) -> torch.device:
-        """The device that `auto` stands for here."""
+        """The device, with `auto` resolved."""
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
@@ -92,9 +92,9 @@ def predict(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> dict[str, HeadResult]:
-    """What every head says of every case of a dataset, in its order. Leaves the networks in evaluation mode.
+    """Every head's results for every case of a dataset, in its order. Leaves the networks in evaluation mode.
 
-    Several networks are the members of an ensemble; a method takes the first ones, as many as it asks for.
+    Several networks are the members of an ensemble; a method uses the first ones, as many as it needs.
     `progress(done, total)` counts cases.
 
     Raises: GraphError with `too-few-members`.
@@ -103,7 +103,7 @@ def predict(
     device = settings.chosen_device
     members = [model.to(device).eval() for model in _members(models, uncertainty)]
     model = members[0]
-    method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else Plainly()
+    method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else SinglePass()
     loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate,
                                          num_workers=settings.workers)
     collected = {head.name: _Collected() for head in model.plan.heads}
@@ -118,7 +118,7 @@ def predict(
         for number, batch in enumerate(loader):
             moved = batch.to(device)
             run = EnsembleRun(samplers, moved.inputs, moved.present, autocast=autocast, seed=settings.seed,
-                              batch=number) if samplers else Once(model, moved.inputs, moved.present, autocast)
+                              batch=number) if samplers else OnePass(model, moved.inputs, moved.present, autocast)
             _collect(model, moved, method.predict(run), collected)
             done += len(batch)
             if progress:
@@ -131,9 +131,9 @@ def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | Non
     if count > len(given):
         assert uncertainty is not None
         raise GraphError(Diagnostic(
-            "too-few-members", f"{uncertainty.step.use} asks for {count} networks, and there "
+            "too-few-members", f"{uncertainty.step.use} needs {count} networks, and there "
             f"{'is' if len(given) == 1 else 'are'} {len(given)}", uncertainty.step.span,
-            fix=f"train as many: fusionkit train ... --set uncertainty.with.members={count}, or ask for fewer"))
+            fix=f"train as many: fusionkit train ... --set uncertainty.with.members={count}, or use fewer"))
     return given[:count]
 
 

@@ -1,4 +1,4 @@
-"""The settings of training as keyword arguments; one that is None is the graph's own.
+"""The settings of training as keyword arguments; None means the graph's own.
 
 Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
 """
@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 
 class TrainingOptions(TypedDict, total=False):
-    """Those that every training takes."""
+    """Options that every training takes."""
 
     epochs: int | None
     batch_size: int | None
@@ -47,6 +47,6 @@ class TrainingOptions(TypedDict, total=False):
 
 
 class RunOptions(TrainingOptions, total=False):
-    """Those of the training of one run."""
+    """Options for training one run."""
 
     fold: int | None

@@ -1,4 +1,4 @@
-"""The folder of a run: what its files are called, and how it is opened again."""
+"""The folder of a run: the names of its files, and how it is reopened."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its network, the statistics of its training cases, and what is written about it.
+    """A finished run: its network, the statistics of its training cases, and its metadata.
 
-    `model` is the first network of a run that trained several.
+    `model` is the first network if the run trained several.
     """
 
     folder: Path
@@ -37,20 +37,20 @@ class Run:
 
     @property
     def members(self) -> int:
-        """How many networks the run trained; a run of an earlier version does not say, and has one."""
+        """How many networks the run trained; runs of earlier versions do not record it, and have one."""
         members = self.about.get(MEMBERS)
         return len(members) if isinstance(members, list) else 1
 
     def networks(self, count: int) -> list[FusionModel]:
-        """The first networks of the run, in evaluation mode; all but the first are loaded now.
+        """The first `count` networks of the run, in evaluation mode; all but the first are loaded now.
 
-        Raises: GraphError when one of them is not there or does not fit.
+        Raises: GraphError if one of them is missing or does not fit.
         """
         return [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
                               for member in range(1, min(count, self.members)))]
 
     def calibration(self) -> Calibration | None:
-        """What was fitted on held-out cases of the run, None where nothing was.
+        """The calibration fitted on held-out cases of the run, None without one.
 
         Raises: UserError with `unreadable-calibration`.
         """
@@ -66,7 +66,7 @@ class Run:
 def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
     """The run in a folder.
 
-    Raises: GraphError with `no-run` when it is not one or did not finish, and what `load` raises.
+    Raises: GraphError with `no-run` if it is not a run or did not finish, and what `load` raises.
     """
     folder = Path(folder)
     try:
@@ -74,17 +74,20 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
         preprocessing = Preprocessing.from_json((folder / PREPROCESSING).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         folds = sorted(path.name for path in folder.glob("fold-*"))
-        fix = (f"give one of its folds: {', '.join(str(folder / name) for name in folds)}" if folds
-               else "give the folder of a run made by `fusionkit train`")
-        raise GraphError(Diagnostic("no-run", f"{str(folder)!r} holds no finished run",
-                                    why=f"{type(error).__name__}: {error}", fix=fix)) from None
+        if folds:
+            raise GraphError(Diagnostic("no-run", f"{str(folder)!r} is a cross-validation run, not one of its folds",
+                                        fix=f"choose a fold: {', '.join(str(folder / name) for name in folds)}"
+                                        )) from None
+        raise GraphError(Diagnostic("no-run", f"{str(folder)!r} contains no finished run",
+                                    why=f"{type(error).__name__}: {error}",
+                                    fix="give the folder of a run made by `fusionkit train`")) from None
     return Run(folder, load(folder, registry), preprocessing, about)
 
 
 def cohort_of(
     run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None
 ) -> Cohort:
-    """Cases for a finished run: its own data, or other data that it is to be used on.
+    """Cases for a finished run: its own data, or other data to use it on.
 
     Raises: DataError with everything that is wrong.
     """

@@ -1,4 +1,4 @@
-"""One training from files to figures: split, fit, save, calibrate, predict the test cases, measure; fold by fold."""
+"""One training from files to metrics: split, fit, save, calibrate, predict the test cases, measure; fold by fold."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
 from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
-from fusionkit.runs.results import calibrate, calibrated, joined, told, write_results
+from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
 from fusionkit.runs.resumption import (
     check_graph,
     check_settings,
@@ -48,22 +48,22 @@ from fusionkit.training.settings import TrainingSettings
 
 _OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES)
 HELD_OUT = 0.15
-"""The share of training cases held out for early stopping where the split names no validation cases."""
+"""The share of training cases held out for early stopping if the split has no validation cases."""
 
 
 class Reporter(Protocol):
-    """Who is told how the work goes; the command line's console is one."""
+    """Receives messages and progress; the command line's console is one."""
 
     def line(self, text: str = "") -> None:
         """One line for people."""
 
     def progress(self, label: str) -> AbstractContextManager[Progress]:
-        """A bar that is told `(done, total)`."""
+        """A progress bar, updated with `(done, total)`."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of a cohort: to learn from, to watch, to test on."""
+    """Rows of a cohort for training, validation and test."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -72,7 +72,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: what each head says of the test cases, and how good that is."""
+    """A finished training: each head's results for the test cases, and their metrics."""
 
     folder: Path
     rows: tuple[int, ...]
@@ -81,11 +81,11 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Given:
-    """What one training uses of what was computed for several.
+class Precomputed:
+    """Parts of one training that were computed once for several.
 
-    `modules` are nodes that its networks begin with instead of new ones; `datasets` replace the cases of a part (train,
-    validation, test), with the results of such nodes beside the inputs.
+    `modules` are nodes that its networks start from instead of new ones; `datasets` replace the cases of a part (train,
+    validation, test) and contain the outputs of such nodes besides the inputs.
     """
 
     modules: Mapping[str, nn.Module]
@@ -94,9 +94,9 @@ class Given:
 
 @dataclass(frozen=True)
 class Job:
-    """One training on one split of the cases: of what, how, where it is written and who is told.
+    """One training on one split of the cases: the network, the settings, the folder and the reporter.
 
-    `fold` is None without folds, `given` where nothing was computed ahead.
+    `fold` is None without folds, `given` if nothing was computed in advance.
     """
 
     setup: Setup
@@ -107,18 +107,18 @@ class Job:
     resume: bool = False
     plots: bool = True
     fold: int | None = None
-    given: Given | None = None
+    given: Precomputed | None = None
 
     @property
     def inference(self) -> Settings:
-        """How the trained networks are called on cases they were not trained on."""
+        """How the trained networks are run on cases they were not trained on."""
         own = self.settings
         return Settings(own.batch_size, own.device, own.precision, own.seed, own.workers)
 
 
 @dataclass(frozen=True)
 class JobCases:
-    """The cases of one training, prepared by the statistics of its training cases."""
+    """The cases of one training, preprocessed by the statistics of its training cases."""
 
     job: Job
     parts: Parts
@@ -138,12 +138,12 @@ class JobCases:
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes, among those that torchrun started."""
+    """Whether this process is the one that writes, among the processes of torchrun."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Parts:
-    """Which cases are for what. Early stopping takes its own from the training cases where none are named."""
+    """Training, validation and test cases; without validation cases, early stopping takes some training cases."""
     cohort = setup.cohort
     if fold is not None:
         train, test = cohort.fold(fold)
@@ -160,13 +160,13 @@ def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Part
 
 def train(
     setup: Setup, settings: TrainingSettings, folder: Path, *, data: Path, resume: bool, reporter: Reporter,
-    plots: bool = True, given: Mapping[int | None, Given] | None = None,
+    plots: bool = True, given: Mapping[int | None, Precomputed] | None = None,
 ) -> Trained:
     """Train a network, on every fold where the split has folds and none is chosen.
 
-    With folds each has a folder of its own, and the run's figures are over all cases, each predicted by the
-    network that did not see it. Without `plots` no picture is drawn. `given` is what is known for a fold, or for None
-    without folds; what training needs is then not estimated.
+    With folds, each has a folder of its own, and the run's metrics are over all cases, each predicted by the network
+    that did not see it. Without `plots` no picture is drawn. `given` maps a fold, or None without folds, to what was
+    computed in advance; memory and time are then not estimated.
     Raises: DataError with `no-fold`; RunError when training fails.
     """
     folds, given, fold = setup.cohort.fold_count, given or {}, settings.fold
@@ -202,7 +202,7 @@ def train(
 
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
-    """What the network and the training cases say of each other that is no fault: stand-ins that will not learn."""
+    """Warnings about the network given the training cases: learned imputations that will not learn."""
     if settings.modality_dropout:
         return []
     rows = list(setup.cohort.split_rows("train") or setup.cohort.rows)
@@ -210,17 +210,17 @@ def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
 
 
 def claim(folder: Path, resume: bool) -> None:
-    """Refuse a folder that holds something already, unless a run in it is to go on.
+    """Refuse a folder that is not empty, unless a run in it is to be resumed.
 
     Raises: DataError with `folder-not-empty`.
     """
     if not resume and is_main() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} is there already and is not an empty folder",
-                                   fix="give another -o, or go on with an interrupted run: --resume"))
+        raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} already exists and is not an empty folder",
+                                   fix="give another -o, or continue an interrupted run: --resume"))
 
 
 def _train_one(job: Job) -> Trained:
-    """What a training does, in order; a process that does not write ends with the networks."""
+    """The steps of a training, in order; a process that does not write stops after the networks."""
     cases = _split(job)
     models = _networks(cases)
     if not is_main():
@@ -246,7 +246,7 @@ def _split(job: Job) -> JobCases:
 
 
 def _networks(cases: JobCases) -> list[FusionModel]:
-    """The networks of a run: those of a finished one that is resumed, else trained now and saved."""
+    """The networks of a run: those of a finished run if it is resumed, else trained now and saved."""
     job = cases.job
     finished = _finished(job) if job.resume else None
     if finished is not None:
@@ -279,7 +279,7 @@ def _finished(job: Job) -> list[FusionModel] | None:
 
 
 def _fitted(cases: JobCases) -> list[FitResult]:
-    """The trained networks, one after the other; what they will need is said before the first, once for all folds."""
+    """Train the networks one after the other; memory and time are estimated before the first, once for all folds."""
     job, watched, learned = cases.job, cases.validation, cases.dataset("train")
     setup, settings, given = job.setup, job.settings, job.given
     count, results = members_of(setup.plan.uncertainty), []
@@ -290,7 +290,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
                 job.reporter.line(line)
             if count > 1:
-                job.reporter.line(f"{count} networks, one after the other, each as above")
+                job.reporter.line(f"{count} networks, trained one after the other, each as above")
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
             results.append(fit(model, learned, watched, own, member_folder(job.folder, member), resume=job.resume,
                                progress=_over_epochs(update, own.epochs)))
@@ -298,7 +298,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
 
 
 def _over_epochs(update: Progress, epochs: int) -> StepProgress:
-    """Training's progress on a bar that counts the steps of all epochs."""
+    """Progress of the training on a bar that counts the steps of all epochs."""
     def advance(epoch: int, step: int, steps: int, loss: float) -> None:
         update((epoch - 1) * steps + step, epochs * steps)
 
@@ -306,11 +306,11 @@ def _over_epochs(update: Progress, epochs: int) -> StepProgress:
 
 
 def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration | None:
-    """The calibration of a run: the one that it has, else one fitted on its validation cases, None without any."""
+    """The calibration of a run: its own, else one fitted on its validation cases, None without any."""
     job, plan = cases.job, cases.job.setup.plan
     kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
     if kept is not None:
-        return kept if kept.uncertainty == told(plan.uncertainty) else None
+        return kept if kept.uncertainty == method_record(plan.uncertainty) else None
     if cases.validation is None:
         return None
     with job.reporter.progress("calibrating") as update:
@@ -324,14 +324,14 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
 
 
 def _predicted(cases: JobCases, models: Sequence[FusionModel]) -> dict[str, HeadResult]:
-    """What the networks say of the test cases."""
+    """The networks' results for the test cases."""
     job = cases.job
     with job.reporter.progress("predicting") as update:
         return predict(models, cases.dataset("test"), job.setup.plan.uncertainty, job.inference, update)
 
 
 def _write_setup(cases: JobCases) -> dict[str, str]:
-    """What repeats the run: graph and data as resolved, every default written out. Gives what stood there before."""
+    """Write what reproduces the run: resolved graph and data, with every default. Returns the former contents."""
     if not is_main():
         return {}
     job, folder = cases.job, cases.job.folder
@@ -347,7 +347,7 @@ def _write_setup(cases: JobCases) -> dict[str, str]:
 
 
 def _unwrite(folder: Path, before: Mapping[str, str]) -> None:
-    """Take back what `_write_setup` wrote for a run that was refused: as before, or nothing before its first step."""
+    """Undo `_write_setup` for a run that was refused: restore the former files, or remove those of a new run."""
     for name, text in before.items():
         write_text(folder / name, text)
     if is_main() and not before and not (folder / LAST).exists():
@@ -362,7 +362,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
-    """Write the networks, and last of all the file that makes the folder a finished run."""
+    """Write the networks, and last the file that marks the folder as a finished run."""
     if not is_main():
         return
     job, folder = cases.job, cases.job.folder
