@@ -12,6 +12,7 @@ class TrainingOptions(TypedDict, total=False):
     """Those that every training takes."""
 
     epochs: int | None
+    steps: int | None
     batch_size: int | None
     accumulate: int | None
     optimiser: Literal["adamw", "adam", "sgd"] | None
@@ -24,6 +25,7 @@ class TrainingOptions(TypedDict, total=False):
     step_factor: float | None
     clip_gradient: float | None
     patience: int | None
+    hold_out: Literal["auto", "folds"] | float | None
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] | None
     balance: Literal["none", "classes"] | None
     modality_dropout: float | None

@@ -10,6 +10,8 @@ from typing import Any
 FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("fold", int, "hold out and test this fold only, counted from 0 (default: all, one after the other)"),
     ("epochs", int, "how many times every training case is seen"),
+    ("steps", int,
+     "changes of the weights that a run makes at least, by more epochs if need be; 0 counts epochs alone"),
     ("batch_size", int, "cases in one batch, over all processes together"),
     ("accumulate", int, "batches whose gradients are added up before the weights change"),
     ("optimiser", ("adamw", "adam", "sgd"), "the rule that changes the weights"),
@@ -22,6 +24,8 @@ FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("step_factor", float, "what a step of the schedule step multiplies by"),
     ("clip_gradient", float, "longest gradient allowed, 0 leaves it alone"),
     ("patience", int, "epochs without a better validation result after which the run stops, 0 never stops"),
+    ("hold_out", (("auto", "folds"), float),
+     "training cases to choose the best epoch on: a share of them, or folds; auto: 0.15 if patience needs some"),
     ("monitor", ("loss", "accuracy", "balanced_accuracy"), "the validation result that chooses the best epoch"),
     ("balance", ("none", "classes"), "classes: draw equally often from every class"),
     ("modality_dropout", float, "chance with which an optional input of a case is treated as absent"),

@@ -17,7 +17,7 @@ from fusionkit.files import replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training.checkpoint import TrainingState, weights_of
-from fusionkit.training.settings import RESUMABLE
+from fusionkit.training.settings import RESUMABLE, TrainingSettings
 from fusionkit.training.step import Totals
 from fusionkit.training.validation import Scores
 
@@ -111,9 +111,10 @@ def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> 
 
     Raises: UserError with `resume-differs`, every difference.
     """
-    differences = [f"'{name}' was {before.settings.get(name)} and is {value}"
-                   for name, value in now.settings.items()
-                   if name not in RESUMABLE and before.settings.get(name) != value]
+    # A state of an earlier release lacks the settings that came later, which then had their defaults.
+    defaults = {name: field.default for name, field in TrainingSettings.model_fields.items()}
+    differences = [f"'{name}' was {was} and is {value}" for name, value in now.settings.items()
+                   if name not in RESUMABLE and (was := before.settings.get(name, defaults[name])) != value]
     if before.frozen != now.frozen:
         differences.append("the frozen nodes have other weights than when it began")
     if before.cases != now.cases:
