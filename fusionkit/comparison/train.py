@@ -26,7 +26,7 @@ from fusionkit.runs.folder import RUN
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.train import Given, Reporter, parts_of, train
 from fusionkit.training.result import HISTORY
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interrupted
 
 RUNS, OUTCOME = "runs", "outcome.npz"
@@ -85,8 +85,10 @@ def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
 
     The networks of one ensemble have seeds in a row: those of the next repeat come after them.
     """
-    seed = comparison.settings.seed + repeat * members_of(comparison.reference.plan.uncertainty)
-    return comparison.settings.model_copy(update={"seed": seed})
+    networks = members_of(comparison.reference.plan.uncertainty)
+    if comparison.settings.hold_out == "folds":
+        networks = max(networks, FOLDS)
+    return comparison.settings.model_copy(update={"seed": comparison.settings.seed + repeat * networks})
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import write_json, write_text
-from fusionkit.inference.ensemble import MEMBERS, member_folder, members_of
+from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
 from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.network.build import build_plan
 from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
@@ -26,7 +26,8 @@ from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
-from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
+from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, RUN, open_run
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS, HeldOut, held_out_of, predict_held_out
 from fusionkit.runs.results import calibrate, calibrated, joined, told, write_results
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.syntax.writer import write
@@ -35,10 +36,7 @@ from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.result import FitResult, StepProgress
-from fusionkit.training.settings import TrainingSettings
-
-HELD_OUT = 0.15
-"""The share of training cases held out for early stopping where the split names no validation cases."""
+from fusionkit.training.settings import FOLDS, TrainingSettings
 
 
 class Reporter(Protocol):
@@ -122,9 +120,28 @@ class JobCases:
         return self.job.setup.cohort.dataset(getattr(self.parts, part), self.preprocessing, cache_for(self.job.data))
 
     @cached_property
+    def training(self) -> CaseDataset:
+        """The training cases, with those that networks hold out."""
+        return self.dataset("train")
+
+    @cached_property
     def validation(self) -> CaseDataset | None:
-        """The validation cases, None without any."""
+        """The validation cases that all networks have, None without any."""
         return self.dataset("validation") if self.parts.validation else None
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """What each network holds out of the training cases for itself."""
+        return held_out_of(self.job.setup.cohort, self.parts.train, self.job.settings, bool(self.parts.validation))
+
+    @property
+    def networks(self) -> int:
+        """How many networks are trained."""
+        return self.held_out.networks(members_of(self.job.setup.plan.uncertainty))
+
+    def watched(self, member: int) -> CaseDataset | None:
+        """The cases that a network chooses its best epoch on, None without any."""
+        return self.training.some(self.held_out.places(member)) if self.held_out.folds else self.validation
 
 
 def is_main() -> bool:
@@ -143,8 +160,8 @@ def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Part
     else:
         train, validation, test = (cohort.split_rows("train"), cohort.split_rows("validation"),
                                    cohort.split_rows("test"))
-    if settings.patience and not validation:
-        train, validation = cohort.hold_out(train, HELD_OUT, settings.seed)
+    if settings.hold_out != "folds" and settings.held_out and not validation:
+        train, validation = cohort.hold_out(train, settings.held_out, settings.seed)
     return Parts(train, validation, test)
 
 
@@ -217,7 +234,7 @@ def _split(job: Job) -> JobCases:
     return JobCases(job, parts, job.setup.cohort.fit(parts.train))
 
 
-def _networks(cases: JobCases) -> list[FusionModel]:
+def _networks(cases: JobCases) -> Sequence[FusionModel]:
     """The networks of a run: those of a finished one that is resumed, else trained now and saved."""
     job = cases.job
     finished = _finished(job.folder, job.setup) if job.resume else None
@@ -230,10 +247,11 @@ def _networks(cases: JobCases) -> list[FusionModel]:
         _unwrite(job.folder, before)
         raise
     _finish(cases, fitted)
-    return [result.model for result in fitted]
+    networks = [result.model for result in fitted]
+    return Committee(networks) if cases.held_out.folds else networks
 
 
-def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
+def _finished(folder: Path, setup: Setup) -> Sequence[FusionModel] | None:
     """The networks of a run that is finished; None where there is more to train.
 
     Raises: GraphError with `resume-differs` when it lacks networks and is of another graph than those would be.
@@ -253,11 +271,11 @@ def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
 
 def _fitted(cases: JobCases) -> list[FitResult]:
     """The trained networks, one after the other; what they will need is said before the first, once for all folds."""
-    job, watched, learned = cases.job, cases.validation, cases.dataset("train")
+    job, count, results = cases.job, cases.networks, []
     setup, settings, given = job.setup, job.settings, job.given
-    count, results = members_of(setup.plan.uncertainty), []
     for member in range(count):
-        own = settings.model_copy(update={"seed": settings.seed + member})
+        learned = cases.held_out.learned(cases.training, member)
+        own = settings.model_copy(update={"seed": settings.seed + member, "epochs": settings.epochs_for(len(learned))})
         model = build_plan(setup.plan, own.seed, given.modules if given else None)
         if not member and not job.fold and given is None:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
@@ -265,8 +283,8 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             if count > 1:
                 job.reporter.line(f"{count} networks, one after the other, each as above")
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
-            results.append(fit(model, learned, watched, own, member_folder(job.folder, member), resume=job.resume,
-                               progress=_over_epochs(update, own.epochs)))
+            results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
+                               resume=job.resume, progress=_over_epochs(update, own.epochs)))
     return results
 
 
@@ -284,11 +302,15 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
     kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
     if kept is not None:
         return kept if kept.uncertainty == told(plan.uncertainty) else None
-    if cases.validation is None:
+    if cases.validation is None and not cases.held_out.folds:
         return None
     with job.reporter.progress("calibrating") as update:
-        results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
-    made = calibrate(results, Choices(), "validation", plan.uncertainty)
+        if cases.validation is None:
+            own = [cases.training.some(cases.held_out.places(member)) for member in range(min(len(models), FOLDS))]
+            results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update)
+        else:
+            results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
+    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
     for name, head in made.heads.items():
         for note in head.notes:
             job.reporter.line(f"calibration of {name}: {note}")
@@ -343,8 +365,12 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     ids = job.setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}
-    members = [{"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
-               for member, result in enumerate(fitted)]
+    members: list[dict[str, Any]] = [
+        {"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
+        for member, result in enumerate(fitted)]
+    if cases.held_out.folds:
+        for member, about in enumerate(members):
+            about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
     write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members, **named})
 
