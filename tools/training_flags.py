@@ -100,7 +100,7 @@ def _takes(annotation: Any) -> str | None:
         return None
     if plain.startswith("Literal"):
         words, _, number = plain.removeprefix("Literal[").partition("]")
-        return f"(({words}),{number.removeprefix(' |')})" if number else f"({words})"
+        return f"(({words},),{number.removeprefix(' |')})" if number else f"({words})"
     return plain
 
 

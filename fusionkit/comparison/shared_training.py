@@ -93,8 +93,7 @@ class SharedTrainer:
         division = _Division(self, cohort, settings, fold, place)
         for member in range(division.held_out.networks(members_of(self.comparison.reference.plan.uncertainty))):
             learned = division.held_out.learned(division.training, member)
-            own = settings.model_copy(update={"seed": settings.seed + member,
-                                              "epochs": settings.epochs_for(len(learned))})
+            own = settings.for_network(member, len(learned))
             if not division.train(waiting, own, member, f"{label}, network {member + 1}" if member else label):
                 return {}
         return {each.name: division.given(each) for each in waiting}

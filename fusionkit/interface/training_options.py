@@ -24,7 +24,7 @@ class TrainingOptions(TypedDict, total=False):
     step_epochs: int | None
     step_factor: float | None
     clip_gradient: float | None
-    patience: int | None
+    patience: Literal["auto"] | int | None
     hold_out: Literal["auto", "folds"] | float | None
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] | None
     balance: Literal["none", "classes"] | None

@@ -275,7 +275,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
     setup, settings, given = job.setup, job.settings, job.given
     for member in range(count):
         learned = cases.held_out.learned(cases.training, member)
-        own = settings.model_copy(update={"seed": settings.seed + member, "epochs": settings.epochs_for(len(learned))})
+        own = settings.for_network(member, len(learned))
         model = build_plan(setup.plan, own.seed, given.modules if given else None)
         if not member and not job.fold and given is None:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():

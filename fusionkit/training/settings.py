@@ -64,9 +64,11 @@ class TrainingSettings(BaseModel):
     clip_gradient: Annotated[NonNegativeFloat, Short(
         "longest gradient allowed, 0 leaves it alone")] = Field(
         0.0, description="Longest gradient allowed, as a norm; 0 leaves it alone.")
-    patience: Annotated[NonNegativeInt, Short(
-        "epochs without a better validation result after which the run stops, 0 never stops")] = Field(
-        0, description="Epochs without a better validation result after which the run stops; 0 never stops early.")
+    patience: Annotated[Literal["auto"] | NonNegativeInt, Short(
+        "epochs without a better validation result after which the run stops, 0 never stops, auto: a quarter of them")
+    ] = Field(
+        0, description="Epochs without a better validation result after which the run stops; 0 never stops early, "
+                       "auto is a quarter of all epochs.")
     hold_out: Annotated[HoldOut, Short(
         "training cases to choose the best epoch on: a share of them, or folds; auto: 0.15 if patience needs some")
     ] = Field(
@@ -129,9 +131,15 @@ class TrainingSettings(BaseModel):
             return 1 / FOLDS
         return (HELD_OUT if self.patience else 0.0) if self.hold_out == "auto" else self.hold_out
 
-    def epochs_for(self, cases: int) -> int:
-        """How many epochs a network is trained that learns from so many cases: enough for `steps`."""
-        return max(self.epochs, -(-self.steps // -(-cases // (self.batch_size * self.accumulate))))
+    @property
+    def patience_epochs(self) -> int:
+        """Epochs without a better validation result after which a network stops, 0 for never."""
+        return -(-self.epochs // 4) if self.patience == "auto" else self.patience
+
+    def for_network(self, member: int, cases: int) -> Self:
+        """The settings of one network of a run that learns from so many cases: its seed, and what they determine."""
+        epochs = max(self.epochs, -(-self.steps // -(-cases // (self.batch_size * self.accumulate))))
+        return self.model_copy(update={"seed": self.seed + member, "epochs": epochs})
 
     @model_validator(mode="after")
     def _epochs_fit(self) -> Self:
