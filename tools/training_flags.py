@@ -117,11 +117,14 @@ def _plain(annotation: Any) -> str:
 
 
 def _takes(annotation: Any) -> str | None:
-    """What a flag takes, None for a setting that is no flag."""
+    """What a flag takes, None for a setting that is no flag: a type, choices, or choices and a type beside them."""
     plain = _plain(annotation).removesuffix(" | None")
     if plain.startswith("list"):
         return None
-    return repr(get_args(annotation)) if plain.startswith("Literal") else plain
+    if plain.startswith("Literal"):
+        words, _, number = plain.removeprefix("Literal[").partition("]")
+        return f"(({words},),{number.removeprefix(' |')})" if number else f"({words})"
+    return plain
 
 
 def _short(field: Any) -> str:

@@ -173,8 +173,9 @@ def _epochs_left(settings: TrainingSettings, folder: Path) -> bool:
             return False
         raise UserError(Diagnostic("no-state", f"the run in {str(folder)!r} cannot be trained on", why=f"its state, "
                                    f"{LAST}/{STATE}, is gone", fix="train in another folder"))
-    early = state.get("stopped") == "early" and 0 < settings.patience <= state.get("stale", 0)
-    return not early and int(state.get("epoch", 0)) < settings.epochs
+    own = settings.for_network(0, int(state.get("cases", 1)))
+    early = state.get("stopped") == "early" and 0 < own.patience_epochs <= state.get("stale", 0)
+    return not early and int(state.get("epoch", 0)) < own.epochs
 
 
 def _differs(folder: Path, text: str, fix: str = _FIX) -> Diagnostic:

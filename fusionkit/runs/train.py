@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from torch import nn
-
-from fusionkit.data.loading import CaseDataset
-from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import write_json, write_text
-from fusionkit.inference.ensemble import MEMBERS, member_folder, members_of
-from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
+from fusionkit.inference.predict import HeadResult, predict
 from fusionkit.network.build import build_plan
 from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
@@ -27,7 +20,9 @@ from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
-from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
+from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, RUN, open_run
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS, predict_held_out
+from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
 from fusionkit.runs.resumption import (
     check_graph,
@@ -37,37 +32,16 @@ from fusionkit.runs.resumption import (
     placed,
     record_for,
 )
-from fusionkit.runs.setup import Setup, cache_for
+from fusionkit.runs.setup import Setup
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.result import FitResult, StepProgress
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import FOLDS, TrainingSettings
 
 _OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES)
-HELD_OUT = 0.15
-"""The share of training cases held out for early stopping if the split has no validation cases."""
-
-
-class Reporter(Protocol):
-    """Receives messages and progress; the command line's console is one."""
-
-    def line(self, text: str = "") -> None:
-        """One line for people."""
-
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
-        """A progress bar, updated with `(done, total)`."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Rows of a cohort for training, validation and test."""
-
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -78,84 +52,6 @@ class Trained:
     rows: tuple[int, ...]
     results: dict[str, HeadResult]
     reports: list[HeadReport]
-
-
-@dataclass(frozen=True)
-class Precomputed:
-    """Parts of one training that were computed once for several.
-
-    `modules` are nodes that its networks start from instead of new ones; `datasets` replace the cases of a part (train,
-    validation, test) and contain the outputs of such nodes besides the inputs.
-    """
-
-    modules: Mapping[str, nn.Module]
-    datasets: Mapping[str, CaseDataset]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training on one split of the cases: the network, the settings, the folder and the reporter.
-
-    `fold` is None without folds, `given` if nothing was computed in advance.
-    """
-
-    setup: Setup
-    settings: TrainingSettings
-    folder: Path
-    data: Path
-    reporter: Reporter
-    resume: bool = False
-    plots: bool = True
-    fold: int | None = None
-    given: Precomputed | None = None
-
-    @property
-    def inference(self) -> Settings:
-        """How the trained networks are run on cases they were not trained on."""
-        own = self.settings
-        return Settings(own.batch_size, own.device, own.precision, own.seed, own.workers)
-
-
-@dataclass(frozen=True)
-class JobCases:
-    """The cases of one training, preprocessed by the statistics of its training cases."""
-
-    job: Job
-    parts: Parts
-    preprocessing: Preprocessing
-
-    def dataset(self, part: str) -> CaseDataset:
-        """The cases of a part: train, validation or test."""
-        given = self.job.given
-        if given is not None and part in given.datasets:
-            return given.datasets[part]
-        return self.job.setup.cohort.dataset(getattr(self.parts, part), self.preprocessing, cache_for(self.job.data))
-
-    @cached_property
-    def validation(self) -> CaseDataset | None:
-        """The validation cases, None without any."""
-        return self.dataset("validation") if self.parts.validation else None
-
-
-def is_main() -> bool:
-    """Whether this process is the one that writes, among the processes of torchrun."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Parts:
-    """Training, validation and test cases; without validation cases, early stopping takes some training cases."""
-    cohort = setup.cohort
-    if fold is not None:
-        train, test = cohort.fold(fold)
-        validation: tuple[int, ...] = ()
-    elif cohort.split_kind == "none":
-        train, validation, test = cohort.rows, (), ()
-    else:
-        train, validation, test = (cohort.split_rows("train"), cohort.split_rows("validation"),
-                                   cohort.split_rows("test"))
-    if settings.patience and not validation:
-        train, validation = cohort.hold_out(train, HELD_OUT, settings.seed)
-    return Parts(train, validation, test)
 
 
 def train(
@@ -245,10 +141,10 @@ def _split(job: Job) -> JobCases:
     return JobCases(job, parts, fitted_as_before(setup.cohort.fit(parts.train), folder))
 
 
-def _networks(cases: JobCases) -> list[FusionModel]:
+def _networks(cases: JobCases) -> Sequence[FusionModel]:
     """The networks of a run: those of a finished run if it is resumed, else trained now and saved."""
     job = cases.job
-    finished = _finished(job) if job.resume else None
+    finished = _finished(cases) if job.resume else None
     if finished is not None:
         return finished
     before = _write_setup(cases)
@@ -258,33 +154,34 @@ def _networks(cases: JobCases) -> list[FusionModel]:
         _unwrite(job.folder, before)
         raise
     _finish(cases, fitted)
-    return [result.model for result in fitted]
+    networks = [result.model for result in fitted]
+    return Committee(networks) if cases.held_out.folds else networks
 
 
-def _finished(job: Job) -> list[FusionModel] | None:
+def _finished(cases: JobCases) -> Sequence[FusionModel] | None:
     """The networks of a run that is finished; None where there is more to train.
 
     Raises: UserError with `resume-differs` when its settings are other ones than are asked for.
     """
-    folder, settings = job.folder, job.settings
+    job, folder, settings = cases.job, cases.job.folder, cases.job.settings
     if not (folder / RUN).is_file():
         return None
-    run, count = open_run(folder), members_of(job.setup.plan.uncertainty)
+    run, count = open_run(folder), cases.networks
     check_settings(settings, folder)
     if run.members < count or not is_trained(settings, folder, count):
         return None
     job.reporter.line(f"the run in {folder} is finished, nothing done: it has its {run.about['epochs']} epochs; a "
                       "larger --epochs trains it on")
-    return run.networks(count)
+    return run.networks(members_of(job.setup.plan.uncertainty))
 
 
 def _fitted(cases: JobCases) -> list[FitResult]:
     """Train the networks one after the other; memory and time are estimated before the first, once for all folds."""
-    job, watched, learned = cases.job, cases.validation, cases.dataset("train")
+    job, count, results = cases.job, cases.networks, []
     setup, settings, given = job.setup, job.settings, job.given
-    count, results = members_of(setup.plan.uncertainty), []
     for member in range(count):
-        own = settings.model_copy(update={"seed": settings.seed + member})
+        learned = cases.held_out.learned(cases.training, member)
+        own = settings.for_network(member, len(learned))
         model = build_plan(setup.plan, own.seed, given.modules if given else None)
         if not member and not job.fold and given is None:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
@@ -292,8 +189,8 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             if count > 1:
                 job.reporter.line(f"{count} networks, trained one after the other, each as above")
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
-            results.append(fit(model, learned, watched, own, member_folder(job.folder, member), resume=job.resume,
-                               progress=_over_epochs(update, own.epochs)))
+            results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
+                               resume=job.resume, progress=_over_epochs(update, own.epochs)))
     return results
 
 
@@ -311,11 +208,15 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
     kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
     if kept is not None:
         return kept if kept.uncertainty == method_record(plan.uncertainty) else None
-    if cases.validation is None:
+    if cases.validation is None and not cases.held_out.folds:
         return None
     with job.reporter.progress("calibrating") as update:
-        results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
-    made = calibrate(results, Choices(), "validation", plan.uncertainty)
+        if cases.validation is None:
+            own = [cases.training.some(cases.held_out.places(member)) for member in range(min(len(models), FOLDS))]
+            results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update)
+        else:
+            results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
+    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
     for name, head in made.heads.items():
         for note in head.notes:
             job.reporter.line(f"calibration of {name}: {note}")
@@ -375,8 +276,12 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     ids = job.setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}
-    members = [{"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
-               for member, result in enumerate(fitted)]
+    members: list[dict[str, Any]] = [
+        {"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
+        for member, result in enumerate(fitted)]
+    if cases.held_out.folds:
+        for member, about in enumerate(members):
+            about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
     write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members, **named})
 

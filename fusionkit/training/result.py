@@ -17,7 +17,7 @@ from fusionkit.files import replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training.checkpoint import TrainingState, weights_of
-from fusionkit.training.settings import RESUMABLE
+from fusionkit.training.settings import RESUMABLE, TrainingSettings
 from fusionkit.training.step import Totals
 from fusionkit.training.validation import Scores
 
@@ -103,8 +103,10 @@ def _cell(value: Any) -> Any:
 
 def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Settings that a run began with and that may not change, where they did, in words."""
-    return [f"'{name}' was {before.get(name)} and is {value}" for name, value in now.items()
-            if name not in RESUMABLE and before.get(name) != value]
+    # A state of an earlier release lacks the settings that came later, which then had their defaults.
+    defaults = {name: field.default for name, field in TrainingSettings.model_fields.items()}
+    return [f"'{name}' was {was} and is {value}" for name, value in now.items()
+            if name not in RESUMABLE and (was := before.get(name, defaults.get(name))) != value]
 
 
 def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> None:

@@ -23,6 +23,11 @@ from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Tree
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
+HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
+FOLDS = 5
+"""Into how many parts `hold_out: folds` divides the training cases, and how many networks it trains at least."""
+HELD_OUT = 0.15
+"""The share that `hold_out: auto` holds out where early stopping needs validation cases."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     epochs: PositiveInt = Field(50, description="How many times every training case is seen.")
+    steps: Annotated[NonNegativeInt, Short(
+        "minimum number of optimiser steps; epochs are added to reach it")] = Field(
+        0, description="Minimum number of optimiser steps: epochs are added to reach it; 0 counts epochs alone.")
     batch_size: PositiveInt = Field(16, description="Cases in one batch, over all processes together.")
     accumulate: PositiveInt = Field(
         1, description="Batches whose gradients are added up before the weights change; equals a larger batch.")
@@ -55,9 +63,17 @@ class TrainingSettings(BaseModel):
     clip_gradient: Annotated[NonNegativeFloat, Short(
         "maximum gradient norm, 0 for no clipping")] = Field(
         0.0, description="Maximum gradient norm; 0 for no clipping.")
-    patience: Annotated[NonNegativeInt, Short(
-        "epochs without a better validation result after which the run stops, 0 never stops")] = Field(
-        0, description="Epochs without a better validation result after which the run stops; 0 never stops early.")
+    patience: Annotated[Literal["auto"] | NonNegativeInt, Short(
+        "epochs without a better validation result after which the run stops, 0 never stops, auto: a quarter of them")
+    ] = Field(
+        0, description="Epochs without a better validation result after which the run stops; 0 never stops early, "
+                       "auto is a quarter of all epochs.")
+    hold_out: Annotated[HoldOut, Short(
+        "training cases that select the best epoch: a share of them, or folds; auto: 0.15 if patience needs some")
+    ] = Field(
+        "auto", description="Training cases that select the best epoch if the data file names no validation cases: a "
+                            "share of them; folds, several networks that each hold out another fifth and predict by "
+                            "their mean; auto, a share of 0.15 if patience needs some, else 0.")
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] = Field(
         "loss", description="The validation metric that selects the best epoch; accuracies are means over the heads.")
     balance: Annotated[Literal["none", "classes"], Short(
@@ -107,6 +123,23 @@ class TrainingSettings(BaseModel):
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
+    @property
+    def held_out(self) -> float:
+        """The share of the training cases that is held out of training, by one network."""
+        if self.hold_out == "folds":
+            return 1 / FOLDS
+        return (HELD_OUT if self.patience else 0.0) if self.hold_out == "auto" else self.hold_out
+
+    @property
+    def patience_epochs(self) -> int:
+        """Epochs without a better validation result after which a network stops, 0 for never."""
+        return -(-self.epochs // 4) if self.patience == "auto" else self.patience
+
+    def for_network(self, member: int, cases: int) -> Self:
+        """The settings of one network of a run that learns from so many cases: its seed, and what they determine."""
+        epochs = max(self.epochs, -(-self.steps // -(-cases // (self.batch_size * self.accumulate))))
+        return self.model_copy(update={"seed": self.seed + member, "epochs": epochs})
+
     @model_validator(mode="after")
     def _epochs_fit(self) -> Self:
         if self.warmup_epochs >= self.epochs:
@@ -118,7 +151,7 @@ class TrainingSettings(BaseModel):
 
 
 RESUMABLE = frozenset({
-    "epochs", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
+    "epochs", "steps", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
     "checkpoint_seconds", "checkpoint_steps", "trackers",
 })
 """Settings that may change when a run is resumed; any other would make it a different run."""
