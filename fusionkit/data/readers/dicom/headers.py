@@ -27,13 +27,21 @@ _SKIPPED_SUFFIXES |= {".jpg", ".jpeg", ".png", ".gif", ".db", ".exe", ".inf", ".
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 # What tells two images at one place apart, so that the message can say which: echoes, phases, repetitions.
-_VARIANTS = (
+VARIANTS = (
     "AcquisitionNumber",
     "EchoNumbers",
+    "EchoTime",
     "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "StackID",
+    "EffectiveEchoTime",
     "DiffusionBValue",
+    "FrameAcquisitionNumber",
+    "NominalCardiacTriggerDelayTime",
     "TriggerTime",
     "ConvolutionKernel",
+    "ImageType",
+    "FrameType",
 )
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 _TRUNCATED_FIX = "copy the file from its source again"
@@ -97,8 +105,8 @@ def find_files(path: Path) -> list[Path]:
     folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
     archives = sorted(entry.name for entry in path.iterdir() if entry.name.lower().endswith(_ARCHIVES))
     if archives:
-        why = f"it holds archives: {', '.join(map(repr, archives[:5]))}"
-        raise ReadError("dicom-empty", "holds no DICOM files", why,
+        raise ReadError("dicom-empty", "holds no DICOM files",
+                        f"it holds archives: {', '.join(map(repr, archives[:5]))}",
                         "unpack them, and let 'path' name the folder of one series")
     why = f"it holds folders: {', '.join(map(repr, folders[:5]))}" if folders else None
     raise ReadError("dicom-empty", "holds no DICOM files", why, "let 'path' name the folder of one series")
@@ -279,7 +287,7 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         units=text("Units").upper(),
         bits=_whole(path, dataset, "BitsStored", 0),
         palette=_palette_key(path, dataset),
-        variants={keyword: text(keyword) for keyword in _VARIANTS if _tag(keyword) in dataset},
+        variants=_variants(path, places),
         dataset=dataset if keep else None,
     )
 
@@ -287,6 +295,18 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
 def _last_text(path: Path, places: list[Any], keyword: str) -> str:
     found = [_value(path, place, keyword) for place in places]
     return next((str(value).strip() for value in reversed(found) if value is not None), "")
+
+
+def _variants(path: Path, places: list[Any]) -> dict[str, str]:
+    """What tells the slice from others at its place, of the file and of its frame, the frame winning."""
+    found = {}
+    for place in places:
+        for keyword in VARIANTS:
+            if _tag(keyword) in place:
+                value = _value(path, place, keyword)
+                several = not isinstance(value, str) and hasattr(value, "__iter__")
+                found[keyword] = "" if value is None else "\\".join(map(str, value)) if several else str(value)
+    return found
 
 
 def _kind(path: Path, dataset: Any) -> str:
