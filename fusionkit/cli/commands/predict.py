@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from fusionkit.cli.arguments import add_running_options, given
 from fusionkit.interface.console import Console
 
-SUMMARY = "Predict: one row for each case, with uncertainty where asked."
+SUMMARY = "Predict: one row for each case, with uncertainty if requested."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(args: Namespace, console: Console) -> int:
     if args.output:
         console.line(f"{len(rows)} cases written to {args.output}")
     elif not args.json:
-        print(csv_text([header, *rows]), end="", file=console.output)
+        console.text(csv_text([header, *rows]))
     console.data({"cases": [dict(zip(header, row, strict=True)) for row in rows],
                   "file": args.output, "uncertainty": made.uncertainty})
     return 0

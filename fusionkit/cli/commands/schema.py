@@ -1,4 +1,4 @@
-"""`fusionkit schema`: the JSON schema of graph files, which gives editors completion and checking."""
+"""`fusionkit schema`: the JSON schema of graph files, for completion and checking in editors."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def run(args: Namespace, console: Console) -> int:
         console.line(f"written to {args.output}; begin a graph with '# yaml-language-server: $schema={args.output}'")
         console.data({"file": args.output})
     else:
-        print(text, file=console.output)
+        console.text(f"{text}\n")
     return 0

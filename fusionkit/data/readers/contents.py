@@ -104,10 +104,11 @@ def content_of(start: bytes, name: str = "") -> Content | None:
     return next((content for beginning, content in _BEGINNINGS if start.startswith(beginning)), None)
 
 
-def misplaced(path: Path, code: str, wanted: str, subject: str = "it", *, packed: bool = False) -> ReadError | None:
+def misplaced(path: Path, refusal: str, wanted: str, subject: str = "it", *, packed: bool = False) -> ReadError | None:
     """The refusal of a file that is something else than `wanted`, by name; None when it is not known what it is.
 
-    `subject` is how the message calls the file; `packed` says that what is wanted may be gzip-compressed.
+    `refusal` is its code, and `subject` how the message calls the file; `packed` says that what is wanted may be
+    gzip-compressed.
     """
     start = first_bytes(path)
     content = content_of(start, path.name)
@@ -118,4 +119,6 @@ def misplaced(path: Path, code: str, wanted: str, subject: str = "it", *, packed
             content = Content(f"{inner.name} (gzip-compressed)", fix)
         else:
             content = None if packed else content
-    return None if content is None else ReadError(code, f"{subject} is {content.name}, not {wanted}", None, content.fix)
+    if content is None:
+        return None
+    return ReadError(refusal, f"{subject} is {content.name}, not {wanted}", None, content.fix)
