@@ -116,7 +116,7 @@ def misplaced(path: Path, refusal: str, wanted: str, subject: str = "it", *, pac
         inner = content_of(unzipped(start), path.name) if unzipped(start) else None
         if inner:
             fix = inner.fix if packed else f"unpack it: gunzip {path.name}"
-            content = Content(f"{inner.name} (gzip-compressed)", fix)
+            content = Content(f"gzip-compressed data with {inner.name} in it", fix)
         else:
             content = None if packed else content
     if content is None:

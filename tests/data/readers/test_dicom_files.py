@@ -53,7 +53,8 @@ def test_a_compressed_file_without_group_2_does_not_say_its_encoding(tmp_path: P
 
 
 @pytest.mark.parametrize(("content", "said", "fix"), [
-    (gzip.compress(bytes(128) + b"DICM" + bytes(99), mtime=0), "a DICOM file (gzip-compressed)", "gunzip"),
+    (gzip.compress(bytes(128) + b"DICM" + bytes(99), mtime=0), "gzip-compressed data with a DICOM file in it",
+     "gunzip"),
     (gzip.compress(b"?" * 99, mtime=0), "gzip-compressed data", "gunzip"),
     (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer", "git lfs pull"),
     (b"<!DOCTYPE html>", "a web page", "download it again"), (b"", "an empty file", "download it again"),
