@@ -45,6 +45,12 @@ class File:
     row: int
     path: Path
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two rows share that read the same: the input, the path, and options that are filled in by row."""
+        filled = type(self.spec.options).filled
+        return self.spec.name, self.path, *(getattr(self.spec.options, name) for name in filled)
+
 
 def check_package(spec: InputSpec, findings: Findings) -> bool:
     """Whether the package that the reader needs is installed; told once and not for every row."""
@@ -253,11 +259,11 @@ def check_files(
     """What is found by input and row, every different file being read once, in threads; notes each file that is bad."""
     checked: dict[tuple[str, int], Checked] = {}
     problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
-    users: dict[tuple[str, Path], list[File]] = defaultdict(list)
+    users: dict[tuple[object, ...], list[File]] = defaultdict(list)
     for file in files:
-        users[file.spec.name, file.path].append(file)
+        users[file.identity].append(file)
     for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers), 1):
-        for file in users[first.spec.name, first.path]:
+        for file in users[first.identity]:
             if isinstance(result, ReadError):
                 problems[file.spec.name, file.row] = file, result
             else:

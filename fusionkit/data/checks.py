@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,9 +99,9 @@ def check_shared(files: Sequence[File], division: Division, table: Table, ids: S
                  findings: Findings) -> None:
     """Warns of `shared-file`: one file that belongs to cases on both sides of the split."""
     part = {row: name for name in ("train", "validation", "test") for row in division.rows(name)}
-    first: dict[tuple[str, Path], File] = {}
+    first: dict[tuple[object, ...], File] = {}
     for file in files:
-        other = first.setdefault((file.spec.name, file.path), file)
+        other = first.setdefault(file.identity, file)
         if part.get(other.row) != part.get(file.row):
             findings.add(Diagnostic(
                 "shared-file", f"cases {ids[other.row]!r} ({part.get(other.row)}) and {ids[file.row]!r} "

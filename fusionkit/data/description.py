@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AbstractMapping
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,23 @@ class InputSpec:
         return READERS[self.reader]
 
     @property
+    def filled(self) -> dict[str, str]:
+        """The options that hold columns, besides the path, as they are written."""
+        found = {name: getattr(self.options, name) for name in getattr(type(self.options), "filled", ())}
+        return {name: text for name, text in found.items() if isinstance(text, str) and path_template.columns(text)}
+
+    def of_row(self, cell: Callable[[str], str]) -> InputSpec:
+        """The input as one row reads it, `cell` giving the cell of a column; an option with a blank cell is unset."""
+        filled = {name: path_template.fill(text, {column: cell(column) for column in path_template.columns(text)})
+                  for name, text in self.filled.items()}
+        return replace(self, options=self.options.model_copy(update=filled)) if filled else self
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the table that it reads."""
+        """The columns of the table that it reads; files are named by the first of them."""
         if self.source.files:
-            return path_template.columns(self.template)
+            return tuple(dict.fromkeys(column for text in (self.template, *self.filled.values())
+                                       for column in path_template.columns(text)))
         return tuple(column for columns in self.source.columns(self.options).values() for column in columns)
 
 
@@ -273,6 +286,12 @@ def _file_input(form: DataFieldReader, name: str, reader: Reader, *, options: An
         form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,
                   fix="write column names in braces, for example 'ct/{patient}/{series}'")
         return None
+    for option in type(options).filled:
+        text = getattr(options, option)
+        if isinstance(text, str) and (wrong := path_template.fault(text)):
+            form.note("bad-template", f"{option!r} of input {name!r} cannot be filled in: {text!r}",
+                      find(tree, (option,)), why=wrong, fix="write a column name in braces, for example '{series}'")
+            return None
     if not Path(written).is_absolute():
         return InputSpec(name, reader.id, options, tree.span, folder, written, span)
     if not _typed(span):

@@ -70,12 +70,15 @@ class OpenedRun:
     console: Console
 
     def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
-        """Cases for the run; its own without `data`.
+        """Cases for the run; its own without `data`. What other cases are warned of is shown.
 
         Raises: DataError with everything that is wrong.
         """
         with self.console.progress("reading") as update:
-            return cohort_of(self.run, data, require_targets=require_targets, progress=update)
+            cohort = cohort_of(self.run, data, require_targets=require_targets, progress=update)
+        for warning in cohort.warnings if data is not None else ():
+            self.console.note(warning.render())
+        return cohort
 
     def dataset(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None) -> CaseDataset:
         """Some cases in the form that the networks read; `data` is where the cohort is from."""

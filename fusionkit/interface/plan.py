@@ -80,5 +80,5 @@ def plan(
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
     if data is not None:
-        sizes = data_sizes(source, data, sets, registry)
+        sizes, _ = data_sizes(source, data, sets, registry)
     return shown(network.plan(source, sets=sets, sizes=sizes, registry=registry, measured=measured))

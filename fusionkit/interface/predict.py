@@ -68,8 +68,6 @@ def predict(
     """
     opened = open_networks(run, options, samples=samples)
     cohort = opened.cohort(data, require_targets=False)
-    for warning in cohort.warnings:
-        opened.console.note(warning.render())
     results = opened.results(opened.dataset(cohort, cohort.rows, data))
     if output:
         write_predictions(Path(output), results, cohort.ids)

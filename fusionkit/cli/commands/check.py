@@ -26,6 +26,7 @@ def run(args: Namespace, console: Console) -> int:
 
     registry = discover(files=args.plugins)
     found: list[Diagnostic] = []
+    warned: list[Diagnostic] = []
     for source in args.graphs:
         try:
             good = check(source, data=args.data, sets=args.sets, registry=registry)
@@ -33,8 +34,10 @@ def run(args: Namespace, console: Console) -> int:
             found.extend(error.diagnostics)
             continue
         console.line(good.resolved if args.resolved else str(good))
-    if found or args.json:
-        console.diagnostics(found)
+        warned.extend(good.warnings)
+    shown = [*dict.fromkeys(warned), *found]
+    if shown or args.json:
+        console.diagnostics(shown)
     if found and not args.json:
         count = len(found)
         console.note(f"{count} mistake{'s' if count > 1 else ''} in {len(args.graphs)} "
