@@ -9,6 +9,7 @@ from typing import Any
 
 from fusionkit.components.component import Component
 from fusionkit.interface.plan import ShownPlan, plan
+from fusionkit.network.build import build_plan
 from fusionkit.planning.open_graph import Source
 from fusionkit.planning.write_graph import written
 from fusionkit.registry.lookup import Registry
@@ -57,4 +58,6 @@ def check(
     Raises: GraphError or DataError with every mistake.
     """
     made = plan(graph, data=data, sets=sets, plugins=plugins, components=components, registry=registry)
+    if any(node.node.weights is not None for node in made.nodes):
+        build_plan(made)  # only what is loaded shows whether a file of weights fits
     return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made)

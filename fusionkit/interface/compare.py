@@ -31,6 +31,8 @@ from fusionkit.interface.training_options import TrainingOptions
 from fusionkit.planning.open_graph import Source
 from fusionkit.registry.lookup import discover
 
+MOST_REPEATS = 1000
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -129,8 +131,9 @@ def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
     if folds is not None and folds < 2:
         found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="a fold is tested by a network "
                                 "that learned from the others", fix="use at least 2, for example --folds 5"))
-    if repeats < 1:
-        found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}", fix="use at least 1"))
+    if not 1 <= repeats <= MOST_REPEATS:
+        found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}",
+                                fix=f"use at least 1 and at most {MOST_REPEATS:,}"))
     if reuse not in get_args(Reuse):
         found.append(Diagnostic("bad-argument", f"--reuse cannot be {reuse!r}",
                                 fix=f"choose one of {', '.join(get_args(Reuse))}"))

@@ -15,12 +15,21 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Tree
+
+_EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
+LARGEST = {"epochs": _EPOCHS, "batch_size": _CASES, "accumulate": _CASES, "warmup_epochs": _EPOCHS,
+           "step_epochs": _EPOCHS, "patience": _EPOCHS, "modulation_first_epoch": _EPOCHS,
+           "modulation_last_epoch": _EPOCHS, "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST,
+           "fold": _EPOCHS, "checkpoint_steps": _LARGEST}
+"""The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 
@@ -107,6 +116,14 @@ class TrainingSettings(BaseModel):
         0, description="Steps between states saved inside an epoch; 0 goes by checkpoint_seconds alone.")
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
+    @field_validator(*LARGEST)
+    @classmethod
+    def _bounded(cls, value: Any, about: ValidationInfo) -> Any:
+        bound = LARGEST[str(about.field_name)]
+        if value is not None and value > bound:
+            raise ValueError(f"it must be at most {bound:,}")
+        return value
+
     @model_validator(mode="after")
     def _epochs_fit(self) -> Self:
         if self.warmup_epochs >= self.epochs:
@@ -144,12 +161,12 @@ def _flag_fault(fault: Any) -> Diagnostic:
     path = fault["loc"]
     if not path:
         return Diagnostic("bad-option", "the training settings do not fit together",
-                          why=fault["msg"].removeprefix("Value error, "))
+                          why=fault["msg"].removeprefix("Value error, "), fix="change one of the settings it names")
     flag = flag_of(str(path[0]))
     if fault["type"] == "extra_forbidden":
         return Diagnostic("unknown-option", f"training has no setting {str(path[0])!r}",
                           fix=did_you_mean(str(path[0]), TrainingSettings.model_fields))
-    reason = str(fault["msg"])
+    reason = str(fault["msg"]).removeprefix("Value error, ")
     field = TrainingSettings.model_fields[str(path[0])]
     return Diagnostic("bad-option", f"{flag} cannot be {fault['input']!r}", why=reason[:1].lower() + reason[1:],
                       fix=f"{flag}: {field.description}")

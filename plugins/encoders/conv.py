@@ -26,8 +26,9 @@ class ConvConfig(Config):
 
     widths: list[PositiveInt] = Field([16, 32, 64], min_length=1,
                                       description="Channels of each stage; each after the first halves the grid.")
-    blocks: NonNegativeInt = Field(1, description="Residual blocks in each stage; 0: one plain convolution a stage, "
-                                                  "the cheapest form.")
+    blocks: NonNegativeInt = Field(
+        1, le=1000, description="Residual blocks in each stage; 0: one plain convolution a stage, "
+                                "the cheapest form.")
     stem_stride: PositiveInt = Field(1, description="Stride of the first convolution; 2 halves the grid at once.")
     norm: Literal["batch", "group", "none"] = Field(
         "batch", description="Normalisation after each convolution; group where batches are small.")
