@@ -1,20 +1,19 @@
-"""The value of every metric, and in words why one is undefined.
+"""The value of every metric, and the reason if one is undefined.
 
 Axes: N cases, K classes, labels or outputs. docs/evaluation.md defines each metric.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fusionkit.arrays import Floats
 from fusionkit.evaluation import weighted_metrics
-from fusionkit.evaluation.predictions import Column, Outcomes, collect
+from fusionkit.evaluation.predictions import Column, Outcomes
 from fusionkit.evaluation.weighted_metrics import Samples
 
 NO_CASES = "no case has a target"
@@ -24,14 +23,14 @@ _CONSTANT = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """One metric: its value, NaN where it is undefined, and what a reader must know about it."""
+    """One metric: its value, NaN if undefined, and a note for the reader."""
 
     value: float
     note: str | None = None
 
     @property
     def defined(self) -> bool:
-        """Whether there is a number."""
+        """Whether there is a value."""
         return not np.isnan(self.value)
 
 
@@ -42,26 +41,11 @@ Scores: TypeAlias = dict[str, MetricValue]
 class Measured:
     """The metrics of one head: over all classes, and for each class against the others.
 
-    `per_class` is empty where it would only repeat `overall`: for two classes, and for one regression output.
+    `per_class` is empty if it would only repeat `overall`: for two classes, and for one regression output.
     """
 
     overall: Scores
     per_class: dict[str, Scores] = field(default_factory=dict)
-
-
-def multiclass(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Measured:
-    """Metrics of class probabilities (N, K) against class indices (N,); with K = 2 those of the second class."""
-    return measure(collect("multiclass", classes, targets, probabilities))
-
-
-def multilabel(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Measured:
-    """Metrics of label probabilities (N, K) against 0, 1 or NaN (not known) (N, K): each label, and their mean."""
-    return measure(collect("multilabel", classes, targets, probabilities))
-
-
-def regression(targets: ArrayLike, values: ArrayLike, classes: Sequence[str] = ()) -> Measured:
-    """Metrics of values (N,) or (N, K) against targets of the same shape: each output, and their mean."""
-    return measure(collect("regression", classes, targets, values))
 
 
 def measure(outcomes: Outcomes) -> Measured:
@@ -80,7 +64,7 @@ def measure(outcomes: Outcomes) -> Measured:
 
 
 def defined_in(per_class: Mapping[str, Scores]) -> dict[str, list[str]]:
-    """By metric the classes for which it is defined."""
+    """For each metric, the classes for which it is defined."""
     names = next(iter(per_class.values()), {})
     return {name: [of for of, scores in per_class.items() if scores[name].defined] for name in names}
 
@@ -122,17 +106,17 @@ def _why_no_error(outcomes: Outcomes, index: int) -> dict[str, str]:
 
 
 def _mean_note(values: Mapping[str, MetricValue]) -> str | None:
-    """What to know of the mean of a metric over the classes for which it is defined: which are left out."""
+    """A note on the mean of a metric over the classes for which it is defined: which classes are left out."""
     missing = {of: value.note for of, value in values.items() if not value.defined}
     if not missing:
         return None
     if len(missing) == len(values):
-        # One reason is enough where all classes share it.
+        # One reason is enough if all classes share it.
         return "; ".join(dict.fromkeys(str(note) for note in missing.values()))
     left_out = "; ".join(f"{of!r} ({note})" for of, note in missing.items())
     return f"mean of {len(values) - len(missing)} of {len(values)}, without {left_out}"
 
 
 def constant(values: Floats) -> bool:
-    """Whether the values differ by no more than rounding."""
+    """Whether the values differ by rounding errors at most."""
     return bool(np.ptp(values) <= _CONSTANT * np.abs(values).max(initial=0.0)) if values.size else True

@@ -1,4 +1,4 @@
-"""How much worse a network is with fewer inputs: the metrics of each selection of inputs, as rows and as a curve."""
+"""How much worse a network is with fewer inputs: the metrics of each input subset, as rows and as a curve."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LETTERS = 34
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Some inputs, with no others: `cases` that have all of them, and the metrics of every head over these."""
+    """An input subset: the number of `cases` that have all of its inputs, and the metrics of every head over these."""
 
     inputs: tuple[str, ...]
     cases: int
@@ -33,18 +33,18 @@ class Selection:
 
     @property
     def name(self) -> str:
-        """The inputs in words."""
+        """The inputs as text."""
         return " + ".join(self.inputs)
 
     def to_json(self) -> dict[str, Any]:
-        """The selection as plain data: the metrics of every head with their intervals."""
+        """The subset as plain data: the metrics of every head with their intervals."""
         return {"inputs": list(self.inputs), "cases": self.cases,
                 "heads": {report.head: {"counts": report.counts.cases, "metrics": {
                     name: metric.to_json() for name, metric in report.metrics.items()}} for report in self.reports}}
 
 
-def rows(found: Sequence[Selection], *, every: bool = False) -> list[tuple[str, ...]]:
-    """Rows of text under `COLUMNS`, head by head: two metrics of each, or `every` one."""
+def rows(found: Sequence[Selection]) -> list[tuple[str, ...]]:
+    """Rows of text under `COLUMNS`, head by head: two metrics of each."""
     made: list[tuple[str, ...]] = []
     for head in _heads(found):
         for selection in found:
@@ -52,9 +52,8 @@ def rows(found: Sequence[Selection], *, every: bool = False) -> list[tuple[str, 
             if report is None:
                 made.append((head, selection.name, "0", "", "", "", "no case has all of these inputs"))
                 continue
-            shown = list(report.metrics) if every else _SHOWN.get(report.task, _SHOWN_OF_CLASSES)
             made.extend((head, selection.name, str(report.counts.cases), LABELS[name], *_cells(report.metrics[name]))
-                        for name in shown)
+                        for name in _SHOWN.get(report.task, _SHOWN_OF_CLASSES))
     return made
 
 
@@ -68,7 +67,7 @@ def _cells(metric: Metric) -> tuple[str, str, str]:
 
 
 def _rows(found: Sequence[Selection]) -> Iterator[Sequence[object]]:
-    """Every metric of every selection, a line each, with the bounds of its interval."""
+    """Every metric of every subset, a row each, with the bounds of its interval."""
     yield "head", "inputs", "cases", "metric", "value", "low", "high", "note"
     for selection in found:
         for report in selection.reports:
@@ -90,9 +89,9 @@ def write_selections(folder: Path, found: Sequence[Selection]) -> None:
 
 
 def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
-    """One metric of a head against the number of inputs: each selection with its interval, and the mean of each size.
+    """One metric of a head against the number of inputs: each subset with its interval, and the mean of each size.
 
-    The metric is the AUROC, of a regression the mean absolute error.
+    The metric is the AUROC, for regression the mean absolute error.
     """
     from matplotlib.figure import Figure
 
@@ -110,7 +109,7 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
         count, value = len(selection.inputs), found_metric.value
         assert value is not None
         peers = [other for other in values if len(other.inputs) == count]
-        # Side by side, or their intervals would hide each other.
+        # Next to each other, or their intervals would overlap.
         x = count + 0.5 * ((peers.index(selection) + 0.5) / len(peers) - 0.5) * (len(peers) > 1)
         low, high = (value if bound is None else bound for bound in (found_metric.low, found_metric.high))
         axes.errorbar(x, value, [[max(value - low, 0)], [max(high - value, 0)]], fmt="o", markersize=5, capsize=3,
@@ -119,7 +118,7 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
         by_count.setdefault(count, []).append(value)
     counts = sorted(by_count)
     axes.plot(counts, [sum(by_count[count]) / len(by_count[count]) for count in counts], color="#BBBBBB", linewidth=1.2,
-              zorder=0, label="mean over the selections of one size")
+              zorder=0, label="mean over the subsets of one size")
     if metric in _CHANCE:
         axes.axhline(_CHANCE[metric], color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0,
                      label=f"chance: {LABELS[metric]} {_CHANCE[metric]:g}")

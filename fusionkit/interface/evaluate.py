@@ -21,7 +21,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of every head, and of each selection of inputs where those were asked for; `folder` has the files."""
+    """The metrics of every head, and of each input subset if requested; the files are in `folder`."""
 
     folder: Path
     reports: tuple[HeadReport, ...]
@@ -34,18 +34,18 @@ class Evaluation:
                 **selections}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record for each metric of each head: its value, and the bounds of its 95 % interval."""
+        """One record for each metric of each head: its value and the bounds of its 95 % interval."""
         return [{"head": report.head, "metric": name, **metric.to_json()}
                 for report in self.reports for name, metric in report.metrics.items()]
 
     def missing_rows(self) -> list[dict[str, Any]]:
-        """One record for each metric of each selection of inputs; none where they were not asked for."""
+        """One record for each metric of each input subset; empty if these were not requested."""
         return [{"head": report.head, "inputs": list(each.inputs), "cases": report.counts.cases, "metric": name,
                  **metric.to_json()}
                 for each in self.selections for report in each.reports for name, metric in report.metrics.items()]
 
     def tables(self) -> list[Table]:
-        """Header, rows of text and columns of numbers: of the metrics, of trust in them, of selections of inputs."""
+        """Header, text rows and numeric columns: of the metrics, of calibration and selection, of input subsets."""
         every: list[Table] = [(TABLE_COLUMNS, table(self.reports), (3,)),
                               (TRUST_COLUMNS, trust_table(self.reports), ()),
                               (COLUMNS, selection_rows(self.selections), (2, 4))]
@@ -64,9 +64,9 @@ def evaluate(
     missing: bool = False,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
-    """Evaluate on the run's own test cases, or on all cases of other data that have a target, and write the results.
+    """Evaluate on the run's own test cases, or on all cases of other data with a target, and write the results.
 
-    The options are those of `fusionkit evaluate`. Components of your own come from the Python files `plugins`, or as
+    The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
     Raises: GraphError or DataError with everything that is wrong.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from acme_packages import CATALOGUE, HOOKS, installing
-from quick_study import write_study
+from tiny_study import write_study
 
 from fusionkit.cli.parser import main
 from fusionkit.interface.console import Console
