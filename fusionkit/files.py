@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fusionkit.printable import in_one_line
+
 MAX_JSON = 256 << 20
 """Bytes of a JSON file that are read at most."""
 
@@ -103,10 +105,32 @@ def plain_json(path: Path) -> dict[str, Any] | None:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV, with the same line endings on every system; the first row is the header."""
+    """A table as CSV text with the same line endings on every system; the first row is the header.
+
+    Text that a spreadsheet would run as a formula begins with an apostrophe; control characters are escaped.
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(
+        [_text_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
+
+
+# Spreadsheets take the wide forms of these signs for the same.
+_FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+
+
+def _text_cell(text: str) -> str:
+    if text.lstrip(" ").startswith(_FORMULA) and not _is_number(text):
+        text = f"'{text}"
+    return in_one_line(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def inside(folder: Path, name: str) -> Path | None:

@@ -25,8 +25,8 @@ from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Tree
 
 _EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
-LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES, "warmup_epochs": _EPOCHS,
-           "step_epochs": _EPOCHS, "patience": _EPOCHS, "modulation_first_epoch": _EPOCHS,
+LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES,
+           "warmup_epochs": _EPOCHS, "step_epochs": _EPOCHS, "patience": _EPOCHS, "modulation_first_epoch": _EPOCHS,
            "modulation_last_epoch": _EPOCHS, "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST,
            "fold": _EPOCHS, "checkpoint_steps": _LARGEST}
 """The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
