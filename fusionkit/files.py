@@ -84,6 +84,29 @@ def replacing(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def process_lives(number: int) -> bool:
+    """Whether this machine has a process of that number."""
+    if number == os.getpid():
+        return True
+    if os.name != "posix":
+        return True  # there, asking would end it
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the files that `replacing` left in a folder when its process died; those of living ones stay."""
+    for path in folder.glob(".*.part"):
+        number = path.suffixes[-2].removeprefix(".") if len(path.suffixes) > 1 else ""
+        if not number.isdecimal() or int(number) == os.getpid() or not process_lives(int(number)):
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with replacing(path) as aside:
