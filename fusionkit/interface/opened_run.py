@@ -57,6 +57,9 @@ run_keywords = spell_out(RunKeywords, RunKeywords(
 """Gives a verb with `**options: Unpack[RunKeywords]` these keywords and their defaults."""
 
 
+MOST_MEMORY = 1 << 24
+
+
 @dataclass(frozen=True)
 class OpenedRun:
     """A run with the requested number of its networks, and how to run them."""
@@ -90,9 +93,9 @@ class OpenedRun:
         Raises: GraphError when an option is out of range.
         """
         memory, device = self.options["memory"], self.options["device"]
-        if memory is not None and memory < 0:
-            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}",
-                                        fix="give megabytes; with 0 samples are drawn one after the other"))
+        if memory is not None and not 0 <= memory <= MOST_MEMORY:
+            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}", why="it is in megabytes, at "
+                                        f"most {MOST_MEMORY:,}", fix="with 0 samples are drawn one after the other"))
         check_device(device)
         trained = read_settings(self.run.model.plan.graph.training)
         made = Settings(trained.batch_size, device, trained.precision, trained.seed, looped=self.options["looped"])

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from fusionkit.inference.predict import HeadResult
 from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
-from fusionkit.runs.results import rows_of, write_predictions
+from fusionkit.runs.results import prediction_column, rows_of, write_predictions
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Predictions:
         header, rows = self.table()
         words = {"id", *(name for name in header if name.endswith(":set"))}
         for name, result in self.results.items():
-            words |= {name} | (set() if result.head.task == "regression" else {f"{name}:target"})
+            words |= {name, prediction_column(name)}
+            words |= set() if result.head.task == "regression" else {f"{name}:target"}
         return [{name: _read(cell, name in words) for name, cell in zip(header, row, strict=True)} for row in rows]
 
     def _repr_html_(self) -> str:
