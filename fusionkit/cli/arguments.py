@@ -39,8 +39,10 @@ def add_running_options(parser: ArgumentParser) -> None:
 
 
 def add_device_options(parser: ArgumentParser) -> None:
-    """`--device` and `--plugin`."""
+    """`--device`, `--fold` and `--plugin`."""
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
+    parser.add_argument("--fold", type=int, metavar="K",
+                        help="of a run of folds the network of this one, counted from 0 (default: all of them)")
     add_plugin_option(parser)
 
 

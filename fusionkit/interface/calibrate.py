@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywo
 from fusionkit.interface.tables import html_table
 from fusionkit.runs import results
 from fusionkit.runs.folder import Run
+from fusionkit.runs.seen_cases import refuse_seen, seen_of
 
 COLUMNS = ("head", "cases", "temperature", "note")
 
@@ -44,9 +46,14 @@ def calibrate(
     *,
     alpha: float = 0.1,
     class_conditional: bool = False,
+    include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> KeptCalibration:
     """Fit on the run's own validation cases, or on all cases of other data that have a target, and keep it in the run.
+
+    Of a run of folds its own are the test cases, each predicted by the network of its fold. Cases that were trained on
+    are refused in other data, unless `include_training_cases` is True; with it all cases of the run's own data file are
+    taken too.
 
     The options are those of `fusionkit calibrate`. Components of your own come from the Python files `plugins`, or as
     `components`. `quiet` shows no progress; `console` says where it goes.
@@ -57,27 +64,36 @@ def calibrate(
                                    why="it is the share of cases whose truth may be outside its set",
                                    fix="give a number between 0 and 1, such as 0.1"))
     opened = open_networks(run, options, to_calibrate=True)
-    named = _named(opened.run) if data is None else ()
-    cohort = opened.cohort(data, require_targets=data is None)
-    rows = cohort.rows if data else tuple(row for row, name in enumerate(cohort.ids) if name in named)
-    found = opened.results(opened.dataset(cohort, rows, data))
+    own = opened.is_own(data) and not include_training_cases
+    part = "validation" if len(opened.parts) == 1 else "test"
+    if own:
+        _check_has(opened.runs, part)
+    cohort = opened.first.cohort(None if own else data, require_targets=own)
+    if own:
+        found, fitted_on = opened.own(cohort, part, calibrate=False).results, _FITTED_ON[part]
+    else:
+        if not include_training_cases:
+            refuse_seen(seen_of(opened.runs, cohort, cohort.rows), str(data))
+        found = opened.everywhere(cohort, cohort.rows, data, calibrate=False)
+        fitted_on = str(data or opened.first.run.data)
     choices = Choices(alpha=alpha, class_conditional=class_conditional)
-    made = results.calibrate(found, choices, str(data or "validation"), opened.method)
+    made = results.calibrate(found, choices, fitted_on, opened.first.method)
     if not made.heads:
         raise DataError(Diagnostic("no-cases", "no case has a result and a target to calibrate on",
                                    fix="give data with targets: fusionkit calibrate RUN DATA"))
-    write_calibration(opened.run.folder, made)
-    return KeptCalibration(opened.run.folder, made)
+    write_calibration(opened.folder, made)
+    return KeptCalibration(opened.folder, made)
 
 
-def _named(run: Run) -> frozenset[str]:
-    """The run's own validation cases.
+_FITTED_ON = {"validation": "validation", "test": "test cases of the folds"}
+
+
+def _check_has(runs: Sequence[Run], part: str) -> None:
+    """Refuse a run without cases of its own to calibrate on.
 
     Raises: DataError with `no-validation`.
     """
-    named = frozenset(run.about.get("validation") or ())
-    if not named:
-        raise DataError(Diagnostic("no-validation", f"the run in {str(run.folder)!r} has no validation cases",
+    if not any(run.about.get(part) for run in runs):
+        raise DataError(Diagnostic("no-validation", f"the run in {str(runs[0].folder)!r} has no {part} cases",
                                    why="a calibration is fitted on cases that the training did not learn from",
                                    fix="give such cases: fusionkit calibrate RUN DATA"))
-    return named

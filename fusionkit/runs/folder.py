@@ -49,13 +49,13 @@ class Run:
         return [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
                               for member in range(1, min(count, self.members)))]
 
-    def calibration(self) -> Calibration | None:
-        """What was fitted on held-out cases of the run, None where nothing was.
+    def calibration(self, folder: Path | None = None) -> Calibration | None:
+        """What was fitted on held-out cases of the run, None where nothing was; `folder` is that of all its folds.
 
         Raises: UserError with `unreadable-calibration`.
         """
         heads = {head.name: (head.task, head.names) for head in self.model.plan.heads}
-        return read_calibration(self.folder, heads)
+        return read_calibration(folder or self.folder, heads)
 
     @property
     def data(self) -> Path:
@@ -73,11 +73,9 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
         about = json.loads((folder / RUN).read_text(encoding="utf-8"))
         preprocessing = Preprocessing.from_json((folder / PREPROCESSING).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        folds = sorted(path.name for path in folder.glob("fold-*"))
-        fix = (f"give one of its folds: {', '.join(str(folder / name) for name in folds)}" if folds
-               else "give the folder of a run made by `fusionkit train`")
         raise GraphError(Diagnostic("no-run", f"{str(folder)!r} holds no finished run",
-                                    why=f"{type(error).__name__}: {error}", fix=fix)) from None
+                                    why=f"{type(error).__name__}: {error}",
+                                    fix="give the folder of a run made by `fusionkit train`")) from None
     return Run(folder, load(folder, registry), preprocessing, about)
 
 
