@@ -80,7 +80,8 @@ class Cohort:
         learnt = [name for name, head in self.heads.items()
                   if head.task == "multiclass" and self.targets[name].present.any()]
         names = [chosen] if chosen else learnt[:1]
-        strata = split.strata_of(self.table, self.description.targets[names[0]].all_columns) if names else None
+        strata = split.strata_of(self.table, self.description.targets[names[0]].all_columns,
+                                 self.description.numbers) if names else None
         parts = grouped_folds.fraction_of([groups[row] for row in rows], strata and [strata[row] for row in rows],
                                   {"test": fraction}, seed)
         pairs = list(zip(rows, parts, strict=True))

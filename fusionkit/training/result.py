@@ -64,11 +64,6 @@ class FitResult:
         return -self.state.best_value if self.monitor == "loss" else self.state.best_value
 
     @property
-    def stopped_early(self) -> bool:
-        """Whether `patience` ended the run."""
-        return self.state.stopped == "early"
-
-    @property
     def history(self) -> list[dict[str, Any]]:
         """One row for each epoch, as in `history.csv`."""
         return self.state.history
