@@ -10,7 +10,8 @@ from fusionkit.registry.lookup import Registry
 
 
 def data_sizes(
-    source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry
+    source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry, *,
+    data_roots: Sequence[str | Path] = ()
 ) -> dict[str, tuple[int, ...]] | None:
     """Sizes of inputs as the data has them, None without data.
 
@@ -20,5 +21,5 @@ def data_sizes(
         return None
     from fusionkit.runs.setup import matched
 
-    _, cohort = matched(source, data, sets, registry)
+    _, cohort = matched(source, data, sets, registry, data_roots=data_roots)
     return cohort.sizes

@@ -46,6 +46,7 @@ def check(
     graph: Source,
     *,
     data: str | Path | None = None,
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
@@ -56,5 +57,6 @@ def check(
     `resolved` of what it gives is the graph with every option, as `fusionkit check --resolved` prints it.
     Raises: GraphError or DataError with every mistake.
     """
-    made = plan(graph, data=data, sets=sets, plugins=plugins, components=components, registry=registry)
+    made = plan(graph, data=data, data_roots=data_roots, sets=sets, plugins=plugins, components=components,
+                registry=registry)
     return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made)

@@ -71,6 +71,7 @@ def explain(
     output: str | Path | None = None,
     device: Device = "auto",
     fold: int | None = None,
+    data_roots: Sequence[str | Path] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
     quiet: bool = False,
@@ -97,7 +98,7 @@ def explain(
     request = Request(head, class_name, tuple(cases), tuple(at), node)
     resolved = resolve_request(opened.model, request)
     with console.progress("reading") as update:
-        cohort = cohort_of(opened, data, require_targets=False, progress=update)
+        cohort = cohort_of(opened, data, require_targets=False, progress=update, data_roots=data_roots)
     known = cases_of(opened, cohort, request, own=data is None, cache=cache_for(data or opened.data),
                      settings=settings)
     chosen = chosen_of(resolved, known, request)

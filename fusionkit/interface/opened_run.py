@@ -44,6 +44,8 @@ class RunKeywords(TypedDict, total=False):
     """Where to compute; `auto` when not given."""
     fold: int | None
     """Of a run of folds only this one, counted from 0; all of them when not given."""
+    data_roots: Sequence[str | Path]
+    """Folders outside that of the data file whose files may be read."""
     plugins: Sequence[str | Path]
     """Python files with components of your own."""
     components: Sequence[Component]
@@ -55,8 +57,8 @@ class RunKeywords(TypedDict, total=False):
 
 
 run_keywords = spell_out(RunKeywords, RunKeywords(
-    uncertainty=None, looped=False, memory=None, device="auto", fold=None, plugins=(), components=(), quiet=False,
-    console=None))
+    uncertainty=None, looped=False, memory=None, device="auto", fold=None, data_roots=(), plugins=(), components=(),
+    quiet=False, console=None))
 """Gives a verb with `**options: Unpack[RunKeywords]` these keywords and their defaults."""
 
 
@@ -78,7 +80,8 @@ class OpenedRun:
         Raises: DataError with everything that is wrong.
         """
         with self.console.progress("reading") as update:
-            return cohort_of(self.run, data, require_targets=require_targets, progress=update)
+            return cohort_of(self.run, data, require_targets=require_targets, progress=update,
+                             data_roots=self.options["data_roots"])
 
     def dataset(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None) -> CaseDataset:
         """Some cases as the networks read them; `data` is where the cohort is from."""

@@ -63,6 +63,7 @@ def plan(
     source: Source,
     *,
     data: str | Path | None = None,
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     sizes: Mapping[str, Sequence[int]] | None = None,
@@ -73,12 +74,12 @@ def plan(
     """The plan of a graph: every shape, and with `measured` every cost.
 
     `source` is a path, the name of a published graph, or the graph as a dict. Sizes of inputs that the graph leaves to
-    the data (`auto`) come from the data description `data`, or from `sizes` by name. `sets` are changes such as
-    `nodes.fused.use=fusion.gmu`. Components of your own come from the Python files `plugins`, or as `components`;
-    `registry` replaces what is installed and both of them.
+    the data (`auto`) come from the data description `data`, which may read files of the folders `data_roots` too, or
+    from `sizes` by name. `sets` are changes such as `nodes.fused.use=fusion.gmu`. Components of your own come from the
+    Python files `plugins`, or as `components`; `registry` replaces what is installed and both of them.
     Raises: GraphError or DataError with all diagnostics of the step that failed.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
     if data is not None:
-        sizes = data_sizes(source, data, sets, registry)
+        sizes = data_sizes(source, data, sets, registry, data_roots=data_roots)
     return shown(network.plan(source, sets=sets, sizes=sizes, registry=registry, measured=measured))

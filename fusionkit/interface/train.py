@@ -53,6 +53,7 @@ def train(
     *,
     output: str | Path = "run",
     resume: bool = False,
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
@@ -73,7 +74,7 @@ def train(
     runs.claim(folder, resume)
     console = of_launch(console_for(console, quiet))
     with console.progress("reading") as update:
-        setup = set_up(graph, data, sets, registry, progress=update)
+        setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
     given = {name: value for name, value in settings.items() if value is not None}
     chosen = read_settings(setup.plan.graph.training, given)
     for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
 
+ROOTS = "data_roots"
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
 
 
@@ -80,9 +81,12 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
 
 
 def cohort_of(
-    run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None
+    run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> Cohort:
     """Cases for a finished run: its own data, or other data that it is to be used on.
+
+    `data_roots` are folders that may be read; for its own data those that it was trained with as well.
 
     Raises: DataError with everything that is wrong.
     """
@@ -90,6 +94,7 @@ def cohort_of(
     heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names)) for head in plan.heads}
     inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
     path = data or run.data
-    description: DataDescription = describe(path)
+    own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()
+    description: DataDescription = describe(path, roots=[*data_roots, *own])
     return load_cohort(description, heads, inputs, require_targets, progress=progress,
                        preprocessing=run.preprocessing, cache=cache_for(path))

@@ -27,7 +27,7 @@ from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
-from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
+from fusionkit.runs.folder import DATA, PREPROCESSING, ROOTS, RUN, open_run
 from fusionkit.runs.results import calibrate, calibrated, joined, told, write_results
 from fusionkit.runs.resumption import (
     check_graph,
@@ -377,7 +377,9 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
                                        for part in ("train", "validation", "test")}
     members = [{"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
                for member, result in enumerate(fitted)]
-    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), "best_epoch": fitted[0].best_epoch,
+    roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
+    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), **({ROOTS: roots} if roots else {}),
+                              "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members, **named})
 
 
