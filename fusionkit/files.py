@@ -1,4 +1,4 @@
-"""Files: written aside and moved into place; paths from files stay inside the folder they belong to."""
+"""Files: written to a temporary name and moved into place; paths read from files stay inside their folder."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def read_json(path: str | Path) -> Any:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which takes its place when the block ends without an error."""
+    """A temporary path in the folder of `path` to write to; it replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -83,13 +83,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, UTF-8, in place at once or not at all."""
+    """Write a UTF-8 text file atomically."""
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Plain data as readable JSON."""
+    """Write plain data as indented JSON."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -103,14 +103,14 @@ def plain_json(path: Path) -> dict[str, Any] | None:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV, with the same line ends on every system; the first row is the header."""
+    """A table as CSV, with the same line endings on every system; the first row is the header."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 def inside(folder: Path, name: str) -> Path | None:
-    """The path of `name` in `folder`, links resolved; None when it would lead outside."""
+    """The path of `name` in `folder`, links resolved; None if it is outside `folder`."""
     try:
         path = (folder / name).resolve()
     except (OSError, ValueError):

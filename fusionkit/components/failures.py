@@ -1,4 +1,4 @@
-"""What is said when a component fails: its id, what it was given, and its own words in one line."""
+"""The message for a component that fails: its id, its inputs, and its own error in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN = 8
 
 
 def listed(inputs: Sequence[tuple[str, TensorShape]]) -> str:
-    """Inputs with their shapes as a message shows them; of many only the first."""
+    """Inputs with their shapes as a message shows them; only the first if there are many."""
     more = f" and {len(inputs) - _SHOWN} more" if len(inputs) > _SHOWN else ""
     return ", ".join(f"{label or 'input'} ({shape})" for label, shape in inputs[:_SHOWN]) + more
 
@@ -22,11 +22,11 @@ def listed(inputs: Sequence[tuple[str, TensorShape]]) -> str:
 def component_failed(
     use: str, inputs: Sequence[tuple[str, TensorShape]], error: Exception, span: Span | None = None
 ) -> Diagnostic:
-    """The finding that a component raised an error of its own."""
+    """The diagnostic for a component that raised an error of its own."""
     text = str(error).strip().partition("\n")[0]
     return Diagnostic("component-failed", f"{use} fails on its inputs: {listed(inputs)}", span,
                       why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
-                      fix="check its options against its inputs; if they are right, tell the plugin's author")
+                      fix="check its options against its inputs; if they are correct, report it to the plugin's author")
 
 
 class StoppedError(Exception):
@@ -55,9 +55,9 @@ def _text(error: BaseException) -> str:
 
 
 def raised_at(error: BaseException, inside: str = "") -> str:
-    """file:line where an exception was raised, the import system left out; '' where that is nowhere.
+    """file:line where an exception was raised, without the import system; '' if unknown.
 
-    `inside` is a folder: of the places, the innermost of that folder is given where there is one.
+    `inside` is a folder: the innermost place in that folder is preferred.
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno or 1}"

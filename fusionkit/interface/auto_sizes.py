@@ -1,4 +1,4 @@
-"""The sizes that a graph leaves to the data, from a data description."""
+"""Sizes that a graph takes from the data (`auto`), from a data description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def data_sizes(
     source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry, *,
     data_roots: Sequence[str | Path] = ()
 ) -> dict[str, tuple[int, ...]] | None:
-    """Sizes of inputs as the data has them, None without data.
+    """Sizes of the inputs in the data, None without data.
 
     Raises: DataError when the data is wrong, GraphError when the graph is.
     """

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
+from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.calibration import Calibration, Choices, write_calibration
-from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
+from fusionkit.inference.predict import HeadResult
+from fusionkit.interface.opened_run import OpenedFolder, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.runs import results
-from fusionkit.runs.folder import Run
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS
 from fusionkit.runs.seen_cases import refuse_seen, seen_of
+from fusionkit.training.settings import FOLDS
 
 COLUMNS = ("head", "cases", "temperature", "note")
 
 
 @dataclass(frozen=True)
 class KeptCalibration:
-    """A calibration as it was fitted, and the folder of the run in which it is kept."""
+    """A fitted calibration, and the folder of the run in which it is saved."""
 
     folder: Path
     calibration: Calibration
@@ -49,51 +51,59 @@ def calibrate(
     include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> KeptCalibration:
-    """Fit on the run's own validation cases, or on all cases of other data that have a target, and keep it in the run.
+    """Fit on the run's own validation cases, or on all cases of other data with a target, and save it in the run.
 
-    Of a run of folds its own are the test cases, each predicted by the network of its fold. Cases that were trained on
-    are refused in other data, unless `include_training_cases` is True; with it all cases of the run's own data file are
-    taken too.
+    Of a cross-validation run its own are the test cases, each predicted by the network of its fold. Cases that were
+    trained on are refused in other data, unless `include_training_cases` is True; with it all cases of the run's own
+    data file are taken too.
 
-    The options are those of `fusionkit calibrate`. Components of your own come from the Python files `plugins`, or as
+    The options are those of `fusionkit calibrate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows no progress; `console` says where it goes.
     Raises: GraphError or DataError with everything that is wrong.
     """
     if not 0 < alpha < 1:
         raise DataError(Diagnostic("bad-argument", f"--alpha cannot be {alpha:g}",
-                                   why="it is the share of cases whose truth may be outside its set",
+                                   why="it is the share of cases whose true class may be outside the set",
                                    fix="give a number between 0 and 1, such as 0.1"))
     opened = open_networks(run, options, to_calibrate=True)
     own = opened.is_own(data) and not include_training_cases
-    part = "validation" if len(opened.parts) == 1 else "test"
     if own:
-        _check_has(opened.runs, part)
+        _check_has(opened)
     cohort = opened.first.cohort(None if own else data, require_targets=own)
     if own:
-        found, fitted_on = opened.own(cohort, part, calibrate=False).results, _FITTED_ON[part]
+        found, where = _own(opened, cohort)
     else:
         if not include_training_cases:
             refuse_seen(seen_of(opened.runs, cohort, cohort.rows), str(data))
         found = opened.everywhere(cohort, cohort.rows, data, calibrate=False)
-        fitted_on = str(data or opened.first.run.data)
+        where = str(data or opened.first.run.data)
     choices = Choices(alpha=alpha, class_conditional=class_conditional)
-    made = results.calibrate(found, choices, fitted_on, opened.first.method)
+    made = results.calibrate(found, choices, where, opened.first.method)
     if not made.heads:
-        raise DataError(Diagnostic("no-cases", "no case has a result and a target to calibrate on",
+        raise DataError(Diagnostic("no-cases", "no case has both a result and a target to calibrate on",
                                    fix="give data with targets: fusionkit calibrate RUN DATA"))
     write_calibration(opened.folder, made)
     return KeptCalibration(opened.folder, made)
 
 
-_FITTED_ON = {"validation": "validation", "test": "test cases of the folds"}
+def _own(opened: OpenedFolder, cohort: Cohort) -> tuple[dict[str, HeadResult], str]:
+    """The results for cases of the run that the network which predicts them was not trained on, and what they are."""
+    if len(opened.parts) > 1:
+        return opened.own(cohort, "test", calibrate=False).results, "test cases of the folds"
+    folds = opened.first.run.held_out
+    if not folds:
+        return opened.own(cohort, "validation", calibrate=False).results, "validation"
+    rows = [[row for row, name in enumerate(cohort.ids) if name in ids] for ids in folds[:FOLDS]]
+    return opened.first.held_out([opened.first.dataset(cohort, part, None) for part in rows]), HELD_OUT_FOLDS
 
 
-def _check_has(runs: Sequence[Run], part: str) -> None:
+def _check_has(opened: OpenedFolder) -> None:
     """Refuse a run without cases of its own to calibrate on.
 
     Raises: DataError with `no-validation`.
     """
-    if not any(run.about.get(part) for run in runs):
-        raise DataError(Diagnostic("no-validation", f"the run in {str(runs[0].folder)!r} has no {part} cases",
-                                   why="a calibration is fitted on cases that the training did not learn from",
+    part = "validation" if len(opened.parts) == 1 else "test"
+    if not opened.first.run.held_out and not any(run.about.get(part) for run in opened.runs):
+        raise DataError(Diagnostic("no-validation", f"the run in {str(opened.folder)!r} has no {part} cases",
+                                   why="a calibration is fitted on cases that were not used for training",
                                    fix="give such cases: fusionkit calibrate RUN DATA"))

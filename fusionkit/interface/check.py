@@ -1,4 +1,4 @@
-"""`fusionkit.check`: a graph without a mistake, or every mistake with its line and column."""
+"""`fusionkit.check`: a valid graph, or every mistake with its line and column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fusionkit.syntax.writer import write
 
 @dataclass(frozen=True)
 class CheckedGraph:
-    """A graph without a mistake: it shows itself as a drawing, as records, and as text with every option."""
+    """A valid graph, which displays as a drawing, as records, and as text with every option."""
 
     name: str
     plan: ShownPlan
@@ -54,7 +54,7 @@ def check(
 ) -> CheckedGraph:
     """Check a graph; the options are those of `fusionkit check` and of `fusionkit.plan`.
 
-    `resolved` of what it gives is the graph with every option, as `fusionkit check --resolved` prints it.
+    `resolved` of the result is the graph with every option, as `fusionkit check --resolved` prints it.
     Raises: GraphError or DataError with every mistake.
     """
     made = plan(graph, data=data, data_roots=data_roots, sets=sets, plugins=plugins, components=components,

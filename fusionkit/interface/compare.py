@@ -1,4 +1,4 @@
-"""`fusionkit.compare`: several fusions in one node of a graph, trained alike, in one table."""
+"""`fusionkit.compare`: several fusions in one node of a graph, trained identically, in one table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from fusionkit.registry.lookup import discover
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison and the folder that has its report; `failed` says of networks why they were left out."""
+    """A finished comparison and the folder of its report; `failed` maps each omitted network to the reason."""
 
     folder: Path
     result: ComparisonResult
@@ -42,7 +42,7 @@ class Comparison:
 
     @property
     def report(self) -> Path:
-        """The page that shows all of it."""
+        """The HTML report."""
         return self.folder / tables.REPORT
 
     def as_json(self) -> dict[str, Any]:
@@ -89,9 +89,9 @@ def compare(
 
     The options are those of `fusionkit compare`, whose `--with` is `candidates` here, as in
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
-    over those of the graph; one that is None is the graph's own. Components of your own come from the Python files
-    `plugins`, or as `components`. `quiet` shows neither notes nor progress; `console` says where they go. The same call
-    goes on with what the folder holds.
+    over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
+    `components`. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from
+    the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, reuse)
@@ -129,8 +129,8 @@ def compare(
 def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
     found = []
     if folds is not None and folds < 2:
-        found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="a fold is tested by a network "
-                                "that learned from the others", fix="use at least 2, for example --folds 5"))
+        found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="each fold is tested by a network "
+                                "trained on the others", fix="use at least 2, for example --folds 5"))
     if repeats < 1:
         found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}", fix="use at least 1"))
     if reuse not in get_args(Reuse):
@@ -145,7 +145,7 @@ def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
 
 def _baselines(comparison: ComparisonPlan, cohorts: list[Cohort], units: list[Unit]
                ) -> tuple[dict[str, tuple[RepeatOutputs, ...]], list[tuple[str, str]]]:
-    """What scikit-learn makes of the tables, or why there is none of it."""
+    """scikit-learn's results on the tables, or why there are none."""
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     why = simple.missing_reason(simple.tables_of(comparison.cohort))
     if why:
@@ -157,7 +157,7 @@ def _ranked(
     comparison: ComparisonPlan, metrics: Mapping[str, str], outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
     units: Sequence[Unit], console: Console,
 ) -> tuple[HeadRanking, ...]:
-    """Every network of every head that is measured; what has no candidate is a baseline on the tables."""
+    """Every network of every measured head; an entry without a candidate is a baseline on the tables."""
     kinds = {**dict.fromkeys(outcomes, "table"), **{each.name: each.kind for each in comparison.candidates}}
     heads = [head for head in comparison.reference.plan.heads if head.name in metrics]
     ranked = []

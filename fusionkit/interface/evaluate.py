@@ -25,10 +25,10 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of every head, and of each selection of inputs where those were asked for; `folder` has the files.
+    """The metrics of every head, and of each input subset if requested; the files are in `folder`.
 
-    `seen` says how many of the cases were trained on, None where these are meant to be among them: the figures of new
-    cases are worse.
+    `seen` says how many of the cases were trained on, None if these are meant to be among them: metrics of new cases
+    are worse.
     """
 
     folder: Path
@@ -50,18 +50,18 @@ class Evaluation:
         return {"trained_on": self._mark} if self._mark else {}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record for each metric of each head: its value, and the bounds of its 95 % interval."""
+        """One record for each metric of each head: its value and the bounds of its 95 % interval."""
         return [{"head": report.head, "metric": name, **metric.to_json(), **self._marked()}
                 for report in self.reports for name, metric in report.metrics.items()]
 
     def missing_rows(self) -> list[dict[str, Any]]:
-        """One record for each metric of each selection of inputs; none where they were not asked for."""
+        """One record for each metric of each input subset; empty if these were not requested."""
         return [{"head": report.head, "inputs": list(each.inputs), "cases": report.counts.cases, "metric": name,
                  **metric.to_json(), **self._marked()}
                 for each in self.selections for report in each.reports for name, metric in report.metrics.items()]
 
     def tables(self) -> list[Table]:
-        """Header, rows of text and columns of numbers: of the metrics, of trust in them, of selections of inputs."""
+        """Header, text rows and numeric columns: of the metrics, of calibration and selection, of input subsets."""
         every: list[Table] = [(TABLE_COLUMNS, table(self.reports), (3,)),
                               (TRUST_COLUMNS, trust_table(self.reports), ()),
                               (COLUMNS, selection_rows(self.selections), (2, 4))]
@@ -84,13 +84,15 @@ def evaluate(
     include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
-    """Evaluate on the run's own test cases, or on all cases of other data that have a target, and write the results.
+    """Evaluate on the run's own test cases, or on all cases of other data with a target, and write the results.
 
-    The run's own test cases are meant by its own data file too; with folds each is predicted by the network of its
-    fold, and other data by those of all folds together. Cases of other data that were trained on are counted, named
-    and marked in every table; `include_training_cases` says that they are meant, and takes all cases of the run's own
-    data file. The options are those of `fusionkit evaluate`. Components of your own come from the Python files
-    `plugins`, or as `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
+    The run's own data file means its own test cases too. Of a cross-validation run each of these is predicted by the
+    network of its fold, and other data by the networks of all folds together. Cases of other data that were trained on
+    are counted, named and marked in every table; `include_training_cases` says that they are meant, and takes all cases
+    of the run's own data file.
+
+    The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
+    `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
     Raises: GraphError or DataError with everything that is wrong.
     """
     opened = open_networks(run, options)

@@ -1,4 +1,4 @@
-"""`fusionkit.explain`: where a trained network looks, how it sees the cases, and how much each modality counts."""
+"""`fusionkit.explain`: where a trained network looks, how it arranges the cases, what each modality contributes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CASE_COLUMNS = ("case", "head", "why", "explained", "predicted", "truth")
 
 @dataclass(frozen=True)
 class ExplainedRun:
-    """What was found in a run: tables under headings, notes, and the pictures in `folder`; `content` is all as data."""
+    """The explanation of a run: tables under headings, notes, pictures in `folder`; `content` is all of it as data."""
 
     folder: Path
     tables: list[tuple[str, list[str], list[list[str]]]]
@@ -52,7 +52,7 @@ class ExplainedRun:
         return [self.folder / name for name in self.content["files"]]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record for each case that was looked at."""
+        """One record for each case that was explained."""
         return [dict(case) for case in self.content["cases"]]
 
     def _repr_html_(self) -> str:
@@ -82,8 +82,8 @@ def explain(
     Of a run of folds the network of `fold` is explained, of the first fold when it is None.
 
     The options are those of `fusionkit explain`, whose `--case` is `cases` here and whose `--class` is `class_name`.
-    Components of your own come from the Python files `plugins`, or as `components`. `quiet` shows neither the cases as
-    they are chosen nor progress; `console` says where they go.
+    Your own components come from the Python files `plugins`, or as `components`. `quiet` hides the chosen cases and
+    progress; `console` is where they are shown.
     Raises: GraphError or DataError with everything that is wrong; UserError when `fusionkit[explain]` is not installed.
     """
     require_packages()

@@ -1,4 +1,4 @@
-"""Keyword arguments that are written once, as a TypedDict, and shown one by one in `help` and in notebooks."""
+"""Keyword arguments declared once, as a TypedDict, and listed one by one in `help` and in notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks of a run as they are asked to be run: by which uncertainty method, where, and how samples are drawn."""
+"""The networks of a run and how to run them: by which uncertainty method, on which device, how samples are drawn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.runs.fold_networks import mean_of, open_runs
 from fusionkit.runs.folder import Run, cohort_of
-from fusionkit.runs.results import calibrated, joined, told
+from fusionkit.runs.hold_out import predict_held_out
+from fusionkit.runs.results import calibrated, joined, method_record
 from fusionkit.runs.setup import cache_for
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Leaf, Mapping
@@ -64,18 +65,18 @@ run_keywords = spell_out(RunKeywords, RunKeywords(
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run with as many of its networks as are asked for, and what each step of using them is told to."""
+    """A run with the requested number of its networks, and how to run them."""
 
     run: Run
     method: Use | None
-    models: list[FusionModel]
+    models: Sequence[FusionModel]
     calibration: Calibration | None
     options: RunKeywords
     registry: Registry
     console: Console
 
     def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
-        """Cases for the run, its own without `data`.
+        """Cases for the run; its own without `data`.
 
         Raises: DataError with everything that is wrong.
         """
@@ -84,11 +85,11 @@ class OpenedRun:
                              data_roots=self.options["data_roots"])
 
     def dataset(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None) -> CaseDataset:
-        """Some cases as the networks read them; `data` is where the cohort is from."""
+        """Some cases in the form that the networks read; `data` is where the cohort is from."""
         return cohort.dataset(rows, self.run.preprocessing, cache_for(data or self.run.data))
 
     def settings(self) -> Settings:
-        """How to run the networks: with batches, precision and seed of the training, so that its figures come again.
+        """How to run the networks: with batch size, precision and seed of the training, to reproduce its results.
 
         Raises: GraphError when an option is out of range.
         """
@@ -102,13 +103,18 @@ class OpenedRun:
         return made if memory is None else replace(made, memory=memory * 2**20)
 
     def predicted(self, dataset: CaseDataset) -> dict[str, HeadResult]:
-        """What each head says of the cases."""
+        """Each head's results for the cases."""
         with self.console.progress("predicting") as update:
             return predict(self.models, dataset, self.method, self.settings(), update)
 
     def results(self, dataset: CaseDataset) -> dict[str, HeadResult]:
-        """The same with what the run's calibration makes of it."""
+        """The same, calibrated if the run has a calibration."""
         return calibrated(self.predicted(dataset), self.calibration)
+
+    def held_out(self, parts: Sequence[CaseDataset]) -> dict[str, HeadResult]:
+        """What each head says of cases that networks held out of training, each by the network that did."""
+        with self.console.progress("predicting") as update:
+            return predict_held_out(self.models[:len(parts)], parts, self.method, self.settings(), update)
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,7 @@ class OpenedFolder:
 def open_networks(
     folder: str | PathLike[str], options: RunKeywords, *, samples: int | None = None, to_calibrate: bool = False
 ) -> OpenedFolder:
-    """Open a run and load its networks; without its calibration where one is to be fitted.
+    """Open a run and load its networks; without its calibration if one is about to be fitted.
 
     `options` has all keys; `samples` are the passes of the method, None leaves them as they are.
     Raises: GraphError when the folder is no run or the method does not fit it, DataError with `no-fold`, UserError
@@ -193,7 +199,7 @@ def open_networks(
 
 
 def check_device(name: str) -> None:
-    """Refuse what the command line would not take.
+    """Refuse what the command line would not accept.
 
     Raises: GraphError with `bad-argument`.
     """
@@ -205,8 +211,8 @@ def check_device(name: str) -> None:
 def method_of(run: Run, name: str | None, samples: int | None, registry: Registry) -> Use | None:
     """The method to use: `name`, else the graph's; `samples` overrides its number of passes.
 
-    A method that is named takes as many networks as the run has.
-    Raises: GraphError when the id is unknown, of another kind, has no such option, or needs more networks.
+    A method given by name uses as many networks as the run has.
+    Raises: GraphError if the id is unknown, of another kind, has no such option, or needs more networks.
     """
     own = run.model.plan.uncertainty
     if name is None and (own is None or samples is None):
@@ -231,7 +237,7 @@ def method_of(run: Run, name: str | None, samples: int | None, registry: Registr
 
 
 def _with_members(run: Run, component: Component, options: Mapping, span: Span) -> Mapping:
-    """The options with as many networks as the run has.
+    """The options, with `members` set to the number of networks of the run.
 
     Raises: GraphError with `too-few-members`.
     """
@@ -245,10 +251,10 @@ def _with_members(run: Run, component: Component, options: Mapping, span: Span) 
 
 
 def calibration_of(found: Calibration | None, method: Use | None, console: Console) -> Calibration | None:
-    """A run's calibration, None when it has none or one for the results of another method, which is told."""
-    if found is None or found.uncertainty == told(method):
+    """A run's calibration; None if it has none, or, with a note, if it was fitted to another method's results."""
+    if found is None or found.uncertainty == method_record(method):
         return found
     before = found.uncertainty["use"] if found.uncertainty else "one pass without randomness"
-    console.note(f"the calibration of the run is left out: it was fitted to the results of {before}, with other "
-                 "options or not those that are asked for; `fusionkit calibrate` fits another")
+    console.note(f"the calibration of the run is not used: it was fitted to the results of {before}, another method "
+                 "or other options than those requested; `fusionkit calibrate` fits a new one")
     return None

@@ -17,16 +17,16 @@ from fusionkit.planning.open_graph import Source
 from fusionkit.planning.plan import Plan
 from fusionkit.registry.lookup import Registry, discover
 
-COLUMNS = ("node", "component", "reads", "gives", "weights", "multiply-adds", "activations", "present with")
+COLUMNS = ("node", "component", "reads", "gives", "weights", "multiply-adds", "activations", "depends on")
 
 
 class ShownPlan(Plan):
-    """A plan that shows itself: as a drawing above its table, as records, as the table of `fusionkit build`."""
+    """A plan that displays itself: as a drawing above its table, as records, as the table of `fusionkit build`."""
 
     __slots__ = ()
 
     def table(self) -> list[list[str]]:
-        """Rows of text under `COLUMNS`, one for each node; with the costs, where they are measured, and their sum."""
+        """Rows of text under `COLUMNS`, one for each node; if costs are measured, with the costs and their sum."""
         rows = []
         for node in self.nodes:
             cost = node.cost
@@ -42,7 +42,7 @@ class ShownPlan(Plan):
         return rows
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record for each node: its components, what it reads and gives, and its cost where that is measured."""
+        """One record for each node: its components, what it reads and gives, and its cost if measured."""
         return [{"node": node["name"], "component": " > ".join(node["use"]), "reads": list(node["reads"]),
                  "gives": node["gives"], "present_with": node["absent"], **(node["cost"] or {})}
                 for node in self.as_json()["nodes"]]
@@ -55,7 +55,7 @@ class ShownPlan(Plan):
 
 
 def shown(plan: Plan) -> ShownPlan:
-    """The same plan as one that shows itself."""
+    """The same plan as one that displays itself."""
     return ShownPlan(**{field.name: getattr(plan, field.name) for field in fields(plan)})
 
 
@@ -73,10 +73,10 @@ def plan(
 ) -> ShownPlan:
     """The plan of a graph: every shape, and with `measured` every cost.
 
-    `source` is a path, the name of a published graph, or the graph as a dict. Sizes of inputs that the graph leaves to
-    the data (`auto`) come from the data description `data`, which may read files of the folders `data_roots` too, or
-    from `sizes` by name. `sets` are changes such as `nodes.fused.use=fusion.gmu`. Components of your own come from the
-    Python files `plugins`, or as `components`; `registry` replaces what is installed and both of them.
+    `source` is a path, the name of a published graph, or the graph as a dict. Input sizes given as `auto` come from the
+    data description `data`, which may read files of the folders `data_roots` too, or from `sizes` by name. `sets` are
+    changes such as `nodes.fused.use=fusion.gmu`. Your own components come from the Python files `plugins`, or as
+    `components`; `registry` replaces the installed components and both of these.
     Raises: GraphError or DataError with all diagnostics of the step that failed.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])

@@ -17,7 +17,7 @@ from fusionkit.runs.seen_cases import seen_of
 
 @dataclass(frozen=True)
 class Predictions:
-    """What each head says of each case: as a table, as records, and in `results` as arrays.
+    """Each head's prediction for each case: as a table, as records, and in `results` as arrays.
 
     `uncertainty` is the id of the method that was used, None without one. `trained_on` are the ids of cases that the
     run learnt from, of which its networks are surer than of new ones.
@@ -33,7 +33,7 @@ class Predictions:
         return rows_of(self.results, self.ids)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record for each case: numbers as numbers, and None where a head has no result."""
+        """One record for each case: numbers as numbers, None where a head has no result."""
         header, rows = self.table()
         words = {"id", *(name for name in header if name.endswith(":set"))}
         for name, result in self.results.items():
@@ -45,7 +45,7 @@ class Predictions:
 
 
 def _read(cell: str, is_text: bool) -> str | float | None:
-    """A cell of the table as what it says; several numbers in one cell stay text."""
+    """The value of a table cell; several numbers in one cell stay text."""
     if not cell:
         return None
     try:
@@ -63,9 +63,9 @@ def predict(
     samples: int | None = None,
     **options: Unpack[RunKeywords],
 ) -> Predictions:
-    """Predict each case of a data description, whose targets are not needed; with `output` also as a CSV file.
+    """Predict each case of a data description, which needs no targets; with `output` also as a CSV file.
 
-    The options are those of `fusionkit predict`. Components of your own come from the Python files `plugins`, or as
+    The options are those of `fusionkit predict`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
     Raises: GraphError or DataError with everything that is wrong.
     """

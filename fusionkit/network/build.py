@@ -1,4 +1,4 @@
-"""The straight path as functions: a graph by path, name or data; its plan; its model."""
+"""The main path as functions: from a graph (path, name or data) to its plan and its model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plan(
 ) -> Plan:
     """The plan of a graph: every shape, and with `measured` every cost.
 
-    `sizes` gives the sizes of inputs that the graph leaves to the data (`auto`).
+    `sizes` gives the input sizes that are `auto` in the graph.
     Raises: GraphError with all diagnostics of the step that failed.
     """
     from fusionkit.network.measure import measure, witness
@@ -58,9 +58,9 @@ def build(
 
 
 def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | None = None) -> FusionModel:
-    """The network of a plan; nodes with `weights:` start from their files. `modules` are those of nodes made already.
+    """The network of a plan; nodes with `weights:` start from their files. `modules` are those of existing nodes.
 
-    Raises: GraphError when a component cannot be built or weights do not fit.
+    Raises: GraphError if a component cannot be built or weights do not fit.
     """
     from fusionkit.network.measure import check_shared
     from fusionkit.network.model import FusionModel

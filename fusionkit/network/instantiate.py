@@ -1,4 +1,4 @@
-"""One node of a plan as a module: a component's own module, a chain of them, or one for each tensor."""
+"""The module of a planned node: a component's own module, a chain of them, or one for each tensor."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fusionkit.planning.plan import Call, Lane, PlannedNode
 
 
 def make_node(planned: PlannedNode, seed: int, weights_follow: bool = False) -> nn.Module:
-    """The module of a node, its weights drawn from a seed that belongs to the node's name alone.
+    """The module of a node, its weights drawn from a seed that depends on the node's name only.
 
-    `weights_follow` says that a file will set every weight, so that nothing pretrained need be fetched.
-    Raises: GraphError when a component refuses or fails.
+    With `weights_follow` a file will set every weight, so that no pretrained weights are fetched.
+    Raises: GraphError if a component refuses its options or fails.
     """
     name, lanes = planned.name, planned.lanes
     if not planned.node.each:
@@ -46,20 +46,20 @@ def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, 
 
 
 def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Module:
-    """One component's module. An option named `pretrained` is turned off when a file sets the weights.
+    """One component's module. An option named `pretrained` is turned off if a file sets the weights.
 
-    Raises: GraphError when the component refuses its options (`component`) or fails (`component-failed`).
+    Raises: GraphError if the component refuses its options (`component`) or fails (`component-failed`).
     """
     config = call.config
     if weights_follow and getattr(config, "pretrained", False):
         config = config.model_copy(update={"pretrained": False})
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed: it would also move the generators of GPUs, which nothing puts back.
+        # Not torch.manual_seed: it would also seed the generators of GPUs, which nothing restores.
         torch.default_generator.manual_seed(seed_of(seed, path))
         try:
             module = call.component.module(config, call.shapes)
             if not isinstance(module, nn.Module):
-                raise TypeError(f"it gave {type(module).__name__!r} instead of an nn.Module")
+                raise TypeError(f"it returned {type(module).__name__!r} instead of an nn.Module")
         except ComponentError as error:
             raise GraphError(Diagnostic("component", f"{call.component.id}: {error}", None, error.why, error.fix)
                              ) from error
@@ -69,5 +69,5 @@ def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Mo
 
 
 def seed_of(seed: int, path: str) -> int:
-    """A seed for one part of the network, which no other part's name or order changes."""
+    """A seed for one part of the network, independent of the names and order of other parts."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{path}".encode()).digest()[:8], "little") >> 1

@@ -1,4 +1,4 @@
-"""Who is installed and what each brings; a graph's ids become components and their options are checked."""
+"""Look-ups over all providers: ids, components and published graphs."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Registry:
 
     @property
     def others(self) -> list[KnownPackage]:
-        """Packages that catalogues know and that are not installed, sorted."""
+        """Packages that catalogues list and that are not installed, sorted."""
         present = {normal_name(provider.package) for provider in self.providers}
         absent = {other.package: other for other in self._whole.others.values()
                   if normal_name(other.package) not in present}
@@ -123,7 +123,7 @@ class Registry:
         return self._whole.others.get(name)
 
     def graph(self, name: str) -> Path | None:
-        """The file of a published graph, None when there is none of that name.
+        """The file of a published graph, None if there is none of that name.
 
         Raises: GraphError with `two-providers`.
         """
@@ -133,7 +133,7 @@ class Registry:
         if len(owners) > 1:
             raise GraphError(Diagnostic("two-providers", f"the graph {name!r} is published by "
                                         f"{' and '.join(str(provider) for provider, _ in owners)}",
-                                        why="nothing says which of them is meant",
+                                        why="it is ambiguous which one to use",
                                         fix=f"give its path: {' or '.join(str(path) for _, path in owners)}"))
         return owners[0][1] if owners else None
 
@@ -149,7 +149,7 @@ class Registry:
         if len(owners) > 1:
             both = " and ".join(str(provider) for provider, _ in owners)
             raise GraphError(Diagnostic("two-providers", f"{name} is provided by {both}", span,
-                                        why="nothing says which of them is meant",
+                                        why="it is ambiguous which one to use",
                                         fix=f"uninstall one, or turn one off: {DISABLE}={owners[-1][0].name}"))
         return _import(*owners[0], span)
 
@@ -219,12 +219,12 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
         raise broken(provider, entry.id, raised(error), span) from error
     if not isinstance(component, Component) or component.id != entry.id:
         actual = component.id if isinstance(component, Component) else type(component).__name__
-        raise broken(provider, entry.id, f"its catalogue is stale: {entry.at} holds {actual}", span)
+        raise broken(provider, entry.id, f"its catalogue is stale: {entry.at} contains {actual}", span)
     return component
 
 
 def discover(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Registry:
-    """The registry of every provider: installed packages, files typed by the user, components handed over.
+    """The registry of every provider: installed packages, files given by the user, components passed in.
 
     Packages of others are imported when something is looked for that is not bundled.
 

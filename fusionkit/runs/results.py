@@ -1,4 +1,4 @@
-"""What comes out of a run: predictions as a table, metrics with intervals, plots."""
+"""The results of a run: predictions as a table, metrics with intervals, plots."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def rows_of(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a prediction table: one row for each case.
 
-    For each head its predicted class or labels, the probability of each, its uncertainty measures, what a calibration
-    makes of them, and the target where it is known. A case for which a head has no result has empty cells there.
+    For each head: its predicted class or labels, the probability of each, its uncertainty measures, the calibrated
+    results, and the target if known. A case for which a head has no result has empty cells there.
     """
     columns: dict[str, Sequence[str]] = {"id": list(ids), **(extra or {})}
     for name, result in results.items():
@@ -55,7 +55,7 @@ def _columns(name: str, result: HeadResult) -> dict[str, list[str]]:
 
 
 def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]:
-    """Calibrated probabilities and prediction sets, or the bounds of intervals, under what follows the head's name."""
+    """Columns of calibrated probabilities and prediction sets, or of interval bounds; keys lack the head's name."""
     columns: dict[str, list[str]] = {}
     for index, column in enumerate(names):
         if found.values is not None:
@@ -71,7 +71,7 @@ def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]
 
 
 def _sets(names: Sequence[str], sets: Any) -> list[str]:
-    """What is in each set, `|` in between; {} for an empty one, which is not the same as no result."""
+    """The members of each set, separated by `|`; {} for an empty set, which is not the same as no result."""
     return ["|".join(name for name, inside in zip(names, row, strict=True) if inside) or "{}" for row in sets]
 
 
@@ -97,7 +97,7 @@ def write_predictions(
 
 
 def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
-    """Results of several folds as one, in the order given."""
+    """Results of several folds concatenated, in the given order."""
     heads = {}
     for name, first in parts[0].items():
         every = [part[name] for part in parts]
@@ -114,24 +114,24 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
 
 
 def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
-    """Of all folds, or of none: half a column would mislead."""
+    """Calibrated results if all folds have them, else none: half a column would mislead."""
     there = [part for part in parts if part is not None]
     same = {part.choices for part in there}
     return there[0].joined(there[1:]) if len(there) == len(parts) and len(same) == 1 else None
 
 
 def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None) -> Calibration:
-    """A calibration fitted on what each head says of held-out cases; a head without a known target has none."""
+    """A calibration fitted on each head's results for held-out cases; a head without a known target has none."""
     heads = {}
     for name, result in results.items():
         use = result.valid & result.known
         if use.any():
             heads[name] = fit_head(result.head.task, result.head.names, result.values[use], result.targets[use],
                                    choices)
-    return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=told(method), heads=heads)
+    return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=method_record(method), heads=heads)
 
 
-def told(method: Use | None) -> dict[str, Any] | None:
+def method_record(method: Use | None) -> dict[str, Any] | None:
     """An uncertainty method as plain data; None where randomness is off."""
     if method is None or method.step.use == "uncertainty.none":
         return None
@@ -139,7 +139,7 @@ def told(method: Use | None) -> dict[str, Any] | None:
 
 
 def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | None) -> dict[str, HeadResult]:
-    """The results with what a calibration makes of them."""
+    """The results with calibrated ones added."""
     heads = calibration.heads if calibration else {}
     return {name: replace(result, calibrated=apply_head(heads[name], result.values, calibration.choices))
             if calibration and name in heads else result for name, result in results.items()}

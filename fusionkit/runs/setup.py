@@ -1,4 +1,4 @@
-"""A graph and its data brought together: the measured plan and the cohort that it is checked against."""
+"""A graph and its data matched: the measured plan and the cohort that it was checked against."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ CACHE, CACHE_VARIABLE = ".fusionkit-cache", "FUSIONKIT_CACHE"
 
 @dataclass(frozen=True)
 class Setup:
-    """A network and the cases it will meet, both checked against each other."""
+    """A network's plan and its cases, checked against each other."""
 
     plan: Plan
     cohort: Cohort
 
 
 def cache_for(data: str | Path) -> Path | None:
-    """Where prepared files are kept: beside the data, so that runs share them, or where FUSIONKIT_CACHE says.
+    """Where prepared files are cached: next to the data, so that runs share them, or in FUSIONKIT_CACHE.
 
-    None where that folder cannot be written: files are then read anew each time.
+    None if that folder is not writable: files are then read again each time.
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
@@ -42,7 +42,7 @@ def cache_for(data: str | Path) -> Path | None:
 
 
 def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNeed]]:
-    """What a network asks of the data: its heads' targets and its inputs' sizes."""
+    """What a network requires of the data: its heads' targets and its inputs' sizes."""
     heads = {}
     for node in resolved.graph.nodes:
         if node.is_head:

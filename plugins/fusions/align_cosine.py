@@ -29,7 +29,7 @@ class AlignCosine(PairLoss):
 
     Shapes: M inputs (B, c), two or more; gives each back, and `loss_align_cosine`, ().
 
-    Absent inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+    Missing inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
 
     Raises: ComponentError for a single input.
     """

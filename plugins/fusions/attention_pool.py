@@ -34,7 +34,7 @@ class AttentionPool(nn.Module):
 
     Shapes: M inputs (B, c_m), or (B, n_m, c_m) of any numbers of tokens; gives (B, d). Costs 2 (d h + h) + h.
 
-    Absent inputs: they leave the softmax. Rows with nothing present give zeros.
+    Missing inputs: they leave the softmax. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> None:

@@ -3,9 +3,9 @@
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), the BFPU; a 3D form of the fusion block of Chen et al. 2024, Bidirectional Multi-Scale
 Implicit Neural Representations for Image Deraining (NeRD-Rain), arXiv 2404.01547.
-The paper joins [a + g a, b + g b] side by side; the release weighs plain and gated maps with learned weights and adds
-all up, as NeRD-Rain does: `variant`, the release's.
-The release projects the shallower map whenever its grid differs; here it is projected if its channels differ and
+The paper joins [a + g a, b + g b] side by side; the authors' code weighs plain and gated maps with learned weights and
+adds all up, as NeRD-Rain does: `variant`, by default as in the authors' code.
+The authors' code projects the shallower map whenever its grid differs; here it is projected if its channels differ and
 resized if its grid does, which is the same on its pyramid and works on any other.
 """
 # Axes: B batch, M = 2 inputs, c channels of the deeper map, ... spatial axes of a map.
@@ -55,7 +55,7 @@ class Bfpu(nn.Module):
     Shapes: (B, c, ...) and (B, c', ...) of any grid; gives (B, c, ...), in the paper's variant (B, 2 c, ...), on the
     grid of the first. An absent map counts as zeros, after its projection too; a row without both gives zeros.
 
-    Raises: ComponentError when one is an image and the other a volume.
+    Raises: ComponentError if one is an image and the other a volume.
     """
 
     def __init__(self, config: BfpuConfig, inputs: Sequence[TensorShape]) -> None:
@@ -97,7 +97,7 @@ def _of_one_rank(deep: TensorShape, shallow: TensorShape) -> None:
 def bfpu_shape(config: BfpuConfig, inputs: Sequence[TensorShape]) -> Shape:
     """What `fusion.bfpu` gives.
 
-    Raises: ComponentError when one input is an image and the other a volume.
+    Raises: ComponentError if one input is an image and the other a volume.
     """
     _of_one_rank(*inputs)
     return with_width(inputs[0], inputs[0].width * (2 if config.variant == "paper" else 1))

@@ -30,7 +30,7 @@ class Bilinear(nn.Module):
 
     Shapes: vectors (B, c) and (B, d); gives (B, width). Costs width (c + 1)(d + 1).
 
-    Absent inputs: `[1; x]` becomes `[1; 0]`: what is left is linear in the other. Rows with nothing present give
+    Missing inputs: `[1; x]` becomes `[1; 0]`: what is left is linear in the other. Rows with nothing present give
     zeros.
     """
 

@@ -39,9 +39,9 @@ class BLOCK(nn.Module):
 
     Weights start normal and biases at zero, so that inputs of variance 1 give about 1.
 
-    Absent inputs: each factor `A_ji u_j + a_ji`, or `B_ji v_j + b_ji`, is 1. Rows with nothing present give zeros.
+    Missing inputs: each factor `A_ji u_j + a_ji`, or `B_ji v_j + b_ji`, is 1. Rows with nothing present give zeros.
 
-    Raises: ComponentError when `chunks` does not divide `hidden`.
+    Raises: ComponentError if `chunks` does not divide `hidden`.
     """
 
     def __init__(self, config: BLOCKConfig, inputs: Sequence[TensorShape]) -> None:

@@ -2,7 +2,7 @@
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), the BSF of its fusion.
-The paper's figure puts the two re-weighed vectors side by side (`merge: concat`), the release adds them.
+The paper's figure puts the two re-weighed vectors side by side (`merge: concat`), the authors' code adds them.
 """
 # Axes: B batch, w width.
 
@@ -33,7 +33,7 @@ class BSF(nn.Module):
     Shapes: a fine vector (B, c) and a coarse one (B, d); gives (B, w), or (B, 2 w) side by side.
     Costs c w + d w + 2 w.
 
-    Absent inputs: u or v is zero, so the weights are equal and the other passes, 1 + 1/w times as large.
+    Missing inputs: u or v is zero, so the weights are equal and the other passes, 1 + 1/w times as large.
     """
 
     def __init__(self, config: BSFConfig, inputs: Sequence[TensorShape]) -> None:

@@ -55,10 +55,10 @@ class CentralNet(nn.Module):
 
     Shapes: M L maps (B, c, ...); gives (B, w). Costs the layers, L (M + 1) - 1 numbers a, and the projections.
 
-    Absent inputs: their terms leave, the rest is multiplied with (sum of the a) / (sum of the present a), unless
+    Missing inputs: their terms leave, the rest is multiplied with (sum of the a) / (sum of the present a), unless
     that sum is next to nothing. Norms see rows that have something. Rows with nothing present give zeros.
 
-    Raises: ComponentError when the maps are not as many of each modality, or levels are images and volumes.
+    Raises: ComponentError if the maps are not as many of each modality, or levels are images and volumes.
     """
 
     def __init__(self, config: CentralNetConfig, inputs: Sequence[TensorShape]) -> None:

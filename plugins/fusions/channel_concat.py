@@ -37,10 +37,10 @@ class ChannelConcat(nn.Module):
     The grids must be one in space too, not only in size: registered, with one spacing and orientation, which a
     tensor does not tell. Normalise each input on its own before, never all of them as one stack.
 
-    Absent inputs: their channels become `fill`, a value like any other for what follows; `availability` tells
+    Missing inputs: their channels become `fill`, a value like any other for what follows; `availability` tells
     the two apart. The planes are not rescaled. Rows with nothing present give zeros.
 
-    Raises: ComponentError when `fill` is a list of another length than there are inputs.
+    Raises: ComponentError if `fill` is a list of another length than there are inputs.
     """
 
     def __init__(self, config: ChannelConcatConfig, inputs: Sequence[TensorShape]) -> None:

@@ -95,9 +95,9 @@ class ClipAlign(nn.Module):
 
     Shapes: M inputs (B, c_m), two or more; gives `features`, (B, M w) or (B, w), and `loss_align`, ().
 
-    Absent inputs: their part of the result is zeros, and their rows leave the loss.
+    Missing inputs: their part of the result is zeros, and their rows leave the loss.
 
-    Raises: ComponentError when `width` is None and the inputs have different widths.
+    Raises: ComponentError if `width` is None and the inputs have different widths.
     """
 
     def __init__(self, config: ClipAlignConfig, inputs: Sequence[TensorShape]) -> None:

@@ -50,7 +50,7 @@ class Concat(nn.Module):
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with sum of c_m features,
     or (B, sum of n_m, c) with axis 'tokens'; `width` replaces the number of features.
 
-    Absent inputs: the entry is replaced by the constant `fill` and the row goes on, which among the
+    Missing inputs: the entry is replaced by the constant `fill` and the row goes on, which among the
     declarations is `neutral`: an operand is replaced, none leaves and nothing is rescaled unless asked. A
     concatenation has no true neutral element, though: a biased or normalised layer behind it sees `fill` as
     a value. `availability` lets that layer tell the two apart; a learned value is an `encoder.placeholder`
@@ -92,7 +92,7 @@ def rescaled(parts: Sequence[Tensor], present_BM: Tensor) -> list[Tensor]:
 def _joined(config: ConcatConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     """The shape before the projection.
 
-    Raises: ComponentError when the inputs cannot stand side by side on the axis that was asked for.
+    Raises: ComponentError if the inputs cannot stand side by side on the axis that was asked for.
     """
     if config.axis == "features":
         if any(shape.positions != inputs[0].positions for shape in inputs):

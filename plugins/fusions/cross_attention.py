@@ -93,7 +93,7 @@ class CrossAttention(nn.Module):
     Shapes: streams (B, n_m, c_m) or (B, c_m), a vector being one token; gives the asking streams in their own
     layout, `width` wide: one tensor, or all of them as a bundle. All directions read the streams as they came in.
 
-    Absent inputs: an absent stream is not asked; where none can be, the attention term is zero and the
+    Missing inputs: an absent stream is not asked; where none can be, the attention term is zero and the
     asking stream goes on alone. A stream that is itself absent comes out as zeros.
     """
 

@@ -2,8 +2,8 @@
 
 Source: Poelsterl, Wolf and Wachinger 2021, Combining 3D Image and Tabular Data via the Dynamic Affine Feature Map
 Transform, arXiv 2107.05990, section 2; the places in the block are those of the authors' release.
-The release has no `1 +` (`residual: false`); a fresh map then shrinks its image to a small part of itself.
-The release knows no absent table: here the map leaves the image as it is. It refuses location 2 where the block
+The authors' code has no `1 +` (`residual: false`); a fresh map then shrinks its image to a small part of itself.
+The authors' code knows no absent table: here the map leaves the image as it is. It refuses location 2 where the block
 keeps grid and width; nothing stands against it, and it works here.
 """
 # Axes: B batch, c channels, p columns of the table, n tokens, ... spatial axes of a map.
@@ -154,7 +154,7 @@ def block_shape(image: TensorShape, width: int, stride: int) -> TensorShape:
 class Hosted(nn.Module):
     """A fusion into an image: without the image there is nothing, without the table the image goes on alone.
 
-    Absent inputs: rows without an image give zeros and take no part in the statistics of norms; rows without a
+    Missing inputs: rows without an image give zeros and take no part in the statistics of norms; rows without a
     table keep their image unchanged by it, and it enters as zeros.
     """
 
@@ -197,7 +197,7 @@ class DAFT(Hosted):
     Shapes: an image (B, c, ...), tokens (B, n, c) or a vector (B, c), and a table (B, p); gives that of the image, or
     that of the residual block, which takes maps only. Costs (c + p) bottleneck + 2 c bottleneck.
 
-    Raises: ComponentError when a block is asked for and the first input is no map.
+    Raises: ComponentError if a block is asked for and the first input is no map.
     """
 
     sees_image: ClassVar[bool] = True
@@ -220,7 +220,7 @@ class DAFT(Hosted):
 def modulated_shape(config: ModulationConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     """The shape of the result.
 
-    Raises: ComponentError when a block is asked for and the first input is no map.
+    Raises: ComponentError if a block is asked for and the first input is no map.
     """
     image = inputs[0]
     if config.location is None:
@@ -238,7 +238,7 @@ def said(meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def affine_options(base: Sequence[int], out: Sequence[int], channels: int, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the affine map from the sizes of its two layers in the release."""
+    """The options of the affine map from the sizes of its two layers in the authors' code."""
     both = out[0] == 2 * channels
     only_shift = "shift only" in str(meta.get("constructor", ""))
     return {"bottleneck": base[0], "scale": both or not only_shift, "shift": both or only_shift,
@@ -256,7 +256,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 block_names = {"affine.squeeze": "aux.aux_base", "affine.expand": "aux.aux_out", "conv1": "conv1", "norm1": "bn1",
                "conv2": "conv2", "norm2": "bn2", "shortcut": "downsample"}
-"""Beginnings of names in a residual block, here and in the release."""
+"""Beginnings of names in a residual block, here and in the authors' code."""
 modulation_rule = " | ".join(f"image: {axes}, table: B _" for axes in ("B _ ...", "B _", "B _ _"))
 release = Release(names={f"body.{ours}": theirs for ours, theirs in block_names.items()}, read=_read)
 

@@ -2,7 +2,7 @@
 
 Source: Poelsterl, Wolf and Wachinger 2021, Combining 3D Image and Tabular Data via the Dynamic Affine Feature Map
 Transform, arXiv 2107.05990, section 3; the layers are those of the authors' release, without its last linear layer,
-which is the head's. The release's class has the affine map at location 0, its training scripts and here at 3; it has
+which is the head's. The authors' class has the affine map at location 0, its training scripts and here at 3; it has
 no `1 +` (`residual: false`).
 """
 # Axes: B batch, c channels, p columns of the table, n {width}, ... spatial axes of a map.
@@ -47,7 +47,7 @@ class DAFTNet(Hosted):
 
     Shapes: an image (B, c, ...) and a table (B, p); gives (B, 8n).
 
-    Raises: ComponentError when an axis of the image is shorter than 2.
+    Raises: ComponentError if an axis of the image is shorter than 2.
     """
 
     def __init__(self, config: DAFTNetConfig, inputs: Sequence[TensorShape]) -> None:
@@ -79,7 +79,7 @@ class DAFTNet(Hosted):
 def result_shape(config: DAFTNetConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     """The shape of the result.
 
-    Raises: ComponentError when an axis of the image is shorter than 2.
+    Raises: ComponentError if an axis of the image is shorter than 2.
     """
     if min(inputs[0].spatial) < 2:
         raise ComponentError(f"its image has the grid {'x'.join(map(str, inputs[0].spatial))}",

@@ -36,7 +36,7 @@ class Distil(nn.Module):
 
     Shapes: `teacher` and `students`, one or more, (B, K) each; gives each back, and `loss_distil`, ().
 
-    Absent inputs: come back as zeros, absent still; rows without the teacher or the student leave the loss.
+    Missing inputs: come back as zeros, absent still; rows without the teacher or the student leave the loss.
     """
 
     def __init__(self, config: DistilConfig, inputs: Sequence[TensorShape]) -> None:

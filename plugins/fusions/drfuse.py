@@ -2,8 +2,8 @@
 
 Source: Yao et al. 2024, DrFuse: Learning Disentangled Representation for Clinical Multi-Modal Fusion with Missing
 Modality and Modal Inconsistency, arXiv 2403.06197, section 3.
-The release sums the divergence over all rows and divides by those with both inputs; here both count the latter. It
-leaves out the divergence of 1 - p (`bernoulli: true` adds it). Two inputs, the first always present, are the
+The authors' code sums the divergence over all rows and divides by those with both inputs; here both count the latter.
+It leaves out the divergence of 1 - p (`bernoulli: true` adds it). Two inputs, the first always present, are the
 release's; any number, any of them absent, are ours. The losses that need targets are not here, since a fusion does not
 see them: those of the parts are heads on `shared` and on the distinct vectors; the ranking of the attention by the
 parts' losses has no place.
@@ -57,7 +57,7 @@ class DrFuseConfig(Config):
     align: NonNegativeFloat = Field(
         1.0, description="Weight of the divergence between shared parts in the loss of the network.")
     bernoulli: bool = Field(
-        False, description="Whether the divergence has the terms of 1 - p too; the release has those of p alone.")
+        False, description="Whether the divergence has the terms of 1 - p too; the authors' code has those of p alone.")
 
 
 class ClassAttention(nn.Module):
@@ -97,10 +97,10 @@ class DrFuse(nn.Module):
     Shapes: M inputs (B, c_m), or M pairs of (B, h); gives `logits` (B, K), `tokens` (B, K, h), the class vectors,
     `shared` (B, h), and the two losses, ().
 
-    Absent inputs: a modality is present where all that is given of it is; others leave the pool, the attention and
+    Missing inputs: a modality is present where all that is given of it is; others leave the pool, the attention and
     the losses. Rows with nothing present give zeros.
 
-    Raises: ComponentError when the widths do not fit, or of 'pairs' one half is missing.
+    Raises: ComponentError if the widths do not fit, or of 'pairs' one half is missing.
     """
 
     def __init__(self, config: DrFuseConfig, inputs: Sequence[TensorShape]) -> None:

@@ -38,10 +38,10 @@ class Embrace(nn.Module):
 
     Shapes: M vectors (B, c_m); gives (B, width). Costs SC width + M width, SC the sum of the c_m.
 
-    Absent inputs: never drawn; the probabilities are divided by the sum of the present ones. Rows with nothing
+    Missing inputs: never drawn; the probabilities are divided by the sum of the present ones. Rows with nothing
     present give zeros.
 
-    Raises: ComponentError when `probabilities` is a list of another length than there are inputs.
+    Raises: ComponentError if `probabilities` is a list of another length than there are inputs.
     """
 
     scores: Tensor

@@ -44,7 +44,7 @@ class Evidential(nn.Module):
     Shapes: M times logits (B, k); gives `logits` (B, k), log(alpha), whose softmax, or of labels sigmoid, is the
     probability; `uncertainty` and `conflict` (B, 1), or of labels (B, k), both in 0..1.
 
-    Absent inputs: their evidence is zero, which is exactly to leave them out. Rows with nothing present give zeros.
+    Missing inputs: their evidence is zero, which is exactly to leave them out. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: EvidentialConfig, inputs: Sequence[TensorShape]) -> None:

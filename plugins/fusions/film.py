@@ -25,7 +25,7 @@ class FiLM(DAFT):
     Shapes: an image (B, c, ...), tokens (B, n, c) or a vector (B, c), and a table (B, p); gives that of the image, or
     that of the residual block, which takes maps only. Costs p bottleneck + 2 c bottleneck.
 
-    Raises: ComponentError when a block is asked for and the first input is no map.
+    Raises: ComponentError if a block is asked for and the first input is no map.
     """
 
     sees_image: ClassVar[bool] = False

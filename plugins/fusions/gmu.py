@@ -36,7 +36,7 @@ class GMU(nn.Module):
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features. On
     tokens and maps every position has its own gates.
 
-    Absent inputs: they enter the gates as zeros and leave the sum; the softmax runs over the others, so a
+    Missing inputs: they enter the gates as zeros and leave the sum; the softmax runs over the others, so a
     single present input has gate 1. Independent gates are not rescaled. Rows with nothing present give zeros.
     """
 

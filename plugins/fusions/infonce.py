@@ -39,7 +39,7 @@ class InfoNCE(nn.Module):
 
     Shapes: M inputs (B, c_m), two or more; gives each back, and `loss_infonce`, ().
 
-    Absent inputs: come back as zeros, absent still; their rows leave the loss. A pair that fewer than two rows have
+    Missing inputs: come back as zeros, absent still; their rows leave the loss. A pair that fewer than two rows have
     leaves the mean.
 
     Raises: ComponentError for a single input, or when `width` is None and the inputs have different widths.

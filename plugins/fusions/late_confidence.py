@@ -47,7 +47,7 @@ class LateConfidence(nn.Module):
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is p.
 
-    Absent inputs: they leave the mean, and the softmax runs over the others. Rows with nothing present give zeros:
+    Missing inputs: they leave the mean, and the softmax runs over the others. Rows with nothing present give zeros:
     equal probabilities.
     """
 

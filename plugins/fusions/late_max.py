@@ -35,7 +35,7 @@ class LateMax(nn.Module):
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is p.
 
-    Absent inputs: they are not among the candidates. Rows with nothing present give zeros: equal probabilities.
+    Missing inputs: they are not among the candidates. Rows with nothing present give zeros: equal probabilities.
     """
 
     def __init__(self, config: LateMaxConfig, inputs: Sequence[TensorShape]) -> None:

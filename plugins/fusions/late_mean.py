@@ -35,7 +35,7 @@ class LateMean(nn.Module):
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is the mean probability.
 
-    Absent inputs: they leave the mean. Rows with nothing present give zeros: equal probabilities.
+    Missing inputs: they leave the mean. Rows with nothing present give zeros: equal probabilities.
     """
 
     def __init__(self, config: LateMeanConfig, inputs: Sequence[TensorShape]) -> None:

@@ -38,10 +38,10 @@ class LatePoE(nn.Module):
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is p.
 
-    Absent inputs: their factor is 1, and it is not counted in what the prior is divided out. Rows with nothing
+    Missing inputs: their factor is 1, and it is not counted in what the prior is divided out. Rows with nothing
     present give zeros: equal probabilities.
 
-    Raises: ComponentError when `prior` is not one number for each class, or for a label not below 1.
+    Raises: ComponentError if `prior` is not one number for each class, or for a label not below 1.
     """
 
     prior: Tensor

@@ -39,7 +39,7 @@ class LateVote(nn.Module):
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is the share.
 
-    Absent inputs: they have no vote. Rows with nothing present give zeros: equal probabilities.
+    Missing inputs: they have no vote. Rows with nothing present give zeros: equal probabilities.
     """
 
     def __init__(self, config: LateVoteConfig, inputs: Sequence[TensorShape]) -> None:

@@ -45,10 +45,10 @@ class LateWeighted(nn.Module):
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is the weighted mean.
 
-    Absent inputs: they leave the mean, and the weights of the others are normalised again. Rows with nothing present
+    Missing inputs: they leave the mean, and the weights of the others are normalised again. Rows with nothing present
     give zeros: equal probabilities.
 
-    Raises: ComponentError when `weights` is a list of another length than there are predictors, or `per_class` is set.
+    Raises: ComponentError if `weights` is a list of another length than there are predictors, or `per_class` is set.
     """
 
     scores: Tensor

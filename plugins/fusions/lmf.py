@@ -2,7 +2,7 @@
 
 Source: Liu et al. 2018, Efficient Low-rank Multimodal Fusion with Modality-Specific Factors, arXiv 1806.00064,
 eq. 4-7. The weights of the ranks are fixed to 1 in the paper and learned in the release: option `rank_weights`.
-The release starts its factors as if a whole factor were one matrix, far too small; here they keep the variance.
+The authors' code starts its factors as if a whole factor were one matrix, far too small; here they keep the variance.
 """
 
 # Axes: B batch, M inputs, c width of one input, w {width}, r {rank}.
@@ -26,7 +26,7 @@ class LMFConfig(Config):
     width: PositiveInt = Field(64, description="Width of the result.")
     rank: PositiveInt = Field(4, description="How many products are summed; the rank of the tensor of weights.")
     rank_weights: Literal["learned", "ones"] = Field(
-        "learned", description="The weight of each rank: 'learned' as in the release, or 'ones' as in the paper.")
+        "learned", description="The weight of each rank: 'learned' as in the authors' code, or 'ones' as in the paper.")
 
 
 class LMF(nn.Module):
@@ -39,7 +39,7 @@ class LMF(nn.Module):
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features, each
     position on its own.
 
-    Absent inputs: `[1; x_m]` becomes `[1; 0]`: the interactions with m vanish, those of the others stay, times
+    Missing inputs: `[1; x_m]` becomes `[1; 0]`: the interactions with m vanish, those of the others stay, times
     what F_m has learned for the 1. Rows with nothing present give zeros.
     """
 

@@ -28,7 +28,7 @@ class Max(nn.Module):
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
-    Absent inputs: they count as minus infinity. Rows with nothing present give zeros.
+    Missing inputs: they count as minus infinity. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: MaxConfig, inputs: Sequence[TensorShape]) -> None:

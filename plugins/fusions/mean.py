@@ -29,7 +29,7 @@ class Mean(nn.Module):
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
-    Absent inputs: they leave the average, whose scale stays. Rows with nothing present give zeros.
+    Missing inputs: they leave the average, whose scale stays. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: MeanConfig, inputs: Sequence[TensorShape]) -> None:

@@ -2,7 +2,7 @@
 
 Source: Hayat, Geras and Shamout 2022, MedFuse: Multi-modal fusion with clinical time-series data and chest X-ray
 images, arXiv 2207.07027, section 3.2.
-The release has two inputs, and the first is always there; here any number, and any of them may be absent.
+The authors' code has two inputs, and the first is always there; here any number, and any of them may be absent.
 """
 # Axes: B batch, M inputs, c width of one input, s width of one step, h {width}.
 
@@ -33,7 +33,7 @@ class MedFuse(nn.Module):
 
     Shapes: M inputs (B, c_m); gives (B, h). Costs 4 h (s + h + 2) for the LSTM, and the projections.
 
-    Absent inputs: they are left out of the sequence, exactly as if it were packed: the state passes over them
+    Missing inputs: they are left out of the sequence, exactly as if it were packed: the state passes over them
     unchanged. Rows with nothing present give zeros.
     """
 

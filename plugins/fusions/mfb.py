@@ -39,7 +39,7 @@ class MFB(nn.Module):
 
     n(z) has length 1, so W starts normal with variance 1, which gives the result the variance 1; its bias is zero.
 
-    Absent inputs: each of their factors is 1. Rows with nothing present give zeros.
+    Missing inputs: each of their factors is 1. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: MFBConfig, inputs: Sequence[TensorShape]) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from fusionkit.api import Config, Fusion, Release, TensorShape, fill_absent, row_mask
 
-_MOST = 16  # inputs whose names in the release are known
+_MOST = 16  # inputs whose names in the authors' code are known
 
 
 class MIFAConfig(Config):

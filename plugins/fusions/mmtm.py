@@ -2,8 +2,9 @@
 
 Source: Vaezi Joze, Shaban, Iuzzolino and Koishida 2020, MMTM: Multimodal Transfer Module for CNN Fusion, arXiv
 1911.08670, section 3.
-The paper doubles the gates (`gate_scale: 2`), the release does not. The paper's text has half as wide a hidden layer
-(`ratio: 8`). The release knows no absent stream: here one enters as zeros, and a stream that is alone stays as it is.
+The paper doubles the gates (`gate_scale: 2`), the authors' code does not. The paper's text has half as wide a hidden
+layer (`ratio: 8`). The authors' code knows no absent stream: here one enters as zeros, and a stream that is alone stays
+as it is.
 """
 # Axes: B batch, M streams, c channels of one stream, n tokens, ... spatial axes of a map.
 
@@ -37,7 +38,7 @@ class MMTM(nn.Module):
     Shapes: M streams (B, c_m), (B, n_m, c_m) or (B, c_m, ...), the first of one layout and the others of one, their
     grids as they like; gives all of them back. Costs (C + 1) h + (h + 1) C, C channels together, h hidden ones.
 
-    Absent inputs: an absent stream enters the gates as zeros and comes out absent; a stream that is the only one
+    Missing inputs: an absent stream enters the gates as zeros and comes out absent; a stream that is the only one
     present is not gated.
     """
 

@@ -49,7 +49,7 @@ class Moments(nn.Module):
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with twice `width` features,
     with `maximum` three times.
 
-    Absent inputs: they leave both moments; a single present input has variance zero (a deviation is
+    Missing inputs: they leave both moments; a single present input has variance zero (a deviation is
     sqrt(var + 1e-6)). Rows with nothing present give zeros.
     """
 

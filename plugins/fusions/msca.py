@@ -2,8 +2,8 @@
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), its fusion. Written for two vectors; more streams, tokens and absent streams are ours.
-The text reduces step by step (`chain: true`), the release makes each coarser scale from the first one.
-The paper's figure ends with a concatenation (`merge: concat`), the release with a sum.
+The text reduces step by step (`chain: true`), the authors' code makes each coarser scale from the first one.
+The paper's figure ends with a concatenation (`merge: concat`), the authors' code with a sum.
 """
 # Axes: B batch, M streams, n tokens of a stream, E width of a scale.
 
@@ -76,7 +76,7 @@ class MSCA(nn.Module):
     With two vectors attention has a single key and is 1: `query` and `key` learn nothing. Tokens, or a third stream,
     bring them to life.
 
-    Absent inputs: an absent stream is not asked and leaves the mean, and the norms' statistics do not see it. A stream
+    Missing inputs: an absent stream is not asked and leaves the mean, and the norms' statistics do not see it. A stream
     that is alone passes every attention as it is.
     """
 
@@ -141,7 +141,7 @@ def _mean(answers: Sequence[Tensor], present_BM: Tensor | None) -> Tensor:
 def _widths(config: MSCAConfig, inputs: Sequence[TensorShape]) -> list[int]:
     """The widths of all scales.
 
-    Raises: ComponentError when `width` is None and the streams have different widths.
+    Raises: ComponentError if `width` is None and the streams have different widths.
     """
     width = joined_shape(config, inputs).width
     if config.scale_widths is not None:
@@ -165,7 +165,7 @@ EXCEPTIONS = {"gradients: attention.*.query.*": DEAD, "gradients: attention.*.ke
 
 
 def release_names(scales: int) -> dict[str, str]:
-    """The release's names of the parameters; it counts scales from 1."""
+    """The authors' names of the parameters; it counts scales from 1."""
     names = {"norms.0": "norm_img", "norms.1": "norm_tab"}
     for scale in range(scales):
         names |= {f"attention.{scale}.{ours}": f"cross_attention{scale + 1}.{theirs}"

@@ -3,8 +3,8 @@
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), the multi-head cross-attention of its fusion; after Vaswani et al. 2017, Attention Is All
 You Need, arXiv 1706.03762, eq. 1.
-The paper's equations divide by the root of the width and have no softmax; the release divides by the root of a head's
-width and has one, as here.
+The paper's equations divide by the root of the width and have no softmax; the authors' code divides by the root of a
+head's width and has one, as here.
 """
 # Axes: B batch, q tokens that ask, k tokens that are asked, d width of the asking stream, h heads, w width of a head.
 
@@ -63,7 +63,7 @@ class MscaAttention(nn.Module):
     Shapes: query (B, q, d) or (B, d), contexts (B, k_m, c) or (B, c), a vector being one token; gives the shape of the
     query.
 
-    Absent inputs: an absent context is not asked; with none left the query comes out as it is. Without a query the
+    Missing inputs: an absent context is not asked; with none left the query comes out as it is. Without a query the
     result is absent.
     """
 

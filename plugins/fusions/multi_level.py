@@ -71,10 +71,10 @@ class MultiLevel(nn.Module):
     Shapes: M L maps (B, c, ...); gives (B, L w), (B, w, ...), or f1, f2, ..., each (B, w, ...). Costs what the joins
     do, and 2 w^2 + 2 w for each level but the first, with `reduce: conv` 3^r w^2 + w more.
 
-    Absent inputs: as the join of each level has it; what is carried is not affected. Norms see rows that have
+    Missing inputs: as the join of each level has it; what is carried is not affected. Norms see rows that have
     something. Rows with nothing present give zeros.
 
-    Raises: ComponentError when the maps are not as many of each modality, or levels are images and volumes.
+    Raises: ComponentError if the maps are not as many of each modality, or levels are images and volumes.
     """
 
     def __init__(self, config: MultiLevelConfig, inputs: Sequence[TensorShape]) -> None:
@@ -173,7 +173,7 @@ class Reduce(nn.Sequential):
 def by_level(inputs: Sequence[TensorShape], modalities: int) -> list[list[TensorShape]]:
     """The maps of each level, of maps that come one modality after the other.
 
-    Raises: ComponentError when there are not as many maps of each modality, or one level comes down to images and
+    Raises: ComponentError if there are not as many maps of each modality, or one level comes down to images and
     another to volumes.
     """
     if len(inputs) % modalities:

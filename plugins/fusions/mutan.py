@@ -38,7 +38,7 @@ class MUTAN(nn.Module):
 
     Weights start normal and biases at zero, so that inputs of variance 1 give about 1.
 
-    Absent inputs: each factor `A_i u + a_i`, or `B_i v + b_i`, is 1. Rows with nothing present give zeros.
+    Missing inputs: each factor `A_i u + a_i`, or `B_i v + b_i`, is 1. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: MUTANConfig, inputs: Sequence[TensorShape]) -> None:

@@ -42,7 +42,7 @@ class PEfusion(nn.Module):
 
     Shapes: M inputs (B, c_m); gives (B, w).
 
-    Absent inputs: the features of their stack are zeros. Rows with nothing present give zeros.
+    Missing inputs: the features of their stack are zeros. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: PEfusionConfig, inputs: Sequence[TensorShape]) -> None:
@@ -73,7 +73,7 @@ _LAST = "classifier_layers.feed_forward"
 
 
 def _last(names: Sequence[str]) -> int:
-    """The place of the release's last layer."""
+    """The place of the authors' last layer."""
     return max(int(name.split(".")[2]) for name in names if name.startswith(_LAST))
 
 

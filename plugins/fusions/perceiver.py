@@ -58,7 +58,7 @@ class Perceiver(nn.Module):
     (c_m + p_m + 2) d with p_m features of positions, and for each time, or once with `tie`, 12 d^2 + 15 d and
     12 d^2 + 13 d for each block among the latents. The work grows with the number of tokens, not with its square.
 
-    Absent inputs: their tokens are not asked. Rows with nothing present give zeros.
+    Missing inputs: their tokens are not asked. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: PerceiverConfig, inputs: Sequence[TensorShape]) -> None:

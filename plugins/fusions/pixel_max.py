@@ -26,7 +26,7 @@ class PixelMax(nn.Module):
 
     Values are compared as they are, so inputs must be in the same units, such as those of one normalisation.
 
-    Absent inputs: they count as minus infinity. Rows with nothing present give zeros.
+    Missing inputs: they count as minus infinity. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: PixelMaxConfig, inputs: Sequence[TensorShape]) -> None:

@@ -31,9 +31,9 @@ class PixelMean(nn.Module):
 
     Shapes: M maps (B, c, ...) on one grid; gives (B, c, ...).
 
-    Absent inputs: they leave both sums. Rows with nothing present give zeros.
+    Missing inputs: they leave both sums. Rows with nothing present give zeros.
 
-    Raises: ComponentError when `weights` is a list of another length than there are inputs.
+    Raises: ComponentError if `weights` is a list of another length than there are inputs.
     """
 
     scores: Tensor

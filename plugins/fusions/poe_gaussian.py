@@ -1,8 +1,8 @@
 """Product of Gaussian experts: each present input says where a latent vector lies and how surely, and all agree on one.
 
 Source: Wu and Goodman 2018, Multimodal Generative Models for Scalable Weakly-Supervised Learning (MVAE),
-arXiv 1802.05335, section 2.2. The release adds its small constant to the variance twice, and leaves a modality out
-for a whole batch only; here it is added once, and inputs are absent row by row.
+arXiv 1802.05335, section 2.2. The authors' code adds its small constant to the variance twice, and leaves a modality
+out for a whole batch only; here it is added once, and inputs are absent row by row.
 """
 
 # Axes: B batch, M inputs, c width of one input, d {width} of the latent vector.
@@ -59,10 +59,10 @@ class PoEGaussian(nn.Module):
 
     Shapes: M vectors (B, c_m), or (B, 2 d); gives `latent`, `mean` and `logvar`, each (B, d), and `loss_kl` ().
 
-    Absent inputs: their precision is zero. With the prior, few inputs lie nearer to zero than many. Rows with
+    Missing inputs: their precision is zero. With the prior, few inputs lie nearer to zero than many. Rows with
     nothing present give zeros, which is that prior.
 
-    Raises: ComponentError when without `width` the inputs have an odd width.
+    Raises: ComponentError if without `width` the inputs have an odd width.
     """
 
     def __init__(self, config: PoEGaussianConfig, inputs: Sequence[TensorShape]) -> None:

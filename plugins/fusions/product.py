@@ -49,7 +49,7 @@ class Product(nn.Module):
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features, or
     `output_width`.
 
-    Absent inputs: their factor is 1. Rows with nothing present give zeros.
+    Missing inputs: their factor is 1. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: ProductConfig, inputs: Sequence[TensorShape]) -> None:

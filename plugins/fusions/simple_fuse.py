@@ -32,7 +32,7 @@ class SimpleFuse(MSCA):
 
     Shapes: streams (B, c_m) or (B, n_m, c_m), a vector being one token; gives (B, E).
 
-    Absent inputs: as `fusion.msca` does.
+    Missing inputs: as `fusion.msca` does.
     """
 
     def __init__(self, config: SimpleFuseConfig, inputs: Sequence[TensorShape]) -> None:

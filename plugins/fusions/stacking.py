@@ -29,7 +29,7 @@ class Stacking(nn.Module):
 
     Shapes: M times logits (B, k); gives logits (B, k).
 
-    Absent inputs: their scores count as zeros and their bit is 0. Rows with nothing present give zeros.
+    Missing inputs: their scores count as zeros and their bit is 0. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: StackingConfig, inputs: Sequence[TensorShape]) -> None:

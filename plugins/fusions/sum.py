@@ -30,7 +30,7 @@ class Sum(nn.Module):
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
-    Absent inputs: the term, its bias included, is zero. The scale of the result therefore falls with the
+    Missing inputs: the term, its bias included, is zero. The scale of the result therefore falls with the
     number of present inputs; `fusion.mean` keeps it. Rows with nothing present give zeros.
     """
 

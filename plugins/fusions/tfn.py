@@ -33,10 +33,10 @@ class TFN(nn.Module):
 
     Shapes: M vectors (B, c_m); gives (B, width). Costs width * P weights, P the product of all c_m + 1.
 
-    Absent inputs: `[1; x_m]` becomes `[1; 0]`: products with m vanish, all others stay. Rows with nothing present
+    Missing inputs: `[1; x_m]` becomes `[1; 0]`: products with m vanish, all others stay. Rows with nothing present
     give zeros.
 
-    Raises: ComponentError when P is above 2 million and `force` is not set.
+    Raises: ComponentError if P is above 2 million and `force` is not set.
     """
 
     def __init__(self, config: TFNConfig, inputs: Sequence[TensorShape]) -> None:

@@ -43,7 +43,7 @@ class TokenSelf(nn.Module):
     (B, n, d). Costs sum of (c_m + 1) d, (M + 1) d, a number for each coded position and feature, and 12 d^2 + 13 d a
     block; the work grows with the square of the number of tokens, so pool maps to some 14 x 14 or 6 x 6 x 6 before.
 
-    Absent inputs: nothing asks their tokens, and they leave the mean. Among `tokens` theirs are zeros. Rows with
+    Missing inputs: nothing asks their tokens, and they leave the mean. Among `tokens` theirs are zeros. Rows with
     nothing present give zeros.
     """
 

@@ -38,9 +38,9 @@ class Tucker(nn.Module):
 
     Weights start normal and biases at zero, so that inputs of variance 1 give about 1.
 
-    Absent inputs: the factor u, or v, is 1 in each of its features. Rows with nothing present give zeros.
+    Missing inputs: the factor u, or v, is 1 in each of its features. Rows with nothing present give zeros.
 
-    Raises: ComponentError when `shared` is set and the inputs have different widths.
+    Raises: ComponentError if `shared` is set and the inputs have different widths.
     """
 
     def __init__(self, config: TuckerConfig, inputs: Sequence[TensorShape]) -> None:

@@ -47,9 +47,9 @@ class Wavelet(nn.Module):
 
     Shapes: M maps (B, c, ...) on one grid; gives (B, c, ...).
 
-    Absent inputs: they leave the means and the choice. Rows with nothing present give zeros.
+    Missing inputs: they leave the means and the choice. Rows with nothing present give zeros.
 
-    Raises: ComponentError when `low` is a list of another length than there are inputs.
+    Raises: ComponentError if `low` is a list of another length than there are inputs.
     """
 
     low_scores: Tensor

@@ -50,7 +50,7 @@ class WeightedSum(nn.Module):
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
-    Absent inputs: they leave the sum, and the weights of the others are normalised again (with norm 'none'
+    Missing inputs: they leave the sum, and the weights of the others are normalised again (with norm 'none'
     there is nothing to normalise, and they stay). Rows with nothing present give zeros.
     """
 

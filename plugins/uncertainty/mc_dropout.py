@@ -1,7 +1,7 @@
-"""Monte Carlo dropout: the spread of random passes says how sure the network is.
+"""Monte Carlo dropout: the spread of random passes measures the uncertainty.
 
 Source: Gal, Ghahramani 2016, Dropout as a Bayesian Approximation, arXiv 1506.02142, eq. 6 (the mean of passes). The
-measures are those of `spread.py` for one network: what is between networks is 0.
+measures are those of `spread.py` for one network: the parts between networks are 0.
 """
 # Axes: none.
 

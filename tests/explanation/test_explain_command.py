@@ -259,8 +259,8 @@ def test_a_fusion_that_needs_all_its_inputs_leaves_out_shapley_values_only(
     told = json.loads((strict / "explain" / "explain.json").read_text())
     assert told["shapley"] == []
     assert told["gradcam"] and told["tsne"]
-    assert "no fusion of this network reports gates" in output
-    assert "fusion.strict_difference cannot be without 'small', which may be absent [absent-input]" in output
+    assert "no fusion in this network has gates to report" in output
+    assert "fusion.strict_difference requires 'small', which may be missing [absent-input]" in output
 
 
 def test_python_gives_what_the_command_wrote(run: Path, told: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -122,7 +122,7 @@ def test_same_seed_gives_the_same_weights(run: Path, study: Path, tmp_path: Path
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(tmp_path)]) == 2
-    assert "holds no finished run" in capsys.readouterr().err
+    assert "contains no finished run" in capsys.readouterr().err
 
 
 def test_folds_predict_every_case_once(study: Path, tmp_path: Path) -> None:

@@ -76,11 +76,12 @@ BROKEN: dict[str, tuple[str, str, str, tuple[str, str], dict[str, str | None]]] 
     "contract of the past": (
         "contract", "written for contract <1; this fusionkit offers 1.0", "make it work with contract 1.0",
         (INIT, "@hookimpl"), contract("'<1'")),
-    "contract is no range": (
-        "contract", "no range of versions of the contract: 'one'", "write a range such as '>=1.0,<2'",
+    "contract is not a range": (
+        "contract", "its declared contract is not a version range: 'one'", "write a range such as '>=1.0,<2'",
         (INIT, "@hookimpl"), contract("'one'")),
     "contract is a number": (
-        "contract", "no range of versions of the contract: 1", "write a range", (INIT, "@hookimpl"), contract("1")),
+        "contract", "its declared contract is not a version range: 1", "write a range", (INIT, "@hookimpl"),
+        contract("1")),
     "no catalogue": (
         "catalogue", "does not exist", "plugins catalogue fusionkit-broken --write", (INIT, "@hookimpl"), {LIST: None}),
     "damaged catalogue": (

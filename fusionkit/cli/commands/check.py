@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Check each graph; all of them, even after a faulty one."""
+    """Check every graph, also after one with errors."""
     from fusionkit.interface.check import check
     from fusionkit.registry.lookup import discover
 

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from fusionkit.cli.arguments import add_running_options, given
 from fusionkit.interface.console import Console
 
-SUMMARY = "Predict: one row for each case, with uncertainty where asked."
+SUMMARY = "Predict: one row for each case, with uncertainty if requested."
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from fusionkit.errors import UserError
 from fusionkit.registry.catalogue import Catalogue, Entry, read_catalogue
 from fusionkit.registry.entry_points import name_of
 from fusionkit.registry.guard import guarded
-from fusionkit.registry.providers import Said, ask
+from fusionkit.registry.providers import HookAnswers, call_hooks
 from fusionkit.testing.distributions import place_of_project
 from fusionkit.testing.faults import Finding
 
@@ -62,7 +62,7 @@ def open_package(distribution: Distribution, point: EntryPoint, findings: list[F
     module = _load(distribution, point)
     findings.append(Finding(package, "entry point", "ok", f"{point.name} = {point.value}"))
     findings.append(_light(package, point.module))
-    said = _ask(package, module, point.name)
+    said = _call_hooks(package, module, point.name)
     findings.append(Finding(package, "hooks", "ok"))
     findings.append(_contract(package, module, said.contract))
     path = said.catalogue
@@ -95,12 +95,12 @@ def _names_nothing(point: EntryPoint, error: BaseException) -> bool:
     return bool(point.attr) and isinstance(error, AttributeError)
 
 
-def _ask(package: str, module: ModuleType, name: str) -> Said:
+def _call_hooks(package: str, module: ModuleType, name: str) -> HookAnswers:
     """What the hooks say, as far as the rest depends on it."""
     fix = "write it as the generated packages do: @hookimpl def fusionkit_catalogue() -> Path"
     try:
         with guarded(package):
-            said = ask(module, name)
+            said = call_hooks(module, name)
     except Exception as caught:
         error = caught.cause if isinstance(caught, StoppedError) else caught
         strange = next((name for name in vars(module) if name.startswith("fusionkit_")
