@@ -53,6 +53,7 @@ def check(
     graph: Source,
     *,
     data: str | Path | None = None,
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
@@ -64,7 +65,7 @@ def check(
     Raises: GraphError or DataError with every mistake.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
-    sizes, warnings = data_sizes(graph, data, sets, registry)
+    sizes, warnings = data_sizes(graph, data, sets, registry, data_roots=data_roots)
     made = plan(graph, sets=sets, sizes=sizes, registry=registry)
     if any(node.node.weights is not None for node in made.nodes):
         build_plan(made)  # only what is loaded shows whether a file of weights fits

@@ -67,6 +67,7 @@ def plan(
     source: Source,
     *,
     data: str | Path | None = None,
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     sizes: Mapping[str, Sequence[int]] | None = None,
@@ -77,14 +78,14 @@ def plan(
     """The plan of a graph: every shape, and with `measured` every cost.
 
     `source` is a path, the name of a published graph, or the graph as a dict. Input sizes given as `auto` come from the
-    data description `data`, or from `sizes` by name. `sets` are changes such as `nodes.fused.use=fusion.gmu`. Your own
-    components come from the Python files `plugins`, or as `components`; `registry` replaces the installed components
-    and both of these.
+    data description `data`, which may read files of the folders `data_roots` too, or from `sizes` by name. `sets` are
+    changes such as `nodes.fused.use=fusion.gmu`. Your own components come from the Python files `plugins`, or as
+    `components`; `registry` replaces the installed components and both of these.
     Raises: GraphError or DataError with all diagnostics of the step that failed.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
     if data is not None:
-        sizes, _ = data_sizes(source, data, sets, registry)
+        sizes, _ = data_sizes(source, data, sets, registry, data_roots=data_roots)
     tree = open_graph(source, sets, registry)
     found = _training_faults(tree)
     try:

@@ -21,7 +21,7 @@ from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
-from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, RUN, open_run
+from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, open_run
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.lock import holds_other_files, locked
@@ -181,7 +181,9 @@ def _finished(cases: JobCases) -> Sequence[FusionModel] | None:
         return None
     run, count = open_run(folder), cases.networks
     check_settings(settings, folder)
-    if run.members < count or not is_trained(settings, folder, count):
+    every = [settings.for_network(member, len(cases.held_out.learned(cases.training, member)))
+             for member in range(count)]
+    if run.members < count or not is_trained(every, folder):
         return None
     job.reporter.line(f"the run in {folder} is finished, nothing done: it has its {run.about['epochs']} epochs; a "
                       "larger --epochs trains it on")
@@ -295,7 +297,9 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     if cases.held_out.folds:
         for member, about in enumerate(members):
             about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
-    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), "best_epoch": fitted[0].best_epoch,
+    roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
+    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), **({ROOTS: roots} if roots else {}),
+                              "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members, **named})
 
 
