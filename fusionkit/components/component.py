@@ -162,12 +162,15 @@ class Head(Component):
     """Turns features into a result, and owns its loss, its decoding and its metrics.
 
     `names` is the option that lists the names of the result's columns (classes, labels, values).
-    `metrics(targets, decoded)` may add figures of its own to the standard ones of its task.
+    `metrics(targets, decoded)` may add figures of its own to the standard ones of its task. `partial`: its loss takes
+    NaN for a label or value that is not known of a case, and learns nothing from it; without it a case has its whole
+    target or none.
     """
 
     absent: Absent = "skip"
     task: Task = "multiclass"
     names: str = "classes"
+    partial: bool = False
     metrics: Callable[[Any, Any], Mapping[str, float]] | None = None
     kind: ClassVar[str] = "head"
 

@@ -20,7 +20,7 @@ class HeadModule(Protocol):
 
         Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression. Cases without a target or a
         result hold zeros in both, and what is given for them does not count; a loss that compares cases leaves them
-        out.
+        out. Of a head that is declared `partial`, a label or value that is not known is NaN and adds nothing.
         """
 
     def decode(self, output: Tensor) -> Tensor:

@@ -309,5 +309,6 @@ def _values(part: DataFieldReader) -> dict[str, str]:
         part.note("bad-value", f"'values' of {part.owner} must be a mapping, not {shown(tree)}", tree.span,
                   fix="write the cell and its class, for example 'values: {0: benign, 1: malignant}'")
         return {}
-    named = {raw.strip(): part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
+    named = {raw.strip(): "" if isinstance(value, Leaf) and value.value is None else
+             part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
     return {raw: name for raw, name in named.items() if name is not None}

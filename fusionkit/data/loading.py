@@ -263,10 +263,9 @@ def _check_cohort(loading: _Loading) -> _Loading:
         checks.check_some_input(present, table, loading.ids, loading.findings)
     if not loading.required:
         return loading
-    named = [described[name].all_columns for name in loading.heads if name in described]
-    known = [column for names in named for column in names if column not in loading.missing]
-    if len(known) == sum(map(len, named)):
-        checks.check_targets_present(known, table, loading.ids, loading.findings)
+    learnt = [described[name] for name in loading.heads if name in described]
+    if not any(column in loading.missing for spec in learnt for column in spec.all_columns):
+        checks.check_targets_present(learnt, table, loading.ids, loading.findings)
     if loading.divided:
         _check_parts(loading)
     return loading
@@ -276,9 +275,10 @@ def _check_parts(loading: _Loading) -> None:
     table, division, findings = loading.table, loading.division, loading.findings
     train = division.rows("train") if division.parts else tuple(range(len(table)))
     for name, spec in loading.learnt.items():
-        checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
-                             findings=findings)
-        if loading.heads[name].task == "regression":
+        if loading.heads[name].task != "regression":
+            checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
+                                 findings=findings)
+        else:
             checks.check_target_varies(name, spec, loading.targets[name], train, table=table, findings=findings)
     for name, values in loading.columns.items():
         found = columns.constant_columns(table, name, loading.description.inputs[name].options, values, train)
