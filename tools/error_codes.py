@@ -126,6 +126,8 @@ def _kinds(node: ast.AST) -> frozenset[str]:
     """`error`, `warning` or, where a variable decides, both."""
     if not isinstance(node, ast.Call):
         return frozenset({"error"})
+    if getattr(node.func, "id", "") == "Advice":
+        return frozenset({"warning"})
     given = [word.value for word in node.keywords if word.arg == "severity"]
     if getattr(node.func, "id", "") == "Diagnostic":
         given += node.args[5:]

@@ -41,8 +41,9 @@ print("\n".join(Path("messy.csv").read_text().splitlines()[:6]))
 # %% [markdown]
 # ## What must change in the table
 #
-# All faults are reported together, before anything is trained. Two of them have to be corrected in the table: the unit in
-# one age, and the id `S019`, which two rows have. The corrected table gets a new name, and the original stays as it was.
+# All faults are reported together, before anything is trained. Two of them have to be corrected in the table: the unit
+# in one age, and the id `S019`, which two rows have. The corrected table gets a new name, and the original stays as it
+# was.
 
 # %%
 table = Path("messy.csv").read_text()

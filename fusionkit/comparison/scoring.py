@@ -181,7 +181,7 @@ class _Scorer:
                                for part in parts(len(outputs.rows), resamples)])
 
     def _outcomes(self, outputs: HeadOutputs) -> Outcomes:
-        return collect(self.head.name, self.head.task, self.head.names, outputs.targets, outputs.values)
+        return collect(self.head.task, self.head.names, outputs.targets, outputs.values, head=self.head.name)
 
 
 def _metric(values: Sequence[float], samples: Floats) -> Metric:

@@ -29,11 +29,29 @@ def component_failed(
                       fix="check its options against its inputs; if they are right, tell the plugin's author")
 
 
+class StoppedError(Exception):
+    """Code of a plugin raised what ends a program, such as SystemExit or KeyboardInterrupt; `cause` is that."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(raised(cause))
+        self.cause = cause
+
+
 def raised(error: BaseException) -> str:
     """An exception in one line, with the place where it was raised."""
-    text = error.msg if isinstance(error, SyntaxError) else str(error).strip().partition("\n")[0]
+    if isinstance(error, StoppedError):
+        return raised(error.cause)
     place = raised_at(error)
-    return f"{type(error).__name__}: {text}{f' ({place})' if place else ''}"
+    return f"{type(error).__name__.lstrip('_')}: {_text(error)}".strip() + (f" ({place})" if place else "")
+
+
+def _text(error: BaseException) -> str:
+    """The first line of what it says; an exception of a plugin may fail even at that."""
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        return str(text).strip().partition("\n")[0]
+    except Exception as second:
+        return f"its text cannot be had: {type(second).__name__}"
 
 
 def raised_at(error: BaseException, inside: str = "") -> str:

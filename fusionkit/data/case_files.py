@@ -18,6 +18,7 @@ from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.description import InputSpec
 from fusionkit.data.findings import Findings
+from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, near
@@ -26,6 +27,14 @@ from fusionkit.progress import Progress
 _MAX_LISTED = 20_000
 # torch says so in a RuntimeError.
 _MEMORY = re.compile("can't allocate memory|DefaultCPUAllocator|out of memory", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the check of a file found: the shape of its array, and what it says of itself."""
+
+    shape: tuple[int, ...]
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +176,41 @@ def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]
     Raises: `ReadError` when the file cannot be read or holds values that are not finite; `RunError` when the cache
     cannot be written.
     """
+    name = "" if cache is None else _key(spec, path)
+    found = None if cache is None else disk.load(cache, name)
+    return _read(spec, path, cache, name)[0] if found is None else found
+
+
+def examine(spec: InputSpec, path: Path, cache: Path | None) -> tuple[NDArray[np.float32], Facts]:
+    """The array of one file as `load` gives it, and what the file says of itself.
+
+    Raises: as `load`.
+    """
+    name = "" if cache is None else _key(spec, path)
+    if cache is not None:
+        array, facts = disk.load(cache, name), Facts.from_json(disk.load_facts(cache, name))
+        if array is not None and facts is not None:
+            return array, facts
+    return _read(spec, path, cache, name)
+
+
+def _key(spec: InputSpec, path: Path) -> str:
     try:
-        name = "" if cache is None else key_of(spec, path)
-        found = None if cache is None else disk.load(cache, name)
-        array = spec.source.read(path, spec.options) if found is None else found
+        return key_of(spec, path)
     except OSError as problem:
-        raise ReadError("unreadable-file", f"it cannot be opened: {problem.strerror or problem}",
-                        fix="check the file and its permissions") from None
+        raise _unreadable(problem) from None
+
+
+def _unreadable(problem: OSError) -> ReadError:
+    return ReadError("unreadable-file", f"it cannot be opened: {problem.strerror or problem}",
+                     fix="check the file and its permissions")
+
+
+def _read(spec: InputSpec, path: Path, cache: Path | None, name: str) -> tuple[NDArray[np.float32], Facts]:
+    try:
+        array, facts = spec.source.examine(path, spec.options)
+    except OSError as problem:
+        raise _unreadable(problem) from None
     except ReadError:
         raise
     except BaseException as problem:  # a damaged file can make a decoder raise anything
@@ -185,11 +222,11 @@ def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]
         raise ReadError("unreadable-file", f"the reader {spec.reader!r} fails on it",
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
-    if found is None:
-        _refuse_unusable(spec, array)
-        if cache is not None:
-            disk.store(cache, name, array)
-    return array
+    _refuse_unusable(spec, array)
+    facts = facts.of_outcome(array)
+    if cache is not None:
+        disk.store(cache, name, array, facts.as_json())
+    return array, facts
 
 
 def key_of(spec: InputSpec, path: Path) -> str:
@@ -212,9 +249,9 @@ def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
 def check_files(
     files: Sequence[File], table: Table, ids: Sequence[str], findings: Findings, *,
     cache: Path | None, workers: int | None, progress: Progress | None,
-) -> dict[tuple[str, int], tuple[int, ...]]:
-    """The shapes by input and row, every different file being read once, in threads; notes each file that is bad."""
-    shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+) -> dict[tuple[str, int], Checked]:
+    """What is found by input and row, every different file being read once, in threads; notes each file that is bad."""
+    checked: dict[tuple[str, int], Checked] = {}
     problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
     users: dict[tuple[str, Path], list[File]] = defaultdict(list)
     for file in files:
@@ -224,7 +261,7 @@ def check_files(
             if isinstance(result, ReadError):
                 problems[file.spec.name, file.row] = file, result
             else:
-                shapes[file.spec.name, file.row] = result
+                checked[file.spec.name, file.row] = result
         if progress is not None:
             progress(done, len(users))
     for (name, row), (file, problem) in sorted(problems.items()):
@@ -232,21 +269,22 @@ def check_files(
         span = table.span(row, columns[-1]) if columns else file.spec.template_span
         message = f"case {ids[row]!r}, input {name!r}, {str(file.path)!r}: {problem.message}"
         findings.add(Diagnostic(problem.code, message, span, problem.why, problem.fix), name)
-    return shapes
+    return checked
 
 
 def _results(
     files: Sequence[File], cache: Path | None, workers: int | None
-) -> Iterator[tuple[File, tuple[int, ...] | ReadError]]:
-    def read(file: File) -> tuple[int, ...] | ReadError:
+) -> Iterator[tuple[File, Checked | ReadError]]:
+    def read(file: File) -> Checked | ReadError:
         try:
-            return load(file.spec, file.path, cache).shape
+            array, facts = examine(file.spec, file.path, cache)
+            return Checked(array.shape, facts)
         except ReadError as problem:
             return problem
 
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), thread_name_prefix="fusionkit-files")
     try:
-        futures: dict[Future[tuple[int, ...] | ReadError], File] = {pool.submit(read, file): file for file in files}
+        futures: dict[Future[Checked | ReadError], File] = {pool.submit(read, file): file for file in files}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:

@@ -14,12 +14,15 @@ from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.grouped_folds import PARTS
 from fusionkit.data.labels import named
+from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.signature import HeadTarget, InputNeed, fits
 from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
+
+_NAMED = 4  # cases that a warning about an input gives as examples
 
 
 def missing_columns(table: Table, needed: Sequence[str], spans: Callable[[int], Span], use: str, *,
@@ -107,6 +110,17 @@ def check_shared(files: Sequence[File], division: Division, table: Table, ids: S
                 f"({part.get(file.row)}) have the same file {str(file.path)!r}", table.span(file.row),
                 why="what is tested has then been seen in training", fix="put both cases on one side of the split",
                 severity="warning"), file.spec.name)
+
+
+def advise(spec: InputSpec, files: Mapping[int, Facts], ids: Sequence[str], findings: Findings) -> None:
+    """Notes what the reader of an input warns of when it sees what all its files, by row, say of themselves."""
+    rows = list(files)
+    for advice in spec.source.advise(spec.options, list(files.values())):
+        names = [repr(ids[rows[place]]) for place in advice.cases]
+        rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        about = f" (case{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{rest})"
+        findings.add(Diagnostic(advice.code, f"input {spec.name!r}: {advice.message}{about}", spec.span, advice.why,
+                                advice.fix, severity="warning"), spec.name)
 
 
 def check_some_input(present: Mapping[str, Sequence[bool]], table: Table, ids: Sequence[str],

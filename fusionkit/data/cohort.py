@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from fusionkit.data import grouped_folds, split
 from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, Memory
 from fusionkit.data.description import DataDescription
-from fusionkit.data.preprocessing import Preprocessing
+from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
+from fusionkit.data.readers.facts import Facts
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
@@ -42,6 +43,7 @@ class Cohort:
     layouts: Mapping[str, vectors.Categories]
     paths: Mapping[str, Sequence[Path | None]]
     targets: Mapping[str, TargetValues]
+    facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -109,7 +111,12 @@ class Cohort:
                   for name, values in self.columns.items()}
         counts = {name: dict(zip(head.classes, self.class_counts(name, rows), strict=True))
                   for name, head in self.heads.items() if head.task != "regression"}
-        return Preprocessing(fitted, counts)
+        return Preprocessing(fitted, counts, {name: self._reading(name, rows) for name in self.sizes})
+
+    def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
+        """How an input is read, and what the files of the given rows hold."""
+        facts = [self.facts[name, row] for row in rows if (name, row) in self.facts]
+        return reading_of(self.description.inputs[name], self.sizes[name], facts)
 
     def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
         """The cases of some rows; arrays of files are kept in the folder `cache` once they were read."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import RunError
 
-_FORMAT = 1  # raise it when a reader gives other values for the same file and options
+_FORMAT = 2  # raise it when a reader gives other values for the same file and options
 
 
 def key(path: Path, reader: str, settings: dict[str, Any]) -> str:
@@ -42,18 +43,31 @@ def load(folder: Path, name: str) -> NDArray[np.float32] | None:
     return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None
 
 
-def store(folder: Path, name: str, array: NDArray[np.float32]) -> None:
-    """Writes an array aside and moves it into place, so that another process never sees half of it.
+def load_facts(folder: Path, name: str) -> Any:
+    """What was stored beside the array under a key, as plain data; None when it is not there or not whole."""
+    try:
+        return json.loads(_place(folder, name, "json").read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def store(folder: Path, name: str, array: NDArray[np.float32], facts: dict[str, Any] | None = None) -> None:
+    """Writes an array aside and moves it into place, so that another process never sees half of it; facts beside it.
 
     Raises: `RunError` when the cache cannot be written.
     """
-    place = _place(folder, name)
+    if facts is not None:
+        _write(folder, _place(folder, name, "json"), lambda stream: stream.write(json.dumps(facts).encode()))
+    _write(folder, _place(folder, name), lambda stream: np.save(stream, array, allow_pickle=False))
+
+
+def _write(folder: Path, place: Path, write: Callable[[IO[bytes]], object]) -> None:
     aside = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".aside-", delete=False) as stream:
             aside = Path(stream.name)
-            np.save(stream, array, allow_pickle=False)
+            write(stream)
         aside.replace(place)
     except OSError as problem:
         if aside is not None:
@@ -62,6 +76,6 @@ def store(folder: Path, name: str, array: NDArray[np.float32]) -> None:
                        "make room or choose another folder") from None
 
 
-def _place(folder: Path, name: str) -> Path:
+def _place(folder: Path, name: str, ending: str = "npy") -> Path:
     # A hundred thousand files in one folder are slow to list on network disks.
-    return folder / name[:2] / f"{name}.npy"
+    return folder / name[:2] / f"{name}.{ending}"

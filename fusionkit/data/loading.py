@@ -55,9 +55,9 @@ def load_cohort(
         loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(
-        description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
+        loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
-        loading.targets)
+        loading.targets, {place: found.facts for place, found in loading.checked.items()})
 
 
 _Named = tuple[str, tuple[str | int, ...]]
@@ -101,7 +101,7 @@ class _Loading:
     layouts: Mapping[str, Categories] = field(default_factory=dict)
     faulty: frozenset[str] = frozenset()
     paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
-    shapes: Mapping[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
+    checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def has_all(self, needed: Sequence[_Named], use: str) -> bool:
@@ -126,13 +126,17 @@ def _identify_rows(loading: _Loading) -> _Loading:
     ids = checks.check_ids(table, description.id, findings) if named else tuple(
         f"row {row + 1}" for row in range(len(table)))
     patient = description.patient
+    if patient is not None and patient not in table and not loading.required:
+        # Patients matter to a split and to intervals: cases that are only predicted need not name them.
+        patient, description = None, replace(description, patient=None)
     known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
     if loading.required:
         leaks.check_inputs_apart(description, tuple(loading.heads), tuple(loading.inputs), findings)
     if loading.preprocessing is not None:
         findings.extend(("", found) for found in loading.preprocessing.differences(description))
-    return replace(loading, ids=ids, named=named, patients=table.cells(patient) if patient and known else ids)
+    return replace(loading, description=description, ids=ids, named=named,
+                   patients=table.cells(patient) if patient and known else ids)
 
 
 def _read_targets(loading: _Loading) -> _Loading:
@@ -218,8 +222,9 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
     values, faults = columns.parse(table, spec.name, spec.options, loading.ids, loading.description.numbers)
     loading.findings.extend(faults)
     train = loading.division.rows("train") if loading.division.parts else range(len(table))
-    layout = (fitted.layout(spec.name) if fitted is not None and spec.name in fitted.columns else
-              columns.categories(values, train))
+    layout = columns.categories(values, train)
+    if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
+        layout = fitted.layout(spec.name)
     loading.findings.extend(columns.unknown_categories(table, spec.options, values, layout, loading.ids))
     return replace(loading, columns={**loading.columns, spec.name: values},
                    layouts={**loading.layouts, spec.name: layout},
@@ -227,14 +232,21 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
 
 
 def _read_files(loading: _Loading) -> _Loading:
-    """The shape of every file of every input; each is read once, from the cache where it is there, and checked."""
+    """What every file of every input is; each is read once, from the cache where it is there, and checked."""
     files = [case_files.File(loading.description.inputs[name], row, path)
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
     how = loading.reading
-    shapes = case_files.check_files(files, loading.table, loading.ids, loading.findings,
-                                    cache=how.cache, workers=how.workers, progress=how.progress)
+    checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
+                                     cache=how.cache, workers=how.workers, progress=how.progress)
     checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
-    return replace(loading, shapes=shapes)
+    for name in loading.paths:
+        facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
+        checks.advise(loading.description.inputs[name], facts, loading.ids, loading.findings)
+    if loading.preprocessing is not None:
+        for found in loading.preprocessing.file_differences(
+                loading.description, {place: file.facts for place, file in checked.items()}, loading.ids):
+            loading.findings.add(found)
+    return replace(loading, checked=checked)
 
 
 def _settle_sizes(loading: _Loading) -> _Loading:
@@ -246,7 +258,7 @@ def _settle_sizes(loading: _Loading) -> _Loading:
             continue
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
                     spec.source.shape(spec.options))
-        shapes = {row: shape for (owner, row), shape in loading.shapes.items() if owner == name}
+        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
         size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
                                     findings=loading.findings)
         if size is not None:

@@ -88,17 +88,18 @@ def calibration_bin(probability: Floats) -> Ints:
 
 
 def collect(
-    head: str,
     task: Task,
     classes: Sequence[str],
     targets: ArrayLike,
     predictions: ArrayLike,
     *,
+    head: str = "?",
     patients: Sequence[Hashable] | None = None,
 ) -> Outcomes:
     """Targets and predictions as one checked value; cases without a target are left out and counted.
 
     A target is absent when it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
+    `head` names in messages what predicted.
 
     *Raises*: `RunError` when predictions have the wrong shape, are not finite, or are not probabilities.
     """

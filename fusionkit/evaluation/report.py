@@ -115,7 +115,7 @@ def evaluate_predictions(
 
     *Raises*: `RunError` when predictions have the wrong shape, are not finite, or are not probabilities.
     """
-    outcomes = collect(head, task, classes, targets, predictions, patients=patients)
+    outcomes = collect(task, classes, targets, predictions, head=head, patients=patients)
     measured = measure(outcomes)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}

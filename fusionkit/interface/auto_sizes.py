@@ -18,6 +18,7 @@ def data_sizes(
     """
     if data is None:
         return None
-    from fusionkit.runs.setup import cohort_for
+    from fusionkit.runs.setup import matched
 
-    return cohort_for(source, data, sets, registry).sizes
+    _, cohort = matched(source, data, sets, registry)
+    return cohort.sizes

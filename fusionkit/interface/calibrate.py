@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from fusionkit.components.component import Component
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.calibration import Calibration, Choices, write_calibration
-from fusionkit.interface.console import Console, console_for
-from fusionkit.interface.opened_run import Device, RunningOptions, open_networks
+from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
-from fusionkit.registry.lookup import discover
 from fusionkit.runs import results
 from fusionkit.runs.folder import Run
 
@@ -41,20 +37,14 @@ class KeptCalibration:
         return html_table(COLUMNS, self.table())
 
 
+@run_keywords
 def calibrate(
     run: str | PathLike[str],
     data: str | Path | None = None,
     *,
     alpha: float = 0.1,
     class_conditional: bool = False,
-    uncertainty: str | None = None,
-    looped: bool = False,
-    memory: int | None = None,
-    device: Device = "auto",
-    plugins: Sequence[str | Path] = (),
-    components: Sequence[Component] = (),
-    quiet: bool = False,
-    console: Console | None = None,
+    **options: Unpack[RunKeywords],
 ) -> KeptCalibration:
     """Fit on the run's own validation cases, or on all cases of other data that have a target, and keep it in the run.
 
@@ -66,9 +56,7 @@ def calibrate(
         raise DataError(Diagnostic("bad-argument", f"--alpha cannot be {alpha:g}",
                                    why="it is the share of cases whose truth may be outside its set",
                                    fix="give a number between 0 and 1, such as 0.1"))
-    registry = discover(components=components, files=[str(file) for file in plugins])
-    opened = open_networks(run, RunningOptions(uncertainty, looped, memory, device), registry,
-                           console_for(console, quiet), to_calibrate=True)
+    opened = open_networks(run, options, to_calibrate=True)
     named = _named(opened.run) if data is None else ()
     cohort = opened.cohort(data, require_targets=data is None)
     rows = cohort.rows if data else tuple(row for row, name in enumerate(cohort.ids) if name in named)

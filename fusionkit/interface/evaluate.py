@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from fusionkit.components.component import Component
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
-from fusionkit.interface.console import Console, console_for
-from fusionkit.interface.opened_run import Device, RunningOptions, open_networks
+from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
-from fusionkit.registry.lookup import discover
 from fusionkit.runs.input_subsets import evaluate_selections, optional_networks
 from fusionkit.runs.results import write_results
 
@@ -58,20 +55,14 @@ class Evaluation:
         return "".join(html_table(header, rows) for header, rows, _ in self.tables())
 
 
+@run_keywords
 def evaluate(
     run: str | PathLike[str],
     data: str | Path | None = None,
     *,
     output: str | Path | None = None,
     missing: bool = False,
-    uncertainty: str | None = None,
-    looped: bool = False,
-    memory: int | None = None,
-    device: Device = "auto",
-    plugins: Sequence[str | Path] = (),
-    components: Sequence[Component] = (),
-    quiet: bool = False,
-    console: Console | None = None,
+    **options: Unpack[RunKeywords],
 ) -> Evaluation:
     """Evaluate on the run's own test cases, or on all cases of other data that have a target, and write the results.
 
@@ -79,10 +70,8 @@ def evaluate(
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
     Raises: GraphError or DataError with everything that is wrong.
     """
-    registry = discover(components=components, files=[str(file) for file in plugins])
-    console = console_for(console, quiet)
-    opened = open_networks(run, RunningOptions(uncertainty, looped, memory, device), registry, console)
-    optional = optional_networks(opened.models, registry) if missing else []
+    opened = open_networks(run, options)
+    optional = optional_networks(opened.models, opened.registry) if missing else []
     cohort = opened.cohort(data, require_targets=data is None)
     if data:
         rows = cohort.rows
@@ -98,7 +87,7 @@ def evaluate(
     if not optional:
         return Evaluation(folder, reports)
     patients = [cohort.patients[row] for row in rows] if cohort.description.patient is not None else None
-    with console.progress("taking inputs away") as update:
+    with opened.console.progress("taking inputs away") as update:
         found = evaluate_selections(optional, dataset, opened.method, opened.settings(), patients=patients,
                                     calibration=opened.calibration, progress=update)
     write_selections(folder, found)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 from fusionkit.components.component import Component
 from fusionkit.data.loading import CaseDataset, Cohort
@@ -15,10 +15,11 @@ from fusionkit.evaluation.calibration import Calibration
 from fusionkit.graph.nodes import Step
 from fusionkit.inference.ensemble import MEMBERS, members_of
 from fusionkit.inference.predict import HeadResult, Settings, predict
-from fusionkit.interface.console import Console
+from fusionkit.interface.console import Console, console_for
+from fusionkit.interface.keywords import spell_out
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
-from fusionkit.registry.lookup import Registry
+from fusionkit.registry.lookup import Registry, discover
 from fusionkit.runs.folder import Run, cohort_of, open_run
 from fusionkit.runs.results import calibrated, told
 from fusionkit.runs.setup import cache_for
@@ -29,18 +30,30 @@ from fusionkit.training.settings import read_settings
 Device = Literal["auto", "cpu", "cuda"]
 
 
-@dataclass(frozen=True)
-class RunningOptions:
-    """What the verbs of a run share: the method that replaces the graph's, and where and how samples are drawn.
-
-    `samples` are the passes of the method, `memory` is in megabytes; None leaves them as they are.
-    """
+class RunKeywords(TypedDict, total=False):
+    """What the verbs of a run share: by which method, where and how the networks are run, and who is told."""
 
     uncertainty: str | None
+    """The id of the method that replaces the graph's."""
     looped: bool
+    """Whether samples are drawn one after the other: to the bit those of whole passes. False when not given."""
     memory: int | None
-    device: str
-    samples: int | None = None
+    """Megabytes that samples drawn at once may take; 256 when not given."""
+    device: Device
+    """Where to compute; `auto` when not given."""
+    plugins: Sequence[str | Path]
+    """Python files with components of your own."""
+    components: Sequence[Component]
+    """Components of your own."""
+    quiet: bool
+    """Whether progress and warnings are not shown; False when not given."""
+    console: Console | None
+    """Where they are shown."""
+
+
+run_keywords = spell_out(RunKeywords, RunKeywords(
+    uncertainty=None, looped=False, memory=None, device="auto", plugins=(), components=(), quiet=False, console=None))
+"""Gives a verb with `**options: Unpack[RunKeywords]` these keywords and their defaults."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,8 @@ class OpenedRun:
     method: Use | None
     models: list[FusionModel]
     calibration: Calibration | None
-    options: RunningOptions
+    options: RunKeywords
+    registry: Registry
     console: Console
 
     def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
@@ -71,14 +85,14 @@ class OpenedRun:
 
         Raises: GraphError when an option is out of range.
         """
-        own = self.options
-        if own.memory is not None and own.memory < 0:
-            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {own.memory}",
+        memory, device = self.options["memory"], self.options["device"]
+        if memory is not None and memory < 0:
+            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}",
                                         fix="give megabytes; with 0 samples are drawn one after the other"))
-        check_device(own.device)
+        check_device(device)
         trained = read_settings(self.run.model.plan.graph.training)
-        made = Settings(trained.batch_size, own.device, trained.precision, trained.seed, looped=own.looped)
-        return made if own.memory is None else replace(made, memory=own.memory * 2**20)
+        made = Settings(trained.batch_size, device, trained.precision, trained.seed, looped=self.options["looped"])
+        return made if memory is None else replace(made, memory=memory * 2**20)
 
     def results(self, dataset: CaseDataset) -> dict[str, HeadResult]:
         """What each head says of the cases, with what the run's calibration makes of it."""
@@ -88,18 +102,20 @@ class OpenedRun:
 
 
 def open_networks(
-    folder: str | PathLike[str], options: RunningOptions, registry: Registry, console: Console, *,
-    to_calibrate: bool = False
+    folder: str | PathLike[str], options: RunKeywords, *, samples: int | None = None, to_calibrate: bool = False
 ) -> OpenedRun:
     """Open a run and load its networks; without its calibration where one is to be fitted.
 
+    `options` has all keys; `samples` are the passes of the method, None leaves them as they are.
     Raises: GraphError when the folder is no run or the method does not fit it, UserError with
     `unreadable-calibration`.
     """
+    registry = discover(components=options["components"], files=[str(file) for file in options["plugins"]])
+    console = console_for(options["console"], options["quiet"])
     opened = open_run(Path(folder), registry)
-    method = method_of(opened, options.uncertainty, options.samples, registry)
+    method = method_of(opened, options["uncertainty"], samples, registry)
     calibration = None if to_calibrate else calibration_of(opened, method, console)
-    return OpenedRun(opened, method, opened.networks(members_of(method)), calibration, options, console)
+    return OpenedRun(opened, method, opened.networks(members_of(method)), calibration, options, registry, console)
 
 
 def check_device(name: str) -> None:

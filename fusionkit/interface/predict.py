@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from fusionkit.components.component import Component
 from fusionkit.inference.predict import HeadResult
-from fusionkit.interface.console import Console, console_for
-from fusionkit.interface.opened_run import Device, RunningOptions, open_networks
+from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
-from fusionkit.registry.lookup import discover
 from fusionkit.runs.results import rows_of, write_predictions
 
 
@@ -54,20 +51,14 @@ def _read(cell: str, is_text: bool) -> str | float | None:
         return cell
 
 
+@run_keywords
 def predict(
     run: str | PathLike[str],
     data: str | Path,
     *,
     output: str | Path | None = None,
     samples: int | None = None,
-    uncertainty: str | None = None,
-    looped: bool = False,
-    memory: int | None = None,
-    device: Device = "auto",
-    plugins: Sequence[str | Path] = (),
-    components: Sequence[Component] = (),
-    quiet: bool = False,
-    console: Console | None = None,
+    **options: Unpack[RunKeywords],
 ) -> Predictions:
     """Predict each case of a data description, whose targets are not needed; with `output` also as a CSV file.
 
@@ -75,12 +66,10 @@ def predict(
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
     Raises: GraphError or DataError with everything that is wrong.
     """
-    registry = discover(components=components, files=[str(file) for file in plugins])
-    console = console_for(console, quiet)
-    opened = open_networks(run, RunningOptions(uncertainty, looped, memory, device, samples), registry, console)
+    opened = open_networks(run, options, samples=samples)
     cohort = opened.cohort(data, require_targets=False)
     for warning in cohort.warnings:
-        console.note(warning.render())
+        opened.console.note(warning.render())
     results = opened.results(opened.dataset(cohort, cohort.rows, data))
     if output:
         write_predictions(Path(output), results, cohort.ids)

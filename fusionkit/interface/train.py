@@ -79,7 +79,7 @@ def train(
     for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
         console.note(warning.render())
     trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
-    return TrainedRun(folder, Evaluation(folder, tuple(trained.reports)))
+    return TrainedRun(trained.folder, Evaluation(trained.folder, tuple(trained.reports)))
 
 
 def of_launch(console: Console) -> Console:

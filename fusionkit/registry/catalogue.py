@@ -15,10 +15,11 @@ from fusionkit.components.failures import raised
 from fusionkit.components.kinds import kind_of
 from fusionkit.components.requirements import is_requirement
 from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage, read_others
 from fusionkit.syntax.fields import FieldReader, shown
 from fusionkit.syntax.reader import read_file
-from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
+from fusionkit.syntax.tree import Items, Leaf, Tree
 from fusionkit.syntax.writer import write
 
 if TYPE_CHECKING:
@@ -79,13 +80,9 @@ def read_catalogue(path: Path) -> Catalogue:
     if version is not None and getattr(version, "value", None) != FORMAT:
         top.report("wrong-version", f"this fusionkit reads catalogues of format {FORMAT}", version.span)
     package = top.text("package") or ""
-    tree = top.need("components", "list the components")
-    entries: list[Entry] = []
-    if tree is not None and not isinstance(tree, Mapping):
-        top.report("wrong-type", f"'components' of a catalogue must be a mapping, not {shown(tree)}", tree.span,
-                   fix="write 'kind.name: {at: module}'")
-    elif tree is not None:
-        entries = [_entry(name, value, package, found) for name, value in tree.items()]
+    top.need("components", "list the components")
+    listed = top.mapping("components", "write 'kind.name: {at: module}'")
+    entries = [_entry(name, value, package, found) for name, value in listed.items()] if listed else []
     others = read_others(top, package, {entry.id for entry in entries})
     if found:
         raise GraphError(found)
@@ -162,8 +159,9 @@ def collect(package: str, module: str) -> list[Entry]:
 
 def _imported(module: str) -> ModuleType:
     try:
-        return import_module(module)
-    except (Exception, SystemExit) as error:
+        with guarded(module, limited=False):
+            return import_module(module)
+    except Exception as error:
         raise GraphError(Diagnostic("broken-plugin", f"{module} cannot be imported", why=raised(error),
                                     fix="mend it, or install what it imports")) from error
 

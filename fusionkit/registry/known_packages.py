@@ -11,7 +11,7 @@ from fusionkit.components.kinds import COMPONENT_ID, KINDS
 from fusionkit.components.requirements import is_name, is_range, normal_name, pip_install
 from fusionkit.errors import Span
 from fusionkit.syntax.fields import FieldReader, shown
-from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
+from fusionkit.syntax.tree import Items, Leaf, Tree
 
 _KEYS = ("versions", "summary", "link", "provides")
 _LINK = re.compile(r"https://[^\s/]+\S*")
@@ -50,12 +50,8 @@ def read_others(top: FieldReader, package: str, own: set[str]) -> tuple[KnownPac
 
     Faults are added to those of the form: an id has one provider, a package one entry.
     """
-    tree = top.tree.get("others")
+    tree = top.mapping("others", "write 'package: {versions: ..., summary: ..., link: ..., provides: [kind.name]}'")
     if tree is None:
-        return ()
-    if not isinstance(tree, Mapping):
-        top.report("wrong-type", f"'others' of a catalogue must be a mapping, not {shown(tree)}", tree.span,
-                   fix="write 'package: {versions: ..., summary: ..., link: ..., provides: [kind.name]}'")
         return ()
     owners = dict.fromkeys(own, package)
     packages = {normal_name(package)}

@@ -2,87 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fusionkit.components.failures import raised
 from fusionkit.components.requirements import missing, normal_name, pip_install
 from fusionkit.errors import Diagnostic, GraphError, Span, near
 from fusionkit.registry.catalogue import Entry
+from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage
-from fusionkit.registry.providers import DISABLE, Provider, broken, providers
+from fusionkit.registry.providers import DISABLE, Provider, broken, own_providers, package_providers
 
 if TYPE_CHECKING:
     from fusionkit.components.component import Component
 
+Claim = TypeVar("Claim")
 
-class Registry:
-    """All providers, and the look-ups over them. Nothing here imports a component until it is asked to."""
+
+class _Index:
+    """What some providers bring, by id and by name."""
 
     def __init__(self, providers: Iterable[Provider]) -> None:
         self.providers = tuple(providers)
-        self._owners: dict[str, list[tuple[Provider, Entry]]] = {}
-        self._withheld: dict[str, Provider] = {}
-        self._others: dict[str, KnownPackage] = {}
-        self._graphs: dict[str, list[tuple[Provider, Path]]] = {}
+        self.owners: dict[str, list[tuple[Provider, Entry]]] = {}
+        self.withheld: dict[str, Provider] = {}
+        self.others: dict[str, KnownPackage] = {}
+        self.graphs: dict[str, list[tuple[Provider, Path]]] = {}
         for provider in self.providers:
             for entry in provider.entries:
-                self._owners.setdefault(entry.id, []).append((provider, entry))
-            self._withheld.update({entry.id: provider for entry in provider.withheld})
+                self.owners.setdefault(entry.id, []).append((provider, entry))
+            self.withheld.update({entry.id: provider for entry in provider.withheld})
             for other in provider.others:
-                self._others.update({name: other for name in other.provides if name not in self._others})
-            for path in sorted(provider.graphs.glob("*.yaml")) if provider.graphs else ():
-                self._graphs.setdefault(path.stem, []).append((provider, path))
+                self.others.update({name: other for name in other.provides if name not in self.others})
+            for path in _graphs_in(provider.graphs):
+                self.graphs.setdefault(path.stem, []).append((provider, path))
+
+
+def _graphs_in(folder: Path | None) -> list[Path]:
+    """The graph files of a folder, none where it cannot be read."""
+    try:
+        return sorted(folder.glob("*.yaml")) if folder else []
+    except (OSError, ValueError):
+        return []
+
+
+class Registry:
+    """All providers, and the look-ups over them. Nothing here imports a component until it is asked to.
+
+    What is bundled keeps its ids and its graphs: a package that claims one of them too is told in `collisions`, and
+    changes nothing. Packages of others are asked for, by `packages`, when something else is looked for.
+    """
+
+    def __init__(self, providers: Iterable[Provider], packages: Callable[[], Iterable[Provider]] = tuple) -> None:
+        self._first = _Index(providers)
+        self._packages = packages
+
+    @cached_property
+    def _whole(self) -> _Index:
+        packages = tuple(self._packages())
+        if not packages:
+            return self._first
+        own = self._first.providers
+        return _Index((*(each for each in own if each.bundled), *packages,
+                       *(each for each in own if not each.bundled)))
+
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """Every provider: what is bundled, packages, files, components."""
+        return self._whole.providers
+
+    def _owners(self, name: str) -> list[tuple[Provider, Entry]]:
+        """Who provides an id, without the packages whose claim is not heard."""
+        first = self._first.owners.get(name, [])
+        return _heard(first) if any(provider.bundled for provider, _ in first) else self._whole.owners.get(name, [])
 
     @property
     def ids(self) -> list[str]:
         """Every id that can be used, sorted."""
-        return sorted(self._owners)
+        return sorted(self._whole.owners)
 
     @property
     def entries(self) -> list[Entry]:
         """The entries of every usable component, sorted by id."""
-        return [self._owners[name][0][1] for name in self.ids]
+        return [self._whole.owners[name][0][1] for name in self.ids]
 
     @property
     def graphs(self) -> dict[str, Path]:
         """Published graphs by name; of two with one name that of the first provider."""
-        return {name: owners[0][1] for name, owners in self._graphs.items()}
+        return {name: owners[0][1] for name, owners in self._whole.graphs.items()}
 
     @property
     def others(self) -> list[KnownPackage]:
         """Packages that catalogues know and that are not installed, sorted."""
         present = {normal_name(provider.package) for provider in self.providers}
-        absent = {other.package: other for other in self._others.values() if normal_name(other.package) not in present}
+        absent = {other.package: other for other in self._whole.others.values()
+                  if normal_name(other.package) not in present}
         return [absent[name] for name in sorted(absent)]
 
     @property
     def collisions(self) -> dict[str, list[Provider]]:
         """Ids that more than one provider claims."""
-        return {name: [p for p, _ in owners] for name, owners in self._owners.items() if len(owners) > 1}
+        return {name: [p for p, _ in owners] for name, owners in self._whole.owners.items() if len(owners) > 1}
 
     @property
     def graph_collisions(self) -> dict[str, list[Provider]]:
         """Names under which more than one provider publishes a graph."""
-        return {name: [p for p, _ in owners] for name, owners in self._graphs.items() if len(owners) > 1}
+        return {name: [p for p, _ in owners] for name, owners in self._whole.graphs.items() if len(owners) > 1}
 
     def provider(self, name: str) -> Provider | None:
         """The provider of an id, None when it is unknown."""
-        owners = self._owners.get(name)
+        owners = self._owners(name)
         return owners[0][0] if owners else None
 
     def known_for(self, name: str) -> KnownPackage | None:
         """The package, installed or not, for which a catalogue lists an id; None when none does."""
-        return self._others.get(name)
+        return self._whole.others.get(name)
 
     def graph(self, name: str) -> Path | None:
         """The file of a published graph, None when there is none of that name.
 
         Raises: GraphError with `two-providers`.
         """
-        owners = self._graphs.get(name, [])
+        owners = _heard(self._first.graphs.get(name, []))
+        if not any(provider.bundled for provider, _ in owners):
+            owners = self._whole.graphs.get(name, [])
         if len(owners) > 1:
             raise GraphError(Diagnostic("two-providers", f"the graph {name!r} is published by "
                                         f"{' and '.join(str(provider) for provider, _ in owners)}",
@@ -96,7 +143,7 @@ class Registry:
         Raises: GraphError with `unknown-component`, `not-installed`, `two-providers`, `missing-package`,
         `wrong-contract` or `broken-plugin`.
         """
-        owners = self._owners.get(name, [])
+        owners = self._owners(name)
         if not owners:
             raise GraphError(self._unknown(name, span))
         if len(owners) > 1:
@@ -107,12 +154,12 @@ class Registry:
         return _import(*owners[0], span)
 
     def _unknown(self, name: str, span: Span | None) -> Diagnostic:
-        if name in self._withheld:
-            provider = self._withheld[name]
+        if name in self._whole.withheld:
+            provider = self._whole.withheld[name]
             return Diagnostic("wrong-contract", f"{name} of {provider} cannot be used", span, why=provider.problem,
                               fix=provider.fix)
-        if name in self._others:
-            return self._elsewhere(name, self._others[name], span)
+        if name in self._whole.others:
+            return self._elsewhere(name, self._whole.others[name], span)
         # Of a provider whose ids are known, this is none.
         idle = [f"{p.name} ({p.idle})" for p in self.providers if p.idle and not p.withheld]
         match = self._near(name)
@@ -134,16 +181,23 @@ class Registry:
                           why=f"{other.package}{other.versions} has it")
 
     def _to_install(self, name: str) -> str:
-        other = None if name in self._owners else self._others.get(name)
+        other = None if name in self._whole.owners else self._whole.others.get(name)
         return f" It is not installed: {other.install}" if other else ""
 
     def _near(self, name: str) -> str | None:
         """The id that was meant: compared after the dot, since equal kinds make all ids alike."""
-        known = {*self._owners, *self._withheld, *self._others}
+        known = {*self._whole.owners, *self._whole.withheld, *self._whole.others}
         kind, _, rest = name.partition(".")
         others = {other.partition(".")[2]: other for other in known if not other.startswith(f"{kind}.")}
         match = near(rest, [other.partition(".")[2] for other in known if other.startswith(f"{kind}.")])
         return f"{kind}.{match}" if match else others.get(rest)
+
+
+def _heard(owners: list[tuple[Provider, Claim]]) -> list[tuple[Provider, Claim]]:
+    """Those whose claim counts: beside what is bundled only what the user named himself."""
+    if not any(provider.bundled for provider, _ in owners):
+        return owners
+    return [(provider, claim) for provider, claim in owners if provider.bundled or provider.components]
 
 
 def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
@@ -159,8 +213,9 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
         raise GraphError(Diagnostic("missing-package", f"{entry.id} needs {', '.join(requirements)}", span, why=why,
                                     fix=pip_install(*requirements)))
     try:
-        component = import_module(entry.at).component
-    except (Exception, SystemExit) as error:
+        with nullcontext() if provider.bundled else guarded(provider.package, limited=False):
+            component = import_module(entry.at).component
+    except Exception as error:
         raise broken(provider, entry.id, raised(error), span) from error
     if not isinstance(component, Component) or component.id != entry.id:
         actual = component.id if isinstance(component, Component) else type(component).__name__
@@ -171,6 +226,8 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
 def discover(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Registry:
     """The registry of every provider: installed packages, files typed by the user, components handed over.
 
+    Packages of others are imported when something is looked for that is not bundled.
+
     Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
     """
-    return Registry(providers(files, components))
+    return Registry(own_providers(files, components), package_providers)

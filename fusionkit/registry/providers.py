@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ from fusionkit.components.failures import raised
 from fusionkit.components.requirements import Refusal, contract_refusal
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
+from fusionkit.registry.entry_points import Declared, declared
+from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage
 
 if TYPE_CHECKING:
     from fusionkit.components.component import Component
 
-GROUP = "fusionkit"
 DISABLE = "FUSIONKIT_PLUGINS_DISABLE"
 
 
@@ -32,7 +33,8 @@ class Provider:
     """One source of components: an installed package, a file typed by the user, or Python code.
 
     `problem` says why it is not in use, `fix` what to do; such a provider has no entries, and `withheld` are
-    those that it would have. `others` are packages that its catalogue knows.
+    those that it would have. `others` are packages that its catalogue knows. What is `bundled` with fusionkit keeps its
+    ids and graphs, whoever else claims them.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Provider:
     fix: str | None = None
     withheld: tuple[Entry, ...] = ()
     others: tuple[KnownPackage, ...] = ()
+    bundled: bool = False
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}".strip()
@@ -81,40 +84,47 @@ def ask(module: Any, name: str) -> Said:
                 contracts[0] if contracts else None)
 
 
-def providers(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Iterator[Provider]:
-    """Installed packages, then files typed by the user, then components handed over.
+def own_providers(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Iterator[Provider]:
+    """What is bundled with fusionkit, then files typed by the user, then components handed over.
 
-    A package that fails is given with its problem; a file that the user typed and that fails is an error.
-    `FUSIONKIT_PLUGINS_DISABLE` names packages to leave out, split by commas.
     Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
     """
-    disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
-    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (point.name != "bundled",
-                                                                                     point.name))
-    for point in points:
-        yield _installed(point, disabled)
+    yield from (_installed(each, nullcontext()) for each in declared() if each.own)
     for file in files:
         yield _typed(Path(file))
     if components:
         yield _provider_of("components", "components=", tuple(components))
 
 
-def _installed(point: importlib.metadata.EntryPoint, disabled: set[str]) -> Provider:
-    package = point.dist.name if point.dist else point.name
-    provider = Provider(point.name, package, point.dist.version if point.dist else "")
-    if {point.name, package} & disabled:
+def package_providers() -> Iterator[Provider]:
+    """Installed packages of others, imported now; one that fails is given with its problem.
+
+    `FUSIONKIT_PLUGINS_DISABLE` names packages to leave out, split by commas.
+    """
+    yield from (_installed(each, guarded(each.package)) for each in declared() if not each.own)
+
+
+def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
+    """What an entry point brings; its module is imported and asked within the guard."""
+    provider = Provider(each.name, each.package, each.version, bundled=each.own)
+    disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
+    if {each.name, each.package} & disabled:
         return replace(provider, disabled=True)
-    check = f"`fusionkit plugins check {package}` says more"
+    if each.point is None:
+        return replace(provider, problem=each.problem, fix=f"install it anew: pip install --force-reinstall "
+                                                           f"{each.package}")
+    check = f"`fusionkit plugins check {each.package}` says more"
     try:
-        answers = ask(point.load(), point.name)
-        refusal = contract_refusal(answers.contract, package)
-        if answers.catalogue is None:
-            return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
-        graphed = replace(provider, graphs=None if refusal else answers.graphs)
-        return _with_catalogue(graphed, answers.catalogue, refusal)
+        with guard:
+            answers = ask(each.point.load(), each.name)
+            refusal = contract_refusal(answers.contract, each.package)
+            if answers.catalogue is None:
+                return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
+            graphed = replace(provider, graphs=None if refusal else answers.graphs)
+            return _with_catalogue(graphed, answers.catalogue, refusal)
     except UserError as error:
         return replace(provider, problem=error.diagnostics[0].render().replace("\n", " "), fix=check)
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         return replace(provider, problem=raised(error), fix=check)
 
 
@@ -149,8 +159,9 @@ def _typed(path: Path) -> Provider:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+        with guarded(str(path), limited=False):
+            spec.loader.exec_module(module)
+    except Exception as error:
         _check_contract(path, getattr(module, "CONTRACT", None))  # which may be why it fails
         raise broken(provider, "the plugin file", raised(error)) from error
     _check_contract(path, getattr(module, "CONTRACT", None))

@@ -54,21 +54,6 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
     return heads, inputs
 
 
-def cohort_for(
-    source: Source,
-    data: str | Path,
-    sets: Sequence[str] = (),
-    registry: Registry | None = None,
-    *,
-    progress: Progress | None = None,
-) -> Cohort:
-    """The cohort of a data description, checked against what a graph asks of it.
-
-    Raises: GraphError or DataError with everything that is wrong.
-    """
-    return _matched(source, data, sets, registry, progress=progress)[1]
-
-
 def set_up(
     source: Source,
     data: str | Path,
@@ -81,14 +66,18 @@ def set_up(
 
     Raises: GraphError or DataError with everything that is wrong.
     """
-    resolved, cohort = _matched(source, data, sets, registry, progress=progress)
+    resolved, cohort = matched(source, data, sets, registry, progress=progress)
     return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)
 
 
-def _matched(
-    source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *, progress: Progress | None
+def matched(
+    source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *,
+    progress: Progress | None = None
 ) -> tuple[Resolved, Cohort]:
-    """A graph with its components, and the cohort checked against it."""
+    """A graph with its components, and the cohort of a data description, checked against what the graph asks of it.
+
+    Raises: GraphError or DataError with everything that is wrong.
+    """
     registry = registry or discover()
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from torch import nn
 
 from fusionkit.data.loading import CaseDataset
 from fusionkit.data.preprocessing import Preprocessing
-from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
+from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import write_json, write_text
@@ -26,8 +26,17 @@ from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
+from fusionkit.runs.cases_record import CASES, PARTS, record_of
 from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
 from fusionkit.runs.results import calibrate, calibrated, joined, told, write_results
+from fusionkit.runs.resumption import (
+    check_graph,
+    check_settings,
+    fitted_as_before,
+    is_trained,
+    placed,
+    record_for,
+)
 from fusionkit.runs.setup import Setup, cache_for
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
@@ -37,6 +46,7 @@ from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.result import FitResult, StepProgress
 from fusionkit.training.settings import TrainingSettings
 
+_OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES)
 HELD_OUT = 0.15
 """The share of training cases held out for early stopping where the split names no validation cases."""
 
@@ -159,21 +169,32 @@ def train(
     without folds; what training needs is then not estimated.
     Raises: DataError with `no-fold`; RunError when training fails.
     """
-    folds, given = setup.cohort.fold_count, given or {}
-    if settings.fold is not None and settings.fold >= folds:
+    folds, given, fold = setup.cohort.fold_count, given or {}, settings.fold
+    if fold is not None and fold >= folds:
         why = f"the split has {folds} folds, counted from 0" if folds else "the split is not made of folds"
         place = setup.cohort.description.span("split")
-        raise DataError(Diagnostic("no-fold", f"there is no fold {settings.fold}", place, why,
+        raise DataError(Diagnostic("no-fold", f"there is no fold {fold}", place, why,
                                    "leave --fold out, or name one that is there"))
-    job = Job(setup, settings, folder, data, reporter, resume, plots, settings.fold, given.get(settings.fold))
-    if not folds or settings.fold is not None:
+    if resume:
+        setup, settings, folder = placed(setup, settings, folder)
+    job = Job(setup, settings, folder, data, reporter, resume, plots, fold, given.get(fold))
+    if not folds or fold is not None:
         return _train_one(job)
-    done = []
+    begins = is_main() and not (folder / CASES).exists()
+    if begins:
+        record_of(setup.cohort, {}).write(folder)
+    done: list[Trained] = []
     for fold in range(folds):
         reporter.line(f"fold {fold + 1} of {folds}")
         # The plots of all folds together say more than those of each, and each would take seconds to draw.
-        done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, plots=False,
-                                       given=given.get(fold))))
+        try:
+            done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, plots=False,
+                                           given=given.get(fold))))
+        except UserError:
+            if begins and not done:
+                (folder / CASES).unlink()
+                _remove_empty(folder)
+            raise
     rows = tuple(row for part in done for row in part.rows)
     results = joined([part.results for part in done])
     number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
@@ -212,15 +233,22 @@ def _train_one(job: Job) -> Trained:
 
 
 def _split(job: Job) -> JobCases:
-    """Which cases are for what, and how they are prepared."""
-    parts = parts_of(job.setup, job.settings, job.fold)
-    return JobCases(job, parts, job.setup.cohort.fit(parts.train))
+    """Which cases are for what, and how they are prepared: as the run began, where it goes on."""
+    setup, folder = job.setup, job.folder
+    parts = parts_of(setup, job.settings, job.fold)
+    if not job.resume:
+        return JobCases(job, parts, setup.cohort.fit(parts.train))
+    check_graph(setup.plan, folder)
+    before = record_for(setup, asdict(parts), folder, job.settings.fold)
+    if before is not None:
+        parts = Parts(*(before.rows(part, setup.cohort.ids) for part in PARTS))
+    return JobCases(job, parts, fitted_as_before(setup.cohort.fit(parts.train), folder))
 
 
 def _networks(cases: JobCases) -> list[FusionModel]:
     """The networks of a run: those of a finished one that is resumed, else trained now and saved."""
     job = cases.job
-    finished = _finished(job.folder, job.setup) if job.resume else None
+    finished = _finished(job) if job.resume else None
     if finished is not None:
         return finished
     before = _write_setup(cases)
@@ -233,22 +261,21 @@ def _networks(cases: JobCases) -> list[FusionModel]:
     return [result.model for result in fitted]
 
 
-def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
+def _finished(job: Job) -> list[FusionModel] | None:
     """The networks of a run that is finished; None where there is more to train.
 
-    Raises: GraphError with `resume-differs` when it lacks networks and is of another graph than those would be.
+    Raises: UserError with `resume-differs` when its settings are other ones than are asked for.
     """
+    folder, settings = job.folder, job.settings
     if not (folder / RUN).is_file():
         return None
-    run, count = open_run(folder), members_of(setup.plan.uncertainty)
-    if run.members >= count:
-        return run.networks(count)
-    before, now = ({key: value for key, value in written(plan).items() if key not in ("uncertainty", "training")}
-                   for plan in (run.model.plan, setup.plan))
-    if before != now:
-        raise GraphError(Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot be given more networks: its "
-                                    "graph is another one", fix="use the graph that it began with"))
-    return None
+    run, count = open_run(folder), members_of(job.setup.plan.uncertainty)
+    check_settings(settings, folder)
+    if run.members < count or not is_trained(settings, folder, count):
+        return None
+    job.reporter.line(f"the run in {folder} is finished, nothing done: it has its {run.about['epochs']} epochs; a "
+                      "larger --epochs trains it on")
+    return run.networks(count)
 
 
 def _fitted(cases: JobCases) -> list[FitResult]:
@@ -309,12 +336,13 @@ def _write_setup(cases: JobCases) -> dict[str, str]:
         return {}
     job, folder = cases.job, cases.job.folder
     folder.mkdir(parents=True, exist_ok=True)
-    before = {name: (folder / name).read_text(encoding="utf-8") for name in (GRAPH, DATA, PREPROCESSING)
-              if (folder / name).is_file()}
+    before = {name: (folder / name).read_text(encoding="utf-8") for name in _OF_THE_SETUP if (folder / name).is_file()}
     graph = {**written(job.setup.plan), "training": job.settings.model_dump(mode="json", exclude_none=True)}
     write_text(folder / GRAPH, write(graph))
     write_text(folder / DATA, write(job.setup.cohort.description.to_plain()))
     write_text(folder / PREPROCESSING, cases.preprocessing.to_json() + "\n")
+    if CASES not in before:
+        record_of(job.setup.cohort, asdict(cases.parts), fold=job.settings.fold).write(folder)
     return before
 
 
@@ -323,10 +351,14 @@ def _unwrite(folder: Path, before: Mapping[str, str]) -> None:
     for name, text in before.items():
         write_text(folder / name, text)
     if is_main() and not before and not (folder / LAST).exists():
-        for name in (GRAPH, DATA, PREPROCESSING):
+        for name in _OF_THE_SETUP:
             (folder / name).unlink(missing_ok=True)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:

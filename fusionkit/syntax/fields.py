@@ -61,6 +61,15 @@ class FieldReader:
             self.report("missing-key", f"{self.owner} needs the key {name!r}", self.span, fix=fix)
         return value
 
+    def mapping(self, name: str, fix: str) -> Mapping | None:
+        """The value of a key that holds a mapping, None when it is not written."""
+        value = self.tree.entries.get(name)
+        if value is None or isinstance(value, Mapping):
+            return value
+        self.report("wrong-type", f"{name!r} of {self.owner} must be a mapping, not {shown(value)}", value.span,
+                    fix=fix)
+        return None
+
     def text(self, name: str, default: str | None = None) -> str | None:
         """The value of a key that holds text."""
         value: str | None = self._typed(name, str, "str", default)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
+from fusionkit.files import opened
 from fusionkit.syntax.scalars import Plain, kind_of, plain_value
 from fusionkit.syntax.tree import MAX_DEPTH, Items, Leaf, Mapping, Tree
 
@@ -27,7 +28,7 @@ def read_file(path: str | Path, error: type[UserError] = GraphError) -> Tree:
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)

@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 
 from fusionkit.components.requirements import normal_name, pip_install
 from fusionkit.errors import Diagnostic, GraphError
-from fusionkit.registry.providers import GROUP
+from fusionkit.registry.entry_points import GROUP, declared
 
 
 def find_distribution(package: str) -> Distribution:
@@ -24,9 +24,10 @@ def find_distribution(package: str) -> Distribution:
         return importlib.metadata.distribution(package)
     except (importlib.metadata.PackageNotFoundError, ValueError):
         wanted = normal_name(package)
-        for point in importlib.metadata.entry_points(group=GROUP):
-            if point.dist is not None and wanted in map(normal_name, (point.dist.name, point.module, point.name)):
-                return point.dist
+        for each in declared():
+            if each.point and each.point.dist and wanted in map(normal_name, (each.package, each.point.module,
+                                                                              each.name)):
+                return each.point.dist
     raise GraphError(Diagnostic("not-installed", f"there is no installed package {package!r}",
                                 fix=f"in its folder: pip install -e . (or {pip_install(package)})"))
 
@@ -38,8 +39,8 @@ def own_points(distribution: Distribution) -> list[EntryPoint]:
 
 def editable_packages() -> list[str]:
     """Names of the packages with plugins that are installed from their sources, `pip install -e`, sorted."""
-    return sorted({point.dist.name for point in importlib.metadata.entry_points(group=GROUP)
-                   if point.dist is not None and _is_editable(point.dist)})
+    return sorted({each.package for each in declared() if each.point and each.point.dist
+                   and _is_editable(each.point.dist)})
 
 
 def _is_editable(distribution: Distribution) -> bool:

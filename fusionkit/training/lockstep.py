@@ -16,8 +16,9 @@ from fusionkit.network.model import FusionModel
 from fusionkit.progress import Progress
 from fusionkit.training.batch_order import make_loader, read_batches
 from fusionkit.training.checkpoint import LAST, has_state
-from fusionkit.training.loop import Training, check_run
+from fusionkit.training.loop import Training
 from fusionkit.training.objective import arguments
+from fusionkit.training.run_checks import check_run
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted, Interruption
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, cast
@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from fusionkit.data.batch import Batch, Case, collate
-from fusionkit.errors import Diagnostic, RunError, UserError
+from fusionkit.errors import RunError
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training import nan_diagnosis
@@ -32,7 +32,6 @@ from fusionkit.training.checkpoint import (
 )
 from fusionkit.training.class_balance import Targets, balanced, tell_heads
 from fusionkit.training.distributed import Processes, wants_cpu, world_size
-from fusionkit.training.gradient_modulation import faults
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
@@ -44,10 +43,14 @@ from fusionkit.training.result import (
     publish,
     write_history,
 )
+from fusionkit.training.run_checks import check_run
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted, Interruption
 from fusionkit.training.step import Stepper, Totals, combined
-from fusionkit.training.validation import Scores, has_accuracy, validate
+from fusionkit.training.validation import Scores, validate
+
+EPOCH_SECONDS = 10.0
+"""The end of an epoch is saved when so many seconds have passed since the last state."""
 
 
 def fit(
@@ -63,9 +66,9 @@ def fit(
     """Train a network; it then has its best weights, or its last without a validation set, in evaluation mode.
 
     In `folder` it keeps `model.safetensors` (the best weights so far), `history.csv`, and `last/` and `best/`, the
-    states to resume from; `folder` must be the same for every process of a launch. With `resume` it goes on from
-    `last/`, or begins where there is none; on the CPU the result is that of an undisturbed run, bit for bit. Every
-    process of a launch calls it with the same arguments.
+    states to resume from, written as time goes by; `folder` must be the same for every process of a launch. With
+    `resume` it goes on from `last/`, or begins where there is none; on the CPU the result is that of an undisturbed
+    run, bit for bit. Every process of a launch calls it with the same arguments.
 
     Raises: UserError when settings, data and network do not fit together, or `folder` holds a run that is not to be
     resumed; Interrupted, after saving, on Ctrl-C or SIGTERM; RunError when the loss turns NaN, which names the node
@@ -133,6 +136,7 @@ class Training:
         self.loader = self._loader(train, self.batches)
         self.feed, self.sparing = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
+        self.best: TrainingState | None = None
         self.validation = self._validation(validation)
         self.steps = -(-len(self.batches.sizes) // settings.accumulate)
         self.clock = time.perf_counter()
@@ -207,7 +211,7 @@ class Training:
             if flags[0]:
                 self.interrupt()
             if flags[1]:
-                self._save(LAST)
+                self._save()
             self._seed(step)
             outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:
@@ -264,16 +268,29 @@ class Training:
         self.state.seconds += now - self.clock
         self.clock = now
 
-    def _save(self, place: str) -> dict[str, torch.Tensor]:
-        """Write the state; every process takes part, the main one writes."""
+    def _save(self, ended: bool = False) -> dict[str, torch.Tensor]:
+        """Write where the run is: the best weights first and the state last, so that a kill in between repeats what
+        it lost. Every process takes part, the main one writes.
+        """
         self._tick()
-        scaler = self.processes.accelerator.scaler
-        self.state.scaler = scaler.state_dict() if scaler is not None else {}
+        self.state.scaler = self._scaler()
         tensors = tensors_of(self.network, self.stepper.optimiser)
         if self.processes.main:
-            save_state(self.folder / place, self.state, tensors)
+            if self.state.history:
+                write_history(self.folder, self.state.history)
+            if self.best is not None and self.held is not None:
+                save_state(self.folder / BEST, self.best, self.held)
+        self.best = None
+        if ended or not self.sparing:
+            self._publish()
+        if self.processes.main:
+            save_state(self.folder / LAST, self.state, tensors)
         self.saved = time.perf_counter()
         return tensors
+
+    def _scaler(self) -> dict[str, Any]:
+        scaler = self.processes.accelerator.scaler
+        return scaler.state_dict() if scaler is not None else {}
 
     def _publish(self) -> None:
         """Write the weights to use that are not written yet; every process takes part, the main one writes."""
@@ -298,7 +315,7 @@ class Training:
         return scores
 
     def _end_epoch(self, scores: Scores | None, training_seconds: float) -> None:
-        """Close an epoch: best weights first, the state last, so that a kill in between repeats what it lost."""
+        """Close an epoch."""
         state = self.state
         totals = Totals({name: int(state.sums[f"#{name}"]) for name in self.stepper.weights}, int(state.sums["#"]))
         loss = combined(state.sums, self.stepper.weights, self.stepper.auxiliary, totals)
@@ -313,19 +330,26 @@ class Training:
         if self.settings.patience and state.stale >= self.settings.patience:
             state.stopped = "early"
         if better:
-            self.held = self._save(BEST) if scores else tensors_of(self.network, self.stepper.optimiser)
-        if not self.sparing or state.epoch == self.settings.epochs or state.stopped:
-            self._publish()
-        state.seconds = 0.0
-        if self.processes.main:
-            write_history(self.folder, state.history)
+            self.held = tensors_of(self.network, self.stepper.optimiser)
+            self.best = replace(state, history=list(state.history), scaler=self._scaler()) if scores else None
         row = state.history[-1]
         self.processes.accelerator.log({key: row[key] for key in row if key != "epoch"}, step=state.epoch)
-        self._save(LAST)
+        ended = state.epoch == self.settings.epochs or bool(state.stopped)
+        if ended or self._epoch_due():
+            self._save(ended)
+            state.seconds = 0.0
+
+    def _epoch_due(self) -> bool:
+        """Whether the end of an epoch is a moment to save: a short epoch would take longer to save than to train.
+
+        Several processes save after each, since their clocks differ and all must take part.
+        """
+        return (self.processes.count > 1 or self.settings.checkpoint_seconds == 0
+                or time.perf_counter() - self.saved > EPOCH_SECONDS or not has_state(self.folder / LAST))
 
     def interrupt(self) -> NoReturn:
         """Leave a run that can be used and resumed."""
-        tensors = self._save(LAST)
+        tensors = self._save()
         self.held = self.held if self.state.best_epoch else tensors
         self._publish()
         place = f"epoch {self.state.epoch + 1} of {self.settings.epochs}, step {self.state.step} of {self.steps}"
@@ -369,25 +393,3 @@ def own_randomness(settings: TrainingSettings) -> Any:
     # To ask which GPU is current would take hold of the first one in every process of a launch.
     cuda = not wants_cpu(settings) and world_size() == 1
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else [])
-
-
-def check_run(train: Dataset[Case], validation: Dataset[Case] | None, settings: TrainingSettings, *, folder: Path,
-              resume: bool, model: FusionModel) -> None:
-    """Raises: UserError when settings, data and network do not fit together, or the folder holds another run."""
-    found = []
-    if len(cast(Sized, train)) == 0:
-        found.append(Diagnostic("no-cases", "there are no training cases", fix="look at 'split' in the data file"))
-    if validation is not None and len(cast(Sized, validation)) == 0:
-        found.append(Diagnostic("no-cases", "there are no validation cases", fix="look at 'split' in the data file"))
-    if settings.patience and validation is None:
-        found.append(Diagnostic("no-validation", "'patience' needs a validation set, and the data file names none",
-                                fix="add validation cases to 'split', or set 'patience: 0'"))
-    if settings.monitor != "loss" and not has_accuracy(model.plan.heads):
-        found.append(Diagnostic("no-accuracy", f"no head of this network has an accuracy, which 'monitor: "
-                                f"{settings.monitor}' asks for", fix="set 'monitor: loss'"))
-    found += faults(model.plan, settings)
-    if not resume and has_state(folder / LAST):
-        found.append(Diagnostic("run-exists", f"{str(folder)!r} already holds a run",
-                                fix="go on with it by --resume, or choose another folder"))
-    if found:
-        raise UserError(found)

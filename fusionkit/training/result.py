@@ -64,11 +64,6 @@ class FitResult:
         return -self.state.best_value if self.monitor == "loss" else self.state.best_value
 
     @property
-    def stopped_early(self) -> bool:
-        """Whether `patience` ended the run."""
-        return self.state.stopped == "early"
-
-    @property
     def history(self) -> list[dict[str, Any]]:
         """One row for each epoch, as in `history.csv`."""
         return self.state.history
@@ -106,14 +101,18 @@ def _cell(value: Any) -> Any:
     return f"{value:.8g}" if isinstance(value, float) else value
 
 
+def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Settings that a run began with and that may not change, where they did, in words."""
+    return [f"'{name}' was {before.get(name)} and is {value}" for name, value in now.items()
+            if name not in RESUMABLE and before.get(name) != value]
+
+
 def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> None:
     """Whether a run may go on with what it is given now.
 
     Raises: UserError with `resume-differs`, every difference.
     """
-    differences = [f"'{name}' was {before.settings.get(name)} and is {value}"
-                   for name, value in now.settings.items()
-                   if name not in RESUMABLE and before.settings.get(name) != value]
+    differences = setting_differences(before.settings, now.settings)
     if before.frozen != now.frozen:
         differences.append("the frozen nodes have other weights than when it began")
     if before.cases != now.cases:

@@ -101,7 +101,8 @@ class TrainingSettings(BaseModel):
         None, description="Which fold to hold out and test on, counted from 0, where the data file divides into "
                           "folds; all of them, one after the other, when not set.")
     checkpoint_seconds: NonNegativeFloat = Field(
-        300.0, description="Seconds between states saved inside an epoch; 0 saves at the end of epochs only.")
+        300.0, description="Seconds between states saved inside an epoch; 0 saves at the end of every epoch, and only "
+                           "there.")
     checkpoint_steps: NonNegativeInt = Field(
         0, description="Steps between states saved inside an epoch; 0 goes by checkpoint_seconds alone.")
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
@@ -123,14 +124,12 @@ RESUMABLE = frozenset({
 """Settings that may change when a run is resumed; any other would make it a different run."""
 
 
-def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, span: Span | None = None
-                  ) -> TrainingSettings:
+def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None) -> TrainingSettings:
     """The settings of a graph's `training:` section; `flags`, by field name, win over the file.
 
-    `span` is where the graph stands, for faults that no line of the section shows.
     Raises: UserError with `unknown-option` and `bad-option`, every fault of the section or of the flags.
     """
-    settings, found = check_options(TrainingSettings, tree, "'training'", span or Span("graph", 1, 1))
+    settings, found = check_options(TrainingSettings, tree, "'training'", Span("graph", 1, 1))
     if settings is None:
         raise UserError(found)
     try:
@@ -157,19 +156,3 @@ def _flag_fault(fault: Any) -> Diagnostic:
 def flag_of(name: str) -> str:
     """How the command line writes a setting."""
     return "--" + name.replace("_", "-")
-
-
-def table() -> str:
-    """The settings as a Markdown table, as docs/training.md shows them."""
-    rows = [f"| `{name}` | `{_plain(field.default)}` | {_choices(field.annotation)}{field.description} |"
-            for name, field in TrainingSettings.model_fields.items()]
-    return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _choices(annotation: Any) -> str:
-    names = getattr(annotation, "__args__", ())
-    return ", ".join(f"`{name}`" for name in names) + ". " if names and all(isinstance(n, str) for n in names) else ""

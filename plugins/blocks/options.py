@@ -63,19 +63,14 @@ def rescaling(parts: str, reader: str) -> Any:
                                     f"expected size of what {reader} sums.")
 
 
-def check_names(option: str, names: Sequence[str], one: str) -> None:
-    """Refuse names of classes, labels or values of which two are the same.
+def check_names(option: str, names: Sequence[str], one: str, **weights: object) -> None:
+    """Refuse names of classes, labels or values of which two are the same, and a list of `weights` of another length.
 
+    `weights` is an option by its name, if there is one; anything but a list in it is no matter of names.
     Raises: ValueError.
     """
     if len(set(names)) < len(names):
         raise ValueError(f"'{option}' names one {one} twice")
-
-
-def check_weights(option: str, weights: object, names: Sequence[str], several: str) -> None:
-    """Refuse a list of weights that has not one for each name; anything but a list is no matter of names.
-
-    Raises: ValueError.
-    """
-    if isinstance(weights, list) and len(weights) != len(names):
-        raise ValueError(f"'{option}' has {len(weights)} numbers for {len(names)} {several}")
+    for weighted, given in weights.items():
+        if isinstance(given, list) and len(given) != len(names):
+            raise ValueError(f"'{weighted}' has {len(given)} numbers for {len(names)} {option}")

@@ -61,16 +61,23 @@ class ChannelMap(nn.Module):
         return _CONVOLUTIONS[x.dim()](x, weight.reshape(*weight.shape, *[1] * (x.dim() - 2)), bias)
 
 
-class HIFA(nn.Module):
+class TwoMaps(nn.Module):
+    """The two maps with which both branches of the gate begin."""
+
+    def __init__(self, channels: int, units: int, preset: Preset, rank: int | None) -> None:
+        super().__init__()
+        self.conv1 = ChannelMap(channels, units, preset, rank)
+        self.conv2 = ChannelMap(units, units, preset, rank)
+
+
+class HIFA(TwoMaps):
     """Hierarchical information fusion attention: four maps, each on the one before, pooled by turns.
 
     Shapes: (B, c, ...); gives (B, u), in 0..1.
     """
 
     def __init__(self, channels: int, units: int, preset: Preset, rank: int | None) -> None:
-        super().__init__()
-        self.conv1 = ChannelMap(channels, units, preset, rank)
-        self.conv2 = ChannelMap(units, units, preset, rank)
+        super().__init__(channels, units, preset, rank)
         self.conv3 = ChannelMap(units, units, preset, rank)
         self.conv4 = ChannelMap(units, units, preset, rank)
         self.dense = ChannelMap(2 * units, units, preset, rank)
@@ -85,16 +92,11 @@ class HIFA(nn.Module):
         return self.dense(torch.cat([low, high], 1)).sigmoid()
 
 
-class CLIA(nn.Module):
+class CLIA(TwoMaps):
     """Channel-wise local information attention: one map, averaged after its activation, and a second on the mean.
 
     Shapes: (B, c, ...); gives (B, u), in 0..2.
     """
-
-    def __init__(self, channels: int, units: int, preset: Preset, rank: int | None) -> None:
-        super().__init__()
-        self.conv1 = ChannelMap(channels, units, preset, rank)
-        self.conv2 = ChannelMap(units, units, preset, rank)
 
     def forward(self, x: Tensor) -> Tensor:
         """The local part of the gate."""

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.keras import conv_names, kernel_layout
-from fusionkit_plugins.blocks.options import check_names, check_weights
+from fusionkit_plugins.blocks.options import check_names
 from fusionkit_plugins.blocks.readout_head import ReadoutHead
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
@@ -39,8 +39,7 @@ class ClassifyConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _names_and_weights(self) -> Self:
-        check_names("classes", self.classes, "class")
-        check_weights("class_weights", self.class_weights, self.classes, "classes")
+        check_names("classes", self.classes, "class", class_weights=self.class_weights)
         return self
 
 

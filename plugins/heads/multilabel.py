@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
-from fusionkit_plugins.blocks.options import check_names, check_weights
+from fusionkit_plugins.blocks.options import check_names
 from fusionkit_plugins.blocks.readout_head import ReadoutHead
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
@@ -30,8 +30,7 @@ class MultilabelConfig(ReadoutConfig):
 
     @model_validator(mode="after")
     def _names_and_weights(self) -> Self:
-        check_names("labels", self.labels, "label")
-        check_weights("positive_weights", self.positive_weights, self.labels, "labels")
+        check_names("labels", self.labels, "label", positive_weights=self.positive_weights)
         return self
 
 

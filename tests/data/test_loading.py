@@ -98,7 +98,7 @@ def test_a_dataset_crosses_processes_and_a_cache_gives_the_same(cohort_file, tmp
 
 def test_checked_files_are_not_decoded_again(cohort_file, tmp_path, monkeypatch):
     load(cohort_file, cache=tmp_path / "cache")
-    monkeypatch.setattr("fusionkit.data.readers.image.read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("fusionkit.data.readers.image.examine", lambda *_: pytest.fail("read again"))
     cohort = load(cohort_file, cache=tmp_path / "cache")
     assert cohort.dataset((0,), cohort.fit(cohort.rows), tmp_path / "cache")[0]["present"]["picture"]
 

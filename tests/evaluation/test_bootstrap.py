@@ -24,7 +24,7 @@ COHORTS = {
 @pytest.fixture(params=COHORTS)
 def outcomes(request):
     task, count, (targets, predictions) = COHORTS[request.param]
-    return collect("h", task, names(count), targets, predictions)
+    return collect(task, names(count), targets, predictions)
 
 
 def assert_same(samples, measured):
@@ -49,7 +49,7 @@ def test_a_resample_equals_its_cases_written_out(outcomes):
 
 def test_undefined_resamples_are_where_the_cases_written_out_have_no_value():
     targets, probabilities = classified(37, 11, 2)
-    outcomes = collect("h", "multiclass", names(2), targets, probabilities)
+    outcomes = collect("multiclass", names(2), targets, probabilities)
     only_first = (targets == 0).astype(float)[:, None]
     chosen = targets == 0
     drawn = dataclasses.replace(outcomes, targets=outcomes.targets[chosen], predictions=outcomes.predictions[chosen])
@@ -57,7 +57,7 @@ def test_undefined_resamples_are_where_the_cases_written_out_have_no_value():
 
 
 def test_the_seed_alone_decides_and_the_parts_do_not(monkeypatch):
-    outcomes = collect("h", "multiclass", names(3), *classified(41, 61, 3))
+    outcomes = collect("multiclass", names(3), *classified(41, 61, 3))
     measured = measure(outcomes)
     first = bootstrap(outcomes, measured, seed=5, resamples=50)
     monkeypatch.setattr("fusionkit.evaluation.bootstrap._WEIGHTS_AT_ONCE", 61 * 7)
@@ -72,7 +72,7 @@ def test_the_seed_alone_decides_and_the_parts_do_not(monkeypatch):
 
 def test_cases_of_one_patient_are_drawn_together():
     patients = np.repeat(np.arange(13), 3)
-    outcomes = collect("h", "multiclass", names(2), *classified(43, 39, 2), patients=patients.tolist())
+    outcomes = collect("multiclass", names(2), *classified(43, 39, 2), patients=patients.tolist())
     (weights,) = draw(outcomes, 13, seed=0, resamples=20)
     assert weights.shape == (39, 20)
     assert (weights.sum(axis=0) == 39).all()
@@ -84,7 +84,7 @@ def test_copies_of_a_case_do_not_narrow_an_interval_over_patients():
     copied = [np.repeat(part, 9, axis=0) for part in (targets, probabilities)]
 
     def width(*cohort, patients=None):
-        outcomes = collect("h", "multiclass", names(2), *cohort, patients=patients)
+        outcomes = collect("multiclass", names(2), *cohort, patients=patients)
         interval = bootstrap(outcomes, measure(outcomes), resamples=400).overall["auroc"]
         return interval.high - interval.low
 
@@ -101,7 +101,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     for _ in range(200):
         sick = generator.random(120) < 0.5
         score = 1 / (1 + np.exp(-(generator.normal(size=120) + sick - 0.5)))
-        outcomes = collect("h", "multiclass", names(2), sick, np.stack([1 - score, score], axis=1))
+        outcomes = collect("multiclass", names(2), sick, np.stack([1 - score, score], axis=1))
         samples = sample_metrics(outcomes, Measured({}), next(draw(outcomes, 120, seed=0, resamples=200)))[None]
         for name, true in truth.items():
             low, high = np.quantile(samples[name], [0.025, 0.975])
@@ -118,7 +118,7 @@ def test_intervals_lie_around_their_values(outcomes):
 
 
 def of(targets, probabilities, patients=None, resamples=200):
-    outcomes = collect("h", "multiclass", ["no", "yes"], targets, probabilities, patients=patients)
+    outcomes = collect("multiclass", ["no", "yes"], targets, probabilities, patients=patients)
     return bootstrap(outcomes, measure(outcomes), resamples=resamples).overall
 
 
@@ -154,7 +154,7 @@ def test_an_interval_from_few_resamples_is_not_given():
     targets, probabilities = classified(59, 40, 4)
     targets[:] = np.repeat([0, 1], 20)
     targets[:2] = 2, 3
-    outcomes = collect("h", "multiclass", names(4), targets, probabilities)
+    outcomes = collect("multiclass", names(4), targets, probabilities)
     macro = bootstrap(outcomes, measure(outcomes), resamples=500).overall["sensitivity"]
     assert np.isnan(macro.low)
     assert macro.note.startswith("no interval: defined in ")

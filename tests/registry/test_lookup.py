@@ -128,7 +128,10 @@ def test_two_providers_of_one_id_are_both_named(install: Install, monkeypatch: p
 def test_a_bundled_id_is_not_overridden(install: Install):
     install("acme-lungs", catalogue="  encoder.mlp: {at: acme_lungs.acme}",
             acme=COMPONENT.format(name="mlp", summary="Ours."))
-    assert fault(discover(), "encoder.mlp").code == "two-providers"
+    registry = discover()
+    assert [str(provider) for provider in registry.collisions["encoder.mlp"]][1:] == ["acme-lungs 1.5"]
+    assert registry.load("encoder.mlp").summary != "Ours."
+    assert str(registry.provider("encoder.mlp")) == str(registry.collisions["encoder.mlp"][0])
 
 
 @pytest.mark.parametrize("names", ["acme_lungs", "acme-lungs", " other , acme-lungs,"])

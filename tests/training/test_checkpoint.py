@@ -132,6 +132,43 @@ def test_a_second_signal_stops_at_once(tmp_path):
         run(tmp_path, progress=twice)
 
 
+def saved_epochs(monkeypatch, folder, **settings):
+    """The epochs after which the state was saved."""
+    epochs = []
+
+    def save(place, state, tensors):
+        if place.name == "last":
+            epochs.append(state.epoch)
+        states.save_state(place, state, tensors)
+
+    monkeypatch.setattr("fusionkit.training.loop.save_state", save)
+    run(folder, **{"checkpoint_steps": 0, "epochs": 5, **settings})
+    return epochs
+
+
+def test_short_epochs_are_saved_as_time_goes_by(tmp_path, monkeypatch):
+    assert saved_epochs(monkeypatch, tmp_path / "short") == [1, 5]
+    assert saved_epochs(monkeypatch, tmp_path / "each", checkpoint_seconds=0.0) == [1, 2, 3, 4, 5]
+    monkeypatch.setattr("fusionkit.training.loop.EPOCH_SECONDS", 0.0)
+    assert saved_epochs(monkeypatch, tmp_path / "long") == [1, 2, 3, 4, 5]
+
+
+def test_a_kill_between_saved_epochs_costs_nothing_but_time(tmp_path, monkeypatch):
+    """The state is that of the first epoch, whatever was trained since, and the best weights are found again."""
+    def killed(epoch, step, steps, loss):
+        if (epoch, step) == (4, 2):
+            raise MemoryError("killed here")
+
+    settings = {"checkpoint_steps": 0, "epochs": 5}
+    model, whole = run(tmp_path / "whole", **settings)
+    with pytest.raises(MemoryError):
+        run(tmp_path / "killed", progress=killed, **settings)
+    assert states.read_state(tmp_path / "killed" / "last")[0].epoch == 1
+    again, result = run(tmp_path / "killed", resume=True, **settings)
+    assert result.best_epoch == whole.best_epoch and losses(result.history) == losses(whole.history)
+    assert not differing(weights(model), weights(again))
+
+
 def test_resuming_where_nothing_was_saved_begins(tmp_path, undisturbed):
     agrees(tmp_path, undisturbed, *run(tmp_path, resume=True))
 

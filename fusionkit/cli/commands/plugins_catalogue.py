@@ -71,7 +71,7 @@ def _made(package: str) -> list[Made]:
     Raises: GraphError with `not-installed` or `broken-plugin`, and with all that is wrong with what is kept.
     """
     from fusionkit.registry.catalogue import collect, kept_others
-    from fusionkit.registry.providers import GROUP
+    from fusionkit.registry.entry_points import GROUP
     from fusionkit.testing.distributions import find_distribution, own_points
 
     distribution = find_distribution(package)

@@ -91,7 +91,8 @@ def _idle(registry: Registry, console: Console) -> list[dict[str, Any]]:
             console.line(f"  fix: {provider.fix}")
     for what, collisions in (("id", registry.collisions), ("graph", registry.graph_collisions)):
         for name, owners in collisions.items():
-            console.line(f"\n{what} claimed twice: {name}: {' and '.join(map(str, owners))}")
+            kept = f": that of {owners[0]} is used" if owners[0].bundled else ""
+            console.line(f"\n{what} claimed twice: {name}: {' and '.join(map(str, owners))}{kept}")
     return [{"name": provider.name, "package": provider.package, "problem": provider.idle, "fix": provider.fix,
              "components": [entry.id for entry in provider.withheld]} for provider in idle]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
+from fusionkit.data.readers.advice import Advice, constant, label_maps, ranges, spacings
+from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window, file_size_fix
-from fusionkit.data.transforms import resize, window
+from fusionkit.data.transforms import window
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
 # x w: left to right. nibabel's canonical array is (x, y, z[, c]).
@@ -24,6 +28,7 @@ class NiftiOptions(FileOptions):
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
+    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value put in place of NaN; without it NaN is refused."
     )
@@ -39,7 +44,17 @@ def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> s
     return file_size_fix(name, expected, met)
 
 
+def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
+    """What is odd about the files of one input, taken together."""
+    return [*spacings(files, options.size is not None), *label_maps(options, files), *ranges(files), *constant(files)]
+
+
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
+    """The array of `examine` alone."""
+    return examine(path, options)[0]
+
+
+def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume, scaled by slope and intercept of its header, in closest canonical (RAS+) orientation.
 
     Shapes: (c, d, h, w): c is 1, or the fourth axis of a 4D file; d runs from inferior to superior, h from
@@ -52,9 +67,23 @@ def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
     volume = volume[None] if volume.ndim == 3 else volume
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
+    facts = Facts(values=spread(volume), spacing=_spacing(path),
+                  labels=labels_of(volume) if options.window is None else ())
     if options.window is not None:
         volume = window(volume, *options.window)
-    return resize(volume, options.size) if options.size is not None else volume
+    return resize_as(volume, options.size, options.interpolate, facts.labels), facts
+
+
+def _spacing(path: Path) -> tuple[float, ...]:
+    """The distances of voxels along (d, h, w) in mm, as the header has them; empty where it has no orientation."""
+    nibabel: Any = import_module("nibabel")  # only partly typed
+    image = nibabel.load(path)
+    axes = nibabel.io_orientation(image.affine)[:, 0]
+    if not np.isfinite(axes).all():
+        return ()
+    factor = {"meter": 1000.0, "micron": 0.001}.get(image.header.get_xyzt_units()[0], 1.0)
+    sizes = dict(zip(axes.astype(int).tolist(), nibabel.affines.voxel_sizes(image.affine) * factor, strict=True))
+    return tuple(float(f"{sizes[axis]:.6g}") for axis in (2, 1, 0))
 
 
 def _canonical(path: Path) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -11,8 +12,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, field_validator
 
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
+from fusionkit.data.readers.advice import Advice, constant, label_maps, ranges
+from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window, file_size_fix
-from fusionkit.data.transforms import resize, window
+from fusionkit.data.transforms import window
 
 
 class ArrayOptions(FileOptions):
@@ -27,6 +31,7 @@ class ArrayOptions(FileOptions):
     size: tuple[PositiveInt, ...] | None = Field(
         None, description="Height and width, or depth, height and width, that every array is resized to."
     )
+    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value put in place of NaN; without it NaN is refused."
     )
@@ -51,7 +56,17 @@ def size_fix(name: str, options: ArrayOptions, expected: Sizes, met: Sizes) -> s
     return file_size_fix(name, expected, met)
 
 
+def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
+    """What is odd about the files of one input, taken together."""
+    return [*label_maps(options, files), *ranges(files), *constant(files)]
+
+
 def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
+    """The array of `examine` alone."""
+    return examine(path, options)[0]
+
+
+def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Facts]:
     """The array as float32, channels first.
 
     Shapes: as in the file after `channels`; (c, *size) with `size`.
@@ -71,6 +86,7 @@ def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
         values = values[None]
     elif options.channels == "last" and values.ndim > 1:
         values = np.moveaxis(values, -1, 0)
+    facts = Facts(values=spread(values), labels=labels_of(values) if options.window is None else ())
     if options.window is not None:
         values = window(values, *options.window)
     if options.size is not None:
@@ -78,8 +94,8 @@ def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
             raise ReadError("wrong-rank", f"the array has {values.ndim} axes with its channels",
                             f"'size' has {len(options.size)} entries, which asks for {len(options.size) + 1} axes",
                             "correct 'size', or say with 'channels' where the channels stand")
-        values = resize(values, options.size)
-    return np.ascontiguousarray(values)
+        values = resize_as(values, options.size, options.interpolate, facts.labels)
+    return np.ascontiguousarray(values), facts
 
 
 def _load(path: Path, key: str | None) -> NDArray[Any]:

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
+
+    from fusionkit.data.readers.advice import Advice
+    from fusionkit.data.readers.facts import Facts
 
 Sizes = tuple[int | None, ...]
 MAX_VALUES = 1 << 30  # of one array; a whole-body CT at half a millimetre has fewer
@@ -99,8 +104,9 @@ class Reader:
     A reader module gives `shape(options) -> Sizes | None`, the sizes without the batch axis that the options alone
     promise (None for a size, or for all of them, that only a file can tell), and
     `size_fix(name, options, expected, met) -> str`, what to do when an input has other sizes than expected. When
-    `files` is true, it gives `read(path, options) -> float32 array`, channels first, which raises `ReadError`; else
-    `columns(options)`, the columns of the table by the option that names them. `folders`: it also takes a folder.
+    `files` is true, it gives `examine(path, options) -> (float32 array, Facts)`, channels first, which raises
+    `ReadError`, and `advise(options, files) -> list[Advice]`, what the facts of all files of an input say together;
+    else `columns(options)`, the columns of the table by the option that names them. `folders`: it also takes a folder.
     `package`: a package that must be importable, `extra`: the extra of fusionkit that brings it.
     """
 
@@ -135,14 +141,21 @@ class Reader:
         found: dict[str, tuple[str, ...]] = import_module(self.module).columns(options)
         return found
 
-    def read(self, path: Path, options: Any) -> NDArray[np.float32]:
-        """The array of one file, channels first.
+    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
+        """The array of one file, channels first, and what the file says of itself.
 
         Raises: `ReadError` when the file is not what the options say.
         """
         assert self.files, f"reader {self.id!r} reads no files; please report"
-        array: NDArray[np.float32] = import_module(self.module).read(path, options)
-        return array
+        found: tuple[NDArray[np.float32], Facts] = import_module(self.module).examine(path, options)
+        return found
+
+    def advise(self, options: Any, files: Sequence[Facts]) -> list[Advice]:
+        """What is odd about the files of one input, taken together; nothing without files."""
+        if not files or not self.files:
+            return []
+        found: list[Advice] = import_module(self.module).advise(options, files)
+        return found
 
 
 def _reader(name: str, module: str, options_name: str, summary: str, **more: Any) -> Reader:

@@ -15,8 +15,8 @@ from fusionkit.components.failures import raised, raised_at
 from fusionkit.components.requirements import missing, normal_name, pip_install
 from fusionkit.progress import Progress
 from fusionkit.registry.catalogue import collect, render
+from fusionkit.registry.entry_points import GROUP
 from fusionkit.registry.lookup import Registry, discover
-from fusionkit.registry.providers import GROUP
 from fusionkit.testing.conformance import check_component
 from fusionkit.testing.distributions import find_distribution, own_points, place_of_project
 from fusionkit.testing.faults import Finding

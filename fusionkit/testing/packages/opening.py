@@ -13,11 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fusionkit.components.failures import raised, raised_at
+from fusionkit.components.failures import StoppedError, raised, raised_at
 from fusionkit.components.hooks import CONTRACT_RANGE, PluginSpec
 from fusionkit.components.requirements import contract_refusal
 from fusionkit.errors import UserError
 from fusionkit.registry.catalogue import Catalogue, Entry, read_catalogue
+from fusionkit.registry.entry_points import name_of
+from fusionkit.registry.guard import guarded
 from fusionkit.registry.providers import Said, ask
 from fusionkit.testing.distributions import place_of_project
 from fusionkit.testing.faults import Finding
@@ -56,7 +58,7 @@ def open_package(distribution: Distribution, point: EntryPoint, findings: list[F
 
     Raises: UnopenedError at the first fault on which the rest depends.
     """
-    package = distribution.name
+    package = name_of(distribution)
     module = _load(distribution, point)
     findings.append(Finding(package, "entry point", "ok", f"{point.name} = {point.value}"))
     findings.append(_light(package, point.module))
@@ -72,14 +74,16 @@ def open_package(distribution: Distribution, point: EntryPoint, findings: list[F
 def _load(distribution: Distribution, point: EntryPoint) -> ModuleType:
     place, seen, module = place_of_project(distribution), "", None
     try:
-        module = point.load()
-    except (Exception, SystemExit) as error:
+        with guarded(name_of(distribution)):
+            module = point.load()
+    except Exception as caught:
+        error = caught.cause if isinstance(caught, StoppedError) else caught
         seen = f"{point.value} does not import: {raised(error)}"
         if not _names_nothing(point, error):
             place = raised_at(error)
     if isinstance(module, ModuleType):
         return module
-    raise UnopenedError(distribution.name, "entry point",
+    raise UnopenedError(name_of(distribution), "entry point",
                         seen or f"{point.value} is of type {type(module).__name__}, not a module",
                         "correct the entry point in pyproject.toml, or the module that it names", place)
 
@@ -95,8 +99,10 @@ def _ask(package: str, module: ModuleType, name: str) -> Said:
     """What the hooks say, as far as the rest depends on it."""
     fix = "write it as the generated packages do: @hookimpl def fusionkit_catalogue() -> Path"
     try:
-        said = ask(module, name)
-    except Exception as error:
+        with guarded(package):
+            said = ask(module, name)
+    except Exception as caught:
+        error = caught.cause if isinstance(caught, StoppedError) else caught
         strange = next((name for name in vars(module) if name.startswith("fusionkit_")
                         and not hasattr(PluginSpec, name)), "")
         folder = str(Path(module.__file__ or "").parent)

@@ -116,7 +116,7 @@ def _pictures(folder: Path, monkeypatch: pytest.MonkeyPatch, read: Any) -> Any:
     (folder / "data.yaml").write_text("fusionkit-data: 1\ncases: cases.csv\nid: id\nsplit: {folds: 2}\n"
                                       "inputs:\n  xray: {read: image, path: 'x/{id}.png', size: [5, 7]}\n"
                                       "targets:\n  kind: {column: kind}\n")
-    monkeypatch.setattr("fusionkit.data.readers.image.read", read)
+    monkeypatch.setattr("fusionkit.data.readers.image.examine", read)
     return describe(folder / "data.yaml").inputs["xray"]
 
 

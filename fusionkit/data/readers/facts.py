@@ -1,0 +1,74 @@
+"""What a file says of itself beside its values: kept with the array, and compared over the cases of a cohort."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+_SAMPLE = 1 << 16  # values looked at for a percentile; a volume has millions
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one file; what a format does not say is left empty.
+
+    `values` are the smallest value, the 99th percentile of the sizes and the largest value before `window`, and
+    `outcome` the smallest and the largest value of the array that the reader gives. `bits` are those that the format
+    uses of a stored value. `units` is what a value means. `labels` are the values of a label map. `remarks` are
+    further codes that a reader gives itself for its advice, each with a detail.
+    Units: `values` as in the file; `spacing` in mm, (d, h, w).
+    """
+
+    values: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    outcome: tuple[float, float] = (0.0, 0.0)
+    digest: str = ""
+    spacing: tuple[float, ...] = ()
+    orientation: str = ""
+    modality: str = ""
+    units: str = ""
+    bits: int = 0
+    palette: str = ""
+    labels: tuple[float, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def meaning(self) -> str:
+        """What the values are, as far as the file says: the modality and the unit."""
+        return ", ".join(word for word in (self.modality, self.units) if word)
+
+    def remark(self, code: str) -> str | None:
+        """The detail of a remark, None when the file has none of this code."""
+        return dict(self.remarks).get(code)
+
+    def of_outcome(self, array: NDArray[np.float32]) -> Facts:
+        """The same facts with those of the array that the network gets."""
+        digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+        low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+        return replace(self, outcome=(low, high), digest=digest)
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(plain: Any) -> Facts | None:
+        """The facts from plain data, None when it is something else."""
+        try:
+            return TypeAdapter(Facts).validate_python(plain)
+        except ValidationError:
+            return None
+
+
+def spread(values: NDArray[Any]) -> tuple[float, float, float]:
+    """The smallest value, the 99th percentile of the sizes (from a sample of large arrays), and the largest value."""
+    flat = values.reshape(-1)
+    sample = np.abs(flat[:: max(1, flat.size // _SAMPLE)].astype(np.float64))
+    sample = sample[np.isfinite(sample)]  # files with other values are refused after they were read
+    if not sample.size:
+        return 0.0, 0.0, 0.0
+    return float(flat.min()), float(np.percentile(sample, 99)), float(flat.max())
