@@ -139,10 +139,18 @@ class Encoder(Component):
 
     Rows whose input is absent pass by the module and stay absent, unless `absent` says otherwise:
     with `fill`, `forward` takes the keyword `present`, replaces absent rows, and its result is always present.
+    `categories` is the option, if there is one, that lists how many categories each of the last columns of a table has:
+    `auto` there becomes the list of the data, and a list is compared with it before training.
     """
 
     absent: Absent = "skip"
+    categories: str = ""
     kind: ClassVar[str] = "encoder"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.categories and self.categories not in self.config.model_fields:
+            raise ContractError(f"{self.id}: categories={self.categories!r} is no option; name the one that lists them")
 
 
 @dataclass(frozen=True, repr=False)

@@ -308,6 +308,7 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     for name, values in loading.columns.items():
         options = loading.description.inputs[name].options
         texts = leaks.check_categories_repeat(table, options.categorical, values, train, findings)
+        leaks.check_spellings(table, options.categorical, values, train, findings)
         for column, codes, numbers in columns.as_codes(values, options):
             if column not in loading.faulty and column not in texts:
                 leaks.check_tells_target(table, column, codes, numbers, answers=answers, patients=loading.patients,

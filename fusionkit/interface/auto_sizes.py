@@ -1,4 +1,4 @@
-"""The sizes that a graph leaves to the data, from a data description."""
+"""A graph with what it leaves to the data filled in from a data description."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fusionkit.planning.open_graph import Source
+from fusionkit.planning.plan import Plan
+from fusionkit.planning.shape_inference import infer
 from fusionkit.registry.lookup import Registry
 
 
-def data_sizes(
-    source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry
-) -> dict[str, tuple[int, ...]] | None:
-    """Sizes of inputs as the data has them, None without data.
+def plan_of_data(
+    source: Source, data: str | Path, sets: Sequence[str], registry: Registry, *, measured: bool
+) -> Plan:
+    """The plan of a graph with the sizes of the data, and with `measured` every cost.
 
     Raises: DataError when the data is wrong, GraphError when the graph is.
     """
-    if data is None:
-        return None
+    from fusionkit.network.measure import measure, witness
     from fusionkit.runs.setup import matched
 
-    _, cohort = matched(source, data, sets, registry)
-    return cohort.sizes
+    resolved, cohort = matched(source, data, sets, registry)
+    inferred = infer(resolved, witness, cohort.sizes)
+    return measure(inferred) if measured else inferred

@@ -10,7 +10,7 @@ from typing import Any
 from fusionkit.components.component import Component
 from fusionkit.drawing.labels import amount
 from fusionkit.drawing.svg import svg
-from fusionkit.interface.auto_sizes import data_sizes
+from fusionkit.interface.auto_sizes import plan_of_data
 from fusionkit.interface.tables import html_table
 from fusionkit.network import build as network
 from fusionkit.planning.open_graph import Source
@@ -80,5 +80,5 @@ def plan(
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
     if data is not None:
-        sizes = data_sizes(source, data, sets, registry)
+        return shown(plan_of_data(source, data, sets, registry, measured=measured))
     return shown(network.plan(source, sets=sets, sizes=sizes, registry=registry, measured=measured))

@@ -345,3 +345,13 @@ def test_a_head_that_needs_whole_targets_says_so(tmp_path):
     whole = {"finding": HeadTarget("multilabel", ("x", "y"), None, 2)}
     (found,) = refused(labels_of(tmp_path, with_cells(["0", "0", "1", "1"] * 10, r2="")), whole)
     assert found.code == "blank-label"
+
+
+def test_categories_that_are_likely_one_are_warned_of_with_counts(tmp_path):
+    smoking = with_cells(["former", "never", "never", "never"] * 10, r4="Former", r5="NEVER")
+    sex = with_cells(["male", "female", "female", "male"] * 10, r0="m")
+    found = loaded(table_of(tmp_path, {"smoking": smoking, "sex": sex},
+                            one_input("categorical: [smoking, sex]"))).warnings
+    assert [d.code for d in found] == ["category-spellings"] * 2
+    assert "'Former' (1 cases) and 'former' (9 cases); 'NEVER' (1 cases) and 'never'" in found[0].message
+    assert "'male' (9 cases) and 'm' (1 cases)" in found[1].message
