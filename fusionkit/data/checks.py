@@ -100,14 +100,14 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
 def check_shared(files: Sequence[File], division: Division, table: Table, ids: Sequence[str],
                  findings: Findings) -> None:
     """Warns of `shared-file`: one file that belongs to cases on both sides of the split."""
-    part = {row: name for name in ("train", "validation", "test") for row in division.rows(name)}
+    part = division.sides(len(table))
     first: dict[tuple[str, Path], File] = {}
     for file in files:
         other = first.setdefault((file.spec.name, file.path), file)
-        if part.get(other.row) != part.get(file.row):
+        if part[other.row] != part[file.row]:
             findings.add(Diagnostic(
-                "shared-file", f"cases {ids[other.row]!r} ({part.get(other.row)}) and {ids[file.row]!r} "
-                f"({part.get(file.row)}) have the same file {str(file.path)!r}", table.span(file.row),
+                "shared-file", f"cases {ids[other.row]!r} ({part[other.row]}) and {ids[file.row]!r} "
+                f"({part[file.row]}) have the same file {str(file.path)!r}", table.span(file.row),
                 why="what is tested has then been seen in training", fix="put both cases on one side of the split",
                 severity="warning"), file.spec.name)
 

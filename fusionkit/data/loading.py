@@ -13,11 +13,12 @@ from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
 from fusionkit.data.doubtful_numbers import doubtful_numbers
 from fusionkit.data.findings import Findings
+from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
 from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.signature import HeadTarget, InputNeed
-from fusionkit.data.split import Division, divide
+from fusionkit.data.split import Division, divide, groups_of
 from fusionkit.data.table import Table, read_table_and_faults
 from fusionkit.data.targets import TargetValues
 from fusionkit.progress import Progress
@@ -320,8 +321,26 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     return loading
 
 
+def _warn_of_patients(loading: _Loading) -> _Loading:
+    """Cases that are divided as if they were independent and seem to be of one patient."""
+    description, table, findings = loading.description, loading.table, loading.findings
+    split = description.split
+    if not loading.required or not loading.divided or split is None or not split.grouped:
+        return loading
+    _, groups = groups_of(description, table, loading.ids)
+    if description.patient is None and split.group is None:
+        learnt = [column for spec in description.targets.values() for column in spec.all_columns]
+        check_patient_columns(table, loading.ids, {description.id, split.column, *learnt}, loading.division, findings)
+    for name, values in loading.columns.items():
+        check_near_rows(table, name, values.numeric, groups, division=loading.division, findings=findings)
+    files = [case_files.File(description.inputs[name], row, path)
+             for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
+    check_copied_files(files, groups, loading.division, table, findings)
+    return loading
+
+
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
     _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
-    _warn_of_doubts)
+    _warn_of_doubts, _warn_of_patients)
 """What is done in turn; a column that several steps miss is reported by the first of them."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

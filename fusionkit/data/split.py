@@ -40,6 +40,12 @@ class Division:
         held = self.folds == number
         return tuple(np.flatnonzero(~held).tolist()), tuple(np.flatnonzero(held).tolist())
 
+    def sides(self, count: int) -> list[str]:
+        """The part or the fold of each of `count` rows, empty without a split."""
+        if self.folds is not None:
+            return [f"fold {fold}" for fold in self.folds.tolist()]
+        return list(self.parts) or [""] * count
+
 
 def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """What stays together: the column that says so, and each row's value in it."""
