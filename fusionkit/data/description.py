@@ -21,7 +21,8 @@ from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
-_KEYS = ("fusionkit-data", "cases", "id", "patient", "blank", "decimal", "thousands", "split", "inputs", "targets")
+_KEYS = ("fusionkit-data", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split", "inputs",
+         "targets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class DataDescription:
     targets: AbstractMapping[str, TargetSpec]
     blank: tuple[str, ...]
     numbers: NumberFormats
+    sheet: str | None
     tree: Tree = field(compare=False, repr=False)
 
     def span(self, *path: str | int) -> Span:
@@ -121,11 +123,12 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     inputs, targets = _inputs(form, folder), _targets(form)
     split = read_split(form, targets)
-    numbers = _numbers(form)
+    numbers, sheet = _numbers(form), form.words("sheet")
     if found:
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
-    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, tree)
+    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, sheet,
+                           tree)
 
 
 def _check_version(form: DataFieldReader) -> None:

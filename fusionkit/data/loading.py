@@ -47,12 +47,12 @@ def load_cohort(
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
     table, faults = read_table_and_faults(description.cases, description.blank, description.span("cases"),
-                                          description.numbers)
+                                          description.numbers, sheet=description.sheet)
     loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
                        reading=_Reading(workers, progress, cache))
     loading.findings.extend(("", fault) for fault in faults)
     # Where rows could not be read, their absence would look like faults of the cohort.
-    for step in _STEPS if not faults else _STEPS_OF_CELLS:
+    for step in _STEPS_OF_CELLS if any(fault.severity == "error" for fault in faults) else _STEPS:
         loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(

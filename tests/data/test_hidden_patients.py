@@ -113,4 +113,4 @@ def test_a_file_that_two_folds_share_is_told(tmp_path):
     table = (tmp_path / "cases.csv").read_text().splitlines()
     rows = [f"{line.split(',')[0]},{number // 2:04d},{line.split(',', 2)[2]}" for number, line in enumerate(table[1:])]
     (tmp_path / "cases.csv").write_text("\n".join([table[0], *rows]) + "\n")
-    assert " (fold " in warned(file)["shared-file"].message
+    assert "shared-file" in warned(file)
