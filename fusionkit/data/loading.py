@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from fusionkit.data import case_files, checks, leaks, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
-from fusionkit.data.doubtful_numbers import doubtful_numbers
+from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.preprocessing import Preprocessing
@@ -226,6 +228,12 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
     layout = columns.categories(values, train)
     if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
         layout = fitted.layout(spec.name)
+    if fitted is not None and spec.name in fitted.columns:
+        ranges = fitted.columns[spec.name].ranges
+        loading.findings.extend(
+            (column, found) for position, column in enumerate(spec.options.measured[: len(ranges)])
+            if (usual := ranges[position]) is not None
+            for found in out_of_range(table, column, values.numeric[:, position], usual))
     loading.findings.extend(columns.unknown_categories(table, spec.options, values, layout, loading.ids))
     return replace(loading, columns={**loading.columns, spec.name: values},
                    layouts={**loading.layouts, spec.name: layout},
@@ -306,6 +314,11 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     train = loading.division.rows("train") if loading.division.parts else range(len(table))
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
+    for name, spec in loading.learnt.items():
+        if loading.heads[name].task == "regression":
+            wanted = np.where(loading.targets[name].present[:, None], loading.targets[name].values, np.nan)
+            for position, column in enumerate(spec.all_columns):
+                findings.extend((column, doubt) for doubt in target_scale(table, column, wanted[:, position], train))
     for name, values in loading.columns.items():
         options = loading.description.inputs[name].options
         texts = leaks.check_categories_repeat(table, options.categorical, values, train, findings)

@@ -1,6 +1,7 @@
 """Tables as they come from clinics and spreadsheet programs: what is read, what is refused, what is warned of."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -230,7 +231,7 @@ def test_a_column_that_tells_the_target_is_warned_of(tmp_path, options, cells, s
 
 
 def test_a_target_in_another_unit_is_warned_of(tmp_path):
-    volume = numbers(1, 400)
+    volume = [f"{value:.6f}" for value in np.random.default_rng(0).uniform(1, 4, CASES)]
     file = table_of(tmp_path, {"volume": volume, "ml": [f"{float(cell) / 1000}" for cell in volume]},
                     one_input("numeric: [ml]") + "targets:\n  v: {column: volume}\n")
     (found,) = loaded(file, {"v": HeadTarget("regression")}).warnings
@@ -355,3 +356,49 @@ def test_categories_that_are_likely_one_are_warned_of_with_counts(tmp_path):
     assert [d.code for d in found] == ["category-spellings"] * 2
     assert "'Former' (1 cases) and 'former' (9 cases); 'NEVER' (1 cases) and 'never'" in found[0].message
     assert "'male' (9 cases) and 'm' (1 cases)" in found[1].message
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(40000, 70000, True), (-5, -4.9, False), (20, 90, True),
+                                                  (0.0001, 0.0009, True), (-2, 2, False)])
+def test_a_target_far_from_zero_is_warned_of_with_mean_and_deviation(tmp_path, low, high, told):
+    cells = [f"{value:.6f}" for value in np.random.default_rng(1).uniform(low, high, CASES)]
+    file = table_of(tmp_path, {"age": numbers(), "volume": cells},
+                    one_input("numeric: [age]") + "targets:\n  v: {column: volume}\n")
+    found = loaded(file, {"v": HeadTarget("regression")}).warnings
+    assert [d.code for d in found] == ["target-scale"] * told
+    if told:
+        train = [float(cell) for row, cell in enumerate(cells) if row % 4 < 3]
+        assert f"mean {np.mean(train):.4g} and deviation {np.std(train):.4g} in 30 training cases" in found[0].message
+
+
+@pytest.mark.parametrize(("factor", "plus", "cells", "told"), [
+    (2.2046, 0, CASES, "40 of 40 cases lie outside the training range"), (1000, 0, CASES, "40 of 40 cases lie outside"),
+    (0.001, 0, 3, "3 of 3 cases lie far outside"), (1.8, 32, CASES, "40 of 40 cases lie outside"), (1, 3, CASES, ""),
+    (1, 0, 3, ""),
+])
+def test_values_in_another_unit_are_told_once_with_both_ranges(tmp_path, factor, plus, cells, told):
+    weight, height = numbers(60, 90), numbers(150, 190, seed=1)
+    file = table_of(tmp_path, {"weight": weight, "height": height}, one_input("numeric: [weight, height]"))
+    cohort = loaded(file)
+    fitted = cohort.fit(cohort.split_rows("train"))
+    changed = [f"{float(cell) * factor + plus:.4f}" for cell in weight]
+    table_of(tmp_path, {"weight": changed, "height": height}, one_input("numeric: [weight, height]"))
+    lines = (tmp_path / "cases.csv").read_text().splitlines()
+    (tmp_path / "cases.csv").write_text("\n".join(lines[: cells + 1]) + "\n")
+    found = loaded(file, preprocessing=fitted, require_targets=False).warnings
+    assert [d.code for d in found] == ["out-of-range"] * bool(told)
+    if told:
+        low, high = fitted.columns["ehr"].ranges[0]
+        assert told in found[0].message and f"which is {low:g} to {high:g}" in found[0].message
+        assert f"to {max(map(float, changed[:cells])):g}" in found[0].message
+
+
+def test_one_value_far_away_is_told_and_a_run_without_ranges_is_read(tmp_path):
+    file = table_of(tmp_path, {"weight": numbers(60, 90)}, one_input("numeric: [weight]"))
+    cohort = loaded(file)
+    fitted = cohort.fit(cohort.split_rows("train"))
+    table_of(tmp_path, {"weight": with_cells(numbers(60, 90), r9="7.35e4")}, one_input("numeric: [weight]"))
+    (found,) = loaded(file, preprocessing=fitted, require_targets=False).warnings
+    assert "1 of 40 cases lie far outside" in found.message and found.span.line == 11
+    old = replace(fitted, columns={"ehr": replace(fitted.columns["ehr"], ranges=())})
+    assert not loaded(file, preprocessing=old, require_targets=False).warnings
