@@ -57,7 +57,8 @@ def out_of_range(table: Table, column: str, numbers: NDArray[np.float64], usual:
     lie = "lie outside" if told is outside else "lie far outside"
     return [Diagnostic(
         "out-of-range", f"column {column!r}: {int(told.sum())} of {len(known)} cases {lie} the training range, which "
-        f"is {low:g} to {high:g}; they go from {known[told].min():g} to {known[told].max():g}", table.span(int(rows[told][0]), column),
+        f"is {low:g} to {high:g}; they go from {known[told].min():g} to {known[told].max():g}",
+        table.span(int(rows[told][0]), column),
         why="a network knows nothing about such values; all cases of the table go from "
             f"{known.min():g} to {known.max():g}",
         fix="check the unit of the column, and for codes that mean a missing value list them under 'blank'",

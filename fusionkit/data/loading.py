@@ -185,7 +185,8 @@ def _splittable(loading: _Loading) -> bool:
     if spec is None:
         return False
     stratify = description.targets[spec.stratify].all_columns if spec.stratify else ()
-    keys = [("column", spec.column), ("group", spec.group), *(("stratify", column) for column in stratify)]
+    keys = [("column", spec.column), ("group", spec.group), *(("folds", column) for column in spec.fold_columns),
+            *(("stratify", column) for column in stratify)]
     named = [(key, column) for key, column in keys if column is not None]
     if not loading.required:
         return all(column in loading.table for _, column in named)

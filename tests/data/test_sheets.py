@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fusionkit.comparison.splits import repeated
 from fusionkit.data.description import describe
 from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.errors import DataError
@@ -402,3 +403,46 @@ def test_one_value_far_away_is_told_and_a_run_without_ranges_is_read(tmp_path):
     assert "1 of 40 cases lie far outside" in found.message and found.span.line == 11
     old = replace(fitted, columns={"ehr": replace(fitted.columns["ehr"], ranges=())})
     assert not loaded(file, preprocessing=old, require_targets=False).warnings
+
+
+FOLDS = [str(row // 3 % 5 + 1) for row in range(CASES)]
+
+
+def test_stored_folds_are_taken_in_the_order_of_their_values(tmp_path):
+    columns = {"age": numbers(), "fold": [f"{10 * int(fold)}" for fold in FOLDS]}
+    cohort = loaded(table_of(tmp_path, columns, "split: {folds: {column: fold}}\n" + one_input("numeric: [age]")))
+    assert (cohort.fold_count, cohort.split_kind) == (5, "folds")
+    assert [cohort.fold(number)[1] for number in range(5)] == [
+        tuple(row for row in range(CASES) if FOLDS[row] == str(number + 1)) for number in range(5)]
+    assert cohort.description.to_plain()["split"] == {"folds": {"column": ["fold"]}}
+
+
+def test_repeats_are_further_columns_of_folds(tmp_path):
+    columns = {"age": numbers(), "a": FOLDS, "b": [str(row % 4) for row in range(CASES)]}
+    file = table_of(tmp_path, columns, "split: {folds: {column: [a, b]}}\n" + one_input("numeric: [age]"))
+    cohorts = repeated(loaded(file), 2)
+    assert [cohort.fold_count for cohort in cohorts] == [5, 4] and cohorts[1].fold(3)[1] == tuple(range(3, CASES, 4))
+    with pytest.raises(DataError, match="too-few-repeats"):
+        repeated(loaded(file), 3)
+
+
+@pytest.mark.parametrize(("folds", "more", "codes"), [
+    (with_cells(FOLDS, r5=""), "", ["unknown-split"]), (["1"] * CASES, "", ["empty-split"]),
+    (FOLDS, "patient: person\n", ["group-divided"]), (["x"] * 20 + ["y"] * 20, "", []),
+])
+def test_stored_folds_that_cannot_be_used_are_refused(tmp_path, folds, more, codes):
+    people = ["p1", "p2", "p3", "p1", *(f"q{n}" for n in range(CASES - 4))]
+    columns = {"age": numbers(), "fold": folds, "person": people}
+    file = table_of(tmp_path, columns, f"{more}split: {{folds: {{column: fold}}}}\n" + one_input("numeric: [age]"))
+    if codes:
+        assert [d.code for d in refused(file)] == codes
+    else:
+        assert loaded(file).fold_count == 2
+
+
+@pytest.mark.parametrize("split", ["{folds: {column: fold}, seed: 1}", "{folds: {columns: fold}}", "{folds: {}}",
+                                   "{folds: {column: []}}", "{folds: {column: fold}, fraction: {test: 0.2}}"])
+def test_a_split_by_stored_folds_that_is_written_wrongly_is_refused(tmp_path, split):
+    file = table_of(tmp_path, {"age": numbers(), "fold": FOLDS}, f"split: {split}\n" + one_input("numeric: [age]"))
+    with pytest.raises(DataError):
+        describe(file)
