@@ -13,6 +13,7 @@ from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.grouped_folds import PARTS
+from fusionkit.data.labels import named
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.signature import HeadTarget, InputNeed, fits
@@ -109,14 +110,14 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
 def check_shared(files: Sequence[File], division: Division, table: Table, ids: Sequence[str],
                  findings: Findings) -> None:
     """Warns of `shared-file`: one file that belongs to cases on both sides of the split."""
-    part = {row: name for name in ("train", "validation", "test") for row in division.rows(name)}
+    part = division.sides(len(table))
     first: dict[tuple[object, ...], File] = {}
     for file in files:
         other = first.setdefault(file.identity, file)
-        if part.get(other.row) != part.get(file.row):
+        if part[other.row] != part[file.row]:
             findings.add(Diagnostic(
-                "shared-file", f"cases {ids[other.row]!r} ({part.get(other.row)}) and {ids[file.row]!r} "
-                f"({part.get(file.row)}) have the same file {str(file.path)!r}", table.span(file.row),
+                "shared-file", f"cases {ids[other.row]!r} ({part[other.row]}) and {ids[file.row]!r} "
+                f"({part[file.row]}) have the same file {str(file.path)!r}", table.span(file.row),
                 why="what is tested has then been seen in training", fix="put both cases on one side of the split",
                 severity="warning"), file.spec.name)
 
@@ -194,11 +195,13 @@ def check_size_known(spec: InputSpec, need: InputNeed, size: tuple[int, ...] | N
                                 fix="write the sizes in the graph, or correct 'path' of the input"), spec.name)
 
 
-def check_targets_present(columns: Sequence[str], table: Table, ids: Sequence[str], findings: Findings) -> None:
+def check_targets_present(specs: Sequence[TargetSpec], table: Table, ids: Sequence[str], findings: Findings) -> None:
     """Notes `target-missing` for cases of which every target column is blank; targets may share a column."""
-    columns = list(dict.fromkeys(columns))
+    columns = list(dict.fromkeys(column for spec in specs for column in spec.all_columns))
+    cells = [[named(cell, spec.values) for cell in table.cells(column)]
+             for spec in specs for column in spec.all_columns]
     for row in range(len(table)) if columns else ():
-        if not any(table.cell(row, column) for column in columns):
+        if not any(column[row] for column in cells):
             findings.add(Diagnostic("target-missing", f"case {ids[row]!r} has no target", table.span(row, columns[0]),
                                     why=f"{', '.join(map(repr, columns[:8]))} {'is' if len(columns) == 1 else 'are'} "
                                         "blank, and nothing can be learnt from the case",
@@ -209,19 +212,24 @@ def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: Targe
                   table: Table, findings: Findings) -> None:
     """Notes `class-absent`: a class, or a label, without a case in a part of the split."""
     for code, label in enumerate(head.classes):
-        found = (values.values == code if head.task == "multiclass" else values.values[:, code] > 0) & values.present
         column = spec.column or (label if label in spec.columns else spec.columns[code])
-        if not found.any():
-            fault: _Fault | None = ("is in the whole table", "every case has another one", "correct the cells of the "
-                                    f"target, or take {label!r} out of the head's 'classes'", "error")
-        elif division.folds is not None:
-            fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
-        else:
-            fault = _part_fault(name, division, found, head.task == "multilabel")
-        if fault is not None:
-            where, why, fix, severity = fault
-            findings.add(Diagnostic("class-absent", f"no case of class {label!r} {where}", table.header(column), why,
-                                    fix, severity), name)
+        answers = values.values if head.task == "multiclass" else values.values[:, code]
+        ways = [(answers == code, f"of class {label!r}")] if head.task == "multiclass" else [
+            (answers > 0, f"of class {label!r}"), (answers == 0, f"without label {label!r}")]
+        for holds, words in ways:
+            found = holds & values.present
+            if not found.any():
+                why = "every case has another one" if words.startswith("of") else "every case has it"
+                fix = f"correct the cells of the target, or take {label!r} out of the head's 'classes'"
+                fault: _Fault | None = ("is in the whole table", why, fix, "error")
+            elif division.folds is not None:
+                fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
+            else:
+                fault = _part_fault(name, division, found, head.task == "multilabel")
+            if fault is not None:
+                where, why, fix, severity = fault
+                findings.add(Diagnostic("class-absent", f"no case {words} {where}", table.header(column), why, fix,
+                                        severity), name)
 
 
 _Fault = tuple[str, str, str, Severity]
@@ -254,9 +262,10 @@ def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fa
 def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], *, table: Table,
                         findings: Findings) -> None:
     """Notes `one-value` for a value to be predicted that is the same in all training cases."""
-    known = values.values[[row for row in rows if values.present[row]]]
     for position, column in enumerate(spec.all_columns):
-        if known.ndim == 2 and len(known) > 1 and len(np.unique(known[:, position])) == 1:
+        known = values.values[[row for row in rows if values.present[row]], position]
+        known = known[~np.isnan(known)]
+        if len(known) > 1 and len(np.unique(known)) == 1:
             findings.add(Diagnostic("one-value", f"target column {column!r} has one value in all {len(known)} training "
                                     "cases", table.header(column), why=f"nothing can be learnt about {name!r} from it",
                                     fix="check the column and the split"), column)

@@ -21,8 +21,8 @@ from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
-_KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "blank", "decimal", "thousands", "split", "inputs",
-         "targets")
+_KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
+         "inputs", "targets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class DataDescription:
     targets: AbstractMapping[str, TargetSpec]
     blank: tuple[str, ...]
     numbers: NumberFormats
+    sheet: str | None
     tree: Tree = field(compare=False, repr=False)
     roots: tuple[Path, ...] = ()
 
@@ -143,12 +144,12 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     inputs, targets = _inputs(form, folder, readable), _targets(form)
     split = read_split(form, targets)
-    numbers = _numbers(form)
+    numbers, sheet = _numbers(form), form.words("sheet")
     if found:
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
-    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, tree,
-                           readable)
+    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, sheet,
+                           tree, readable)
 
 
 def _check_version(form: DataFieldReader) -> None:
@@ -365,5 +366,6 @@ def _values(part: DataFieldReader) -> dict[str, str]:
         part.note("bad-value", f"'values' of {part.owner} must be a mapping, not {shown(tree)}", tree.span,
                   fix="write the cell and its class, for example 'values: {0: benign, 1: malignant}'")
         return {}
-    named = {raw.strip(): part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
+    named = {raw.strip(): "" if isinstance(value, Leaf) and value.value is None else
+             part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
     return {raw: name for raw, name in named.items() if name is not None}
