@@ -1,4 +1,4 @@
-"""`data.yaml` as a value: which cases there are, how they are split, what is read for each."""
+"""`data.yaml` as a value: the cases, their split, and what is read for each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SPLIT_KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec:
-    """How cases are divided: by a column, into folds, or by fractions; exactly one of the three.
+    """How cases are split: by a column, into folds, or by fractions; exactly one of the three.
 
     `group` is the column whose equal values stay together (None: the patient column, else the id);
     `grouped` is False after `group: none`.
@@ -42,15 +42,15 @@ class SplitSpec:
 
     @property
     def kind(self) -> Literal["column", "folds", "fraction"]:
-        """Which of the three ways it is."""
+        """Which of the three kinds it is."""
         return "column" if self.column else "folds" if self.folds else "fraction"
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input of a case: the id of its reader, that reader's options, and where this is written.
+    """One input of a case: the id of its reader, the reader's options, and their location in the file.
 
-    `root` and `template` say where its files lie; `template` is empty for readers of columns.
+    `root` and `template` give the paths of its files; `template` is empty for readers of columns.
     """
 
     name: str
@@ -76,7 +76,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """One target: a column, or one column a class (multilabel), and raw values renamed to classes."""
+    """One target: a column, or one column per class (multilabel), and raw values renamed to classes."""
 
     name: str
     span: Span
@@ -92,7 +92,7 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class DataDescription:
-    """A data file, read and checked in itself; the table and the files have not been looked at."""
+    """A data file, parsed and checked on its own, without looking at the table and the files."""
 
     file: Path
     folder: Path
@@ -106,7 +106,7 @@ class DataDescription:
     tree: Tree = field(compare=False, repr=False)
 
     def span(self, *path: str | int) -> Span:
-        """The place of a value, or of the closest one around it."""
+        """The location of a value, or of the closest enclosing one."""
         return find(self.tree, path)
 
     def to_plain(self) -> dict[str, Any]:
@@ -134,10 +134,10 @@ def _plain_split(split: SplitSpec) -> dict[str, Any]:
 def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = None) -> DataDescription:
     """The description in a data file; `sets` are assignments such as `inputs.ct.size=[12,64,64]`.
 
-    `folder` is what its paths are relative to, when that is not the folder of the file: a run keeps a copy of the
+    `folder` is what its paths are relative to, if that is not the folder of the file: a run has a copy of the
     data file elsewhere.
 
-    Raises: `DataError` with every fault of the file: `unreadable-file`, `unknown-key`, `missing-key`, `bad-value`,
+    Raises: `DataError` with every error in the file: `unreadable-file`, `unknown-key`, `missing-key`, `bad-value`,
     `data-version`, `unknown-reader`, `bad-option`, `bad-template`, `path-outside`, `bad-split`, `bad-target`, and
     those of `fusionkit.syntax.reader`.
     """
@@ -150,7 +150,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     form = DataFieldReader(tree, "the data file", _KEYS, found)
     _check_version(form)
     cases, identifier = _cases(form, folder), form.words("id")
-    form.require("id", "COLUMN", ", the column that names each case")
+    form.require("id", "COLUMN", ", the column with the id of each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     inputs, targets = _inputs(form, folder), _targets(form)
     split = _split(form, targets)
@@ -164,10 +164,10 @@ def _check_version(form: DataFieldReader) -> None:
     version = form.tree.get("fusionkit-data")
     if version is None:
         if not form.broken:
-            form.note("data-version", "the data file does not say its version", fix="begin with 'fusionkit-data: 1'")
+            form.note("data-version", "the data file has no version", fix="start it with 'fusionkit-data: 1'")
     elif not isinstance(version, Leaf) or version.value != VERSION or isinstance(version.value, bool):
         form.note("data-version", f"data files of version {shown(version)} cannot be read", version.span,
-                  why=f"this release reads version {VERSION}", fix="write 'fusionkit-data: 1', or update fusionkit")
+                  why=f"this fusionkit reads version {VERSION}", fix="write 'fusionkit-data: 1', or update fusionkit")
 
 
 def _cases(form: DataFieldReader, folder: Path) -> Path | None:
@@ -177,7 +177,7 @@ def _cases(form: DataFieldReader, folder: Path) -> Path | None:
 
 
 def _placed(form: DataFieldReader, written: str, span: Span, folder: Path, key: str) -> Path | None:
-    """A path that the file names, below the folder unless it was typed on the command line."""
+    """A path in the file, which must be inside the folder unless it was given on the command line."""
     if Path(written).is_absolute() and _typed(span):
         return Path(written)
     try:
@@ -193,7 +193,7 @@ def _typed(span: Span) -> bool:
 
 
 def _entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
-    """The named parts of a section, which must be a mapping."""
+    """The named entries of a section, which must be a mapping."""
     tree = form.tree.get(name)
     if tree is None:
         return {}
@@ -253,7 +253,7 @@ def _note_option(form: DataFieldReader, name: str, reader: Reader, tree: Mapping
                   why=f"the reader {reader.id!r} needs it", fix=f"{option!r} means: {fields[option].description}")
         return
     path = tuple(part for part in error["loc"] if isinstance(part, str | int))
-    # What a validator of ours says may end in '; ' and how to fix it.
+    # Messages of our validators may end in '; ' and a fix.
     message, _, fix = str(error["msg"]).removeprefix("Value error, ").partition("; ")
     message = "an entry is missing" if error["type"] == "missing" else message
     subject = f"option {option!r} of input {name!r}" if option else f"input {name!r}"
@@ -276,7 +276,7 @@ def _file_input(form: DataFieldReader, name: str, reader: Reader, *, options: An
         return InputSpec(name, reader.id, options, tree.span, folder, written, span)
     if not _typed(span):
         form.note("path-outside", f"the path {written!r} is absolute", span,
-                  why="a data file names only what lies below its own folder",
+                  why="a data file may only use paths inside its own folder",
                   fix=path_template.OUTSIDE_FIX.replace("NAME", name))
         return None
     root, rest = path_template.split_absolute(written)
@@ -327,8 +327,8 @@ def _split(form: DataFieldReader, targets: AbstractMapping[str, TargetSpec]) -> 
         return None
     for name in ("stratify", "seed"):
         if ways == ["column"] and part.has(name):
-            part.note("bad-split", f"{name!r} has no effect beside 'column'", part.tree.keys[name],
-                      why="the column already says where each case goes", fix=f"remove {name!r}")
+            part.note("bad-split", f"{name!r} has no effect together with 'column'", part.tree.keys[name],
+                      why="the column already assigns each case", fix=f"remove {name!r}")
     stratify, group = part.words("stratify"), part.words("group")
     if stratify is not None and stratify not in targets:
         part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),

@@ -1,4 +1,4 @@
-"""Paths of files as data files write them: `ct/{patient}/{series}`, filled from a row, kept inside a folder."""
+"""Path templates of data files such as `ct/{patient}/{series}`: filled from a row, kept inside a folder."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from fusionkit.data.readers.reader import ReadError
 
 OUTSIDE_FIX = (
-    "keep the files below the folder of the data file, or give the absolute path on the command line "
+    "keep the files inside the folder of the data file, or give the absolute path on the command line "
     "(--set inputs.NAME.path=/disk/ct/{patient})"
 )
 _PART = re.compile(r"\{([^{}]*)\}")
 
 
 def columns(template: str) -> tuple[str, ...]:
-    """The columns that a template names, in order, each once."""
+    """The columns in a template, in order without duplicates."""
     return tuple(dict.fromkeys(name.strip() for name in _PART.findall(template)))
 
 
@@ -30,21 +30,21 @@ def fault(template: str) -> str | None:
 
 
 def fill(template: str, cells: Mapping[str, str]) -> str | None:
-    """The path of one row; None when a cell that it needs is blank."""
+    """The path of one row; None if a cell that it needs is blank."""
     if any(not cells[name] for name in columns(template)):
         return None
-    # A cell is put in as it stands and never read as a template itself.
+    # A cell is inserted literally and never interpreted as a template.
     return _PART.sub(lambda part: cells[part.group(1).strip()], template)
 
 
 def fixed_folder(template: str) -> str:
-    """The folders before the first part that a column fills; empty when there are none."""
+    """The folders before the first part with a column; empty if there are none."""
     parts = Path(template).parts
     return str(Path(*parts[: next((i for i, part in enumerate(parts) if "{" in part), len(parts) - 1)]))
 
 
 def column_of(template: str, cells: Mapping[str, str], part: int) -> str:
-    """The column that fills part number `part` of the path, or comes closest after it."""
+    """The column in part number `part` of the path, or in the closest one after it."""
     ends = [(len(Path(fill(template[: match.end()], cells) or "").parts) - 1, match.group(1).strip())
             for match in _PART.finditer(template)]
     exact = [name for end, name in ends if end == part]
@@ -53,7 +53,7 @@ def column_of(template: str, cells: Mapping[str, str], part: int) -> str:
 
 
 def inside(root: Path, relative: str) -> Path:
-    """The path below `root`; neither '..' nor a link leads out of it.
+    """The path inside `root`; neither '..' nor a link may lead out of it.
 
     Raises: `ReadError` with `path-outside` or `bad-path`.
     """
@@ -65,12 +65,12 @@ def inside(root: Path, relative: str) -> Path:
     if not resolved.is_relative_to(folder):
         written = Path(relative).is_absolute() or ".." in Path(relative).parts
         raise ReadError("path-outside", f"the path {relative!r} leaves the data folder",
-                        None if written else "a link on the way points out of the folder", OUTSIDE_FIX)
+                        None if written else "a link in the path points out of the folder", OUTSIDE_FIX)
     return path
 
 
 def split_absolute(template: str) -> tuple[Path, str]:
-    """An absolute template as the folder that holds no column, and the rest."""
+    """An absolute template split into the folder without columns, and the rest."""
     parts = Path(template).parts
     fixed = next((i for i, part in enumerate(parts) if "{" in part), len(parts) - 1)
     fixed = max(1, min(fixed, len(parts) - 1))

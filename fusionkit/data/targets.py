@@ -1,4 +1,4 @@
-"""What is to be learnt: the cells of target columns as class numbers, 0/1 labels or values."""
+"""Reads targets: the cells of target columns as class numbers, 0/1 labels or values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TargetValues:
 
 
 def absent(head: HeadTarget, count: int) -> TargetValues:
-    """The target of a head about which the data say nothing."""
+    """The target of a head without target data."""
     size = len(head.classes) if head.task == "multilabel" else head.size
     values: NDArray[np.int64] | NDArray[np.float32] = np.zeros(count, dtype=np.int64)
     if head.task != "multiclass":
@@ -43,7 +43,7 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
           findings: Findings) -> TargetValues:
     """The target of head `name` in every row; all its columns must be in the table.
 
-    The faults are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, `not-a-number` and `not-finite`.
+    The errors are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, `not-a-number` and `not-finite`.
     """
     if head.task == "multiclass":
         return _multiclass(table, name, spec, head, ids=ids, findings=findings)
@@ -66,14 +66,14 @@ def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, 
                 findings: Findings) -> TargetValues:
     found = absent(head, len(table))
     if spec.column is None:
-        findings.add(Diagnostic("bad-target", f"target {name!r} names several columns; its head has one answer a case",
+        findings.add(Diagnostic("bad-target", f"target {name!r} has several columns; its head has one result per case",
                                 spec.span, why=f"the head {name!r} chooses one of {len(head.classes)} classes",
                                 fix="name one 'column', or use the head 'head.multilabel'"))
         return found
     for raw, named in spec.values.items():
         if named not in head.classes:
             findings.add(Diagnostic("unknown-class", f"'values' of target {name!r} maps {raw!r} to {named!r}, which is "
-                                    "no class of the head", spec.span, why=f"its classes are {_listed(head.classes)}",
+                                    "not one of the head's", spec.span, why=f"its classes are {_listed(head.classes)}",
                                     fix=did_you_mean(named, head.classes, "name one of its classes")))
     codes = {named: code for code, named in enumerate(head.classes)}
     for row, cell in enumerate(table.cells(spec.column)):
@@ -82,14 +82,14 @@ def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, 
             found.values[row], found.present[row] = codes[named], True
         elif cell and cell not in spec.values:
             findings.add(Diagnostic(
-                "unknown-class", f"case {ids[row]!r}: {cell!r} is no class of the head {name!r}",
+                "unknown-class", f"case {ids[row]!r}: {cell!r} is not a class of the head {name!r}",
                 table.span(row, spec.column), why=f"its classes are {_listed(head.classes)}",
                 fix=_class_fix(cell, head)), name)
     return found
 
 
 def _class_name(cell: str, spec: TargetSpec, head: HeadTarget) -> str:
-    """The class that a cell names; whole numbers may have been written as 1.0 by a spreadsheet or by Parquet."""
+    """The class in a cell; a spreadsheet or Parquet may have written whole numbers as 1.0."""
     if cell in spec.values or cell in head.classes:
         return spec.values.get(cell, cell)
     whole = cell[:-2] if cell.endswith(".0") else cell
@@ -108,7 +108,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) -> tuple[str, ...] | None:
-    """The columns in the order of the head's outputs: by name when they are the classes, else as they are listed."""
+    """The columns in the order of the head's outputs: by name if they are the classes, else as listed."""
     columns = spec.all_columns
     size = len(head.classes) if head.task == "multilabel" else head.size
     matching = set(columns) & set(head.classes)
@@ -154,5 +154,5 @@ def _note_half_blank(table: Table, columns: Sequence[str], blank: NDArray[np.boo
     for row in np.flatnonzero(np.any(blank, axis=1) & ~np.all(blank, axis=1)).tolist():
         column = columns[int(np.flatnonzero(blank[row])[0])]
         findings.add(Diagnostic("blank-label", f"case {ids[row]!r}: target column {column!r} is blank, others are not",
-                                table.span(row, column), why="a target is known as a whole or not at all",
+                                table.span(row, column), why="a target is known completely or not at all",
                                 fix="fill in the cell, or leave all columns of the target blank"), column)

@@ -87,7 +87,7 @@ def evaluate(
     if not optional:
         return Evaluation(folder, reports)
     patients = [cohort.patients[row] for row in rows] if cohort.description.patient is not None else None
-    with opened.console.progress("taking inputs away") as update:
+    with opened.console.progress("input subsets") as update:
         found = evaluate_selections(optional, dataset, opened.method, opened.settings(), patients=patients,
                                     calibration=opened.calibration, progress=update)
     write_selections(folder, found)

@@ -31,22 +31,22 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class RunKeywords(TypedDict, total=False):
-    """What the verbs of a run share: by which method, where and how the networks are run, and who is told."""
+    """Options that the verbs on runs share: the uncertainty method, how the networks are run, components, output."""
 
     uncertainty: str | None
     """The id of the method that replaces the graph's."""
     looped: bool
-    """Whether samples are drawn one after the other: to the bit those of whole passes. False when not given."""
+    """Whether samples are drawn one at a time, bit-identical to full passes. False by default."""
     memory: int | None
-    """Megabytes that samples drawn at once may take; 256 when not given."""
+    """Megabytes that samples drawn in one batch may take; 256 by default."""
     device: Device
-    """Where to compute; `auto` when not given."""
+    """Where to compute; `auto` by default."""
     plugins: Sequence[str | Path]
-    """Python files with components of your own."""
+    """Python files with your own components."""
     components: Sequence[Component]
-    """Components of your own."""
+    """Your own components."""
     quiet: bool
-    """Whether progress and warnings are not shown; False when not given."""
+    """Whether to hide progress and warnings; False by default."""
     console: Console | None
     """Where they are shown."""
 
@@ -88,7 +88,7 @@ class OpenedRun:
         memory, device = self.options["memory"], self.options["device"]
         if memory is not None and memory < 0:
             raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}",
-                                        fix="give megabytes; with 0 samples are drawn one after the other"))
+                                        fix="give megabytes; with 0, samples are drawn one at a time"))
         check_device(device)
         trained = read_settings(self.run.model.plan.graph.training)
         made = Settings(trained.batch_size, device, trained.precision, trained.seed, looped=self.options["looped"])
@@ -106,8 +106,8 @@ def open_networks(
 ) -> OpenedRun:
     """Open a run and load its networks; without its calibration if one is about to be fitted.
 
-    `options` has all keys; `samples` are the passes of the method, None leaves them as they are.
-    Raises: GraphError when the folder is no run or the method does not fit it, UserError with
+    `options` has all keys; `samples` is the number of passes of the method, None keeps its own.
+    Raises: GraphError if the folder is not a run or the method does not fit it, UserError with
     `unreadable-calibration`.
     """
     registry = discover(components=options["components"], files=[str(file) for file in options["plugins"]])

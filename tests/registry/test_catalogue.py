@@ -154,7 +154,8 @@ def test_nothing_written_by_hand_is_lost(tmp_path: Path, text: str):
     (">=0.2,<1", "0.2", "8:15: 'versions' of package 'zebra' is not a version range: '0.2' [wrong-value]"),
     ("'>=0.2,<1'", "''", "8:15: 'versions' of package 'zebra' is not a version range: '' [wrong-value]"),
     ("'>=0.2,<1'", "0.2", "8:15: 'versions' of package 'zebra' must be text, not 0.2 [wrong-type]"),
-    ("encoders.", "encoders", "9:14: 'summary' of package 'zebra' is not a summary: 'Stripes for encoders' [wrong-value]"),
+    ("encoders.", "encoders", "9:14: 'summary' of package 'zebra' is not a summary: 'Stripes for encoders' "
+                              "[wrong-value]"),
     ("https://zebra", "http://zebra", "10:11: 'link' of package 'zebra' is not a link: 'http://zebra.example/docs' "
                                       "[wrong-value]"),
     ("link:", "links:", "10:5: package 'zebra' has no key 'links' [unknown-key]"),

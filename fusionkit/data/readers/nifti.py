@@ -23,32 +23,32 @@ from fusionkit.data.transforms import resize, window
 class NiftiOptions(FileOptions):
     """Options of the reader `nifti`."""
 
-    window: Window | None = Field(None, description="Two values that become 0 and 1; what lies outside is clipped.")
+    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
     fill_nan: float | None = Field(
-        None, allow_inf_nan=False, description="The value put in place of NaN; without it NaN is refused."
+        None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
 
 
 def shape(options: NiftiOptions) -> Sizes | None:
-    """Channels, which only the file can tell, and the size."""
+    """Channels, which are known only from the file, and the size."""
     return (None, *(options.size or (None, None, None)))
 
 
 def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected."""
+    """What to do if an input has unexpected sizes."""
     return file_size_fix(name, expected, met)
 
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
-    """What is odd about the files of one input, taken together."""
+    """Warnings about the files of one input taken together."""
     return constant(files)
 
 
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
-    """The array of `examine` alone."""
+    """Only the array of `examine`."""
     return examine(path, options)[0]
 
 
@@ -72,7 +72,7 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
 
 
 def _spacing(path: Path) -> tuple[float, ...]:
-    """The distances of voxels along (d, h, w) in mm, as the header has them; empty where it has no orientation."""
+    """The voxel spacing along (d, h, w) in mm from the header; empty if it has no orientation."""
     nibabel: Any = import_module("nibabel")  # only partly typed
     image = nibabel.load(path)
     axes = nibabel.io_orientation(image.affine)[:, 0]
@@ -91,12 +91,12 @@ def _canonical(path: Path) -> NDArray[np.float32]:
                         fix='install "fusionkit[nifti]"') from None
     try:
         image = nibabel.load(path)
-    except Exception as problem:  # nibabel, gzip and zlib raise many kinds for foreign or damaged files
+    except Exception as problem:  # nibabel, gzip and zlib raise many kinds for other or damaged files
         raise ReadError("not-nifti", "it cannot be opened as NIfTI", " ".join(str(problem).split()),
                         "convert it to .nii or .nii.gz, or copy the file again") from None
     _refuse(image, nibabel)
     try:
-        with np.errstate(all="ignore"):  # what overflows becomes infinite and is refused as such
+        with np.errstate(all="ignore"):  # overflows become infinite and are refused as such
             return np.asarray(nibabel.as_closest_canonical(image).dataobj, dtype=np.float32)
     except Exception as problem:  # as above
         raise ReadError("broken-nifti", "the voxels of the volume cannot be read", " ".join(str(problem).split()),
@@ -110,7 +110,7 @@ def _refuse(image: Any, nibabel: Any) -> None:
     shape = tuple(int(length) for length in image.shape)
     if len(shape) not in (3, 4):
         raise ReadError("wrong-rank", f"the volume has {len(shape)} axes: {list(shape)}",
-                        "three axes are a volume; a fourth one is taken as channels",
+                        "three axes are a volume; a fourth one is the channels",
                         "save one volume, or a 4D file with the channels on the fourth axis")
     if image.get_data_dtype().kind not in "biuf":
         raise ReadError("not-numeric", f"the voxels are {image.get_data_dtype()}, not numbers",

@@ -20,7 +20,7 @@ from fusionkit.errors import UserError
 from fusionkit.registry.catalogue import Catalogue, Entry, read_catalogue
 from fusionkit.registry.entry_points import name_of
 from fusionkit.registry.guard import guarded
-from fusionkit.registry.providers import Said, ask
+from fusionkit.registry.providers import HookAnswers, call_hooks
 from fusionkit.testing.distributions import place_of_project
 from fusionkit.testing.faults import Finding
 
@@ -100,7 +100,7 @@ def _call_hooks(package: str, module: ModuleType, name: str) -> HookAnswers:
     fix = "write it as the generated packages do: @hookimpl def fusionkit_catalogue() -> Path"
     try:
         with guarded(package):
-            said = ask(module, name)
+            said = call_hooks(module, name)
     except Exception as caught:
         error = caught.cause if isinstance(caught, StoppedError) else caught
         strange = next((name for name in vars(module) if name.startswith("fusionkit_")

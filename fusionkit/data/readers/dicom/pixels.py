@@ -1,4 +1,4 @@
-"""The pixels of DICOM files: decoded, and rescaled to the units that the header gives."""
+"""The pixels of DICOM files: decoded, and rescaled to the units of the header."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fusionkit.data.readers.dicom.headers import Slice, open_dataset, quiet
 from fusionkit.data.readers.reader import MAX_VALUES, ReadError, is_decoder_failure
 
 _EXTRA = 'python -m pip install "fusionkit[dicom]"'
-# 12-bit lossy JPEG: its only free decoder is under the GPL, so no extra of ours pulls it in.
+# 12-bit lossy JPEG: its only free decoder is under the GPL, so it is in none of our extras.
 _JPEG_12_BIT = ("1.2.840.10008.1.2.4.51", "python -m pip install pylibjpeg pylibjpeg-libjpeg (licence: GPL-3)")
 
 
@@ -40,7 +40,7 @@ def read_stack(stack: list[Slice]) -> NDArray[np.float32]:
 
 
 def rescale(values: NDArray[np.float32], item: Slice) -> None:
-    """Turns stored values into the header's units, in place."""
+    """Convert stored values to the header's units, in place."""
     if item.slope != 1.0:
         values *= np.float32(item.slope)
     if item.intercept != 0.0:
@@ -48,7 +48,7 @@ def rescale(values: NDArray[np.float32], item: Slice) -> None:
 
 
 def read_picture(item: Slice) -> NDArray[np.float32]:
-    """One radiograph or photograph, bright where the object is dense or lit; MONOCHROME1 is turned round.
+    """One radiograph or photograph, bright where the object is dense or lit; MONOCHROME1 is inverted.
 
     Shapes: (1, H, W) grey, (3, H, W) colour.
     Raises: `ReadError` as `read_stack`.
@@ -63,7 +63,7 @@ def read_picture(item: Slice) -> NDArray[np.float32]:
     values = stored.astype(np.float32)[None]
     if item.photometric == "MONOCHROME1":
         signed = int(dataset.get("PixelRepresentation", 0))
-        # The least and the greatest stored value add up to 2^bits - 1, or to -1 for signed values.
+        # The smallest and the largest stored value add up to 2^bits - 1, or to -1 for signed values.
         values = np.float32(-1 if signed else 2 ** int(dataset.BitsStored) - 1) - values
     rescale(values, item)
     return values
@@ -87,12 +87,12 @@ def _decoded(item: Slice, dataset: Any) -> NDArray[Any]:
     name = repr(item.path.name)
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         fix = "copy the file from its source again"
-        raise ReadError("dicom-no-pixels", f"{name} has a header of an image and no pixels", None, fix)
+        raise ReadError("dicom-no-pixels", f"{name} has the header of an image, but no pixels", None, fix)
     syntax = dataset.file_meta.TransferSyntaxUID
     _check_decoder(name, syntax)
     try:
         stored: NDArray[Any] = _pydicom_pixels().pixel_array(dataset)
-    except BaseException as error:  # every decoder has its own exceptions for a broken stream
+    except BaseException as error:  # every decoder raises its own exceptions for a broken stream
         if not is_decoder_failure(error):
             raise
         if not syntax.is_compressed:
@@ -105,7 +105,7 @@ def _decoded(item: Slice, dataset: Any) -> NDArray[Any]:
 
 
 def _check_decoder(name: str, syntax: Any) -> None:
-    """Refuses a transfer syntax that nothing here can decode, and says what to install."""
+    """Refuse a transfer syntax that no installed decoder supports, with what to install."""
     try:
         decoder = _pydicom_pixels().get_decoder(syntax)
     except NotImplementedError as error:

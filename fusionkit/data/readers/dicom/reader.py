@@ -1,7 +1,7 @@
 """DICOM: a series folder as one volume in HU, or a single file as one picture.
 
-Slices are sorted by their position along the normal and rescaled each by its own slope and intercept. What is not
-one volume is refused by name; docs/dicom.md lists what is accepted.
+Slices are sorted by their position along the normal and rescaled each by its own slope and intercept. A folder that
+is not one volume is refused with the reason; docs/dicom.md lists what is accepted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import resize, window
 
-# Up to this size a folder is read in one pass; above it headers come first, and then only the chosen series' pixels.
+# Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
 
 
@@ -35,7 +35,7 @@ class DicomOptions(FileOptions):
         "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
     )
     series: str | int | None = Field(
-        None, description="Which series of the folder, by UID, number or description; needed when it holds several."
+        None, description="Which series of the folder, by UID, number or description; needed if there are several."
     )
     window: Window | None = Field(
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped."
@@ -44,7 +44,7 @@ class DicomOptions(FileOptions):
         None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
     )
     tilt: Literal["refuse", "keep"] = Field(
-        "refuse", description="What to do with a stack from a tilted gantry: `keep` takes the leaning stack as it is."
+        "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged."
     )
 
     @field_validator("size")
@@ -58,24 +58,24 @@ class DicomOptions(FileOptions):
 
 
 def shape(options: DicomOptions) -> Sizes:
-    """The sizes that the options promise: (1, D, H, W) of a volume, (C, H, W) of an image."""
+    """The sizes that follow from the options: (1, D, H, W) of a volume, (C, H, W) of an image."""
     if options.form == "volume":
         return (1, *(options.size or (None, None, None)))
     return (None, *(options.size or (None, None)))
 
 
 def size_fix(name: str, options: DicomOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected."""
+    """What to do if an input has unexpected sizes."""
     return file_size_fix(name, expected, met)
 
 
 def advise(options: DicomOptions, files: Sequence[Facts]) -> list[Advice]:
-    """What is odd about the files of one input, taken together."""
+    """Warnings about the files of one input taken together."""
     return constant(files)
 
 
 def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
-    """The array of `examine` alone."""
+    """Only the array of `examine`."""
     return examine(path, options)[0]
 
 
@@ -83,7 +83,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     """The volume of a series folder (or of one file), or the picture of a file.
 
     Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`.
-    Units: what slope and intercept of the header give (HU for CT); 0..1 with a window.
+    Units: those after slope and intercept of the header (HU for CT); 0..1 with a window.
     Raises: `ReadError`; its codes start with `dicom-` and are listed on docs/dicom.md.
     """
     files = find_files(path)
@@ -95,11 +95,11 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     else:
         if len(slices) != 1:
             fix = "let 'path' name one file, or read the series with 'form: volume'"
-            raise ReadError("dicom-not-one-image", f"holds {len(slices)} planes, not one picture", None, fix)
+            raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
         check_image(slices[0])
         if slices[0].frames > 1:
-            message = f"{slices[0].name} holds {slices[0].frames} frames, not one picture"
-            raise ReadError("dicom-multiframe", message, None, "write the frame to be used as a file of its own")
+            message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
+            raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
         values = read_picture(slices[0])
     facts = replace(described(path), values=spread(values))
     if options.window is not None:

@@ -1,4 +1,4 @@
-"""What the header of a DICOM file says of its numbers: the kind of quantity, and how far apart samples lie."""
+"""Metadata in the header of a DICOM file: the kind of quantity, and the sample spacing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from fusionkit.data.readers.dicom.headers import find_files, open_dataset, quiet
 from fusionkit.data.readers.facts import Facts
 
 _PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "XA"})
-"""Modalities of radiographs: which of them an image calls itself depends on the detector."""
+"""Modalities of radiographs, which depend on the detector only."""
 
 
 def described(path: Path) -> Facts:
-    """From the first file of a folder, or the one file; the modality, and the unit of the values.
+    """The modality and the unit of the values, from the first file of a folder or from a single file.
 
-    `spacing` is the thickness of a slice, where it is given, then the distances between rows and between columns.
+    `spacing` is the slice thickness, if given, then the distances between rows and between columns.
     """
     with quiet:
         dataset = open_dataset(find_files(path)[0], pixels=False)
@@ -26,7 +26,7 @@ def described(path: Path) -> Facts:
 
 
 def _unit(modality: str, dataset: Any) -> str:
-    """The unit that the header names; CT is in HU unless it says otherwise, PS3.3 C.8.2.1."""
+    """The unit in the header; CT is in HU unless stated otherwise, PS3.3 C.8.2.1."""
     if modality == "PT":
         return _text(dataset, "Units")
     named = _text(dataset, "RescaleType")
@@ -38,7 +38,7 @@ def _unit(modality: str, dataset: Any) -> str:
 def _text(dataset: Any, keyword: str) -> str:
     try:
         return str(getattr(dataset, keyword, None) or "").strip()
-    except Exception:  # pydicom converts a value when it is first read; the file was read without it
+    except Exception:  # pydicom converts values on first access, which may fail although the file was read
         return ""
 
 
