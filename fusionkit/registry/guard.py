@@ -175,7 +175,8 @@ def _clock(package: str, limited: bool) -> Iterator[None]:
         reported.append(True)
 
     signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS_REPORTED if limited else SECONDS_HEAVY, SECONDS_ALLOWED - SECONDS_REPORTED)
+    first = SECONDS_REPORTED if limited else SECONDS_HEAVY
+    signal.setitimer(signal.ITIMER_REAL, first, SECONDS_ALLOWED - SECONDS_REPORTED)
     try:
         yield
     finally:

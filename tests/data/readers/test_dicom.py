@@ -44,8 +44,8 @@ def test_a_series_loads_in_the_order_of_positions_not_of_names() -> None:
     [
         ("77654033/CT2", "dicom-gap", "202.50 mm between '17106' and '17136', elsewhere 1.25 mm"),
         ("98892001/CT2N", "dicom-localizer", "2 of 2 slices are localizers (scouts): '6293', '6924'"),
-        ("98892003/MR1", "dicom-several-series", "holds 3 series"),
-        ("98892003/MR2", "dicom-several-series", "holds 3 series"),
+        ("98892003/MR1", "dicom-several-series", "contains 3 series"),
+        ("98892003/MR2", "dicom-several-series", "contains 3 series"),
         ("98892003/MR700", "dicom-mixed-orientations", "7 different orientations"),
         ("77654033/CR1", "dicom-no-geometry", "no ImagePositionPatient"),
         ("TINY_ALPHA/PT000000/ST000000/SE000000", "dicom-not-image", "CT Image Storage"),
