@@ -93,6 +93,15 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
+def plain_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, None where there is none that can be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """A table as CSV, with the same line endings on every system; the first row is the header."""
     text = io.StringIO()

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 # Cc controls the terminal, Cf (such as bidirectional marks) the order of characters, Cs cannot be encoded, Zl and Zp
 # break lines unexpectedly.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _KEPT = frozenset("\n\t")
+# Joiners choose between the forms of a letter, in Persian and in emoji, and act on nothing else.
+_JOINERS = frozenset("\u200c\u200d")
 
 
 def printable(text: str, kept: frozenset[str] = _KEPT) -> str:
     r"""The text with every control character written as an escape (`\x1b`), except those in `kept`."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char if char in kept or unicodedata.category(char) not in _ACTING else _escape(char)
-                   for char in text)
+    return "".join(_escape(char) if _acts(char) and char not in kept else char for char in text)
 
 
 def in_one_line(text: str) -> str:
     """The same for a cell of a table: line breaks and tabs are escaped too."""
     return printable(text, frozenset())
+
+
+def printable_json(text: str) -> str:
+    """A JSON text that means the same and holds nothing that acts on a terminal but its line ends."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(json.dumps(char)[1:-1] if _acts(char) and char != "\n" else char for char in text)
+
+
+def _acts(char: str) -> bool:
+    return unicodedata.category(char) in _ACTING and char not in _JOINERS
 
 
 def _escape(char: str) -> str:

@@ -34,6 +34,7 @@ FLOORS: dict[int, str] = {
 WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", "components", "graph", "registry",
                  "planning", "api", "drawing", "cli", "datasets"}
 FLOOR = {package: floor for floor, packages in FLOORS.items() for package in packages.split()}
+PLUGINS_READ = {"components", "layers", "shapes", "exports"}  # what `api` opens to plugins
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name
 LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "timm", "torchmetrics", "rich",
         "sklearn"}
@@ -81,6 +82,8 @@ def test_a_package_imports_only_packages_of_lower_floors(path: Path):
         return
     above = {name for name in packages_read(path) - {package} if FLOOR[name] >= FLOOR[package]}
     assert not above
+    if package == "api":
+        assert packages_read(path) <= PLUGINS_READ
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CORE)))

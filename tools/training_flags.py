@@ -1,6 +1,7 @@
-"""Writes what is made from the settings of training: flags of the command line, keyword arguments of Python.
+"""Writes what is made from the settings of training: flags of the command line, keywords of Python, a table.
 
-These are fusionkit/training/flags.py and fusionkit/interface/training_options.py; a test keeps both fresh.
+These are fusionkit/training/flags.py, fusionkit/interface/training_options.py and the table in docs/training.md; a test
+keeps them fresh.
 
 Run: python tools/training_flags.py
 """
@@ -11,7 +12,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-CORE = Path(__file__).resolve().parent.parent / "fusionkit"
+ROOT = Path(__file__).resolve().parent.parent
+CORE, PAGE = ROOT / "fusionkit", ROOT / "docs" / "training.md"
+_TABLE_HEAD = "| setting | default | meaning |\n| --- | --- | --- |\n"
 _HEADER = '''\
 """The training settings for modules that must load fast: no pydantic, no torch.
 
@@ -79,6 +82,26 @@ def flags_text() -> str:
     return "\n".join(lines)
 
 
+def page_text() -> str:
+    """The content of docs/training.md, its table of settings written anew."""
+    from fusionkit.training.settings import TrainingSettings
+
+    table = "".join(f"| `{name}` | `{_default(field.default)}` | {_choices(field.annotation)}{field.description} |\n"
+                    for name, field in TrainingSettings.model_fields.items())
+    before, head, rest = PAGE.read_text(encoding="utf-8").partition(_TABLE_HEAD)
+    assert head, f"{PAGE.name} has no table of settings"
+    return before + head + table + re.sub(r"\A(\|.*\n)*", "", rest)
+
+
+def _default(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _choices(annotation: Any) -> str:
+    names = getattr(annotation, "__args__", ())
+    return ", ".join(f"`{name}`" for name in names) + ". " if names and all(isinstance(n, str) for n in names) else ""
+
+
 def _plain(annotation: Any) -> str:
     """An annotation without its bounds, as it is written."""
     origin = get_origin(annotation)
@@ -94,11 +117,14 @@ def _plain(annotation: Any) -> str:
 
 
 def _takes(annotation: Any) -> str | None:
-    """What a flag takes, None for a setting that is no flag."""
+    """What a flag takes, None for a setting that is no flag: a type, choices, or choices and a type beside them."""
     plain = _plain(annotation).removesuffix(" | None")
     if plain.startswith("list"):
         return None
-    return repr(get_args(annotation)) if plain.startswith("Literal") else plain
+    if plain.startswith("Literal"):
+        words, _, number = plain.removeprefix("Literal[").partition("]")
+        return f"(({words},),{number.removeprefix(' |')})" if number else f"({words})"
+    return plain
 
 
 def _short(field: Any) -> str:
@@ -116,9 +142,15 @@ def _quoted(value: str) -> str:
     return f'"{value}"'
 
 
-FILES = {CORE / "training" / "flags.py": flags_text, CORE / "interface" / "training_options.py": options_text}
+FILES = {CORE / "training" / "flags.py": flags_text, CORE / "interface" / "training_options.py": options_text,
+         PAGE: page_text}
+
+
+def main() -> None:
+    """Write all of them."""
+    for path, text in FILES.items():
+        path.write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    for path, text in FILES.items():
-        path.write_text(text(), encoding="utf-8")
+    main()

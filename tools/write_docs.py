@@ -1,4 +1,4 @@
-"""Writes all that is made from the code: catalogue, pages of components, fusions, error codes, commands, pictures.
+"""Writes all that is made from the code: catalogue, pages of components, settings, error codes, commands, pictures.
 
 Run: python tools/write_docs.py
 """
@@ -14,6 +14,7 @@ import draw_docs
 import error_codes
 import fusion_table
 import readme_table
+import training_flags
 
 from fusionkit.cli.parser import main as fusionkit
 from fusionkit.files import write_text
@@ -34,6 +35,7 @@ STEPS: dict[str, Callable[[], object]] = {
     "registry.yaml": _catalogue,
     "docs/components": component_docs.write,
     "docs/fusion-table.md": lambda: write_text(fusion_table.PAGE, fusion_table.page()),
+    "settings of training": training_flags.main,
     "docs/errors.md": lambda: write_text(error_codes.PAGE, error_codes.page()),
     "docs/cli.md": lambda: write_text(cli_docs.PAGE, cli_docs.page()),
     "docs/pictures": _pictures,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 OF_THE_COMMAND_LINE = frozenset({"command", "command_run", "json", "verbose"})
@@ -44,6 +44,15 @@ def add_device_options(parser: ArgumentParser) -> None:
     add_plugin_option(parser)
 
 
+def _word_or(number: Callable[[str], Any], words: Collection[str]) -> Callable[[str], Any]:
+    """The parser of an argument that is one of some words, or a number."""
+    def parse(text: str) -> Any:
+        return text if text in words else number(text)
+
+    parse.__name__ = f"{', '.join(words)} or number"
+    return parse
+
+
 def add_training_options(parser: ArgumentParser, without: Collection[str] = ()) -> None:
     """A flag for each training setting except those in `without`."""
     from fusionkit.training.flags import FLAGS
@@ -54,6 +63,8 @@ def add_training_options(parser: ArgumentParser, without: Collection[str] = ()) 
             continue
         if takes is bool:
             parser.add_argument(flag, action="store_true", default=None, help=text)
+        elif isinstance(takes, tuple) and isinstance(takes[-1], type):
+            parser.add_argument(flag, type=_word_or(takes[-1], takes[0]), metavar="|".join((*takes[0], "N")), help=text)
         elif isinstance(takes, tuple):
             parser.add_argument(flag, choices=takes, help=text)
         else:

@@ -22,8 +22,8 @@ from fusionkit.datasets.organs import write_organs
 from fusionkit.datasets.phantom import SCENARIOS, Ceilings, Scenario, ceilings
 from fusionkit.datasets.phantom_files import CLASSES, write_phantom
 from fusionkit.errors import Diagnostic, GraphError, RunError, did_you_mean
+from fusionkit.runs.job import Reporter
 from fusionkit.runs.setup import Setup, set_up
-from fusionkit.runs.train import Reporter
 
 PHANTOM_CASES = 600
 VIEWS = ("image", "table", "both")

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 
 from fusionkit import __version__
 from fusionkit.cli.commands import GROUPS, names, summary, words
+from fusionkit.cli.streams import keeps_results, open_streams, printable_warnings
 from fusionkit.errors import RunError, UserError
 from fusionkit.interface.console import Console
+from fusionkit.printable import printable
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -20,7 +22,8 @@ class _Parser(argparse.ArgumentParser):
     """Reports a wrong argument in the form of all messages."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG, f"{self.prog}: {message} [bad-argument]\n  fix: `{self.prog} --help` shows what it takes\n")
+        self.exit(WRONG, printable(f"{self.prog}: {message} [bad-argument]\n"
+                                   f"  fix: `{self.prog} --help` shows what it takes\n"))
 
 
 def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
@@ -62,8 +65,17 @@ def _add_command(place: argparse._SubParsersAction[Any], word: str, name: str) -
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Never raises for errors that a user can cause."""
     argv = sys.argv[1:] if argv is None else argv
+    open_streams()
     args = parser(argv).parse_args(argv)
     console = Console(json=args.json)
+    with printable_warnings():
+        code = _run(args, console)
+    # A run that is complete is in its folder; a result that was to be printed is gone.
+    unseen = console.lost is not None and not isinstance(console.lost, BrokenPipeError)
+    return FAILED if unseen and code == DONE and not keeps_results(args.command, args) else code
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
     try:
         from fusionkit.registry.entry_points import tolerate_broken_metadata
 
@@ -72,28 +84,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except UserError as error:
         console.diagnostics(error.diagnostics)
-        return _report_error(args, error, WRONG)
+        return _report_error(args, console, error, WRONG)
     except RunError as error:
         console.note(f"fusionkit: {error}")
-        return _report_error(args, error, FAILED)
-    except KeyboardInterrupt:
-        console.note("fusionkit: interrupted")
-        return FAILED
-    except BrokenPipeError:
-        sys.stderr.close()
+        return _report_error(args, console, error, FAILED)
+    except KeyboardInterrupt as error:
+        notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
+        console.note(f"fusionkit: interrupted{notes}")
         return FAILED
     except Exception as error:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         console.note(f"fusionkit: {type(error).__name__}: {error}{notes}\n"
                      f"  fix: {_advice(error)}; --verbose shows the traceback")
-        return _report_error(args, error, FAILED)
+        return _report_error(args, console, error, FAILED)
 
 
-def _report_error(args: argparse.Namespace, error: BaseException, code: int) -> int:
+def _report_error(args: argparse.Namespace, console: Console, error: BaseException, code: int) -> int:
     if args.verbose:
         import traceback
 
-        traceback.print_exception(error)
+        console.note("".join(traceback.format_exception(error)).rstrip("\n"))
     return code
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -52,6 +52,12 @@ class CachedCases(CaseDataset):
         super().__init__(cases.ids, cases.rows, kept, cases.targets, cache=cases.cache, memory=cases.memory)
         self.known, self.names = known, tuple(names)
         self.there = {name: cases.present(name) for name in cases.inputs if name not in kept}
+
+    def some(self, places: Sequence[int]) -> Self:
+        """As of the cases alone."""
+        made = super().some(places)
+        made.there = {name: [there[place] for place in places] for name, there in self.there.items()}
+        return made
 
     def __getitem__(self, position: int) -> Case:
         case = super().__getitem__(position)

@@ -25,12 +25,13 @@ from fusionkit.inference.ensemble import member_folder, members_of
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
 from fusionkit.progress import Progress
+from fusionkit.runs.hold_out import held_out_of
+from fusionkit.runs.job import Precomputed, Reporter, parts_of
 from fusionkit.runs.setup import Setup, cache_for
-from fusionkit.runs.train import Precomputed, Reporter, parts_of
 from fusionkit.training.distributed import wants_cpu
 from fusionkit.training.lockstep import LockstepRun, SharedBatches, advance_all, begin
 from fusionkit.training.loop import Training, own_randomness
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interruption
 
 FEATURES, SHARING = "features", "sharing.json"
@@ -90,8 +91,9 @@ class SharedTrainer:
         if not waiting:
             return {}
         division = _Division(self, cohort, settings, fold, place)
-        for member in range(members_of(self.comparison.reference.plan.uncertainty)):
-            own = settings.model_copy(update={"seed": settings.seed + member})
+        for member in range(division.held_out.networks(members_of(self.comparison.reference.plan.uncertainty))):
+            learned = division.held_out.learned(division.training, member)
+            own = settings.for_network(member, len(learned))
             if not division.train(waiting, own, member, f"{label}, network {member + 1}" if member else label):
                 return {}
         return {each.name: division.given(each) for each in waiting}
@@ -129,7 +131,9 @@ class _Division:
                  place: RunPaths) -> None:
         self.trainer, self.cohort, self.place = trainer, cohort, place
         self.parts = parts_of(Setup(trainer.comparison.reference.plan, cohort), settings, fold)
+        self.held_out = held_out_of(cohort, self.parts.train, settings, bool(self.parts.validation))
         self.preprocessing = cohort.fit(self.parts.train)
+        self.training = self._read("train")
         self.first: FusionModel | None = None
         self.known: dict[str, CachedFeatures] = {}
 
@@ -152,7 +156,8 @@ class _Division:
             trainings = self._begun(waiting, models, settings, member, interruption)
             cached = "train" in self.known
             network = first.to(trainings[0].processes.device).train()
-            batches = SharedBatches(trainings[0], self._all_read("train"), network, () if cached else trainer.edges)
+            learned = self.held_out.learned(self._all_read("train"), member)
+            batches = SharedBatches(trainings[0], learned, network, () if cached else trainer.edges)
             count = len(trainings)
             who = f"{count} networks are trained in lockstep" if count > 1 else "1 network is trained"
             trainer.report(f"{who}; the frozen nodes before {trainer.comparison.node!r} are computed once "
@@ -173,8 +178,12 @@ class _Division:
         runs = []
         for each in waiting:
             cached = self._cached(each, self.cohort)
-            watched = cached.get("validation", self._read("validation")) if self.parts.validation else None
-            runs.append(LockstepRun(models[each.name], cached.get("train", self._read("train")), watched,
+            training = cached.get("train", self.training)
+            if self.held_out.folds:
+                watched: CaseDataset | None = training.some(self.held_out.places(member))
+            else:
+                watched = cached.get("validation", self._read("validation")) if self.parts.validation else None
+            runs.append(LockstepRun(models[each.name], self.held_out.learned(training, member), watched,
                                     member_folder(self.place.runs[each.name], member)))
         return begin(runs, settings, interruption)
 
@@ -252,7 +261,9 @@ class _Division:
         shuffled = np.random.default_rng(settings.seed).permutation(list(self.parts.train)).tolist()
         apart = 0.0
         size = settings.batch_size
-        for rows in (shuffled, self.parts.validation, self.parts.test):
+        held = [[self.parts.train[place] for place in self.held_out.places(member)]
+                for member in range(FOLDS if self.held_out.folds else 0)]
+        for rows in (shuffled, self.parts.validation, self.parts.test, *held):
             self.first.train(rows is shuffled)
             # All batches of a part except the last have one size, on which alone the summation order may depend.
             last = len(rows) - (len(rows) % size or size)

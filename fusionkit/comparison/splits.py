@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fusionkit.data.description import DataDescription, SplitSpec
+from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.loading import Cohort, HeadTarget
 from fusionkit.data.split import divide
+from fusionkit.data.split_spec import SplitSpec
 from fusionkit.errors import DataError, Diagnostic
 
 

@@ -23,10 +23,11 @@ from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import HeadResult
 from fusionkit.progress import Progress
 from fusionkit.runs.folder import RUN
+from fusionkit.runs.job import Precomputed, Reporter, parts_of
 from fusionkit.runs.setup import Setup
-from fusionkit.runs.train import Precomputed, Reporter, parts_of, train
+from fusionkit.runs.train import train
 from fusionkit.training.result import HISTORY
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interrupted
 
 RUNS, OUTCOME = "runs", "outcome.npz"
@@ -85,8 +86,10 @@ def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
 
     The networks of one ensemble have consecutive seeds: those of the next repeat follow them.
     """
-    seed = comparison.settings.seed + repeat * members_of(comparison.reference.plan.uncertainty)
-    return comparison.settings.model_copy(update={"seed": seed})
+    networks = members_of(comparison.reference.plan.uncertainty)
+    if comparison.settings.hold_out == "folds":
+        networks = max(networks, FOLDS)
+    return comparison.settings.model_copy(update={"seed": comparison.settings.seed + repeat * networks})
 
 
 @dataclass(frozen=True)

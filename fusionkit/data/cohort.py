@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from fusionkit.data.readers.facts import Facts
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
-from fusionkit.errors import Diagnostic
+from fusionkit.errors import DataError, Diagnostic
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +75,41 @@ class Cohort:
 
     def hold_out(self, rows: Sequence[int], fraction: float, seed: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Some rows, divided into those kept and those held out; groups stay together, classes are balanced."""
+        groups, strata = self._kept_together(rows, ("multiclass",))
+        parts = grouped_folds.fraction_of(groups, strata, {"test": fraction}, seed)
+        pairs = list(zip(rows, parts, strict=True))
+        return tuple(r for r, part in pairs if part == "train"), tuple(r for r, part in pairs if part == "test")
+
+    def held_out_folds(self, rows: Sequence[int], count: int, seed: int = 0) -> tuple[int, ...]:
+        """Which of `count` networks each row is held out of, where each holds out another part of the rows.
+
+        Groups stay whole, classes or quarters of a measurement even. -1 for the rows of a class that stands in one
+        group alone, since a network without it could not learn the class.
+        Raises: DataError with `too-few-cases`.
+        """
+        groups, strata = self._kept_together(rows, ("multiclass", "multilabel", "regression"))
+        if len(set(groups)) < count:
+            raise DataError(Diagnostic(
+                "too-few-cases", f"{count} networks cannot each hold out cases of their own: there are "
+                f"{len(set(groups))} to divide", self.description.span("cases"),
+                fix="set 'hold_out: 0', or train on more cases"))
+        folds = grouped_folds.fold_of(groups, strata, count, seed)
+        where = defaultdict(set)
+        for group, stratum in zip(groups, strata or (), strict=bool(strata)):
+            where[stratum].add(group)
+        return tuple(-1 if strata and len(where[strata[place]]) == 1 else int(fold)
+                     for place, fold in enumerate(folds))
+
+    def _kept_together(self, rows: Sequence[int], tasks: Collection[str]) -> tuple[list[str], list[str] | None]:
+        """The group of each row, and its stratum: by the split's own choice, else by the first head of these tasks."""
         _, groups = split.groups_of(self.description, self.table, self.ids)
         chosen = self.description.split.stratify if self.description.split else None
         learnt = [name for name, head in self.heads.items()
-                  if head.task == "multiclass" and self.targets[name].present.any()]
+                  if head.task in tasks and self.targets[name].present.any()]
         names = [chosen] if chosen else learnt[:1]
-        strata = split.strata_of(self.table, self.description.targets[names[0]].all_columns) if names else None
-        parts = grouped_folds.fraction_of([groups[row] for row in rows], strata and [strata[row] for row in rows],
-                                  {"test": fraction}, seed)
-        pairs = list(zip(rows, parts, strict=True))
-        return tuple(r for r, part in pairs if part == "train"), tuple(r for r, part in pairs if part == "test")
+        strata = split.strata_of(self.table, self.description.targets[names[0]].all_columns,
+                                 self.description.numbers) if names else None
+        return [groups[row] for row in rows], [strata[row] for row in rows] if strata else None
 
     def present(self, name: str) -> NDArray[np.bool_]:
         """Which rows have an input.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -91,6 +93,12 @@ class CaseDataset(Dataset[Case]):
             "targets": {name: torch.as_tensor(target.values[row]) for name, target in self.targets.items()},
             "target_present": {name: bool(target.present[row]) for name, target in self.targets.items()},
         }
+
+    def some(self, places: Sequence[int]) -> Self:
+        """The cases at some places, in that order; what is kept in memory is shared."""
+        made = copy(self)
+        made.rows = tuple(self.rows[place] for place in places)
+        return made
 
     def present(self, name: str) -> list[bool]:
         """Which cases have an input, in order; no file is read for it."""

@@ -6,44 +6,22 @@ from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from fusionkit.data import path_template
 from fusionkit.data.fields import DataFieldReader, shown
+from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
 from fusionkit.data.readers.reader import READERS, Reader, ReadError
+from fusionkit.data.split_spec import SplitSpec, read_split
 from fusionkit.errors import DataError, Diagnostic, Span, did_you_mean
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
-_KEYS = ("fusionkit-data", "cases", "id", "patient", "blank", "split", "inputs", "targets")
-_SPLIT_KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
-
-
-@dataclass(frozen=True, slots=True)
-class SplitSpec:
-    """How cases are split: by a column, into folds, or by fractions; exactly one of the three.
-
-    `group` is the column whose equal values stay together (None: the patient column, else the id);
-    `grouped` is False after `group: none`.
-    """
-
-    span: Span
-    column: str | None = None
-    folds: int | None = None
-    fractions: AbstractMapping[str, float] = field(default_factory=dict)
-    stratify: str | None = None
-    seed: int = 0
-    group: str | None = None
-    grouped: bool = True
-
-    @property
-    def kind(self) -> Literal["column", "folds", "fraction"]:
-        """Which of the three kinds it is."""
-        return "column" if self.column else "folds" if self.folds else "fraction"
+_KEYS = ("fusionkit-data", "cases", "id", "patient", "blank", "decimal", "thousands", "split", "inputs", "targets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +81,7 @@ class DataDescription:
     inputs: AbstractMapping[str, InputSpec]
     targets: AbstractMapping[str, TargetSpec]
     blank: tuple[str, ...]
+    numbers: NumberFormats
     tree: Tree = field(compare=False, repr=False)
 
     def span(self, *path: str | int) -> Span:
@@ -115,20 +94,8 @@ class DataDescription:
         for name, spec in self.inputs.items():
             plain["inputs"][name] = {"read": spec.reader, **spec.options.model_dump(mode="json")}
         if self.split is not None:
-            plain["split"] = _plain_split(self.split)
+            plain["split"] = self.split.to_plain()
         return {key: plain[key] for key in _KEYS if key in plain}
-
-
-def _plain_split(split: SplitSpec) -> dict[str, Any]:
-    way: dict[str, Any] = {"column": split.column} if split.column else {
-        "folds": split.folds} if split.folds else {"fraction": dict(split.fractions)}
-    if split.kind != "column":
-        way["seed"] = split.seed
-        if split.stratify:
-            way["stratify"] = split.stratify
-    if split.group or not split.grouped:
-        way["group"] = split.group or "none"
-    return way
 
 
 def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = None) -> DataDescription:
@@ -153,11 +120,12 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     form.require("id", "COLUMN", ", the column with the id of each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     inputs, targets = _inputs(form, folder), _targets(form)
-    split = _split(form, targets)
+    split = read_split(form, targets)
+    numbers = _numbers(form)
     if found:
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
-    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, tree)
+    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, tree)
 
 
 def _check_version(form: DataFieldReader) -> None:
@@ -190,6 +158,39 @@ def _placed(form: DataFieldReader, written: str, span: Span, folder: Path, key: 
 
 def _typed(span: Span) -> bool:
     return span.file.startswith("--set ")
+
+
+def _numbers(form: DataFieldReader) -> NumberFormats:
+    """The marks of numbers, for all columns or by column."""
+    decimals, thousands = _marks(form, "decimal", DECIMAL_MARKS), _marks(form, "thousands", THOUSANDS_MARKS)
+    usual = NumberFormat(decimals.get("", PLAIN.decimal), thousands.get("", PLAIN.thousands))
+    formats = {column: NumberFormat(decimals.get(column, usual.decimal), thousands.get(column, usual.thousands))
+               for column in dict.fromkeys((*decimals, *thousands))}
+    for column, written in formats.items():
+        if written.decimal == written.thousands:
+            about = f" of column {column!r}" if column else ""
+            form.note("bad-value", f"'decimal' and 'thousands'{about} are both {written.decimal!r}",
+                      form.at("thousands" if form.has("thousands") else "decimal"),
+                      fix="'decimal' stands before the decimals, 'thousands' between groups of three digits")
+    return NumberFormats(usual, {column: written for column, written in formats.items() if column})
+
+
+def _marks(form: DataFieldReader, key: str, marks: Sequence[str]) -> dict[str, str]:
+    """The mark under a key by column, that of all other columns under ''."""
+    tree = form.tree.get(key)
+    if tree is None:
+        return {}
+    written = tree.entries if isinstance(tree, Mapping) else {"": tree}
+    found = {}
+    for column, value in written.items():
+        mark = value.value if isinstance(value, Leaf) else None
+        if mark in marks:
+            found[column] = str(mark)
+        else:
+            form.note("bad-value", f"{key!r} of the data file cannot be {shown(value)}", value.span,
+                      why="it is one of " + ", ".join(f'"{mark}"' for mark in marks),
+                      fix=f'write \'{key}: ","\', or by column \'{key}: {{COLUMN: ","}}\'')
+    return found
 
 
 def _entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
@@ -310,50 +311,3 @@ def _values(part: DataFieldReader) -> dict[str, str]:
         return {}
     named = {raw.strip(): part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
     return {raw: name for raw, name in named.items() if name is not None}
-
-
-def _split(form: DataFieldReader, targets: AbstractMapping[str, TargetSpec]) -> SplitSpec | None:
-    tree = form.tree.get("split")
-    if tree is None:
-        return None
-    part = DataFieldReader(tree, "'split'", _SPLIT_KEYS, form.found)
-    ways = [name for name in ("column", "folds", "fraction") if part.has(name)]
-    if not isinstance(tree, Mapping) or len(ways) != 1:
-        if isinstance(tree, Mapping):
-            part.note("bad-split", "'split' must name one of 'column', 'folds' and 'fraction'",
-                      why=f"it names {' and '.join(ways) or 'none'}",
-                      fix="write 'split: {column: split}', 'split: {folds: 5, stratify: TARGET}' or "
-                          "'split: {fraction: {validation: 0.15, test: 0.2}}'")
-        return None
-    for name in ("stratify", "seed"):
-        if ways == ["column"] and part.has(name):
-            part.note("bad-split", f"{name!r} has no effect together with 'column'", part.tree.keys[name],
-                      why="the column already assigns each case", fix=f"remove {name!r}")
-    stratify, group = part.words("stratify"), part.words("group")
-    if stratify is not None and stratify not in targets:
-        part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),
-                  fix=did_you_mean(stratify, targets, "add the target to 'targets', or remove 'stratify'"))
-    return SplitSpec(
-        tree.span, part.words("column"), part.integer("folds", 2, 0) or None, _fractions(part), stratify,
-        part.integer("seed", 0, 0), None if group == "none" else group, group != "none",
-    )
-
-
-def _fractions(part: DataFieldReader) -> dict[str, float]:
-    tree = part.tree.get("fraction")
-    if tree is None:
-        return {}
-    inner = DataFieldReader(tree, "'fraction'", ("validation", "val", "test"), part.found)
-    if inner.has("val") and inner.has("validation"):
-        inner.note("bad-split", "'val' and 'validation' are the same part", fix="keep one of the two")
-    pairs = (("validation", inner.fraction("validation") or inner.fraction("val")), ("test", inner.fraction("test")))
-    fractions = {name: value for name, value in pairs if value is not None}
-    if isinstance(tree, Mapping) and not tree.entries:
-        inner.note("bad-split", "'fraction' names no part", fix="write 'fraction: {validation: 0.15, test: 0.2}'")
-    if sum(fractions.values()) >= 1.0:
-        inner.note("bad-split", "the fractions leave nothing to train on",
-                   why=f"validation and test add up to {sum(fractions.values()):g}",
-                   fix="make their sum smaller than 1, for example 0.15 and 0.2")
-    return fractions
-
-

@@ -6,18 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fusionkit.data import case_files, checks, targets
+from fusionkit.data import case_files, checks, leaks, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
+from fusionkit.data.doubtful_numbers import doubtful_numbers
 from fusionkit.data.findings import Findings
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
 from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide
-from fusionkit.data.table import Table, read_table
+from fusionkit.data.table import Table, read_table_and_faults
 from fusionkit.data.targets import TargetValues
 from fusionkit.progress import Progress
 
@@ -44,10 +45,13 @@ def load_cohort(
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
-    table = read_table(description.cases, description.blank, description.span("cases"))
+    table, faults = read_table_and_faults(description.cases, description.blank, description.span("cases"),
+                                          description.numbers)
     loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
                        reading=_Reading(workers, progress, cache))
-    for step in _STEPS:
+    loading.findings.extend(("", fault) for fault in faults)
+    # Where rows could not be read, their absence would look like faults of the cohort.
+    for step in _STEPS if not faults else _STEPS_OF_CELLS:
         loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(
@@ -127,6 +131,8 @@ def _identify_rows(loading: _Loading) -> _Loading:
         patient, description = None, replace(description, patient=None)
     known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
+    if loading.required:
+        leaks.check_inputs_apart(description, tuple(loading.heads), tuple(loading.inputs), findings)
     if loading.preprocessing is not None:
         findings.extend(("", found) for found in loading.preprocessing.differences(description))
     return replace(loading, description=description, ids=ids, named=named,
@@ -144,7 +150,8 @@ def _read_targets(loading: _Loading) -> _Loading:
             continue
         if loading.has_all(_target_columns(spec), f"target {name!r}"):
             before = findings.count
-            values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings)
+            values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings,
+                                         formats=loading.description.numbers)
             # Consequences of an error are not reported.
             if findings.count == before:
                 learnt[name] = spec
@@ -212,7 +219,7 @@ def _named_columns(spec: InputSpec) -> list[_Named]:
 
 def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
     table, fitted = loading.table, loading.preprocessing
-    values, faults = columns.parse(table, spec.name, spec.options, loading.ids)
+    values, faults = columns.parse(table, spec.name, spec.options, loading.ids, loading.description.numbers)
     loading.findings.extend(faults)
     train = loading.division.rows("train") if loading.division.parts else range(len(table))
     layout = columns.categories(values, train)
@@ -290,6 +297,30 @@ def _check_parts(loading: _Loading) -> None:
         findings.extend(fault for fault in found if fault[0] not in loading.faulty)
 
 
+def _warn_of_doubts(loading: _Loading) -> _Loading:
+    """What can be read and may be meant otherwise, told once a column; of the cases that are learnt from."""
+    if not loading.required:
+        return loading
+    table, findings = loading.table, loading.findings
+    train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    answers = dict(answer for name in loading.learnt
+                   for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
+    for name, values in loading.columns.items():
+        options = loading.description.inputs[name].options
+        texts = leaks.check_categories_repeat(table, options.categorical, values, train, findings)
+        for column, codes, numbers in columns.as_codes(values, options):
+            if column not in loading.faulty and column not in texts:
+                leaks.check_tells_target(table, column, codes, numbers, answers=answers, patients=loading.patients,
+                                         findings=findings)
+        for position, column in enumerate(options.numeric):
+            if column not in loading.faulty:
+                findings.extend((column, doubt) for doubt in doubtful_numbers(
+                    table, column, loading.description.numbers.of(column), values.numeric[:, position], train))
+    return loading
+
+
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort)
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
+    _warn_of_doubts)
 """The steps in order; a column that several steps miss is reported by the first."""
+_STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

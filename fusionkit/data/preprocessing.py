@@ -157,8 +157,10 @@ def _settings(before: InputReading, spec: InputSpec) -> dict[str, tuple[Any, Any
 
 
 def _fitted_settings(fitted: ColumnsFit, options: ColumnsOptions) -> dict[str, tuple[Any, Any]]:
-    every = {name: (getattr(fitted, name), getattr(options, name))
-             for name in ("numeric", "categorical", "encode", "standardise")}
+    every: dict[str, tuple[Any, Any]] = {name: (getattr(fitted, name), getattr(options, name))
+                                         for name in ("categorical", "encode", "standardise")}
+    every["numeric"] = fitted.numeric[: len(fitted.numeric) - len(fitted.dates)], options.numeric
+    every["date"] = fitted.dates, tuple(f"{column}: {rule}" for column, rule in options.date.items())
     if "indicator" in (fitted.fill, options.fill):
         every["fill"] = (fitted.fill, options.fill)
     return every

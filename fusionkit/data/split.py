@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds as splitting
-from fusionkit.data.description import DataDescription, SplitSpec
+from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
-from fusionkit.data.readers.columns import read_number
+from fusionkit.data.numbers import PLAIN, NumberFormats, is_finite
+from fusionkit.data.split_spec import SplitSpec
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, Span, did_you_mean
 
@@ -112,7 +113,8 @@ def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *,
                                 why=f"rows with the same {column!r} stay together", fix=f"{fix}, or group by another "
                                 "column with 'group: COLUMN'"))
         return Division()
-    strata = None if spec.stratify is None else strata_of(table, description.targets[spec.stratify].all_columns)
+    strata = None if spec.stratify is None else strata_of(
+        table, description.targets[spec.stratify].all_columns, description.numbers)
     if spec.folds:
         return Division((), splitting.fold_of(groups, strata, spec.folds, spec.seed), spec.folds)
     parts = splitting.fraction_of(groups, strata, spec.fractions, spec.seed)
@@ -126,11 +128,14 @@ def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *,
     return Division(parts)
 
 
-def strata_of(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
+def strata_of(table: Table, columns: Sequence[str], formats: NumberFormats) -> tuple[str, ...]:
     """The stratum of each row: the cells of a target, or the quartile of a measurement."""
     cells = list(zip(*(table.cells(column) for column in columns), strict=True))
-    numbers = [read_number(row[0]) for row in cells]
-    measured = len(columns) == 1 and all(fault is None for _, fault in numbers)
-    if measured and len({number for number, _ in numbers}) > _MANY:
-        return splitting.quartiles(np.array([number for number, _ in numbers]))
+    first, form = columns[0], formats.of(columns[0])
+    numbers = [(PLAIN if table.is_number(row, first) else form).read(texts[0]) if texts[0] else np.nan
+               for row, texts in enumerate(cells)]
+    known = [number for number in numbers if number is not None and (np.isnan(number) or is_finite(number))]
+    measured = len(columns) == 1 and len(known) == len(cells)
+    if measured and len(set(known)) > _MANY:
+        return splitting.quartiles(np.array(known))
     return tuple("\t".join(row) for row in cells)

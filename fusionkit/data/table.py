@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fusionkit.data.numbers import PLAIN, NumberFormats
 from fusionkit.errors import DataError, Diagnostic, Span
 
 MAX_BYTES = 1 << 30
@@ -15,11 +18,15 @@ MAX_ROWS, MAX_CELLS = 1 << 22, 1 << 26
 """Of a Parquet table, whose bytes say little: equal values of a column take none."""
 _DELIMITERS = (",", ";", "\t")
 _PARQUET = (".parquet", ".pq")
+_CODE = re.compile(r"[+-]?0\d")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Column names and rows of cells as stripped texts; an empty text is a blank cell."""
+    """Column names and rows of cells as stripped texts; an empty text is a blank cell.
+
+    `numbers` are the rows, by column, whose cell the file holds as a number and not as a text.
+    """
 
     file: str
     columns: tuple[str, ...]
@@ -27,33 +34,44 @@ class Table:
     lines: tuple[str, ...] = ()
     starts: tuple[int, ...] = ()
     delimiter: str = ","
+    header_line: int = 1
+    numbers: Mapping[str, Collection[int]] = field(default_factory=dict)
+    _positions: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Of two columns with one name, which are refused, the first.
+        self._positions.update((name, position) for position, name in reversed(list(enumerate(self.columns))))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __contains__(self, column: str) -> bool:
-        return bool(column) and column in self.columns
+        return bool(column) and column in self._positions
 
     def cells(self, column: str) -> tuple[str, ...]:
         """The cells of one column, row by row."""
-        position = self.columns.index(column)
+        position = self._positions[column]
         return tuple(row[position] for row in self.rows)
 
     def cell(self, row: int, column: str) -> str:
         """One cell; rows count from 0."""
-        return self.rows[row][self.columns.index(column)]
+        return self.rows[row][self._positions[column]]
+
+    def is_number(self, row: int, column: str) -> bool:
+        """Whether the file holds the cell as a number, so that no mark of its text is in doubt."""
+        return row in self.numbers.get(column, ())
 
     def span(self, row: int, column: str | None = None) -> Span:
         """The location of a cell, or of a row; in Parquet, line and column are the row and field numbers."""
-        field = self.columns.index(column) if column is not None else 0
+        position = self._positions[column] if column is not None else 0
         if not self.lines:
-            return Span(self.file, row + 1, field + 1)
-        return _cell_span(self, self.starts[row], field)
+            return Span(self.file, row + 1, position + 1)
+        return _cell_span(self, self.starts[row], position)
 
     def header(self, column: str | None = None) -> Span:
         """The location of a column's name, or of the first line."""
-        field = self.columns.index(column) if column in self.columns else 0
-        return _cell_span(self, 1, field) if self.lines else Span(self.file, 1, field + 1)
+        position = self._positions.get(column or "", 0)
+        return _cell_span(self, self.header_line, position) if self.lines else Span(self.file, 1, position + 1)
 
 
 def _cell_span(table: Table, line: int, field: int) -> Span:
@@ -76,41 +94,98 @@ def _cell_span(table: Table, line: int, field: int) -> Span:
     return Span(table.file, line, column, text[:4000])
 
 
-def read_table(path: Path, blank: Iterable[str] = (), span: Span | None = None) -> Table:
+def read_table(path: Path, blank: Iterable[str] = (), span: Span | None = None,
+               formats: NumberFormats | None = None) -> Table:
     """The table in a CSV file (comma, semicolon or tab) or a Parquet file; cells in `blank` become blank.
 
-    `span` is the location of the table's name, for errors in the file as a whole.
+    A word of `blank` that is a number matches every cell with that number, as `formats` reads it. `span` is the
+    location of the table's name, for errors in the file as a whole.
 
     Raises: `DataError` with `unreadable-file`, `not-utf8`, `table-limit`, `csv-syntax`, `ragged-row`,
     `duplicate-column`, `empty-table`, `empty-row`, `missing-package`, `not-parquet` or `nested-column`.
     """
-    table = _read_parquet(path, span) if path.suffix.lower() in _PARQUET else _read_csv(path, span)
-    _check(table)
-    nothing = frozenset(blank)
-    if not nothing:
+    table, faults = read_table_and_faults(path, blank, span, formats)
+    if faults:
+        raise DataError(faults)
+    return table
+
+
+def read_table_and_faults(path: Path, blank: Iterable[str] = (), span: Span | None = None,
+                          formats: NumberFormats | None = None) -> tuple[Table, list[Diagnostic]]:
+    """The same, with the faults that leave other rows readable beside the table, which lacks the rows at fault.
+
+    Raises: `DataError` as `read_table`, but for `not-utf8` where another encoding can be read, `ragged-row`
+    and `empty-row`.
+    """
+    faults: list[Diagnostic] = []
+    table = _read_parquet(path, span) if path.suffix.lower() in _PARQUET else _read_csv(path, span, faults)
+    _refuse_empty(table, faults)
+    table = _without_faulty_rows(table, faults)
+    if not table.rows:
+        raise DataError(faults)
+    return _without(table, frozenset(blank), formats or NumberFormats()), faults
+
+
+def _without(table: Table, words: frozenset[str], formats: NumberFormats) -> Table:
+    """The table with the cells that mean nothing left blank."""
+    numbers = {number for number in map(PLAIN.read, words) if number is not None}
+    if not words:
         return table
-    rows = tuple(tuple("" if cell in nothing else cell for cell in row) for row in table.rows)
-    return Table(table.file, table.columns, rows, table.lines, table.starts, table.delimiter)
+    if not numbers:
+        return replace(table, rows=tuple(tuple("" if cell in words else cell for cell in row) for row in table.rows))
+    columns = []
+    for position, name in enumerate(table.columns):
+        cells = [row[position] for row in table.rows]
+        # A code such as 007 is no number.
+        known = {cell: cell in words or (not _CODE.match(cell) and formats.of(name).read(cell) in numbers)
+                 for cell in set(cells)}
+        columns.append(["" if known[cell] else cell for cell in cells])
+    return replace(table, rows=tuple(zip(*columns, strict=True)))
 
 
-def _check(table: Table) -> None:
-    found = [Diagnostic("duplicate-column", f"two columns are called {name!r}", table.header(name),
-                        why=f"columns {' and '.join(str(i + 1) for i, c in enumerate(table.columns) if c == name)} "
-                            "have that name", fix="rename one of them")
-             for name in dict.fromkeys(table.columns) if name and table.columns.count(name) > 1]
+def _refuse_empty(table: Table, faults: list[Diagnostic]) -> None:
+    faults.extend(Diagnostic("duplicate-column", f"two columns are called {name!r}", table.header(name),
+                             why=f"columns {_places(table, name)} have that name", fix="rename one of them")
+                  for name, count in Counter(table.columns).items() if name and count > 1)
+    if any(fault.code == "duplicate-column" for fault in faults):
+        raise DataError(faults)
     if not any(table.columns):
-        found.append(Diagnostic("empty-table", "the table has no columns", Span(table.file, 1, 1),
-                                fix="put the column names on the first line and one case on each line after it"))
-    elif not table.rows:
-        found.append(Diagnostic("empty-table", "the table has column names but no cases", table.header(),
-                                fix="add one line for each case"))
-    found.extend(Diagnostic("empty-row", "this row is empty", table.span(row), fix="remove it from the table")
-                 for row, cells in enumerate(table.rows) if not any(cells))
-    if found:
-        raise DataError(found)
+        raise DataError([*faults, Diagnostic(
+            "empty-table", "the table has no columns", Span(table.file, 1, 1),
+            fix="put the column names on the first line and one case on each line after it")])
+    if not table.rows:
+        raise DataError([*faults, Diagnostic("empty-table", "the table has column names but no cases", table.header(),
+                                             fix="add one line for each case")])
 
 
-def _text(path: Path, named: Span | None) -> str:
+def _places(table: Table, name: str) -> str:
+    return " and ".join(str(position) for position, column in enumerate(table.columns, 1) if column == name)
+
+
+def _without_faulty_rows(table: Table, faults: list[Diagnostic]) -> Table:
+    """The table without empty rows and rows of another width, which are noted."""
+    width, kept = len(table.columns), []
+    for row, cells in enumerate(table.rows):
+        if not any(cells):
+            faults.append(Diagnostic("empty-row", "this row is empty", _cell_span(table, table.starts[row], 0)
+                                     if table.lines else Span(table.file, row + 1, 1), fix="remove it from the table"))
+        elif len(cells) != width:
+            surplus = len(cells) > width
+            faults.append(Diagnostic(
+                "ragged-row", f"this row has {len(cells)} cells; the table has {width} columns",
+                _cell_span(table, table.starts[row], min(len(cells) - 1, width)),
+                why=f"the names on line {table.header_line} give the width",
+                fix='put a cell that contains the delimiter in quotes: "a, b"' if surplus
+                    else f"add the missing cells; a blank cell still needs its {table.delimiter!r}"))
+        else:
+            kept.append(row)
+    if len(kept) == len(table):
+        return table
+    starts = tuple(table.starts[row] for row in kept) if table.starts else ()
+    return replace(table, rows=tuple(table.rows[row] for row in kept), starts=starts)
+
+
+def _text(path: Path, named: Span | None, faults: list[Diagnostic]) -> str:
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -121,32 +196,38 @@ def _text(path: Path, named: Span | None) -> str:
     if len(raw) > MAX_BYTES:
         raise DataError(Diagnostic("table-limit", f"the table {str(path)!r} is larger than {MAX_BYTES >> 30} GiB",
                                    named, fix="save it as Parquet, or keep long rows of numbers in .npy files"))
+    nul = raw.find(b"\0")
     try:
         text = raw.decode("utf-8-sig")
-        position = raw.find(b"\0")
+        if nul >= 0:
+            raise DataError(_no_text(path, raw, nul))
     except UnicodeDecodeError as problem:
-        position, text = problem.start, ""
-    if position >= 0:
-        line = raw[:position].count(b"\n") + 1
-        shown = raw.split(b"\n")[line - 1].decode("utf-8", "replace")
-        shown = "".join(character if character.isprintable() else " " for character in shown)
-        column = position - (raw.rfind(b"\n", 0, position) + 1)
-        raise DataError(Diagnostic("not-utf8", "the table is not UTF-8 text", Span(str(path), line, column + 1, shown),
-                                   why=f"byte 0x{raw[position]:02x} on line {line} is no part of such a text",
-                                   fix="save it as 'CSV UTF-8' from the spreadsheet program"))
+        if nul >= 0:
+            raise DataError(_no_text(path, raw, problem.start)) from None
+        # What else is wrong is told in one go, so the rest is read as the encoding that such a table most likely has.
+        faults.append(_no_text(path, raw, problem.start))
+        text = raw.decode("latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_csv(path: Path, named: Span | None) -> Table:
-    lines = _text(path, named).split("\n")
+def _no_text(path: Path, raw: bytes, position: int) -> Diagnostic:
+    line = raw[:position].count(b"\n") + 1
+    shown = raw.split(b"\n")[line - 1].decode("utf-8", "replace")
+    shown = "".join(character if character.isprintable() else " " for character in shown)
+    column = position - (raw.rfind(b"\n", 0, position) + 1)
+    return Diagnostic("not-utf8", "the table is not UTF-8 text", Span(str(path), line, column + 1, shown),
+                      why=f"byte 0x{raw[position]:02x} on line {line} is no part of such a text",
+                      fix="save it as 'CSV UTF-8' from the spreadsheet program")
+
+
+def _read_csv(path: Path, named: Span | None, faults: list[Diagnostic]) -> Table:
+    lines = _text(path, named, faults).split("\n")
     first = next((line for line in lines if line.strip()), "")
     delimiter = max(_DELIMITERS, key=lambda mark: _count_outside_quotes(first, mark))
     rows, starts = _parse(str(path), lines, delimiter)
     if not rows:
         return Table(str(path), (), ())
-    table = Table(str(path), rows[0], tuple(rows[1:]), tuple(lines), tuple(starts[1:]), delimiter)
-    _refuse_ragged(table, starts[0])
-    return table
+    return Table(str(path), rows[0], tuple(rows[1:]), tuple(lines), tuple(starts[1:]), delimiter, starts[0])
 
 
 def _count_outside_quotes(line: str, mark: str) -> int:
@@ -176,20 +257,6 @@ def _parse(file: str, lines: Sequence[str], delimiter: str) -> tuple[list[tuple[
     return rows, starts
 
 
-def _refuse_ragged(table: Table, first_line: int) -> None:
-    width, found = len(table.columns), []
-    for row, line in zip(table.rows, table.starts, strict=True):
-        if len(row) != width:
-            surplus = len(row) > width
-            found.append(Diagnostic(
-                "ragged-row", f"this row has {len(row)} cells; the table has {width} columns",
-                _cell_span(table, line, min(len(row) - 1, width)), why=f"the names on line {first_line} give the width",
-                fix='put a cell that contains the delimiter in quotes: "a, b"' if surplus
-                    else f"add the missing cells; a blank cell still needs its {table.delimiter!r}"))
-    if found:
-        raise DataError(found)
-
-
 def _read_parquet(path: Path, named: Span | None) -> Table:
     try:
         import pyarrow
@@ -213,7 +280,10 @@ def _read_parquet(path: Path, named: Span | None) -> Table:
                                        else "write the file again, or save it as CSV")) from None
     columns = [_texts(str(path), position, name, column)
                for position, (name, column) in enumerate(zip(read.column_names, cells, strict=True))]
-    return Table(str(path), tuple(name.strip() for name in read.column_names), tuple(zip(*columns, strict=True)))
+    names = tuple(name.strip() for name in read.column_names)
+    numbers = {name: range(len(column)) for name, column in zip(names, cells, strict=True)
+               if all(isinstance(value, int | float | None) for value in column)}
+    return Table(str(path), names, tuple(zip(*columns, strict=True)), numbers=numbers)
 
 
 def _refuse_huge(path: Path, metadata: Any, named: Span | None) -> None:

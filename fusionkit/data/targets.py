@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.data.cell_faults import CellFault, CellFaults
 from fusionkit.data.description import TargetSpec
 from fusionkit.data.findings import Findings
-from fusionkit.data.readers.columns import read_number
+from fusionkit.data.numbers import NumberFormats
+from fusionkit.data.numeric_column import read_numbers
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, did_you_mean, near
@@ -40,10 +42,10 @@ def absent(head: HeadTarget, count: int) -> TargetValues:
 
 
 def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: Sequence[str],
-          findings: Findings) -> TargetValues:
+          findings: Findings, formats: NumberFormats | None = None) -> TargetValues:
     """The target of head `name` in every row; all its columns must be in the table.
 
-    The errors are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, `not-a-number` and `not-finite`.
+    The errors are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, and for numbers those of `numeric_column`.
     """
     if head.task == "multiclass":
         return _multiclass(table, name, spec, head, ids=ids, findings=findings)
@@ -52,9 +54,13 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
         return absent(head, len(table))
     values = np.full((len(table), len(columns)), np.nan)
     for position, column in enumerate(columns):
-        for row, cell in enumerate(table.cells(column)):
-            if cell:
-                values[row, position] = _value(table, row, column, spec=spec, head=head, ids=ids, findings=findings)
+        cells = [spec.values.get(cell, cell) for cell in table.cells(column)]
+        faults = CellFaults(table, column, ids, f"target column {column!r}", cells)
+        if head.task == "regression":
+            values[:, position] = read_numbers(faults, (formats or NumberFormats()).of(column), "target")
+        else:
+            values[:, position] = _labels(faults)
+        findings.extend((column, fault) for fault in faults.told())
     blank: NDArray[np.bool_] = np.array(
         [[not table.cell(row, column) for column in columns] for row in range(len(table))], dtype=bool)
     _note_half_blank(table, columns, blank, ids, findings)
@@ -132,21 +138,14 @@ def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) 
     return None
 
 
-def _value(table: Table, row: int, column: str, *, spec: TargetSpec, head: HeadTarget, ids: Sequence[str],
-           findings: Findings) -> float:
-    cell = spec.values.get(table.cell(row, column), table.cell(row, column))
-    if head.task == "regression":
-        number, fault = read_number(cell)
-    else:
-        number = _LABELS.get(cell.lower(), np.nan)
-        fault = None if cell.lower() in _LABELS else (
-            "bad-label", f"{cell!r} is neither 0 nor 1", "each column of a multilabel target says whether a class is "
-            "there", f"write 0 or 1, or map it with 'values: {{{cell}: 1}}'")
-    if fault is not None:
-        code, message, why, fix = fault
-        findings.add(Diagnostic(code, f"case {ids[row]!r}, target column {column!r}: {message}",
-                                table.span(row, column), why, fix), column)
-    return number
+def _labels(faults: CellFaults) -> NDArray[np.float64]:
+    """The labels of one column as 0 and 1, NaN where a cell is blank or wrong."""
+    for row, cell in enumerate(faults.cells):
+        if cell and cell.lower() not in _LABELS:
+            faults.add(row, CellFault(
+                "bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1", "each column of a multilabel target "
+                "says whether a class is there", f"write 0 or 1, or map it with 'values: {{{cell}: 1}}'"))
+    return np.array([_LABELS.get(cell.lower(), np.nan) for cell in faults.cells], dtype=np.float64)
 
 
 def _note_half_blank(table: Table, columns: Sequence[str], blank: NDArray[np.bool_], ids: Sequence[str],

@@ -30,8 +30,6 @@ ORGANS: tuple[str, ...] = (
     "autochthon",
     "iliopsoas",
 )
-CUBES = 3000
-SIZE = (1, 9, 9, 9)
 WINDOW = (-200, 400)
 PLACE = ("x_mm", "y_mm", "z_mm")
 

@@ -5,16 +5,15 @@ Axes: N cases, K classes, labels or outputs. docs/evaluation.md defines each met
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fusionkit.arrays import Floats
 from fusionkit.evaluation import weighted_metrics
-from fusionkit.evaluation.predictions import Column, Outcomes, collect
+from fusionkit.evaluation.predictions import Column, Outcomes
 from fusionkit.evaluation.weighted_metrics import Samples
 
 NO_CASES = "no case has a target"
@@ -47,21 +46,6 @@ class Measured:
 
     overall: Scores
     per_class: dict[str, Scores] = field(default_factory=dict)
-
-
-def multiclass(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Measured:
-    """Metrics of class probabilities (N, K) against class indices (N,); with K = 2 those of the second class."""
-    return measure(collect("multiclass", classes, targets, probabilities))
-
-
-def multilabel(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Measured:
-    """Metrics of label probabilities (N, K) against 0, 1 or NaN (not known) (N, K): each label, and their mean."""
-    return measure(collect("multilabel", classes, targets, probabilities))
-
-
-def regression(targets: ArrayLike, values: ArrayLike, classes: Sequence[str] = ()) -> Measured:
-    """Metrics of values (N,) or (N, K) against targets of the same shape: each output, and their mean."""
-    return measure(collect("regression", classes, targets, values))
 
 
 def measure(outcomes: Outcomes) -> Measured:

@@ -43,8 +43,8 @@ class Selection:
                     name: metric.to_json() for name, metric in report.metrics.items()}} for report in self.reports}}
 
 
-def rows(found: Sequence[Selection], *, every: bool = False) -> list[tuple[str, ...]]:
-    """Rows of text under `COLUMNS`, head by head: two metrics of each, or `every` one."""
+def rows(found: Sequence[Selection]) -> list[tuple[str, ...]]:
+    """Rows of text under `COLUMNS`, head by head: two metrics of each."""
     made: list[tuple[str, ...]] = []
     for head in _heads(found):
         for selection in found:
@@ -52,9 +52,8 @@ def rows(found: Sequence[Selection], *, every: bool = False) -> list[tuple[str, 
             if report is None:
                 made.append((head, selection.name, "0", "", "", "", "no case has all of these inputs"))
                 continue
-            shown = list(report.metrics) if every else _SHOWN.get(report.task, _SHOWN_OF_CLASSES)
             made.extend((head, selection.name, str(report.counts.cases), LABELS[name], *_cells(report.metrics[name]))
-                        for name in shown)
+                        for name in _SHOWN.get(report.task, _SHOWN_OF_CLASSES))
     return made
 
 

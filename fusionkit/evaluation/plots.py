@@ -14,6 +14,8 @@ import numpy as np
 from fusionkit.evaluation.curves import Confusion, Pairs, Reliability, Roc
 from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES
 from fusionkit.evaluation.uncertainty_metrics import Risk
+from fusionkit.files import replacing
+from fusionkit.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,19 +65,31 @@ def style() -> Iterator[None]:
 
 
 def save(figure: Figure, stem: Path, kinds: Sequence[str] = (".png", ".svg")) -> list[Path]:
-    """Save the figure as `stem`.png and `stem`.svg, each atomically."""
-    # Every save would compute the layout again, which costs more than drawing.
+    """The figure as `stem`.png and `stem`.svg, each written aside and moved into place."""
+    _without_control_characters(figure)
+    # Every save would lay the figure out anew, which costs more than drawing it.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     written = []
     unstamped = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
     for suffix in kinds:
         target = stem.with_name(stem.name + suffix)
-        aside = stem.with_name(f".{stem.name}{suffix}.part")
-        figure.savefig(aside, format=suffix[1:], dpi=160, metadata=unstamped[suffix], bbox_inches="tight",
-                       pad_inches=0.12)
-        written.append(aside.replace(target))
+        with replacing(target) as aside:
+            figure.savefig(aside, format=suffix[1:], dpi=160, metadata=unstamped[suffix], bbox_inches="tight",
+                           pad_inches=0.12)
+        written.append(target)
     return written
+
+
+def _without_control_characters(figure: Figure) -> None:
+    """Names come from tables and graphs, and one such character makes an SVG that no viewer opens."""
+    from matplotlib.text import Text
+
+    for part in figure.findobj(Text):
+        text = part.get_text()
+        shown = printable(text)
+        if shown != text:
+            part.set_text(shown)
 
 
 def roc_figure(curves: Sequence[Roc], labels: Sequence[str], title: str, summary: str = "") -> Figure:

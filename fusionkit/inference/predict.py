@@ -16,8 +16,8 @@ from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, U
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibrated
-from fusionkit.inference.ensemble import EnsembleRun, members_of
-from fusionkit.inference.sampler import OnePass, Sampler
+from fusionkit.inference.ensemble import Committee, CommitteeOnce, CommitteeSampler, EnsembleRun, members_of
+from fusionkit.inference.sampler import Autocast, OnePass, Sampler
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.planning.resolve import Use
@@ -94,21 +94,22 @@ def predict(
 ) -> dict[str, HeadResult]:
     """Every head's results for every case of a dataset, in its order. Leaves the networks in evaluation mode.
 
-    Several networks are the members of an ensemble; a method uses the first ones, as many as it needs.
+    Several networks are the members of an ensemble; a method uses the first ones, as many as it needs. Those of a
+    `Committee` answer as one if a method needs one.
     `progress(done, total)` counts cases.
 
     Raises: GraphError with `too-few-members`.
     """
     settings = settings or Settings()
     device = settings.chosen_device
-    members = [model.to(device).eval() for model in _members(models, uncertainty)]
-    model = members[0]
+    members = [[model.to(device).eval() for model in member] for member in _members(models, uncertainty)]
+    model = members[0][0]
     method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else SinglePass()
     loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate,
                                          num_workers=settings.workers)
     collected = {head.name: _Collected() for head in model.plan.heads}
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
-    samplers = [Sampler(member, 0 if settings.looped else settings.memory) for member in members] if uncertainty else []
+    samplers = _samplers(members, 0 if settings.looped else settings.memory) if uncertainty else []
 
     def autocast() -> AbstractContextManager[Any]:
         return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
@@ -118,7 +119,7 @@ def predict(
         for number, batch in enumerate(loader):
             moved = batch.to(device)
             run = EnsembleRun(samplers, moved.inputs, moved.present, autocast=autocast, seed=settings.seed,
-                              batch=number) if samplers else OnePass(model, moved.inputs, moved.present, autocast)
+                              batch=number) if samplers else _once(members[0], moved, autocast)
             _collect(model, moved, method.predict(run), collected)
             done += len(batch)
             if progress:
@@ -126,15 +127,28 @@ def predict(
     return {head.name: _result(head, collected[head.name]) for head in model.plan.heads}
 
 
-def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | None) -> Sequence[FusionModel]:
+def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | None) -> list[Sequence[FusionModel]]:
+    """The networks of each member."""
     given, count = [models] if isinstance(models, FusionModel) else list(models), members_of(uncertainty)
+    if isinstance(models, Committee) and count == 1:
+        return [given]
     if count > len(given):
         assert uncertainty is not None
         raise GraphError(Diagnostic(
             "too-few-members", f"{uncertainty.step.use} needs {count} networks, and there "
             f"{'is' if len(given) == 1 else 'are'} {len(given)}", uncertainty.step.span,
             fix=f"train as many: fusionkit train ... --set uncertainty.with.members={count}, or use fewer"))
-    return given[:count]
+    return [[model] for model in given[:count]]
+
+
+def _samplers(members: Sequence[Sequence[FusionModel]], memory: int) -> list[Sampler | CommitteeSampler]:
+    each = [[Sampler(model, memory) for model in member] for member in members]
+    return [member[0] if len(member) == 1 else CommitteeSampler(member) for member in each]
+
+
+def _once(networks: Sequence[FusionModel], batch: Batch, autocast: Autocast) -> Runner:
+    runs = [OnePass(model, batch.inputs, batch.present, autocast) for model in networks]
+    return runs[0] if len(runs) == 1 else CommitteeOnce(runs)
 
 
 def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:

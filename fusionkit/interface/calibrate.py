@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
+from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.calibration import Calibration, Choices, write_calibration
 from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.runs import results
 from fusionkit.runs.folder import Run
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS
+from fusionkit.training.settings import FOLDS
 
 COLUMNS = ("head", "cases", "temperature", "note")
 
@@ -57,17 +61,26 @@ def calibrate(
                                    why="it is the share of cases whose true class may be outside the set",
                                    fix="give a number between 0 and 1, such as 0.1"))
     opened = open_networks(run, options, to_calibrate=True)
-    named = _named(opened.run) if data is None else ()
+    folds = [] if data else opened.run.held_out
+    named = _named(opened.run) if data is None and not folds else frozenset()
     cohort = opened.cohort(data, require_targets=data is None)
-    rows = cohort.rows if data else tuple(row for row, name in enumerate(cohort.ids) if name in named)
-    found = opened.results(opened.dataset(cohort, rows, data))
+    if folds:
+        parts = [opened.dataset(cohort, _rows_of(cohort, ids), data) for ids in folds[:FOLDS]]
+        found, where = opened.held_out(parts), HELD_OUT_FOLDS
+    else:
+        rows = cohort.rows if data else _rows_of(cohort, named)
+        found, where = opened.results(opened.dataset(cohort, rows, data)), str(data or "validation")
     choices = Choices(alpha=alpha, class_conditional=class_conditional)
-    made = results.calibrate(found, choices, str(data or "validation"), opened.method)
+    made = results.calibrate(found, choices, where, opened.method)
     if not made.heads:
         raise DataError(Diagnostic("no-cases", "no case has both a result and a target to calibrate on",
                                    fix="give data with targets: fusionkit calibrate RUN DATA"))
     write_calibration(opened.run.folder, made)
     return KeptCalibration(opened.run.folder, made)
+
+
+def _rows_of(cohort: Cohort, ids: Collection[str]) -> tuple[int, ...]:
+    return tuple(row for row, name in enumerate(cohort.ids) if name in ids)
 
 
 def _named(run: Run) -> frozenset[str]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from html import escape
 from time import monotonic
 from typing import Any, TextIO
 
 from fusionkit.errors import Diagnostic
+from fusionkit.printable import in_one_line, printable, printable_json
 from fusionkit.progress import Progress
 
 
 class Console:
     """Results go to standard output, everything else to standard error. With `json` only data is printed.
 
-    `silent` is for all processes of a launch except the first: they print nothing.
+    Whatever is printed goes through here: control characters of names, catalogues and files are shown as escapes, and
+    work goes on when its output can no longer be written, which `lost` then tells. `silent` is for the processes of a
+    launch other than the first: they print nothing.
     """
 
     def __init__(self, json: bool = False, output: TextIO | None = None, errors: TextIO | None = None,
@@ -26,21 +30,28 @@ class Console:
         self.silent = silent
         self.output = output or sys.stdout
         self.errors = errors or sys.stderr
+        self.lost: Exception | None = None
 
     def line(self, text: str = "") -> None:
         """One line for people; silent with `--json`."""
         if not self.is_json:
-            print(text, file=self.output, flush=True)
+            self.text(f"{text}\n")
+
+    def text(self, text: str) -> None:
+        """A result as it is, on standard output."""
+        self._to_output(lambda: _write(self.output, printable(text)))
 
     def note(self, text: str) -> None:
         """A line besides the result, on standard error."""
         if not self.silent:
-            print(text, file=self.errors, flush=True)
+            with suppress(OSError, ValueError):
+                _write(self.errors, printable(f"{text}\n"))
 
     def data(self, value: Any) -> None:
         """The result as JSON; silent without `--json`."""
         if self.is_json and not self.silent:
-            print(json.dumps(value, indent=2, ensure_ascii=False), file=self.output)
+            text = json.dumps(value, indent=2, ensure_ascii=False)
+            self._to_output(lambda: _write(self.output, f"{printable_json(text)}\n"))
 
     def diagnostics(self, found: Sequence[Diagnostic]) -> None:
         """Every finding, in order."""
@@ -55,14 +66,29 @@ class Console:
         """A table; the columns numbered in `right` are right-aligned."""
         if self.is_json:
             return
-        if self.output.isatty():
-            self._rich_table(header, rows, right)
+        header, *rows = [[in_one_line(cell) for cell in row] for row in [header, *rows]]
+        if _is_terminal(self.output):
+            self._to_output(lambda: self._rich_table(header, rows, right))
             return
         widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+        lines = []
         for row in [header, ["-" * width for width in widths], *rows]:
             cells = [cell.rjust(w) if i in right else cell.ljust(w)
                      for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-            print("  ".join(cells).rstrip(), file=self.output)
+            lines.append("  ".join(cells).rstrip() + "\n")
+        self.text("".join(lines))
+
+    def _to_output(self, write: Callable[[], None]) -> None:
+        """Write to standard output, unless that has failed before."""
+        if self.lost is not None:
+            return
+        try:
+            write()
+        except (OSError, ValueError) as error:
+            self.lost = error
+            _abandon(self.output)
+            if not isinstance(error, BrokenPipeError):  # whoever closes a pipe has read what he wanted
+                self.note(f"fusionkit: standard output cannot be written, the work goes on: {error}")
 
     def _rich_table(self, header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
         from rich.box import SIMPLE_HEAD
@@ -88,7 +114,7 @@ class Console:
         elif _in_notebook():
             with closing(NotebookBar(label)) as bar:
                 yield bar.update
-        elif self.is_json or not self.errors.isatty():
+        elif self.is_json or not _is_terminal(self.errors):
             yield lambda done, total: None
         else:
             with self._rich_progress(label) as update:
@@ -103,7 +129,38 @@ class Console:
                    rich_progress.MofNCompleteColumn(), rich_progress.TimeRemainingColumn())
         with rich_progress.Progress(*columns, console=RichConsole(file=self.errors), transient=True) as bar:
             task = bar.add_task(label, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+            def update(done: int, total: int) -> None:
+                with suppress(OSError, ValueError):
+                    bar.update(task, completed=done, total=total)
+
+            yield update
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write at once; a character that the stream cannot encode is written as an escape."""
+    try:
+        print(text, end="", file=stream, flush=True)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), end="", file=stream, flush=True)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False  # it is closed
+
+
+def _abandon(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere, so that the end of the process does not fail on it."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
 
 
 class NotebookBar:

@@ -21,6 +21,7 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry, discover
 from fusionkit.runs.folder import Run, cohort_of, open_run
+from fusionkit.runs.hold_out import predict_held_out
 from fusionkit.runs.results import calibrated, method_record
 from fusionkit.runs.setup import cache_for
 from fusionkit.syntax.options import check_options
@@ -62,7 +63,7 @@ class OpenedRun:
 
     run: Run
     method: Use | None
-    models: list[FusionModel]
+    models: Sequence[FusionModel]
     calibration: Calibration | None
     options: RunKeywords
     registry: Registry
@@ -99,6 +100,11 @@ class OpenedRun:
         with self.console.progress("predicting") as update:
             found = predict(self.models, dataset, self.method, self.settings(), update)
         return calibrated(found, self.calibration)
+
+    def held_out(self, parts: Sequence[CaseDataset]) -> dict[str, HeadResult]:
+        """What each head says of cases that networks held out of training, each by the network that did."""
+        with self.console.progress("predicting") as update:
+            return predict_held_out(self.models[:len(parts)], parts, self.method, self.settings(), update)
 
 
 def open_networks(

@@ -15,6 +15,7 @@ from fusionkit.interface.training_options import RunOptions
 from fusionkit.planning.open_graph import Source
 from fusionkit.registry.lookup import discover
 from fusionkit.runs import train as runs
+from fusionkit.runs.job import is_main
 from fusionkit.runs.setup import set_up
 from fusionkit.training.settings import read_settings
 
@@ -79,9 +80,9 @@ def train(
     for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
         console.note(warning.render())
     trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
-    return TrainedRun(folder, Evaluation(folder, tuple(trained.reports)))
+    return TrainedRun(trained.folder, Evaluation(trained.folder, tuple(trained.reports)))
 
 
 def of_launch(console: Console) -> Console:
     """The console itself in the process that writes, a silent one in the other processes of torchrun."""
-    return console if runs.is_main() else Console(silent=True)
+    return console if is_main() else Console(silent=True)

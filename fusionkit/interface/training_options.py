@@ -12,6 +12,7 @@ class TrainingOptions(TypedDict, total=False):
     """Options that every training takes."""
 
     epochs: int | None
+    steps: int | None
     batch_size: int | None
     accumulate: int | None
     optimiser: Literal["adamw", "adam", "sgd"] | None
@@ -23,7 +24,8 @@ class TrainingOptions(TypedDict, total=False):
     step_epochs: int | None
     step_factor: float | None
     clip_gradient: float | None
-    patience: int | None
+    patience: Literal["auto"] | int | None
+    hold_out: Literal["auto", "folds"] | float | None
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] | None
     balance: Literal["none", "classes"] | None
     modality_dropout: float | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration, read_calibration
-from fusionkit.inference.ensemble import MEMBERS, member_folder
+from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
 from fusionkit.network.folder import load, load_planned
 from fusionkit.network.model import FusionModel
 from fusionkit.progress import Progress
@@ -21,6 +21,8 @@ from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
 
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
+HELD_OUT = "held_out"
+"""The key of `run.json` with the ids that a network held out of its training."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,23 @@ class Run:
         members = self.about.get(MEMBERS)
         return len(members) if isinstance(members, list) else 1
 
-    def networks(self, count: int) -> list[FusionModel]:
-        """The first `count` networks of the run, in evaluation mode; all but the first are loaded now.
+    @property
+    def held_out(self) -> list[frozenset[str]]:
+        """The ids that each network held out for itself; empty where the networks had the same training cases."""
+        members = self.about.get(MEMBERS)
+        found = [frozenset(about.get(HELD_OUT) or ()) for about in members] if isinstance(members, list) else []
+        return found if all(found) else []
 
-        Raises: GraphError if one of them is missing or does not fit.
+    def networks(self, count: int) -> Sequence[FusionModel]:
+        """The first networks of the run, in evaluation mode; all but the first are loaded now.
+
+        Networks that each held out other cases are all given where one is asked for, as a committee.
+        Raises: GraphError when one of them is not there or does not fit.
         """
-        return [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
-                              for member in range(1, min(count, self.members)))]
+        every = self.members if self.held_out and count == 1 else min(count, self.members)
+        found = [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
+                               for member in range(1, every))]
+        return Committee(found) if self.held_out else found
 
     def calibration(self) -> Calibration | None:
         """The calibration fitted on held-out cases of the run, None without one.

@@ -145,9 +145,7 @@ def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | Non
             if calibration and name in heads else result for name, result in results.items()}
 
 
-def reports(
-    results: Mapping[str, HeadResult], patients: Sequence[str] | None, *, seed: int = 0, resamples: int = 1000
-) -> list[HeadReport]:
+def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None) -> list[HeadReport]:
     """The metrics of every head over the cases that have a result and a target.
 
     Intervals are over patients, or over cases where the data name no patients.
@@ -161,7 +159,7 @@ def reports(
             targets = targets.astype(np.int64)
         made.append(evaluate_predictions(
             name, result.head.task, result.head.names, targets, result.values[use], patients=owners,
-            seed=seed, resamples=resamples, measures={key: values[use] for key, values in result.measures.items()},
+            measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use)))
     return made
 

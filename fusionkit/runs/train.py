@@ -2,62 +2,46 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from torch import nn
-
-from fusionkit.data.loading import CaseDataset
-from fusionkit.data.preprocessing import Preprocessing
-from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
+from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import write_json, write_text
-from fusionkit.inference.ensemble import MEMBERS, member_folder, members_of
-from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
+from fusionkit.inference.predict import HeadResult, predict
 from fusionkit.network.build import build_plan
 from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
-from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
+from fusionkit.runs.cases_record import CASES, PARTS, record_of
+from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, RUN, open_run
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS, predict_held_out
+from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
-from fusionkit.runs.setup import Setup, cache_for
+from fusionkit.runs.resumption import (
+    check_graph,
+    check_settings,
+    fitted_as_before,
+    is_trained,
+    placed,
+    record_for,
+)
+from fusionkit.runs.setup import Setup
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.result import FitResult, StepProgress
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import FOLDS, TrainingSettings
 
-HELD_OUT = 0.15
-"""The share of training cases held out for early stopping if the split has no validation cases."""
-
-
-class Reporter(Protocol):
-    """Receives messages and progress; the command line's console is one."""
-
-    def line(self, text: str = "") -> None:
-        """One line for people."""
-
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
-        """A progress bar, updated with `(done, total)`."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Rows of a cohort for training, validation and test."""
-
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
+_OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES)
 
 
 @dataclass(frozen=True)
@@ -68,84 +52,6 @@ class Trained:
     rows: tuple[int, ...]
     results: dict[str, HeadResult]
     reports: list[HeadReport]
-
-
-@dataclass(frozen=True)
-class Precomputed:
-    """Parts of one training that were computed once for several.
-
-    `modules` are nodes that its networks start from instead of new ones; `datasets` replace the cases of a part (train,
-    validation, test) and contain the outputs of such nodes besides the inputs.
-    """
-
-    modules: Mapping[str, nn.Module]
-    datasets: Mapping[str, CaseDataset]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training on one split of the cases: the network, the settings, the folder and the reporter.
-
-    `fold` is None without folds, `given` if nothing was computed in advance.
-    """
-
-    setup: Setup
-    settings: TrainingSettings
-    folder: Path
-    data: Path
-    reporter: Reporter
-    resume: bool = False
-    plots: bool = True
-    fold: int | None = None
-    given: Precomputed | None = None
-
-    @property
-    def inference(self) -> Settings:
-        """How the trained networks are run on cases they were not trained on."""
-        own = self.settings
-        return Settings(own.batch_size, own.device, own.precision, own.seed, own.workers)
-
-
-@dataclass(frozen=True)
-class JobCases:
-    """The cases of one training, preprocessed by the statistics of its training cases."""
-
-    job: Job
-    parts: Parts
-    preprocessing: Preprocessing
-
-    def dataset(self, part: str) -> CaseDataset:
-        """The cases of a part: train, validation or test."""
-        given = self.job.given
-        if given is not None and part in given.datasets:
-            return given.datasets[part]
-        return self.job.setup.cohort.dataset(getattr(self.parts, part), self.preprocessing, cache_for(self.job.data))
-
-    @cached_property
-    def validation(self) -> CaseDataset | None:
-        """The validation cases, None without any."""
-        return self.dataset("validation") if self.parts.validation else None
-
-
-def is_main() -> bool:
-    """Whether this process is the one that writes, among the processes of torchrun."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Parts:
-    """Training, validation and test cases; without validation cases, early stopping takes some training cases."""
-    cohort = setup.cohort
-    if fold is not None:
-        train, test = cohort.fold(fold)
-        validation: tuple[int, ...] = ()
-    elif cohort.split_kind == "none":
-        train, validation, test = cohort.rows, (), ()
-    else:
-        train, validation, test = (cohort.split_rows("train"), cohort.split_rows("validation"),
-                                   cohort.split_rows("test"))
-    if settings.patience and not validation:
-        train, validation = cohort.hold_out(train, HELD_OUT, settings.seed)
-    return Parts(train, validation, test)
 
 
 def train(
@@ -159,21 +65,32 @@ def train(
     computed in advance; memory and time are then not estimated.
     Raises: DataError with `no-fold`; RunError when training fails.
     """
-    folds, given = setup.cohort.fold_count, given or {}
-    if settings.fold is not None and settings.fold >= folds:
+    folds, given, fold = setup.cohort.fold_count, given or {}, settings.fold
+    if fold is not None and fold >= folds:
         why = f"the split has {folds} folds, counted from 0" if folds else "the split is not made of folds"
         place = setup.cohort.description.span("split")
-        raise DataError(Diagnostic("no-fold", f"there is no fold {settings.fold}", place, why,
-                                   "leave out --fold, or name an existing fold"))
-    job = Job(setup, settings, folder, data, reporter, resume, plots, settings.fold, given.get(settings.fold))
-    if not folds or settings.fold is not None:
+        raise DataError(Diagnostic("no-fold", f"there is no fold {fold}", place, why,
+                                   "leave --fold out, or name one that is there"))
+    if resume:
+        setup, settings, folder = placed(setup, settings, folder)
+    job = Job(setup, settings, folder, data, reporter, resume, plots, fold, given.get(fold))
+    if not folds or fold is not None:
         return _train_one(job)
-    done = []
+    begins = is_main() and not (folder / CASES).exists()
+    if begins:
+        record_of(setup.cohort, {}).write(folder)
+    done: list[Trained] = []
     for fold in range(folds):
         reporter.line(f"fold {fold + 1} of {folds}")
-        # Plots over all folds tell more than those of single folds, and each takes seconds to draw.
-        done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, plots=False,
-                                       given=given.get(fold))))
+        # The plots of all folds together say more than those of each, and each would take seconds to draw.
+        try:
+            done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, plots=False,
+                                           given=given.get(fold))))
+        except UserError:
+            if begins and not done:
+                (folder / CASES).unlink()
+                _remove_empty(folder)
+            raise
     rows = tuple(row for part in done for row in part.rows)
     results = joined([part.results for part in done])
     number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
@@ -212,15 +129,22 @@ def _train_one(job: Job) -> Trained:
 
 
 def _split(job: Job) -> JobCases:
-    """Split the cases and fit their preprocessing."""
-    parts = parts_of(job.setup, job.settings, job.fold)
-    return JobCases(job, parts, job.setup.cohort.fit(parts.train))
+    """Which cases are for what, and how they are prepared: as the run began, where it goes on."""
+    setup, folder = job.setup, job.folder
+    parts = parts_of(setup, job.settings, job.fold)
+    if not job.resume:
+        return JobCases(job, parts, setup.cohort.fit(parts.train))
+    check_graph(setup.plan, folder)
+    before = record_for(setup, asdict(parts), folder, job.settings.fold)
+    if before is not None:
+        parts = Parts(*(before.rows(part, setup.cohort.ids) for part in PARTS))
+    return JobCases(job, parts, fitted_as_before(setup.cohort.fit(parts.train), folder))
 
 
-def _networks(cases: JobCases) -> list[FusionModel]:
+def _networks(cases: JobCases) -> Sequence[FusionModel]:
     """The networks of a run: those of a finished run if it is resumed, else trained now and saved."""
     job = cases.job
-    finished = _finished(job.folder, job.setup) if job.resume else None
+    finished = _finished(cases) if job.resume else None
     if finished is not None:
         return finished
     before = _write_setup(cases)
@@ -230,34 +154,34 @@ def _networks(cases: JobCases) -> list[FusionModel]:
         _unwrite(job.folder, before)
         raise
     _finish(cases, fitted)
-    return [result.model for result in fitted]
+    networks = [result.model for result in fitted]
+    return Committee(networks) if cases.held_out.folds else networks
 
 
-def _finished(folder: Path, setup: Setup) -> list[FusionModel] | None:
-    """The networks of a finished run; None if there is more to train.
+def _finished(cases: JobCases) -> Sequence[FusionModel] | None:
+    """The networks of a run that is finished; None where there is more to train.
 
-    Raises: GraphError with `resume-differs` if it lacks networks and was trained from another graph.
+    Raises: UserError with `resume-differs` when its settings are other ones than are asked for.
     """
+    job, folder, settings = cases.job, cases.job.folder, cases.job.settings
     if not (folder / RUN).is_file():
         return None
-    run, count = open_run(folder), members_of(setup.plan.uncertainty)
-    if run.members >= count:
-        return run.networks(count)
-    before, now = ({key: value for key, value in written(plan).items() if key not in ("uncertainty", "training")}
-                   for plan in (run.model.plan, setup.plan))
-    if before != now:
-        raise GraphError(Diagnostic("resume-differs", f"networks cannot be added to the run in {str(folder)!r}: its "
-                                    "graph is different", fix="use the graph that the run was started with"))
-    return None
+    run, count = open_run(folder), cases.networks
+    check_settings(settings, folder)
+    if run.members < count or not is_trained(settings, folder, count):
+        return None
+    job.reporter.line(f"the run in {folder} is finished, nothing done: it has its {run.about['epochs']} epochs; a "
+                      "larger --epochs trains it on")
+    return run.networks(members_of(job.setup.plan.uncertainty))
 
 
 def _fitted(cases: JobCases) -> list[FitResult]:
     """Train the networks one after the other; memory and time are estimated before the first, once for all folds."""
-    job, watched, learned = cases.job, cases.validation, cases.dataset("train")
+    job, count, results = cases.job, cases.networks, []
     setup, settings, given = job.setup, job.settings, job.given
-    count, results = members_of(setup.plan.uncertainty), []
     for member in range(count):
-        own = settings.model_copy(update={"seed": settings.seed + member})
+        learned = cases.held_out.learned(cases.training, member)
+        own = settings.for_network(member, len(learned))
         model = build_plan(setup.plan, own.seed, given.modules if given else None)
         if not member and not job.fold and given is None:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
@@ -265,8 +189,8 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             if count > 1:
                 job.reporter.line(f"{count} networks, trained one after the other, each as above")
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
-            results.append(fit(model, learned, watched, own, member_folder(job.folder, member), resume=job.resume,
-                               progress=_over_epochs(update, own.epochs)))
+            results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
+                               resume=job.resume, progress=_over_epochs(update, own.epochs)))
     return results
 
 
@@ -284,11 +208,15 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
     kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
     if kept is not None:
         return kept if kept.uncertainty == method_record(plan.uncertainty) else None
-    if cases.validation is None:
+    if cases.validation is None and not cases.held_out.folds:
         return None
     with job.reporter.progress("calibrating") as update:
-        results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
-    made = calibrate(results, Choices(), "validation", plan.uncertainty)
+        if cases.validation is None:
+            own = [cases.training.some(cases.held_out.places(member)) for member in range(min(len(models), FOLDS))]
+            results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update)
+        else:
+            results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
+    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
     for name, head in made.heads.items():
         for note in head.notes:
             job.reporter.line(f"calibration of {name}: {note}")
@@ -309,12 +237,13 @@ def _write_setup(cases: JobCases) -> dict[str, str]:
         return {}
     job, folder = cases.job, cases.job.folder
     folder.mkdir(parents=True, exist_ok=True)
-    before = {name: (folder / name).read_text(encoding="utf-8") for name in (GRAPH, DATA, PREPROCESSING)
-              if (folder / name).is_file()}
+    before = {name: (folder / name).read_text(encoding="utf-8") for name in _OF_THE_SETUP if (folder / name).is_file()}
     graph = {**written(job.setup.plan), "training": job.settings.model_dump(mode="json", exclude_none=True)}
     write_text(folder / GRAPH, write(graph))
     write_text(folder / DATA, write(job.setup.cohort.description.to_plain()))
     write_text(folder / PREPROCESSING, cases.preprocessing.to_json() + "\n")
+    if CASES not in before:
+        record_of(job.setup.cohort, asdict(cases.parts), fold=job.settings.fold).write(folder)
     return before
 
 
@@ -323,10 +252,14 @@ def _unwrite(folder: Path, before: Mapping[str, str]) -> None:
     for name, text in before.items():
         write_text(folder / name, text)
     if is_main() and not before and not (folder / LAST).exists():
-        for name in (GRAPH, DATA, PREPROCESSING):
+        for name in _OF_THE_SETUP:
             (folder / name).unlink(missing_ok=True)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
@@ -343,8 +276,12 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     ids = job.setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}
-    members = [{"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
-               for member, result in enumerate(fitted)]
+    members: list[dict[str, Any]] = [
+        {"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
+        for member, result in enumerate(fitted)]
+    if cases.held_out.folds:
+        for member, about in enumerate(members):
+            about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
     write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members, **named})
 

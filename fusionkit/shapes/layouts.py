@@ -128,6 +128,6 @@ def is_loss(name: str) -> bool:
     return name.startswith("loss_")
 
 
-def features_of(shape: Shape, name: str = "") -> tuple[tuple[str, TensorShape], ...]:
-    """The tensors of a shape that other nodes may read: all except auxiliary losses."""
-    return tuple(item for item in members(shape, name) if not is_loss(item[0]))
+def features_of(shape: Shape) -> tuple[tuple[str, TensorShape], ...]:
+    """The tensors of a shape that flow on to other nodes: all but the auxiliary losses."""
+    return tuple(item for item in members(shape) if not is_loss(item[0]))

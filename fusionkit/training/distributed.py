@@ -19,11 +19,6 @@ from fusionkit.training.objective import Objective
 from fusionkit.training.settings import TrainingSettings
 
 
-def rank() -> int:
-    """The rank of this process in a launch, 0 without one; only rank 0 should print and write."""
-    return int(os.environ.get("RANK", "0"))
-
-
 def world_size() -> int:
     """How many processes were launched together, by torchrun or accelerate launch; 1 without either."""
     return int(os.environ.get("WORLD_SIZE", "1"))

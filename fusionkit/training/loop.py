@@ -176,7 +176,7 @@ class Training:
         put_back(self.network, self.stepper.optimiser, tensors)
         if self.processes.accelerator.scaler is not None and state.scaler:
             self.processes.accelerator.scaler.load_state_dict(state.scaler)
-        early = state.stopped == "early" and 0 < self.settings.patience <= state.stale
+        early = state.stopped == "early" and 0 < self.settings.patience_epochs <= state.stale
         state.settings, state.stopped = self.state.settings, state.stopped if early else ""
         self.state = state
         if state.best_epoch and state.epoch < self.settings.epochs and not state.stopped:
@@ -327,7 +327,7 @@ class Training:
         state.stale = 0 if better else state.stale + 1
         if better:
             state.best_epoch, state.best_value = state.epoch, value
-        if self.settings.patience and state.stale >= self.settings.patience:
+        if 0 < self.settings.patience_epochs <= state.stale:
             state.stopped = "early"
         if better:
             self.held = tensors_of(self.network, self.stepper.optimiser)

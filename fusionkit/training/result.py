@@ -17,7 +17,7 @@ from fusionkit.files import replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training.checkpoint import TrainingState, weights_of
-from fusionkit.training.settings import RESUMABLE
+from fusionkit.training.settings import RESUMABLE, TrainingSettings
 from fusionkit.training.step import Totals
 from fusionkit.training.validation import Scores
 
@@ -64,11 +64,6 @@ class FitResult:
         return -self.state.best_value if self.monitor == "loss" else self.state.best_value
 
     @property
-    def stopped_early(self) -> bool:
-        """Whether `patience` ended the run."""
-        return self.state.stopped == "early"
-
-    @property
     def history(self) -> list[dict[str, Any]]:
         """One row for each epoch, as in `history.csv`."""
         return self.state.history
@@ -106,14 +101,20 @@ def _cell(value: Any) -> Any:
     return f"{value:.8g}" if isinstance(value, float) else value
 
 
+def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Settings that a run began with and that may not change, where they did, in words."""
+    # A state of an earlier release lacks the settings that came later, which then had their defaults.
+    defaults = {name: field.default for name, field in TrainingSettings.model_fields.items()}
+    return [f"'{name}' was {was} and is {value}" for name, value in now.items()
+            if name not in RESUMABLE and (was := before.get(name, defaults.get(name))) != value]
+
+
 def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> None:
     """Check that a run may be resumed with the present settings, cases and weights.
 
     Raises: UserError with `resume-differs`, every difference.
     """
-    differences = [f"'{name}' was {before.settings.get(name)} and is {value}"
-                   for name, value in now.settings.items()
-                   if name not in RESUMABLE and before.settings.get(name) != value]
+    differences = setting_differences(before.settings, now.settings)
     if before.frozen != now.frozen:
         differences.append("the frozen nodes have other weights than at the start")
     if before.cases != now.cases:

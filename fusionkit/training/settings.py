@@ -23,6 +23,11 @@ from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Tree
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
+HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
+FOLDS = 5
+"""Into how many parts `hold_out: folds` divides the training cases, and how many networks it trains at least."""
+HELD_OUT = 0.15
+"""The share that `hold_out: auto` holds out where early stopping needs validation cases."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     epochs: PositiveInt = Field(50, description="How many times every training case is seen.")
+    steps: Annotated[NonNegativeInt, Short(
+        "minimum number of optimiser steps; epochs are added to reach it")] = Field(
+        0, description="Minimum number of optimiser steps: epochs are added to reach it; 0 counts epochs alone.")
     batch_size: PositiveInt = Field(16, description="Cases in one batch, over all processes together.")
     accumulate: PositiveInt = Field(
         1, description="Batches whose gradients are added up before the weights change; equals a larger batch.")
@@ -55,9 +63,17 @@ class TrainingSettings(BaseModel):
     clip_gradient: Annotated[NonNegativeFloat, Short(
         "maximum gradient norm, 0 for no clipping")] = Field(
         0.0, description="Maximum gradient norm; 0 for no clipping.")
-    patience: Annotated[NonNegativeInt, Short(
-        "epochs without a better validation result after which the run stops, 0 never stops")] = Field(
-        0, description="Epochs without a better validation result after which the run stops; 0 never stops early.")
+    patience: Annotated[Literal["auto"] | NonNegativeInt, Short(
+        "epochs without a better validation result after which the run stops, 0 never stops, auto: a quarter of them")
+    ] = Field(
+        0, description="Epochs without a better validation result after which the run stops; 0 never stops early, "
+                       "auto is a quarter of all epochs.")
+    hold_out: Annotated[HoldOut, Short(
+        "training cases that select the best epoch: a share of them, or folds; auto: 0.15 if patience needs some")
+    ] = Field(
+        "auto", description="Training cases that select the best epoch if the data file names no validation cases: a "
+                            "share of them; folds, several networks that each hold out another fifth and predict by "
+                            "their mean; auto, a share of 0.15 if patience needs some, else 0.")
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] = Field(
         "loss", description="The validation metric that selects the best epoch; accuracies are means over the heads.")
     balance: Annotated[Literal["none", "classes"], Short(
@@ -107,6 +123,23 @@ class TrainingSettings(BaseModel):
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
+    @property
+    def held_out(self) -> float:
+        """The share of the training cases that is held out of training, by one network."""
+        if self.hold_out == "folds":
+            return 1 / FOLDS
+        return (HELD_OUT if self.patience else 0.0) if self.hold_out == "auto" else self.hold_out
+
+    @property
+    def patience_epochs(self) -> int:
+        """Epochs without a better validation result after which a network stops, 0 for never."""
+        return -(-self.epochs // 4) if self.patience == "auto" else self.patience
+
+    def for_network(self, member: int, cases: int) -> Self:
+        """The settings of one network of a run that learns from so many cases: its seed, and what they determine."""
+        epochs = max(self.epochs, -(-self.steps // -(-cases // (self.batch_size * self.accumulate))))
+        return self.model_copy(update={"seed": self.seed + member, "epochs": epochs})
+
     @model_validator(mode="after")
     def _epochs_fit(self) -> Self:
         if self.warmup_epochs >= self.epochs:
@@ -118,20 +151,18 @@ class TrainingSettings(BaseModel):
 
 
 RESUMABLE = frozenset({
-    "epochs", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
+    "epochs", "steps", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
     "checkpoint_seconds", "checkpoint_steps", "trackers",
 })
 """Settings that may change when a run is resumed; any other would make it a different run."""
 
 
-def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, span: Span | None = None
-                  ) -> TrainingSettings:
-    """The settings of a graph's `training:` section; `flags`, by field name, override the file.
+def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None) -> TrainingSettings:
+    """The settings of a graph's `training:` section; `flags`, by field name, win over the file.
 
-    `span` is the location of the graph, for errors that belong to no line of the section.
-    Raises: UserError with `unknown-option` and `bad-option`, every error in the section or the flags.
+    Raises: UserError with `unknown-option` and `bad-option`, every fault of the section or of the flags.
     """
-    settings, found = check_options(TrainingSettings, tree, "'training'", span or Span("graph", 1, 1))
+    settings, found = check_options(TrainingSettings, tree, "'training'", Span("graph", 1, 1))
     if settings is None:
         raise UserError(found)
     try:
@@ -158,19 +189,3 @@ def _flag_fault(fault: Any) -> Diagnostic:
 def flag_of(name: str) -> str:
     """The command-line flag of a setting."""
     return "--" + name.replace("_", "-")
-
-
-def table() -> str:
-    """The settings as a Markdown table, as docs/training.md shows them."""
-    rows = [f"| `{name}` | `{_plain(field.default)}` | {_choices(field.annotation)}{field.description} |"
-            for name, field in TrainingSettings.model_fields.items()]
-    return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _choices(annotation: Any) -> str:
-    names = getattr(annotation, "__args__", ())
-    return ", ".join(f"`{name}`" for name in names) + ". " if names and all(isinstance(n, str) for n in names) else ""

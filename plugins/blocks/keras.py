@@ -46,7 +46,7 @@ def start_like_keras(module: nn.Module) -> None:
                 nn.init.zeros_(part.bias)
 
 
-def pad_same(features: Tensor, kernel: int, strides: Sequence[int], value: float = 0.0) -> Tensor:
+def pad_same(features: Tensor, kernel: int, strides: Sequence[int]) -> Tensor:
     """Padding after which a kernel gives ceil(n / stride) positions; the odd element goes to the end.
 
     Shapes: (B, c, ...) with one stride for each spatial axis; gives (B, c, ...), larger.
@@ -55,7 +55,7 @@ def pad_same(features: Tensor, kernel: int, strides: Sequence[int], value: float
     for size, stride in zip(reversed(features.shape[2:]), reversed(strides), strict=True):
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         pads.extend((total // 2, total - total // 2))
-    return F.pad(features, pads, value=value) if any(pads) else features
+    return F.pad(features, pads) if any(pads) else features
 
 
 def same_grid(grid: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:

@@ -177,7 +177,7 @@ def test_page_of_the_command_line_is_fresh(monkeypatch: pytest.MonkeyPatch) -> N
     assert made.PAGE.read_text() == made.page(), "run python tools/cli_docs.py"
 
 
-def test_flags_and_keywords_of_training_are_those_of_the_settings() -> None:
+def test_flags_keywords_and_table_of_training_are_those_of_the_settings() -> None:
     for path, text in tool("training_flags").FILES.items():
         assert path.read_text() == text(), "run python tools/training_flags.py"
 

@@ -18,7 +18,7 @@ from fusionkit.data.readers.columns import ColumnsOptions, ColumnValues, categor
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import UserError
 
-CASES, PATIENTS = 90, 45
+CASES = 90
 KINDS = {"own": "reference", "twin": "candidate", "good": "candidate", "bad": "candidate", "half": "single"}
 
 

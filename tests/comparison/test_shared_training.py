@@ -98,6 +98,7 @@ def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path:
     pytest.param(["--precision", "bf16"], id="half precision", marks=pytest.mark.slow),
     pytest.param(["--set", "uncertainty={use: uncertainty.mc_ensemble, with: {members: 2, samples: 3}}"],
                  id="networks of an ensemble", marks=pytest.mark.slow),
+    pytest.param(["--hold-out", "folds", "--steps", "20"], id="networks that hold out folds", marks=pytest.mark.slow),
 ])
 def test_settings_of_training_change_nothing_of_that(study: Path, tmp_path: Path, more: list[str]) -> None:
     study_of(tmp_path)

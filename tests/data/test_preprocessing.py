@@ -111,9 +111,10 @@ def test_values_that_mean_something_else_are_refused(folder, monkeypatch):
 
     preprocessing = fitted(folder, "dicom")
     assert preprocessing.inputs["x"].meanings == ("CT, HU",)
-    seen = reader.described
-    monkeypatch.setattr(reader, "described", lambda path: (
-        replace(seen(path), modality="PT", units="BQML") if path.name == "c2" else seen(path)))
+    seen = reader.facts_of
+    monkeypatch.setattr(reader, "facts_of", lambda stack, *more: (
+        replace(seen(stack, *more), modality="PT", units="BQML") if stack[0].path.parent.name == "c2" else
+        seen(stack, *more)))
     with pytest.raises(DataError) as caught:
         load(folder, READ["dicom"], preprocessing)
     (found,) = caught.value.diagnostics
@@ -128,7 +129,7 @@ def test_samples_farther_apart_than_in_training_are_told_once(folder, tmp_path, 
     preprocessing = fitted(folder, reader)
     (tmp_path / "nii").mkdir()
     for case in range(4):
-        volume = np.full((4, 16, 16), case, dtype=np.int16) + np.arange(16, dtype=np.int16)
+        volume = np.full((4, 16, 16), case - 900, dtype=np.int16) + np.arange(16, dtype=np.int16)
         if reader == "dicom":
             write_series(tmp_path / "ct" / f"c{case}", volume, geometry=Geometry((2.0, *spacing)))
         else:

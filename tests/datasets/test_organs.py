@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fusionkit.datasets.organs import CUBES, ORGANS, SIZE, load_cubes, write_organs
+from fusionkit.datasets.organs import ORGANS, load_cubes, write_organs
 from fusionkit.errors import DataError
 
 
@@ -24,9 +24,9 @@ def arrays() -> dict[str, Any]:
 
 
 def test_three_hundred_cubes_of_each_organ(arrays: dict[str, Any]) -> None:
-    assert arrays["cubes"].shape == (CUBES, *SIZE[1:]) and arrays["cubes"].dtype == np.int16
+    assert arrays["cubes"].shape == (3000, 9, 9, 9) and arrays["cubes"].dtype == np.int16
     assert np.bincount(arrays["label"]).tolist() == [300] * len(ORGANS)
-    assert arrays["position_mm"].shape == (CUBES, 3)
+    assert arrays["position_mm"].shape == (3000, 3)
     assert len(np.unique(arrays["block"])) > 100
 
 

@@ -4,13 +4,26 @@ import numpy as np
 import pytest
 import torch
 
-from fusionkit.evaluation.metrics import multiclass, multilabel, regression
+from fusionkit.evaluation.metrics import measure
+from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.weighted_metrics import CLASSIFICATION, REGRESSION
 
 from . import oracles
 from .cohorts import classified, labelled, names, valued
 
 close = {"abs": 1e-12}
+
+
+def multiclass(targets, probabilities, classes):
+    return measure(collect("multiclass", classes, targets, probabilities))
+
+
+def multilabel(targets, probabilities, labels):
+    return measure(collect("multilabel", labels, targets, probabilities))
+
+
+def regression(targets, predictions, outputs=()):
+    return measure(collect("regression", outputs, targets, predictions))
 
 
 def values(scores):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from small_study import description, train, write_files
+from small_study import read_table as table
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.cli.parser import main
@@ -34,18 +36,8 @@ nodes:
   size: {use: head.regress, from: joined, with: {values: [length]}, loss: 0.1}
 training: {epochs: 25, batch_size: 11, learning_rate: 0.03, schedule: constant}
 """
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: case
-split: {column: split}
-inputs:
-  scan: {read: numpy, path: "{case}.npy"}
-  sheet: {read: columns, numeric: [one, two]}
-targets:
-  kind: {column: kind}
-  size: {column: size}
-"""
+DATA = description({"scan": '{read: numpy, path: "{case}.npy"}', "sheet": "{read: columns, numeric: [one, two]}"},
+                   {"kind": "kind", "size": "size"}, id_column="case")
 
 STRICT = '''\
 """Difference of two vectors, which must both be there."""
@@ -74,14 +66,6 @@ component = Fusion("strict_difference", NoConfig, Difference, rule="left: B w, r
 '''
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots_of_training() -> Iterator[None]:
-    """They take longer than all else here, and have tests of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fusionkit.evaluation.report._draw", lambda report, folder: [])
-        yield
-
-
 @pytest.fixture
 def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are made and not painted, which takes most of the time: `told` has painted one of each kind."""
@@ -97,38 +81,30 @@ def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
+    return write_files(folder, cases(folder), GRAPH, DATA)
+
+
+def cases(folder: Path) -> Iterator[dict[str, object]]:
     generator = np.random.default_rng(0)
-    with (folder / "cases.csv").open("w", newline="") as stream:
-        sheet = csv.writer(stream)
-        sheet.writerow(["case", "split", "one", "two", "kind", "size"])
-        for case in range(CASES):
-            bright = case % 2
-            image = generator.normal(size=(1, 16, 24)).astype(np.float32) * 0.3
-            image[0, :6, 16:] += 2 * bright
-            np.save(folder / f"P{case}.npy", image)
-            one, two = generator.normal(size=2)
-            sheet.writerow([f"P{case}", "train" if case < CASES - TEST else "test", one, two,
-                            ["dark", "bright"][bright], one + bright])
-    (folder / "data.yaml").write_text(DATA)
-    (folder / "graph.yaml").write_text(GRAPH)
-    return folder
+    for case in range(CASES):
+        bright = case % 2
+        image = generator.normal(size=(1, 16, 24)).astype(np.float32) * 0.3
+        image[0, :6, 16:] += 2 * bright
+        np.save(folder / f"P{case}.npy", image)
+        one, two = generator.normal(size=2)
+        yield {"case": f"P{case}", "split": "train" if case < CASES - TEST else "test", "one": one, "two": two,
+               "kind": ["dark", "bright"][bright], "size": one + bright}
 
 
 @pytest.fixture(scope="module")
 def run(study: Path) -> Path:
-    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(study / "run")]) == 0
-    return study / "run"
+    return train(study)
 
 
 @pytest.fixture(scope="module")
 def told(run: Path) -> Any:
     assert main(["explain", str(run)]) == 0
     return json.loads((run / "explain" / "explain.json").read_text())
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_everything_is_written_and_listed(run: Path, told: Any) -> None:

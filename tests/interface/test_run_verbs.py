@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from small_study import description, train, write_files
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.cli.arguments import OF_THE_COMMAND_LINE
@@ -32,18 +34,8 @@ GRAPH = {
               "size": {"use": "head.regress", "from": "both", "with": {"values": ["mm"]}}},
     "uncertainty": {"use": "uncertainty.mc_dropout", "with": {"samples": 3}},
 }
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: id
-split: {column: split}
-inputs:
-  left: {read: columns, numeric: [a, b]}
-  right: {read: columns, numeric: [c]}
-targets:
-  result: {column: result}
-  size: {column: size}
-"""
+DATA = description({"left": "{read: columns, numeric: [a, b]}", "right": "{read: columns, numeric: [c]}"},
+                   {"result": "result", "size": "size"})
 SETTINGS: dict[str, Any] = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "threads": 1}
 FLAGS = ["--epochs", "3", "--batch-size", "8", "--learning-rate", "0.01", "--threads", "1"]
 
@@ -56,10 +48,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_plots() -> Iterator[None]:
-    """They take longer than all else here, and have tests of their own."""
+def _no_curves() -> Iterator[None]:
+    """They take as long as all else here, and have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fusionkit.evaluation.report._draw", lambda report, folder: [])
         patch.setattr("fusionkit.evaluation.missing_inputs.degradation_figure", lambda found, head: Figure())
         yield
 
@@ -67,20 +58,17 @@ def _no_plots() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty cases in a table, and a run of them that the command trained."""
-    folder = tmp_path_factory.mktemp("study")
-    rng = np.random.default_rng(5)
-    with (folder / "cases.csv").open("w", newline="") as stream:
-        sheet = csv.writer(stream)
-        sheet.writerow(["id", "a", "b", "c", "result", "size", "split"])
-        for case in range(60):
-            numbers = [f"{value:.3f}" for value in rng.normal(case % 2, 1, 4)]
-            sheet.writerow([f"c{case}", *numbers[:3], ["no", "yes"][case % 2], numbers[3],
-                            ["train", "validation", "test"][case // 2 % 3]])
-    (folder / "data.yaml").write_text(DATA)
-    (folder / "graph.yaml").write_text(json.dumps(GRAPH))
-    command = ["train", str(folder / "graph.yaml"), str(folder / "data.yaml"), "-o", str(folder / "run"), *FLAGS]
-    assert main(command) == 0
+    folder = write_files(tmp_path_factory.mktemp("study"), cases(), GRAPH, DATA)
+    train(folder, *FLAGS)
     return folder
+
+
+def cases() -> Iterator[dict[str, object]]:
+    rng = np.random.default_rng(5)
+    for case in range(60):
+        *numbers, size = (f"{value:.3f}" for value in rng.normal(case % 2, 1, 4))
+        yield {"id": f"c{case}", **dict(zip("abc", numbers, strict=True)), "result": ["no", "yes"][case % 2],
+               "size": size, "split": ["train", "validation", "test"][case // 2 % 3]}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import betabinom, binom
+from small_study import description, train, write_files
+from small_study import read_table as table
+from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
 from fusionkit.datasets.phantom import draw_latents
 from fusionkit.datasets.phantom_table import CATEGORICAL, NUMERIC, render_table
-from fusionkit.evaluation import report
 
 TRAIN, VALIDATION, TEST = 60, 1500, 1500
 GRAPH = """\
@@ -28,58 +29,32 @@ nodes:
   diagnosis: {use: head.classify, from: history, with: {classes: [benign, malignant], hidden: [32]}}
 training: {epochs: 20, batch_size: 20, learning_rate: 0.03, schedule: constant, weight_decay: 0.0, monitor: accuracy}
 """
-DATA = f"""\
-fusionkit-data: 1
-cases: cases.csv
-id: case
-split: {{column: split}}
-inputs:
-  clinic: {{read: columns, numeric: [{', '.join(NUMERIC)}], categorical: [{', '.join(CATEGORICAL)}]}}
-targets:
-  diagnosis: {{column: diagnosis}}
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_plots() -> Iterator[None]:
-    """Plots have tests of their own and would take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda *_: [])
-        yield
+CLINIC = f"{{read: columns, numeric: [{', '.join(NUMERIC)}], categorical: [{', '.join(CATEGORICAL)}]}}"
+DATA = description({"clinic": CLINIC}, {"diagnosis": "diagnosis"}, id_column="case")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables of a phantom: few cases to learn by heart, many to calibrate and test on."""
-    folder = tmp_path_factory.mktemp("study")
-    cases = TRAIN + VALIDATION + TEST
-    latents = draw_latents("additive", cases, 0)
-    columns = render_table(latents)
+    return write_files(tmp_path_factory.mktemp("study"), cases(), GRAPH, DATA)
+
+
+def cases() -> Iterator[dict[str, object]]:
     split = ["train"] * TRAIN + ["validation"] * VALIDATION + ["test"] * TEST
-    with (folder / "cases.csv").open("w", newline="") as stream:
-        sheet = csv.writer(stream)
-        sheet.writerow(["case", "split", *NUMERIC, *CATEGORICAL, "diagnosis"])
-        for case in range(cases):
-            cells = [columns[name][case] for name in (*NUMERIC, *CATEGORICAL)]
-            sheet.writerow([f"P{case}", split[case], *cells, ["benign", "malignant"][latents.label[case]]])
-    (folder / "data.yaml").write_text(DATA)
-    (folder / "graph.yaml").write_text(GRAPH)
-    return folder
+    latents = draw_latents("additive", len(split), 0)
+    columns = render_table(latents)
+    for case, part in enumerate(split):
+        yield {"case": f"P{case}", "split": part, **{name: columns[name][case] for name in (*NUMERIC, *CATEGORICAL)},
+               "diagnosis": ["benign", "malignant"][latents.label[case]]}
 
 
 @pytest.fixture(scope="module")
 def run(study: Path) -> Path:
-    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(study / "run")]) == 0
-    return study / "run"
+    return train(study)
 
 
 def told(folder: Path) -> Any:
     return json.loads((folder / "metrics.json").read_text())["heads"]["diagnosis"]["trust"]
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as stream:
-        return list(csv.DictReader(stream))
 
 
 def holds(covered: float, alpha: float) -> None:

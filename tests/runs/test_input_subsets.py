@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_study import description, read_table, train, write_files, write_table
+from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
 from fusionkit.runs.input_subsets import selections
@@ -27,47 +29,33 @@ nodes:
   size: {use: head.regress, from: all, with: {values: [length]}}
 training: {epochs: 12, batch_size: 16, learning_rate: 0.03}
 """
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: id
-split: {column: split}
-inputs:
-  scan: {read: columns, numeric: [s1, s2]}
-  table: {read: columns, numeric: [t1, t2, t3]}
-  notes: {read: columns, numeric: [n1, n2]}
-targets:
-  result: {column: result}
-  size: {column: size}
-"""
+DATA = description({"scan": "{read: columns, numeric: [s1, s2]}", "table": "{read: columns, numeric: [t1, t2, t3]}",
+                    "notes": "{read: columns, numeric: [n1, n2]}"}, {"result": "result", "size": "size"})
 NAMES = ["s1", "s2", "t1", "t2", "t3", "n1", "n2"]
 
 
 def study(folder: Path, fusion: str = "fusion.mean") -> Path:
     """Only the scan knows the class; the notes of every fourth case are not there."""
+    graph = GRAPH.replace("FUSION", fusion).replace(
+        ", with: {width: 5}", "" if fusion == "fusion.concat" else ", with: {width: 5}")
+    return write_files(folder, cases(), graph, DATA)
+
+
+def cases() -> Iterator[dict[str, object]]:
     rng = np.random.default_rng(3)
-    with (folder / "cases.csv").open("w", newline="") as stream:
-        sheet = csv.writer(stream)
-        sheet.writerow(["id", *NAMES, "result", "size", "split"])
-        for case in range(211):
-            label = int(rng.integers(2))
-            values = [rng.normal(3 * label, 1), rng.normal(), *rng.normal(size=5)]
-            cells = [f"{value:.4f}" for value in values]
-            if case % 4 == 3:
-                cells[5:] = ["", ""]
-            sheet.writerow([f"c{case}", *cells, ["no", "yes"][label], f"{values[0]:.4f}",
-                            ["train", "validation", "test"][case % 3]])
-    (folder / "data.yaml").write_text(DATA)
-    (folder / "graph.yaml").write_text(GRAPH.replace("FUSION", fusion).replace(
-        ", with: {width: 5}", "" if fusion == "fusion.concat" else ", with: {width: 5}"))
-    return folder
+    for case in range(211):
+        label = int(rng.integers(2))
+        values = [rng.normal(3 * label, 1), rng.normal(), *rng.normal(size=5)]
+        cells = [f"{value:.4f}" for value in values]
+        if case % 4 == 3:
+            cells[5:] = ["", ""]
+        yield {"id": f"c{case}", **dict(zip(NAMES, cells, strict=True)), "result": ["no", "yes"][label],
+               "size": f"{values[0]:.4f}", "split": ["train", "validation", "test"][case % 3]}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = study(tmp_path_factory.mktemp("study"))
-    assert main(["train", str(folder / "graph.yaml"), str(folder / "data.yaml"), "-o", str(folder / "run")]) == 0
-    return folder / "run"
+    return train(study(tmp_path_factory.mktemp("study")))
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +86,8 @@ def test_the_scan_that_knows_the_class_is_missed(found) -> None:
 
 
 def test_all_inputs_on_complete_cases_are_what_evaluate_says(found, run: Path, tmp_path: Path) -> None:
-    source = run.parent / "cases.csv"
-    with source.open() as stream:
-        sheet = list(csv.DictReader(stream))
-    complete = [row for row in sheet if row["n1"] and row["split"] == "test"]
-    with (tmp_path / "cases.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(sheet[0]))
-        writer.writeheader()
-        writer.writerows(complete)
+    write_table(tmp_path / "cases.csv", (row for row in read_table(run.parent / "cases.csv")
+                                         if row["n1"] and row["split"] == "test"))
     (tmp_path / "data.yaml").write_text(DATA.replace("split: {column: split}\n", ""))
     assert main(["evaluate", str(run), str(tmp_path / "data.yaml"), "-o", str(tmp_path / "out")]) == 0
     plain = json.loads((tmp_path / "out" / "metrics.json").read_text())["heads"]
@@ -115,8 +97,7 @@ def test_all_inputs_on_complete_cases_are_what_evaluate_says(found, run: Path, t
 
 def test_tables_and_curves_are_written(found) -> None:
     folder = found[0]
-    with (folder / "missing.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_table(folder / "missing.csv")
     assert {row["inputs"] for row in rows} == {" + ".join(names) for names in found[1]}
     assert {row["metric"] for row in rows if row["head"] == "size"} == {"mae", "rmse", "r2", "pearson"}
     for head in ("result", "size"):

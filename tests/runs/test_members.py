@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_study import description, write_files
+from small_study import read_table as table
+from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
 from fusionkit.errors import RunError
-from fusionkit.evaluation import report
 from fusionkit.inference.ensemble import EnsembleRun
 from fusionkit.inference.randomness import sampling
 from fusionkit.inference.sampler import Sampler
@@ -34,45 +35,25 @@ nodes:
 uncertainty: {use: uncertainty.mc_ensemble, with: {members: 3, samples: 4}}
 training: {epochs: 2, batch_size: 8, learning_rate: 0.01}
 """
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: id
-split: {column: split}
-inputs:
-  table: {read: columns, numeric: [a, b, c]}
-targets:
-  kind: {column: kind}
-  size: {column: size}
-"""
+DATA = description({"table": "{read: columns, numeric: [a, b, c]}"}, {"kind": "kind", "size": "size"})
 CASES = 40
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_plots() -> Iterator[None]:
-    """Plots have tests of their own and would take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda *_: [])
-        yield
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("study")
-    rng = np.random.default_rng(5)
-    with (folder / "cases.csv").open("w", newline="") as stream:
-        sheet = csv.writer(stream)
-        sheet.writerow(["id", "a", "b", "c", "kind", "size", "split", "untested"])
-        for case in range(CASES):
-            values = rng.normal(case % 2, 1, 3)
-            part = ["train", "train", "validation", "test"][case % 8 // 2]
-            sheet.writerow([f"c{case}", *values.round(3), ["no", "yes"][case % 2], values.sum().round(3), part,
-                            part.replace("test", "train")])
-    (folder / "data.yaml").write_text(DATA)
+    folder = write_files(tmp_path_factory.mktemp("study"), cases(), GRAPH, DATA)
     (folder / "untested.yaml").write_text(DATA.replace("{column: split}", "{column: untested}"))
     (folder / "folds.yaml").write_text(DATA.replace("{column: split}", "{folds: 2}"))
-    (folder / "graph.yaml").write_text(GRAPH)
     return folder
+
+
+def cases() -> Iterator[dict[str, object]]:
+    rng = np.random.default_rng(5)
+    for case in range(CASES):
+        values = rng.normal(case % 2, 1, 3)
+        part = ["train", "train", "validation", "test"][case % 8 // 2]
+        yield {"id": f"c{case}", **dict(zip("abc", values.round(3), strict=True)), "kind": ["no", "yes"][case % 2],
+               "size": values.sum().round(3), "split": part, "untested": part.replace("test", "train")}
 
 
 def train(study: Path, run: Path, *arguments: str, data: str = "untested.yaml") -> int:
@@ -94,11 +75,6 @@ def untested(study: Path) -> Path:
 
 def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_a_member_is_to_the_bit_a_training_of_its_own(study: Path, untested: Path, tmp_path: Path) -> None:

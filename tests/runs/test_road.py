@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_study import description, read_table, train, write_files
 
 from fusionkit.cli.parser import main
 
@@ -25,45 +26,31 @@ nodes:
 uncertainty: {use: uncertainty.mc_dropout, with: {samples: 3}}
 training: {epochs: 3, batch_size: 16, learning_rate: 0.01}
 """
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: id
-patient: patient
-split: {column: split}
-inputs:
-  picture: {read: numpy, path: "pictures/{picture}"}
-  table: {read: columns, numeric: [a, b, c]}
-targets:
-  result: {column: result}
-"""
+DATA = description({"picture": '{read: numpy, path: "pictures/{picture}"}',
+                    "table": "{read: columns, numeric: [a, b, c]}"}, {"result": "result"}, patient="patient")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty cases of thirty patients, a sixth of them without a picture."""
     folder = tmp_path_factory.mktemp("study")
-    rng = np.random.default_rng(5)
     (folder / "pictures").mkdir()
-    with (folder / "cases.csv").open("w", newline="") as stream:
-        sheet = csv.writer(stream)
-        sheet.writerow(["id", "patient", "picture", "a", "b", "c", "result", "split"])
-        for case in range(60):
-            label, part = case % 2, ["train", "validation", "test"][(case // 2) % 6 // 2 if case < 60 else 0]
-            np.save(folder / "pictures" / f"{case}.npy", rng.normal(label, 1, (1, 11, 13)).astype(np.float32))
-            picture = "" if case % 6 == 5 else f"{case}.npy"
-            values = [f"{value:.3f}" for value in rng.normal(label, 1, 3)]
-            sheet.writerow([f"c{case}", f"p{case // 2}", picture, *values, ["no", "yes"][label], part])
-    (folder / "data.yaml").write_text(DATA)
-    (folder / "graph.yaml").write_text(GRAPH)
-    return folder
+    return write_files(folder, cases(folder), GRAPH, DATA)
+
+
+def cases(folder: Path) -> Iterator[dict[str, object]]:
+    rng = np.random.default_rng(5)
+    for case in range(60):
+        label, part = case % 2, ["train", "validation", "test"][(case // 2) % 6 // 2]
+        np.save(folder / "pictures" / f"{case}.npy", rng.normal(label, 1, (1, 11, 13)).astype(np.float32))
+        yield {"id": f"c{case}", "patient": f"p{case // 2}", "picture": "" if case % 6 == 5 else f"{case}.npy",
+               **{name: f"{value:.3f}" for name, value in zip("abc", rng.normal(label, 1, 3), strict=True)},
+               "result": ["no", "yes"][label], "split": part}
 
 
 @pytest.fixture(scope="module")
 def run(study: Path) -> Path:
-    folder = study / "run"
-    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(folder)]) == 0
-    return folder
+    return train(study)
 
 
 def test_run_holds_what_repeats_it(run: Path) -> None:
@@ -77,10 +64,8 @@ def test_run_holds_what_repeats_it(run: Path) -> None:
 
 
 def test_predictions_have_one_row_for_each_test_case(run: Path, study: Path) -> None:
-    with (run / "predictions.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    with (study / "cases.csv").open() as stream:
-        tested = [row["id"] for row in csv.DictReader(stream) if row["split"] == "test"]
+    rows = read_table(run / "predictions.csv")
+    tested = [row["id"] for row in read_table(study / "cases.csv") if row["split"] == "test"]
     assert [row["id"] for row in rows] == tested
     for row in rows:
         assert float(row["result:no"]) + float(row["result:yes"]) == pytest.approx(1, abs=1e-5)
@@ -107,8 +92,7 @@ def test_predict_needs_no_target(run: Path, study: Path, capsys: pytest.CaptureF
     new = DATA.replace("cases.csv", "new.csv").split("targets:")[0].replace("split: {column: split}\n", "")
     (study / "new.yaml").write_text(new)
     assert main(["predict", str(run), str(study / "new.yaml"), "-o", str(study / "out.csv")]) == 0
-    with (study / "out.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_table(study / "out.csv")
     assert len(rows) == 7
     assert {row["result"] for row in rows} <= {"no", "yes"}
     assert "result:target" not in rows[0]
@@ -146,8 +130,7 @@ def test_folds_predict_every_case_once(study: Path, tmp_path: Path) -> None:
     (study / "folds.yaml").write_text(folds)
     run = tmp_path / "folds"
     assert main(["train", str(study / "graph.yaml"), str(study / "folds.yaml"), "-o", str(run), "--epochs", "1"]) == 0
-    with (run / "predictions.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_table(run / "predictions.csv")
     assert sorted(row["id"] for row in rows) == sorted(f"c{case}" for case in range(60))
     patients: dict[str, set[str]] = {}
     for row in rows:

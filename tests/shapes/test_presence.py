@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fusionkit.shapes.presence import Maybe, Presence, PresenceError, all_of, any_of
 
-A, B, C, D = (Presence("input", name) for name in "abcd")
+A, B, C = (Presence("input", name) for name in "abc")
 
 
 def test_none_is_always_there():

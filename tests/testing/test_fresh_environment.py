@@ -5,7 +5,6 @@ The environment is a new one that sees what is installed here; pip installs the 
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import site
@@ -15,6 +14,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from small_study import description, read_table, write_files
 
 import fusionkit
 from fusionkit.components.kinds import KINDS
@@ -32,17 +32,8 @@ nodes:
   result: {use: head.new_head, from: fused, with: {classes: [benign, malignant]}}
 uncertainty: {use: uncertainty.new_uncertainty, with: {samples: 4}}
 """
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: case
-split: {column: split}
-inputs:
-  blood: {read: columns, numeric: [a, b]}
-  history: {read: columns, numeric: [c]}
-targets:
-  result: {column: kind}
-"""
+DATA = description({"blood": "{read: columns, numeric: [a, b]}", "history": "{read: columns, numeric: [c]}"},
+                   {"result": "kind"}, id_column="case")
 
 
 class Environment:
@@ -116,21 +107,17 @@ def test_they_are_known_to_be_installed_from_their_sources(environment: Environm
 
 
 def test_a_network_of_all_four_trains_and_predicts(environment: Environment) -> None:
-    rows = [[f"c{number}", f"{number % 3}", f"{number % 5}", "" if number % 4 == 0 else f"{number % 7}",
-             "benign" if number % 2 else "malignant", ("train", "train", "validation", "test")[number // 2 % 4]]
-            for number in range(16)]
-    with (environment.folder / "cases.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["case", "a", "b", "c", "kind", "split"], *rows])
-    (environment.folder / "data.yaml").write_text(DATA)
-    (environment.folder / "graph.yaml").write_text(GRAPH)
+    rows = ({"case": f"c{number}", "a": number % 3, "b": number % 5, "c": "" if number % 4 == 0 else number % 7,
+             "kind": "benign" if number % 2 else "malignant",
+             "split": ("train", "train", "validation", "test")[number // 2 % 4]} for number in range(16))
+    write_files(environment.folder, rows, GRAPH, DATA)
     built = environment.fusionkit("build", "graph.yaml", "-o", "built")
     assert built["heads"]["result"]["task"] == "multiclass"
     assert (environment.folder / "built" / "model.safetensors").is_file()
     environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--batch-size", "8",
                           "--device", "cpu")
     environment.fusionkit("predict", "run", "data.yaml", "-o", "predictions.csv", "--device", "cpu")
-    with (environment.folder / "predictions.csv").open(newline="") as file:
-        predicted = list(csv.DictReader(file))
+    predicted = read_table(environment.folder / "predictions.csv")
     assert len(predicted) == 16
     spreads = [float(value) for row in predicted for name, value in row.items() if "spread" in name]
     assert len(spreads) == 16 and max(spreads) > 0

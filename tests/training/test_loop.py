@@ -63,10 +63,10 @@ def test_without_validation_the_last_weights_stay(tmp_path):
 def test_patience_ends_a_run_that_does_not_improve(tmp_path):
     stuck = settings(epochs=9, learning_rate=1e-12, monitor="accuracy", patience=2)
     result = fit(network(), Cohort(), Cohort(11, 1), stuck, tmp_path)
-    assert result.stopped_early and result.epochs == 3 and result.best_epoch == 1
+    assert result.state.stopped == "early" and result.epochs == 3 and result.best_epoch == 1
     assert result.best_value == result.history[0]["validation_accuracy_kind"]
     again = fit(network(), Cohort(), Cohort(11, 1), stuck, tmp_path, resume=True)
-    assert again.epochs == 3 and again.stopped_early
+    assert again.epochs == 3 and again.state.stopped == "early"
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])

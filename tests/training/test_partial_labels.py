@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from small_runs import Cohort, network
+from small_study import description, read_table, train, write_files
+from small_study import without_plots as without_plots
 from torch import Tensor
 
 import fusionkit
-from fusionkit.cli.parser import main
 from fusionkit.data.batch import Batch, collate
-from fusionkit.evaluation import report
 from fusionkit.network.model import FusionModel
 from fusionkit.training.distributed import Processes
 from fusionkit.training.settings import TrainingSettings
@@ -114,43 +113,28 @@ nodes:
   grade: {use: head.classify, from: told, loss: 0.75, with: {classes: [low, high]}}
 training: {epochs: 2, batch_size: 4, learning_rate: 0.01}
 """
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: id
-split: {column: split}
-inputs:
-  table: {read: columns, numeric: [a, b, c]}
-targets:
-  kind: {column: kind}
-  grade: {column: grade}
-"""
+DATA = description({"table": "{read: columns, numeric: [a, b, c]}"}, {"kind": "kind", "grade": "grade"})
 
 
-def test_a_sheet_whose_second_target_is_empty_for_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quarter of the cases has a grade; with four in a batch, some batches have none."""
-    monkeypatch.setattr(report, "_draw", lambda *_: [])  # drawing would take most of the time
+def cases() -> Iterator[dict[str, object]]:
     rng = np.random.default_rng(2)
-    with (tmp_path / "cases.csv").open("w", newline="") as stream:
-        sheet = csv.writer(stream)
-        sheet.writerow(["id", "a", "b", "c", "kind", "grade", "split"])
-        for case in range(48):
-            grade = ["low", "high"][case // 4 % 2] if case % 4 == 0 else ""
-            sheet.writerow([f"c{case}", *rng.normal(case % 2, 1, 3).round(3), ["no", "yes"][case // 2 % 2], grade,
-                            ["train", "validation", "test"][case // 16]])
-    (tmp_path / "graph.yaml").write_text(GRAPH)
-    (tmp_path / "data.yaml").write_text(DATA)
-    run = tmp_path / "run"
-    assert main(["train", str(tmp_path / "graph.yaml"), str(tmp_path / "data.yaml"), "-o", str(run)]) == 0
-    with (run / "history.csv").open() as stream:
-        for row in csv.DictReader(stream):
-            for part in ("train", "validation"):
-                kind, grade = (float(row[f"{part}_loss_{head}"]) for head in ("kind", "grade"))
-                assert float(row[f"{part}_loss"]) == pytest.approx(0.25 * kind + 0.75 * grade, rel=1e-5)
+    for case in range(48):
+        grade = ["low", "high"][case // 4 % 2] if case % 4 == 0 else ""
+        yield {"id": f"c{case}", **dict(zip("abc", rng.normal(case % 2, 1, 3).round(3), strict=True)),
+               "kind": ["no", "yes"][case // 2 % 2], "grade": grade,
+               "split": ["train", "validation", "test"][case // 16]}
+
+
+def test_a_sheet_whose_second_target_is_empty_for_some(tmp_path: Path) -> None:
+    """A quarter of the cases has a grade; with four in a batch, some batches have none."""
+    run = train(write_files(tmp_path, cases(), GRAPH, DATA))
+    for row in read_table(run / "history.csv"):
+        for part in ("train", "validation"):
+            kind, grade = (float(row[f"{part}_loss_{head}"]) for head in ("kind", "grade"))
+            assert float(row[f"{part}_loss"]) == pytest.approx(0.25 * kind + 0.75 * grade, rel=1e-5)
     heads = json.loads((run / "metrics.json").read_text())["heads"]
     assert {name: head["counts"]["cases"] for name, head in heads.items()} == {"kind": 16, "grade": 4}
-    with (run / "predictions.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_table(run / "predictions.csv")
     assert len(rows) == 16 and all(0 < float(row["grade:high"]) < 1 for row in rows), "every case is told its grade"
     fitted = json.loads((run / "calibration.json").read_text())["heads"]
     assert (fitted["kind"]["cases"], fitted["grade"]["cases"]) == (16, 4)

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from small_study import description, read_table, train, write_files
 
 import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.training.settings import TrainingSettings, read_settings
 
 GRAPH = Path(__file__).parents[2] / "plugins" / "graphs" / "unimodal-losses.yaml"
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: id
-split: {column: split}
-inputs:
-  ct: {read: numpy, path: "{ct}"}
-  ehr: {read: columns, numeric: [a, b]}
-targets:
-  subtype: {column: subtype}
-  from_ct: {column: subtype}
-  from_ehr: {column: subtype}
-"""
+DATA = description({"ct": '{read: numpy, path: "{ct}"}', "ehr": "{read: columns, numeric: [a, b]}"},
+                   {"subtype": "subtype", "from_ct": "subtype", "from_ehr": "subtype"})
 
 
 @pytest.fixture(name="study")
@@ -39,24 +28,20 @@ def _study(tmp_path):
     graph["nodes"]["clinic"]["with"] = {"width": 4, "hidden": [5]}
     graph["nodes"]["near"]["with"]["width"] = 3
     graph["training"] |= {"epochs": 2, "batch_size": 6}
-    (tmp_path / "graph.yaml").write_text(yaml.safe_dump(graph), encoding="utf-8")
-    (tmp_path / "data.yaml").write_text(DATA, encoding="utf-8")
+    return write_files(tmp_path, cases(tmp_path), yaml.safe_dump(graph), DATA)
+
+
+def cases(folder):
     draw = np.random.default_rng(0)
-    with (tmp_path / "cases.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["id", "split", "subtype", "ct", "a", "b"])
-        for case in range(18):
-            np.save(tmp_path / f"{case}.npy", draw.normal(size=(4, 8, 8)).astype(np.float32)[None])
-            kind = ("adenocarcinoma", "squamous")[case % 2]
-            rows.writerow([case, "validation" if case > 12 else "train", kind, "" if case % 5 == 1 else f"{case}.npy",
-                           case % 2 + draw.normal(), draw.normal()])
-    return tmp_path
+    for case in range(18):
+        np.save(folder / f"{case}.npy", draw.normal(size=(4, 8, 8)).astype(np.float32)[None])
+        kind = ("adenocarcinoma", "squamous")[case % 2]
+        yield {"id": case, "split": "validation" if case > 12 else "train", "subtype": kind,
+               "ct": "" if case % 5 == 1 else f"{case}.npy", "a": case % 2 + draw.normal(), "b": draw.normal()}
 
 
 def test_three_heads_learn_one_column(study):
-    assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(study / "run")]) == 0
-    with (study / "run" / "history.csv").open(encoding="utf-8") as file:
-        last = list(csv.DictReader(file))[-1]
+    last = read_table(train(study) / "history.csv")[-1]
     for head in ("subtype", "from_ct", "from_ehr"):
         assert 0 < float(last[f"train_loss_{head}"]) < 5 and 0 <= float(last[f"validation_accuracy_{head}"]) <= 1
     assert float(last["train_loss_near.loss_infonce"]) > 0

@@ -29,7 +29,7 @@ def run(args: Namespace, console: Console) -> int:
     if args.output:
         console.line(f"{len(rows)} cases written to {args.output}")
     elif not args.json:
-        print(csv_text([header, *rows]), end="", file=console.output)
+        console.text(csv_text([header, *rows]))
     console.data({"cases": [dict(zip(header, row, strict=True)) for row in rows],
                   "file": args.output, "uncertainty": made.uncertainty})
     return 0

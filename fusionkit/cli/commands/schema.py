@@ -29,5 +29,5 @@ def run(args: Namespace, console: Console) -> int:
         console.line(f"written to {args.output}; begin a graph with '# yaml-language-server: $schema={args.output}'")
         console.data({"file": args.output})
     else:
-        print(text, file=console.output)
+        console.text(f"{text}\n")
     return 0

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fusionkit.data.readers.facts import Facts
+
+_SHOWN = 4
+_SAME_SPACING = 1.1
+_OTHER_SCALE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,8 @@ def constant(files: Sequence[Facts]) -> list[Advice]:
         shown = ", ".join(f"{value:g}" for value in met[:4]) + (", ..." if len(met) > 4 else "")
         before = [files[place].values for place in flat]
         low, high = min(values[0] for values in before), max(values[2] for values in before)
-        why = ("the files themselves are constant" if all(values[0] == values[2] for values in before) else
+        zero = next((files[place].remark("slope-zero") for place in flat if files[place].remark("slope-zero")), None)
+        why = zero or ("the files themselves are constant" if all(values[0] == values[2] for values in before) else
                f"the values of the files run from {low:g} to {high:g} before the window")
         return [Advice("constant-input", f"{count(flat, files)} have one value everywhere ({shown})", flat, why,
                        "check the files and 'window'; an input that never varies carries no information")]
@@ -41,3 +48,60 @@ def constant(files: Sequence[Facts]) -> list[Advice]:
 def count(cases: Sequence[int], files: Sequence[Facts]) -> str:
     """How many of the cases, as text."""
     return f"{len(cases)} of {len(files)} cases"
+
+
+def grouped(found: Mapping[int, str]) -> str:
+    """How often each text occurs, the most frequent first."""
+    counts = Counter(found.values()).most_common()
+    shown = ", ".join(f"{text} in {number}" for text, number in counts[:_SHOWN])
+    return shown + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
+
+
+def shown_range(files: Sequence[Facts], cases: Sequence[int]) -> str:
+    """The least and the greatest value of some files, before a window."""
+    low, high = min(files[place].values[0] for place in cases), max(files[place].values[2] for place in cases)
+    return f"from {low:g} to {high:g}"
+
+
+def spacings(files: Sequence[Facts], resized: bool) -> list[Advice]:
+    """`spacings-differ`: voxels whose edges differ by more than a tenth between cases."""
+    known = {place: facts.spacing for place, facts in enumerate(files) if len(facts.spacing) == 3}
+    axes = [[sizes[axis] for sizes in known.values() if sizes[axis] > 0] for axis in range(3)]
+    ratios = [max(axis) / min(axis) if axis else 1.0 for axis in axes]
+    if max(ratios) <= _SAME_SPACING:
+        return []
+    texts = {place: " x ".join(f"{size:.3g}" for size in sizes if size > 0) + " mm" for place, sizes in known.items()}
+    usual = Counter(texts.values()).most_common(1)[0][0]
+    each = ", ".join(f"{name} {min(axis):.3g} to {max(axis):.3g} mm" for name, axis in zip(
+        ("depth", "height", "width"), axes, strict=True) if axis)
+    why = ("'size' gives every volume the same number of voxels, whatever they measure: the same organ is up to "
+           f"{max(ratios):.1f} times larger in one array than in another" if resized else
+           "a voxel stands for another piece of the body from case to case")
+    return [Advice("spacings-differ", f"its voxels have different sizes (depth x height x width): {grouped(texts)}",
+                   tuple(place for place, text in texts.items() if text != usual), f"{each}; {why}",
+                   "resample the volumes to one spacing before, for example with SimpleITK or nibabel.processing")]
+
+
+def ranges(files: Sequence[Facts]) -> list[Advice]:
+    """`ranges-differ`: files whose values are ten times larger than those of others."""
+    sizes = {place: facts.values[1] for place, facts in enumerate(files) if facts.values[1] > 0 and not facts.labels}
+    if len(sizes) < 2 or max(sizes.values()) < _OTHER_SCALE * min(sizes.values()):
+        return []
+    largest, least = max(sizes, key=lambda place: sizes[place]), min(sizes, key=lambda place: sizes[place])
+    small = tuple(place for place, size in sizes.items() if size * _OTHER_SCALE <= sizes[largest])
+    return [Advice("ranges-differ", f"the values of {count(small, files)} are more than {_OTHER_SCALE:g} times smaller "
+                   "than those of others", small,
+                   f"99 % of the values stay below {sizes[least]:g} in one and below {sizes[largest]:g} in another",
+                   "check the units of the files, and bring them to one scale")]
+
+
+def label_maps(options: Any, files: Sequence[Facts]) -> list[Advice]:
+    """`label-map`: files that look like label maps and are resized, where the data file does not say how."""
+    cases = tuple(place for place, facts in enumerate(files) if facts.labels)
+    if not cases or options.size is None or options.interpolate != "auto":
+        return []
+    met = sorted({label for place in cases for label in files[place].labels})
+    shown = ", ".join(f"{label:g}" for label in met[:8]) + (", ..." if len(met) > 8 else "")
+    return [Advice("label-map", f"{count(cases, files)} look like label maps (values {shown})", cases,
+                   "they are resized by label: between the labels 1 and 3 there is no 2",
+                   "write 'interpolate: labels' to say so for all cases, or 'interpolate: linear' for intensities")]

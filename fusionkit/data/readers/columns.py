@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,11 +10,47 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fusionkit.data.cell_faults import CellFault, CellFaults
+from fusionkit.data.dates import Order, read_day
+from fusionkit.data.numbers import NumberFormats
+from fusionkit.data.numeric_column import read_days, read_numbers
 from fusionkit.data.readers.reader import Sizes, show_sizes
+from fusionkit.data.spelling import likely_same
 from fusionkit.data.table import Table
-from fusionkit.errors import Diagnostic, did_you_mean
+from fusionkit.errors import Diagnostic
 
-_LARGEST = float(np.finfo(np.float32).max)
+
+class DateRule(BaseModel):
+    """How one column of dates becomes a number of days: since a day, or before the date in another column."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    since: str | None = None
+    before: str | None = None
+    order: Order | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> DateRule:
+        if (self.since is None) == (self.before is None):
+            raise ValueError("it needs either 'since' or 'before'; write '{since: 2000-01-01}' or '{before: COLUMN}'")
+        if self.since is not None and read_day(self.since, None) is None:
+            raise ValueError(f"'since' must be a day, not {self.since!r}; write it like 2000-01-01")
+        return self
+
+    def days(self, days: NDArray[np.float64], others: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The number that each row's date becomes; `others` are the dates of each column as days.
+
+        Shapes: (rows,), as `days`.
+        """
+        if self.before is not None:
+            return others[self.before] - days
+        day = read_day(str(self.since), None)
+        assert day is not None, "an unchecked day; please report"
+        return days - day
+
+    def __str__(self) -> str:
+        given = [("since", self.since), ("before", self.before), ("order", self.order)]
+        return "{" + ", ".join(f"{name}: {value}" for name, value in given if value is not None) + "}"
 
 
 class ColumnsOptions(BaseModel):
@@ -24,6 +59,11 @@ class ColumnsOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     numeric: tuple[str, ...] = Field((), description="Columns of numbers, in the order of the vector.")
+    date: dict[str, DateRule] = Field(
+        {}, description="Columns of dates, which become days and follow the numbers: `{since: "
+        "2000-01-01}` after that day, `{before: COLUMN}` before the date in another column. `order: dmy` or `mdy` says "
+        "which comes first, day or month, where no cell of the column tells.",
+    )
     categorical: tuple[str, ...] = Field((), description="Columns of categories; they follow the numbers.")
     encode: Literal["codes", "onehot"] = Field(
         "codes", description="`codes` gives one value per column: 0 for a blank or unknown category, 1 and up for the "
@@ -39,7 +79,7 @@ class ColumnsOptions(BaseModel):
 
     @model_validator(mode="after")
     def _something(self) -> ColumnsOptions:
-        names = self.numeric + self.categorical
+        names = self.measured + self.categorical
         if not names:
             raise ValueError("neither 'numeric' nor 'categorical' names a column; write 'numeric: [COLUMN, ...]'")
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -47,13 +87,30 @@ class ColumnsOptions(BaseModel):
             raise ValueError(f"the column {twice[0]!r} is listed twice; keep one of the two")
         return self
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The columns that are numbers in the vector: those of numbers, then those of dates."""
+        return (*self.numeric, *self.date)
+
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """The columns that are read as dates: those that become numbers, and those that these are counted to."""
+        others = [rule.before for rule in self.date.values() if rule.before is not None]
+        return tuple(dict.fromkeys((*self.date, *others)))
+
+    def order_of(self, column: str) -> Order | None:
+        """Which of day and month comes first in a column of dates, None where its cells must tell."""
+        own = self.date.get(column)
+        return own.order if own is not None else next(
+            rule.order for rule in self.date.values() if rule.before == column)
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
     """The cells of one input as written.
 
-    Shapes: `numeric` (rows, numeric columns), NaN where a cell is blank; `categorical` has one tuple a row;
-    `present` (rows,) is False where every cell of the input is blank.
+    Shapes: `numeric` (rows, columns of numbers and dates), NaN where a cell is blank; `categorical` has one tuple a
+    row; `present` (rows,) is False where every cell of the input is blank.
     """
 
     numeric: NDArray[np.float64]
@@ -74,6 +131,7 @@ class ColumnsFit:
     deviations: tuple[float, ...]
     medians: tuple[float, ...]
     categories: tuple[tuple[str | None, ...], ...]
+    dates: tuple[str, ...] = ()
 
 
 Categories = tuple[tuple[str, ...], ...]
@@ -93,7 +151,7 @@ def size_fix(name: str, options: ColumnsOptions, expected: Sizes, met: Sizes) ->
 
 def columns(options: ColumnsOptions) -> dict[str, tuple[str, ...]]:
     """The columns of the table, by the option that names them."""
-    return {"numeric": options.numeric, "categorical": options.categorical}
+    return {"numeric": options.numeric, "date": options.dates, "categorical": options.categorical}
 
 
 def width(options: ColumnsOptions, categories: Categories) -> int:
@@ -103,62 +161,43 @@ def width(options: ColumnsOptions, categories: Categories) -> int:
 
 
 def _width(options: ColumnsOptions, categorical: int) -> int:
-    return len(options.numeric) * (2 if options.fill == "indicator" else 1) + categorical
+    return len(options.measured) * (2 if options.fill == "indicator" else 1) + categorical
 
 
-def parse(table: Table, name: str, options: ColumnsOptions, ids: Sequence[str]) -> tuple[
-        ColumnValues, list[tuple[str, Diagnostic]]]:
+def parse(table: Table, name: str, options: ColumnsOptions, ids: Sequence[str],
+          formats: NumberFormats | None = None) -> tuple[ColumnValues, list[tuple[str, Diagnostic]]]:
     """The cells of input `name` in every row, and the errors in them, each with its column.
 
-    The errors are `not-a-number`, `not-finite` and `blank-number`. All columns must be in the table.
+    The errors are `blank-number` and those of `numeric_column`. All columns must be in the table.
     """
-    found: list[tuple[str, Diagnostic]] = []
-    cells = {column: table.cells(column) for column in options.numeric + options.categorical}
-    rows = range(len(table))
-    present = np.array([any(cells[column][row] for column in cells) for row in rows], dtype=bool)
-    numeric = np.full((len(table), len(options.numeric)), np.nan)
-    for position, column in enumerate(options.numeric):
-        for row, cell in enumerate(cells[column]):
-            number, fault = read_number(cell)
-            if not cell and present[row] and options.fill == "refuse":
-                fault = ("blank-number", "a number is missing", f"input {name!r} is otherwise filled in for this case",
-                         f"fill in the cell, or give input {name!r} 'fill: mean', 'median' or 'indicator'")
-            if fault:
-                code, message, why, fix = fault
-                found.append((column, Diagnostic(code, f"case {ids[row]!r}, column {column!r}: {message}",
-                                                 table.span(row, column), why, fix)))
-            elif cell:
-                numeric[row, position] = number
-    categorical = tuple(tuple(cells[column][row] for column in options.categorical) for row in rows)
-    return ColumnValues(numeric, categorical, present), found
+    formats = formats or NumberFormats()
+    cells = {column: table.cells(column) for column in options.measured + options.categorical}
+    present = np.array([any(row) for row in zip(*cells.values(), strict=True)], dtype=bool)
+    numeric = np.full((len(table), len(options.measured)), np.nan)
+    faults = {column: CellFaults(table, column, ids) for column in options.dates}
+    days = {column: read_days(faults[column], options.order_of(column)) for column in faults}
+    for position, column in enumerate(options.measured):
+        if column in options.date:
+            numeric[:, position] = options.date[column].days(days[column], days)
+        else:
+            faults[column] = CellFaults(table, column, ids)
+            numeric[:, position] = read_numbers(faults[column], formats.of(column), "input")
+    if options.fill == "refuse":
+        needed = [*options.measured, *(rule.before for rule in options.date.values() if rule.before)]
+        for column in dict.fromkeys(needed):
+            _note_blanks(table.cells(column), present, name, faults[column])
+    categorical = tuple(zip(*(cells[column] for column in options.categorical), strict=True)) or ((),) * len(table)
+    return ColumnValues(numeric, categorical, present), [
+        (column, fault) for column, those in faults.items() for fault in those.told()]
 
 
-def read_number(cell: str) -> tuple[float, tuple[str, str, str | None, str] | None]:
-    """The number in a cell, NaN if blank; and the code, message, why and fix of an error."""
-    if not cell:
-        return math.nan, None
-    try:
-        if "_" in cell or not cell.isascii():
-            raise ValueError
-        number = float(cell)
-    except ValueError:
-        return math.nan, ("not-a-number", f"{cell!r} is not a number", None, _number_fix(cell))
-    if math.isfinite(number) and abs(number) <= _LARGEST:
-        return number, None
-    if math.isnan(number):
-        return number, ("not-finite", f"{cell!r} is not a finite number", None,
-                        f"leave the cell blank, or add 'blank: [{cell}]' to the data file")
-    return number, ("not-finite", f"{cell!r} is not a finite number", f"numbers go up to {_LARGEST:.1e}",
-                    "correct the value, or leave the cell blank")
-
-
-def _number_fix(cell: str) -> str:
-    if cell.count(",") == 1 and cell.replace(",", "", 1).lstrip("+-").isdigit():
-        return f"write a decimal point: {cell.replace(',', '.')}"
-    digits = cell.lstrip("+-<>=~ ")[:1].isdigit()
-    if digits:
-        return "write the bare number, without unit, comparison sign or thousands separator"
-    return f"write a number, move the column to 'categorical', or, if it means no value, add 'blank: [{cell}]'"
+def _note_blanks(cells: Sequence[str], present: NDArray[np.bool_], name: str, faults: CellFaults) -> None:
+    fault = CellFault("blank-number", "a number is missing", "are blank",
+                      f"input {name!r} is otherwise filled in there",
+                      f"fill in the cell, or give input {name!r} 'fill: mean', 'median' or 'indicator'")
+    for row, cell in enumerate(cells):
+        if not cell and present[row]:
+            faults.add(row, fault)
 
 
 def categories(values: ColumnValues, rows: Sequence[int]) -> Categories:
@@ -170,16 +209,34 @@ def categories(values: ColumnValues, rows: Sequence[int]) -> Categories:
 def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValues, layout: Categories,
                        ids: Sequence[str]) -> list[tuple[str, Diagnostic]]:
     """Warnings of `unknown-category`, each with its column: a category that no training case has."""
-    found = []
+    found: list[tuple[str, Diagnostic]] = []
     for position, column in enumerate(options.categorical):
         known = set(layout[position]) | {""}
+        faults = CellFaults(table, column, ids)
         for row, cells in enumerate(values.categorical):
             if cells[position] not in known:
-                found.append((column, Diagnostic(
-                    "unknown-category", f"case {ids[row]!r}, column {column!r}: no training case has "
-                    f"{cells[position]!r}", table.span(row, column), why="it is read as unknown, like a blank cell",
-                    fix=did_you_mean(cells[position], known - {""}), severity="warning")))
+                meant = likely_same(cells[position], known - {""})
+                faults.add(row, CellFault(
+                    "unknown-category", "no training case has {cell}", "have a category that no training case has",
+                    "it is read as unknown, like a blank cell", meant and f"did you mean {meant!r}?", "warning"))
+        found.extend((column, told) for told in faults.told())
     return found
+
+
+def as_codes(values: ColumnValues, options: ColumnsOptions) -> Iterator[tuple[
+        str, NDArray[np.int64], NDArray[np.float64] | None]]:
+    """Each column with a number for each of its values, -1 where blank, and its numbers where it has such.
+
+    Shapes: (rows,) each.
+    """
+    for position, column in enumerate(options.measured):
+        numbers = values.numeric[:, position]
+        codes = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+        yield column, np.where(np.isnan(numbers), -1, codes), numbers
+    for position, column in enumerate(options.categorical):
+        cells = [row[position] for row in values.categorical]
+        places = {cell: code for code, cell in enumerate(sorted(set(cells) - {""}))}
+        yield column, np.array([places.get(cell, -1) for cell in cells], dtype=np.int64), None
 
 
 def constant_columns(table: Table, name: str, options: ColumnsOptions, values: ColumnValues,
@@ -189,7 +246,8 @@ def constant_columns(table: Table, name: str, options: ColumnsOptions, values: C
     filled = [row for row in rows if values.present[row]]
     if len(filled) < 2:
         return found
-    for kind, names in columns(options).items():
+    kinds = {"numeric": options.measured, "categorical": options.categorical}
+    for kind, names in kinds.items():
         for position, column in enumerate(names):
             if kind == "numeric":
                 numbers = values.numeric[filled, position]
@@ -201,7 +259,7 @@ def constant_columns(table: Table, name: str, options: ColumnsOptions, values: C
                 found.append((column, Diagnostic(
                     "one-value", f"column {column!r} is {only if only else 'blank'} in all {len(filled)} training "
                     "cases", table.header(column), why="a column that never varies carries no information",
-                    fix=f"remove it from {kind!r} of input {name!r}")))
+                    fix=f"remove it from {'date' if column in options.date else kind!r} of input {name!r}")))
     return found
 
 
@@ -222,8 +280,9 @@ def fit(values: ColumnValues, options: ColumnsOptions, rows: Sequence[int], layo
     seen = categories(values, rows)
     kept = tuple(tuple(name if name in seen[column] else None for name in names)
                  for column, names in enumerate(layout))
-    return ColumnsFit(options.numeric, options.categorical, options.encode, options.fill, options.standardise,
-                      tuple(means), tuple(deviations), tuple(medians), kept)
+    return ColumnsFit(options.measured, options.categorical, options.encode, options.fill, options.standardise,
+                      tuple(means), tuple(deviations), tuple(medians), kept,
+                      tuple(f"{column}: {rule}" for column, rule in options.date.items()))
 
 
 def encode(values: ColumnValues, options: ColumnsOptions, fitted: ColumnsFit) -> NDArray[np.float32]:

@@ -1,31 +1,41 @@
-"""The `image` reader: one PNG or JPEG picture, 8 or 16 bit, scaled to 0..1 by its bit depth."""
+"""The `image` reader: one picture, 8 or 16 bit, scaled to 0..1 by its bit depth or by a window."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
+from fusionkit.data.readers.advice import Advice, constant, count, label_maps, ranges
 from fusionkit.data.readers.facts import Facts, spread
-from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, file_size_fix
-from fusionkit.data.transforms import resize
+from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, Window, file_size_fix
+from fusionkit.data.transforms import window
 
-_FORMATS = ("PNG", "JPEG")
+# Tried in this order; each knows its files by their first bytes, whatever their names end in.
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 _MAX_PIXELS = 1 << 27
 _DAMAGED = "copy or export the file again; it is cut off or damaged"
+_NARROW = 8  # a picture that uses an eighth of its range or less
 
 
 class ImageOptions(FileOptions):
     """Options of the reader `image`."""
 
+    window: Window | None = Field(
+        None, description="Two stored values that become 0 and 1, clipped outside, such as [0, 4095] for 12 bits in a "
+        "16-bit picture; without it values are divided by the largest of the bit depth.",
+    )
     size: PlaneSize | None = Field(
         None, description="Height and width that every picture is resized to; without it pictures keep their own."
     )
+    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     channels: Literal[1, 3] | None = Field(
         None, description="1 converts colour to grey, 3 repeats grey three times; without it each keeps its own."
     )
@@ -44,7 +54,33 @@ def size_fix(name: str, options: ImageOptions, expected: Sizes, met: Sizes) -> s
 
 def advise(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input taken together."""
-    return constant(files)
+    lost = tuple(place for place, facts in enumerate(files) if facts.remark("bits-lost") is not None)
+    several = tuple(place for place, facts in enumerate(files) if facts.remark("several-pictures") is not None)
+    found = []
+    if lost:
+        found.append(Advice("bits-lost", f"{count(lost, files)} store 16 bits for each colour, of which 8 are read",
+                            lost, "Pillow reads colour pictures at 8 bits",
+                            "export them as 16-bit grey, or as numpy arrays"))
+    if several:
+        most = max(int(files[place].remark("several-pictures") or 0) for place in several)
+        found.append(Advice("several-pictures", f"{count(several, files)} hold several pictures, up to {most}; the "
+                            "first is read", several, "they are animations or files of several pages",
+                            "write the picture that is meant as a file of its own"))
+    return [*found, *_narrow(options, files), *label_maps(options, files), *ranges(files), *constant(files)]
+
+
+def _narrow(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
+    """`narrow-range`: 16-bit pictures that hold 12 bits, or HU above an offset."""
+    deep = tuple(place for place, facts in enumerate(files) if facts.bits == 16)
+    if not deep or options.window is not None:
+        return []
+    low, high = min(files[place].values[0] for place in deep), max(files[place].values[2] for place in deep)
+    if not 0 < high - low <= 1 / _NARROW:
+        return []
+    stored = round(low * 65535), round(high * 65535)
+    return [Advice("narrow-range", f"{count(deep, files)} store 16 bits and use a small part of them", deep,
+                   f"their stored values run from {stored[0]} to {stored[1]}, which become {low:.3g} to {high:.3g}",
+                   f"write 'window: [{stored[0]}, {stored[1]}]', or what the values mean, such as 'window: [0, 4095]'")]
 
 
 def read(path: Path, options: ImageOptions) -> NDArray[np.float32]:
@@ -57,44 +93,118 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
 
     Shapes: (c, h, w), c is 1 for grey and 3 for colour. Units: 0..1. Pillow gives 16-bit colour at 8 bits.
 
-    Raises: `ReadError` with `not-an-image` or `broken-image`.
+    Raises: `ReadError` with `not-an-image`, `broken-image`, `too-large` or `needs-window`.
     """
-    array = _decode(path)
+    picture = _decode(path)
+    array = picture.stored
+    if picture.depth is None and options.window is None:
+        raise ReadError("needs-window", f"the picture holds values from {array.min():g} to {array.max():g}, without a "
+                        "bit depth", "32-bit and floating-point pictures do not say which values are black and white",
+                        "write 'window: [BLACK, WHITE]' on the input")
+    labels = labels_of(array) if len(array) == 1 and options.window is None else ()
+    if options.window is None:
+        array = array / np.float32(picture.depth or 1)
     if options.channels == 1 and array.shape[0] == 3:
         # The luma of ITU-R BT.601, as Pillow's own conversion to grey.
         array = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), array, axes=1)[None]
+    facts = Facts(values=spread(array), bits=(picture.depth or 0).bit_length(), labels=labels, remarks=picture.remarks)
+    if options.window is not None:
+        array = window(array, *options.window)
     if options.channels == 3 and array.shape[0] == 1:
         array = np.repeat(array, 3, axis=0)
-    facts = Facts(values=spread(array))
-    return resize(array, options.size) if options.size else np.ascontiguousarray(array), facts
+    places = tuple(float(np.float32(label) / np.float32(picture.depth or 1)) for label in labels)
+    return np.ascontiguousarray(resize_as(array, options.size, options.interpolate, places)), facts
 
 
-def _decode(path: Path) -> NDArray[np.float32]:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """Stored values, channels first, and the largest that the bit depth allows (None where it allows any)."""
+
+    stored: NDArray[np.float32]
+    depth: int | None
+    remarks: tuple[tuple[str, str], ...] = ()
+
+
+def _decode(path: Path) -> _Picture:
+    from PIL import ImageOps
 
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
+        with path.open("rb") as stream:
+            picture = _opened(stream)
+            if picture is None:
+                raise _unidentified(path)
             if picture.width * picture.height > _MAX_PIXELS:
-                raise ReadError("broken-image", f"it claims {picture.width} x {picture.height} pixels",
-                                why=f"more than {_MAX_PIXELS} are not read", fix="save it at a smaller size")
+                raise ReadError("too-large", f"it claims {picture.width} x {picture.height} pixels",
+                                f"more than {_MAX_PIXELS} are not read", "save it at a smaller size")
+            remarks = _remarks(picture, stream)
             picture.load()
-            return _scaled(ImageOps.exif_transpose(picture))
-    except UnidentifiedImageError:
-        raise _unidentified(path) from None
-    except ReadError:
-        raise
+            stored, depth = _stored(ImageOps.exif_transpose(picture), picture.format)
+            return _Picture(stored, depth, remarks)
+    except (ReadError, OSError) as problem:
+        if isinstance(problem, ReadError) or problem.errno is not None:
+            raise
+        raise _broken(problem) from None
     except Exception as problem:  # decoders raise almost anything for damaged files
-        raise ReadError("broken-image", "the picture cannot be decoded", str(problem) or type(problem).__name__,
-                        _DAMAGED) from None
+        raise _broken(problem) from None
 
 
-def _scaled(picture: Any) -> NDArray[np.float32]:
-    if picture.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
-        return (np.asarray(picture).astype(np.float32) / np.float32(65535))[None]
+def _broken(problem: Exception) -> ReadError:
+    return ReadError("broken-image", "the picture cannot be decoded", str(problem) or type(problem).__name__, _DAMAGED)
+
+
+def _opened(stream: IO[bytes]) -> Any:
+    """The picture with its header alone read, None when it is of no known format.
+
+    `PIL.Image.open` does the same, but has a limit of its own for huge pictures, which hides their size.
+    """
+    from PIL import Image
+
+    Image.preinit()
+    if not all(name in Image.OPEN for name in _FORMATS):
+        Image.init()
+    start = stream.read(16)
+    for name in _FORMATS:
+        if name not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[name]
+        try:
+            if accept is None or accept(start) is True:
+                stream.seek(0)
+                return factory(stream, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue
+    return None
+
+
+def _remarks(picture: Any, stream: IO[bytes]) -> tuple[tuple[str, str], ...]:
+    """What is lost: the lower bits of colours, and all pictures of a file after the first."""
+    found = []
+    if picture.format == "PNG":
+        place = stream.tell()
+        stream.seek(24)
+        depth, colour = stream.read(2)
+        stream.seek(place)
+        deep = depth == 16 and colour in (2, 4, 6)
+    else:
+        sizes = picture.tag_v2.get(258, (8,)) if picture.format == "TIFF" else (8,)
+        deep = len(sizes) > 1 and max(sizes) > 8
+    if deep:
+        found.append(("bits-lost", ""))
+    frames = int(getattr(picture, "n_frames", 1) or 1)
+    if frames > 1 and picture.format != "MPO":
+        found.append(("several-pictures", str(frames)))
+    return tuple(found)
+
+
+def _stored(picture: Any, kind: str) -> tuple[NDArray[np.float32], int | None]:
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and kind in ("PNG", "PPM")):
+        return np.asarray(picture).astype(np.float32)[None], 65535
+    if picture.mode in ("I", "F"):
+        return np.asarray(picture).astype(np.float32)[None], None
     if picture.mode in ("1", "L", "LA"):
-        return (np.asarray(picture.convert("L"), dtype=np.float32) / np.float32(255))[None]
-    colour = np.asarray(picture.convert("RGB"), dtype=np.float32) / np.float32(255)
-    return np.ascontiguousarray(colour.transpose(2, 0, 1))
+        return np.asarray(picture.convert("L"), dtype=np.float32)[None], 255
+    colour = np.asarray(picture.convert("RGB"), dtype=np.float32)
+    return np.ascontiguousarray(colour.transpose(2, 0, 1)), 255
 
 
 def _unidentified(path: Path) -> ReadError:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
+from fusionkit.data.readers.advice import Advice, constant, label_maps, ranges, spacings
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window, file_size_fix
-from fusionkit.data.transforms import resize, window
+from fusionkit.data.transforms import window
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
 # x w: left to right. nibabel's canonical array is (x, y, z[, c]).
@@ -27,6 +28,7 @@ class NiftiOptions(FileOptions):
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
+    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
@@ -44,7 +46,7 @@ def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> s
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input taken together."""
-    return constant(files)
+    return [*spacings(files, options.size is not None), *label_maps(options, files), *ranges(files), *constant(files)]
 
 
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
@@ -65,10 +67,11 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
     volume = volume[None] if volume.ndim == 3 else volume
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
-    facts = Facts(values=spread(volume), spacing=_spacing(path))
+    facts = Facts(values=spread(volume), spacing=_spacing(path),
+                  labels=labels_of(volume) if options.window is None else ())
     if options.window is not None:
         volume = window(volume, *options.window)
-    return resize(volume, options.size) if options.size is not None else volume, facts
+    return resize_as(volume, options.size, options.interpolate, facts.labels), facts
 
 
 def _spacing(path: Path) -> tuple[float, ...]:

@@ -12,10 +12,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, field_validator
 
-from fusionkit.data.readers.advice import Advice, constant
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
+from fusionkit.data.readers.advice import Advice, constant, label_maps, ranges
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window, file_size_fix
-from fusionkit.data.transforms import resize, window
+from fusionkit.data.transforms import window
 
 
 class ArrayOptions(FileOptions):
@@ -30,6 +31,7 @@ class ArrayOptions(FileOptions):
     size: tuple[PositiveInt, ...] | None = Field(
         None, description="Height and width, or depth, height and width, that every array is resized to."
     )
+    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
@@ -56,7 +58,7 @@ def size_fix(name: str, options: ArrayOptions, expected: Sizes, met: Sizes) -> s
 
 def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input taken together."""
-    return constant(files)
+    return [*label_maps(options, files), *ranges(files), *constant(files)]
 
 
 def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
@@ -84,7 +86,7 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
         values = values[None]
     elif options.channels == "last" and values.ndim > 1:
         values = np.moveaxis(values, -1, 0)
-    facts = Facts(values=spread(values))
+    facts = Facts(values=spread(values), labels=labels_of(values) if options.window is None else ())
     if options.window is not None:
         values = window(values, *options.window)
     if options.size is not None:
@@ -92,7 +94,7 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
             raise ReadError("wrong-rank", f"the array has {values.ndim} axes with its channels",
                             f"'size' has {len(options.size)} entries, which requires {len(options.size) + 1} axes",
                             "correct 'size', or set 'channels' to the position of the channels")
-        values = resize(values, options.size)
+        values = resize_as(values, options.size, options.interpolate, facts.labels)
     return np.ascontiguousarray(values), facts
 
 

@@ -77,7 +77,7 @@ def probes_of(component: Component, options: Mapping[str, Any] | None = None,
     reached: set[str] = set()
     refusals: dict[str, str] = {}
     for place, choice in enumerate(choices(component, options)):
-        ways = [_given(component, choice, inputs)] if inputs else list(layouts(component, choice, place == 0))
+        ways = [_given(inputs)] if inputs else list(layouts(component, choice, place == 0))
         if any(probe.heavy for probe in found.accepted[-len(ways):]):
             ways = [ways[place % len(ways)]]
         pairs = not place or not any(probe.heavy for probe in found.accepted)
@@ -98,11 +98,11 @@ def probe_of(component: Component, options: Mapping[str, Any], inputs: Sequence[
     """
     label = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "defaults"
     choice = Choice(label, component.config.model_validate(dict(options)), options)
-    first, *other = _given(component, choice, inputs).sizes
+    first, *other = _given(inputs).sizes
     return _tried(Probe(component, choice, first[0]), [pair[0] for pair in other])
 
 
-def _given(component: Component, choice: Choice, inputs: Sequence[Sequence[int]]) -> InputLayout:
+def _given(inputs: Sequence[Sequence[int]]) -> InputLayout:
     shapes = tuple(shape_of(tuple(sizes)) for sizes in inputs)
     return InputLayout("as given", ((shapes,), (exchanged(shapes),)))
 

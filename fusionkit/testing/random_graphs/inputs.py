@@ -66,8 +66,7 @@ def _fixed(axis: Axis, known: Binding, options: Mapping[str, Any]) -> int | None
 
 
 @st.composite
-def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any],
-             scale: int | None = None) -> tuple[TensorShape, ...]:
+def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any]) -> tuple[TensorShape, ...]:
     """Shapes that fit the rule; `options` are checked and complete. A component may still refuse the shapes."""
     alternative = draw(st.sampled_from(component.parsed.alternatives))
     ports = written_out(alternative, draw(st.integers(1, MOST_INPUTS)))
@@ -75,7 +74,7 @@ def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any],
     for place, port in enumerate(ports):
         known = bind(ports[:place], found, options)
         assert isinstance(known, Binding), f"{component.id}: {known}; please report"
-        found.append(draw(port_shapes(port, known, options, scale)))
+        found.append(draw(port_shapes(port, known, options)))
     return tuple(found)
 
 

@@ -34,9 +34,9 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         result = function(*args, **(kwargs or {}))
         name = function._schema.name.removeprefix("aten::")
         if name in ("mm", "bmm", "mv", "dot"):
-            self.total += args[0].numel() * _columns(args[1], name)
+            self.total += args[0].numel() * _columns(args[1])
         elif name in ("addmm", "baddbmm", "addmv"):
-            self.total += args[1].numel() * _columns(args[2], name)
+            self.total += args[1].numel() * _columns(args[2])
         elif name == "convolution":
             self.total += _convolved(args[0], args[1], result, transposed=args[6])
         elif name.startswith("_scaled_dot_product"):
@@ -47,7 +47,7 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         return result
 
 
-def _columns(second: Tensor, name: str) -> int:
+def _columns(second: Tensor) -> int:
     return second.shape[-1] if second.dim() > 1 else 1
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fusionkit.data.readers.columns import ColumnsOptions, categories, encode, fit, parse, read_number, shape, width
+from fusionkit.data.readers.columns import ColumnsOptions, categories, encode, fit, parse, shape, width
 from fusionkit.data.table import Table
 
 ROWS = (("1", "10", "m", "x"), ("2", "", "f", ""), ("", "", "", ""), ("4", "40", "d", "y"), ("9", "90", "m", "x"))
@@ -68,17 +68,6 @@ def test_a_category_that_a_fold_lacks_keeps_its_place():
 def test_blank_numbers_are_refused_unless_filled():
     _, found = parse(TABLE, "ehr", options(fill="refuse"), IDS)
     assert [(column, d.code, d.span.line) for column, d in found] == [("b", "blank-number", 2)]
-
-
-@pytest.mark.parametrize(("cell", "code"), [
-    ("1e3", None), ("-.5", None), ("", None), ("1_000", "not-a-number"), ("1,5", "not-a-number"),
-    ("\u0661", "not-a-number"), ("0x10", "not-a-number"), ("nan", "not-finite"), ("-Infinity", "not-finite"),
-    ("1e39", "not-finite"), ("12 kg", "not-a-number"), ("1,234.5", "not-a-number"),
-])
-def test_numbers(cell, code):
-    number, fault = read_number(cell)
-    assert (fault and fault[0]) == code
-    assert np.isnan(number) == (cell in ("", "nan") or code == "not-a-number")
 
 
 def test_promised_sizes():

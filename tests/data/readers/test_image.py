@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionkit.data.readers.image import ImageOptions, read, shape
+from fusionkit.data.readers.image import ImageOptions, examine, read, shape
 from fusionkit.data.readers.reader import ReadError
 
 GREY = np.arange(77, dtype=np.uint8).reshape(11, 7) * 3
@@ -78,11 +78,82 @@ def test_damage_is_named(tmp_path, change, code):
     assert caught.value.code == code and caught.value.fix
 
 
-def test_other_formats_are_refused_even_under_the_name_png(tmp_path):
-    path = save(tmp_path, GREY, "a.bmp")
-    with pytest.raises(ReadError) as caught:
+@pytest.mark.parametrize("ending", ["tif", "bmp", "gif", "webp", "pgm", "png"])
+def test_a_grey_picture_reads_alike_in_every_format_and_under_every_name(tmp_path, ending):
+    path = save(tmp_path, GREY, f"a.{ending}", **({"lossless": True} if ending == "webp" else {}))
+    expected = GREY[None] / np.float32(255)
+    assert np.allclose(read(path, options(channels=1)), expected, atol=1e-6)
+    path = path.rename(tmp_path / "other.jpg")
+    assert np.allclose(read(path, options(channels=1)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("ending", ["tif", "bmp", "ppm", "webp"])
+def test_a_colour_picture_reads_alike_in_every_format(tmp_path, ending):
+    path = save(tmp_path, COLOUR, f"a.{ending}", **({"lossless": True} if ending == "webp" else {}))
+    assert np.allclose(read(path, options()), COLOUR.transpose(2, 0, 1) / 255, atol=1e-6)
+
+
+DEEP = (GREY.astype(np.uint16) * 16 + 7)  # as of 12 bits
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
+def test_a_window_is_of_stored_values(tmp_path, ending):
+    path = save(tmp_path, DEEP, f"a.{ending}")
+    assert np.allclose(read(path, options())[0], DEEP / 65535, atol=1e-6)
+    assert np.allclose(read(path, options(window=(0, 4095)))[0], DEEP / 4095, atol=1e-6)
+    assert np.allclose(read(save(tmp_path, GREY), options(window=(30, 130)))[0], np.clip((GREY - 30.0) / 100, 0, 1))
+
+
+def test_hounsfield_units_above_an_offset_have_a_window(tmp_path):
+    hu = np.linspace(-1000, 400, 77).reshape(11, 7).round()
+    path = save(tmp_path, (hu + 32768).astype(np.uint16))
+    assert np.allclose(read(path, options(window=(31768, 33168)))[0], (hu + 1000) / 1400, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pictures_without_a_bit_depth_need_a_window(tmp_path, kind):
+    path = save(tmp_path, GREY.astype(kind) * 1000, "a.tif")
+    with pytest.raises(ReadError, match="from 0 to 228000") as caught:
         read(path, options())
-    assert caught.value.code == "not-an-image"
+    assert caught.value.code == "needs-window" and "window" in caught.value.fix
+    assert np.allclose(read(path, options(window=(0, 228000)))[0], GREY / 228, atol=1e-6)
+
+
+def test_the_first_of_several_pictures_is_read(tmp_path):
+    path = save(tmp_path, GREY, "a.tif", save_all=True, append_images=[Image.fromarray(255 - GREY)])
+    array, facts = examine(path, options())
+    assert np.allclose(array[0], GREY / 255) and facts.remark("several-pictures") == "2"
+    assert examine(save(tmp_path, GREY), options())[1].remarks == ()
+
+
+def test_bits_that_are_lost_are_noted(tmp_path):
+    row = b"\0" + np.arange(7 * 3, dtype=">u2").tobytes()
+    parts = [(b"IHDR", (7).to_bytes(4, "big") + (2).to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])),
+             (b"IDAT", zlib.compress(row * 2)), (b"IEND", b"")]
+    raw = b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big") for name, data in parts)
+    (tmp_path / "a.png").write_bytes(raw)
+    assert examine(tmp_path / "a.png", options())[1].remark("bits-lost") is not None
+
+
+MASK = np.zeros((20, 20), np.uint8)
+MASK[5:10, 5:15], MASK[10:15, 5:15] = 1, 3
+
+
+def test_a_mask_keeps_its_labels(tmp_path):
+    path = save(tmp_path, MASK)
+    found = read(path, options(size=(15, 17)))
+    assert set(np.round(np.unique(found) * 255, 4)) == {0, 1, 3}
+    assert len(np.unique(read(path, options(size=(15, 17), interpolate="linear")))) > 3
+
+
+@pytest.mark.parametrize("size", [(14000, 13000), (20000, 20000)])
+def test_a_huge_picture_is_refused_with_its_size(tmp_path, size):
+    path = tmp_path / "film.png"
+    Image.new("1", size).save(path)
+    with pytest.raises(ReadError, match=f"it claims {size[0]} x {size[1]} pixels") as caught:
+        read(path, options())
+    assert caught.value.code == "too-large" and caught.value.fix == "save it at a smaller size"
 
 
 def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path):
@@ -93,4 +164,4 @@ def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_pa
     path.write_bytes(raw)
     with pytest.raises(ReadError) as caught:
         read(path, options())
-    assert caught.value.code == "broken-image"
+    assert caught.value.code == "too-large"

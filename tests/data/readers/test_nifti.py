@@ -148,3 +148,9 @@ def test_without_nibabel_the_message_says_what_to_install(tmp_path, monkeypatch)
     assert caught.value.code == "missing-package" and "fusionkit[nifti]" in caught.value.fix
 
 
+def test_a_mask_is_resized_by_label(tmp_path):
+    mask = np.zeros((20, 20, 6), np.uint8)
+    mask[5:10, 5:15], mask[10:15, 5:15] = 1, 3
+    path = save(tmp_path, nibabel.Nifti1Image(mask, np.eye(4)))
+    assert set(np.unique(read(path, options(size=[4, 15, 17])))) == {0, 1, 3}
+    assert 2 in np.round(np.unique(read(path, options(size=[4, 15, 17], interpolate="linear"))))

@@ -28,7 +28,7 @@ def test_columns_are_named_by_the_option_that_lists_them() -> None:
     lists = {"numeric": ["a"], "categorical": ["b", "c"]}
     named = {name: reader.columns(reader.options().model_validate({"path": "a"} if reader.files else lists))
              for name, reader in READERS.items()}
-    assert named.pop("columns") == {"numeric": ("a",), "categorical": ("b", "c")}
+    assert named.pop("columns") == {"numeric": ("a",), "date": (), "categorical": ("b", "c")}
     assert not any(named.values())
 
 

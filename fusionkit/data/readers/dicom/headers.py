@@ -5,6 +5,7 @@ Source: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups of enhanc
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from contextlib import ExitStack
@@ -39,8 +40,9 @@ class Slice:
     """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
 
     Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) in mm; `orientation` is
-    the unit vector along a row, then along a column; None if the header does not give it. `dataset` is the whole file
-    as read by pydicom, kept only if reading it again would cost more than its memory.
+    the unit vector along a row, then along a column; None if the header does not give it. `rescaled` is whether the
+    header gives a slope, an intercept or a table; `units` are those of a PET. `dataset` is the whole file as read
+    by pydicom, kept only if reading it again would cost more than its memory.
     """
 
     path: Path
@@ -62,6 +64,11 @@ class Slice:
     spacing: tuple[float, ...] | None
     slope: float
     intercept: float
+    rescaled: bool = True
+    rescale_type: str = ""
+    units: str = ""
+    bits: int = 0
+    palette: str = ""
     variants: dict[str, str] = field(default_factory=dict)
     dataset: Any = field(default=None, repr=False, compare=False)
 
@@ -223,15 +230,35 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         spacing=numbers("PixelSpacing", 2),
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
+        rescaled=slope is not None or intercept is not None or _tag("ModalityLUTSequence") in dataset,
+        rescale_type=_last_text(path, places, "RescaleType").upper(),
+        units=text("Units").upper(),
+        bits=_whole(path, dataset, "BitsStored", 0),
+        palette=_palette_key(path, dataset),
         variants={keyword: text(keyword) for keyword in _VARIANTS if _tag(keyword) in dataset},
         dataset=dataset if keep else None,
     )
+
+
+def _last_text(path: Path, places: list[Any], keyword: str) -> str:
+    found = [_value(path, place, keyword) for place in places]
+    return next((str(value).strip() for value in reversed(found) if value is not None), "")
 
 
 def _kind(path: Path, dataset: Any) -> str:
     """The name of the file's SOP class, such as 'CT Image Storage'."""
     found = _value(path, dataset, "SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", None)
     return str(getattr(found, "name", found) or "object of unknown class")
+
+
+def _palette_key(path: Path, dataset: Any) -> str:
+    """A short key of the colour tables of a file, empty without one."""
+    names = [f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue")
+             for part in ("Descriptor", "Data")]
+    tables = [_value(path, dataset, name) for name in names]
+    if not any(table is not None for table in tables):
+        return ""
+    return hashlib.sha256(repr(tables).encode()).hexdigest()[:12]
 
 
 def _image_type(path: Path, dataset: Any) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data.readers.dicom.headers import Slice, open_dataset, quiet
+from fusionkit.data.readers.dicom.values import AIR_HU, Plane, ValueRules, is_inverted, plane_of
 from fusionkit.data.readers.reader import MAX_VALUES, ReadError, is_decoder_failure
 
 _EXTRA = 'python -m pip install "fusionkit[dicom]"'
@@ -16,66 +18,90 @@ _EXTRA = 'python -m pip install "fusionkit[dicom]"'
 _JPEG_12_BIT = ("1.2.840.10008.1.2.4.51", "python -m pip install pylibjpeg pylibjpeg-libjpeg (licence: GPL-3)")
 
 
-def read_stack(stack: list[Slice]) -> NDArray[np.float32]:
-    """The planes of a stack, each with its own slope and intercept: HU for CT.
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The values of a series or of a picture, and what they say of themselves: `bits` of a value, after a palette.
 
-    Shapes: (D, H, W).
+    `in_tissue` counts padded pixels whose value would be a tissue of a CT; `range` are the values that the least and
+    the greatest stored value stand for.
+    """
+
+    values: NDArray[np.float32]
+    range: tuple[float, float]
+    bits: int = 0
+    in_tissue: int = 0
+
+
+def read_stack(stack: list[Slice], rules: ValueRules) -> Pixels:
+    """The planes of a stack, each with its own slope and intercept: HU for CT. Padding becomes air, or 0.
+
+    Shapes: values (D, H, W).
     Raises: `ReadError` (dicom-too-large, dicom-no-pixels, dicom-no-decoder, dicom-truncated, dicom-undecodable).
     """
     if len(stack) * stack[0].rows * stack[0].columns > MAX_VALUES:
         message = f"its headers claim {len(stack)} slices of {stack[0].rows} x {stack[0].columns} pixels"
-        raise ReadError("dicom-too-large", message, f"more than {MAX_VALUES} values are not read")
+        raise ReadError("dicom-too-large", message, f"more than {MAX_VALUES} values are not read",
+                        "check the headers; crop the series")
     volume = np.empty((len(stack), stack[0].rows, stack[0].columns), dtype=np.float32)
     places: dict[Any, list[int]] = {}
     for index, item in enumerate(stack):
         places.setdefault(item.path, []).append(index)
+    in_tissue, ranges = 0, []
     for indices in places.values():
-        stored = decode(stack[indices[0]])
+        stored, dataset = decode(stack[indices[0]])
         for index in indices:
-            frame = stack[index].frame
-            plane = stored if frame is None or stored.ndim == 2 else stored[frame]
-            volume[index] = plane
-            rescale(volume[index], stack[index])
-    return volume
+            item, frame = stack[index], stack[index].frame
+            plane = plane_of(stored if frame is None or stored.ndim == 2 else stored[frame], dataset, item, rules)
+            if rules.in_hounsfield(item):
+                in_tissue += plane.in_tissue
+            volume[index] = _cleaned(plane, item, rules)
+            ranges.append(plane.range)
+    whole = min(low for low, _ in ranges), max(high for _, high in ranges)
+    return Pixels(volume, whole, max(item.bits for item in stack), in_tissue)
 
 
-def rescale(values: NDArray[np.float32], item: Slice) -> None:
-    """Convert stored values to the header's units, in place."""
-    if item.slope != 1.0:
-        values *= np.float32(item.slope)
-    if item.intercept != 0.0:
-        values += np.float32(item.intercept)
+def _cleaned(plane: Plane, item: Slice, rules: ValueRules) -> NDArray[np.float32]:
+    """The values with padding replaced: by air in a CT, by 0 elsewhere."""
+    in_hounsfield = rules.in_hounsfield(item)
+    if plane.padded is not None:
+        # What air is in a CT of unknown units its own least value tells best.
+        rest = plane.values[~plane.padded] if item.modality == "CT" and not in_hounsfield else None
+        least = float(rest.min()) if rest is not None and rest.size else 0.0
+        plane.values[plane.padded] = AIR_HU if in_hounsfield else least
+    if in_hounsfield and rules.clean:
+        np.maximum(plane.values, np.float32(AIR_HU), out=plane.values)
+    return plane.values
 
 
-def read_picture(item: Slice) -> NDArray[np.float32]:
+def read_picture(item: Slice, rules: ValueRules) -> Pixels:
     """One radiograph or photograph, bright where the object is dense or lit; MONOCHROME1 is inverted.
 
-    Shapes: (1, H, W) grey, (3, H, W) colour.
+    Padding, such as what a collimator covers, becomes 0.
+    Shapes: values (1, H, W) grey, (3, H, W) colour.
+    Raises: `ReadError` as `read_stack`.
+    """
+    stored, dataset = decode(item)
+    bits = item.bits
+    if item.photometric == "PALETTE COLOR":
+        with quiet:
+            stored = _pydicom_pixels().apply_color_lut(stored, dataset)
+        bits = 8 * stored.dtype.itemsize
+    if stored.ndim == 3:
+        colours = np.ascontiguousarray(np.moveaxis(stored, -1, 0), dtype=np.float32)
+        return Pixels(colours, (0.0, float(2**bits - 1)), bits)
+    plane = plane_of(stored, dataset, item, rules, inverted=is_inverted(dataset, item))
+    in_tissue = plane.in_tissue if rules.in_hounsfield(item) else 0
+    return Pixels(_cleaned(plane, item, rules)[None], plane.range, bits, in_tissue)
+
+
+def decode(item: Slice) -> tuple[NDArray[Any], Any]:
+    """The stored values of a file, (H, W), or (F, H, W) for several frames, and its dataset.
+
     Raises: `ReadError` as `read_stack`.
     """
     with quiet:
         dataset = item.dataset or open_dataset(item.path, pixels=True)
-        stored = _decoded(item, dataset)
-        if item.photometric == "PALETTE COLOR":
-            stored = _pydicom_pixels().apply_color_lut(stored, dataset)
-    if stored.ndim == 3:
-        return np.ascontiguousarray(np.moveaxis(stored, -1, 0), dtype=np.float32)
-    values = stored.astype(np.float32)[None]
-    if item.photometric == "MONOCHROME1":
-        signed = int(dataset.get("PixelRepresentation", 0))
-        # The smallest and the largest stored value add up to 2^bits - 1, or to -1 for signed values.
-        values = np.float32(-1 if signed else 2 ** int(dataset.BitsStored) - 1) - values
-    rescale(values, item)
-    return values
-
-
-def decode(item: Slice) -> NDArray[Any]:
-    """The stored values of a file: (H, W), or (F, H, W) for several frames.
-
-    Raises: `ReadError` as `read_stack`.
-    """
-    with quiet:
-        return _decoded(item, item.dataset or open_dataset(item.path, pixels=True))
+        return _decoded(item, dataset), dataset
 
 
 def _pydicom_pixels() -> Any:

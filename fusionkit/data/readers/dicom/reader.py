@@ -13,19 +13,30 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 
-from fusionkit.data.readers.advice import Advice, constant
-from fusionkit.data.readers.dicom.headers import find_files, read_slices
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
+from fusionkit.data.readers.advice import Advice
+from fusionkit.data.readers.dicom.advice import facts_of, of_files
+from fusionkit.data.readers.dicom.headers import Slice, find_files, read_slices
 from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
-from fusionkit.data.readers.dicom.series import check_image, choose_series, ordered
-from fusionkit.data.readers.dicom.traits import described
-from fusionkit.data.readers.facts import Facts, spread
+from fusionkit.data.readers.dicom.series import check_image, choose_series, grid_of, ordered
+from fusionkit.data.readers.dicom.values import ValueRules
+from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
-from fusionkit.data.transforms import resize, window
+from fusionkit.data.transforms import window
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
+
+
+class Rescale(BaseModel):
+    """Slope and intercept of files that do not give theirs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slope: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    intercept: Annotated[float, Field(allow_inf_nan=False)] = 0.0
 
 
 class DicomOptions(FileOptions):
@@ -40,12 +51,33 @@ class DicomOptions(FileOptions):
     window: Window | None = Field(
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped."
     )
+    scale: Literal["window", "bits"] = Field(
+        "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
+        "the least and the greatest value that the bits of the file can hold."
+    )
     size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
         None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
     )
+    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     tilt: Literal["refuse", "keep"] = Field(
         "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged."
     )
+
+    clean: Literal["air", "keep"] = Field(
+        "air", description="What becomes of padding (PixelPaddingValue): `air` turns it, and all below -1024 HU, into "
+        "-1024 in a CT, and into 0 in other images; `keep` rescales it like a value of the image."
+    )
+    rescale: Rescale | None = Field(
+        None, description="`{slope: 1, intercept: -1024}` for files whose header has neither slope, intercept nor "
+        "table; those of a header win."
+    )
+
+    @field_validator("scale")
+    @classmethod
+    def _bits_of_an_image(cls, given: str, found: ValidationInfo) -> str:
+        if given == "bits" and (found.data.get("form") != "image" or found.data.get("window") is not None):
+            raise ValueError("'bits' is for 'form: image' without a window")
+        return given
 
     @field_validator("size")
     @classmethod
@@ -71,7 +103,7 @@ def size_fix(name: str, options: DicomOptions, expected: Sizes, met: Sizes) -> s
 
 def advise(options: DicomOptions, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input taken together."""
-    return constant(files)
+    return of_files(options, files)
 
 
 def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
@@ -86,22 +118,36 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     Units: those after slope and intercept of the header (HU for CT); 0..1 with a window.
     Raises: `ReadError`; its codes start with `dicom-` and are listed on docs/dicom.md.
     """
+    told = options.rescale or Rescale()
+    rules = ValueRules(options.clean == "air", told.slope, told.intercept, options.rescale is not None)
     files = find_files(path)
     keep = sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
     slices = [item for file in files for item in read_slices(file, keep)]
-    if options.form == "volume":
-        chosen = choose_series(slices, None if options.series is None else str(options.series))
-        values = read_stack(ordered(chosen, options.tilt == "keep"))[None]
-    else:
-        if len(slices) != 1:
-            fix = "let 'path' name one file, or read the series with 'form: volume'"
-            raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
-        check_image(slices[0])
-        if slices[0].frames > 1:
-            message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
-            raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
-        values = read_picture(slices[0])
-    facts = replace(described(path), values=spread(values))
-    if options.window is not None:
-        values = window(values, *options.window)
-    return values if options.size is None else resize(values, options.size), facts
+    values, facts = _volume(slices, options, rules) if options.form == "volume" else _picture(slices, options, rules)
+    if options.window is None and options.scale == "window" and facts.modality != "CT":
+        facts = replace(facts, labels=labels_of(values))
+    return resize_as(values, options.size, options.interpolate, facts.labels), facts
+
+
+def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
+    chosen = choose_series(slices, None if options.series is None else str(options.series))
+    stack = ordered(chosen, options.tilt == "keep")
+    pixels = read_stack(stack, rules)
+    spacing, orientation = grid_of(stack)
+    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation)
+    values = pixels.values[None]
+    return (values if options.window is None else window(values, *options.window)), facts
+
+
+def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
+    if len(slices) != 1:
+        fix = "let 'path' name one file, or read the series with 'form: volume'"
+        raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
+    check_image(slices[0])
+    if slices[0].frames > 1:
+        message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
+        raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
+    pixels = read_picture(slices[0], rules)
+    bounds = pixels.range if options.scale == "bits" else options.window
+    facts = facts_of(slices, pixels, rules)
+    return (pixels.values if bounds is None else window(pixels.values, *bounds)), facts

@@ -72,6 +72,26 @@ def ordered(slices: list[Slice], tilt_kept: bool) -> list[Slice]:
     return stack
 
 
+def grid_of(stack: list[Slice]) -> tuple[tuple[float, ...], str]:
+    """The steps of an ordered stack along (depth, height, width) in mm, and where width, height and depth lead.
+
+    One slice has no step along depth. The three letters are the ends of the body that they run to, as `LPS`.
+    """
+    first, last = stack[0], stack[-1]
+    assert first.position is not None and last.position is not None and first.spacing is not None
+    normal = _normal(first)
+    travelled = float((np.array(last.position) - np.array(first.position)) @ normal)
+    depth = (float(f"{travelled / (len(stack) - 1):.6g}"),) if len(stack) > 1 else ()
+    assert first.orientation is not None
+    axes = np.abs(directions := np.array([first.orientation[:3], first.orientation[3:], normal]))
+    letters = ["", "", ""]
+    for _ in range(3):
+        axis, world = np.unravel_index(int(axes.argmax()), axes.shape)
+        letters[axis] = ("RL", "AP", "IS")[world][int(directions[axis, world] > 0)]
+        axes[axis], axes[:, world] = -1.0, -1.0
+    return (*depth, *first.spacing), "".join(letters)
+
+
 def _normal(item: Slice) -> NDArray[np.float64]:
     assert item.orientation is not None
     return np.cross(item.orientation[:3], item.orientation[3:])

@@ -1,0 +1,102 @@
+"""Warnings about numbers that can be read and may mean something else: codes for missing values, groups, dates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data.cell_faults import listed_counts
+from fusionkit.data.dates import read_day
+from fusionkit.data.numbers import NumberFormat
+from fusionkit.data.table import Table
+from fusionkit.errors import Diagnostic
+
+_CODE = re.compile(r"-?([9876])\1{1,7}|-[189]|-1")
+_THREE = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+_COMPACT = re.compile(r"(19|20)\d{6}")
+_FEW = 2
+_SHORT, _KINDS = 10, 5  # a code of one digit is one only among so many different values
+
+
+def doubtful_numbers(table: Table, column: str, form: NumberFormat, numbers: NDArray[np.float64],
+                     rows: Sequence[int]) -> list[Diagnostic]:
+    """What is doubtful about the numbers of a column in the training cases `rows`: one warning for each kind.
+
+    The warnings are `missing-code`, `thousands-point` and `date-as-number`.
+    Shapes: `numbers` (rows of the table,), NaN where a cell is blank.
+    """
+    kept = [row for row in rows if not np.isnan(numbers[row])]
+    known = numbers[kept]
+    found = [*_missing_codes(table, column, known)]
+    cells = [table.cell(row, column) for row in kept if not table.is_number(row, column)]
+    if form.decimal == "." and not form.thousands and cells:
+        found += _thousands(table, column, cells)
+    found += _compact_dates(table, column, [table.cell(row, column) for row in kept])
+    return found
+
+
+def _missing_codes(table: Table, column: str, known: NDArray[np.float64]) -> list[Diagnostic]:
+    """A value such as -999 that occurs repeatedly and lies far from all others."""
+    found = []
+    values, counts = np.unique(known, return_counts=True)
+    while len(values) > _FEW:
+        ends = [index for index in (0, len(values) - 1) if _is_code(values, index, int(counts[index]))]
+        if not ends:
+            break
+        index = ends[0]
+        value, count = values[index], counts[index]
+        rest = np.delete(values, index)
+        found.append(Diagnostic(
+            "missing-code", f"column {column!r} is {value:.15g} in {count} of {len(known)} training cases; its other "
+            f"values go from {rest.min():g} to {rest.max():g}", table.header(column),
+            why="such a number often stands for a missing value, and is now read as a measurement",
+            fix=f"if it does, add 'blank: [{value:.15g}]' to the data file", severity="warning"))
+        values, counts = rest, np.delete(counts, index)
+    return found
+
+
+def _is_code(values: NDArray[np.float64], index: int, count: int) -> bool:
+    """Whether the smallest or largest value is written as codes are, and further from the rest than this is wide."""
+    value, rest = values[index], np.delete(values, index)
+    if not _CODE.fullmatch(f"{value:.15g}") or (count < _FEW and value > -99):
+        return False
+    if abs(value) < _SHORT and len(rest) < _KINDS:
+        return False
+    gap = float(np.min(np.abs(rest - value)))
+    low, high = np.quantile(rest, [0.25, 0.75])
+    return gap > max(float(high - low), 1e-9) and (value < 0 <= rest.min() or gap > float(np.ptp(rest)))
+
+
+def _thousands(table: Table, column: str, cells: Sequence[str]) -> list[Diagnostic]:
+    """Points that may stand between groups of three digits, read as decimal points."""
+    pointed = [cell for cell in cells if "." in cell]
+    if len(pointed) < _FEW or not all(_THREE.fullmatch(cell) for cell in pointed):
+        return []
+    bare = len(cells) - len(pointed)
+    # Decimals of one length are how programs write numbers; a mixture, or decimals that are all 0, are not.
+    if not bare and not all(cell.endswith("0") for cell in pointed):
+        return []
+    mixed = f", {bare} have no point" if bare else ""
+    return [Diagnostic(
+        "thousands-point", f"column {column!r}: {len(pointed)} of {len(cells)} training cells have a point and three "
+        f"digits after it{mixed}: {listed_counts(pointed[:3])}", table.header(column),
+        why=f"{pointed[0]!r} is read as {float(pointed[0]):g}; with a point between groups of three digits it would be "
+            f"{pointed[0].replace('.', '')}",
+        fix=f"if that is meant, add 'decimal: {{{column}: \",\"}}' and 'thousands: {{{column}: \".\"}}' to the data "
+            "file",
+        severity="warning")]
+
+
+def _compact_dates(table: Table, column: str, cells: Sequence[str]) -> list[Diagnostic]:
+    """Dates written as eight digits."""
+    if len(cells) < _FEW or not all(
+            _COMPACT.fullmatch(cell.removesuffix(".0")) and read_day(cell.removesuffix(".0"), None) is not None
+            for cell in cells):
+        return []
+    return [Diagnostic(
+        "date-as-number", f"column {column!r} seems to hold dates: {cells[0]} and {len(cells) - 1} more",
+        table.header(column), why="read as numbers, the last day of a year is 8,870 away from the next",
+        fix=f"take it out of 'numeric' and write 'date: {{{column}: {{since: 2000-01-01}}}}'", severity="warning")]

@@ -1,0 +1,97 @@
+"""Label maps: arrays whose values are names of regions, which must not be mixed where an array is resized."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data.transforms import resize
+
+Interpolation = Literal["auto", "linear", "nearest", "labels"]
+INTERPOLATE = (
+    "How `size` resizes: `linear` for intensities; `nearest` takes the closest value; `labels`, for label maps and "
+    "masks, the label that fills most of the new voxel. `auto` is `labels` for files that look like label maps, with a "
+    "warning, and `linear` for all others."
+)
+
+_SAMPLE = 1 << 16
+_MOST_LABELS, _LARGEST_LABEL = 256, 65535
+_VOTED = 32  # with more labels the closest voxel decides: a vote takes one pass for each label
+_FEW, _ALMOST_ALL = 16, 0.9
+
+
+def labels_of(array: NDArray[Any]) -> tuple[float, ...]:
+    """The labels of what looks like a label map, in rising order; empty for anything else.
+
+    A label map holds few different whole numbers from 0 up, which lie in patches: at least half of the neighbours
+    outside the commonest label are alike, or there are very few labels and almost all neighbours are.
+    Shapes: (c, h, w) or (c, d, h, w).
+    """
+    flat = array.reshape(-1)
+    sample = flat[:: max(1, flat.size // _SAMPLE)]
+    if array.ndim < 3 or not flat.size or not _whole_labels(sample) or len(np.unique(sample)) > _MOST_LABELS:
+        return ()
+    if not _whole_labels(flat):
+        return ()
+    counts = np.bincount(flat.astype(np.int64))
+    labels = np.flatnonzero(counts)
+    if not 2 <= len(labels) <= _MOST_LABELS:
+        return ()
+    commonest = counts.argmax()
+    pairs = alike = outside = alike_outside = 0
+    for axis in range(1, array.ndim):
+        one, other = np.moveaxis(array, axis, 0)[:-1], np.moveaxis(array, axis, 0)[1:]
+        same = one == other
+        away = (one != commonest) | (other != commonest)
+        pairs, alike = pairs + same.size, alike + int(same.sum())
+        outside, alike_outside = outside + int(away.sum()), alike_outside + int((same & away).sum())
+    patches = 2 * alike_outside >= outside or (len(labels) <= _FEW and alike >= _ALMOST_ALL * pairs)
+    return tuple(float(label) for label in labels) if pairs and patches else ()
+
+
+def _whole_labels(values: NDArray[Any]) -> bool:
+    if not np.isfinite(values).all():
+        return False
+    return bool(values.min() >= 0 and values.max() <= _LARGEST_LABEL and (values == np.floor(values)).all())
+
+
+def resize_as(
+    array: NDArray[np.float32], size: tuple[int, ...] | None, interpolate: Interpolation, labels: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """The array at another size, if one is given, as the option says; `labels` are those of `labels_of`.
+
+    Shapes: (c, h, w) with size (h, w), or (c, d, h, w) with size (d, h, w).
+    Raises: as `resize`.
+    """
+    if size is None or array.shape[1:] == tuple(size) or array.size == 0:
+        return array if size is None else resize(array, size)
+    by_label = interpolate == "labels" or (interpolate == "auto" and labels)
+    if interpolate == "nearest":
+        return _nearest(array, size)
+    if not by_label:
+        return resize(array, size)
+    labels = labels or tuple(float(label) for label in np.unique(array)[: _VOTED + 1])
+    return _voted(array, size, labels) if len(labels) <= _VOTED and len(array) == 1 else _nearest(array, size)
+
+
+def _nearest(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    for axis, (new, old) in enumerate(zip(size, array.shape[1:], strict=True), 1):
+        places = np.floor((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
+        array = np.take(array, np.minimum(places, old - 1), axis)
+    return np.ascontiguousarray(array)
+
+
+def _voted(array: NDArray[np.float32], size: tuple[int, ...], labels: tuple[float, ...]) -> NDArray[np.float32]:
+    """The label with the largest share of each new voxel; where two are equal the smaller, of two labels the larger."""
+    if len(labels) == 2:
+        upper = resize((array == labels[1]).astype(np.float32), size) >= 0.5 - 1e-6
+        return np.where(upper, np.float32(labels[1]), np.float32(labels[0]))
+    chosen = np.full((1, *size), labels[0], dtype=np.float32)
+    most = np.full((1, *size), -1.0, dtype=np.float32)
+    for label in labels:
+        share = resize((array == label).astype(np.float32), size)
+        more = share > most + 1e-6  # shares that are equal differ by rounding
+        chosen[more], most[more] = label, share[more]
+    return chosen

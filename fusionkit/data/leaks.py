@@ -1,0 +1,139 @@
+"""Columns that should not be among the inputs: what is learnt, what names a case, what gives the answer away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data.description import DataDescription
+from fusionkit.data.findings import Findings
+from fusionkit.data.readers.columns import ColumnValues
+from fusionkit.data.signature import HeadTarget
+from fusionkit.data.table import Table
+from fusionkit.data.targets import TargetValues
+from fusionkit.errors import Diagnostic
+
+_CHANCE = math.log(1e-6)  # how unlikely a column without meaning would have to be
+_MANY, _SHARE = 10, 0.5  # different texts, and their share of the cases, from which a column is no category
+Codes = NDArray[np.int64]
+
+
+def check_inputs_apart(description: DataDescription, heads: Sequence[str], inputs: Sequence[str],
+                       findings: Findings) -> None:
+    """Notes `target-as-input` and `id-as-input`: a column among the inputs that is learnt, or that names the case."""
+    learnt = {column: name for name in heads if name in description.targets
+              for column in description.targets[name].all_columns}
+    names = {description.id: "id", **({description.patient: "patient"} if description.patient else {})}
+    for name in inputs:
+        spec = description.inputs.get(name)
+        if spec is None or spec.source.files:
+            continue
+        for key, columns in spec.source.columns(spec.options).items():
+            for position, column in enumerate(columns):
+                place = description.span("inputs", name, key, position)
+                if column in learnt:
+                    other = description.span("targets", learnt[column])
+                    findings.add(Diagnostic(
+                        "target-as-input", f"column {column!r} is an input and a target", place,
+                        why=f"input {name!r} reads it under {key!r}, and target {learnt[column]!r} ({other}) is to be "
+                            "predicted from the inputs", fix=f"take it out of {key!r} of input {name!r}"))
+                elif column in names:
+                    other = description.span(names[column])
+                    findings.add(Diagnostic(
+                        "id-as-input", f"column {column!r} is an input and names the {_WHO[names[column]]}", place,
+                        why=f"it is {names[column]!r} of the data file ({other}); a network learns such names by heart",
+                        fix=f"take it out of {key!r} of input {name!r}"))
+
+
+_WHO = {"id": "case", "patient": "patient"}
+
+
+def check_categories_repeat(table: Table, columns: Sequence[str], values: ColumnValues, rows: Sequence[int],
+                            findings: Findings) -> set[str]:
+    """Warns of `free-text`: a categorical column of which most training cases have a value of their own."""
+    found = set()
+    for position, column in enumerate(columns):
+        cells = [values.categorical[row][position] for row in rows if values.categorical[row][position]]
+        different = len(set(cells))
+        if different >= _MANY and different > _SHARE * len(cells):
+            found.add(column)
+            findings.add(Diagnostic(
+                "free-text", f"column {column!r} has {different} different values in {len(cells)} training cases",
+                table.header(column), why="as categories they tell the network nothing about cases with other values; "
+                "there is no reader of text", fix="take it out of 'categorical', or put a few categories in its place",
+                severity="warning"), column)
+    return found
+
+
+def check_tells_target(table: Table, column: str, codes: Codes, numbers: NDArray[np.float64] | None, *,
+                       answers: Mapping[str, Codes], patients: Sequence[str], findings: Findings) -> None:
+    """Warns of `tells-target`: a column that gives a target away, as no column without meaning would by chance.
+
+    Cases of one patient count once for each value. Shapes: `codes` (rows,), -1 where blank; `numbers` (rows,) of a
+    column of numbers; `answers` by the words for a target, (rows,), -1 where it is not known.
+    """
+    for answer, wanted in answers.items():
+        known = np.flatnonzero((codes >= 0) & (wanted >= 0))
+        once = {(patients[row], int(codes[row]), int(wanted[row])): row for row in known.tolist()}
+        rows = np.array(sorted(once.values()), dtype=np.int64)
+        if len(rows) < _MANY:
+            continue
+        told = _groups_tell(codes[rows], wanted[rows])
+        if told is None and numbers is not None:
+            told = _order_tells(numbers[rows], wanted[rows])
+        if told is not None:
+            findings.add(Diagnostic(
+                "tells-target", f"column {column!r} alone tells {answer} of all {len(rows)} cases: {told}",
+                table.header(column), why="it may be the answer under another name, or known only after it",
+                fix="take it out of the inputs, unless it is known before the answer and meant to be used",
+                severity="warning"), column)
+            return
+
+
+def _groups_tell(codes: Codes, wanted: Codes) -> str | None:
+    """Whether all cases with one value have one answer, far more often than chance would have it."""
+    values, place = np.unique(codes, return_inverse=True)
+    classes, answer = np.unique(wanted, return_inverse=True)
+    counts = np.zeros((len(values), len(classes)))
+    np.add.at(counts, (place, answer), 1)
+    if len(classes) < 2 or len(values) < 2 or (np.count_nonzero(counts, axis=1) > 1).any():
+        return None
+    share = counts.sum(0) / len(codes)
+    chance = float(np.log((share[None] ** counts.sum(1)[:, None]).sum(1)).sum())
+    return f"each of its {len(values)} values has one answer" if chance < _CHANCE else None
+
+
+def _order_tells(numbers: NDArray[np.float64], wanted: Codes) -> str | None:
+    """Whether limits on a number separate all answers."""
+    order = np.argsort(numbers, kind="stable")
+    answers, numbers = wanted[order], numbers[order]
+    changes = np.flatnonzero(np.diff(answers)) + 1
+    classes, sizes = np.unique(wanted, return_counts=True)
+    if len(classes) < 2 or any(numbers[at] == numbers[at - 1] for at in changes):
+        return None
+    steps = np.diff(answers)
+    rising = bool((steps >= 0).all() or (steps <= 0).all())
+    ways = math.lgamma(len(wanted) + 1) - sum(math.lgamma(size + 1) for size in sizes)
+    if len(classes) > _MANY:  # a measurement, whose numbers have an order
+        return "its order is theirs" if rising and math.log(2) - ways < _CHANCE else None
+    if len(changes) + 1 != len(classes) or math.lgamma(len(classes) + 1) - ways >= _CHANCE:
+        return None
+    shown = ", ".join(f"{numbers[at - 1]:g} and {numbers[at]:g}" for at in changes[:3])
+    return f"it changes only between {shown}"
+
+
+def answers_of(name: str, head: HeadTarget, values: TargetValues) -> Iterator[tuple[str, Codes]]:
+    """What is to be learnt about every case as numbers that stand for it, -1 where it is not known."""
+    if head.task == "multiclass":
+        yield f"the class of {name!r}", np.where(values.present, values.values, -1)
+        return
+    for position in range(values.values.shape[1]):
+        column = values.values[:, position]
+        known = values.present & ~np.isnan(column)
+        codes = np.full(len(column), -1)
+        codes[known] = np.unique(column[known], return_inverse=True)[1]
+        about = f"the label {head.classes[position]!r}" if head.task == "multilabel" else f"the value of {name!r}"
+        yield about, codes

@@ -1,0 +1,152 @@
+"""From stored values to what they mean: tables and slopes of the header, padding, photometric sense.
+
+Source: DICOM PS3.3 C.7.5.1.1.2 (padding), C.11.1 (Modality LUT), C.7.6.3.1.2 (photometric interpretation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data.readers.dicom.headers import Slice
+from fusionkit.data.readers.reader import ReadError
+
+AIR_HU = -1024.0  # the least HU that 12 bits hold; what lies below is padding of one kind or another
+_TISSUE_HU = (-900.0, 3071.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRules:
+    """How stored values become those of a reader: `slope` and `intercept` are for files whose header has neither.
+
+    `clean` replaces padding; else the values that stand for it are rescaled like all others.
+    """
+
+    clean: bool = True
+    slope: float = 1.0
+    intercept: float = 0.0
+    told: bool = False  # whether slope and intercept were written in the data file
+
+    def in_hounsfield(self, item: Slice) -> bool:
+        """Whether the values of a slice are known to be HU."""
+        return item.modality == "CT" and item.rescale_type in ("", "HU") and (item.rescaled or self.told)
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One plane in the units of its header; `padded` marks padding, None where there is none.
+
+    `range` are the values that the least and the greatest stored value stand for.
+    Shapes: `values` and `padded` (H, W).
+    """
+
+    values: NDArray[np.float32]
+    padded: NDArray[np.bool_] | None
+    range: tuple[float, float]
+
+    @property
+    def in_tissue(self) -> int:
+        """How many pixels of padding would be a tissue of a CT if they were none."""
+        if self.padded is None:
+            return 0
+        met = self.values[self.padded]
+        return int(np.count_nonzero((met >= _TISSUE_HU[0]) & (met <= _TISSUE_HU[1])))
+
+
+def plane_of(stored: NDArray[Any], dataset: Any, item: Slice, rules: ValueRules, *, inverted: bool = False) -> Plane:
+    """A plane of stored values, in the units of its header, with padding marked and not yet replaced.
+
+    `inverted` turns the values round: the least and the greatest that can be stored change places.
+    Raises: `ReadError` (dicom-bad-header) when a Modality LUT cannot be used.
+    """
+    padded = _padding(stored, dataset, item) if rules.clean else None
+    low, high = _stored_range(dataset, item)
+    if "ModalityLUTSequence" in dataset:
+        first, table, bits = _modality_table(dataset, item)
+        places = np.clip(stored.astype(np.int64) - first, 0, len(table) - 1)
+        values, most = table[places].astype(np.float32), np.float32(2**bits - 1)
+        return Plane(most - values if inverted else values, padded, (0.0, float(most)))
+    slope, intercept = (item.slope, item.intercept) if item.rescaled else (rules.slope, rules.intercept)
+    values = stored.astype(np.float32)
+    if inverted:
+        values = np.float32(low + high) - values
+    if slope != 1.0:
+        values *= np.float32(slope)
+    if intercept != 0.0:
+        values += np.float32(intercept)
+    return Plane(values, padded, (low * slope + intercept, high * slope + intercept))
+
+
+def is_inverted(dataset: Any, item: Slice) -> bool:
+    """Whether small values are to be shown bright."""
+    return item.photometric == "MONOCHROME1" or str(dataset.get("PresentationLUTShape", "")) == "INVERSE"
+
+
+def _stored_range(dataset: Any, item: Slice) -> tuple[float, float]:
+    bits = item.bits or 16
+    signed = bool(int(dataset.get("PixelRepresentation", 0) or 0))
+    return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
+
+
+def _padding(stored: NDArray[Any], dataset: Any, item: Slice) -> NDArray[np.bool_] | None:
+    """Where padding is, by the stored values; the element has the sign of the pixels, whatever its own type says."""
+    value = _whole(dataset, "PixelPaddingValue")
+    if value is None or stored.dtype.kind not in "iu":
+        return None
+    limit = _whole(dataset, "PixelPaddingRangeLimit")
+    bounds = [_as_stored(number, stored.dtype, item.bits) for number in (value, value if limit is None else limit)]
+    padded: NDArray[np.bool_] = (stored >= min(bounds)) & (stored <= max(bounds))
+    return padded if padded.any() else None
+
+
+def _as_stored(number: int, kind: np.dtype[Any], bits: int) -> int:
+    """An element as the pixels write it: -2000 and 63536 are one pattern of 16 bits."""
+    width = kind.itemsize * 8
+    if kind.kind == "u":
+        return int(number % 2**width)
+    for wrap in {bits or width, width}:  # a signed value may be written with the bits that are stored or allocated
+        if 2 ** (wrap - 1) <= number < 2**wrap:
+            return int(number - 2**wrap)
+    return number
+
+
+def _whole(dataset: Any, keyword: str) -> int | None:
+    """An element as a whole number; one that is none, as some writers leave it, counts as absent."""
+    try:
+        value = dataset.get(keyword)
+        if isinstance(value, bytes):
+            return int.from_bytes(value[:4], "little") if value else None
+        return None if value is None or value == "" else int(value)
+    except Exception:  # pydicom converts a value when it is first read, and fails in many ways
+        return None
+
+
+def _modality_table(dataset: Any, item: Slice) -> tuple[int, NDArray[np.integer[Any]], int]:
+    """The first value that a Modality LUT maps, its entries, and the bits of each."""
+    try:
+        entry = dataset.ModalityLUTSequence[0]
+        count, first, bits = (int(number) for number in entry.LUTDescriptor)
+        raw = entry.LUTData
+        count = count or 1 << 16
+        little = bool(getattr(dataset, "is_little_endian", True) is not False)
+        if isinstance(raw, bytes):
+            narrow = len(raw) < 2 * count
+            table = np.frombuffer(raw, "u1" if narrow else "<u2" if little else ">u2")
+        else:
+            table = np.asarray(raw if isinstance(raw, list | tuple) or hasattr(raw, "__len__") else [raw])
+            if len(table) < count:  # two entries of 8 bits in a word
+                table = table.astype("<u2").view("u1")
+        if not 0 < count <= len(table):
+            raise ValueError(f"{count} entries are promised, {len(table)} are there")
+        table = table[:count].astype(np.int64)
+        if not 1 <= bits <= 16 or table.min() < 0 or table.max() >= 1 << 16:
+            raise ValueError(f"its entries have {bits} bits, and run from {table.min()} to {table.max()}")
+    except Exception as error:  # as in _whole
+        raise ReadError("dicom-bad-header", f"{item.path.name!r} has a Modality LUT that cannot be used",
+                        " ".join(str(error).split()) or type(error).__name__,
+                        "write the file again with a rescale, or leave the case out") from error
+    signed = int(dataset.get("PixelRepresentation", 0) or 0) == 1
+    return (first - (1 << 16) if signed and first >= 1 << 15 else first), table, bits

@@ -1,0 +1,94 @@
+"""The `split` of a data file as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fusionkit.data.fields import DataFieldReader
+from fusionkit.errors import Span, did_you_mean
+from fusionkit.syntax import tree as syntax
+
+_KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSpec:
+    """How cases are divided: by a column, into folds, or by fractions; exactly one of the three.
+
+    `group` is the column whose equal values stay together (None: the patient column, else the id);
+    `grouped` is False after `group: none`.
+    """
+
+    span: Span
+    column: str | None = None
+    folds: int | None = None
+    fractions: Mapping[str, float] = field(default_factory=dict)
+    stratify: str | None = None
+    seed: int = 0
+    group: str | None = None
+    grouped: bool = True
+
+    @property
+    def kind(self) -> Literal["column", "folds", "fraction"]:
+        """Which of the three ways it is."""
+        return "column" if self.column else "folds" if self.folds else "fraction"
+
+    def to_plain(self) -> dict[str, Any]:
+        """The split as plain data, with its defaults written out."""
+        way: dict[str, Any] = {"column": self.column} if self.column else {
+            "folds": self.folds} if self.folds else {"fraction": dict(self.fractions)}
+        if self.kind != "column":
+            way["seed"] = self.seed
+            if self.stratify:
+                way["stratify"] = self.stratify
+        if self.group or not self.grouped:
+            way["group"] = self.group or "none"
+        return way
+
+
+def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | None:
+    """The split that a data file asks for; `targets` are the names of its targets."""
+    tree = form.tree.get("split")
+    if tree is None:
+        return None
+    part = DataFieldReader(tree, "'split'", _KEYS, form.found)
+    ways = [name for name in ("column", "folds", "fraction") if part.has(name)]
+    if not isinstance(tree, syntax.Mapping) or len(ways) != 1:
+        if isinstance(tree, syntax.Mapping):
+            part.note("bad-split", "'split' must name one of 'column', 'folds' and 'fraction'",
+                      why=f"it names {' and '.join(ways) or 'none'}",
+                      fix="write 'split: {column: split}', 'split: {folds: 5, stratify: TARGET}' or "
+                          "'split: {fraction: {validation: 0.15, test: 0.2}}'")
+        return None
+    for name in ("stratify", "seed"):
+        if ways == ["column"] and part.has(name):
+            part.note("bad-split", f"{name!r} has no effect beside 'column'", part.tree.keys[name],
+                      why="the column already says where each case goes", fix=f"remove {name!r}")
+    stratify, group = part.words("stratify"), part.words("group")
+    if stratify is not None and stratify not in targets:
+        part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),
+                  fix=did_you_mean(stratify, targets, "add the target to 'targets', or remove 'stratify'"))
+    return SplitSpec(
+        tree.span, part.words("column"), part.integer("folds", 2, 0) or None, _fractions(part), stratify,
+        part.integer("seed", 0, 0), None if group == "none" else group, group != "none",
+    )
+
+
+def _fractions(part: DataFieldReader) -> dict[str, float]:
+    tree = part.tree.get("fraction")
+    if tree is None:
+        return {}
+    inner = DataFieldReader(tree, "'fraction'", ("validation", "val", "test"), part.found)
+    if inner.has("val") and inner.has("validation"):
+        inner.note("bad-split", "'val' and 'validation' are the same part", fix="keep one of the two")
+    pairs = (("validation", inner.fraction("validation") or inner.fraction("val")), ("test", inner.fraction("test")))
+    fractions = {name: value for name, value in pairs if value is not None}
+    if isinstance(tree, syntax.Mapping) and not tree.entries:
+        inner.note("bad-split", "'fraction' names no part", fix="write 'fraction: {validation: 0.15, test: 0.2}'")
+    if sum(fractions.values()) >= 1.0:
+        inner.note("bad-split", "the fractions leave nothing to train on",
+                   why=f"validation and test add up to {sum(fractions.values()):g}",
+                   fix="make their sum smaller than 1, for example 0.15 and 0.2")
+    return fractions

@@ -1,0 +1,170 @@
+"""What a run was begun with: its cases, their parts and a digest of what each holds, so that it goes on with the same.
+
+Prepared values are hashed, not kept: a run folder gives nobody the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusionkit.data.loading import Cohort
+from fusionkit.data.split import Division
+from fusionkit.errors import DataError, Diagnostic
+from fusionkit.files import write_json
+
+CASES = "cases.json"
+VERSION = 1
+PARTS = ("train", "validation", "test")
+_NAMED = 8
+_DIFFERS_FIX = "use what it began with, or train in another folder"
+
+
+@dataclass(frozen=True)
+class CasesRecord:
+    """The cases of a run by id.
+
+    `parts` are the ids of train, validation and test, empty for a folder of folds; `folds` those that each fold tests,
+    empty for a single training; `fold` is the one fold that a run was asked for. `split` is the data file's split,
+    `cases` a digest of all that a case holds, `fields` one of each column, of the files of each input and each target.
+    """
+
+    parts: dict[str, list[str]]
+    folds: list[list[str]]
+    fold: int | None
+    split: dict[str, Any] | None
+    cases: dict[str, str]
+    fields: dict[str, str]
+
+    def rows(self, part: str, ids: Sequence[str]) -> tuple[int, ...]:
+        """The rows of a part in the order in which the run began with them; all its ids must be there."""
+        place = {name: row for row, name in enumerate(ids)}
+        return tuple(place[name] for name in self.parts[part])
+
+    def division(self, ids: Sequence[str]) -> Division:
+        """The folds of the run for these ids; all of its ids must be there."""
+        fold = {name: number for number, names in enumerate(self.folds) for name in names}
+        return Division((), np.array([fold[name] for name in ids], dtype=np.int64), len(self.folds))
+
+    def write(self, folder: Path) -> None:
+        """Keep it in the folder of the run."""
+        write_json(folder / CASES, {"fusionkit-cases": VERSION, **asdict(self)})
+
+
+def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int | None = None) -> CasesRecord:
+    """What a run with these cases begins with; without `parts` it is that of a folder of folds."""
+    folds = [cohort.fold(number)[1] for number in range(cohort.fold_count)] if not parts else []
+    values = _values(cohort)
+    hashed = [hashlib.blake2b(digest_size=8) for _ in cohort.ids]
+    for field, cells in values.items():
+        for digest, cell in zip(hashed, cells, strict=True):
+            digest.update(field.encode() + b"\0" + cell + b"\1")
+    order = sorted(range(len(cohort)), key=lambda row: cohort.ids[row])
+    return CasesRecord(
+        parts={name: [cohort.ids[row] for row in parts[name]] for name in PARTS} if parts else {},
+        folds=[[cohort.ids[row] for row in rows] for rows in folds], fold=fold,
+        split=_plain(cohort.description.to_plain().get("split")),
+        cases={name: digest.hexdigest() for name, digest in zip(cohort.ids, hashed, strict=True)},
+        fields={field: hashlib.blake2b(b"\1".join(cells[row] for row in order), digest_size=8).hexdigest()
+                for field, cells in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _values(cohort: Cohort) -> dict[str, list[bytes]]:
+    """What each row holds of every field, as bytes that agree exactly where the values do."""
+    found: dict[str, list[bytes]] = {}
+    for name, values in cohort.columns.items():
+        options = cohort.description.inputs[name].options
+        for place, column in enumerate(options.numeric):
+            found[f"column {column!r} of input {name!r}"] = [cell.tobytes() for cell in values.numeric[:, place]]
+        for place, column in enumerate(options.categorical):
+            found[f"column {column!r} of input {name!r}"] = [row[place].encode() for row in values.categorical]
+    for name, paths in cohort.paths.items():
+        facts = [cohort.facts.get((name, row)) for row in range(len(paths))]
+        found[f"the files of input {name!r}"] = [fact.digest.encode() if fact else b"" for fact in facts]
+    for name, target in cohort.targets.items():
+        found[f"target {name!r}"] = [np.asarray(value).tobytes() if there else b""
+                                     for value, there in zip(target.values, target.present, strict=True)]
+    if cohort.description.patient is not None:
+        found[f"column {cohort.description.patient!r}, the patient"] = [name.encode() for name in cohort.patients]
+    return found
+
+
+def read_record(folder: Path) -> CasesRecord | None:
+    """What the run in a folder was begun with; None for a folder without a run, or of a release that kept no record.
+
+    Raises: DataError with `bad-record`.
+    """
+    if not (folder / CASES).is_file():
+        return None
+    try:
+        plain = json.loads((folder / CASES).read_text(encoding="utf-8"))
+        if plain.pop("fusionkit-cases") != VERSION:
+            raise ValueError("it was written by another release")
+        return CasesRecord(**plain)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
+        raise DataError(Diagnostic("bad-record", f"{str(folder / CASES)!r} cannot be read",
+                                   why=f"{type(problem).__name__}: {problem}", fix="train in another folder")) from None
+
+
+def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Diagnostic]:
+    """Where the cases that a run is to go on with are not those that it began with."""
+    found = []
+    if gone := [name for name in before.cases if name not in now.cases]:
+        found.append(f"{count_of(gone, 'case')} of it {'is' if len(gone) == 1 else 'are'} not in the table any more: "
+                     f"{names_of(gone)}")
+    if more := [name for name in now.cases if name not in before.cases]:
+        found.append(f"the table has {count_of(more, 'case')} that it does not know: {names_of(more)}")
+    if before.fields.keys() != now.fields.keys():
+        other = [*(field for field in before.fields if field not in now.fields),
+                 *(field for field in now.fields if field not in before.fields)]
+        found.append(f"other values are read: {'; '.join(other[:_NAMED])}")
+    else:
+        changed = [name for name, digest in before.cases.items() if now.cases.get(name, digest) != digest]
+        fields = [field for field, digest in before.fields.items() if now.fields[field] != digest]
+        if changed:
+            # Where cases came or went the digest of every column differs, and says nothing.
+            where = f" in {', '.join(fields[:_NAMED])}" if before.cases.keys() == now.cases.keys() else ""
+            found.append(f"{count_of(changed, 'case')} {'has' if len(changed) == 1 else 'have'} other values{where}: "
+                         f"{names_of(changed)}")
+    if before.split != now.split:
+        found.append(f"'split' was {before.split} and is {now.split}")
+    elif before.split and "column" in before.split:
+        found.extend(_moved(before, now))
+    return [Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot go on: {text}", fix=_DIFFERS_FIX)
+            for text in found]
+
+
+def _moved(before: CasesRecord, now: CasesRecord) -> list[str]:
+    """Cases that the column of the split puts elsewhere than when the run began."""
+    found = []
+    # Of training cases some may have been held out to watch the training, which the column does not say.
+    learnt = set(before.parts["train"]) | set(before.parts["validation"])
+    learnt_now = set(now.parts["train"]) | set(now.parts["validation"])
+    parts = [("test", set(before.parts["test"]), set(now.parts["test"])), ("train or validation", learnt, learnt_now)]
+    if before.parts["validation"] and now.parts["validation"]:
+        parts[1:] = [(name, set(before.parts[name]), set(now.parts[name])) for name in ("train", "validation")]
+    for name, old, new in parts:
+        if gone := sorted((old - new) & now.cases.keys()):
+            found.append(f"{count_of(gone, 'case')} of {name!r} {'is' if len(gone) == 1 else 'are'} in another part of "
+                         f"the split: {names_of(gone)}")
+    return found
+
+
+def count_of(names: Sequence[str], what: str) -> str:
+    """A number of things in words."""
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
+
+
+def names_of(names: Sequence[str]) -> str:
+    """The first of some ids, for a message."""
+    return ", ".join(map(repr, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")

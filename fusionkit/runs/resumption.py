@@ -1,0 +1,187 @@
+"""Going on with a run: whether its cases, its graph and its settings are those that it began with, and what is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fusionkit.data.loading import Cohort
+from fusionkit.data.preprocessing import Preprocessing
+from fusionkit.data.readers.columns import ColumnsFit
+from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
+from fusionkit.files import plain_json
+from fusionkit.inference.ensemble import member_folder
+from fusionkit.network.folder import GRAPH
+from fusionkit.planning.plan import Plan
+from fusionkit.planning.write_graph import written
+from fusionkit.runs.cases_record import CasesRecord, differences, read_record, record_of
+from fusionkit.runs.folder import PREPROCESSING, RUN
+from fusionkit.runs.setup import Setup
+from fusionkit.syntax.reader import read, read_file
+from fusionkit.syntax.tree import Mapping, to_plain
+from fusionkit.syntax.writer import write
+from fusionkit.training.checkpoint import LAST, STATE
+from fusionkit.training.result import setting_differences
+from fusionkit.training.settings import TrainingSettings, read_settings
+
+_FIX = "use what it began with, or train in another folder"
+_NOT_OF_THE_NETWORK = ("training", "description", "uncertainty")
+
+
+def placed(setup: Setup, settings: TrainingSettings, folder: Path) -> tuple[Setup, TrainingSettings, Path]:
+    """Where to go on: the folder of the fold that is asked for in a folder of folds, with the folds as they were.
+
+    Raises: DataError with `resume-differs` when the folder holds something else than what is asked for.
+    """
+    record, asked = read_record(folder), settings.fold
+    if asked is None and setup.cohort.fold_count:
+        alone = record.fold if record is not None else None
+        if alone is not None or (record is None and _begun(folder)):
+            which = "one fold" if alone is None else f"fold {alone}"
+            raise DataError(_differs(folder, f"it is of {which} alone, and all folds are asked for",
+                                     "name the fold with --fold, or train in another folder"))
+    of_folds = bool(record.folds) if record is not None else (folder / f"fold-{asked}").is_dir()
+    if asked is not None and of_folds and not _begun(folder):
+        setup = replace(setup, cohort=_in_folds(setup, record, folder))
+        return setup, settings.model_copy(update={"fold": None}), folder / f"fold-{asked}"
+    if record is not None and record.folds:
+        setup = replace(setup, cohort=_in_folds(setup, record, folder))
+    return setup, settings, folder
+
+
+def _begun(folder: Path) -> bool:
+    return (folder / RUN).is_file() or (folder / LAST / STATE).is_file()
+
+
+def _in_folds(setup: Setup, record: CasesRecord | None, folder: Path) -> Cohort:
+    """The cohort with the folds of the record, which are never drawn again."""
+    cohort = setup.cohort
+    if record is None:
+        return cohort
+    begun = next(iter(sorted(folder.glob("fold-*"))), folder)
+    _refuse(_otherwise_read(cohort, begun) or differences(record, record_of(cohort, {}), folder))
+    return replace(cohort, division=record.division(cohort.ids))
+
+
+def record_for(setup: Setup, parts: dict[str, Sequence[int]], folder: Path, fold: int | None) -> CasesRecord | None:
+    """What the run in a folder began with, None where it has no record.
+
+    Raises: DataError with `resume-differs`, or `preprocessing-differs`, for everything that is not as it was.
+    """
+    before = read_record(folder)
+    found = _otherwise_read(setup.cohort, folder)
+    if before is not None and not found:
+        found = differences(before, record_of(setup.cohort, parts, fold=fold), folder)
+    _refuse(found)
+    return before
+
+
+def _otherwise_read(cohort: Cohort, folder: Path) -> list[Diagnostic]:
+    """Where the data file reads inputs in another way than the run in a folder; other values follow from that."""
+    path = folder / PREPROCESSING
+    found = Preprocessing.from_json(path.read_text(encoding="utf-8")).differences(cohort.description) if (
+        path.is_file()) else []
+    return [each for each in found if each.severity == "error"]
+
+
+def fitted_as_before(now: Preprocessing, folder: Path) -> Preprocessing:
+    """The preprocessing that a run began with, which later cases must agree with; `now` is what its cases give today.
+
+    Raises: DataError with `resume-differs`.
+    """
+    path = folder / PREPROCESSING
+    if not path.is_file():
+        return now
+    before = Preprocessing.from_json(path.read_text(encoding="utf-8"))
+    found = [f"input {name!r} is prepared otherwise: {', '.join(other)}"
+             for name, fitted in before.columns.items() if name in now.columns
+             and (other := _fit_differences(fitted, now.columns[name]))]
+    if before.class_counts != now.class_counts:
+        found.append(f"the classes of its training cases were {before.class_counts} and are {now.class_counts}")
+    _refuse([_differs(folder, text) for text in found])
+    return replace(before, inputs=before.inputs or now.inputs)
+
+
+def _fit_differences(before: ColumnsFit, now: ColumnsFit) -> list[str]:
+    """The parts of a fit that differ by more than the order of a sum."""
+    found = []
+    for name in ("numeric", "categorical", "encode", "fill", "standardise", "categories"):
+        if getattr(before, name) != getattr(now, name):
+            found.append(f"{name!r} was {getattr(before, name)} and is {getattr(now, name)}")
+    for name in ("means", "deviations", "medians"):
+        for column, was, value in zip(before.numeric, getattr(before, name), getattr(now, name), strict=False):
+            if not math.isclose(was, value, rel_tol=1e-9, abs_tol=1e-12):
+                found.append(f"the {name} of column {column!r} were {was:.6g} and are {value:.6g}")
+    return found
+
+
+def check_graph(plan: Plan, folder: Path) -> None:
+    """Refuse to go on with another network than the run in the folder has.
+
+    Raises: GraphError with `resume-differs`.
+    """
+    path = folder / GRAPH
+    if not path.is_file():
+        return
+    before, now = to_plain(read_file(path)), to_plain(read(write(written(plan))))
+    other = [f"{section}.{name}" if name else section
+             for section in dict.fromkeys((*before, *now)) if section not in _NOT_OF_THE_NETWORK
+             for name in _names_apart(before.get(section), now.get(section))]
+    if other:
+        raise GraphError(_differs(folder, f"its graph is another one, in {', '.join(other[:8])}",
+                                  "use the graph that it began with"))
+
+
+def _names_apart(before: Any, now: Any) -> list[str]:
+    if before == now:
+        return []
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return [""]
+    return [str(name) for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
+
+
+def check_settings(settings: TrainingSettings, folder: Path) -> None:
+    """Refuse other settings of training than the run in the folder has, as going on within it does.
+
+    Raises: UserError with `resume-differs`.
+    """
+    path = folder / GRAPH
+    if path.is_file():
+        tree = read_file(path)
+        section = tree.get("training") if isinstance(tree, Mapping) else None
+        before = read_settings(section).model_dump(mode="json")
+        found = setting_differences(before, settings.model_dump(mode="json"))
+        _refuse([_differs(folder, text) for text in found])
+
+
+def is_trained(settings: TrainingSettings, folder: Path, members: int) -> bool:
+    """Whether the networks of a finished run have all the epochs that are asked for.
+
+    Raises: UserError with `no-state` when they have not, and what is needed to go on is gone.
+    """
+    return not any(_epochs_left(settings, member_folder(folder, member)) for member in range(members))
+
+
+def _epochs_left(settings: TrainingSettings, folder: Path) -> bool:
+    state = plain_json(folder / LAST / STATE)
+    if state is None:
+        about = plain_json(folder / RUN) or {}
+        if settings.epochs <= int(about.get("epochs", settings.epochs)):
+            return False
+        raise UserError(Diagnostic("no-state", f"the run in {str(folder)!r} cannot be trained on", why=f"its state, "
+                                   f"{LAST}/{STATE}, is gone", fix="train in another folder"))
+    own = settings.for_network(0, int(state.get("cases", 1)))
+    early = state.get("stopped") == "early" and 0 < own.patience_epochs <= state.get("stale", 0)
+    return not early and int(state.get("epoch", 0)) < own.epochs
+
+
+def _differs(folder: Path, text: str, fix: str = _FIX) -> Diagnostic:
+    return Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot go on: {text}", fix=fix)
+
+
+def _refuse(found: Sequence[Diagnostic]) -> None:
+    if found:
+        raise DataError(found)

@@ -1,0 +1,261 @@
+"""Tables as they come from clinics and spreadsheet programs: what is read, what is refused, what is warned of."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from fusionkit.data.description import describe
+from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
+from fusionkit.errors import DataError
+
+CASES = 40
+
+
+def table_of(folder, columns, more=""):
+    """A data file over a table with the given columns, lists of texts; `id`, `split` and `label` are added."""
+    own = {"id": [f"c{row:03d}" for row in range(CASES)],
+           "split": [("train", "train", "train", "test")[row % 4] for row in range(CASES)],
+           "label": [("a", "b")[row // 4 % 2] for row in range(CASES)]}
+    given = {**own, **columns}
+    with (folder / "cases.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([list(given), *zip(*given.values(), strict=True)])
+    (folder / "data.yaml").write_text(
+        "fusionkit-data: 1\ncases: cases.csv\nid: id\n" + ("" if "split:" in more else "split: {column: split}\n")
+        + more + ("" if "targets:" in more else "targets:\n  label: {column: label}\n"))
+    return folder / "data.yaml"
+
+
+def loaded(file, heads=None, width=None, **more):
+    heads = heads or {"label": HeadTarget("multiclass", ("a", "b"), None, 2)}
+    description = describe(file)
+    return load_cohort(description, heads, {name: InputNeed((width,)) for name in description.inputs}, **more)
+
+
+def refused(file, heads=None):
+    with pytest.raises(DataError) as caught:
+        loaded(file, heads)
+    return caught.value.diagnostics
+
+
+def numbers(low=60, high=99, seed=0):
+    return [f"{value:.1f}" for value in np.random.default_rng(seed).uniform(low, high, CASES)]
+
+
+def one_input(options):
+    return f"inputs:\n  ehr: {{read: columns, {options}}}\n"
+
+
+def with_cells(cells, **changed):
+    """A column with some cells changed, by row."""
+    return [changed.get(f"r{row}", cell) for row, cell in enumerate(cells)]
+
+
+@pytest.mark.parametrize(("marks", "factor"), [('decimal: ","', 0.001), ('thousands: ","', 1),
+                                               ('thousands: {weight: ","}', 1)])
+def test_a_comma_before_three_digits_is_read_as_the_data_file_says(tmp_path, marks, factor):
+    plain = numbers()
+    file = table_of(tmp_path, {"weight": [cell.replace(".", ",") + "00" for cell in plain]},
+                    f"{marks}\n" + one_input("numeric: [weight]"))
+    np.testing.assert_allclose(loaded(file).columns["ehr"].numeric[:, 0],
+                               [float(cell) * 1000 * factor for cell in plain])
+
+
+def test_a_comma_before_three_digits_is_refused_once_with_both_meanings(tmp_path):
+    file = table_of(tmp_path, {"weight": [cell.replace(".", ",") + "00" for cell in numbers()]},
+                    one_input("numeric: [weight]"))
+    (found,) = refused(file)
+    assert found.code == "number-marks" and "40 of 40 cells" in found.message
+    assert "decimal: \",\"" in found.fix and "thousands: \",\"" in found.fix and "point" not in found.fix
+
+
+def test_a_mixed_column_is_refused_whatever_the_setting(tmp_path):
+    mixed = [cell.replace(".", ",") if row % 2 else cell for row, cell in enumerate(numbers())]
+    for marks in ("", 'decimal: ","\n', 'thousands: ","\n'):
+        (found,) = refused(table_of(tmp_path, {"weight": mixed}, marks + one_input("numeric: [weight]")))
+        assert found.code == "number-marks" and "no one setting" in found.why
+
+
+def test_a_blank_number_stands_for_every_cell_with_that_number(tmp_path):
+    cells = with_cells(numbers(), r4="-999", r6="-999.0", r8="-9.99e2", r10="")
+    file = table_of(tmp_path, {"weight": cells, "code": ["-999.0" if row % 2 else "x" for row in range(CASES)]},
+                    "blank: [-999]\n" + one_input("numeric: [weight], categorical: [code], fill: mean"))
+    cohort = loaded(file)
+    assert np.flatnonzero(np.isnan(cohort.columns["ehr"].numeric[:, 0])).tolist() == [4, 6, 8, 10]
+    assert {row[0] for row in cohort.columns["ehr"].categorical} == {"x", ""}
+    rows = cohort.split_rows("train")
+    fitted = cohort.fit(rows).columns["ehr"]
+    assert 60 < fitted.means[0] < 99 and fitted.deviations[0] < 20
+
+
+def test_a_blank_number_leaves_codes_and_ids_alone(tmp_path):
+    file = table_of(tmp_path, {"weight": numbers(), "ward": ["007" if row % 2 else "9" for row in range(CASES)]},
+                    "blank: [7]\n" + one_input("numeric: [weight], categorical: [ward]"))
+    assert {row[0] for row in loaded(file).columns["ehr"].categorical} == {"007", "9"}
+
+
+@pytest.mark.parametrize("code", ["-999", "-99", "999", "9999", "-1"])
+def test_a_code_for_missing_values_is_warned_of_with_its_count(tmp_path, code):
+    cells = with_cells(numbers(), r0=code, r1=f"{code}.0", r4=code)
+    (found,) = loaded(table_of(tmp_path, {"weight": cells}, one_input("numeric: [weight]"))).warnings
+    assert found.code == "missing-code" and f"is {code} in 3 of 30 training cases" in found.message
+    assert f"blank: [{code}]" in found.fix
+
+
+@pytest.mark.parametrize("cells", [
+    [str(row % 3 - 1) for row in range(CASES)], [str(90 + row % 10) for row in range(CASES)],
+    [str(row % 2 * 99) for row in range(CASES)], numbers(-5, 5),
+])
+def test_numbers_that_are_no_codes_are_not_warned_of(tmp_path, cells):
+    assert not loaded(table_of(tmp_path, {"x": cells}, one_input("numeric: [x]"))).warnings
+
+
+def test_points_between_thousands_are_warned_of_where_cells_without_one_give_them_away(tmp_path):
+    cells = [f"{row + 1}.{row % 10}50" if row % 4 < 2 else str(800 + row) for row in range(CASES)]
+    (found,) = loaded(table_of(tmp_path, {"x": cells}, one_input("numeric: [x]"))).warnings
+    assert found.code == "thousands-point" and "20 of 30 training cells" in found.message
+    decimals = [f"{cell}37" for cell in numbers(1, 9)]
+    assert not loaded(table_of(tmp_path, {"x": decimals}, one_input("numeric: [x]"))).warnings
+
+
+def test_faults_of_a_column_are_told_by_kind_with_counts_and_the_rare_one_is_not_hidden(tmp_path):
+    cells = [("<0.6", ">90")[row % 3 == 0] for row in range(30)] + ["1.5"] * 8 + ["n/k", "70 kg"]
+    found = refused(table_of(tmp_path, {"crp": cells}, one_input("numeric: [crp]")))
+    assert [d.code for d in found] == ["not-a-number"] * 3
+    assert "30 of 40 cells only give a limit: '<0.6' (20 times), '>90' (10 times)" in found[0].message
+    assert "'n/k'" in found[1].message and 'blank: ["n/k"]' in found[1].fix and "'70 kg'" in found[2].message
+
+
+def test_dates_among_numbers_are_told_as_dates(tmp_path):
+    cells = [f"2020-01-{row % 28 + 1:02d}" for row in range(CASES)]
+    (found,) = refused(table_of(tmp_path, {"scanned": cells}, one_input("numeric: [scanned]")))
+    assert found.code == "date-as-number" and "date: {scanned: {since: 2000-01-01}}" in found.fix
+    compact = [cell.replace("-", "") for cell in cells]
+    (found,) = loaded(table_of(tmp_path, {"scanned": compact}, one_input("numeric: [scanned]"))).warnings
+    assert found.code == "date-as-number"
+
+
+def test_dates_become_days(tmp_path):
+    columns = {"born": [f"{row % 28 + 1}.2.1950" for row in range(CASES)], "scanned": ["1950-03-01"] * CASES,
+               "weight": numbers()}
+    file = table_of(tmp_path, columns, one_input(
+        "numeric: [weight], date: {born: {before: scanned}, scanned: {since: 1950-01-01}}, categorical: []"))
+    found = refused(file)
+    assert [d.code for d in found] == ["one-value"] and "'scanned' is 59 in all" in found[0].message
+    file = table_of(tmp_path, {**columns, "scanned": ["1950-03-01", "1950-03-03"] * 20}, one_input(
+        "numeric: [weight], date: {born: {before: scanned}, scanned: {since: 1950-01-01}}"))
+    values = loaded(file, width=3).columns["ehr"].numeric
+    assert values[:3, 1:].tolist() == [[28, 59], [29, 61], [26, 59]]
+
+
+@pytest.mark.parametrize(("cells", "code"), [
+    (["01/02/2020"] * CASES, "date-order"), (["13/02/2020", "02/13/2020"] * 20, "date-order"),
+    (["44200"] * CASES, "not-a-date"), (["01.02.20"] * CASES, "not-a-date"), (["soon"] * CASES, "not-a-date"),
+])
+def test_a_date_that_may_be_two_is_refused_once(tmp_path, cells, code):
+    (found,) = refused(table_of(tmp_path, {"d": cells}, one_input("date: {d: {since: 2000-01-01}}")))
+    assert found.code == code and "40 of 40" in found.message
+
+
+def test_the_data_file_says_which_of_day_and_month_comes_first(tmp_path):
+    cells = [f"01/{row % 12 + 1:02d}/2020" for row in range(CASES)]
+    days = {}
+    for order in ("dmy", "mdy"):
+        file = table_of(tmp_path, {"d": cells}, one_input(f"date: {{d: {{since: 2020-01-01, order: {order}}}}}"))
+        days[order] = loaded(file).columns["ehr"].numeric[1, 0]
+    assert days == {"dmy": 31, "mdy": 1}
+
+
+@pytest.mark.parametrize("rule", ["{}", "{since: soon}", "{since: 2000-01-01, before: x}",
+                                  "{since: 2000-01-01, order: ymd}"])
+def test_a_rule_for_dates_that_cannot_be_followed_is_refused(tmp_path, rule):
+    file = table_of(tmp_path, {"d": ["2020-01-01"] * CASES}, one_input(f"date: {{d: {rule}}}"))
+    with pytest.raises(DataError) as caught:
+        describe(file)
+    assert [d.code for d in caught.value.diagnostics] == ["bad-option"]
+
+
+@pytest.mark.parametrize("marks", ['decimal: ";"', "decimal: 5", 'decimal: ","\nthousands: ","', "thousands: [a]"])
+def test_marks_that_cannot_be_meant_are_refused(tmp_path, marks):
+    file = table_of(tmp_path, {"x": numbers()}, f"{marks}\n" + one_input("numeric: [x]"))
+    with pytest.raises(DataError) as caught:
+        describe(file)
+    assert [d.code for d in caught.value.diagnostics] == ["bad-value"]
+
+
+def test_faults_of_the_table_and_of_its_cells_come_in_one_go(tmp_path):
+    file = table_of(tmp_path, {"weight": with_cells(numbers(), r3="82,7", r9="<40"), "site": ["M\u00fcnchen"] * CASES},
+                    one_input("numeric: [weight]"))
+    text = (tmp_path / "cases.csv").read_text(encoding="utf-8").replace("c005,", ",,,,\nc005,x,")
+    (tmp_path / "cases.csv").write_bytes(text.encode("latin-1"))
+    codes = [d.code for d in refused(file)]
+    assert codes == ["not-utf8", "number-marks", "empty-row", "ragged-row", "not-a-number"]
+
+
+def test_a_target_among_the_inputs_is_refused_with_both_places(tmp_path):
+    file = table_of(tmp_path, {"sex": ["f", "m"] * 20}, one_input("categorical: [sex, label]"))
+    (found,) = refused(file)
+    assert found.code == "target-as-input" and (found.span.line, found.span.column) == (6, 43)
+    assert f"({file}:8:10)" in found.why and "'categorical'" in found.fix
+
+
+def test_a_target_that_this_network_does_not_learn_may_be_an_input(tmp_path):
+    file = table_of(tmp_path, {"sex": ["f", "m"] * 20}, one_input("categorical: [sex]")
+                    + "targets:\n  label: {column: label}\n  sex: {column: sex}\n")
+    assert len(loaded(file)) == CASES
+
+
+@pytest.mark.parametrize("column", ["id", "person"])
+def test_a_name_of_the_case_or_the_patient_among_the_inputs_is_refused(tmp_path, column):
+    file = table_of(tmp_path, {"person": [f"p{row}" for row in range(CASES)], "age": numbers()},
+                    "patient: person\n" + one_input(f"numeric: [age], categorical: [{column}]"))
+    (found,) = refused(file)
+    assert found.code == "id-as-input" and f"'{column}'" in found.message
+
+
+LABEL = [("a", "b")[row // 4 % 2] for row in range(CASES)]
+
+
+@pytest.mark.parametrize(("options", "cells", "says"), [
+    ("numeric: [x]", [str(int(label == "b")) for label in LABEL], "each of its 2 values has one answer"),
+    ("categorical: [x]", [f"{label}{row % 3}" for row, label in enumerate(LABEL)],
+     "each of its 6 values has one answer"),
+    ("numeric: [x]", [f"{row + 100 * (label == 'b')}.5" for row, label in enumerate(LABEL)],
+     "it changes only between 35.5 and 104.5"),
+])
+def test_a_column_that_tells_the_target_is_warned_of(tmp_path, options, cells, says):
+    (found,) = loaded(table_of(tmp_path, {"x": cells}, one_input(options))).warnings
+    assert found.code == "tells-target" and "the class of 'label' of all 40 cases" in found.message
+    assert says in found.message
+
+
+def test_a_target_in_another_unit_is_warned_of(tmp_path):
+    volume = numbers(1, 400)
+    file = table_of(tmp_path, {"volume": volume, "ml": [f"{float(cell) / 1000}" for cell in volume]},
+                    one_input("numeric: [ml]") + "targets:\n  v: {column: volume}\n")
+    (found,) = loaded(file, {"v": HeadTarget("regression")}).warnings
+    assert found.code == "tells-target" and "its order is theirs" in found.message
+
+
+def test_a_column_of_chance_and_one_that_goes_with_the_patient_are_not_warned_of(tmp_path):
+    patients = [f"p{row // 4}" for row in range(CASES)]
+    columns = {"person": patients, "site": [f"s{row // 4}" for row in range(CASES)], "sex": ["f", "m"] * 20,
+               "age": numbers()}
+    file = table_of(tmp_path, columns, "patient: person\nsplit: {folds: 2}\n" + one_input(
+        "numeric: [age], categorical: [sex, site]"))
+    assert not loaded(file).warnings
+
+
+def test_free_text_as_a_category_is_said_once(tmp_path):
+    file = table_of(tmp_path, {"report": [f"nodule number {row}" for row in range(CASES)]},
+                    one_input("categorical: [report]"))
+    (found,) = [d for d in loaded(file).warnings if d.code != "unknown-category"]
+    assert found.code == "free-text" and "30 different values in 30 training cases" in found.message
+
+
+def test_unknown_categories_are_told_once_a_column_with_counts(tmp_path):
+    cells = with_cells(["former", "never"] * 20, r3="x", r7="x", r11="y", r15="Former", r19="formr", r23="formr")
+    found = loaded(table_of(tmp_path, {"smoking": cells}, one_input("categorical: [smoking]"))).warnings
+    assert [d.code for d in found] == ["unknown-category"] * 2
+    assert "3 of 40 cells" in found[0].message and "'x' (2 times), 'y'" in found[0].message and not found[0].fix
+    assert "'formr' (2 times), 'Former'" in found[1].message and found[1].fix == "did you mean 'former'?"
