@@ -76,7 +76,7 @@ def matched(
     source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *,
     progress: Progress | None = None, data_roots: Sequence[str | Path] = ()
 ) -> tuple[Resolved, Cohort]:
-    """A graph with its components, and the cohort of a data description, checked against what the graph asks of it.
+    """A graph with its components, and the cohort of a data description, checked against the graph's requirements.
 
     Raises: GraphError or DataError with everything that is wrong.
     """
