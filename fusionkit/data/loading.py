@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from fusionkit.data import case_files, checks, leaks, targets
+from fusionkit.data import case_files, checks, leaks, path_template, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
@@ -212,7 +213,9 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
 def _named_columns(spec: InputSpec) -> list[_Named]:
     """The columns that an input reads, each beside the place that names it."""
     if spec.source.files:
-        return [(column, ("inputs", spec.name, "path")) for column in spec.columns]
+        written = {"path": spec.template, **spec.filled}
+        return [(column, ("inputs", spec.name, option)) for option, text in written.items()
+                for column in path_template.columns(text)]
     return [(column, ("inputs", spec.name, key, position))
             for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
 
@@ -233,7 +236,8 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
 
 def _read_files(loading: _Loading) -> _Loading:
     """What every file of every input is; each is read once, from the cache where it is there, and checked."""
-    files = [case_files.File(loading.description.inputs[name], row, path)
+    inputs = loading.description.inputs
+    files = [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path)
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
     how = loading.reading
     checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
