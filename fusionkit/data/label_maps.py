@@ -65,7 +65,8 @@ def colour_labels(array: NDArray[np.float32]) -> tuple[float, ...]:
 
 
 def _codes(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    return colours[0] + colours[1] * np.float32(256) + colours[2] * np.float32(65536)
+    codes: NDArray[np.float32] = colours[0] + colours[1] * np.float32(256) + colours[2] * np.float32(65536)
+    return codes
 
 
 def _whole_labels(values: NDArray[Any]) -> bool:
