@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from fusionkit.comparison.candidate_syntax import CandidateSpec, parse_candidates
@@ -69,10 +70,12 @@ class ComparisonPlan:
 def plan_comparison(
     source: Source, data: str, sets: Sequence[str], node: str, typed: str, *, registry: Registry,
     flags: Mapping[str, Any], singles: bool = True, folds: int | None = None, progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> ComparisonPlan:
     """The networks to compare, planned and checked against the data.
 
-    `flags` are training settings by name, which override those of the graph; `folds` replaces the data file's split.
+    `flags` are training settings by name, which override those of the graph; `folds` replaces the data file's split,
+    `data_roots` are folders outside that of the data file that may be read.
 
     Raises: GraphError or DataError with everything that is wrong, for all candidates together.
     """
@@ -92,7 +95,7 @@ def plan_comparison(
         faults += _planned({"": resolved, **swaps}, {})[1]
     _refuse(found + faults)
     heads, inputs = needs(resolved)
-    description = describe(data)
+    description = describe(data, roots=data_roots)
     if folds:
         description = in_folds(description, heads, folds, settings.seed)
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))

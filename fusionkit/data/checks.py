@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
+from fusionkit.printable import in_one_line
 
 _NAMED = 4  # cases that a warning about an input gives as examples
 
@@ -51,11 +53,20 @@ def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:
             findings.add(Diagnostic("blank-id", f"this case has no {column!r}", table.span(row, column),
                                     why="cases are joined and reported by their id",
                                     fix="fill in the cell, or remove the row if it is empty"), column)
-        elif name in first:
-            findings.add(Diagnostic("duplicate-id", f"the id {name!r} occurs twice", table.span(row, column),
-                                    why=f"it already names the case on line {table.span(first[name]).line}",
+            continue
+        if (shown := in_one_line(name)) != name:
+            findings.add(Diagnostic("bad-id", f"the id '{shown}' holds characters that are not shown",
+                                    table.span(row, column), why="nobody could tell it from another by sight",
+                                    fix="write ids of letters, digits and signs"), column)
+        # Composed and decomposed forms of a letter look alike everywhere an id is shown.
+        same = normalize("NFC", name)
+        if same in first:
+            other = table.cell(first[same], column) != name
+            findings.add(Diagnostic("duplicate-id", f"the id {name!r} occurs twice"
+                                    f"{', in other code points' if other else ''}", table.span(row, column),
+                                    why=f"it already names the case on line {table.span(first[same]).line}",
                                     fix="give each case an id of its own, or remove the copy"), column)
-        first.setdefault(name, row)
+        first.setdefault(same, row)
     return tuple(name or f"on line {table.span(row, column).line}" for row, name in enumerate(ids))
 
 

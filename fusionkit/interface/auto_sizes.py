@@ -11,9 +11,10 @@ from fusionkit.registry.lookup import Registry
 
 
 def data_sizes(
-    source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry
+    source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry, *,
+    data_roots: Sequence[str | Path] = ()
 ) -> tuple[dict[str, tuple[int, ...]] | None, tuple[Diagnostic, ...]]:
-    """Sizes of the inputs in the data, None without data, and what is warned of in the data.
+    """Sizes of the inputs in the data, None without data, and the warnings about the data.
 
     Raises: DataError when the data is wrong, GraphError when the graph is.
     """
@@ -21,5 +22,5 @@ def data_sizes(
         return None, ()
     from fusionkit.runs.setup import matched
 
-    _, cohort = matched(source, data, sets, registry)
+    _, cohort = matched(source, data, sets, registry, data_roots=data_roots)
     return cohort.sizes, cohort.warnings

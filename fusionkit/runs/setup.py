@@ -61,18 +61,19 @@ def set_up(
     registry: Registry | None = None,
     *,
     progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> Setup:
-    """A measured plan whose sizes are those of the data, and the cohort.
+    """A measured plan whose sizes are those of the data, and the cohort; `data_roots` are folders that may be read.
 
     Raises: GraphError or DataError with everything that is wrong.
     """
-    resolved, cohort = matched(source, data, sets, registry, progress=progress)
+    resolved, cohort = matched(source, data, sets, registry, progress=progress, data_roots=data_roots)
     return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)
 
 
 def matched(
     source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *,
-    progress: Progress | None = None
+    progress: Progress | None = None, data_roots: Sequence[str | Path] = ()
 ) -> tuple[Resolved, Cohort]:
     """A graph with its components, and the cohort of a data description, checked against what the graph asks of it.
 
@@ -81,4 +82,5 @@ def matched(
     registry = registry or discover()
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)
-    return resolved, load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
+    return resolved, load_cohort(describe(data, roots=data_roots), heads, inputs, progress=progress,
+                                 cache=cache_for(data))

@@ -26,7 +26,8 @@ class MBTConfig(Config):
     """Options of `fusion.mbt`."""
 
     width: PositiveInt = Field(64, examples=[8], description="Width of the tokens; each stream is projected to it.")
-    layers: PositiveInt = Field(2, description="Number of transformer blocks of each stream; the paper has 12.")
+    layers: PositiveInt = Field(
+        2, le=1000, description="Number of transformer blocks of each stream; the paper has 12.")
     fusion_layer: NonNegativeInt = Field(
         0, description="Blocks of each stream before the first that has bottlenecks; the paper has 8. Streams hear of "
                        "each other from the block after that on.")

@@ -34,8 +34,9 @@ class PerceiverConfig(Config):
 
     width: PositiveInt = Field(64, examples=[8], description="Width of latents and tokens; each input is projected.")
     latents: PositiveInt = Field(16, examples=[3], description="Number of latents.")
-    depth: PositiveInt = Field(2, examples=[1], description="How often the latents ask the inputs.")
-    self_layers: NonNegativeInt = Field(1, description="Blocks in which the latents ask each other, after each time.")
+    depth: PositiveInt = Field(2, le=1000, examples=[1], description="How often the latents ask the inputs.")
+    self_layers: NonNegativeInt = Field(
+        1, le=1000, description="Blocks in which the latents ask each other, after each time.")
     cross_heads: PositiveInt = Field(1, description="Attention heads with which inputs are asked; it divides the "
                                                     "width.")
     heads: PositiveInt = Field(4, examples=[2], description="Attention heads among the latents; it divides the width.")
