@@ -17,7 +17,7 @@ _KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
 class SplitSpec:
     """How cases are divided: by a column, into folds, or by fractions; exactly one of the three.
 
-    Folds are drawn, `folds` of them, or stored in `fold_columns`: one for each repeat, of which number `repeat` is read.
+    Folds are drawn, `folds` of them, or stored in `fold_columns`: one for each repeat, of which `repeat` is read.
 
     `group` is the column whose equal values stay together (None: the patient column, else the id);
     `grouped` is False after `group: none`.
