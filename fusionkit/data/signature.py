@@ -28,9 +28,12 @@ class HeadTarget:
 
 @dataclass(frozen=True, slots=True)
 class InputNeed:
-    """What an input of the network takes: its sizes without batch axis, None where the data decide (`auto`)."""
+    """What an input of the network takes: its sizes without batch axis, None where the data decide (`auto`).
 
-    sizes: Sizes
+    `sizes` as a whole is None where no network is there and any number of axes will do.
+    """
+
+    sizes: Sizes | None
     optional: bool = False
     span: Span | None = None
 
