@@ -45,7 +45,7 @@ def add_device_options(parser: ArgumentParser) -> None:
 
 
 def _word_or(number: Callable[[str], Any], words: Collection[str]) -> Callable[[str], Any]:
-    """The parser of an argument that is one of some words, or a number."""
+    """The parser of an argument that is one of several words, or a number."""
     def parse(text: str) -> Any:
         return text if text in words else number(text)
 

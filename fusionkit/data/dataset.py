@@ -95,7 +95,7 @@ class CaseDataset(Dataset[Case]):
         }
 
     def some(self, places: Sequence[int]) -> Self:
-        """The cases at some places, in that order; what is kept in memory is shared."""
+        """The cases at some places, in that order; cached values are shared."""
         made = copy(self)
         made.rows = tuple(self.rows[place] for place in places)
         return made

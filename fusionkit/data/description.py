@@ -161,7 +161,7 @@ def _typed(span: Span) -> bool:
 
 
 def _numbers(form: DataFieldReader) -> NumberFormats:
-    """The marks of numbers, for all columns or by column."""
+    """The decimal and thousands marks, for all columns or by column."""
     decimals, thousands = _marks(form, "decimal", DECIMAL_MARKS), _marks(form, "thousands", THOUSANDS_MARKS)
     usual = NumberFormat(decimals.get("", PLAIN.decimal), thousands.get("", PLAIN.thousands))
     formats = {column: NumberFormat(decimals.get(column, usual.decimal), thousands.get(column, usual.thousands))
@@ -171,7 +171,7 @@ def _numbers(form: DataFieldReader) -> NumberFormats:
             about = f" of column {column!r}" if column else ""
             form.note("bad-value", f"'decimal' and 'thousands'{about} are both {written.decimal!r}",
                       form.at("thousands" if form.has("thousands") else "decimal"),
-                      fix="'decimal' stands before the decimals, 'thousands' between groups of three digits")
+                      fix="'decimal' precedes the decimals, 'thousands' separates groups of three digits")
     return NumberFormats(usual, {column: written for column, written in formats.items() if column})
 
 

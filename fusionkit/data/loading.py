@@ -298,7 +298,7 @@ def _check_parts(loading: _Loading) -> None:
 
 
 def _warn_of_doubts(loading: _Loading) -> _Loading:
-    """What can be read and may be meant otherwise, told once a column; of the cases that are learnt from."""
+    """Warnings about values that may have another meaning, once per column; from training cases only."""
     if not loading.required:
         return loading
     table, findings = loading.table, loading.findings

@@ -15,7 +15,7 @@ _KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec:
-    """How cases are divided: by a column, into folds, or by fractions; exactly one of the three.
+    """How cases are split: by a column, into folds, or by fractions; exactly one of the three.
 
     `group` is the column whose equal values stay together (None: the patient column, else the id);
     `grouped` is False after `group: none`.
@@ -32,11 +32,11 @@ class SplitSpec:
 
     @property
     def kind(self) -> Literal["column", "folds", "fraction"]:
-        """Which of the three ways it is."""
+        """Which of the three kinds it is."""
         return "column" if self.column else "folds" if self.folds else "fraction"
 
     def to_plain(self) -> dict[str, Any]:
-        """The split as plain data, with its defaults written out."""
+        """The split as plain data, defaults included."""
         way: dict[str, Any] = {"column": self.column} if self.column else {
             "folds": self.folds} if self.folds else {"fraction": dict(self.fractions)}
         if self.kind != "column":
@@ -49,7 +49,7 @@ class SplitSpec:
 
 
 def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | None:
-    """The split that a data file asks for; `targets` are the names of its targets."""
+    """The split in a data file; `targets` are the names of its targets."""
     tree = form.tree.get("split")
     if tree is None:
         return None
@@ -64,8 +64,8 @@ def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | N
         return None
     for name in ("stratify", "seed"):
         if ways == ["column"] and part.has(name):
-            part.note("bad-split", f"{name!r} has no effect beside 'column'", part.tree.keys[name],
-                      why="the column already says where each case goes", fix=f"remove {name!r}")
+            part.note("bad-split", f"{name!r} has no effect together with 'column'", part.tree.keys[name],
+                      why="the column already assigns each case", fix=f"remove {name!r}")
     stratify, group = part.words("stratify"), part.words("group")
     if stratify is not None and stratify not in targets:
         part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),

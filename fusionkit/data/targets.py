@@ -144,7 +144,7 @@ def _labels(faults: CellFaults) -> NDArray[np.float64]:
         if cell and cell.lower() not in _LABELS:
             faults.add(row, CellFault(
                 "bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1", "each column of a multilabel target "
-                "says whether a class is there", f"write 0 or 1, or map it with 'values: {{{cell}: 1}}'"))
+                "states whether a class is present", f"write 0 or 1, or map it with 'values: {{{cell}: 1}}'"))
     return np.array([_LABELS.get(cell.lower(), np.nan) for cell in faults.cells], dtype=np.float64)
 
 

@@ -102,7 +102,7 @@ class OpenedRun:
         return calibrated(found, self.calibration)
 
     def held_out(self, parts: Sequence[CaseDataset]) -> dict[str, HeadResult]:
-        """What each head says of cases that networks held out of training, each by the network that did."""
+        """Results of each head for held-out training cases, each from the network that held it out."""
         with self.console.progress("predicting") as update:
             return predict_held_out(self.models[:len(parts)], parts, self.method, self.settings(), update)
 

@@ -73,9 +73,9 @@ def ordered(slices: list[Slice], tilt_kept: bool) -> list[Slice]:
 
 
 def grid_of(stack: list[Slice]) -> tuple[tuple[float, ...], str]:
-    """The steps of an ordered stack along (depth, height, width) in mm, and where width, height and depth lead.
+    """The spacing of an ordered stack along (depth, height, width) in mm, and the directions of its axes.
 
-    One slice has no step along depth. The three letters are the ends of the body that they run to, as `LPS`.
+    One slice has no spacing along depth. The three letters are the directions of width, height and depth, as `LPS`.
     """
     first, last = stack[0], stack[-1]
     assert first.position is not None and last.position is not None and first.spacing is not None
