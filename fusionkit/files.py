@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fusionkit.printable import in_one_line
+
 MAX_JSON = 256 << 20
 """The maximum size of a JSON file in bytes."""
 
@@ -82,6 +84,29 @@ def replacing(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def process_lives(number: int) -> bool:
+    """Whether this machine has a process of that number."""
+    if number == os.getpid():
+        return True
+    if os.name != "posix":
+        return True  # there, asking would end it
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the files that `replacing` left in a folder when its process died; those of living ones stay."""
+    for path in folder.glob(".*.part"):
+        number = path.suffixes[-2].removeprefix(".") if len(path.suffixes) > 1 else ""
+        if not number.isdecimal() or int(number) == os.getpid() or not process_lives(int(number)):
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with replacing(path) as aside:
@@ -103,10 +128,32 @@ def plain_json(path: Path) -> dict[str, Any] | None:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV, with the same line endings on every system; the first row is the header."""
+    """A table as CSV text with the same line endings on every system; the first row is the header.
+
+    Text that a spreadsheet would run as a formula begins with an apostrophe; control characters are escaped.
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(
+        [_text_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
+
+
+# Spreadsheets take the wide forms of these signs for the same.
+_FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+
+
+def _text_cell(text: str) -> str:
+    if text.lstrip(" ").startswith(_FORMULA) and not _is_number(text):
+        text = f"'{text}"
+    return in_one_line(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def inside(folder: Path, name: str) -> Path | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Collection
 from typing import Any
 
+LARGEST_SEED = 1 << 62
 OF_THE_COMMAND_LINE = frozenset({"command", "command_run", "json", "verbose"})
 """What a parsed command line contains besides the arguments of the command."""
 
@@ -13,6 +14,14 @@ OF_THE_COMMAND_LINE = frozenset({"command", "command_run", "json", "verbose"})
 def given(args: Namespace) -> dict[str, Any]:
     """The arguments of a command as keyword arguments of the function of the same name."""
     return {name: value for name, value in vars(args).items() if name not in OF_THE_COMMAND_LINE}
+
+
+def seed(text: str) -> int:
+    """A seed from the command line."""
+    value = int(text)
+    if not 0 <= value <= LARGEST_SEED:
+        raise ArgumentTypeError(f"it must be 0 to {LARGEST_SEED}, not {text}")
+    return value
 
 
 def add_graph_options(parser: ArgumentParser) -> None:
@@ -28,6 +37,12 @@ def add_plugin_option(parser: ArgumentParser) -> None:
                         help="also use the components in this Python file; may be repeated")
 
 
+def add_data_root_option(parser: ArgumentParser) -> None:
+    """`--data-root`."""
+    parser.add_argument("--data-root", action="append", default=[], metavar="DIR", dest="data_roots",
+                        help="a folder outside that of the data file whose files may be read; may be repeated")
+
+
 def add_running_options(parser: ArgumentParser) -> None:
     """How the networks of a run are run."""
     parser.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
@@ -39,8 +54,11 @@ def add_running_options(parser: ArgumentParser) -> None:
 
 
 def add_device_options(parser: ArgumentParser) -> None:
-    """`--device` and `--plugin`."""
+    """`--device`, `--fold`, `--data-root` and `--plugin`."""
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
+    parser.add_argument("--fold", type=int, metavar="K",
+                        help="the fold of a cross-validation run, counted from 0 (default: all)")
+    add_data_root_option(parser)
     add_plugin_option(parser)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fusionkit.errors import Diagnostic, Span
 
 if TYPE_CHECKING:
+    from fusionkit.components.config import ComponentError
     from fusionkit.shapes.layouts import TensorShape
 
 _SHOWN = 8
@@ -27,6 +28,12 @@ def component_failed(
     return Diagnostic("component-failed", f"{use} fails on its inputs: {listed(inputs)}", span,
                       why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
                       fix="check its options against its inputs; if they are correct, report it to the plugin's author")
+
+
+def refused(use: str, error: ComponentError, span: Span | None = None) -> Diagnostic:
+    """The diagnostic of a component that cannot be used as in the graph; it always has a fix."""
+    return Diagnostic("component", f"{use}: {error}", span, error.why, error.fix or
+                      f"change its options or what it reads; `fusionkit plugins show {use}` says what it takes")
 
 
 class StoppedError(Exception):

@@ -21,7 +21,7 @@ from fusionkit.data.findings import Findings
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
-from fusionkit.errors import Diagnostic, near
+from fusionkit.errors import Diagnostic, Span, near
 from fusionkit.progress import Progress
 
 _MAX_LISTED = 20_000
@@ -45,6 +45,12 @@ class File:
     row: int
     path: Path
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two rows share that read the same: the input, the path, and options that are filled in by row."""
+        filled = type(self.spec.options).filled
+        return self.spec.name, self.path, *(getattr(self.spec.options, name) for name in filled)
+
 
 def check_package(spec: InputSpec, findings: Findings) -> bool:
     """Whether the package that the reader needs is installed; reported once, not for every row."""
@@ -67,7 +73,7 @@ def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings
     names = path_template.columns(spec.template)
     cells = [table.cells(name) for name in names]
     paths: list[Path | None] = []
-    wrong = set()
+    wrong, outside = set(), []
     for row in range(len(table)):
         filled = dict(zip(names, (column[row] for column in cells), strict=True))
         path = None
@@ -76,10 +82,26 @@ def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings
         except _PlaceError as fault:
             wrong.add(row)
             span = table.span(row, path_template.column_of(spec.template, filled, fault.part)) if filled else None
+            if isinstance(fault.__cause__, path_template.OutsideError):
+                outside.append((row, span, fault.__cause__))
+                continue
             message = f"case {ids[row]!r}, input {spec.name!r}: {fault.message}"
             findings.add(Diagnostic(fault.code, message, span or spec.template_span, fault.why, fault.fix), spec.name)
-        paths.append(path)
+        finally:
+            paths.append(path)
+    if outside:
+        findings.add(_outside(spec, outside, ids), spec.name)
     return paths, frozenset(wrong)
+
+
+def _outside(spec: InputSpec, found: Sequence[tuple[int, Span | None, path_template.OutsideError]], ids: Sequence[str]
+             ) -> Diagnostic:
+    """One message for all cases of an input with files outside the allowed folders, since they have one fix."""
+    row, span, first = found[0]
+    more = f", and those of {len(found) - 1} more cases" if len(found) > 1 else ""
+    return Diagnostic("path-outside", f"case {ids[row]!r}, input {spec.name!r}: {first.message}{more}",
+                      span or spec.template_span, first.why,
+                      path_template.outside_fix(spec.root, [each.target.parent for _, _, each in found]))
 
 
 class _PlaceError(ReadError):
@@ -106,9 +128,9 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
     if relative is None:
         return None
     try:
-        path = path_template.inside(spec.root, relative)
+        path = path_template.inside(spec.root, relative, spec.roots)
         if path.is_dir() and spec.source.folders:
-            _refuse_links_out(spec.root, path)
+            _refuse_links_out(spec, path)
             return path
         if path.is_file():
             return path
@@ -123,22 +145,28 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
     except _PlaceError:
         raise
     except ReadError as problem:
-        fix = problem.fix and problem.fix.replace("inputs.NAME", f"inputs.{spec.name}")
-        raise _PlaceError(problem.code, problem.message, problem.why, fix) from None
+        raise _PlaceError(problem.code, problem.message, problem.why, problem.fix) from problem
     if spec.options.missing_ok:
         return None
     raise _missing(spec, relative)
 
 
-def _refuse_links_out(root: Path, folder: Path) -> None:
-    """The files of a series folder must stay inside the data folder like every other file."""
+def _refuse_links_out(spec: InputSpec, folder: Path) -> None:
+    """The files of a series folder must stay inside the folders that may be read like every other file."""
     with os.scandir(folder) as entries:
         links = sorted(entry.name for entry in entries if entry.is_symlink())
     for name in links:
-        path_template.inside(root, str((folder / name).relative_to(root)))
+        path_template.inside(spec.root, os.path.relpath(folder / name, spec.root) if folder.is_relative_to(spec.root)
+                             else str(folder / name), spec.roots)
 
 
 def _missing(spec: InputSpec, relative: str) -> _PlaceError:
+    whole = spec.root / relative
+    link = next((path for path in (*reversed(whole.parents), whole) if path.is_symlink() and not path.exists()), None)
+    if link is not None:
+        return _PlaceError("missing-file", f"no file {str(whole)!r}", f"{str(link)!r} is a link to "
+                           f"{str(link.readlink())!r}, which does not exist",
+                           "fetch what it links to, for instance with `git annex get` or `datalad get`")
     folder, parts = spec.root, Path(relative).parts
     depth = 0
     while depth < len(parts) - 1 and (folder / parts[depth]).exists():
@@ -253,11 +281,11 @@ def check_files(
     """The results by input and row; every distinct file is read once, in threads, and every bad file is reported."""
     checked: dict[tuple[str, int], Checked] = {}
     problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
-    users: dict[tuple[str, Path], list[File]] = defaultdict(list)
+    users: dict[tuple[object, ...], list[File]] = defaultdict(list)
     for file in files:
-        users[file.spec.name, file.path].append(file)
+        users[file.identity].append(file)
     for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers), 1):
-        for file in users[first.spec.name, first.path]:
+        for file in users[first.identity]:
             if isinstance(result, ReadError):
                 problems[file.spec.name, file.row] = file, result
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.grouped_folds import PARTS
+from fusionkit.data.labels import named
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.signature import HeadTarget, InputNeed, fits
@@ -20,6 +21,7 @@ from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
+from fusionkit.printable import in_one_line
 
 _NAMED = 4  # cases that a warning about an input gives as examples
 
@@ -52,11 +54,20 @@ def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:
             findings.add(Diagnostic("blank-id", f"this case has no {column!r}", table.span(row, column),
                                     why="cases are joined and reported by their id",
                                     fix="fill in the cell, or remove the row if it is empty"), column)
-        elif name in first:
-            findings.add(Diagnostic("duplicate-id", f"the id {name!r} occurs twice", table.span(row, column),
-                                    why=f"it already names the case on line {table.span(first[name]).line}",
+            continue
+        if (shown := in_one_line(name)) != name:
+            findings.add(Diagnostic("bad-id", f"the id '{shown}' contains invisible characters",
+                                    table.span(row, column), why="it could not be told from another id",
+                                    fix="write ids of letters, digits and signs"), column)
+        # Composed and decomposed forms of a letter look alike everywhere an id is shown.
+        same = normalize("NFC", name)
+        if same in first:
+            other = table.cell(first[same], column) != name
+            findings.add(Diagnostic("duplicate-id", f"the id {name!r} occurs twice"
+                                    f"{', in other code points' if other else ''}", table.span(row, column),
+                                    why=f"it already names the case on line {table.span(first[same]).line}",
                                     fix="give each case its own id, or remove the copy"), column)
-        first.setdefault(name, row)
+        first.setdefault(same, row)
     return tuple(name or f"on line {table.span(row, column).line}" for row, name in enumerate(ids))
 
 
@@ -99,14 +110,14 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
 def check_shared(files: Sequence[File], division: Division, table: Table, ids: Sequence[str],
                  findings: Findings) -> None:
     """Warn about `shared-file`: one file that belongs to cases on both sides of the split."""
-    part = {row: name for name in ("train", "validation", "test") for row in division.rows(name)}
-    first: dict[tuple[str, Path], File] = {}
+    part = division.sides(len(table))
+    first: dict[tuple[object, ...], File] = {}
     for file in files:
-        other = first.setdefault((file.spec.name, file.path), file)
-        if part.get(other.row) != part.get(file.row):
+        other = first.setdefault(file.identity, file)
+        if part[other.row] != part[file.row]:
             findings.add(Diagnostic(
-                "shared-file", f"cases {ids[other.row]!r} ({part.get(other.row)}) and {ids[file.row]!r} "
-                f"({part.get(file.row)}) have the same file {str(file.path)!r}", table.span(file.row),
+                "shared-file", f"cases {ids[other.row]!r} ({part[other.row]}) and {ids[file.row]!r} "
+                f"({part[file.row]}) have the same file {str(file.path)!r}", table.span(file.row),
                 why="a test case would have been seen in training", fix="put both cases on one side of the split",
                 severity="warning"), file.spec.name)
 
@@ -184,11 +195,13 @@ def check_size_known(spec: InputSpec, need: InputNeed, size: tuple[int, ...] | N
                                 fix="write the sizes in the graph, or correct 'path' of the input"), spec.name)
 
 
-def check_targets_present(columns: Sequence[str], table: Table, ids: Sequence[str], findings: Findings) -> None:
+def check_targets_present(specs: Sequence[TargetSpec], table: Table, ids: Sequence[str], findings: Findings) -> None:
     """Report `target-missing` for cases with all target columns blank; targets may share a column."""
-    columns = list(dict.fromkeys(columns))
+    columns = list(dict.fromkeys(column for spec in specs for column in spec.all_columns))
+    cells = [[named(cell, spec.values) for cell in table.cells(column)]
+             for spec in specs for column in spec.all_columns]
     for row in range(len(table)) if columns else ():
-        if not any(table.cell(row, column) for column in columns):
+        if not any(column[row] for column in cells):
             findings.add(Diagnostic("target-missing", f"case {ids[row]!r} has no target", table.span(row, columns[0]),
                                     why=f"{', '.join(map(repr, columns[:8]))} {'is' if len(columns) == 1 else 'are'} "
                                         "blank, so the case cannot be used for training",
@@ -199,19 +212,24 @@ def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: Targe
                   table: Table, findings: Findings) -> None:
     """Report `class-absent`: a class, or a label, without a case in a part of the split."""
     for code, label in enumerate(head.classes):
-        found = (values.values == code if head.task == "multiclass" else values.values[:, code] > 0) & values.present
         column = spec.column or (label if label in spec.columns else spec.columns[code])
-        if not found.any():
-            fault: _Fault | None = ("is in the whole table", "every case has another one", "correct the cells of the "
-                                    f"target, or remove {label!r} from the head's 'classes'", "error")
-        elif division.folds is not None:
-            fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
-        else:
-            fault = _part_fault(name, division, found, head.task == "multilabel")
-        if fault is not None:
-            where, why, fix, severity = fault
-            findings.add(Diagnostic("class-absent", f"no case of class {label!r} {where}", table.header(column), why,
-                                    fix, severity), name)
+        answers = values.values if head.task == "multiclass" else values.values[:, code]
+        ways = [(answers == code, f"of class {label!r}")] if head.task == "multiclass" else [
+            (answers > 0, f"of class {label!r}"), (answers == 0, f"without label {label!r}")]
+        for holds, words in ways:
+            found = holds & values.present
+            if not found.any():
+                why = "every case has another class" if words.startswith("of") else "every case has it"
+                fix = f"correct the cells of the target, or remove {label!r} from the head's 'classes'"
+                fault: _Fault | None = ("is in the whole table", why, fix, "error")
+            elif division.folds is not None:
+                fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
+            else:
+                fault = _part_fault(name, division, found, head.task == "multilabel")
+            if fault is not None:
+                where, why, fix, severity = fault
+                findings.add(Diagnostic("class-absent", f"no case {words} {where}", table.header(column), why, fix,
+                                        severity), name)
 
 
 _Fault = tuple[str, str, str, Severity]
@@ -244,9 +262,10 @@ def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fa
 def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], *, table: Table,
                         findings: Findings) -> None:
     """Report `one-value` for a regression target that is the same in all training cases."""
-    known = values.values[[row for row in rows if values.present[row]]]
     for position, column in enumerate(spec.all_columns):
-        if known.ndim == 2 and len(known) > 1 and len(np.unique(known[:, position])) == 1:
+        known = values.values[[row for row in rows if values.present[row]], position]
+        known = known[~np.isnan(known)]
+        if len(known) > 1 and len(np.unique(known)) == 1:
             findings.add(Diagnostic("one-value", f"target column {column!r} has one value in all {len(known)} training "
                                     "cases", table.header(column), why=f"{name!r} cannot be learned from it",
                                     fix="check the column and the split"), column)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -152,5 +153,6 @@ class Cohort:
                 encoded = vectors.encode(values, spec.options, preprocessing.columns[name])
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
-                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name])
+                specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs)
         return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory)

@@ -24,11 +24,19 @@ from fusionkit.errors import RunError
 
 @dataclass(frozen=True, slots=True)
 class FileInput:
-    """An input that is read when a case is accessed; `paths` has one entry per row of the cohort."""
+    """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
+
+    `specs` too, where options are filled in by row; else it is empty.
+    """
 
     spec: InputSpec
     size: tuple[int, ...]
     paths: Sequence[Path | None]
+    specs: Sequence[InputSpec] = ()
+
+    def of_row(self, row: int) -> InputSpec:
+        """The input as one row reads it."""
+        return self.specs[row] if self.specs else self.spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +129,7 @@ class CaseDataset(Dataset[Case]):
 
     def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
         try:
-            array = case_files.load(source.spec, path, self.cache)
+            array = case_files.load(source.of_row(row), path, self.cache)
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from fusionkit.data import case_files, checks, leaks, targets
+import numpy as np
+
+from fusionkit.data import case_files, checks, leaks, path_template, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
-from fusionkit.data.doubtful_numbers import doubtful_numbers
+from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
+from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
 from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.signature import HeadTarget, InputNeed
-from fusionkit.data.split import Division, divide
+from fusionkit.data.split import Division, divide, groups_of
 from fusionkit.data.table import Table, read_table_and_faults
 from fusionkit.data.targets import TargetValues
 from fusionkit.progress import Progress
@@ -46,12 +50,12 @@ def load_cohort(
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
     table, faults = read_table_and_faults(description.cases, description.blank, description.span("cases"),
-                                          description.numbers)
+                                          description.numbers, sheet=description.sheet)
     loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
                        reading=_Reading(workers, progress, cache))
     loading.findings.extend(("", fault) for fault in faults)
     # Where rows could not be read, their absence would look like faults of the cohort.
-    for step in _STEPS if not faults else _STEPS_OF_CELLS:
+    for step in _STEPS_OF_CELLS if any(fault.severity == "error" for fault in faults) else _STEPS:
         loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(
@@ -182,7 +186,8 @@ def _splittable(loading: _Loading) -> bool:
     if spec is None:
         return False
     stratify = description.targets[spec.stratify].all_columns if spec.stratify else ()
-    keys = [("column", spec.column), ("group", spec.group), *(("stratify", column) for column in stratify)]
+    keys = [("column", spec.column), ("group", spec.group), *(("folds", column) for column in spec.fold_columns),
+            *(("stratify", column) for column in stratify)]
     named = [(key, column) for key, column in keys if column is not None]
     if not loading.required:
         return all(column in loading.table for _, column in named)
@@ -212,7 +217,9 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
 def _named_columns(spec: InputSpec) -> list[_Named]:
     """The columns that an input reads, each with its location in the data file."""
     if spec.source.files:
-        return [(column, ("inputs", spec.name, "path")) for column in spec.columns]
+        written = {"path": spec.template, **spec.filled}
+        return [(column, ("inputs", spec.name, option)) for option, text in written.items()
+                for column in path_template.columns(text)]
     return [(column, ("inputs", spec.name, key, position))
             for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
 
@@ -225,6 +232,12 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
     layout = columns.categories(values, train)
     if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
         layout = fitted.layout(spec.name)
+    if fitted is not None and spec.name in fitted.columns:
+        ranges = fitted.columns[spec.name].ranges
+        loading.findings.extend(
+            (column, found) for position, column in enumerate(spec.options.measured[: len(ranges)])
+            if (usual := ranges[position]) is not None
+            for found in out_of_range(table, column, values.numeric[:, position], usual))
     loading.findings.extend(columns.unknown_categories(table, spec.options, values, layout, loading.ids))
     return replace(loading, columns={**loading.columns, spec.name: values},
                    layouts={**loading.layouts, spec.name: layout},
@@ -233,7 +246,8 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
 
 def _read_files(loading: _Loading) -> _Loading:
     """Check every file of every input; each is read once, from the cache if possible."""
-    files = [case_files.File(loading.description.inputs[name], row, path)
+    inputs = loading.description.inputs
+    files = [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path)
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
     how = loading.reading
     checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
@@ -275,10 +289,9 @@ def _check_cohort(loading: _Loading) -> _Loading:
         checks.check_some_input(present, table, loading.ids, loading.findings)
     if not loading.required:
         return loading
-    named = [described[name].all_columns for name in loading.heads if name in described]
-    known = [column for names in named for column in names if column not in loading.missing]
-    if len(known) == sum(map(len, named)):
-        checks.check_targets_present(known, table, loading.ids, loading.findings)
+    learnt = [described[name] for name in loading.heads if name in described]
+    if not any(column in loading.missing for spec in learnt for column in spec.all_columns):
+        checks.check_targets_present(learnt, table, loading.ids, loading.findings)
     if loading.divided:
         _check_parts(loading)
     return loading
@@ -288,9 +301,10 @@ def _check_parts(loading: _Loading) -> None:
     table, division, findings = loading.table, loading.division, loading.findings
     train = division.rows("train") if division.parts else tuple(range(len(table)))
     for name, spec in loading.learnt.items():
-        checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
-                             findings=findings)
-        if loading.heads[name].task == "regression":
+        if loading.heads[name].task != "regression":
+            checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
+                                 findings=findings)
+        else:
             checks.check_target_varies(name, spec, loading.targets[name], train, table=table, findings=findings)
     for name, values in loading.columns.items():
         found = columns.constant_columns(table, name, loading.description.inputs[name].options, values, train)
@@ -305,9 +319,15 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     train = loading.division.rows("train") if loading.division.parts else range(len(table))
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
+    for name, spec in loading.learnt.items():
+        if loading.heads[name].task == "regression":
+            wanted = np.where(loading.targets[name].present[:, None], loading.targets[name].values, np.nan)
+            for position, column in enumerate(spec.all_columns):
+                findings.extend((column, doubt) for doubt in target_scale(table, column, wanted[:, position], train))
     for name, values in loading.columns.items():
         options = loading.description.inputs[name].options
         texts = leaks.check_categories_repeat(table, options.categorical, values, train, findings)
+        leaks.check_spellings(table, options.categorical, values, train, findings)
         for column, codes, numbers in columns.as_codes(values, options):
             if column not in loading.faulty and column not in texts:
                 leaks.check_tells_target(table, column, codes, numbers, answers=answers, patients=loading.patients,
@@ -319,8 +339,26 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     return loading
 
 
+def _warn_of_patients(loading: _Loading) -> _Loading:
+    """Cases that are split as independent ones but seem to be of one patient."""
+    description, table, findings = loading.description, loading.table, loading.findings
+    split = description.split
+    if not loading.required or not loading.divided or split is None or not split.grouped:
+        return loading
+    _, groups = groups_of(description, table, loading.ids)
+    if description.patient is None and split.group is None:
+        learnt = [column for spec in description.targets.values() for column in spec.all_columns]
+        check_patient_columns(table, loading.ids, {description.id, split.column, *learnt}, loading.division, findings)
+    for name, values in loading.columns.items():
+        check_near_rows(table, name, values.numeric, groups, division=loading.division, findings=findings)
+    files = [case_files.File(description.inputs[name], row, path)
+             for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
+    check_copied_files(files, groups, loading.division, table, findings)
+    return loading
+
+
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
     _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
-    _warn_of_doubts)
+    _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fusionkit.data.readers.reader import ReadError
 
-OUTSIDE_FIX = (
-    "keep the files inside the folder of the data file, or give the absolute path on the command line "
-    "(--set inputs.NAME.path=/disk/ct/{patient})"
-)
 _PART = re.compile(r"\{([^{}]*)\}")
 
 
@@ -52,20 +49,52 @@ def column_of(template: str, cells: Mapping[str, str], part: int) -> str:
     return (exact[-1:] or later[:1] or [ends[-1][1]])[0]
 
 
-def inside(root: Path, relative: str) -> Path:
-    """The path inside `root`; neither '..' nor a link may lead out of it.
+class OutsideError(ReadError):
+    """A path that leaves the folders that may be read; `target` is where it leads, links resolved."""
+
+    def __init__(self, root: Path, relative: str, target: Path, why: str | None) -> None:
+        super().__init__("path-outside", f"the path {relative!r} leaves the data folder", why,
+                         outside_fix(root, [target.parent]))
+        self.target = target
+
+
+def outside_fix(root: Path, folders: Sequence[Path]) -> str:
+    """What to do about paths that lead into these folders, outside the data folder `root`."""
+    common = _shared(folders)
+    options = " ".join(f"--data-root {_shortest(folder, Path())}" for folder in common)
+    named = [_shortest(folder, root) for folder in common]
+    written = named[0] if len(named) == 1 else f"[{', '.join(named)}]"
+    return (f"if they may be read there, name the folder: 'root: {written}' in the data file, or {options}; else keep "
+            "the files below the folder of the data file")
+
+
+def _shortest(folder: Path, start: Path) -> str:
+    """A folder relative to another one, or unchanged if that is shorter."""
+    return min(os.path.relpath(folder, start.resolve()), str(folder), key=len)
+
+
+def _shared(folders: Sequence[Path]) -> list[Path]:
+    """The common parent folders, one for each common beginning."""
+    beginnings: dict[tuple[str, ...], list[str]] = {}
+    for folder in folders:
+        beginnings.setdefault(folder.parts[:2], []).append(str(folder))
+    return [Path(os.path.commonpath(same)) for same in beginnings.values()]
+
+
+def inside(root: Path, relative: str, others: Sequence[Path] = ()) -> Path:
+    """The path inside `root`, or inside one of the `others`; neither '..' nor a link may lead elsewhere.
 
     Raises: `ReadError` with `path-outside` or `bad-path`.
     """
     path = root / relative
     try:
-        resolved, folder = path.resolve(), root.resolve()
+        resolved = path.resolve()
+        folders = [folder.resolve() for folder in (root, *others)]
     except (OSError, ValueError, RuntimeError) as problem:  # a NUL character, a loop of links
         raise ReadError("bad-path", f"{relative!r} is not a usable path", why=str(problem)) from None
-    if not resolved.is_relative_to(folder):
+    if not any(resolved.is_relative_to(folder) for folder in folders):
         written = Path(relative).is_absolute() or ".." in Path(relative).parts
-        raise ReadError("path-outside", f"the path {relative!r} leaves the data folder",
-                        None if written else "a link in the path points out of the folder", OUTSIDE_FIX)
+        raise OutsideError(root, relative, resolved, None if written else "a link in the path points out of the folder")
     return path
 
 

@@ -15,13 +15,15 @@ Task = Literal["multiclass", "multilabel", "regression"]
 class HeadTarget:
     """The target of a head; the data file has a target of the same name.
 
-    `classes` are in the order of the head's outputs; `size` is the number of outputs.
+    `classes` are in the order of the head's outputs; `size` is the number of outputs. `partial`: some labels or
+    values of a case may be known and others not.
     """
 
     task: Task
     classes: tuple[str, ...] = ()
     span: Span | None = None
     size: int = 1
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fusionkit.data.split_spec import SplitSpec
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, Span, did_you_mean
 
+_MOST_FOLDS = 100
 _MANY = 10  # a column with more distinct numbers is a measurement, which is stratified by quartiles
 
 
@@ -39,6 +40,12 @@ class Division:
         assert self.folds is not None and 0 <= number < self.fold_count, f"no fold {number}; please report"
         held = self.folds == number
         return tuple(np.flatnonzero(~held).tolist()), tuple(np.flatnonzero(held).tolist())
+
+    def sides(self, count: int) -> list[str]:
+        """The part or the fold of each of `count` rows, empty without a split."""
+        if self.folds is not None:
+            return [f"fold {fold}" for fold in self.folds.tolist()]
+        return list(self.parts) or [""] * count
 
 
 def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -69,7 +76,35 @@ def divide(description: DataDescription, table: Table, ids: Sequence[str], findi
     if spec.column is not None:
         return _by_column(spec.column, column, groups, table, ids=ids, place=description.span("split", "column"),
                           findings=findings)
+    if spec.fold_columns:
+        return _stored(spec.fold_columns[spec.repeat], column, groups, table, ids=ids,
+                       place=description.span("split", "folds", "column"), findings=findings)
     return _drawn(spec, column, groups, table, description=description, findings=findings)
+
+
+def _stored(stored: str, group: str, groups: Sequence[str], table: Table, *, ids: Sequence[str], place: Span,
+            findings: Findings) -> Division:
+    """The folds in a column: its values in their order, the first of them fold 0."""
+    cells = table.cells(stored)
+    for row, cell in enumerate(cells):
+        if not cell:
+            findings.add(Diagnostic("unknown-split", f"case {ids[row]!r} has no fold", table.span(row, stored),
+                                    why=f"column {stored!r} says in which fold a case is tested",
+                                    fix="fill in the cell, or remove the row"), stored)
+    names = sorted(set(cells) - {""}, key=_fold_order)
+    if len(names) < 2 or len(names) > _MOST_FOLDS:
+        findings.add(Diagnostic("too-many-folds" if len(names) > 1 else "empty-split",
+                                f"column {stored!r} has {len(names)} different values", place,
+                                why=f"they are folds, 2 to {_MOST_FOLDS} of them", fix="name the column of the folds"))
+    _note_divided(stored, group, groups, cells, table, findings=findings)
+    places = {name: number for number, name in enumerate(names)}
+    return Division((), np.array([places.get(cell, 0) for cell in cells], dtype=np.int64), len(names))
+
+
+def _fold_order(name: str) -> tuple[float, str]:
+    """Numbers by their value, before words by their letters."""
+    number = PLAIN.read(name)
+    return (np.inf if number is None else number, name)
 
 
 def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, ids: Sequence[str], place: Span,
@@ -88,6 +123,12 @@ def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, i
     if "train" not in parts:
         findings.add(Diagnostic("empty-split", f"column {split!r} puts no case into 'train'", place,
                                 fix="write train in the rows to train on"))
+    _note_divided(split, group, groups, parts, table, findings=findings)
+    return Division(tuple(parts))
+
+
+def _note_divided(split: str, group: str, groups: Sequence[str], parts: Sequence[str], table: Table, *,
+                  findings: Findings) -> None:
     for name, where in splitting.divided(groups, parts).items():
         lines = {part: ", ".join(str(table.span(row).line) for row in rows[:8]) for part, rows in where.items()}
         later = max(rows[0] for rows in where.values())
@@ -96,7 +137,6 @@ def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, i
             table.span(later, split), why="; ".join(f"{part} on line {line}" for part, line in lines.items()),
             fix=f"give all rows of one {group} the same split; if they may be separated, write 'group: none' under "
                 "'split'"), split)
-    return Division(tuple(parts))
 
 
 def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *, description: DataDescription,

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.data import labels
 from fusionkit.data.cell_faults import CellFault, CellFaults
 from fusionkit.data.description import TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.numbers import NumberFormats
 from fusionkit.data.numeric_column import read_numbers
 from fusionkit.data.signature import HeadTarget
+from fusionkit.data.spelling import likely_same
 from fusionkit.data.table import Table
-from fusionkit.errors import Diagnostic, did_you_mean, near
-
-_LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+from fusionkit.errors import Diagnostic, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class TargetValues:
     """The target of one head in every row.
 
     Shapes: `values` is int64 (rows,) for multiclass, float32 (rows, size) otherwise; zero where `present` (rows,)
-    is False.
+    is False, NaN for a label or value that is not known of a case of which others are.
     """
 
     values: NDArray[np.int64] | NDArray[np.float32]
@@ -53,18 +53,19 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
     if columns is None:
         return absent(head, len(table))
     values = np.full((len(table), len(columns)), np.nan)
+    blank = np.zeros(values.shape, dtype=bool)
     for position, column in enumerate(columns):
-        cells = [spec.values.get(cell, cell) for cell in table.cells(column)]
+        cells = [labels.named(cell, spec.values) for cell in table.cells(column)]
         faults = CellFaults(table, column, ids, f"target column {column!r}", cells)
+        blank[:, position] = [not cell for cell in cells]
         if head.task == "regression":
             values[:, position] = read_numbers(faults, (formats or NumberFormats()).of(column), "target")
         else:
             values[:, position] = _labels(faults)
         findings.extend((column, fault) for fault in faults.told())
-    blank: NDArray[np.bool_] = np.array(
-        [[not table.cell(row, column) for column in columns] for row in range(len(table))], dtype=bool)
-    _note_half_blank(table, columns, blank, ids, findings)
-    present: NDArray[np.bool_] = ~np.any(blank, axis=1)
+    if not head.partial:
+        _note_half_blank(table, columns, blank, ids, findings)
+    present: NDArray[np.bool_] = ~np.all(blank, axis=1) if head.partial else ~np.any(blank, axis=1)
     return TargetValues(np.where(present[:, None], values, 0.0).astype(np.float32), present)
 
 
@@ -77,36 +78,38 @@ def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, 
                                 fix="name one 'column', or use the head 'head.multilabel'"))
         return found
     for raw, named in spec.values.items():
-        if named not in head.classes:
+        if named and named not in head.classes:
             findings.add(Diagnostic("unknown-class", f"'values' of target {name!r} maps {raw!r} to {named!r}, which is "
                                     "not one of the head's", spec.span, why=f"its classes are {_listed(head.classes)}",
-                                    fix=did_you_mean(named, head.classes, "name one of its classes")))
+                                    fix=f"did you mean {meant!r}?" if (meant := likely_same(named, head.classes))
+                                    else "name one of its classes"))
     codes = {named: code for code, named in enumerate(head.classes)}
-    for row, cell in enumerate(table.cells(spec.column)):
-        named = _class_name(cell, spec, head)
-        if named in codes:
-            found.values[row], found.present[row] = codes[named], True
-        elif cell and cell not in spec.values:
-            findings.add(Diagnostic(
-                "unknown-class", f"case {ids[row]!r}: {cell!r} is not a class of the head {name!r}",
-                table.span(row, spec.column), why=f"its classes are {_listed(head.classes)}",
-                fix=_class_fix(cell, head)), name)
+    cells = table.cells(spec.column)
+    renamed = {cell: labels.named(cell, spec.values) for cell in set(cells)}
+    words = {cell for cell in renamed if renamed[cell] and renamed[cell] == cell}
+    chosen = {cell: labels.class_of(word, words, head.classes) for cell, word in renamed.items() if word}
+    for row, cell in enumerate(cells):
+        if chosen.get(cell) in codes:
+            found.values[row], found.present[row] = codes[str(chosen[cell])], True
+    strange = [cell for cell in dict.fromkeys(cells) if cell in words and chosen[cell] is None]
+    findings.extend((name, fault) for fault in _strange(
+        CellFaults(table, spec.column, ids, f"target column {spec.column!r}"), strange, head, name,
+        met={word for word in chosen.values() if word}).told())
     return found
 
 
-def _class_name(cell: str, spec: TargetSpec, head: HeadTarget) -> str:
-    """The class in a cell; a spreadsheet or Parquet may have written whole numbers as 1.0."""
-    if cell in spec.values or cell in head.classes:
-        return spec.values.get(cell, cell)
-    whole = cell[:-2] if cell.endswith(".0") else cell
-    return spec.values.get(whole, whole)
-
-
-def _class_fix(named: str, head: HeadTarget) -> str:
-    match = near(named, head.classes) or near(named.lower(), head.classes)
-    if match:
-        return f"did you mean {match!r}? for many such cells add 'values: {{{named}: {match}}}' to the target"
-    return f"correct the cell, map it with 'values: {{{named}: CLASS}}', or add the class to the head's 'classes'"
+def _strange(faults: CellFaults, strange: Sequence[str], head: HeadTarget, name: str, *, met: Collection[str]
+             ) -> CellFaults:
+    """The cells that are not a class: misspelt ones with the class they are likely meant to be, then the others."""
+    meant = {word: likely_same(word, head.classes) for word in strange}
+    for row, cell in enumerate(faults.cells):
+        if cell in meant:
+            alike = [word for word in strange if bool(meant[word]) == bool(meant[cell])]
+            faults.add(row, CellFault(
+                "unknown-class", f"{{cell}} is not a class of the head {name!r}",
+                f"are not classes of the head {name!r}",
+                f"its classes are {_listed(head.classes)}", labels.class_fix(alike, head.classes, met)))
+    return faults
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -140,12 +143,17 @@ def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) 
 
 def _labels(faults: CellFaults) -> NDArray[np.float64]:
     """The labels of one column as 0 and 1, NaN where a cell is blank or wrong."""
-    for row, cell in enumerate(faults.cells):
-        if cell and cell.lower() not in _LABELS:
-            faults.add(row, CellFault(
-                "bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1", "each column of a multilabel target "
-                "states whether a class is present", f"write 0 or 1, or map it with 'values: {{{cell}: 1}}'"))
-    return np.array([_LABELS.get(cell.lower(), np.nan) for cell in faults.cells], dtype=np.float64)
+    words = [word for word in dict.fromkeys(faults.cells) if word]
+    understood = labels.meaning(words)
+    strange = [word for word in words if word not in understood]
+    if strange:
+        fault = CellFault("bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1",
+                          "each column of a multilabel target states whether a class is present",
+                          labels.label_fix(strange, understood))
+        for row, cell in enumerate(faults.cells):
+            if cell and cell not in understood:
+                faults.add(row, fault)
+    return np.array([understood.get(cell, np.nan) for cell in faults.cells], dtype=np.float64)
 
 
 def _note_half_blank(table: Table, columns: Sequence[str], blank: NDArray[np.bool_], ids: Sequence[str],
@@ -153,5 +161,5 @@ def _note_half_blank(table: Table, columns: Sequence[str], blank: NDArray[np.boo
     for row in np.flatnonzero(np.any(blank, axis=1) & ~np.all(blank, axis=1)).tolist():
         column = columns[int(np.flatnonzero(blank[row])[0])]
         findings.add(Diagnostic("blank-label", f"case {ids[row]!r}: target column {column!r} is blank, others are not",
-                                table.span(row, column), why="a target is known completely or not at all",
+                                table.span(row, column), why="its head takes a target completely or not at all",
                                 fix="fill in the cell, or leave all columns of the target blank"), column)

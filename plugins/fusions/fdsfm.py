@@ -145,7 +145,8 @@ def _goal(config: FDSFMConfig, inputs: Sequence[TensorShape]) -> tuple[int, ...]
     if config.grid == "min":
         return tuple(min(sizes) for sizes in zip(*grids, strict=True))
     if len(config.grid) != len(grids[0]):
-        raise ComponentError(f"'grid' has {len(config.grid)} sizes for {len(grids[0])} spatial axes")
+        raise ComponentError(f"'grid' has {len(config.grid)} sizes for {len(grids[0])} spatial axes",
+                             fix="write one size for each spatial axis")
     return tuple(config.grid)
 
 

@@ -44,7 +44,7 @@ class MSCAConfig(Config):
     """Options of `fusion.msca`."""
 
     width: PositiveInt | None = stream_width("the first scale and of the result")
-    scales: PositiveInt = Field(3, description="Number of scales; 1 is plain cross-attention.")
+    scales: PositiveInt = Field(3, le=30, description="Number of scales; 1 is plain cross-attention.")
     scale_widths: list[PositiveInt] | None = Field(
         None, description="Widths of the scales after the first; None halves the width from each to the next.")
     heads: list[PositiveInt] = Field(

@@ -132,6 +132,7 @@ class ColumnsFit:
     medians: tuple[float, ...]
     categories: tuple[tuple[str | None, ...], ...]
     dates: tuple[str, ...] = ()
+    ranges: tuple[tuple[float, float] | None, ...] = ()
 
 
 Categories = tuple[tuple[str, ...], ...]
@@ -270,19 +271,22 @@ def fit(values: ColumnValues, options: ColumnsOptions, rows: Sequence[int], layo
     """
     known_RN = values.numeric[list(rows)]
     means, deviations, medians = [], [], []
+    ranges: list[tuple[float, float] | None] = []
     for column in range(known_RN.shape[1]):
         filled = known_RN[:, column][~np.isnan(known_RN[:, column])]
         mean, deviation = (float(filled.mean()), float(filled.std())) if len(filled) else (0.0, 0.0)
         means.append(mean)
         # A constant column is only centred; dividing by its deviation would blow up any other value.
         deviations.append(deviation if deviation > 1e-12 * max(1.0, abs(mean)) else 1.0)
+        ranges.append((float(filled.min()), float(filled.max())) if len(filled) else None)
         medians.append(float(np.median(filled)) if len(filled) else 0.0)
     seen = categories(values, rows)
     kept = tuple(tuple(name if name in seen[column] else None for name in names)
                  for column, names in enumerate(layout))
     return ColumnsFit(options.measured, options.categorical, options.encode, options.fill, options.standardise,
                       tuple(means), tuple(deviations), tuple(medians), kept,
-                      tuple(f"{column}: {rule}" for column, rule in options.date.items()))
+                      tuple(f"{column}: {rule}" for column, rule in options.date.items()),
+                      tuple(ranges))
 
 
 def encode(values: ColumnValues, options: ColumnsOptions, fitted: ColumnsFit) -> NDArray[np.float32]:

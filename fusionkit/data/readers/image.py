@@ -14,6 +14,7 @@ from pydantic import Field
 
 from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
 from fusionkit.data.readers.advice import Advice, constant, count, label_maps, ranges
+from fusionkit.data.readers.contents import first_bytes, misplaced
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import window
@@ -208,10 +209,10 @@ def _stored(picture: Any, kind: str) -> tuple[NDArray[np.float32], int | None]:
 
 
 def _unidentified(path: Path) -> ReadError:
-    with path.open("rb") as stream:
-        start = stream.read(8)
-    if start.startswith((b"\x89PNG", b"\xff\xd8\xff")):
+    start = first_bytes(path, 16)
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8")):
         return ReadError("broken-image", "the picture cannot be decoded", "its header is damaged", _DAMAGED)
-    return ReadError("not-an-image", "it is not a PNG or JPEG picture",
-                     f"the file starts with {start!r}" if start else "the file is empty",
-                     "export it as PNG or JPEG; other kinds have their own readers (dicom, nifti, numpy)")
+    return misplaced(path, "not-an-image", "a picture") or ReadError(
+        "not-an-image", "it is not a picture in a known format (PNG, JPEG, TIFF, BMP, WebP, GIF, PGM)",
+        f"the file starts with {start[:8]!r}",
+        "export it as PNG or JPEG; other kinds have their own readers (dicom, nifti, numpy)")

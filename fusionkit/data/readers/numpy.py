@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
 from fusionkit.data.readers.advice import Advice, constant, label_maps, ranges
+from fusionkit.data.readers.contents import misplaced
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import window
@@ -98,6 +99,10 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
     return np.ascontiguousarray(values), facts
 
 
+class _NoArrayError(Exception):
+    """A file, or a member of an archive, that does not begin as an array."""
+
+
 def _load(path: Path, key: str | None) -> NDArray[Any]:
     try:
         with path.open("rb") as stream:
@@ -107,6 +112,10 @@ def _load(path: Path, key: str | None) -> NDArray[Any]:
             return _load_stream(stream, path.stat().st_size)
     except ReadError:
         raise
+    except _NoArrayError:
+        raise misplaced(path, "not-an-array", "a .npy or .npz file") or ReadError(
+            "not-an-array", "it is not a .npy or .npz file", fix="save the array with numpy.save or numpy.savez"
+        ) from None
     except Exception as problem:  # numpy and zipfile raise many kinds for damaged files
         raise ReadError("broken-array", "the array cannot be read", str(problem).split("\n")[0],
                         "save it again with numpy.save; it is cut off or damaged") from None
@@ -131,8 +140,7 @@ def _load_stream(stream: IO[bytes], size: int) -> NDArray[Any]:
     try:
         version = npy.read_magic(stream)
     except ValueError:
-        raise ReadError("not-an-array", "it is not a .npy or .npz file",
-                        fix="save the array with numpy.save or numpy.savez") from None
+        raise _NoArrayError from None
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(stream)
     if dtype.hasobject:

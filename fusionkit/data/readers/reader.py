@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
@@ -72,7 +72,12 @@ def is_decoder_failure(error: BaseException) -> bool:
 
 
 class FileOptions(BaseModel):
-    """The options of every reader of files."""
+    """The options of every reader of files.
+
+    `filled` names further options whose texts may hold {column}, which is filled in from each row as in `path`.
+    """
+
+    filled: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

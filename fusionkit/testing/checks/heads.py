@@ -30,10 +30,11 @@ def head(probe: Probe) -> Fault | None:
         if not callable(getattr(module, method, None)):
             return Fault(f"the module has no method {method!r}",
                          f"write {method}; see fusionkit.components.protocols.HeadModule")
-    return _head_results(module, probe, size, component.task)
+    return _head_results(module, probe, size, component)
 
 
-def _head_results(module: Any, probe: Probe, size: int, task: str) -> Fault | None:
+def _head_results(module: Any, probe: Probe, size: int, component: Head) -> Fault | None:
+    task = component.task
     if task == "multiclass":
         module.balance(torch.arange(1, size + 1).float())
         target = torch.arange(5) % size
@@ -48,6 +49,9 @@ def _head_results(module: Any, probe: Probe, size: int, task: str) -> Fault | No
     if _heeds_what_does_not_count(module, output, target):
         return Fault("a case that does not count changes the loss of another one",
                      "leave out cases whose output is zeros: they have no target, or no result")
+    if component.partial and _heeds_what_is_not_known(module, output, target):
+        return Fault("a label or value that is not known changes the loss, or has a gradient",
+                     "leave out targets that are NaN, or do not declare the head 'partial'")
     if tuple(decoded.shape) != (5, size):
         return Fault(f"decode gives {list(decoded.shape)} for 5 cases and {size} names", "give a column for each name")
     if task != "regression" and not bool(((decoded >= 0) & (decoded <= 1)).all()):
@@ -62,6 +66,19 @@ def _heeds_what_does_not_count(module: Any, output: Tensor, target: Tensor) -> b
     alone = module.loss(output[:3], target[:3])
     beside = module.loss(torch.cat([output[:3], output[3:] * 0]), torch.cat([target[:3], target[3:] * 0]))[:3]
     return not torch.allclose(beside, alone, rtol=1e-4, atol=1e-5)
+
+
+def _heeds_what_is_not_known(module: Any, output: Tensor, target: Tensor) -> bool:
+    """Whether the output beside a target that is NaN takes part in the loss."""
+    spoilt = target.clone()
+    spoilt[0, 0] = torch.nan
+    given = output.detach().clone().requires_grad_()
+    loss = module.loss(given, spoilt)
+    (gradient,) = torch.autograd.grad(loss.sum(), given)
+    changed = output.detach().clone()
+    changed[0, 0] += 1
+    same = torch.allclose(module.loss(changed, spoilt), loss, rtol=1e-4, atol=1e-5)
+    return not (same and bool(loss.isfinite().all()) and bool(gradient.isfinite().all()) and gradient[0, 0] == 0)
 
 
 @dataclass

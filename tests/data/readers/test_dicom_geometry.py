@@ -220,7 +220,7 @@ def one(**values: Any) -> Callable[[Path], None]:
         (to_private_syntax, "dicom-no-decoder", "transfer syntax that is not supported"),
         (remove_pixels, "dicom-no-pixels", "the header of an image, but no pixels"),
         (lambda folder: (folder / "note").write_text("x" * 300), "dicom-not-dicom", "'note' is not a DICOM file"),
-        (lambda folder: (folder / "empty.dcm").touch(), "dicom-not-dicom", "'empty.dcm' is not a DICOM file"),
+        (lambda folder: (folder / "empty.dcm").touch(), "dicom-not-dicom", "'empty.dcm' is an empty file"),
     ],
 )
 def test_a_damaged_series_is_refused_by_name(

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from fusionkit.data.readers.contents import first_bytes, misplaced
 from fusionkit.data.readers.reader import ReadError
 
 # Files that archives add to the slices. Anything else that is not DICOM is refused: it may be a broken slice, and a
@@ -23,15 +24,26 @@ _SKIPPED_NAMES = {"dicomdir", "readme", "license", "lockfile", "version"}
 _SKIPPED_SUFFIXES = {".txt", ".json", ".xml", ".csv", ".tsv", ".md", ".html", ".pdf", ".log", ".yaml", ".yml", ".ini"}
 _SKIPPED_SUFFIXES |= {".jpg", ".jpeg", ".png", ".gif", ".db", ".exe", ".inf", ".zip", ".sha256", ".md5"}
 
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+
 # Elements that distinguish two images at one position, for the message: echoes, phases, repetitions.
-_VARIANTS = (
+VARIANTS = (
     "AcquisitionNumber",
     "EchoNumbers",
+    "EchoTime",
     "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "StackID",
+    "EffectiveEchoTime",
     "DiffusionBValue",
+    "FrameAcquisitionNumber",
+    "NominalCardiacTriggerDelayTime",
     "TriggerTime",
     "ConvolutionKernel",
+    "ImageType",
+    "FrameType",
 )
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 _TRUNCATED_FIX = "copy the file from its source again"
 
 
@@ -91,6 +103,11 @@ def find_files(path: Path) -> list[Path]:
     if found:
         return found
     folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    archives = sorted(entry.name for entry in path.iterdir() if entry.name.lower().endswith(_ARCHIVES))
+    if archives:
+        raise ReadError("dicom-empty", "holds no DICOM files",
+                        f"it holds archives: {', '.join(map(repr, archives[:5]))}",
+                        "unpack them, and give the folder of one series in 'path'")
     why = f"it contains folders: {', '.join(map(repr, folders[:5]))}" if folders else None
     raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series")
 
@@ -142,10 +159,10 @@ def open_dataset(path: Path, pixels: bool) -> Any:
 
     try:
         dataset = dcmread(path, stop_before_pixels=not pixels)
-    except InvalidDicomError as error:
-        why = "the mark 'DICM' at byte 128 is missing, so its encoding is not known"
-        fix = "remove it from the folder, or write it again as a DICOM file with the tool that it came from"
-        raise ReadError("dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix) from error
+    except InvalidDicomError:
+        dataset = _open_bare(path, pixels)
+        if dataset is None:
+            raise _not_dicom(path) from None
     except Exception as error:  # pydicom passes on all errors of a broken file: struct, EOF, value, type, OS errors
         raise ReadError("dicom-unreadable", f"{path.name!r} cannot be read", str(error), _TRUNCATED_FIX) from error
     try:
@@ -157,6 +174,41 @@ def open_dataset(path: Path, pixels: bool) -> Any:
         raise ReadError("dicom-no-syntax", f"{path.name!r} does not name its transfer syntax (0002,0010)",
                         f"the element holds {syntax!r}" if syntax else None, fix)
     return dataset
+
+
+def _open_bare(path: Path, pixels: bool) -> Any:
+    """The dataset of a file without the 128 bytes and `DICM`, which old scanners and planning systems leave out.
+
+    It must begin with an element of group 2 or 8 and say what it is; without group 2 its encoding is as it looks.
+    None for any other file.
+    """
+    from pydicom import dcmread
+    from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if first_bytes(path, 2) not in _FIRST_GROUPS:
+        return None
+    try:
+        dataset = dcmread(path, stop_before_pixels=not pixels, force=True)
+        if "SOPClassUID" not in dataset or not UID(str(dataset.SOPClassUID)).is_valid:
+            return None
+        if "TransferSyntaxUID" not in dataset.file_meta and not _is_encapsulated(dataset):
+            implicit, little = dataset.original_encoding
+            dataset.file_meta.TransferSyntaxUID = (
+                ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
+        return dataset
+    except Exception:  # as in open_dataset; what cannot be read without the mark is no DICOM file
+        return None
+
+
+def _not_dicom(path: Path) -> ReadError:
+    why = "the mark 'DICM' at byte 128 is missing, and it does not begin with an element of group 2 or 8"
+    fix = "name the DICOM files in 'path', or remove the file from the folder if it does not belong to the series"
+    return misplaced(path, "dicom-not-dicom", "a DICOM file", repr(path.name)) or ReadError(
+        "dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix)
+
+
+def _is_encapsulated(dataset: Any) -> bool:
+    return "PixelData" in dataset and bool(dataset["PixelData"].is_undefined_length)
 
 
 def read_slices(path: Path, keep: bool = False) -> list[Slice]:
@@ -235,7 +287,7 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         units=text("Units").upper(),
         bits=_whole(path, dataset, "BitsStored", 0),
         palette=_palette_key(path, dataset),
-        variants={keyword: text(keyword) for keyword in _VARIANTS if _tag(keyword) in dataset},
+        variants=_variants(path, places),
         dataset=dataset if keep else None,
     )
 
@@ -243,6 +295,18 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
 def _last_text(path: Path, places: list[Any], keyword: str) -> str:
     found = [_value(path, place, keyword) for place in places]
     return next((str(value).strip() for value in reversed(found) if value is not None), "")
+
+
+def _variants(path: Path, places: list[Any]) -> dict[str, str]:
+    """What tells the slice from others at its place, of the file and of its frame, the frame winning."""
+    found = {}
+    for place in places:
+        for keyword in VARIANTS:
+            if _tag(keyword) in place:
+                value = _value(path, place, keyword)
+                several = not isinstance(value, str) and hasattr(value, "__iter__")
+                found[keyword] = "" if value is None else "\\".join(map(str, value)) if several else str(value)
+    return found
 
 
 def _kind(path: Path, dataset: Any) -> str:

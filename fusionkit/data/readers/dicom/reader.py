@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, 
 from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
 from fusionkit.data.readers.advice import Advice
 from fusionkit.data.readers.dicom.advice import facts_of, of_files
-from fusionkit.data.readers.dicom.headers import Slice, find_files, read_slices
+from fusionkit.data.readers.dicom.headers import VARIANTS, Slice, find_files, read_slices
 from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
-from fusionkit.data.readers.dicom.series import check_image, choose_series, grid_of, ordered
+from fusionkit.data.readers.dicom.series import check_image, choose_series, choose_stack, even_places, grid_of, ordered
 from fusionkit.data.readers.dicom.values import ValueRules
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
@@ -42,11 +42,14 @@ class Rescale(BaseModel):
 class DicomOptions(FileOptions):
     """Options of `read: dicom`."""
 
+    filled: ClassVar[tuple[str, ...]] = ("series",)
+
     form: Literal["volume", "image"] = Field(
         "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
     )
     series: str | int | None = Field(
-        None, description="Which series of the folder, by UID, number or description; needed if there are several."
+        None, description="Which series of the folder, by UID, number or description; needed if there are several. "
+        "{column} stands for the cell of that column."
     )
     window: Window | None = Field(
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped."
@@ -59,6 +62,14 @@ class DicomOptions(FileOptions):
         None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
     )
     interpolate: Interpolation = Field("auto", description=INTERPOLATE)
+    stack: dict[str, str | int | float] | None = Field(
+        None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
+        "the slices, or frames, and their values; needed when slices share a place."
+    )
+    gaps: Literal["refuse", "resample"] = Field(
+        "refuse", description="What to do with slices at uneven steps: `resample` interpolates them to an even step, "
+        "one of the shortest of the series."
+    )
     tilt: Literal["refuse", "keep"] = Field(
         "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged."
     )
@@ -71,6 +82,14 @@ class DicomOptions(FileOptions):
         None, description="`{slope: 1, intercept: -1024}` for files whose header has neither slope, intercept nor "
         "table; values in a header take precedence."
     )
+
+    @field_validator("stack")
+    @classmethod
+    def _known_elements(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        unknown = [name for name in given or () if name not in VARIANTS]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is none of {', '.join(VARIANTS)}")
+        return given
 
     @field_validator("scale")
     @classmethod
@@ -131,12 +150,23 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
 
 def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
     chosen = choose_series(slices, None if options.series is None else str(options.series))
-    stack = ordered(chosen, options.tilt == "keep")
+    chosen = choose_stack(chosen, {name: str(value) for name, value in (options.stack or {}).items()})
+    stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
     pixels = read_stack(stack, rules)
     spacing, orientation = grid_of(stack)
-    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation)
     values = pixels.values[None]
+    if options.gaps == "resample" and len(stack) > 1:
+        places, step = even_places(stack)
+        values, spacing = _between(values, places), (step, *spacing[1:])
+    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation)
     return (values if options.window is None else window(values, *options.window)), facts
+
+
+def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Slices at places between those that are there, by linear interpolation."""
+    below = np.floor(places).astype(np.int64)
+    above, part = np.minimum(below + 1, values.shape[1] - 1), (places - below).astype(np.float32)[:, None, None]
+    return values[:, below] * (1 - part) + values[:, above] * part
 
 
 def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:

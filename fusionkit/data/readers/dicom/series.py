@@ -7,16 +7,18 @@ is refused: averaging a gap away would shift the anatomy silently.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data.readers.dicom.headers import Slice
-from fusionkit.data.readers.reader import ReadError
+from fusionkit.data.readers.reader import MAX_VALUES, ReadError
 
 _DUPLICATE_MM = 0.01
-_UNEVEN = 0.1  # of the median step: scanners round positions, and a missing slice doubles a step
+_UNEVEN = 0.1  # of the median step
+_OFF_GRID = 0.2  # of a step, beside which positions may lie by rounding
+_EXACT_MM = 1e-4
 _SAME_DIRECTION = 1e-3  # 1 mm per metre
 _SHOWN = 5
 
@@ -53,9 +55,10 @@ def _listed(series: dict[str, list[Slice]]) -> str:
     return "; ".join(texts[:_SHOWN]) + ("; ..." if len(texts) > _SHOWN else "")
 
 
-def ordered(slices: list[Slice], tilt_kept: bool) -> list[Slice]:
+def ordered(slices: list[Slice], tilt_kept: bool, gaps_kept: bool = False) -> list[Slice]:
     """The slices of one series in the order of their positions along the normal.
 
+    `gaps_kept` accepts uneven steps.
     Raises: `ReadError` with a code for each way in which a series can fail to be one volume.
     """
     for check in (_check_objects, _check_localizers, _check_geometry, _check_sizes, _check_orientations):
@@ -67,7 +70,8 @@ def ordered(slices: list[Slice], tilt_kept: bool) -> list[Slice]:
     stack, along = [slices[index] for index in order], along[order]
     if len(stack) > 1:
         _check_duplicates(stack, along)
-        _check_steps(stack, along)
+        if not gaps_kept:
+            _check_steps(stack, along)
         _check_drift(stack, positions[order], along, normal, tilt_kept)
     return stack
 
@@ -195,23 +199,92 @@ def _check_duplicates(stack: list[Slice], along: NDArray[np.float64]) -> None:
     message += f" ({twice.size} such pairs)" if twice.size > 1 else ""
     if one.instance == other.instance and one.frame == other.frame:
         raise ReadError("dicom-duplicate-position", message, "they are the same image", "remove the copies")
-    differ = [key for key in one.variants if one.variants[key] != other.variants.get(key)]
-    why = f"they differ in {', '.join(differ)}: several stacks in one series" if differ else None
-    raise ReadError("dicom-duplicate-position", message, why, "keep the files of one stack in the folder")
+    told = _told_apart(stack)
+    if told:
+        why = "they differ in " + "; ".join(f"{key}: {_values(values)}" for key, values in told.items())
+        key, values = next(iter(told.items()))
+        fix = f"choose one stack, for example 'stack: {{{key}: {sorted(values, key=_in_order)[0]}}}'"
+        raise ReadError("dicom-duplicate-position", message, why, fix)
+    raise ReadError("dicom-duplicate-position", message, None, "keep the files of one stack in the folder")
+
+
+def _told_apart(stack: list[Slice]) -> dict[str, set[str]]:
+    """The elements, with all their values, that differ between slices at one place."""
+    places: dict[tuple[float, ...], list[Slice]] = {}
+    for item in stack:
+        places.setdefault(_rounded(item.position, 2), []).append(item)
+    crowded = [items for items in places.values() if len(items) > 1]
+    found: dict[str, set[str]] = {}
+    for key in dict.fromkeys(key for item in stack for key in item.variants):
+        if any(len({item.variants.get(key, "") for item in items}) > 1 for items in crowded):
+            found[key] = {item.variants.get(key, "") for items in crowded for item in items}
+    return found
+
+
+def _values(values: set[str]) -> str:
+    shown = [value or "none" for value in sorted(values, key=_in_order)]
+    return f"{len(shown)} values, {', '.join(shown[:_SHOWN])}" + (", ..." if len(shown) > _SHOWN else "")
+
+
+def _in_order(value: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(value), value
+    except ValueError:
+        return 1, 0.0, value
+
+
+def choose_stack(slices: list[Slice], wanted: Mapping[str, str]) -> list[Slice]:
+    """The slices whose elements have the wanted values; numbers are compared as numbers.
+
+    Raises: `ReadError` (dicom-unknown-stack).
+    """
+    chosen = [item for item in slices if all(
+        _in_order(item.variants.get(key, "")) == _in_order(value) or item.variants.get(key, "") == value
+        for key, value in wanted.items())]
+    if chosen or not slices:
+        return chosen
+    said = "; ".join(f"{key}: {_values({item.variants.get(key, '') for item in slices})}" for key in wanted)
+    named = ", ".join(f"{key} {value}" for key, value in wanted.items())
+    raise ReadError("dicom-unknown-stack", f"holds no slices of {named}", f"it holds {said}", "correct 'stack'")
 
 
 def _check_steps(stack: list[Slice], along: NDArray[np.float64]) -> None:
+    """Refuses positions that are not those of a regular grid, but for rounding.
+
+    A slice that is missing moves another one by a quarter of a step or more, wherever it was.
+    """
     steps = np.diff(along)
     usual = float(np.median(steps))
-    odd = np.flatnonzero(np.abs(steps - usual) > _UNEVEN * usual)
-    if not odd.size:
+    even = (along[-1] - along[0]) / (len(along) - 1)
+    apart = np.abs(along - (along[0] + even * np.arange(len(along))))
+    if apart.max() <= _OFF_GRID * even + _EXACT_MM:
         return
-    worst = int(odd[np.argmax(np.abs(steps[odd] - usual))])
+    odd = np.flatnonzero(np.abs(steps - usual) > _UNEVEN * usual)
+    worst = int(np.argmax(np.abs(steps - usual)))
     one, other = stack[worst], stack[worst + 1]
     message = f"has a gap: {steps[worst]:.2f} mm between {one.name} and {other.name}, elsewhere {usual:.2f} mm"
-    why = f"the positions are {along[worst]:.2f} and {along[worst + 1]:.2f} mm; uneven steps: {odd.size}"
-    fix = "find the missing slices, or remove those that do not belong to the stack"
+    why = (f"the positions are {along[worst]:.2f} and {along[worst + 1]:.2f} mm; uneven steps: {odd.size}; slices are "
+           f"up to {apart.max():.2f} mm off a regular grid")
+    fix = "find the missing slices, or write 'gaps: resample' to interpolate a series with uneven steps"
     raise ReadError("dicom-gap", message, why, fix)
+
+
+def even_places(stack: list[Slice]) -> tuple[NDArray[np.float64], float]:
+    """Where the slices of an even stack lie among those that are there, counted from 0, and its step in mm.
+
+    The step is one of the shortest, so that no slice is passed over, stretched so that the first and the last slice
+    stay where they are.
+    Raises: `ReadError` (dicom-too-large).
+    """
+    normal = _normal(stack[0])
+    along = np.array([item.position for item in stack], dtype=np.float64) @ normal
+    length = float(along[-1] - along[0])
+    count = max(1, round(length / float(np.percentile(np.diff(along), 10, method="lower")))) + 1
+    if count * stack[0].rows * stack[0].columns > MAX_VALUES:
+        raise ReadError("dicom-too-large", f"would be resampled to {count} slices", f"it is {length:g} mm long",
+                        "remove the slices that do not belong to the stack")
+    places = np.interp(np.linspace(along[0], along[-1], count), along, np.arange(len(along)))
+    return np.where(np.abs(places - places.round()) < 1e-6, places.round(), places), length / (count - 1)
 
 
 def _check_drift(
