@@ -9,8 +9,7 @@ from typing import Any
 
 from fusionkit.components.component import Component
 from fusionkit.errors import Diagnostic
-from fusionkit.interface.auto_sizes import data_sizes
-from fusionkit.interface.plan import ShownPlan, plan
+from fusionkit.interface.plan import ShownPlan, planned
 from fusionkit.network.build import build_plan
 from fusionkit.planning.open_graph import Source
 from fusionkit.planning.write_graph import written
@@ -65,8 +64,7 @@ def check(
     Raises: GraphError or DataError with every mistake.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
-    sizes, warnings = data_sizes(graph, data, sets, registry, data_roots=data_roots)
-    made = plan(graph, sets=sets, sizes=sizes, registry=registry)
+    made, warnings = planned(graph, data, sets, registry, data_roots=data_roots)
     if any(node.node.weights is not None for node in made.nodes):
         build_plan(made)  # only what is loaded shows whether a file of weights fits
     return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made, warnings)

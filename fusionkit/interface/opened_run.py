@@ -33,14 +33,14 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class RunKeywords(TypedDict, total=False):
-    """What the verbs of a run share: by which method, where and how the networks are run, and who is told."""
+    """Options that the verbs on runs share: the uncertainty method, how the networks are run, components, output."""
 
     uncertainty: str | None
     """The id of the method that replaces the graph's."""
     looped: bool
-    """Whether samples are drawn one after the other: to the bit those of whole passes. False when not given."""
+    """Whether samples are drawn one at a time, bit-identical to full passes. False by default."""
     memory: int | None
-    """Megabytes that samples drawn at once may take; 256 when not given."""
+    """Megabytes that samples drawn in one batch may take; 256 by default."""
     device: Device
     """Where to compute; `auto` when not given."""
     fold: int | None
@@ -48,11 +48,11 @@ class RunKeywords(TypedDict, total=False):
     data_roots: Sequence[str | Path]
     """Folders outside that of the data file whose files may be read."""
     plugins: Sequence[str | Path]
-    """Python files with components of your own."""
+    """Python files with your own components."""
     components: Sequence[Component]
-    """Components of your own."""
+    """Your own components."""
     quiet: bool
-    """Whether progress and warnings are not shown; False when not given."""
+    """Whether to hide progress and warnings; False by default."""
     console: Console | None
     """Where they are shown."""
 

@@ -21,7 +21,7 @@ inputs:
 nodes:
   seen: {use: encoder.conv, from: picture, with: {widths: [4], output: pooled}}
   told: {use: encoder.mlp, from: table, with: {width: 5, hidden: [7]}}
-  both: {use: fusion.concat, from: [seen, told], with: {availability: true}}
+  both: {use: fusion.concat, from: [visual, tabular], with: {availability: true}}
   result: {use: head.classify, from: both, with: {classes: [no, yes], dropout: 0.1}}
 uncertainty: {use: uncertainty.mc_dropout, with: {samples: 3}}
 training: {epochs: 3, batch_size: 16, learning_rate: 0.01}

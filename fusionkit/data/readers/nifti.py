@@ -28,23 +28,23 @@ from fusionkit.data.transforms import window
 class NiftiOptions(FileOptions):
     """Options of the reader `nifti`."""
 
-    window: Window | None = Field(None, description="Two values that become 0 and 1; what lies outside is clipped.")
+    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
     interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
-        None, allow_inf_nan=False, description="The value put in place of NaN; without it NaN is refused."
+        None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
 
 
 def shape(options: NiftiOptions) -> Sizes | None:
-    """Channels, which only the file can tell, and the size."""
+    """Channels, which are known only from the file, and the size."""
     return (None, *(options.size or (None, None, None)))
 
 
 def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected."""
+    """What to do if an input has unexpected sizes."""
     return file_size_fix(name, expected, met)
 
 
@@ -82,7 +82,7 @@ def _remarked(files: Sequence[Facts], code: str) -> tuple[int, ...]:
 
 
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
-    """The array of `examine` alone."""
+    """Only the array of `examine`."""
     return examine(path, options)[0]
 
 
@@ -164,7 +164,7 @@ def _refuse(path: Path, image: Any, nibabel: Any) -> None:
     shape = tuple(int(length) for length in image.shape)
     if len(shape) not in (3, 4):
         raise ReadError("wrong-rank", f"the volume has {len(shape)} axes: {list(shape)}",
-                        "three axes are a volume; a fourth one is taken as channels",
+                        "three axes are a volume; a fourth one is the channels",
                         "save one volume, or a 4D file with the channels on the fourth axis")
     colour = {"R", "G", "B"} <= {*(image.get_data_dtype().names or ())} and len(shape) == 3
     if image.get_data_dtype().kind not in "biuf" and not colour:

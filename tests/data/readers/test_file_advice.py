@@ -57,7 +57,7 @@ def test_some_files_of_one_value_are_named(tmp_path: Path) -> None:
     arrays(tmp_path, NOISE[0], np.zeros((3, 5, 7)), NOISE[1], np.full((3, 5, 7), 4.0))
     [found] = warnings(tmp_path, "read: numpy", 3)
     assert "2 of 4 cases have one value everywhere (0, 4) (cases 'c1.npy', 'c3.npy')" in found.message
-    assert found.why == "the files themselves hold one value"
+    assert found.why == "the files themselves are constant"
 
 
 def test_one_picture_for_all_cases_is_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The headers of DICOM files: what a slice is and where it lies.
+"""The headers of DICOM files: the kind and position of each slice.
 
 Source: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups of enhanced multi-frame objects).
 """
@@ -18,8 +18,8 @@ from typing import Any
 from fusionkit.data.readers.contents import first_bytes, misplaced
 from fusionkit.data.readers.reader import ReadError
 
-# Files that archives put beside the slices. Anything else that is not DICOM is refused: it may be a broken slice, and
-# a stack that lost its last slice shows no gap.
+# Files that archives add to the slices. Anything else that is not DICOM is refused: it may be a broken slice, and a
+# stack without its last slice shows no gap.
 _SKIPPED_NAMES = {"dicomdir", "readme", "license", "lockfile", "version"}
 _SKIPPED_SUFFIXES = {".txt", ".json", ".xml", ".csv", ".tsv", ".md", ".html", ".pdf", ".log", ".yaml", ".yml", ".ini"}
 _SKIPPED_SUFFIXES |= {".jpg", ".jpeg", ".png", ".gif", ".db", ".exe", ".inf", ".zip", ".sha256", ".md5"}
@@ -52,9 +52,9 @@ class Slice:
     """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
 
     Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) in mm; `orientation` is
-    the unit vector along a row, then along a column; None where the header says nothing. `rescaled` says whether the
-    header gives a slope, an intercept or a table; `units` are those of a PET. `dataset` is the whole file as pydicom
-    read it, kept only where reading it again would cost more than its memory.
+    the unit vector along a row, then along a column; None if the header does not give it. `rescaled` is whether the
+    header gives a slope, an intercept or a table; `units` are those of a PET. `dataset` is the whole file as read
+    by pydicom, kept only if reading it again would cost more than its memory.
     """
 
     path: Path
@@ -86,7 +86,7 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """The file, and the frame in it, as messages name them."""
+        """The file, and the frame in it, for messages."""
         return repr(self.path.name) if self.frame is None else f"{self.path.name!r} frame {self.frame + 1}"
 
 
@@ -98,7 +98,7 @@ def find_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise ReadError("dicom-missing", "is not there", fix="correct 'path', or set 'missing_ok: true'")
+        raise ReadError("dicom-missing", "does not exist", fix="correct 'path', or set 'missing_ok: true'")
     found = sorted(entry for entry in path.iterdir() if entry.is_file() and not _skipped(entry))
     if found:
         return found
@@ -118,10 +118,10 @@ def _skipped(path: Path) -> bool:
 
 
 class _Quiet:
-    """Hides pydicom's own warnings: what matters of them becomes a ReadError, the rest is padding and spelling.
+    """Hides pydicom's own warnings: the important ones become a ReadError, the rest is about padding and spelling.
 
-    Files are read in threads, and `catch_warnings` is shared by all of them before Python 3.14: only the first to
-    enter sets the filter, and only the last to leave takes it away.
+    Files are read in threads, and `catch_warnings` is shared by all of them before Python 3.14: the first to enter
+    sets the filter, and the last to leave removes it.
     """
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ quiet = _Quiet()
 def open_dataset(path: Path, pixels: bool) -> Any:
     """The pydicom dataset of a file, with or without its pixels.
 
-    pydicom's `specific_tags` is left alone: for the thirty elements that matter here it makes parsing slower.
+    pydicom's `specific_tags` is not used: for the thirty elements that are needed here it makes parsing slower.
 
     Raises: `ReadError` (dicom-not-dicom, dicom-unreadable, dicom-no-syntax).
     """
@@ -167,7 +167,7 @@ def open_dataset(path: Path, pixels: bool) -> Any:
         raise ReadError("dicom-unreadable", f"{path.name!r} cannot be read", str(error), _TRUNCATED_FIX) from error
     try:
         syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    except Exception as error:  # pydicom converts a value when it is first read
+    except Exception as error:  # pydicom converts values on first access
         raise _bad_header(path, "TransferSyntaxUID", str(error)) from error
     if not isinstance(syntax, UID) or not (syntax.is_private or syntax.is_transfer_syntax):
         fix = "write the file again with the tool that it came from"
@@ -212,9 +212,9 @@ def _is_encapsulated(dataset: Any) -> bool:
 
 
 def read_slices(path: Path, keep: bool = False) -> list[Slice]:
-    """The planes that a file holds: one, or one a frame where each frame has its own place.
+    """The planes in a file: one, or one per frame if each frame has its own position.
 
-    The pixels are read, and kept in memory beside the header, only if `keep` is true.
+    The pixels are read, and kept in memory with the header, only if `keep` is true.
 
     Raises: `ReadError` as `open_dataset`, and dicom-bad-header.
     """
@@ -224,7 +224,7 @@ def read_slices(path: Path, keep: bool = False) -> list[Slice]:
             return _planes(path, dataset, keep)
         except ReadError:
             raise
-        except Exception as error:  # elements that nobody asked for are converted too when a group is walked through
+        except Exception as error:  # iterating over a group also converts elements that are not needed
             raise ReadError("dicom-bad-header", f"{path.name!r} has a header that cannot be read", _said(error),
                             _TRUNCATED_FIX) from error
 
@@ -241,17 +241,17 @@ def _planes(path: Path, dataset: Any, keep: bool) -> list[Slice]:
 
 
 def _said(error: Exception) -> str:
-    """The first sentence of an error: what pydicom adds are hints for programmers."""
+    """The first sentence of an error: the rest of pydicom's messages are hints for programmers."""
     return str(error).split(". ")[0] or type(error).__name__
 
 
 def _groups(functional: list[Any]) -> list[Any]:
-    """The items of all functional groups, flat: position, orientation and scale lie one level down."""
+    """The items of all functional groups, flattened: position, orientation and scale are one level down."""
     return [item for group in functional for element in group if element.VR == "SQ" for item in element.value]
 
 
 def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep: bool) -> Slice:
-    """One plane; `places` are the datasets that may hold its geometry, later ones winning."""
+    """One plane; `places` are the datasets that may contain its geometry, later ones taking precedence."""
 
     def text(keyword: str) -> str:
         found = _value(path, dataset, keyword)
@@ -310,7 +310,7 @@ def _variants(path: Path, places: list[Any]) -> dict[str, str]:
 
 
 def _kind(path: Path, dataset: Any) -> str:
-    """The name of what the file says it is, such as 'CT Image Storage'."""
+    """The name of the file's SOP class, such as 'CT Image Storage'."""
     found = _value(path, dataset, "SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", None)
     return str(getattr(found, "name", found) or "object of unknown class")
 
@@ -332,20 +332,20 @@ def _image_type(path: Path, dataset: Any) -> tuple[str, ...]:
 
 @cache
 def _tag(keyword: str) -> Any:
-    """The tag of a keyword: pydicom finds elements by it three times faster than by name."""
+    """The tag of a keyword: pydicom finds elements three times faster by tag than by name."""
     from pydicom.tag import Tag
 
     return Tag(keyword)
 
 
 def _value(path: Path, dataset: Any, keyword: str) -> Any:
-    """The value of an element, None when it is absent or empty."""
+    """The value of an element, None if it is missing or empty."""
     tag = _tag(keyword)
     if tag not in dataset:
         return None
     try:
         value = dataset[tag].value
-    except Exception as error:  # a malformed value breaks in pydicom on access, in many ways
+    except Exception as error:  # a malformed value raises many kinds of errors in pydicom on access
         raise _bad_header(path, keyword, str(error)) from error
     return None if value is None or value == "" else value
 
@@ -372,5 +372,5 @@ def _whole(path: Path, dataset: Any, keyword: str, otherwise: int) -> int:
 
 
 def _bad_header(path: Path, keyword: str, why: str) -> ReadError:
-    fix = "correct the element, or leave the case out"
+    fix = "correct the element, or remove the case"
     return ReadError("dicom-bad-header", f"{path.name!r} has an element {keyword} that cannot be read", why, fix)

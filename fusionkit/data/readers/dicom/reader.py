@@ -1,7 +1,7 @@
 """DICOM: a series folder as one volume in HU, or a single file as one picture.
 
-Slices are sorted by their position along the normal and rescaled each by its own slope and intercept. What is not
-one volume is refused by name; docs/dicom.md lists what is accepted.
+Slices are sorted by their position along the normal and rescaled each by its own slope and intercept. A folder that
+is not one volume is refused with the reason; docs/dicom.md lists what is accepted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import window
 
-# Up to this size a folder is read in one pass; above it headers come first, and then only the chosen series' pixels.
+# Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
 
 
@@ -71,7 +71,7 @@ class DicomOptions(FileOptions):
         "one of the shortest of the series."
     )
     tilt: Literal["refuse", "keep"] = Field(
-        "refuse", description="What to do with a stack from a tilted gantry: `keep` takes the leaning stack as it is."
+        "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged."
     )
 
     clean: Literal["air", "keep"] = Field(
@@ -109,24 +109,24 @@ class DicomOptions(FileOptions):
 
 
 def shape(options: DicomOptions) -> Sizes:
-    """The sizes that the options promise: (1, D, H, W) of a volume, (C, H, W) of an image."""
+    """The sizes that follow from the options: (1, D, H, W) of a volume, (C, H, W) of an image."""
     if options.form == "volume":
         return (1, *(options.size or (None, None, None)))
     return (None, *(options.size or (None, None)))
 
 
 def size_fix(name: str, options: DicomOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected."""
+    """What to do if an input has unexpected sizes."""
     return file_size_fix(name, expected, met)
 
 
 def advise(options: DicomOptions, files: Sequence[Facts]) -> list[Advice]:
-    """What is odd about the files of one input, taken together."""
+    """Warnings about the files of one input taken together."""
     return of_files(options, files)
 
 
 def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
-    """The array of `examine` alone."""
+    """Only the array of `examine`."""
     return examine(path, options)[0]
 
 
@@ -134,7 +134,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     """The volume of a series folder (or of one file), or the picture of a file.
 
     Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`.
-    Units: what slope and intercept of the header give (HU for CT); 0..1 with a window.
+    Units: those after slope and intercept of the header (HU for CT); 0..1 with a window.
     Raises: `ReadError`; its codes start with `dicom-` and are listed on docs/dicom.md.
     """
     told = options.rescale or Rescale()
@@ -172,11 +172,11 @@ def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArra
 def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
     if len(slices) != 1:
         fix = "let 'path' name one file, or read the series with 'form: volume'"
-        raise ReadError("dicom-not-one-image", f"holds {len(slices)} planes, not one picture", None, fix)
+        raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
     check_image(slices[0])
     if slices[0].frames > 1:
-        message = f"{slices[0].name} holds {slices[0].frames} frames, not one picture"
-        raise ReadError("dicom-multiframe", message, None, "write the frame to be used as a file of its own")
+        message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
+        raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
     pixels = read_picture(slices[0], rules)
     bounds = pixels.range if options.scale == "bits" else options.window
     facts = facts_of(slices, pixels, rules)

@@ -1,7 +1,7 @@
-"""From the slices of a folder to one stack, in order along its normal, or a refusal that says what it is instead.
+"""From the slices of a folder to one stack in order along its normal, or an error that says what it is instead.
 
-Sorting by instance number or file name is right only by luck; the position along the normal is always right. What is
-not one regular stack is refused: averaging a gap away would move the anatomy without a word.
+Sorting by instance number or file name is unreliable; the position along the normal is always right. An irregular stack
+is refused: averaging a gap away would shift the anatomy silently.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHOWN = 5
 
 
 def choose_series(slices: list[Slice], name: str | None) -> list[Slice]:
-    """The slices of the one series, or of the one that `name` names by UID, number or description.
+    """The slices of the only series, or of the one given by `name`: a UID, number or description.
 
     Raises: `ReadError` (dicom-several-series, dicom-unknown-series).
     """
@@ -37,9 +37,9 @@ def choose_series(slices: list[Slice], name: str | None) -> list[Slice]:
     named = "" if name is None else f" {name!r}"
     if not chosen:
         fix = "name one of them in 'series' by UID, number or description"
-        raise ReadError("dicom-unknown-series", f"holds no series{named}", f"it holds {_listed(series)}", fix)
+        raise ReadError("dicom-unknown-series", f"contains no series{named}", f"it contains {_listed(series)}", fix)
     fix = "let 'path' name a folder of one series, or choose by UID, number or description: 'series: ...'"
-    raise ReadError("dicom-several-series", f"holds {len(chosen)} series{named}", f"they are {_listed(chosen)}", fix)
+    raise ReadError("dicom-several-series", f"contains {len(chosen)} series{named}", f"they are {_listed(chosen)}", fix)
 
 
 def _names(item: Slice) -> set[str]:
@@ -107,28 +107,28 @@ def _some(slices: Iterable[Slice]) -> str:
 
 
 def _check_objects(slices: list[Slice]) -> None:
-    """Refuses what holds no grey planes with a place each."""
+    """Refuse objects without grey planes that have a position each."""
     for item in slices:
         check_image(item)
         if item.colours > 1 or item.photometric == "PALETTE COLOR":
             why = f"its photometric interpretation is {item.photometric}"
             raise ReadError("dicom-colour", f"{item.name} is a colour image", why, "read it with 'form: image'")
         if item.frame is None and item.frames > 1:
-            message = f"{item.name} holds {item.frames} frames without a position each: a multi-frame {item.kind}"
-            fix = "write it as one file a slice, or as an enhanced multi-frame object"
+            message = f"{item.name} has {item.frames} frames without a position each: a multi-frame {item.kind}"
+            fix = "write it as one file per slice, or as an enhanced multi-frame object"
             raise ReadError("dicom-multiframe", message, None, fix)
 
 
 def check_image(item: Slice) -> None:
-    """Refuses reports, plans, structures, and objects whose values are not grey values.
+    """Refuse reports, plans, structures, and objects whose values are not grey values.
 
     Raises: `ReadError` (dicom-not-image).
     """
     other = any(word in item.kind for word in ("Segmentation", "RT Dose", "Parametric Map"))
     if other or not item.rows or not item.columns:
         why = "it has no Rows and Columns: the file may be cut off" if item.kind.endswith("Image Storage") else None
-        fix = "take the file out of the folder, or choose an image series with 'series: ...'"
-        raise ReadError("dicom-not-image", f"{item.name} holds no image of grey values: {item.kind}", why, fix)
+        fix = "remove the file from the folder, or choose an image series with 'series: ...'"
+        raise ReadError("dicom-not-image", f"{item.name} is not an image of grey values: {item.kind}", why, fix)
 
 
 def _check_localizers(slices: list[Slice]) -> None:
@@ -148,7 +148,7 @@ def _check_geometry(slices: list[Slice]) -> None:
         }
         missing = [keyword for keyword, value in named.items() if value is None]
         if missing:
-            message = f"{item.name} does not say where it lies: no {', '.join(missing)}"
+            message = f"{item.name} does not give its position: no {', '.join(missing)}"
             why = f"it is a {item.kind}"
             raise ReadError("dicom-no-geometry", message, why, "read a single radiograph with 'form: image'")
         assert item.orientation is not None and item.spacing is not None
@@ -176,8 +176,8 @@ def _check_orientations(slices: list[Slice]) -> None:
     if not all(same):
         rounded = [_rounded(item.orientation, 3) for item in slices]
         _refuse_mixed(slices, lambda item: _rounded(item.orientation, 3), "dicom-mixed-orientations", "orientations")
-        # Directions may differ by more than the tolerance and still round alike.
-        raise ReadError("dicom-mixed-orientations", f"its slices turn slowly: {rounded[0]} to {rounded[-1]}")
+        # Directions may differ by more than the tolerance and still round to the same values.
+        raise ReadError("dicom-mixed-orientations", f"its slices rotate gradually: {rounded[0]} to {rounded[-1]}")
 
 
 def _refuse_mixed(slices: list[Slice], key: Callable[[Slice], object], code: str, what: str) -> None:
@@ -195,7 +195,7 @@ def _check_duplicates(stack: list[Slice], along: NDArray[np.float64]) -> None:
     if not twice.size:
         return
     one, other = stack[twice[0]], stack[twice[0] + 1]
-    message = f"{one.name} and {other.name} lie at the same position, {along[twice[0]]:.2f} mm"
+    message = f"{one.name} and {other.name} are at the same position, {along[twice[0]]:.2f} mm"
     message += f" ({twice.size} such pairs)" if twice.size > 1 else ""
     if one.instance == other.instance and one.frame == other.frame:
         raise ReadError("dicom-duplicate-position", message, "they are the same image", "remove the copies")
@@ -294,7 +294,7 @@ def _check_drift(
     normal: NDArray[np.float64],
     tilt_kept: bool,
 ) -> None:
-    """Refuses slices that are moved within their plane: by a tilted gantry, or without order."""
+    """Refuse slices that are shifted within their plane: by a tilted gantry, or irregularly."""
     inside = positions - along[:, None] * normal
     inside -= inside[0]
     travelled = along - along[0]
@@ -302,10 +302,10 @@ def _check_drift(
     tolerance = min(stack[0].spacing or (1.0,)) / 2
     if np.linalg.norm(inside - travelled[:, None] * drift, axis=1).max() > tolerance:
         worst = int(np.linalg.norm(inside - travelled[:, None] * drift, axis=1).argmax())
-        message = f"its slices do not lie above each other: {stack[worst].name} is moved within its plane"
+        message = f"its slices are not aligned: {stack[worst].name} is shifted within its plane"
         raise ReadError("dicom-shifted", message, None, "keep the files of one stack in the folder")
     if np.linalg.norm(inside[-1]) > tolerance and not tilt_kept:
         angle = math.degrees(math.atan(float(np.linalg.norm(drift))))
-        message = f"was taken with a tilted gantry: the stack leans by {angle:.1f} degrees"
-        why = f"its last slice is moved by {np.linalg.norm(inside[-1]):.1f} mm within its plane"
-        raise ReadError("dicom-tilt", message, why, "set 'tilt: keep' to take the leaning stack as it is")
+        message = f"was taken with a tilted gantry: the stack is sheared by {angle:.1f} degrees"
+        why = f"its last slice is shifted by {np.linalg.norm(inside[-1]):.1f} mm within its plane"
+        raise ReadError("dicom-tilt", message, why, "set 'tilt: keep' to use the sheared stack unchanged")
