@@ -37,14 +37,14 @@ def folder(tmp_path_factory):
     rng = np.random.default_rng(0)
     for name in ("nii", "npy"):
         (folder / name).mkdir()
-    lines = ["id,y"]
+    lines = ["id,y,age"]
     for case in range(4):
         volume = rng.integers(-1000, 400, (4, 16, 16)).astype(np.int16)
         write_series(folder / "ct" / f"c{case}", volume, geometry=Geometry((2.0, 1.0, 1.0)))
         affine = np.diag([1.0, 1.0, 2.0, 1.0])
         nibabel.save(nibabel.Nifti1Image(volume.T, affine), folder / "nii" / f"c{case}.nii")
         np.save(folder / "npy" / f"c{case}.npy", volume)
-        lines.append(f"c{case},{'ab'[case % 2]}")
+        lines.append(f"c{case},{'ab'[case % 2]},{40 + case}")
     (folder / "cases.csv").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -74,7 +74,7 @@ def test_what_is_read_alike_is_taken(folder, reader):
     ("dicom", READ["nifti"], "read", "dicom", "write 'read: dicom'"),
     ("nifti", READ["nifti"] + ", fill_nan: 0", "fill_nan", "not given", "remove 'fill_nan'"),
     ("numpy", READ["numpy"].replace("none", "first"), "channels", "none", "write 'channels: none'"),
-    ("numpy", "read: columns, numeric: [y]", "read", "numpy", "write 'read: numpy'"),
+    ("numpy", "read: columns, numeric: [age]", "read", "numpy", "write 'read: numpy'"),
 ])
 def test_what_is_read_otherwise_is_refused_with_both_values(folder, before, now, option, was, fix):
     with pytest.raises(DataError) as caught:
@@ -138,7 +138,7 @@ def test_samples_farther_apart_than_in_training_are_told_once(folder, tmp_path, 
     (tmp_path / "cases.csv").write_text((folder / "cases.csv").read_text())
     (found,) = load(tmp_path, READ[reader], preprocessing).warnings
     assert found.message.startswith("input 'x': 4 cases ('c0', 'c1', 'c2', 'c3') are sampled differently")
-    assert found.why.startswith("in training samples were [2, 1, 1] mm apart; of 'c0' they are [")
+    assert found.why.startswith("in training samples were [2, 1, 1] mm apart; in 'c0' they are [")
 
 
 def test_a_run_of_a_release_that_did_not_write_it_down_still_works(folder):

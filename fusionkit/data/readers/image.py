@@ -209,6 +209,8 @@ def _stored(picture: Any, kind: str) -> tuple[NDArray[np.float32], int | None]:
     if picture.mode in ("1", "L", "LA"):
         return np.asarray(picture.convert("L"), dtype=np.float32)[None], 255
     colour = np.asarray(picture.convert("RGB"), dtype=np.float32)
+    if kind == "GIF" and (colour == colour[..., :1]).all():  # the format has no grey, and writes it as a palette
+        return colour[..., 0][None], 255
     return np.ascontiguousarray(colour.transpose(2, 0, 1)), 255
 
 
