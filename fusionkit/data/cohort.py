@@ -149,7 +149,7 @@ class Cohort:
             spec = self.description.inputs[name]
             if name in self.columns:
                 values = self.columns[name]
-                encoded = vectors.encode(values, spec.options, preprocessing.columns[name])
+                encoded = vectors.encode(values, spec.options, preprocessing.fitted(name))
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import RunError
+from fusionkit.files import check_regular, read_json
 
 _FORMAT = 2  # raise it when a reader gives other values for the same file and options
 
@@ -37,8 +38,10 @@ def _stamp(file: Path) -> tuple[int, int]:
 def load(folder: Path, name: str) -> NDArray[np.float32] | None:
     """The array under a key, mapped from disk and read-only; None when it is not there or not whole."""
     try:
-        array = np.load(_place(folder, name), mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # a damaged entry is made again
+        place = _place(folder, name)
+        check_regular(place)
+        array = np.load(place, mmap_mode="r", allow_pickle=False)
+    except Exception:  # a damaged entry is made again, whatever reading it raises
         return None
     return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None
 
@@ -46,7 +49,7 @@ def load(folder: Path, name: str) -> NDArray[np.float32] | None:
 def load_facts(folder: Path, name: str) -> Any:
     """What was stored beside the array under a key, as plain data; None when it is not there or not whole."""
     try:
-        return json.loads(_place(folder, name, "json").read_bytes())
+        return read_json(_place(folder, name, "json"))
     except (OSError, ValueError):
         return None
 
