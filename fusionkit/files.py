@@ -16,13 +16,13 @@ from typing import Any, BinaryIO
 from fusionkit.printable import in_one_line
 
 MAX_JSON = 256 << 20
-"""Bytes of a JSON file that are read at most."""
+"""The maximum size of a JSON file in bytes."""
 
 
 def check_regular(path: str | Path) -> None:
-    """Refuse what is there and is no file: opening a pipe waits for ever, and a device may have no end.
+    """Refuse anything that exists but is not a file: opening a pipe may block forever, and a device may have no end.
 
-    A folder is left to whoever opens it, which says so in its own words.
+    A folder is not refused here: opening it has its own error.
     Raises: OSError.
     """
     mode = Path(path).stat().st_mode
@@ -35,12 +35,12 @@ _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a dev
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[BinaryIO]:
-    """A regular file, open for reading bytes; it never waits for somebody else to write.
+    """A regular file, opened for reading bytes; this never blocks waiting for a writer.
 
-    Raises: OSError, ValueError for a path that no file can have.
+    Raises: OSError, ValueError for an invalid path.
     """
     check_regular(path)
-    # Between the check and the opening another process may have put a pipe there.
+    # Between the check and opening, another process may have replaced the file by a pipe.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -49,7 +49,7 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file with its own line ends as '\\n'.
+    """The text of a UTF-8 file with line endings converted to '\\n'.
 
     Raises: OSError, ValueError.
     """
@@ -58,9 +58,9 @@ def read_text(path: str | Path) -> str:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
-    Raises: OSError, ValueError for anything that is no JSON, is nested too deep or is too large.
+    Raises: OSError, ValueError for anything that is not JSON, is nested too deeply or is too large.
     """
     with opened(path) as stream:
         raw = stream.read(MAX_JSON + 1)
@@ -69,7 +69,7 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(raw.decode("utf-8"))
     except RecursionError:
-        raise ValueError("its values are nested too deep") from None
+        raise ValueError("its values are nested too deeply") from None
 
 
 @contextmanager

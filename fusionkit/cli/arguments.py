@@ -37,6 +37,12 @@ def add_plugin_option(parser: ArgumentParser) -> None:
                         help="also use the components in this Python file; may be repeated")
 
 
+def add_data_root_option(parser: ArgumentParser) -> None:
+    """`--data-root`."""
+    parser.add_argument("--data-root", action="append", default=[], metavar="DIR", dest="data_roots",
+                        help="a folder outside that of the data file whose files may be read; may be repeated")
+
+
 def add_running_options(parser: ArgumentParser) -> None:
     """How the networks of a run are run."""
     parser.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
@@ -48,8 +54,11 @@ def add_running_options(parser: ArgumentParser) -> None:
 
 
 def add_device_options(parser: ArgumentParser) -> None:
-    """`--device` and `--plugin`."""
+    """`--device`, `--fold`, `--data-root` and `--plugin`."""
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
+    parser.add_argument("--fold", type=int, metavar="K",
+                        help="of a run of folds the network of this one, counted from 0 (default: all of them)")
+    add_data_root_option(parser)
     add_plugin_option(parser)
 
 

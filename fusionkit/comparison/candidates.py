@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from fusionkit.comparison.candidate_syntax import CandidateSpec, parse_candidates
@@ -22,7 +23,8 @@ from fusionkit.planning.resolve import Resolved, resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
-from fusionkit.runs.setup import cache_for, needs
+from fusionkit.runs.categories import left_to_data
+from fusionkit.runs.setup import cache_for, fitted, needs
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.settings import TrainingSettings, read_settings
 
@@ -69,10 +71,12 @@ class ComparisonPlan:
 def plan_comparison(
     source: Source, data: str, sets: Sequence[str], node: str, typed: str, *, registry: Registry,
     flags: Mapping[str, Any], singles: bool = True, folds: int | None = None, progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> ComparisonPlan:
     """The networks to compare, planned and checked against the data.
 
-    `flags` are training settings by name, which override those of the graph; `folds` replaces the data file's split.
+    `flags` are training settings by name, which override those of the graph; `folds` replaces the data file's split,
+    `data_roots` are folders outside that of the data file that may be read.
 
     Raises: GraphError or DataError with everything that is wrong, for all candidates together.
     """
@@ -87,16 +91,18 @@ def plan_comparison(
     trees: dict[str, Tree] = {each.text: swapped(graph, node, each) for each in specs if not _wrong_kind(each)}
     found += [fault for each in specs if (fault := _wrong_kind(each))]
     swaps, faults = _resolved(trees, registry)
-    if not any(size is None for item in graph.inputs for size in item.sizes):
+    if not left_to_data(resolved) and not any(size is None for item in graph.inputs for size in item.sizes):
         # Errors that can be found without the data are reported before files are read.
         faults += _planned({"": resolved, **swaps}, {})[1]
     _refuse(found + faults)
     heads, inputs = needs(resolved)
-    description = describe(data)
+    description = describe(data, roots=data_roots)
     if folds:
         description = in_folds(description, heads, folds, settings.seed)
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
-    plans, faults = _planned({"": resolved, **swaps}, cohort.sizes)
+    fits = {name: fitted(each, cohort) for name, each in {"": resolved, **swaps}.items()}
+    cohort = fits[""][1]
+    plans, faults = _planned({name: each for name, (each, _) in fits.items()}, cohort.sizes)
     _refuse(faults)
     check_tested(cohort)
     reference = plans.pop("")
@@ -220,7 +226,7 @@ def _singles(
             left_out.append((name, f"{', '.join(sorted(past))} reaches the heads without passing node {node!r}"))
             continue
         swaps, found = _resolved({name: alone(reference, node, source)}, registry)
-        plans, more = _planned(swaps, cohort.sizes)
+        plans, more = _planned({key: fitted(each, cohort)[0] for key, each in swaps.items()}, cohort.sizes)
         if plans:
             made.append(Candidate(name, "", "single", plans[name]))
         else:

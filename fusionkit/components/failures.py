@@ -37,7 +37,7 @@ def refused(use: str, error: ComponentError, span: Span | None = None) -> Diagno
 
 
 class StoppedError(Exception):
-    """Code of a plugin raised what ends a program, such as SystemExit or KeyboardInterrupt; `cause` is that."""
+    """Code of a plugin raised an exception that ends a program, such as SystemExit or KeyboardInterrupt: `cause`."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(raised(cause))
@@ -53,12 +53,12 @@ def raised(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """The first line of what it says; an exception of a plugin may fail even at that."""
+    """The first line of the message; for an exception of a plugin even this may fail."""
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
         return str(text).strip().partition("\n")[0]
     except Exception as second:
-        return f"its text cannot be had: {type(second).__name__}"
+        return f"its message cannot be shown: {type(second).__name__}"
 
 
 def raised_at(error: BaseException, inside: str = "") -> str:

@@ -1,9 +1,10 @@
-"""Prepared arrays on disk, under a key of what they were made from; a changed file or setting gives a new key."""
+"""Caches prepared arrays on disk, under a key of file and settings; a change of these gives a new key."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 from fusionkit.errors import RunError
 from fusionkit.files import check_regular, read_json
 
-_FORMAT = 2  # raise it when a reader gives other values for the same file and options
+_ENTRY = re.compile(r"[0-9a-f]{64}\.(npy|json)|\.aside-.*")
+_FORMAT = 2  # increase it when a reader gives other values for the same file and options
 
 
 def key(path: Path, reader: str, settings: dict[str, Any]) -> str:
-    """The key of one file, or of a folder with all its files, read with the given settings.
+    """The cache key of one file, or of a folder with all its files, and the given settings.
 
-    The whole path is part of it: copies of one archive often agree in name, size and time.
+    The full path is part of it: copies of one archive often agree in name, size and time.
     """
     root = path.resolve()
     files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
@@ -36,18 +38,18 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def load(folder: Path, name: str) -> NDArray[np.float32] | None:
-    """The array under a key, mapped from disk and read-only; None when it is not there or not whole."""
+    """The array under a key, memory-mapped read-only; None if it is missing or damaged."""
     try:
         place = _place(folder, name)
         check_regular(place)
         array = np.load(place, mmap_mode="r", allow_pickle=False)
-    except Exception:  # a damaged entry is made again, whatever reading it raises
+    except Exception:  # a damaged entry is recreated, whatever reading it raises
         return None
     return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None
 
 
 def load_facts(folder: Path, name: str) -> Any:
-    """What was stored beside the array under a key, as plain data; None when it is not there or not whole."""
+    """The metadata stored with the array under a key, as plain data; None if missing or damaged."""
     try:
         return read_json(_place(folder, name, "json"))
     except (OSError, ValueError):
@@ -55,7 +57,7 @@ def load_facts(folder: Path, name: str) -> Any:
 
 
 def store(folder: Path, name: str, array: NDArray[np.float32], facts: dict[str, Any] | None = None) -> None:
-    """Writes an array aside and moves it into place, so that another process never sees half of it; facts beside it.
+    """Write an array atomically, so that another process never sees a partial file, and its metadata.
 
     Raises: `RunError` when the cache cannot be written.
     """
@@ -77,6 +79,25 @@ def _write(folder: Path, place: Path, write: Callable[[IO[bytes]], object]) -> N
             aside.unlink(missing_ok=True)
         raise RunError(f"cannot write to the cache {str(folder)!r}: {problem.strerror or problem}; "
                        "make room or choose another folder") from None
+
+
+def clear(folder: Path) -> tuple[int, int]:
+    """Remove the arrays of a cache and what lies beside them, and folders that are empty then; nothing else.
+
+    Gives the number of files and their bytes.
+    Raises: OSError when one cannot be removed.
+    """
+    count = size = 0
+    for place in sorted(folder.glob("[0-9a-f][0-9a-f]")):
+        for file in place.iterdir():
+            if _ENTRY.fullmatch(file.name) and not file.is_dir():
+                count, size = count + 1, size + file.lstat().st_size
+                file.unlink()
+        if not any(place.iterdir()):
+            place.rmdir()
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
+    return count, size
 
 
 def _place(folder: Path, name: str, ending: str = "npy") -> Path:

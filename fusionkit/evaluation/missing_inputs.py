@@ -66,22 +66,27 @@ def _cells(metric: Metric) -> tuple[str, str, str]:
     return value, metric.interval, metric.note or ""
 
 
-def _rows(found: Sequence[Selection]) -> Iterator[Sequence[object]]:
-    """Every metric of every subset, a row each, with the bounds of its interval."""
-    yield "head", "inputs", "cases", "metric", "value", "low", "high", "note"
+def _rows(found: Sequence[Selection], mark: str) -> Iterator[Sequence[object]]:
+    """Every metric of every subset, a row each, with the bounds of its interval; and the mark, if there is one."""
+    more = [mark] if mark else []
+    yield "head", "inputs", "cases", "metric", "value", "low", "high", "note", *(["trained on"] if mark else [])
     for selection in found:
         for report in selection.reports:
             for name, metric in report.metrics.items():
                 numbers = ["" if x is None else f"{x:.6g}" for x in (metric.value, metric.low, metric.high)]
-                yield report.head, selection.name, report.counts.cases, name, *numbers, metric.note or ""
+                yield report.head, selection.name, report.counts.cases, name, *numbers, metric.note or "", *more
 
 
-def write_selections(folder: Path, found: Sequence[Selection]) -> None:
-    """`missing.csv`, `missing.json`, and for each head its curve as `HEAD-missing`, PNG and SVG."""
+def write_selections(folder: Path, found: Sequence[Selection], mark: str = "") -> None:
+    """`missing.csv`, `missing.json`, and for each head its curve as `HEAD-missing`, PNG and SVG.
+
+    `mark` says how many of the cases were trained on, empty where none was.
+    """
     from fusionkit.evaluation import plots
 
-    write_text(folder / "missing.csv", csv_text(_rows(found)))
-    write_json(folder / "missing.json", {"fusionkit-missing": 1, "selections": [each.to_json() for each in found]})
+    write_text(folder / "missing.csv", csv_text(_rows(found, mark)))
+    write_json(folder / "missing.json", {"fusionkit-missing": 1, **({"trained_on": mark} if mark else {}),
+                                         "selections": [each.to_json() for each in found]})
     with plots.style():
         for head in _heads(found):
             # A head's name comes from a file: it must not lead out of the folder.

@@ -25,6 +25,7 @@ def build(
     *,
     output: str | Path | None = None,
     data: str | Path | None = None,
+    data_roots: Sequence[str | Path] = (),
     seed: int = 0,
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
@@ -40,7 +41,8 @@ def build(
     if output is not None:
         refuse_other_files(Path(output))
     made = source if isinstance(source, Plan) else plan(
-        source, data=data, sets=sets, plugins=plugins, sizes=sizes, components=components, measured=output is not None)
+        source, data=data, data_roots=data_roots, sets=sets, plugins=plugins, sizes=sizes, components=components,
+        measured=output is not None)
     model = build_plan(made, seed)
     if output is not None:
         save_network(model, Path(output))

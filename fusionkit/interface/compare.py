@@ -80,6 +80,7 @@ def compare(
     reuse: Reuse = "auto",
     baselines: bool = True,
     output: str | Path = "compare",
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
@@ -102,6 +103,7 @@ def compare(
     with console.progress("reading") as update:
         comparison = plan_comparison(
             graph, str(data), sets, node, candidates, singles=baselines, folds=folds, flags=given, progress=update,
+            data_roots=data_roots,
             registry=discover(components=components, files=[str(file) for file in plugins]))
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, metric)

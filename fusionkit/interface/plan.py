@@ -11,7 +11,7 @@ from fusionkit.components.component import Component
 from fusionkit.drawing.labels import amount
 from fusionkit.drawing.svg import svg
 from fusionkit.errors import Diagnostic, GraphError, UserError, in_file_order
-from fusionkit.interface.auto_sizes import data_sizes
+from fusionkit.interface.auto_sizes import plan_of_data
 from fusionkit.interface.tables import html_table
 from fusionkit.network import build as network
 from fusionkit.planning.open_graph import Source, open_graph
@@ -67,9 +67,10 @@ def plan(
     source: Source,
     *,
     data: str | Path | None = None,
+    data_roots: Sequence[str | Path] = (),
+    sizes: Mapping[str, Sequence[int]] | None = None,
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
-    sizes: Mapping[str, Sequence[int]] | None = None,
     components: Sequence[Component] = (),
     registry: Registry | None = None,
     measured: bool = True,
@@ -77,23 +78,36 @@ def plan(
     """The plan of a graph: every shape, and with `measured` every cost.
 
     `source` is a path, the name of a published graph, or the graph as a dict. Input sizes given as `auto` come from the
-    data description `data`, or from `sizes` by name. `sets` are changes such as `nodes.fused.use=fusion.gmu`. Your own
-    components come from the Python files `plugins`, or as `components`; `registry` replaces the installed components
-    and both of these.
+    data description `data`, which may read files of the folders `data_roots` too, or from `sizes` by name. `sets` are
+    changes such as `nodes.fused.use=fusion.gmu`. Your own components come from the Python files `plugins`, or as
+    `components`; `registry` replaces the installed components and both of these.
     Raises: GraphError or DataError with all diagnostics of the step that failed.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
-    if data is not None:
-        sizes = data_sizes(source, data, sets, registry)
+    return planned(source, data, sets, registry, data_roots=data_roots, sizes=sizes, measured=measured)[0]
+
+
+def planned(
+    source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry, *,
+    data_roots: Sequence[str | Path] = (), sizes: Mapping[str, Sequence[int]] | None = None, measured: bool = True
+) -> tuple[ShownPlan, tuple[Diagnostic, ...]]:
+    """The plan of a graph, and the warnings of the data where it is given.
+
+    Raises: GraphError or DataError with every mistake.
+    """
     tree = open_graph(source, sets, registry)
+    warnings: tuple[Diagnostic, ...] = ()
     found = _training_faults(tree)
     try:
-        made = network.plan_tree(tree, registry, sizes, measured)
+        if data is None:
+            made = network.plan_tree(tree, registry, sizes, measured)
+        else:
+            made, warnings = plan_of_data(source, data, sets, registry, data_roots=data_roots, measured=measured)
     except GraphError as error:
         raise GraphError(in_file_order([*error.diagnostics, *found])) from error.__cause__
     if found:
         raise GraphError(found)
-    return shown(made)
+    return shown(made), warnings
 
 
 def _training_faults(tree: Tree) -> list[Diagnostic]:

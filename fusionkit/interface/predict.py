@@ -12,18 +12,21 @@ from fusionkit.inference.predict import HeadResult
 from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.runs.results import prediction_column, rows_of, write_predictions
+from fusionkit.runs.seen_cases import seen_of
 
 
 @dataclass(frozen=True)
 class Predictions:
     """Each head's prediction for each case: as a table, as records, and in `results` as arrays.
 
-    `uncertainty` is the id of the method that was used, None without one.
+    `uncertainty` is the id of the method that was used, None without one. `trained_on` are the ids of cases that the
+    run learnt from, of which its networks are surer than of new ones.
     """
 
     ids: tuple[str, ...]
     results: Mapping[str, HeadResult]
     uncertainty: str | None
+    trained_on: tuple[str, ...] = ()
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows of text, one for each case, as `fusionkit predict` writes them."""
@@ -68,10 +71,11 @@ def predict(
     Raises: GraphError or DataError with everything that is wrong.
     """
     opened = open_networks(run, options, samples=samples)
-    cohort = opened.cohort(data, require_targets=False)
-    for warning in cohort.warnings:
-        opened.console.note(warning.render())
-    results = opened.results(opened.dataset(cohort, cohort.rows, data))
+    cohort, console = opened.first.cohort(data, require_targets=False), opened.first.console
+    results, seen = opened.everywhere(cohort, cohort.rows, data), seen_of(opened.runs, cohort, cohort.rows)
+    for line in seen.lines():
+        console.note(line)
     if output:
         write_predictions(Path(output), results, cohort.ids)
-    return Predictions(tuple(cohort.ids), results, opened.method.step.use if opened.method else None)
+    method = opened.first.method
+    return Predictions(tuple(cohort.ids), results, method.step.use if method else None, seen.trained)

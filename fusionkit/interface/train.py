@@ -54,6 +54,7 @@ def train(
     *,
     output: str | Path = "run",
     resume: bool = False,
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
@@ -74,7 +75,7 @@ def train(
     console = of_launch(console_for(console, quiet))
     with runs.claimed(folder, resume):
         with console.progress("reading") as update:
-            setup = set_up(graph, data, sets, registry, progress=update)
+            setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
         given = {name: value for name, value in settings.items() if value is not None}
         chosen = read_settings(setup.plan.graph.training, given)
         for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):

@@ -22,6 +22,7 @@ from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
 
+ROOTS = "data_roots"
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
 HELD_OUT = "held_out"
 """The key of `run.json` with the ids that a network held out of its training."""
@@ -63,13 +64,13 @@ class Run:
                                for member in range(1, every))]
         return Committee(found) if self.held_out else found
 
-    def calibration(self) -> Calibration | None:
-        """The calibration fitted on held-out cases of the run, None without one.
+    def calibration(self, folder: Path | None = None) -> Calibration | None:
+        """The calibration fitted on held-out cases of the run, None without one; `folder` is that of all its folds.
 
         Raises: UserError with `unreadable-calibration`.
         """
         heads = {head.name: (head.task, head.names) for head in self.model.plan.heads}
-        return read_calibration(self.folder, heads)
+        return read_calibration(folder or self.folder, heads)
 
     @property
     def data(self) -> Path:
@@ -88,11 +89,6 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
         _check(about)
         preprocessing = Preprocessing.from_json(read_text(folder / PREPROCESSING))
     except (OSError, ValueError) as error:
-        folds = sorted(path.name for path in folder.glob("fold-*"))
-        if folds:
-            raise GraphError(Diagnostic("no-run", f"{str(folder)!r} is a cross-validation run, not one of its folds",
-                                        fix=f"choose a fold: {', '.join(str(folder / name) for name in folds)}"
-                                        )) from None
         raise GraphError(Diagnostic("no-run", f"{str(folder)!r} contains no finished run",
                                     why=_reason(error),
                                     fix="give the folder of a run made by `fusionkit train`")) from None
@@ -132,16 +128,20 @@ def _reason(error: Exception) -> str:
 
 
 def cohort_of(
-    run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None
+    run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> Cohort:
     """Cases for a finished run: its own data, or other data to use it on.
+
+    `data_roots` are folders that may be read; for its own data those that it was trained with as well.
 
     Raises: DataError with everything that is wrong.
     """
     plan = run.model.plan
-    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names)) for head in plan.heads}
+    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), partial=True) for head in plan.heads}
     inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
     path = data or run.data
-    description: DataDescription = describe(path)
+    own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()
+    description: DataDescription = describe(path, roots=[*data_roots, *own])
     return load_cohort(description, heads, inputs, require_targets, progress=progress,
                        preprocessing=run.preprocessing, cache=cache_for(path))

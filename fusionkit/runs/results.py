@@ -24,8 +24,9 @@ def rows_of(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a prediction table: one row for each case.
 
-    For each head: its predicted class or labels, the probability of each, its uncertainty measures, the calibrated
-    results, and the target if known. A case for which a head has no result has empty cells there.
+    For each head: its predicted class or labels (`a|b`, `{}` for none, and in targets `a?` for an unknown label), the
+    probability of each, its uncertainty measures, the calibrated results, and the target if known. A case for which a
+    head has no result has empty cells there.
     """
     columns: dict[str, Sequence[str]] = {"id": list(ids), **(extra or {})}
     for name, result in results.items():
@@ -50,8 +51,7 @@ def _columns(name: str, result: HeadResult, taken: Collection[str]) -> Iterator[
     if task == "multiclass":
         yield prediction_column(name, taken), _where(result.valid, [names[place] for place in result.values.argmax(1)])
     elif task == "multilabel":
-        chosen = [" ".join(n for n, p in zip(names, row, strict=True) if p >= 0.5) for row in result.values]
-        yield prediction_column(name, taken), _where(result.valid, chosen)
+        yield prediction_column(name, taken), _where(result.valid, _sets(names, result.values >= 0.5))
     for index, column in enumerate(names):
         key = f"{name}:{column}"
         yield (f"{name}:class:{column}" if key in others else key,
@@ -94,8 +94,12 @@ def _target(result: HeadResult, row: int) -> str:
     if result.head.task == "multiclass":
         return names[int(target)]
     if result.head.task == "multilabel":
-        return " ".join(name for name, value in zip(names, np.atleast_1d(target), strict=True) if value == 1)
-    return " ".join(f"{value:.6g}" for value in np.atleast_1d(target))
+        # A label that is not known is marked, since one that is not named is known to be absent.
+        marks = {0.0: None, 1.0: ""}
+        told = [name + mark for name, value in zip(names, np.atleast_1d(target).tolist(), strict=True)
+                if (mark := marks.get(value, "?")) is not None]
+        return "|".join(told) or "{}"
+    return " ".join("?" if np.isnan(value) else f"{value:.6g}" for value in np.atleast_1d(target))
 
 
 def write_predictions(

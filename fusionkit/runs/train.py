@@ -21,7 +21,7 @@ from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
-from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, RUN, open_run
+from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, open_run
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.lock import holds_other_files, locked
@@ -86,7 +86,7 @@ def train(
         reporter.line(f"fold {fold + 1} of {folds}")
         # The plots of all folds together say more than those of each, and each would take seconds to draw.
         try:
-            done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, plots=False,
+            done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, folds=folds, plots=False,
                                            given=given.get(fold))))
         except UserError:
             if begins and not done:
@@ -181,7 +181,9 @@ def _finished(cases: JobCases) -> Sequence[FusionModel] | None:
         return None
     run, count = open_run(folder), cases.networks
     check_settings(settings, folder)
-    if run.members < count or not is_trained(settings, folder, count):
+    every = [settings.for_network(member, len(cases.held_out.learned(cases.training, member)))
+             for member in range(count)]
+    if run.members < count or not is_trained(every, folder):
         return None
     job.reporter.line(f"the run in {folder} is finished, nothing done: it has its {run.about['epochs']} epochs; a "
                       "larger --epochs trains it on")
@@ -197,10 +199,10 @@ def _fitted(cases: JobCases) -> list[FitResult]:
         own = settings.for_network(member, len(learned))
         model = build_plan(setup.plan, own.seed, given.modules if given else None)
         if not member and not job.fold and given is None:
-            for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
-                job.reporter.line(line)
-            if count > 1:
-                job.reporter.line(f"{count} networks, trained one after the other, each as above")
+            needed = timed(estimate(setup.plan, own, len(learned)), model, learned, own)
+            for line in [*needed.lines(), needed.total(job.folds, count)]:
+                if line:
+                    job.reporter.line(line)
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
             results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
                                resume=job.resume, progress=_over_epochs(update, own.epochs)))
@@ -232,7 +234,7 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
     made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
     for name, head in made.heads.items():
         for note in head.notes:
-            job.reporter.line(f"calibration of {name}: {note}")
+            job.report_once(f"calibration of {name}: {note}")
     write_calibration(job.folder, made)
     return made
 
@@ -295,7 +297,9 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     if cases.held_out.folds:
         for member, about in enumerate(members):
             about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
-    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), "best_epoch": fitted[0].best_epoch,
+    roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
+    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), **({ROOTS: roots} if roots else {}),
+                              "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members, **named})
 
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.cli.arguments import add_graph_options, seed
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options, seed
 from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", help="write graph, weights, drawing and listing there")
     parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the initial weights (default 0)")
+    add_data_root_option(parser)
     add_graph_options(parser)
 
 
@@ -33,7 +34,7 @@ def run(args: Namespace, console: Console) -> int:
 
     if args.output:
         refuse_other_files(Path(args.output))
-    made = plan(args.graph, data=args.data, sets=args.sets, plugins=args.plugins)
+    made = plan(args.graph, data=args.data, data_roots=args.data_roots, sets=args.sets, plugins=args.plugins)
     show(made, console)
     build(made, output=args.output, seed=args.seed)
     advice = advice_of(made)

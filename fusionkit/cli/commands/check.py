@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 
-from fusionkit.cli.arguments import add_graph_options
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
@@ -16,6 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="a graph file, or the name of a published graph")
     parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
     parser.add_argument("--resolved", action="store_true", help="print the graph with every option written out")
+    add_data_root_option(parser)
     add_graph_options(parser)
 
 
@@ -26,17 +28,21 @@ def run(args: Namespace, console: Console) -> int:
 
     registry = discover(files=args.plugins)
     found: list[Diagnostic] = []
+    warned: list[Diagnostic] = []
+    counts: Counter[str] = Counter()
     for source in args.graphs:
         try:
-            good = check(source, data=args.data, sets=args.sets, registry=registry)
+            good = check(source, data=args.data, data_roots=args.data_roots, sets=args.sets, registry=registry)
         except UserError as error:
             found.extend(error.diagnostics)
+            counts.update(each.span.file if each.span else str(source) for each in error.diagnostics)
             continue
         console.line(good.resolved if args.resolved else str(good))
-    if found or args.json:
-        console.diagnostics(found)
+        warned.extend(good.warnings)
+    shown = [*dict.fromkeys(warned), *found]
+    if shown or args.json:
+        console.diagnostics(shown)
     if found and not args.json:
-        count = len(found)
-        console.note(f"{count} mistake{'s' if count > 1 else ''} in {len(args.graphs)} "
-                     f"file{'s' if len(args.graphs) > 1 else ''}")
+        each = ", ".join(f"{count} in {file}" if len(counts) > 1 else file for file, count in counts.items())
+        console.note(f"{len(found)} mistake{'s' if len(found) > 1 else ''}{':' if len(counts) > 1 else ' in'} {each}")
     return 2 if found else 0

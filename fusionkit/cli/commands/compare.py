@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from fusionkit.cli.arguments import add_graph_options, add_training_options, given
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options, add_training_options, given
 from fusionkit.interface.console import Console
 
 SUMMARY = "Compare fusions: train each in one node, on the same cases and seeds."
@@ -30,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", default="compare",
                         help="where to write; repeating the command resumes from this folder (default: compare)")
     add_training_options(parser, without=("fold",))
+    add_data_root_option(parser)
     add_graph_options(parser)
 
 

@@ -22,6 +22,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="where to write (default: RUN, or RUN/evaluation of DATA)")
     parser.add_argument("--missing", action="store_true",
                         help="also evaluate every input subset: its metrics, as a table and a curve")
+    parser.add_argument("--include-training-cases", action="store_true",
+                        help="cases that were trained on are meant: all of the run's own data file, unmarked of others")
     add_running_options(parser)
 
 
