@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from fusionkit.errors import Diagnostic
 
 
 class DateRule(BaseModel):
-    """How one column of dates becomes a number of days: since a day, or before the date in another column."""
+    """How a column of dates becomes a number of days: since a day, or before the date in another column."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +39,7 @@ class DateRule(BaseModel):
         return self
 
     def days(self, days: NDArray[np.float64], others: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The number that each row's date becomes; `others` are the dates of each column as days.
+        """The number of days for each row's date; `others` are the dates of each column as days.
 
         Shapes: (rows,), as `days`.
         """
@@ -58,13 +59,18 @@ class ColumnsOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    numeric: tuple[str, ...] = Field((), description="Columns of numbers, in the order of the vector.")
+    numeric: tuple[str, ...] = Field(
+        (), description="Columns of numbers, in the order of the vector; a pattern such as `gene_*` stands for all "
+        "columns that fit it, in the order of their names.",
+    )
     date: dict[str, DateRule] = Field(
         {}, description="Columns of dates, which become days and follow the numbers: `{since: "
-        "2000-01-01}` after that day, `{before: COLUMN}` before the date in another column. `order: dmy` or `mdy` says "
-        "which comes first, day or month, where no cell of the column tells.",
+        "2000-01-01}` after that day, `{before: COLUMN}` before the date in another column. `order: dmy` or `mdy` "
+        "states which comes first, day or month, if no cell of the column shows it.",
     )
-    categorical: tuple[str, ...] = Field((), description="Columns of categories; they follow the numbers.")
+    categorical: tuple[str, ...] = Field(
+        (), description="Columns of categories, or patterns; they follow the numbers."
+    )
     encode: Literal["codes", "onehot"] = Field(
         "codes", description="`codes` gives one value per column: 0 for a blank or unknown category, 1 and up for the "
         "categories of the training cases in alphabetical order; `onehot` gives one 0/1 value for each category.",
@@ -89,17 +95,17 @@ class ColumnsOptions(BaseModel):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The columns that are numbers in the vector: those of numbers, then those of dates."""
+        """The columns that become numbers in the vector: numbers, then dates."""
         return (*self.numeric, *self.date)
 
     @property
     def dates(self) -> tuple[str, ...]:
-        """The columns that are read as dates: those that become numbers, and those that these are counted to."""
+        """The columns read as dates: those that become numbers, and those they refer to by `before`."""
         others = [rule.before for rule in self.date.values() if rule.before is not None]
         return tuple(dict.fromkeys((*self.date, *others)))
 
     def order_of(self, column: str) -> Order | None:
-        """Which of day and month comes first in a column of dates, None where its cells must tell."""
+        """Whether day or month comes first in a column of dates, None if its cells must show it."""
         own = self.date.get(column)
         return own.order if own is not None else next(
             rule.order for rule in self.date.values() if rule.before == column)
@@ -153,6 +159,33 @@ def size_fix(name: str, options: ColumnsOptions, expected: Sizes, met: Sizes) ->
 def columns(options: ColumnsOptions) -> dict[str, tuple[str, ...]]:
     """The columns of the table, by the option that names them."""
     return {"numeric": options.numeric, "date": options.dates, "categorical": options.categorical}
+
+
+def expanded(options: ColumnsOptions, available: Sequence[str]) -> ColumnsOptions:
+    """The options with each pattern such as `gene_*` replaced by the columns that fit it, in the order of their names.
+
+    A column that is named by itself is not taken by a pattern too; a pattern that fits none stays as it is.
+    """
+    named = {name for name in options.measured + options.categorical if name in available or not _is_pattern(name)}
+    taken = set(named)
+
+    def columns_of(names: Sequence[str]) -> tuple[str, ...]:
+        found: list[str] = []
+        for name in names:
+            fitting = [name] if name in named else sorted(
+                column for column in available if column and column not in taken and fnmatchcase(column, name))
+            taken.update(fitting)
+            found += fitting or [name]
+        return tuple(found)
+
+    if len(named) == len(options.measured + options.categorical):
+        return options
+    return options.model_copy(update={"numeric": columns_of(options.numeric),
+                                      "categorical": columns_of(options.categorical)})
+
+
+def _is_pattern(name: str) -> bool:
+    return "*" in name or "?" in name
 
 
 def width(options: ColumnsOptions, categories: Categories) -> int:
@@ -218,7 +251,7 @@ def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValu
             if cells[position] not in known:
                 meant = likely_same(cells[position], known - {""})
                 faults.add(row, CellFault(
-                    "unknown-category", "no training case has {cell}", "have a category that no training case has",
+                    "unknown-category", "no training case has {cell}", "have a category that is in no training case",
                     "it is read as unknown, like a blank cell", meant and f"did you mean {meant!r}?", "warning"))
         found.extend((column, told) for told in faults.told())
     return found
@@ -226,7 +259,7 @@ def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValu
 
 def as_codes(values: ColumnValues, options: ColumnsOptions) -> Iterator[tuple[
         str, NDArray[np.int64], NDArray[np.float64] | None]]:
-    """Each column with a number for each of its values, -1 where blank, and its numbers where it has such.
+    """Each column with an integer code of each value, -1 where blank, and its numbers if it has any.
 
     Shapes: (rows,) each.
     """
