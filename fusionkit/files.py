@@ -80,6 +80,13 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield aside
         aside.replace(path)
+    except OSError as error:
+        if str(path.name) not in str(error):
+            error.add_note(f"while {str(path)!r} was written")
+        raise
+    except Exception as error:  # libraries have errors of their own for a full disk
+        error.add_note(f"while {str(path)!r} was written")
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

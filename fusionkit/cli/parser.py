@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from fusionkit import __version__
+from fusionkit.cli.advice import advice, is_nul_in_path
 from fusionkit.cli.commands import GROUPS, names, summary, words
 from fusionkit.cli.streams import keeps_results, open_streams, printable_warnings
-from fusionkit.errors import RunError, UserError
+from fusionkit.errors import Diagnostic, RunError, UserError
 from fusionkit.interface.console import Console
 from fusionkit.printable import printable
 
@@ -93,9 +94,13 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         console.note(f"fusionkit: interrupted{notes}")
         return FAILED
     except Exception as error:
+        if is_nul_in_path(error):
+            console.diagnostics([Diagnostic("bad-path", "a path holds a NUL character", why=str(error),
+                                            fix="write the path without it")])
+            return _report_error(args, console, error, WRONG)
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         console.note(f"fusionkit: {type(error).__name__}: {error}{notes}\n"
-                     f"  fix: {_advice(error)}; --verbose shows the traceback")
+                     f"  fix: {advice(error)}; --verbose shows the traceback")
         return _report_error(args, console, error, FAILED)
 
 
@@ -105,11 +110,3 @@ def _report_error(args: argparse.Namespace, console: Console, error: BaseExcepti
 
         console.note("".join(traceback.format_exception(error)).rstrip("\n"))
     return code
-
-
-def _advice(error: BaseException) -> str:
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return "lower --batch-size, the input sizes, or use --precision bf16"
-    if isinstance(error, OSError):
-        return "check the path, its permissions and the free space"
-    return "if your input is correct, this is a bug in fusionkit or in a plugin; please report it"

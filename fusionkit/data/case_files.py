@@ -22,6 +22,7 @@ from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, Span, near
+from fusionkit.files import check_regular
 from fusionkit.progress import Progress
 
 _MAX_LISTED = 20_000
@@ -236,6 +237,7 @@ def _unreadable(problem: OSError) -> ReadError:
 
 def _read(spec: InputSpec, path: Path, cache: Path | None, name: str) -> tuple[NDArray[np.float32], Facts]:
     try:
+        check_regular(path)
         array, facts = spec.source.examine(path, spec.options)
     except OSError as problem:
         raise _unreadable(problem) from None

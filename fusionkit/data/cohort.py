@@ -150,7 +150,7 @@ class Cohort:
             spec = self.description.inputs[name]
             if name in self.columns:
                 values = self.columns[name]
-                encoded = vectors.encode(values, spec.options, preprocessing.columns[name])
+                encoded = vectors.encode(values, spec.options, preprocessing.fitted(name))
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import RunError
+from fusionkit.files import check_regular, read_json
 
 _ENTRY = re.compile(r"[0-9a-f]{64}\.(npy|json)|\.aside-.*")
 _FORMAT = 2  # increase it when a reader gives other values for the same file and options
@@ -39,8 +40,10 @@ def _stamp(file: Path) -> tuple[int, int]:
 def load(folder: Path, name: str) -> NDArray[np.float32] | None:
     """The array under a key, memory-mapped read-only; None if it is missing or damaged."""
     try:
-        array = np.load(_place(folder, name), mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # a damaged entry is recreated
+        place = _place(folder, name)
+        check_regular(place)
+        array = np.load(place, mmap_mode="r", allow_pickle=False)
+    except Exception:  # a damaged entry is recreated, whatever reading it raises
         return None
     return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None
 
@@ -48,7 +51,7 @@ def load(folder: Path, name: str) -> NDArray[np.float32] | None:
 def load_facts(folder: Path, name: str) -> Any:
     """The metadata stored with the array under a key, as plain data; None if missing or damaged."""
     try:
-        return json.loads(_place(folder, name, "json").read_bytes())
+        return read_json(_place(folder, name, "json"))
     except (OSError, ValueError):
         return None
 

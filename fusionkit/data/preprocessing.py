@@ -86,19 +86,25 @@ class Preprocessing:
                                        why="; ".join(faults), fix="use the file written by the run"))
         return found
 
+    def fitted(self, name: str) -> ColumnsFit:
+        """What was fitted for an input of columns.
+
+        Raises: `DataError` with `bad-preprocessing` where nothing was.
+        """
+        if name not in self.columns:
+            raise DataError(_unfitted(name))
+        return self.columns[name]
+
     def layout(self, name: str) -> Categories:
         """The categories of an input by position; a position without a training case is an empty text."""
-        return tuple(tuple(category or "" for category in names) for names in self.columns[name].categories)
+        return tuple(tuple(category or "" for category in names) for names in self.fitted(name).categories)
 
     def differences(self, description: DataDescription) -> list[Diagnostic]:
         """Differences between how a data file reads its inputs and how the training cases were read."""
         found = []
-        for name in dict.fromkeys((*self.columns, *self.inputs, *description.inputs)):
+        for name in dict.fromkeys((*self.columns, *self.inputs)):
             spec, before = description.inputs.get(name), self.inputs.get(name)
             if spec is None:
-                continue
-            if isinstance(spec.options, ColumnsOptions) and name not in self.columns:
-                found.append(_unfitted(name))
                 continue
             if before is not None and before.reader != spec.reader:
                 found.append(_differs(description, name, "read", before.reader, spec.reader))

@@ -13,6 +13,7 @@ from typing import Any
 from fusionkit.data.numbers import PLAIN, NumberFormats
 from fusionkit.data.workbook import is_workbook, read_sheet
 from fusionkit.errors import DataError, Diagnostic, Span
+from fusionkit.files import check_regular, opened
 
 MAX_BYTES = 1 << 30
 MAX_ROWS, MAX_CELLS = 1 << 22, 1 << 26
@@ -200,7 +201,7 @@ def _without_faulty_rows(table: Table, faults: list[Diagnostic]) -> Table:
 
 def _text(path: Path, named: Span | None, faults: list[Diagnostic]) -> str:
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
@@ -297,6 +298,7 @@ def _read_parquet(path: Path, named: Span | None) -> Table:
         raise DataError(Diagnostic("missing-package", f"reading {str(path)!r} needs the package pyarrow", named,
                                    fix='install "fusionkit[parquet]", or save the table as CSV')) from None
     try:
+        check_regular(path)
         file = parquet.ParquetFile(path)
         _refuse_huge(path, file.metadata, named)
         read = file.read()

@@ -49,7 +49,8 @@ def _locate(source: str | Path, registry: Registry | None) -> Path:
     if isinstance(source, str) and "\n" in source:
         raise GraphError(Diagnostic("unreadable-file", "the text of a graph was given where its path is expected",
                                     fix="pass a path, or the graph as a dict"))
-    if _exists(path) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+    # A folder is no graph: one that a command wrote under the name of a published graph does not hide that.
+    if (_exists(path) and not path.is_dir()) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return path
     known = registry or discover()
     published = known.graph(str(source))
