@@ -1,4 +1,4 @@
-"""Where, what, why and how to fix: the one form in which every fault of the user's input is told."""
+"""Where, what, why and how to fix: the one form in which every error in the user's input is reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Span:
 class Diagnostic:
     """One finding about the user's input: what, where, why and how to fix it.
 
-    `code` is stable and names the kind of fault; tests and editors rely on it.
+    `code` is stable and names the kind of error; tests and editors rely on it.
     """
 
     code: str
@@ -38,7 +38,7 @@ class Diagnostic:
     severity: Severity = "error"
 
     def render(self) -> str:
-        """The finding as it is printed: place, message, the line with a caret, why, fix."""
+        """The finding as printed: location, message, the line with a caret, why, fix."""
         place = f"{self.span}: " if self.span else ""
         label = "warning: " if self.severity == "warning" else ""
         lines = [f"{place}{label}{self.message} [{self.code}]"]
@@ -93,9 +93,9 @@ class UserError(FusionkitError):
 
 
 class GraphError(UserError):
-    """A graph file, or a plugin that it asks for, is wrong.
+    """A graph file, or a plugin that it uses, is wrong.
 
-    `partial` is what could be read of the graph all the same, so that a later step may look for more faults.
+    `partial` is the part of the graph that could still be read, so that a later step may look for more errors.
     """
 
     partial: Any = None
@@ -106,17 +106,17 @@ class DataError(UserError):
 
 
 class RunError(FusionkitError):
-    """Work that was rightly asked for failed while running. Exit code 1."""
+    """The request was valid, but the work failed while running. Exit code 1."""
 
 
 def in_file_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """The findings of one file from its top to its end, each once; those without a place come last."""
+    """The findings of one file from top to bottom, without duplicates; those without a location come last."""
     return sorted(dict.fromkeys(diagnostics), key=lambda d: (d.span.line, d.span.column) if d.span else (1 << 31, 0))
 
 
 def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known name closest to a misspelt one, or None; `cutoff` is how alike they must be, of 1."""
-    # A file of thousands of long words must not take minutes to refuse.
+    """The known name closest to a misspelt one, or None; `cutoff` is the least similarity, from 0 to 1."""
+    # Rejecting a file of thousands of long words must not take minutes.
     matches = get_close_matches(name, sorted(known), n=1, cutoff=cutoff) if len(name) <= 100 else []
     return matches[0] if matches else None
 

@@ -1,7 +1,7 @@
-"""Public names of a module that are loaded when they are first used, so that to import it costs nothing.
+"""Public names of a module that are loaded on first use, so that importing the module costs nothing.
 
 They are written once, in the module's `if TYPE_CHECKING:` block as `from home import name as name`: editors and type
-checkers read that block, and so does this module, from the source, when a name is first asked for.
+checkers read that block, and so does this module, from the source, when a name is first requested.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 
 def load_late(module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a module whose public names stand in its TYPE_CHECKING block.
+    """`__getattr__` and `__dir__` of a module whose public names are listed in its TYPE_CHECKING block.
 
-    `__all__` is offered too: the names in the order of the alphabet.
+    `__all__` is provided too: the names in alphabetical order.
     """
 
     def find(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""How long work reports how far it is."""
+"""How long-running work reports its progress."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with how many parts are done and how many there are in all."""
+"""Called with the number of steps done and the total."""

@@ -1,4 +1,4 @@
-"""The plugins that come with fusionkit. Light: asking what there is imports no component and no torch."""
+"""The plugins bundled with fusionkit. Light: listing them imports no component and no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HERE = Path(__file__).resolve().parent
 
 @hookimpl
 def fusionkit_catalogue() -> Path:
-    """The catalogue: beside this file when installed from a wheel, one folder up in a checkout."""
+    """The catalogue: next to this file if installed from a wheel, one folder up in a checkout."""
     inside = _HERE / "registry.yaml"
     return inside if inside.is_file() else _HERE.parent / "registry.yaml"
 

@@ -29,7 +29,8 @@ FLOORS: dict[int, str] = {
     4: "planning api",
     3: "graph registry layers data evaluation",
     2: "syntax components datasets",
-    1: "shapes errors files exports arrays progress printable",
+    1: "shapes errors files exports arrays progress",
+    0: "printable",
 }
 WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", "components", "graph", "registry",
                  "planning", "api", "drawing", "cli", "datasets"}

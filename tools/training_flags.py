@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE, PAGE = ROOT / "fusionkit", ROOT / "docs" / "training.md"
 _TABLE_HEAD = "| setting | default | meaning |\n| --- | --- | --- |\n"
 _HEADER = '''\
-"""The settings of training for those who must start fast: no pydantic, no torch.
+"""The training settings for modules that must load fast: no pydantic, no torch.
 
 Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
 """
@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import Any
 '''
 _OPTIONS = '''\
-"""The settings of training as keyword arguments; one that is None is the graph's own.
+"""The settings of training as keyword arguments; None means the graph's own.
 
 Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
 """
@@ -37,13 +37,13 @@ from typing import Literal, TypedDict
 
 
 class TrainingOptions(TypedDict, total=False):
-    """Those that every training takes."""
+    """Options that every training takes."""
 
 '''
 _RUN_OPTIONS = '''
 
 class RunOptions(TrainingOptions, total=False):
-    """Those of the training of one run."""
+    """Options for training one run."""
 
 '''
 
@@ -117,11 +117,14 @@ def _plain(annotation: Any) -> str:
 
 
 def _takes(annotation: Any) -> str | None:
-    """What a flag takes, None for a setting that is no flag."""
+    """What a flag takes, None for a setting that is no flag: a type, choices, or choices and a type beside them."""
     plain = _plain(annotation).removesuffix(" | None")
     if plain.startswith("list"):
         return None
-    return repr(get_args(annotation)) if plain.startswith("Literal") else plain
+    if plain.startswith("Literal"):
+        words, _, number = plain.removeprefix("Literal[").partition("]")
+        return f"(({words},),{number.removeprefix(' |')})" if number else f"({words})"
+    return plain
 
 
 def _short(field: Any) -> str:

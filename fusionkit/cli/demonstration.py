@@ -1,4 +1,4 @@
-"""The demonstrations: a cohort written as files, three networks trained on it, and what their figures mean."""
+"""The demonstrations: a cohort written as files, three networks trained on it, and their accuracies."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from fusionkit.datasets.organs import write_organs
 from fusionkit.datasets.phantom import SCENARIOS, Ceilings, Scenario, ceilings
 from fusionkit.datasets.phantom_files import CLASSES, write_phantom
 from fusionkit.errors import Diagnostic, GraphError, RunError, did_you_mean
+from fusionkit.runs.job import Reporter
 from fusionkit.runs.setup import Setup, set_up
-from fusionkit.runs.train import Reporter
 
 PHANTOM_CASES = 600
 VIEWS = ("image", "table", "both")
@@ -31,7 +31,7 @@ VIEWS = ("image", "table", "both")
 
 @dataclass(frozen=True)
 class Figure:
-    """One network's accuracy on cases that it did not see, with its 95 % interval, and the best that is possible."""
+    """One network's accuracy on test cases with its 95 % interval, and the best possible accuracy."""
 
     name: str
     accuracy: float
@@ -42,12 +42,12 @@ class Figure:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy, as of a share of independent cases."""
+        """The standard error of the accuracy, as a proportion of independent cases."""
         return sqrt(self.accuracy * (1 - self.accuracy) / self.cases)
 
     @property
     def passes(self) -> bool:
-        """Whether it passes its ceiling by more than three standard errors, which only a leak can do."""
+        """Whether it exceeds its ceiling by more than three standard errors, which only a leak can cause."""
         return self.ceiling is not None and self.accuracy > self.ceiling + 3 * self.standard_error
 
     def row(self) -> list[str]:
@@ -58,7 +58,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Demo:
-    """What a demonstration left behind: its data, its runs and its figures."""
+    """The results of a demonstration: its data, its runs and its accuracies."""
 
     data: Path
     runs: dict[str, Path]
@@ -72,7 +72,7 @@ class Demo:
 
 @dataclass(frozen=True)
 class Doubt:
-    """One prediction and how unsure the network is of it: the entropy, in nats, of its mean probabilities."""
+    """One prediction and its uncertainty: the entropy, in nats, of the mean probabilities."""
 
     case: str
     predicted: str
@@ -82,7 +82,7 @@ class Doubt:
 
 
 def doubtful(made: Demo, count: int) -> list[Doubt]:
-    """The predictions of the fused network that it is least sure of."""
+    """The most uncertain predictions of the fused network."""
     with (made.runs[made.fused] / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     head = next(name for name in rows[0] if f"{name}:predictive_entropy" in rows[0])
@@ -93,17 +93,17 @@ def doubtful(made: Demo, count: int) -> list[Doubt]:
 
 
 def claim_folder(folder: Path) -> None:
-    """Refuse a folder that holds something.
+    """Refuse a folder that is not empty.
 
     Raises: GraphError with `folder-not-empty`.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise GraphError(Diagnostic("folder-not-empty", f"{str(folder)!r} is there already and is not an empty folder",
+        raise GraphError(Diagnostic("folder-not-empty", f"{str(folder)!r} already exists and is not an empty folder",
                                     fix="name another folder: fusionkit demo DIR"))
 
 
 def organs(folder: Path, cases: int | None, seed: int, reporter: Reporter) -> Demo:
-    """Real cubes of CT and blurred places: image only, table only, both, over five folds of whole blocks."""
+    """Real cubes of CT and blurred positions: image only, table only, both, over five folds of whole blocks."""
     claim_folder(folder)
     data = folder / "organs" / "data.yaml"
     with reporter.progress("writing files") as update:
@@ -113,7 +113,7 @@ def organs(folder: Path, cases: int | None, seed: int, reporter: Reporter) -> De
 
 
 def phantom(folder: Path, scenario: str, cases: int | None, seed: int, reporter: Reporter) -> Demo:
-    """A cohort whose ceilings are known: CT series as DICOM beside a table; each accuracy beside its ceiling.
+    """A synthetic cohort with known ceilings: CT series as DICOM and a table; each accuracy next to its ceiling.
 
     Raises: GraphError with `unknown-scenario`.
     """
@@ -133,7 +133,7 @@ def phantom(folder: Path, scenario: str, cases: int | None, seed: int, reporter:
 
 
 def tables(folder: Path, seed: int, reporter: Reporter) -> Demo:
-    """Three groups of measurements of tumours, beside logistic regression on the same folds."""
+    """Three groups of tumour measurements, compared with logistic regression on the same folds."""
     claim_folder(folder)
     data = folder / "breast-cancer" / "data.yaml"
     write_breast_cancer(data.parent)
@@ -142,10 +142,10 @@ def tables(folder: Path, seed: int, reporter: Reporter) -> Demo:
 
 
 def _train(graphs: dict[str, str], data: Path, folder: Path, seed: int, reporter: Reporter) -> dict[str, Path]:
-    """Train the networks by the commands that a user would type, as many side by side as there are cores.
+    """Train the networks by the commands that a user would type, as many in parallel as there are cores.
 
     Small networks are fastest on one core each: two threads in one of them mostly wait for each other.
-    Raises: RunError with the command's own words when one fails.
+    Raises: RunError with the command's own message when one fails.
     """
     runs = {name: folder / f"run-{name}" for name in graphs}
     waiting = {name: ["train", graphs[name], str(data), "-o", str(runs[name]), "--seed", str(seed), "--threads", "1"]
@@ -170,7 +170,7 @@ def _train(graphs: dict[str, str], data: Path, folder: Path, seed: int, reporter
 
 
 class _Command:
-    """A command of ours in a process of its own; what it says on standard error is kept in a file."""
+    """A command in a process of its own; its standard error is kept in a file."""
 
     def __init__(self, arguments: list[str]) -> None:
         self.arguments = arguments
@@ -180,7 +180,7 @@ class _Command:
             env={**os.environ, "OMP_NUM_THREADS": "1"})
 
     def finish(self) -> None:
-        """Raise what the command said when it failed."""
+        """Wait for the command; raise its message if it failed."""
         self.said.seek(0)
         with self.said as said:
             text = said.read().strip()
@@ -196,21 +196,21 @@ def _measured(name: str, run: Path) -> Figure:
 
 
 def _over_all(name: str, run: Path, ceiling: float) -> Figure:
-    """Accuracy over all test cases: where a network has no result, because its input is absent, it guesses."""
+    """Accuracy over all test cases; without a result, because its input is missing, a network guesses."""
     with (run / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         right = [(row["diagnosis"] or CLASSES[0]) == row["diagnosis:target"] for row in csv.DictReader(stream)]
     return _share(name, right, ceiling)
 
 
 def _share(name: str, right: list[bool], ceiling: float | None = None) -> Figure:
-    """The share of right answers with its normal 95 % interval."""
+    """The share of correct answers with its normal 95 % interval."""
     share = sum(right) / len(right)
     error = 1.96 * sqrt(share * (1 - share) / len(right))
     return Figure(name, share, share - error, share + error, len(right), ceiling)
 
 
 def logistic_regression(setup: Setup) -> Figure:
-    """Scikit-learn's logistic regression on all measurements side by side, fitted and tested on the same folds."""
+    """Scikit-learn's logistic regression on all measurements concatenated, fitted and tested on the same folds."""
     from sklearn.linear_model import LogisticRegression
 
     cohort = setup.cohort
@@ -226,7 +226,7 @@ def logistic_regression(setup: Setup) -> Figure:
 
 
 def _table(dataset: CaseDataset, head: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """All inputs of a dataset side by side, and the target."""
+    """All inputs of a dataset concatenated, and the target."""
     cases = [dataset[index] for index in range(len(dataset))]
     values = np.stack([np.concatenate([case["inputs"][group].numpy() for group in GROUPS]) for case in cases])
     return values, np.array([int(case["targets"][head]) for case in cases])

@@ -19,7 +19,7 @@ DONE, FAILED, WRONG = 0, 1, 2
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says a wrong argument in the form that all messages have."""
+    """Reports a wrong argument in the form of all messages."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG, printable(f"{self.prog}: {message} [bad-argument]\n"
@@ -27,10 +27,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """The parser of the whole command line; with `argv`, only as much of it as parsing these words takes.
+    """The parser of the whole command line; with `argv`, only the part needed to parse these words.
 
-    Where `argv` begins with a command or a group, that one alone is made; for the list of commands, their arguments are
-    left out.
+    If `argv` begins with a command or a group, only that one is built; for the list of commands, arguments are left
+    out.
     """
     top = _Parser(prog="fusionkit", description="Multimodal fusion networks as short YAML graphs, made of plugins.")
     top.add_argument("--version", action="version", version=f"fusionkit {__version__}")
@@ -63,7 +63,7 @@ def _add_command(place: argparse._SubParsersAction[Any], word: str, name: str) -
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Never raises for what a user can cause."""
+    """Run one command. Never raises for errors that a user can cause."""
     argv = sys.argv[1:] if argv is None else argv
     open_streams()
     args = parser(argv).parse_args(argv)
@@ -84,10 +84,10 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         return code
     except UserError as error:
         console.diagnostics(error.diagnostics)
-        return _told(args, console, error, WRONG)
+        return _report_error(args, console, error, WRONG)
     except RunError as error:
         console.note(f"fusionkit: {error}")
-        return _told(args, console, error, FAILED)
+        return _report_error(args, console, error, FAILED)
     except KeyboardInterrupt as error:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         console.note(f"fusionkit: interrupted{notes}")
@@ -96,10 +96,10 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         console.note(f"fusionkit: {type(error).__name__}: {error}{notes}\n"
                      f"  fix: {_advice(error)}; --verbose shows the traceback")
-        return _told(args, console, error, FAILED)
+        return _report_error(args, console, error, FAILED)
 
 
-def _told(args: argparse.Namespace, console: Console, error: BaseException, code: int) -> int:
+def _report_error(args: argparse.Namespace, console: Console, error: BaseException, code: int) -> int:
     if args.verbose:
         import traceback
 
@@ -112,4 +112,4 @@ def _advice(error: BaseException) -> str:
         return "lower --batch-size, the input sizes, or use --precision bf16"
     if isinstance(error, OSError):
         return "check the path, its permissions and the free space"
-    return "if your input is right this is a fault of fusionkit or of a plugin; please report it"
+    return "if your input is correct, this is a bug in fusionkit or in a plugin; please report it"

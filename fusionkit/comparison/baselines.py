@@ -1,4 +1,4 @@
-"""Scikit-learn's logistic regression and gradient boosting on the tables of a cohort, on the same divisions."""
+"""Scikit-learn's logistic regression and gradient boosting on the tables of a cohort, on the same splits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fusionkit.data.loading import Cohort
 from fusionkit.data.readers import columns
 from fusionkit.planning.plan import PlannedHead
 
-# Beyond these training cases boosting counts in bins, which is as good there and much faster.
+# With more training cases boosting uses histograms, which is as good there and much faster.
 _MANY = 5_000
 
 
 def missing_reason(tables: Sequence[str]) -> str | None:
-    """Why there can be no such baselines; None where they can be."""
+    """Why such baselines are not possible; None if they are."""
     if not tables:
-        return "the graph reads no input of columns"
+        return "the graph has no input of table columns"
     if find_spec("sklearn") is None:
         return 'scikit-learn is not installed: pip install "fusionkit[explain]"'
     return None
@@ -44,7 +44,7 @@ def names_of(heads: Sequence[PlannedHead]) -> list[str]:
 def fit_baselines(
     cohorts: Sequence[Cohort], units: Sequence[Unit], heads: Sequence[PlannedHead], seed: int
 ) -> dict[str, tuple[RepeatOutputs, ...]]:
-    """Each baseline in the form of a trained candidate: an outcome for every repeat.
+    """Each baseline in the form of a trained candidate: outputs for every repeat.
 
     They learn from the training cases of the networks whose target is known, not from validation cases.
     """
@@ -61,9 +61,9 @@ def fit_baselines(
 
 
 def _tables(cohort: Cohort, rows: Sequence[int]) -> Floats:
-    """All columns of all rows as one matrix, prepared by the training rows; categories are always 0/1 columns.
+    """All columns of all rows as one matrix, preprocessed by the training rows; categories are always 0/1 columns.
 
-    Of an input that some cases lack, a column says where it is there. *Shape*: (rows of the cohort, width).
+    An input that some cases lack has an indicator column. *Shape*: (rows of the cohort, width).
     """
     fitted = cohort.fit(rows)
     blocks = []
@@ -96,14 +96,14 @@ def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: U
 
 
 def _shares(name: str, table: Floats, wanted: NDArray[Any], asked: Floats, classes: int, *, seed: int) -> Floats:
-    """Probabilities of every class, 0 for one that no training case has. *Shape*: (cases asked, classes)."""
+    """Probabilities of every class, 0 for one that no training case has. *Shape*: (cases to predict, classes)."""
     shares = np.zeros((len(asked), classes))
     present = np.unique(wanted)
     if len(present) < 2:
         shares[:, present] = 1.0
         return shares
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a fit did not converge to the last digit is no one's concern here
+        warnings.simplefilter("ignore")  # incomplete convergence in the last digits does not matter here
         shares[:, present] = _model(name, "classes", len(table), seed).fit(table, wanted).predict_proba(asked)
     return shares
 

@@ -1,4 +1,4 @@
-"""`--with` as it is typed: component ids, each perhaps with options in braces."""
+"""The syntax of `--with`: component ids, each optionally with options in braces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OPENING, _CLOSING = "{[", "}]"
 
 @dataclass(frozen=True)
 class CandidateSpec:
-    """One candidate as typed: the id, its options, and both together without outer blanks."""
+    """One candidate as typed: the id, its options, and the whole text without surrounding blanks."""
 
     use: str
     options: Mapping | None
@@ -25,7 +25,7 @@ class CandidateSpec:
 
 
 def parse_candidates(typed: str) -> tuple[list[CandidateSpec], list[Diagnostic]]:
-    """The candidates of a text such as `fusion.sum,fusion.gmu{width: 16}`, and what is wrong with it.
+    """The candidates in a text such as `fusion.sum,fusion.gmu{width: 16}`, and the errors in it.
 
     Commas outside braces separate.
     """
@@ -37,21 +37,21 @@ def parse_candidates(typed: str) -> tuple[list[CandidateSpec], list[Diagnostic]]
         span = Span(WITH, 1, column + 1, typed)
         name, brace, _ = text.partition("{")
         if not _ID.fullmatch(name.strip()):
-            what = f"{text!r} is no candidate" if text else "there is an empty candidate"
-            found.append(Diagnostic("bad-candidate", what, span, why="a candidate is an id, perhaps with options",
-                                    fix="write for example fusion.concat,fusion.gmu{width: 16}"))
+            what = f"{text!r} is not a candidate" if text else "there is an empty candidate"
+            found.append(Diagnostic("bad-candidate", what, span, why="a candidate is an id, optionally with options",
+                                    fix="for example fusion.concat,fusion.gmu{width: 16}"))
             continue
         options = None
         if brace:
             try:
-                # Blanks before it, so that what is wrong is shown in its own column.
+                # Padded with blanks, so that errors are reported in the right column.
                 tree = read(" " * (column + len(name)) + text[len(name) :], WITH)
             except GraphError as error:
                 found.extend(error.diagnostics)
                 continue
             if not isinstance(tree, Mapping):
                 found.append(Diagnostic("bad-candidate", f"the options of {name.strip()} must be a mapping", tree.span,
-                                        fix="write for example fusion.gmu{width: 16}"))
+                                        fix="for example fusion.gmu{width: 16}"))
                 continue
             options = tree
         specs.append(CandidateSpec(name.strip(), options, " ".join(text.split()), span))
@@ -59,7 +59,7 @@ def parse_candidates(typed: str) -> tuple[list[CandidateSpec], list[Diagnostic]]
 
 
 def _parts(typed: str) -> list[tuple[int, str]]:
-    """The text between commas that stand outside brackets and quotes, each with where it begins."""
+    """The text between commas outside brackets and quotes, each part with its start."""
     parts, begin, depth, quote = [], 0, 0, ""
     for place, letter in enumerate(typed):
         if quote:

@@ -1,10 +1,11 @@
-"""Who takes part: the graph as written, its fusion swapped, its fusion left out; all checked before any training."""
+"""The networks to compare: the graph as written, with its fusion swapped, and without; all checked in advance."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from fusionkit.comparison.candidate_syntax import CandidateSpec, parse_candidates
@@ -32,7 +33,7 @@ Kind = Literal["reference", "candidate", "single"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One network of a comparison: its name, its folder below `runs`, its measured plan."""
+    """One network of a comparison: its name, its folder in `runs`, its measured plan."""
 
     name: str
     folder: str
@@ -47,10 +48,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """Every network that takes part, the reference first, with the settings and the cohort that all share.
+    """Every network of a comparison, the reference first, with the settings and the cohort that all share.
 
-    `heads` are the results that depend on the node; `left_out` says what takes no part, and why; `notes` what a reader
-    must know of those that do.
+    `heads` are those that depend on the node; `left_out` are the omitted networks with the reason; `notes` are for the
+    reader of the report.
     """
 
     node: str
@@ -70,12 +71,14 @@ class ComparisonPlan:
 def plan_comparison(
     source: Source, data: str, sets: Sequence[str], node: str, typed: str, *, registry: Registry,
     flags: Mapping[str, Any], singles: bool = True, folds: int | None = None, progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> ComparisonPlan:
     """The networks to compare, planned and checked against the data.
 
-    `flags` are training settings by name, which win over those of the graph; `folds` replaces the data file's split.
+    `flags` are training settings by name, which override those of the graph; `folds` replaces the data file's split,
+    `data_roots` are folders outside that of the data file that may be read.
 
-    Raises: GraphError or DataError with everything that is wrong, with all candidates together.
+    Raises: GraphError or DataError with everything that is wrong, for all candidates together.
     """
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     graph = resolved.graph
@@ -89,11 +92,11 @@ def plan_comparison(
     found += [fault for each in specs if (fault := _wrong_kind(each))]
     swaps, faults = _resolved(trees, registry)
     if not left_to_data(resolved) and not any(size is None for item in graph.inputs for size in item.sizes):
-        # What needs no data is reported before files are read.
+        # Errors that can be found without the data are reported before files are read.
         faults += _planned({"": resolved, **swaps}, {})[1]
     _refuse(found + faults)
     heads, inputs = needs(resolved)
-    description = describe(data)
+    description = describe(data, roots=data_roots)
     if folds:
         description = in_folds(description, heads, folds, settings.seed)
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
@@ -106,7 +109,7 @@ def plan_comparison(
     own = _reference(reference, node)
     others, notes = _distinct(own, plans, node)
     if any(each.name == node and each.weights is not None for each in graph.nodes):
-        notes.append(f"node {node!r} starts from a file of weights, which only the reference can do")
+        notes.append(f"node {node!r} starts from a weights file, which only the reference can do")
     single_inputs, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
     everyone = _foldered([own, *others, *single_inputs])
     return ComparisonPlan(node, tuple(everyone), settings, cohort, tuple(heads_behind(reference, node)),
@@ -129,7 +132,7 @@ def _wrong_node(graph: Graph, name: str) -> list[Diagnostic]:
         uses = " > ".join(step.use for step in nodes[name].steps)
         return [Diagnostic("not-a-fusion", f"node {name!r} is not a fusion: it uses {uses}", nodes[name].span,
                            why="fusions are compared with each other at a node with 'use: fusion.NAME'",
-                           fix=f"name one of {', '.join(fusions)}" if fusions else "name a node that uses a fusion")]
+                           fix=f"choose one of {', '.join(fusions)}" if fusions else "choose a node with a fusion")]
     return []
 
 
@@ -141,7 +144,7 @@ def _wrong_kind(specs: CandidateSpec) -> Diagnostic | None:
     kind = kind_of(specs.use)
     if kind == "fusion":
         return None
-    return Diagnostic("wrong-kind", f"{specs.use} cannot take the place of a fusion", specs.span,
+    return Diagnostic("wrong-kind", f"{specs.use} cannot replace a fusion", specs.span,
                       why=f"it is of kind {kind!r}", fix="`fusionkit plugins list --kind fusion` shows the fusions")
 
 
@@ -169,7 +172,7 @@ def _resolved(trees: dict[str, Tree], registry: Registry) -> tuple[dict[str, Res
 def _planned(
     resolved: dict[str, Resolved], sizes: dict[str, tuple[int, ...]]
 ) -> tuple[dict[str, Plan], list[Diagnostic]]:
-    """The measured plan of every graph, and all that does not fit in any of them."""
+    """The measured plan of every graph, and the errors in all of them."""
     plans: dict[str, Plan] = {}
     found: list[Diagnostic] = []
     for name, each in resolved.items():
@@ -187,7 +190,7 @@ def _reference(plan: Plan, node: str) -> Candidate:
 
 
 def _distinct(own: Candidate, plans: dict[str, Plan], node: str) -> tuple[list[Candidate], list[str]]:
-    """The candidates without those that are the same component with the same options; a note says which those are."""
+    """The candidates without duplicates, which have the same component and options; a note names these."""
     notes: list[str] = []
     kept = [own]
     for name, plan in plans.items():
@@ -196,12 +199,12 @@ def _distinct(own: Candidate, plans: dict[str, Plan], node: str) -> tuple[list[C
             kept.append(Candidate(_named(name, kept), "", "candidate", plan))
         else:
             whose = "the graph's own" if twin is own else f"the same as {twin.name}"
-            notes.append(f"{name} is {whose} and takes part once")
+            notes.append(f"{name} is {whose} and is included once")
     return kept[1:], notes
 
 
 def _named(name: str, kept: Sequence[Candidate]) -> str:
-    """The name of a candidate; that of the graph's own component, with its default options, is marked."""
+    """The name of a candidate; the graph's own component with its default options is marked."""
     return f"{name} (default options)" if name in {each.name for each in kept} else name
 
 
@@ -213,14 +216,14 @@ def _call(plan: Plan, node: str) -> tuple[str, dict[str, object]]:
 def _singles(
     reference: Plan, node: str, registry: Registry, cohort: Cohort
 ) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    """One network for each source of the node, and those that cannot be, with why."""
+    """One network for each source of the node, and those that are not possible, with the reason."""
     heads = heads_behind(reference, node)
     made, left_out = [], []
     for source in sources_of(reference, node):
         name = f"{source} alone"
         past = inputs_of(reference, heads, node, source) - inputs_of(reference, [source])
         if past:
-            left_out.append((name, f"{', '.join(sorted(past))} reaches the heads past node {node!r}"))
+            left_out.append((name, f"{', '.join(sorted(past))} reaches the heads without passing node {node!r}"))
             continue
         swaps, found = _resolved({name: alone(reference, node, source)}, registry)
         plans, more = _planned({key: fitted(each, cohort)[0] for key, each in swaps.items()}, cohort.sizes)

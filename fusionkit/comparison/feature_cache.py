@@ -1,4 +1,4 @@
-"""Results of frozen nodes, computed once for all cases and kept on disk, mapped into memory."""
+"""Outputs of frozen nodes, computed once for all cases and cached on disk, memory-mapped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -28,23 +28,23 @@ from fusionkit.training.checkpoint import digest
 FORMAT = 1
 _SAVE_SECONDS = 10.0
 Arrays = Mapping[str, NDArray[np.float32]]
-"""Results of nodes by name, (cases, ...)."""
+"""Outputs of nodes by name, (cases, ...)."""
 
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """Results of nodes by name, (cases, ...), and the place of every row of the cohort that has any."""
+    """Outputs of nodes by name, (cases, ...), and the position of every row of the cohort that has any."""
 
     arrays: Arrays
     places: Mapping[int, int]
 
     def of(self, name: str, rows: Sequence[int]) -> torch.Tensor:
-        """One result for some rows: (rows, ...)."""
+        """One output for some rows: (rows, ...)."""
         return torch.tensor(self.arrays[name][[self.places[row] for row in rows]])
 
 
 class CachedCases(CaseDataset):
-    """The cases of a dataset with results of nodes beside their inputs; only inputs that are `read` are loaded."""
+    """The cases of a dataset with node outputs added to their inputs; only the inputs in `read` are loaded."""
 
     def __init__(self, cases: CaseDataset, known: CachedFeatures, names: Collection[str], read: Collection[str]
                  ) -> None:
@@ -52,6 +52,12 @@ class CachedCases(CaseDataset):
         super().__init__(cases.ids, cases.rows, kept, cases.targets, cache=cases.cache, memory=cases.memory)
         self.known, self.names = known, tuple(names)
         self.there = {name: cases.present(name) for name in cases.inputs if name not in kept}
+
+    def some(self, places: Sequence[int]) -> Self:
+        """As of the cases alone."""
+        made = super().some(places)
+        made.there = {name: [there[place] for place in places] for name, there in self.there.items()}
+        return made
 
     def __getitem__(self, position: int) -> Case:
         case = super().__getitem__(position)
@@ -63,7 +69,7 @@ class CachedCases(CaseDataset):
 
 @dataclass(frozen=True)
 class Source:
-    """What results are computed from: a network, cases, how many of them at a time, and where."""
+    """How outputs are computed: the network, the cases, the batch size, and the device."""
 
     model: FusionModel
     cases: CaseDataset
@@ -73,10 +79,10 @@ class Source:
 
 def compute(source: Source, names: Sequence[str], folder: Path, progress: Progress | None = None
             ) -> CachedFeatures | None:
-    """The results of some nodes for every case, from the folder where they were computed before.
+    """The outputs of some nodes for every case, from `folder` if they were computed before.
 
-    A computation that was killed goes on where its last part was saved. None where the disk has no room for them, or
-    where they cannot be kept to the bit: results that are not float32, or not laid out in the order of their axes.
+    A computation that was killed resumes after its last saved part. None if the disk is too small, or if they cannot
+    be stored exactly: outputs that are not float32, or not contiguous.
     """
     places = {name: folder / f"{_key(source, name)}.npy" for name in names}
     missing = [name for name in names if not places[name].is_file()]
@@ -121,7 +127,7 @@ def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], prog
 
 
 def _done(note: Path, asides: Mapping[str, Path]) -> int:
-    """How many rows a computation that was killed has left behind."""
+    """How many rows an interrupted computation has saved."""
     try:
         kept = json.loads(note.read_text(encoding="utf-8"))
         same = kept["parts"] == [path.name for path in asides.values()] and all(p.is_file() for p in asides.values())
@@ -132,7 +138,7 @@ def _done(note: Path, asides: Mapping[str, Path]) -> int:
 
 @torch.no_grad()
 def results_of(source: Source, names: Collection[str], places: Sequence[int]) -> dict[str, torch.Tensor]:
-    """What nodes make of some cases, given by their places in the dataset, as one batch: (B, ...) each."""
+    """The outputs of nodes for some cases, given by their positions in the dataset, as one batch: (B, ...) each."""
     batch = collate([source.cases[place] for place in places]).to(source.device)
     inputs = {value.name: batch.inputs[value.name] for value in source.model.plan.inputs}
     present = {value.name: batch.present[value.name] for value in source.model.plan.inputs if value.present is not None}
@@ -140,7 +146,7 @@ def results_of(source: Source, names: Collection[str], places: Sequence[int]) ->
 
 
 def _key(source: Source, name: str) -> str:
-    """A number of all that one result depends on: graph, weights, prepared data, batch size and device."""
+    """A hash of everything that one output depends on: graph, weights, prepared data, batch size and device."""
     plan, nodes, inputs = source.model.plan, set(), set()
     waiting = [name.partition(".")[0]]
     while waiting:
@@ -162,4 +168,4 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
     item = cases.inputs[name]
     if isinstance(item, ColumnInput):
         return hashlib.sha256(item.vectors.tobytes() + item.present.tobytes()).hexdigest()
-    return [case_files.key_of(item.spec, path) if (path := item.paths[row]) else None for row in cases.rows]
+    return [case_files.key_of(item.of_row(row), path) if (path := item.paths[row]) else None for row in cases.rows]

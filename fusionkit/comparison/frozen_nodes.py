@@ -1,4 +1,4 @@
-"""The frozen nodes of a comparison: those with `freeze`, and what reads nothing else and has nothing to learn."""
+"""The frozen nodes of a comparison: those with `freeze`, and nodes without trainable weights that read only these."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fusionkit.planning.write_graph import written
 
 
 def shareable_nodes(plan: Plan, node: str, dropping: bool = False) -> frozenset[str]:
-    """The nodes whose results for a case are the same in every epoch, and in every network that swaps `node`.
+    """The nodes whose outputs for a case are the same in every epoch and in every network that swaps `node`.
 
-    With `dropping`, inputs are treated as absent at random: nodes that then give something else are left out, those
-    that pass absent rows by are not. Empty when no node with weights is among them, as there is then nothing to win.
+    With `dropping`, inputs are dropped at random: nodes whose output would change are left out, those that skip missing
+    rows are not. Empty if no node with weights is among them, as sharing would gain nothing.
     """
     if not any(each.node.freeze for each in plan.nodes):
         return frozenset()
@@ -38,34 +38,34 @@ def _passes_by(node: PlannedNode) -> bool:
 
 
 def owners(node: PlannedNode) -> set[str]:
-    """The nodes and inputs whose results a node reads."""
+    """The nodes and inputs whose outputs a node reads."""
     return {value.name.partition(".")[0] for lane in node.lanes for value in lane.reads}
 
 
 def edges(plan: Plan, shared: Collection[str]) -> tuple[str, ...]:
-    """The results of frozen nodes that others read, by name."""
+    """The outputs of frozen nodes that other nodes read, by name."""
     return tuple(dict.fromkeys(value.name for each in plan.nodes if each.name not in shared for lane in each.lanes
                                for value in lane.reads if value.name.partition(".")[0] in shared))
 
 
 def inputs_left(plan: Plan, shared: Collection[str]) -> set[str]:
-    """The inputs that other nodes than the frozen ones read."""
+    """The inputs that are read by nodes other than the frozen ones."""
     names = {value.name for value in plan.inputs}
     return {name for each in plan.nodes if each.name not in shared for name in owners(each) & names}
 
 
 def shared_with(plan: Plan, reference: Plan, shared: Collection[str]) -> frozenset[str]:
-    """The frozen nodes of the reference that another network has too, written the same."""
+    """The frozen nodes of the reference that another network has too, with the same definition."""
     own, theirs = written(plan)["nodes"], written(reference)["nodes"]
     return frozenset(name for name in shared if name in own and own[name] == theirs[name])
 
 
 def modules_of(model: FusionModel, shared: Collection[str]) -> dict[str, nn.Module]:
-    """The modules of frozen nodes, for other networks to use as theirs."""
+    """The modules of frozen nodes, for other networks to use as their own."""
     return {name: model.get_submodule(name) for name in shared}
 
 
 def same_weights(one: FusionModel, other: FusionModel, shared: Collection[str]) -> bool:
-    """Whether frozen nodes hold the same weights in both networks."""
+    """Whether frozen nodes have the same weights in both networks."""
     pairs = [(one.get_submodule(name).state_dict(), other.get_submodule(name).state_dict()) for name in shared]
     return all(torch.equal(own[key].cpu(), theirs[key].cpu()) for own, theirs in pairs for key in own)

@@ -1,4 +1,4 @@
-"""Trees of a graph with its fusion swapped, or with one source of the fusion in its place."""
+"""Edits of a graph's tree: its fusion swapped, or replaced by one of its sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Demand = dict[str, set[str] | None]
 
 
 def swapped(graph: Graph, node: str, candidate: CandidateSpec) -> Mapping:
-    """The graph's tree with another component in a node; its weights file, made for its own component, goes."""
+    """The graph's tree with another component in a node; its weights file, made for the original, is removed."""
     nodes = _entry(graph.tree, "nodes")
     own = _entry(nodes, node)
     kept = _without(own, ("with", "weights"))
@@ -24,10 +24,10 @@ def swapped(graph: Graph, node: str, candidate: CandidateSpec) -> Mapping:
 
 
 def alone(plan: Plan, node: str, source: str) -> Mapping:
-    """The graph's tree in which everything that reads a node reads one of its sources instead.
+    """The graph's tree with every reference to a node replaced by one of its sources.
 
-    Nodes that lead to no head any more, tensors of `each` that nothing reads, and inputs that nothing reads are left
-    out; so is `reference`.
+    Nodes that no longer lead to a head, branches of `each` and inputs that are no longer read, and `reference` are
+    removed.
     """
     tree = plan.graph.tree
     nodes, inputs = _entry(tree, "nodes"), _entry(tree, "inputs")
@@ -45,9 +45,9 @@ def alone(plan: Plan, node: str, source: str) -> Mapping:
 
 
 def demanded(plan: Plan, names: Iterable[str], node: str = "", source: str = "") -> Demand:
-    """What some nodes depend on, with `source` in the place of `node`: names, and the members read of each.
+    """What some nodes depend on, with `source` instead of `node`: names, and the named outputs read of each.
 
-    A name may have a member: `groups.table`. None stands for all members.
+    A name may select an output: `groups.table`. None stands for all outputs.
     """
     found: Demand = {}
     for name in names:
@@ -67,7 +67,7 @@ def _demand(found: Demand, name: str) -> None:
 
 
 def _lanes(planned: PlannedNode, members: set[str] | None) -> list[Lane]:
-    """The lanes of a node that some of its members come from; of a node without `each` its one lane."""
+    """The branches of a node that produce some of its outputs; the single branch of a node without `each`."""
     if members is None or not planned.node.each:
         return list(planned.lanes)
     chosen = [lane for lane in planned.lanes
@@ -76,7 +76,7 @@ def _lanes(planned: PlannedNode, members: set[str] | None) -> list[Lane]:
 
 
 def _lanes_read(lanes: Sequence[Lane], entry: Mapping) -> Mapping:
-    """A `from` with some of a node's lanes, under the names that they have."""
+    """A `from` with some of a node's branches, under their names."""
     span = entry.entries["from"].span
     return Mapping({lane.name: Leaf(lane.reads[0].name, span, lane.reads[0].name) for lane in lanes},
                    {lane.name: span for lane in lanes}, span)
@@ -88,19 +88,19 @@ def heads_behind(plan: Plan, node: str) -> list[str]:
 
 
 def inputs_of(plan: Plan, names: Iterable[str], node: str = "", source: str = "") -> set[str]:
-    """The inputs that some nodes depend on, with `source` in the place of `node`; an input depends on itself."""
+    """The inputs that some nodes depend on, with `source` instead of `node`; an input depends on itself."""
     return {value.name for value in plan.inputs} & demanded(plan, names, node, source).keys()
 
 
 def sources_of(plan: Plan, node: str) -> list[str]:
-    """What a node reads, each once: as written, or the tensors of a bundle when that is all it reads."""
+    """What a node reads, without duplicates: as written, or the named outputs of the only node that it reads."""
     planned = plan.node(node)
     written = list(dict.fromkeys(str(ref) for ref in planned.node.sources))
     return written if len(written) > 1 else [value.name for value in planned.reads]
 
 
 def _reading(tree: Tree, node: str, source: str) -> Tree:
-    """A `from` with a node's name, or a member of it, replaced; no name stands twice in a list."""
+    """A `from` with a node's name, or one of its outputs, replaced; lists are free of duplicates."""
     if isinstance(tree, Mapping):
         return Mapping({port: _reading(value, node, source) for port, value in tree.items()}, tree.keys, tree.span)
     if isinstance(tree, Items):

@@ -1,4 +1,4 @@
-"""One HTML page that stands alone: what was compared, on what, the table, the picture, and what it does not show."""
+"""A self-contained HTML report: what was compared, on which cases, the table, the plot, and the limitations."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ li { margin: .25rem 0; }
   h1 { font-size: 17px; } h2 { font-size: 14px; margin-top: 1.2rem; } figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; } th, td { padding: 2px 5px; } img { max-height: 150mm; } }
 """
-_FEW = 5  # folds and repeats below which a t test sees little
+_FEW = 5  # folds and repeats below which a t test has little power
 _NUMBERS = frozenset(range(1, 9))
 
 
 def as_html(compared: ComparisonResult, folder: Path) -> str:
-    """The page; the pictures of `folder` are put into it."""
+    """The page, with the pictures of `folder` embedded."""
     comparison = compared.comparison
     name = comparison.reference.plan.name
     parts = [
@@ -49,8 +49,8 @@ def as_html(compared: ComparisonResult, folder: Path) -> str:
         "<h2>How to read it</h2>", _list(_reading(compared)),
         "<h2>What it does not show</h2>", _list(_cautions(compared)),
         *_left_out(compared), "<h2>What was compared</h2>", _networks(compared),
-        "<h2>On which cases</h2>", _list(_cases(compared)), _units(compared),
-        "<h2>Settings of training, the same for all</h2>",
+        "<h2>Cases</h2>", _list(_cases(compared)), _units(compared),
+        "<h2>Training settings, the same for all</h2>",
         f"<pre>{escape(write(comparison.settings.model_dump(mode='json', exclude_none=True)))}</pre>",
         *_sharing(compared),
     ]
@@ -73,7 +73,7 @@ def _head(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> lis
     label = f"{LABELS[ranking.metric]} of every network with its interval, and its difference from the reference"
     names = [name if place else "network" for place, name in enumerate(header(ranking))]
     every = table(compared, ranking)
-    # A column of notes without a note would only take room.
+    # An empty column of notes is left out.
     width = len(names) if any(cells[-1] for cells in every) else len(names) - 1
     names, every = names[:width], [cells[:width] for cells in every]
     rows = [_row(cells, row) for cells, row in zip(every, ranking.rows, strict=True)]
@@ -103,52 +103,52 @@ def _list(texts: Iterable[str]) -> str:
 
 
 def _reading(compared: ComparisonResult) -> list[str]:
-    whom = "patients" if any(ranking.patients is not None for ranking in compared.rankings) else "cases"
+    unit = "patients" if any(ranking.patients is not None for ranking in compared.rankings) else "cases"
     ranking = compared.rankings[0]
     mean = f"the mean over {divisions(compared)}" if len(compared.units) > 1 else "that of one split"
-    found = [f"The metric is {mean}; its 95 % interval draws the tested {whom} anew."]
+    found = [f"The metric is {mean}; its 95 % interval resamples the tested {unit}."]
     if ranking.test == "corrected resampled t":
-        found.append("Differences are paired, fold by fold. Their intervals and p are of the resampled t test with the "
+        found.append("Differences are paired, fold by fold. Intervals and p are of the resampled t test with the "
                      "correction of Nadeau and Bengio: folds share training cases, which an ordinary test ignores.")
     else:
-        found.append(f"Differences are paired: both networks on the same draws of {whom}"
+        found.append(f"Differences are paired: both networks on the same resamples of {unit}"
                      + (", and of the repeats." if compared.repeats > 1 else ".")
-                     + " The networks are taken as they are: that another training would give others is not in it"
+                     + " The trained networks are taken as fixed: the variation between trainings is not included"
                      + (" beyond the repeats." if compared.repeats > 1 else "; --repeats shows it."))
-    found += ["p is corrected by Holm for the number of candidates; single sources and scikit-learn are corrected "
-              "among themselves. The intervals are of 95 % each: they are not simultaneous.",
-              "Multiply-adds are of one case. Training time is the sum over all folds and repeats, without what "
-              "networks share of frozen nodes, on a machine that may have had other work."]
+    found += ["p is corrected by Holm for the number of candidates; single inputs and scikit-learn are corrected "
+              "as a separate family. Each interval is a 95 % interval; they are not simultaneous.",
+              "Multiply-adds are per case. Training time is the sum over all folds and repeats, without the shared "
+              "computation of frozen nodes, on a machine that may have had other work."]
     return found
 
 
 def _cautions(compared: ComparisonResult) -> list[str]:
-    """What a reader of such a table is most likely to get wrong, for this comparison."""
+    """The most likely misreadings of the table, for this comparison."""
     ranking, cohort = compared.rankings[0], compared.comparison.cohort
     spec = cohort.description.split
     count = sum(each.kind == "candidate" for each in compared.comparison.candidates)
-    found = ["A difference that the interval does not tell from zero is not shown to be zero: with "
-             f"{ranking.cases} tested cases, differences smaller than the half width of the interval stay unseen."]
+    found = ["An interval that contains zero does not show that there is no difference: with "
+             f"{ranking.cases} tested cases, differences smaller than half its width cannot be detected."]
     units = len(compared.units)
     if ranking.test == "corrected resampled t" and units < _FEW:
-        found.append(f"The t test stands on {units} folds and repeats only: its intervals are wide, and hardly any "
-                     "difference passes it. --folds 5 --repeats 2 would see more.")
+        found.append(f"The t test uses only {units} folds and repeats: its intervals are wide, and few differences "
+                     "are significant. --folds 5 --repeats 2 has more power.")
     if count > 1:
-        found.append(f"The best of {count + 1} networks looks better than it is: it was chosen by these cases. Its "
-                     "figure on new cases will be lower; keep a test set aside for it.")
-    found.append("All networks had the same settings of training, chosen for none of the candidates in particular: a "
+        found.append(f"The best of {count + 1} networks looks better than it is: it was chosen on these cases. Its "
+                     "metric on new cases will be worse; keep a separate test set for it.")
+    found.append("All networks had the same training settings, tuned for none of the candidates: a "
                  "candidate may do better with settings of its own.")
     if compared.repeats == 1:
-        found.append("Every network was trained with one seed; another gives other figures. --repeats 3 shows by how "
+        found.append("Every network was trained with one seed; another gives other results. --repeats 3 shows by how "
                      "much.")
     if cohort.description.patient is None:
-        found.append("The data name no patient: if several cases are of one, training and test cases may be of the "
-                     "same person, and every figure is too good.")
+        found.append("The data have no patient column: if several cases are of one patient, training and test "
+                     "cases may be of the same person, and every metric is too optimistic.")
     elif spec is not None and not spec.grouped:
-        found.append("The split is asked not to keep patients together ('group: none'): every figure may be too good.")
-    found.append("Statistics of columns were fitted on training cases of each division. What was done before, in the "
-                 "files themselves (features chosen, values filled in, duplicates, scanner or site that gives the "
-                 "answer away), is not seen here, and such leaks favour networks that can use them.")
+        found.append("The split does not keep patients together ('group: none'): every metric may be too optimistic.")
+    found.append("Statistics of columns were fitted on the training cases of each split. Leaks in the files themselves "
+                 "(features selected or values imputed on all cases, duplicates, a scanner or site that reveals the "
+                 "class) cannot be detected here; they favour networks that can use them.")
     if any(row.cases < ranking.cases for each in compared.rankings for row in each.rows):
         found.append("Some networks have no result for some cases; each difference is over the cases that both have.")
     return found
@@ -192,10 +192,10 @@ def _cases(compared: ComparisonResult) -> list[str]:
         elif spec.kind == "folds" and compared.repeats > 1:
             how += f" to {spec.seed + compared.repeats - 1}, one for each repeat"
         kept = (spec.group or description.patient or description.id) if spec.grouped else None
-        found.append(f"divided by {how}" + (f", the same {kept!r} never on both sides" if kept else "")
+        found.append(f"split by {how}" + (f", the same {kept!r} never on both sides" if kept else "")
                      + (f", stratified by {spec.stratify!r}" if spec.stratify else ""))
     seed = compared.comparison.settings.seed
-    found.append(f"seeds of training from {seed} on, the same for all networks")
+    found.append(f"training seeds from {seed}, the same for all networks")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a folder of comparisons holds: refused for another comparison, gone on with for the same one."""
+"""The manifest of a comparison's folder: the same comparison resumes from it, another one is refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.files import write_json
 from fusionkit.planning.write_graph import written
+from fusionkit.runs.lock import holds_other_files
 from fusionkit.training.settings import RESUMABLE
 
 IDENTITY = "comparison.json"
@@ -19,24 +20,24 @@ _SAME = {"node": "the node", "data": "the data description", "cases": "the table
 
 
 def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int) -> None:
-    """Make a folder that of this comparison, or make sure that it is.
+    """Claim a folder for this comparison, or check that it belongs to it.
 
-    Candidates and repeats may be added to a comparison; what it began with stays, so that no candidate is lost from
-    sight after its result is known.
+    Candidates and repeats may be added to a comparison but not removed, so that no candidate is dropped after its
+    result is known.
     Raises: DataError with `folder-not-empty`, or `comparison-differs`, every difference.
     """
     now = _identity(comparison, repeats)
     path = folder / IDENTITY
     if not path.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} is there already and holds no comparison",
+        if folder.exists() and (not folder.is_dir() or holds_other_files(folder)):
+            raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} is not the folder of a comparison",
                                        fix="give another -o"))
         write_json(path, now)
         return
     differences = _differences(_read(path), now)
     if differences:
-        raise DataError([Diagnostic("comparison-differs", f"{str(folder)!r} holds another comparison: {difference}",
-                                    fix="give another -o, or repeat the command that it began with")
+        raise DataError([Diagnostic("comparison-differs", f"{str(folder)!r} contains another comparison: {difference}",
+                                    fix="give another -o, or repeat the original command")
                          for difference in differences])
     write_json(path, now)
 
@@ -55,7 +56,7 @@ def _identity(comparison: ComparisonPlan, repeats: int) -> dict[str, Any]:
 
 
 def _graph(graph: dict[str, Any]) -> dict[str, Any]:
-    """A written graph without the settings of training, which stand beside it."""
+    """A written graph without the training settings, which are stored separately."""
     return {key: value for key, value in graph.items() if key not in ("training", "description")}
 
 
@@ -72,14 +73,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs, in words."""
+    """The differences, as text."""
     found = [f"{words} {'was ' + repr(before.get(key)) + ' and is ' + repr(now[key]) if key == 'node' else 'differs'}"
              for key, words in _SAME.items() if before.get(key) != now[key]]
     if before.get("repeats", 0) > now["repeats"]:
-        found.append(f"it has {before['repeats']} repeats, and now {now['repeats']} are asked for")
+        found.append(f"it has {before['repeats']} repeats, and now {now['repeats']} are requested")
     for name, network in before["networks"].items():
         if name not in now["networks"]:
-            found.append(f"{name} takes part in it, and not in what is asked for now")
+            found.append(f"it includes {name}, which is not requested now")
         elif network != now["networks"][name]:
             found.append(f"the graph of {name} differs")
     return found

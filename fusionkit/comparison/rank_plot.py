@@ -1,4 +1,4 @@
-"""The rank plot: the metric of every network, the best on top, beside its difference from the reference."""
+"""The rank plot: the metric of every network, the best on top, and its difference from the reference."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LABELS = {"reference": "reference: the graph as written", "candidate": "candida
 
 
 def stem_of(head: str) -> str:
-    """The name of a head's picture: it comes from a file, and must not lead out of the folder."""
+    """The file name of a head's plot: head names come from a file, and must not lead out of the folder."""
     return re.sub(r"[^\w-]+", "_", head) + "-rank"
 
 
 def draw_ranks(folder: Path, ranking: Sequence[HeadRanking]) -> list[Path]:
-    """The picture of each head as `HEAD-rank`, PNG and SVG."""
+    """Draw the plot of each head as `HEAD-rank`, PNG and SVG."""
     from fusionkit.evaluation import plots
 
     written = []
@@ -38,7 +38,7 @@ def draw_ranks(folder: Path, ranking: Sequence[HeadRanking]) -> list[Path]:
 
 
 def rank_figure(ranking: HeadRanking) -> Figure:
-    """Two panels with a line for each network, the best on top; no line for one without a value."""
+    """Two panels with a row for each network, the best on top; none for a network without a value."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -79,7 +79,7 @@ def rank_figure(ranking: HeadRanking) -> Figure:
 
 def _mark(axes: Axes, place: int, row: ScoreRow, value: float, *,
           interval: tuple[float | None, float | None], filled: bool = True) -> None:
-    """A point with its interval; an open point is a difference that chance may explain."""
+    """A point with its interval; an open point is a difference that is not significant."""
     low, high = interval
     colour, marker = _look(row.kind)
     bounds = [[max(value - (value if low is None else low), 0)], [max((value if high is None else high) - value, 0)]]

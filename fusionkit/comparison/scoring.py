@@ -1,7 +1,7 @@
-"""From what every network says to a table: its metric with an interval, and its difference from the reference.
+"""From outputs to a table: the metric of every network with an interval, and its difference from the reference.
 
-With folds the differences of the folds go to the corrected t test; on a single split patients are drawn anew, the same
-for both networks, and with repeats the repeats too.
+With folds, the differences of the folds are tested by the corrected t test; on a single split, patients are resampled,
+the same for both networks, and with repeats the repeats too.
 
 Axes: N cases, G patients, R resamples, U units (folds and repeats).
 """
@@ -44,7 +44,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class HeadRanking:
-    """All networks of one head by one metric, the best first. `cases` and `patients` are those that are tested."""
+    """All networks of one head by one metric, the best first. `cases` and `patients` are the numbers tested."""
 
     head: PlannedHead
     metric: str
@@ -55,12 +55,12 @@ class HeadRanking:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether small values of the metric are good."""
+        """Whether smaller values of the metric are better."""
         return self.metric in LOWER_IS_BETTER
 
 
 def metrics_of(heads: Sequence[PlannedHead], wanted: str | None) -> dict[str, str]:
-    """The metric by which each head is judged; heads that do not have it are left out.
+    """The metric by which each head is compared; heads without it are left out.
 
     Raises: UserError with `unknown-metric`.
     """
@@ -70,7 +70,7 @@ def metrics_of(heads: Sequence[PlannedHead], wanted: str | None) -> dict[str, st
     chosen = {name: wanted for name, metrics in offered.items() if wanted in metrics}
     if not chosen:
         known = sorted({metric for metrics in offered.values() for metric in metrics})
-        raise UserError(Diagnostic("unknown-metric", f"no head behind the node is measured by {wanted!r}",
+        raise UserError(Diagnostic("unknown-metric", f"no head that depends on the node has the metric {wanted!r}",
                                    fix=did_you_mean(wanted, known)))
     return chosen
 
@@ -79,7 +79,7 @@ def rank_candidates(
     head: PlannedHead, metric: str, outcomes: Mapping[str, tuple[RepeatOutputs, ...]], kinds: Mapping[str, str],
     units: Sequence[Unit], *, cohort: Cohort, seed: int = 0, resamples: int = RESAMPLES,
 ) -> HeadRanking:
-    """Every network by one metric of one head. The first of `outcomes` is the reference."""
+    """Rank every network by one metric of one head. The first of `outcomes` is the reference."""
     scorer = _Scorer(head, metric, units, cohort, seed=seed, resamples=resamples)
     outputs = {name: [outcome.heads[head.name] for outcome in repeats] for name, repeats in outcomes.items()}
     names = list(outputs)
@@ -93,7 +93,7 @@ def rank_candidates(
 
 
 def _corrected(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
-    """Holm's correction over the candidates, and over the baselines beside them: two families."""
+    """Holm's correction over the candidates, and separately over the baselines: two families."""
     made = list(rows)
     for family in ({"candidate"}, {"single", "table"}):
         found = {place: row.difference for place, row in enumerate(rows) if row.kind in family and row.difference}
@@ -136,7 +136,7 @@ class _Scorer:
                         difference, note)
 
     def _parts(self, outputs: Sequence[HeadOutputs]) -> list[HeadOutputs]:
-        """What a network says of the test cases of every unit."""
+        """A network's outputs for the test cases of every unit."""
         made = []
         for unit in self.units:
             own = outputs[unit.repeat]
@@ -144,7 +144,7 @@ class _Scorer:
         return made
 
     def _difference(self, parts: Sequence[HeadOutputs], reference: Sequence[HeadOutputs]) -> Difference:
-        """The paired difference over the cases of which both have a result."""
+        """The paired difference over the cases for which both have a result."""
         pairs = []
         for own, other in zip(parts, reference, strict=True):
             common = own.rows[np.isin(own.rows, other.rows)]
@@ -160,7 +160,7 @@ class _Scorer:
         return paired_bootstrap(float(np.mean(known)) if known else np.nan, samples)
 
     def _mean(self, samples_UR: Floats) -> Floats:
-        """The mean over the units of each resample, of those in which the metric is defined. *Shape*: (R,)."""
+        """The mean of each resample over the units in which the metric is defined. *Shape*: (R,)."""
         drawn = np.take_along_axis(samples_UR, self.repeats, axis=0)
         count = (~np.isnan(drawn)).sum(axis=0)
         total = np.nansum(drawn, axis=0)
@@ -168,7 +168,7 @@ class _Scorer:
         return mean
 
     def _value(self, outputs: HeadOutputs) -> float:
-        """The metric itself, NaN where it is undefined."""
+        """The metric itself, NaN if undefined."""
         return measure(self._outcomes(outputs)).overall[self.metric].value
 
     def _samples(self, outputs: HeadOutputs) -> Floats:

@@ -1,4 +1,4 @@
-"""Trains the networks of one division in lockstep: the frozen nodes that all of them have are computed once."""
+"""Trains the networks of one split in lockstep: the frozen nodes that they share are computed once."""
 
 from __future__ import annotations
 
@@ -25,34 +25,35 @@ from fusionkit.inference.ensemble import member_folder, members_of
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
 from fusionkit.progress import Progress
+from fusionkit.runs.hold_out import held_out_of
+from fusionkit.runs.job import Precomputed, Reporter, parts_of
 from fusionkit.runs.setup import Setup, cache_for
-from fusionkit.runs.train import Given, Reporter, parts_of
 from fusionkit.training.distributed import wants_cpu
 from fusionkit.training.lockstep import LockstepRun, SharedBatches, advance_all, begin
 from fusionkit.training.loop import Training, own_randomness
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interruption
 
 FEATURES, SHARING = "features", "sharing.json"
 Reuse = Literal["auto", "features", "batches", "nothing"]
 _ROUNDING = 1e-5
-"""Differences of features up to this share of the largest one come from the order of sums, not from the batch."""
+"""Differences of features up to this share of the largest one are due to summation order, not to the batch."""
 _REFUSED = {
-    "room": "features of all cases cannot be kept (no room, or not float32)",
-    "rounding": "on this processor features computed ahead differ in their last bits from those of a batch "
-                "(--reuse features would use them as they are)",
-    "batch": "the results of frozen nodes depend on the other cases of a batch",
-    "precision": "in half precision features are not kept",
+    "room": "features of all cases cannot be cached (no disk space, or not float32)",
+    "rounding": "on this processor features computed in advance differ in their last bits from those of a batch "
+                "(--reuse features would use them anyway)",
+    "batch": "the outputs of frozen nodes depend on the other cases of a batch",
+    "precision": "in half precision features are not cached",
 }
-_SAME = "on this processor features computed ahead equal those of a batch to the bit"
-_ASKED = "as asked for"
+_SAME = "on this processor features computed in advance are bit-identical to those of a batch"
+_ASKED = "as requested"
 
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where one division of a comparison is kept.
+    """Where one split of a comparison is stored.
 
-    `runs` are the folders of the candidates' runs, `folder` is that of the comparison, `data` the data file.
+    `runs` are the folders of the candidates' runs, `folder` that of the comparison, `data` the data file.
     """
 
     runs: Mapping[str, Path]
@@ -61,12 +62,12 @@ class RunPaths:
 
 
 class SharedTrainer:
-    """The candidates of a comparison that share frozen nodes, one division after the other.
+    """The candidates of a comparison that share frozen nodes, one split after the other.
 
-    `reuse` says what of it they share: `features`, computed once and kept on disk, which may differ from those of a
-    batch in their last bits; `batches`, computed once for each batch; `nothing`. `auto` takes features where these are
-    to the bit what training would compute, else batches: the weights are the same, and which of the two it takes, which
-    may depend on the processor, is reported and kept in `sharing.json`.
+    `reuse` is what they share: `features`, computed once and cached on disk, which may differ from those of a batch in
+    their last bits; `batches`, computed once for each batch; `nothing`. `auto` uses features if these are bit-identical
+    to what training would compute, else batches: the weights are the same, and the choice, which may depend on the
+    processor, is reported and recorded in `sharing.json`.
     """
 
     def __init__(self, comparison: ComparisonPlan, reuse: Reuse, reporter: Reporter) -> None:
@@ -80,30 +81,31 @@ class SharedTrainer:
         self.reported: set[str] = set()
 
     def train(self, cohort: Cohort, settings: TrainingSettings, fold: int | None, place: RunPaths, label: str
-              ) -> Mapping[str, Given]:
-        """Train all networks that are not finished; gives what each is to be concluded with, by candidate.
+              ) -> Mapping[str, Precomputed]:
+        """Train all unfinished networks; returns what each run is completed with, by candidate.
 
-        A candidate that shares nothing is not among them and is trained alone.
+        A candidate that shares nothing is not included and is trained separately.
         Raises: Interrupted, after all have saved, on Ctrl-C or SIGTERM.
         """
         waiting = [each for each in self.comparison.candidates if self.shared[each.name] and each.name in place.runs]
         if not waiting:
             return {}
         division = _Division(self, cohort, settings, fold, place)
-        for member in range(members_of(self.comparison.reference.plan.uncertainty)):
-            own = settings.model_copy(update={"seed": settings.seed + member})
+        for member in range(division.held_out.networks(members_of(self.comparison.reference.plan.uncertainty))):
+            learned = division.held_out.learned(division.training, member)
+            own = settings.for_network(member, len(learned))
             if not division.train(waiting, own, member, f"{label}, network {member + 1}" if member else label):
                 return {}
         return {each.name: division.given(each) for each in waiting}
 
     def report(self, text: str) -> None:
-        """A line that is printed once."""
+        """Print a line, once only."""
         if text not in self.reported:
             self.reported.add(text)
             self.reporter.line(text)
 
     def took(self, way: Reuse, why: str, folder: Path) -> None:
-        """Report which way is taken and why, and keep it with the comparison."""
+        """Report the chosen mode and the reason, and record them with the comparison."""
         self.report(f"--reuse {self.reuse}: {way}; {why}")
         chosen, before = {"reuse": self.reuse, "taken": way, "why": why}, ways_taken(folder)
         if chosen not in before:
@@ -111,9 +113,9 @@ class SharedTrainer:
 
 
 def ways_taken(folder: Path) -> list[dict[str, Any]]:
-    """How the networks of a comparison have shared frozen nodes: what was asked for, what was taken, and why.
+    """How the networks of a comparison have shared frozen nodes: the requested mode, the one used, and why.
 
-    More than one where divisions differ, or where another processor went on.
+    More than one if splits differ, or if the comparison was resumed on another processor.
     """
     try:
         kept = json.loads((folder / SHARING).read_text(encoding="utf-8"))
@@ -123,23 +125,25 @@ def ways_taken(folder: Path) -> list[dict[str, Any]]:
 
 
 class _Division:
-    """One division into training and test cases."""
+    """One split into training and test cases."""
 
     def __init__(self, trainer: SharedTrainer, cohort: Cohort, settings: TrainingSettings, fold: int | None,
                  place: RunPaths) -> None:
         self.trainer, self.cohort, self.place = trainer, cohort, place
         self.parts = parts_of(Setup(trainer.comparison.reference.plan, cohort), settings, fold)
+        self.held_out = held_out_of(cohort, self.parts.train, settings, bool(self.parts.validation))
         self.preprocessing = cohort.fit(self.parts.train)
+        self.training = self._read("train")
         self.first: FusionModel | None = None
         self.known: dict[str, CachedFeatures] = {}
 
     def train(self, waiting: Sequence[Candidate], settings: TrainingSettings, member: int, label: str) -> bool:
-        """Train one network of each; False where their frozen nodes have weights of their own."""
+        """Train one network of each; False if their frozen nodes have different weights."""
         trainer, reporter = self.trainer, self.trainer.reporter
         reference = trainer.comparison.reference
         model, shared = build_plan(reference.plan, settings.seed), trainer.shared[reference.name]
         if self.first is None:
-            # One network for as many divisions as have the same frozen weights, or each would keep its own.
+            # One network for all splits with the same frozen weights, or each would keep its own.
             kept = trainer.first
             self.first = trainer.first = kept if kept and same_weights(kept, model, shared) else model
         first = self.first
@@ -152,7 +156,8 @@ class _Division:
             trainings = self._begun(waiting, models, settings, member, interruption)
             cached = "train" in self.known
             network = first.to(trainings[0].processes.device).train()
-            batches = SharedBatches(trainings[0], self._all_read("train"), network, () if cached else trainer.edges)
+            learned = self.held_out.learned(self._all_read("train"), member)
+            batches = SharedBatches(trainings[0], learned, network, () if cached else trainer.edges)
             count = len(trainings)
             who = f"{count} networks are trained in lockstep" if count > 1 else "1 network is trained"
             trainer.report(f"{who}; the frozen nodes before {trainer.comparison.node!r} are computed once "
@@ -162,7 +167,7 @@ class _Division:
                 with reporter.progress(f"{label}: training {len(trainings)} networks") as update:
                     advance_all(trainings, batches, interruption, update)
             except torch.OutOfMemoryError:
-                trainer.report("there is too little memory to train them in lockstep: they go on one after the other")
+                trainer.report("there is too little memory to train in lockstep: they are trained one after the other")
             finally:
                 for training in trainings:
                     training.close()
@@ -173,29 +178,33 @@ class _Division:
         runs = []
         for each in waiting:
             cached = self._cached(each, self.cohort)
-            watched = cached.get("validation", self._read("validation")) if self.parts.validation else None
-            runs.append(LockstepRun(models[each.name], cached.get("train", self._read("train")), watched,
+            training = cached.get("train", self.training)
+            if self.held_out.folds:
+                watched: CaseDataset | None = training.some(self.held_out.places(member))
+            else:
+                watched = cached.get("validation", self._read("validation")) if self.parts.validation else None
+            runs.append(LockstepRun(models[each.name], self.held_out.learned(training, member), watched,
                                     member_folder(self.place.runs[each.name], member)))
         return begin(runs, settings, interruption)
 
-    def given(self, candidate: Candidate) -> Given:
-        """What the run of one candidate is concluded with: the frozen nodes, and the cases with their features."""
-        return Given(self._modules(candidate), self._cached(candidate, narrowed(self.cohort, candidate.inputs)))
+    def given(self, candidate: Candidate) -> Precomputed:
+        """What the run of one candidate is completed with: the frozen nodes, and the cases with their features."""
+        return Precomputed(self._modules(candidate), self._cached(candidate, narrowed(self.cohort, candidate.inputs)))
 
     def _modules(self, candidate: Candidate) -> dict[str, nn.Module]:
-        """The frozen nodes of a candidate, which are those of the first network."""
+        """The frozen nodes of a candidate, taken from the first network."""
         assert self.first is not None
         return modules_of(self.first, self.trainer.shared[candidate.name])
 
     def _cached(self, candidate: Candidate, cohort: Cohort) -> dict[str, CaseDataset]:
-        """The parts of a cohort of which features are kept, for one candidate."""
+        """The parts of a cohort with cached features, for one candidate."""
         shared = self.trainer.shared[candidate.name]
         names, read = edges(candidate.plan, shared), inputs_left(candidate.plan, shared)
         return {part: CachedCases(self._dataset(getattr(self.parts, part), cohort), known, names, read)
                 for part, known in self.known.items()}
 
     def _all_read(self, part: str) -> CaseDataset:
-        """The cases of a part with all that any of the networks reads."""
+        """The cases of a part with all inputs that any of the networks reads."""
         read, shared = self._read(part), self.trainer.shared
         if part not in self.known:
             return read
@@ -210,7 +219,7 @@ class _Division:
         return cohort.dataset(rows, self.preprocessing, cache_for(self.place.data))
 
     def _prepare(self, settings: TrainingSettings, update: Progress) -> None:
-        """Compute the frozen nodes: for all cases, or else for those that are met in the same batches every time."""
+        """Compute the frozen nodes: for all cases, or else for those that are in the same batches every time."""
         if self.known:
             return
         why, asked = _ASKED, self.trainer.reuse == "batches"
@@ -244,17 +253,19 @@ class _Division:
         return compute(self._source(rows, settings), self.trainer.edges, self.place.folder / FEATURES, update)
 
     def _apart(self, known: CachedFeatures, settings: TrainingSettings) -> float:
-        """How far features are from what batches of training, validation and test make of their cases.
+        """How far features differ from those computed in the batches of training, validation and test.
 
-        0 when they are the same to the bit, else the largest difference as a share of the largest feature.
+        0 if bit-identical, else the largest difference as a share of the largest feature.
         """
         assert self.first is not None
         shuffled = np.random.default_rng(settings.seed).permutation(list(self.parts.train)).tolist()
         apart = 0.0
         size = settings.batch_size
-        for rows in (shuffled, self.parts.validation, self.parts.test):
+        held = [[self.parts.train[place] for place in self.held_out.places(member)]
+                for member in range(FOLDS if self.held_out.folds else 0)]
+        for rows in (shuffled, self.parts.validation, self.parts.test, *held):
             self.first.train(rows is shuffled)
-            # All batches of a part but its last have one size, on which alone the order of sums may hang.
+            # All batches of a part except the last have one size, on which alone the summation order may depend.
             last = len(rows) - (len(rows) % size or size)
             for several in ([rows[:size]] if rows is shuffled else []) + ([rows[last:]] if rows else []):
                 found = results_of(self._source(several, settings), self.trainer.edges, range(len(several)))

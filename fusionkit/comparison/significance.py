@@ -1,7 +1,7 @@
 """Paired differences between trained networks: corrected resampled t, bootstrap over patients, Holm's correction.
 
-Folds of one cohort share training cases, so that differences from them are correlated, and a plain t test finds what is
-not there. The corrected variance counts for that.
+Folds of one cohort share training cases, so that their differences are correlated, and an ordinary t test has too many
+false positives. The corrected variance accounts for that.
 
 Sources: Nadeau and Bengio 2003, Inference for the generalization error, doi:10.1023/A:1024068626366, section 3;
 Bouckaert and Frank 2004, doi:10.1007/978-3-540-24775-3_3, for repeated folds; Holm 1979, A simple sequentially
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from fusionkit.evaluation.bootstrap import LEVEL, percentiles
 
-# Differences below this are the rounding of equal predictions.
+# Differences below this are rounding errors of equal predictions.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A mean paired difference with its 95 % interval and two-sided p; None where there is none, and a note why.
+    """A mean paired difference with its 95 % interval and two-sided p; None if undefined, with a note.
 
     `holm` is the p corrected for all comparisons of its family.
     """
@@ -52,7 +52,7 @@ class Difference:
 
 
 def corrected_t(differences: Sequence[float], test_share: float) -> Difference:
-    """The corrected resampled t test of differences that come from J folds and repeats.
+    """The corrected resampled t test of differences from J folds and repeats.
 
     `test_share` is the number of test cases over that of training cases; the variance of the mean is
     (1 / J + test_share) times that of the differences, with J - 1 degrees of freedom.
@@ -71,16 +71,16 @@ def corrected_t(differences: Sequence[float], test_share: float) -> Difference:
     if error <= _ROUNDING:
         if abs(mean) <= _ROUNDING:
             return Difference(0.0, 0.0, 0.0, 1.0, note="equal in every fold")
-        return Difference(mean, mean, mean, None, note="the same in every fold: no interval can be had")
+        return Difference(mean, mean, mean, None, note="the same in every fold: no interval")
     half = t_quantile(0.5 + LEVEL / 2, count - 1) * error
     return Difference(mean, mean - half, mean + half, 2 * (1 - t_distribution(abs(mean) / error, count - 1)))
 
 
 def paired_bootstrap(value: float, samples: NDArray[np.float64]) -> Difference:
-    """A difference with the percentile interval of its resamples, which drew the same patients for both networks.
+    """A difference with the percentile interval of its resamples, which use the same patients for both networks.
 
-    *Shape* of `samples`: (R,), NaN where one of the two is undefined. The p is twice the smaller share of resamples on
-    either side of zero, each counted with one more.
+    *Shape* of `samples`: (R,), NaN where one of the two is undefined. p is twice the smaller share of resamples on
+    either side of zero, with one added to each count.
     """
     bounds, drawn = percentiles(samples), samples[~np.isnan(samples)]
     if math.isnan(value) or bounds is None:
@@ -92,7 +92,7 @@ def paired_bootstrap(value: float, samples: NDArray[np.float64]) -> Difference:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Holm's corrected p of every comparison of a family; those without a p stay without and do not count.
+    """Holm's corrected p of every comparison of a family; those without a p are ignored.
 
     Example:
         >>> holm([0.01, 0.04, 0.03, None])

@@ -1,4 +1,4 @@
-"""The divisions that all candidates share: folds instead of the data file's split, anew for every repeat."""
+"""The splits that all candidates share: folds instead of the data file's split, redrawn for every repeat."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fusionkit.errors import DataError, Diagnostic
 def in_folds(description: DataDescription, heads: Mapping[str, HeadTarget], folds: int, seed: int) -> DataDescription:
     """The description with its split replaced by grouped folds.
 
-    They are stratified as the split says, else by the first target of one class a case. The seed is the split's own
-    where it draws, else the one given.
+    They are stratified as in the split, else by the first target with one class per case. The seed is the split's own
+    if it is random, else the given one.
     """
     before = description.split
     classes = [name for name, head in heads.items() if head.task == "multiclass" and name in description.targets]
@@ -29,10 +29,10 @@ def in_folds(description: DataDescription, heads: Mapping[str, HeadTarget], fold
 
 
 def repeated(cohort: Cohort, repeats: int) -> list[Cohort]:
-    """The cohort of every repeat: with folds each is divided by the next seed, else all are the same.
+    """The cohort of every repeat: with folds, each is split with the next seed, else all are the same.
 
-    What was read of files is shared by all of them.
-    Raises: DataError as `divide` finds faults.
+    Cached files are shared by all of them.
+    Raises: DataError with the errors that `divide` finds.
     """
     spec = cohort.description.split
     if spec is None or not cohort.fold_count:
@@ -71,4 +71,4 @@ def check_tested(cohort: Cohort) -> None:
     if not cohort.fold_count and not cohort.split_rows("test"):
         raise DataError(Diagnostic("nothing-to-test", "the data file's split has no test cases",
                                    cohort.description.span("split"), why="candidates are compared on cases that none "
-                                   "of them has seen", fix="divide into folds: --folds 5"))
+                                   "of them has seen", fix="use folds: --folds 5"))

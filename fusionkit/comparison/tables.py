@@ -17,16 +17,16 @@ from fusionkit.files import csv_text, write_json, write_text
 from fusionkit.planning.plan import Cost
 
 CSV, JSON, REPORT = "compare.csv", "compare.json", "report.html"
-KIND_TEXTS = {"reference": "the graph as written", "candidate": "another fusion", "single": "one source alone",
+KIND_TEXTS = {"reference": "the graph as written", "candidate": "another fusion", "single": "single input",
          "table": "scikit-learn on the tables"}
 
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """A finished comparison: who took part, on which divisions, what came out, and what it cost.
+    """A finished comparison: the networks, the splits, the results, and the costs.
 
-    `left_out` says what took no part, and why; `seconds` is the training time of each network over all its units;
-    `sharing` is how networks shared frozen nodes, as `shared_training.ways_taken` gives it.
+    `left_out` are the omitted networks with the reason; `seconds` is the training time of each network over all its
+    units; `sharing` is how networks shared frozen nodes, from `shared_training.ways_taken`.
     """
 
     comparison: ComparisonPlan
@@ -37,17 +37,17 @@ class ComparisonResult:
     sharing: Sequence[Mapping[str, Any]] = ()
 
     def cost(self, name: str) -> Cost | None:
-        """What a network costs; None for one that has no plan."""
+        """The cost of a network; None for one without a plan."""
         return next((each.plan.total for each in self.comparison.candidates if each.name == name), None)
 
     @property
     def repeats(self) -> int:
-        """How many repeats there are."""
+        """The number of repeats."""
         return max(unit.repeat for unit in self.units) + 1
 
     @property
     def folds(self) -> int:
-        """How many folds a repeat has; 0 on a single split."""
+        """The number of folds of a repeat; 0 for a single split."""
         return sum(unit.repeat == 0 and unit.fold is not None for unit in self.units)
 
 
@@ -84,18 +84,18 @@ def _difference(found: Difference | None) -> tuple[str, str, str]:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign, none for what rounds to zero."""
+    """A difference with its sign, without a sign if it rounds to zero."""
     text = figures(value)
     return text.lstrip("-") if not text.strip("-0.") else text if value < 0 else f"+{text}"
 
 
 def probability(p: float | None) -> str:
-    """A p of three decimals."""
+    """A p value with three decimals."""
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def amount(count: int) -> str:
-    """A large count in short."""
+    """A large count, abbreviated."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"
@@ -103,7 +103,7 @@ def amount(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in short."""
+    """A duration, abbreviated."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -111,7 +111,7 @@ def duration(seconds: float) -> str:
 
 
 def write_tables(folder: Path, compared: ComparisonResult, about: Mapping[str, Any]) -> None:
-    """`compare.csv` and `compare.json`."""
+    """Write `compare.csv` and `compare.json`."""
     write_text(folder / CSV, csv_text(_csv_rows(compared)))
     write_json(folder / JSON, as_json(compared, about))
 
@@ -161,20 +161,20 @@ def _row_json(compared: ComparisonResult, row: ScoreRow) -> dict[str, Any]:
 
 
 def summary(compared: ComparisonResult, ranking: HeadRanking) -> str:
-    """What the table is about, in a line."""
+    """A one-line caption of the table."""
     whose = f"{ranking.cases} cases" + (f" of {ranking.patients} patients" if ranking.patients is not None else "")
     return f"{ranking.head.name}: {LABELS[ranking.metric]} of {whose}, {divisions(compared)}"
 
 
 def divisions(compared: ComparisonResult) -> str:
-    """The divisions in words."""
+    """The splits as text."""
     folds, repeats = compared.folds, compared.repeats
     what = f"{folds} folds" if folds > 1 else "one fold" if folds else "one split"
     return what + (f", {repeats} repeats" if repeats > 1 else "")
 
 
 def verdicts(ranking: HeadRanking) -> Sequence[str]:
-    """Which candidates differ from the reference after correction, in words."""
+    """Which candidates differ from the reference after correction, as text."""
     sign = -1 if ranking.lower_is_better else 1
     clear = [row for row in ranking.rows if row.kind == "candidate" and row.difference and row.difference.clear]
     better = [row.name for row in clear if row.difference and sign * (row.difference.value or 0) > 0]
@@ -183,7 +183,7 @@ def verdicts(ranking: HeadRanking) -> Sequence[str]:
     if not count:
         return []
     if not clear:
-        return [f"None of {count} candidates differs from the reference beyond chance (Holm, 0.05)." if count > 1 else
-                "The candidate does not differ from the reference beyond chance (0.05)."]
-    return [f"{word} than the reference beyond chance (Holm, 0.05): {', '.join(names)}."
-            for word, names in (("Better", better), ("Worse", worse)) if names]
+        return [f"None of {count} candidates differs significantly from the reference (Holm, 0.05)." if count > 1 else
+                "The candidate does not differ significantly from the reference (0.05)."]
+    return [f"Significantly {word} than the reference (Holm, 0.05): {', '.join(names)}."
+            for word, names in (("better", better), ("worse", worse)) if names]

@@ -1,4 +1,4 @@
-"""Trains every candidate on the same cases and seeds; what came out is kept, and loaded when the work goes on."""
+"""Trains every candidate on the same cases and seeds; results are saved, and loaded when the work is resumed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import HeadResult
 from fusionkit.progress import Progress
 from fusionkit.runs.folder import RUN
+from fusionkit.runs.job import Precomputed, Reporter, parts_of
 from fusionkit.runs.setup import Setup
-from fusionkit.runs.train import Given, Reporter, parts_of, train
+from fusionkit.runs.train import train
 from fusionkit.training.result import HISTORY
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interrupted
 
 RUNS, OUTCOME = "runs", "outcome.npz"
@@ -34,7 +35,7 @@ RUNS, OUTCOME = "runs", "outcome.npz"
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """What one network says of its test cases for one head: those that have a target and a result.
+    """One network's outputs of one head for its test cases that have a target and a result.
 
     Shapes: `rows` (N,) of the cohort, `targets` (N,) or (N, K), `values` (N, K).
     """
@@ -44,7 +45,7 @@ class HeadOutputs:
     values: Floats
 
     def of(self, rows: NDArray[np.int64]) -> HeadOutputs:
-        """The same for some of the rows, in their order."""
+        """The outputs of some of the rows, in their order."""
         place = {int(row): index for index, row in enumerate(self.rows)}
         chosen = [place[int(row)] for row in rows]
         return HeadOutputs(rows, self.targets[chosen], self.values[chosen])
@@ -52,7 +53,7 @@ class HeadOutputs:
 
 @dataclass(frozen=True)
 class Unit:
-    """One division into training and test cases: a fold of a repeat, or the repeat itself without folds."""
+    """One split into training and test cases: a fold of a repeat, or the repeat itself without folds."""
 
     repeat: int
     fold: int | None
@@ -62,14 +63,14 @@ class Unit:
 
 @dataclass(frozen=True)
 class RepeatOutputs:
-    """One repeat of one candidate: what each head says of all test cases, and the seconds that training took."""
+    """One repeat of one candidate: each head's outputs for all test cases, and the training time in seconds."""
 
     heads: Mapping[str, HeadOutputs]
     seconds: float
 
 
 def units_of(comparison: ComparisonPlan, cohorts: Sequence[Cohort]) -> list[Unit]:
-    """Every division, repeat by repeat and fold by fold."""
+    """Every split, repeat by repeat and fold by fold."""
     made = []
     for repeat, cohort in enumerate(cohorts):
         settings = settings_of(comparison, repeat)
@@ -83,15 +84,17 @@ def units_of(comparison: ComparisonPlan, cohorts: Sequence[Cohort]) -> list[Unit
 def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
     """The settings of one repeat, the same for all candidates.
 
-    The networks of one ensemble have seeds in a row: those of the next repeat come after them.
+    The networks of one ensemble have consecutive seeds: those of the next repeat follow them.
     """
-    seed = comparison.settings.seed + repeat * members_of(comparison.reference.plan.uncertainty)
-    return comparison.settings.model_copy(update={"seed": seed})
+    networks = members_of(comparison.reference.plan.uncertainty)
+    if comparison.settings.hold_out == "folds":
+        networks = max(networks, FOLDS)
+    return comparison.settings.model_copy(update={"seed": comparison.settings.seed + repeat * networks})
 
 
 @dataclass(frozen=True)
 class TrainedCandidates:
-    """Every repeat of every candidate that could be trained; `failed` says of the others why not."""
+    """Every repeat of every candidate that could be trained; `failed` has the reason for each of the others."""
 
     outcomes: Mapping[str, tuple[RepeatOutputs, ...]]
     failed: Mapping[str, str]
@@ -101,10 +104,10 @@ def train_all(
     comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, *,
     reuse: Reuse = "auto"
 ) -> TrainedCandidates:
-    """Every candidate, repeat by repeat: in lockstep as far as they share frozen nodes, else one after the other.
+    """Train every candidate, repeat by repeat: in lockstep if they share frozen nodes, else one after the other.
 
-    A candidate whose training fails is left out, the reference excepted.
-    Raises: Interrupted when stopped, after saving: the same call goes on; RunError when the reference fails.
+    A candidate whose training fails is left out, except the reference.
+    Raises: Interrupted if stopped, after saving: the same call resumes; RunError if the reference fails.
     """
     outcomes: dict[str, tuple[RepeatOutputs, ...]] = {}
     failed: dict[str, str] = {}
@@ -120,13 +123,13 @@ def train_all(
                 done.append(_trained(candidate, comparison, cohort, repeat, own, data=data, reporter=named,
                                      given=given.get((candidate.name, repeat))))
         except Interrupted as stopped:
-            raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to go "
-                              "on") from None
+            raise Interrupted(f"{str(stopped).partition(';')[0]}\n  while training {place}; run the same command to "
+                              "continue") from None
         except RunError as error:
             if candidate.kind == "reference":
                 raise
             failed[candidate.name] = str(error)
-            reporter.line(f"{place}: failed, and is left out: {error}")
+            reporter.line(f"{place}: left out, since it failed: {error}")
             continue
         outcomes[candidate.name] = tuple(done)
     return TrainedCandidates(outcomes, failed)
@@ -134,10 +137,10 @@ def train_all(
 
 def _train_shared(
     comparison: ComparisonPlan, cohorts: Sequence[Cohort], folder: Path, data: Path, reporter: Reporter, *, reuse: Reuse
-) -> dict[tuple[str, int], dict[int | None, Given]]:
-    """Train what can share; what is left to do with each such candidate and repeat, and on which datasets."""
+) -> dict[tuple[str, int], dict[int | None, Precomputed]]:
+    """Train the candidates that can share; returns what the run of each candidate and repeat is completed with."""
     trainer = SharedTrainer(comparison, reuse, reporter)
-    found: dict[tuple[str, int], dict[int | None, Given]] = {}
+    found: dict[tuple[str, int], dict[int | None, Precomputed]] = {}
     for repeat, cohort in enumerate(cohorts):
         settings = settings_of(comparison, repeat)
         own = {each.name: folder / RUNS / each.folder / f"repeat-{repeat + 1}" for each in comparison.candidates}
@@ -152,7 +155,7 @@ def _train_shared(
                 given = trainer.train(cohort, settings, fold, place, label)
             except Interrupted as stopped:
                 raise Interrupted(f"{str(stopped).partition(';')[0]}\n  in {label}, all networks in lockstep; run the "
-                                  "same command to go on") from None
+                                  "same command to continue") from None
             for name, ways in given.items():
                 found.setdefault((name, repeat), {})[fold] = ways
     return found
@@ -167,7 +170,7 @@ class CandidateReporter:
         self.fold = ""
 
     def line(self, text: str = "") -> None:
-        """A line; one that names a fold is printed beside the place and remembered."""
+        """Print a line; one that names a fold is remembered and shown with the place."""
         if text.startswith("fold "):
             self.fold = f", {text}"
             self.inner.line(f"{self.place}{self.fold}")
@@ -175,17 +178,17 @@ class CandidateReporter:
             self.inner.line(f"  {text}")
 
     def progress(self, label: str) -> AbstractContextManager[Progress]:
-        """A bar that says where the work is."""
+        """A progress bar labelled with the candidate, repeat and fold."""
         return self.inner.progress(f"{self.place}{self.fold}: {label}")
 
 
 def _trained(
     candidate: Candidate, comparison: ComparisonPlan, cohort: Cohort, repeat: int, folder: Path, *, data: Path,
-    reporter: CandidateReporter, given: Mapping[int | None, Given] | None,
+    reporter: CandidateReporter, given: Mapping[int | None, Precomputed] | None,
 ) -> RepeatOutputs:
     kept = _read(folder / OUTCOME, comparison.heads)
     if kept is not None:
-        reporter.inner.line(f"{reporter.place}: trained before")
+        reporter.inner.line(f"{reporter.place}: already trained")
         return kept
     if not cohort.fold_count or comparison.settings.fold is not None:
         reporter.inner.line(reporter.place)
@@ -203,7 +206,7 @@ def _tested(result: HeadResult, rows: NDArray[np.int64]) -> HeadOutputs:
 
 
 def _seconds(folder: Path) -> float:
-    """What all epochs of a run took, over its folds and networks."""
+    """The time of all epochs of a run, over its folds and networks."""
     total = 0.0
     for path in folder.rglob(HISTORY):
         with path.open(encoding="utf-8", newline="") as stream:
@@ -220,7 +223,7 @@ def _write(path: Path, outcome: RepeatOutputs) -> None:
 
 
 def _read(path: Path, heads: Sequence[str]) -> RepeatOutputs | None:
-    """The outcome kept of a finished run; None where there is none that can be read."""
+    """The saved outputs of a finished run; None if there are none or they cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             outputs = {name: HeadOutputs(*(kept[f"{place}-{part}"] for part in ("rows", "targets", "values")))

@@ -1,4 +1,4 @@
-"""What a plugin author meets: `Config`, the four kinds of component, and what each must offer."""
+"""The interface for plugin authors: the four kinds of component and what each must offer."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ AdviceFunction = Callable[[Any, Sequence[TensorShape]], Sequence[str]]
 
 @dataclass(frozen=True, repr=False)
 class Component:
-    """The declaration of one component; making it registers nothing.
+    """The declaration of one component; creating it registers nothing.
 
     `module` is called as `module(config, inputs)` with the shapes of the inputs in the order of the
-    rule's ports, and gives an `nn.Module`. Its `forward` takes one tensor for each port, in that order, and
-    gives one tensor, or a tuple in the order of the result's names. Abstract: use one of the four kinds.
+    rule's ports, and returns an `nn.Module`. Its `forward` takes one tensor for each port, in that order, and
+    returns one tensor, or a tuple in the order of the result's names. Abstract: use one of the four kinds.
 
-    `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `exceptions` says of
-    a check of the conformance kit why it cannot hold: {'gradients: query.*': reason} for what a pattern of names
-    matches, {'rows': reason} for all of it. `reference` gives the releases that it reproduces, `release` the authors'.
+    `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `exceptions` maps a
+    check of the conformance kit to the reason why it cannot hold: {'gradients: query.*': reason} for the names that a
+    pattern matches, {'rows': reason} for the whole check. `reference` maps names to the published code that it
+    reproduces, `release` is that of the authors.
 
-    `advice(config, inputs)`, with the shapes of the inputs in the order of the ports, says in a sentence each what
-    works and is hardly meant; `fusionkit build` shows it as a warning at the node.
+    `advice(config, inputs)`, with the shapes of the inputs in the order of the ports, yields a sentence for each use
+    that is valid but probably unintended; `fusionkit build` shows it as a warning at the node.
 
-    Raises: ContractError when a name, rule, need, claim, reason or absence semantics is not valid.
+    Raises: ContractError if a name, rule, need, claim, reason or absence semantics is not valid.
     """
 
     name: str
@@ -67,10 +68,10 @@ class Component:
         if self.absent not in get_args(Absent):
             raise ContractError(f"{self.id}: absent={self.absent!r}; choose one of {', '.join(get_args(Absent))}")
         if self.absent == "fill" and self.kind != "encoder":
-            raise ContractError(f"{self.id}: only an encoder can stand in for an absent input (absent='fill')")
+            raise ContractError(f"{self.id}: only an encoder can replace a missing input (absent='fill')")
         unknown = sorted(set(self.claims) - set(get_args(Claim)))
         if unknown:
-            raise ContractError(f"{self.id}: claims {unknown[0]!r}; choose of {', '.join(get_args(Claim))}")
+            raise ContractError(f"{self.id}: claims {unknown[0]!r}; choose from {', '.join(get_args(Claim))}")
         strange = [need for need in self.needs if not is_requirement(need)]
         if strange:
             raise ContractError(f"{self.id}: needs {strange[0]!r}, which pip cannot install; write 'name>=1.2'")
@@ -88,7 +89,7 @@ class Component:
                           for port in (*alternative.inputs, *_results(alternative)) for axis in port.axes or ()
                           if axis.kind == "option"} - self.config.model_fields.keys())
         if strange:
-            raise ContractError(f"{self.id}: the rule names {{{strange[0]}}}, which is no option")
+            raise ContractError(f"{self.id}: the rule names {{{strange[0]}}}, which is not an option")
         silent = [alternative for alternative in rule.alternatives if alternative.result is None]
         if silent and self.output is None:
             raise ContractError(f"{self.id}: the rule has no result; write '-> ...', '-> ?' or give output=")
@@ -97,18 +98,18 @@ class Component:
         object.__setattr__(self, "parsed", rule)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """A component of a plugin file is copied and pickled as its place, since it is data that never changes."""
+        """A component of a plugin file is copied and pickled as a reference to its module, since it is immutable."""
         place = self.module.__module__
         if getattr(sys.modules.get(place), "component", None) is self:
             return _declared_in, (place,)
         return super().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
-        # All fields would be tens of thousands of characters where a release's layers are listed.
+        # With all fields it would have tens of thousands of characters if a release's layers are listed.
         return f"<{type(self).__name__} {self.id}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """As `repr`, in notebooks and in reports of drawn examples, which print a dataclass field by field."""
+        """Same as `repr`, for notebooks and Hypothesis, which otherwise print a dataclass field by field."""
         printer.text(repr(self))
 
     @property
@@ -135,12 +136,12 @@ def _results(alternative: Alternative) -> tuple[Port, ...]:
 
 @dataclass(frozen=True, repr=False)
 class Encoder(Component):
-    """Refines one stream: raw input or features in, features out; may take or give a bundle.
+    """Processes one modality: raw input or features in, features out; may take or give several named outputs.
 
-    Rows whose input is absent pass by the module and stay absent, unless `absent` says otherwise:
-    with `fill`, `forward` takes the keyword `present`, replaces absent rows, and its result is always present.
-    `categories` is the option, if there is one, that lists how many categories each of the last columns of a table has:
-    `auto` there becomes the list of the data, and a list is compared with it before training.
+    Rows whose input is missing skip the module and stay missing, unless `absent` says otherwise: with `fill`,
+    `forward` takes the keyword `present` and replaces missing rows, and its result is always present.
+    `categories` is the option, if there is one, with the number of categories of each of the last columns of a table:
+    `auto` becomes the list of the data, and a list is compared with the data before training.
     """
 
     absent: Absent = "skip"
@@ -155,11 +156,11 @@ class Encoder(Component):
 
 @dataclass(frozen=True, repr=False)
 class Fusion(Component):
-    """Joins several streams into one, or exchanges between them and gives each back.
+    """Fuses the features of several modalities into one, or exchanges information between them and returns each.
 
     With `absent` of `drop`, `neutral` or `identity`, `forward` takes a keyword `present`: boolean,
-    (B, inputs), true = present, or None when nothing is absent. What an absent entry holds, NaN
-    included, must not reach any output or gradient.
+    (B, inputs), true = present, or None if nothing is missing. The contents of a missing entry, NaN
+    included, must not affect any output or gradient.
     """
 
     kind: ClassVar[str] = "fusion"
@@ -170,9 +171,8 @@ class Head(Component):
     """Turns features into a result, and owns its loss, its decoding and its metrics.
 
     `names` is the option that lists the names of the result's columns (classes, labels, values).
-    `metrics(targets, decoded)` may add figures of its own to the standard ones of its task. `partial`: its loss takes
-    NaN for a label or value that is not known of a case, and learns nothing from it; without it a case has its whole
-    target or none.
+    `metrics(targets, decoded)` may add metrics to the standard ones of its task. `partial`: its loss accepts NaN for an
+    unknown label or value of a case, and learns nothing from it; without it a case has its whole target or none.
     """
 
     absent: Absent = "skip"
@@ -185,15 +185,15 @@ class Head(Component):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.names not in self.config.model_fields:
-            raise ContractError(f"{self.id}: names={self.names!r} is no option; name the one that lists its columns")
+            raise ContractError(f"{self.id}: names={self.names!r} is not an option; name one that lists its columns")
 
 
 @dataclass(frozen=True, repr=False)
 class Uncertainty(Component):
-    """Runs the network one or more times and says how sure its results are; has no rule.
+    """Runs the network one or more times and estimates the uncertainty of its results; has no rule.
 
-    `module(config)` gives an object with `predict`, see `UncertaintyMethod`. An int option `members` asks for that
-    many networks: `fusionkit train` then trains so many, each from a seed of its own.
+    `module(config)` returns an object with `predict`, see `UncertaintyMethod`. An int option `members` is the number
+    of networks it needs: `fusionkit train` then trains that many, each from a seed of its own.
     """
 
     kind: ClassVar[str] = "uncertainty"

@@ -1,4 +1,4 @@
-"""What is said when a component fails: its id, what it was given, and its own words in one line."""
+"""The message for a component that fails: its id, its inputs, and its own error in one line."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from fusionkit.errors import Diagnostic, Span
 
 if TYPE_CHECKING:
+    from fusionkit.components.config import ComponentError
     from fusionkit.shapes.layouts import TensorShape
 
 _SHOWN = 8
 
 
 def listed(inputs: Sequence[tuple[str, TensorShape]]) -> str:
-    """Inputs with their shapes as a message shows them; of many only the first."""
+    """Inputs with their shapes as a message shows them; only the first if there are many."""
     more = f" and {len(inputs) - _SHOWN} more" if len(inputs) > _SHOWN else ""
     return ", ".join(f"{label or 'input'} ({shape})" for label, shape in inputs[:_SHOWN]) + more
 
@@ -22,15 +23,21 @@ def listed(inputs: Sequence[tuple[str, TensorShape]]) -> str:
 def component_failed(
     use: str, inputs: Sequence[tuple[str, TensorShape]], error: Exception, span: Span | None = None
 ) -> Diagnostic:
-    """The finding that a component raised an error of its own."""
+    """The diagnostic for a component that raised an error of its own."""
     text = str(error).strip().partition("\n")[0]
     return Diagnostic("component-failed", f"{use} fails on its inputs: {listed(inputs)}", span,
                       why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
-                      fix="check its options against its inputs; if they are right, tell the plugin's author")
+                      fix="check its options against its inputs; if they are correct, report it to the plugin's author")
+
+
+def refused(use: str, error: ComponentError, span: Span | None = None) -> Diagnostic:
+    """The finding that a component cannot work as the graph asks; it always says what to try."""
+    return Diagnostic("component", f"{use}: {error}", span, error.why, error.fix or
+                      f"change its options or what it reads; `fusionkit plugins show {use}` says what it takes")
 
 
 class StoppedError(Exception):
-    """Code of a plugin raised what ends a program, such as SystemExit or KeyboardInterrupt; `cause` is that."""
+    """Code of a plugin raised an exception that ends a program, such as SystemExit or KeyboardInterrupt: `cause`."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(raised(cause))
@@ -46,18 +53,18 @@ def raised(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """The first line of what it says; an exception of a plugin may fail even at that."""
+    """The first line of the message; for an exception of a plugin even this may fail."""
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
         return str(text).strip().partition("\n")[0]
     except Exception as second:
-        return f"its text cannot be had: {type(second).__name__}"
+        return f"its message cannot be shown: {type(second).__name__}"
 
 
 def raised_at(error: BaseException, inside: str = "") -> str:
-    """file:line where an exception was raised, the import system left out; '' where that is nowhere.
+    """file:line where an exception was raised, without the import system; '' if unknown.
 
-    `inside` is a folder: of the places, the innermost of that folder is given where there is one.
+    `inside` is a folder: the innermost place in that folder is preferred.
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno or 1}"

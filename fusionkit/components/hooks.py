@@ -1,4 +1,4 @@
-"""The hooks by which an installed package tells fusionkit what it brings. Light: imports no component."""
+"""The hooks by which an installed package declares what it provides. Light: imports no component."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pluggy
 
 PROJECT: Final = "fusionkit"
 CONTRACT: Final = "1.0"
-"""The version of what a plugin author meets. The first number grows when a plugin that worked may work no more."""
+"""The version of the plugin contract. The first number is increased when existing plugins may stop working."""
 CONTRACT_RANGE: Final = ">=1.0,<2"
-"""The versions of the contract that a new package states; that it holds `CONTRACT` is known without reading it."""
+"""The contract versions that a new package declares, which include `CONTRACT`; known without parsing."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class PluginSpec:
-    """What the module behind an entry point in the group `fusionkit` may implement."""
+    """The hooks that the module of an entry point in the group `fusionkit` may implement."""
 
     @hookspec
     def fusionkit_catalogue(self) -> Path:  # type: ignore[empty-body]  # a specification has no body
@@ -25,7 +25,7 @@ class PluginSpec:
 
     @hookspec
     def fusionkit_graphs(self) -> Path:  # type: ignore[empty-body]  # a specification has no body
-        """The folder of graph files that the package publishes; `NAME.yaml` is built as `NAME`."""
+        """The folder of graph files that the package publishes; `NAME.yaml` is available as `NAME`."""
 
     @hookspec
     def fusionkit_contract(self) -> str:  # type: ignore[empty-body]  # a specification has no body

@@ -1,4 +1,4 @@
-"""The four kinds of component, and how the names and ids of components are written."""
+"""The four kinds of component, and the syntax of component names and ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the module of a head and an uncertainty method must offer, and what they exchange."""
+"""The protocols of head modules and uncertainty methods, and the values that they exchange."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Task = Literal["multiclass", "multilabel", "regression"]
 
 
 class HeadModule(Protocol):
-    """What the module of a head offers beside `forward`."""
+    """What the module of a head offers besides `forward`."""
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B,). `output` is what `forward` gave.
 
         Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression. Cases without a target or a
-        result hold zeros in both, and what is given for them does not count; a loss that compares cases leaves them
-        out. Of a head that is declared `partial`, a label or value that is not known is NaN and adds nothing.
+        result have zeros in both, and their losses are ignored; a loss that compares cases should exclude
+        them. With a head declared `partial`, an unknown label or value is NaN and adds nothing.
         """
 
     def decode(self, output: Tensor) -> Tensor:
         """Probabilities in 0..1 or values, (B, K), in the order of the head's names."""
 
     def balance(self, counts: Tensor) -> None:
-        """Told once before training how many training cases each class has: (K,) float."""
+        """Called once before training with the number of training cases of each class: (K,) float."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,8 @@ Prediction = Mapping[str, HeadPrediction]
 class Runner(Protocol):
     """A batch and the network, or the networks of an ensemble, as an uncertainty method sees them.
 
-    `members` is how many networks there are, as many as the method's option `members` asks for, else one. They have
-    one graph and nothing else in common; `member` counts from 0. Going from member to member, not back and forth, runs
-    what does not depend on chance once in each.
+    `members` is the number of networks: the method's option `members`, else one. They share the graph and nothing
+    else; `member` counts from 0. Finishing each member before the next runs its deterministic part only once.
     """
 
     tasks: Mapping[str, Task]
@@ -56,14 +55,14 @@ class Runner(Protocol):
         """Decoded results of every head with all randomness off: (B, K) each."""
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
-        """Decoded results of `count` random passes; what does not depend on chance runs once.
+        """Decoded results of `count` random passes; the deterministic part runs once.
 
-        Every call draws anew, and the same for the same seed, batch, member and number of the call.
+        Every call draws new samples, which are reproducible for the same seed, batch, member and number of the call.
         """
 
 
 class UncertaintyMethod(Protocol):
-    """What the object behind an `Uncertainty` component offers."""
+    """The object that an `Uncertainty` component creates."""
 
     def predict(self, run: Runner) -> Prediction:
         """The prediction for the runner's batch."""

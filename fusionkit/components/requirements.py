@@ -1,7 +1,7 @@
-"""What an installation must offer: the version of the contract, and the packages that a component needs.
+"""Requirements on an installation: the version of the contract, and the packages that a component needs.
 
-Ranges are those of pip. The library that reads them takes longer to import than the command line to start, so it is
-imported for what is not plain only.
+Version ranges are those of pip. The library that parses them takes longer to import than the command line to start, so
+it is imported only for texts that are not simple.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a package cannot be used with this fusionkit, and what its user can do."""
+    """Why a package cannot be used with this version of fusionkit, and what its user can do."""
 
     seen: str
     fix: str
@@ -28,7 +28,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Missing:
-    """A requirement that is not met: nothing is installed, or `version`, which does not fit."""
+    """An unmet requirement: nothing is installed, or an incompatible `version`."""
 
     requirement: str
     name: str
@@ -41,7 +41,7 @@ class Missing:
 
 
 def is_range(text: str) -> bool:
-    """Whether a text is a range of versions, as in '>=1.0,<2'; nothing at all is none."""
+    """Whether a text is a version range such as '>=1.0,<2'; an empty text is not."""
     if _PLAIN_RANGE.fullmatch(text):
         return True
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -53,7 +53,7 @@ def is_range(text: str) -> bool:
 
 
 def is_requirement(text: str) -> bool:
-    """Whether a text is what pip can install from a registry: a name, perhaps with versions."""
+    """Whether a text is a requirement that pip can install from a registry: a name, optionally with versions."""
     if _PLAIN_NAME.fullmatch(text):
         return True
     from packaging.requirements import InvalidRequirement, Requirement
@@ -70,14 +70,14 @@ def is_name(text: str) -> bool:
 
 
 def contract_refusal(stated: object, package: str = "") -> Refusal | None:
-    """Why a plugin that states this range of versions of the contract cannot be used; None when it can.
+    """Why a plugin that declares this range of contract versions cannot be used; None if it can.
 
-    Without `package` it is told to its author.
+    Without `package` the message is for its author.
     """
     if stated in (None, CONTRACT_RANGE):
         return None
     if not isinstance(stated, str) or not is_range(stated):
-        return Refusal(f"what it was written for is no range of versions of the contract: {stated!r}",
+        return Refusal(f"its declared contract is not a version range: {stated!r}",
                        f"{f'ask the author of {package} to ' * bool(package)}write a range such as {CONTRACT_RANGE!r}")
     from packaging.specifiers import SpecifierSet
 
@@ -88,12 +88,12 @@ def contract_refusal(stated: object, package: str = "") -> Refusal | None:
     elif package:
         fix = f"{pip_install('--upgrade', package)}, or ask its author for a version for contract {CONTRACT}"
     else:
-        fix = f"make it work with contract {CONTRACT}, then state {CONTRACT_RANGE!r}"
+        fix = f"make it work with contract {CONTRACT}, then declare {CONTRACT_RANGE!r}"
     return Refusal(f"written for contract {stated}; this fusionkit offers {CONTRACT}", fix)
 
 
 def _is_newer(stated: str) -> bool:
-    """Whether a range begins above the version that is offered."""
+    """Whether a range starts above the offered version."""
     from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 
@@ -123,7 +123,7 @@ def _missing(need: str) -> Missing | None:
     version = _version(requirement.name)
     if version is not None and requirement.specifier.contains(version, prereleases=True):
         return None
-    requirement.marker = None  # what pip is to install does not say when
+    requirement.marker = None  # pip gets the requirement without its condition
     return Missing(str(requirement), requirement.name, version or "")
 
 
@@ -135,10 +135,10 @@ def _version(name: str) -> str | None:
 
 
 def pip_install(*requirements: str) -> str:
-    """The command that installs them, to be pasted into a shell."""
+    """The shell command that installs them."""
     return f"pip install {' '.join(map(shlex.quote, requirements))}"
 
 
 def normal_name(name: str) -> str:
-    """A package's name as pip compares it."""
+    """A package's name, normalised as pip does."""
     return re.sub(r"[-_.]+", "-", name).lower()

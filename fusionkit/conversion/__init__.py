@@ -1,4 +1,4 @@
-"""Weights of published code: names mapped, tensors arranged, and recorded results computed again.
+"""Weights of authors' code: mapping of names, conversion of tensors, and verification against recorded results.
 
-Which names belong to which component is declared by its plugin. Plain files of our own weights are read in `network`.
+Name mappings are declared by the components' plugins. Files of our own weights are read in `network`.
 """

@@ -1,4 +1,4 @@
-"""A checkpoint of a release as weights for a graph, by what the graph's `reference` and its components say."""
+"""Converts a checkpoint of authors' code to weights for a graph, by the graph's `reference` and its components."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from fusionkit.network.model import FusionModel
 
 _WRAPPER = "module."
-"""What a model in torch's DataParallel puts before every name."""
+"""The prefix that torch's DataParallel adds to every name."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a checkpoint, and the tensors of the covered nodes by their names in the network.
+    """The result of a conversion: a report, and the tensors of the covered nodes by their names in the network.
 
-    `uncovered` are the nodes that the release says nothing of.
+    `uncovered` are the nodes that the release does not cover.
     """
 
     report: Transfer
@@ -38,33 +38,33 @@ class Conversion:
 
 
 def origins_of(graph: Graph, release: str) -> tuple[Origin, ...]:
-    """Which component of a graph is which part of a release.
+    """Which component of a graph corresponds to which part of a release.
 
-    Raises: GraphError with `no-reference` when the graph does not say.
+    Raises: GraphError with `no-reference` if the graph does not declare it.
     """
     return graph.reference[known_release(graph, release)]
 
 
 def known_release(graph: Graph, release: str) -> str:
-    """The name of a release as the graph has it; `release` alone is its only one, whatever that is called.
+    """The name of a release in the graph; `release` stands for its only one, whatever its name.
 
-    Raises: GraphError with `no-reference` when there is none of that name.
+    Raises: GraphError with `no-reference` if there is none of that name.
     """
     if release in graph.reference:
         return release
     if release == RELEASE and len(graph.reference) == 1:
         return next(iter(graph.reference))
     known = ", ".join(graph.reference) or "none"
-    raise GraphError(Diagnostic("no-reference", f"the graph {graph.name!r} knows no release {release!r}",
+    raise GraphError(Diagnostic("no-reference", f"the graph {graph.name!r} has no release {release!r}",
                                 graph.tree.span, why=f"its `reference` names {known}",
-                                fix=did_you_mean(release, graph.reference, "write at its top level `reference: "
+                                fix=did_you_mean(release, graph.reference, "add at its top level `reference: "
                                                  f"{{{release}: {{node: prefix}}}}`")))
 
 
 def parts_of(model: FusionModel, release: str = RELEASE) -> list[Part]:
     """The components of a network that correspond to a release, with their modules.
 
-    Raises: GraphError with `no-reference` when the graph or a component of it knows no such release.
+    Raises: GraphError with `no-reference` if the graph or one of its components has no such release.
     """
     parts, found = [], []
     release = known_release(model.plan.graph, release)
@@ -76,7 +76,7 @@ def parts_of(model: FusionModel, release: str = RELEASE) -> list[Part]:
         component, config = _call(model, origin)
         own = release_of(component, release)
         if own is None:
-            found.append(Diagnostic("no-reference", f"{component.id} names no release", origin.span,
+            found.append(Diagnostic("no-reference", f"{component.id} declares no release", origin.span,
                                     fix="remove its node here, or ask its author for a `reference`"))
             continue
         parts.append(Part(module, config, own, origin.path, origin.prefix))
@@ -86,7 +86,7 @@ def parts_of(model: FusionModel, release: str = RELEASE) -> list[Part]:
 
 
 def _module(model: FusionModel, path: str) -> nn.Module | None:
-    """The module of one component; None where there is none, or a container of several."""
+    """The module of one component; None if there is none, or if it is a container of several."""
     try:
         module = model.get_submodule(path)
     except AttributeError:
@@ -96,13 +96,13 @@ def _module(model: FusionModel, path: str) -> nn.Module | None:
 
 def _nowhere(origin: Origin, model: FusionModel) -> Diagnostic:
     lanes = [lane.name for lane in model.plan.node(origin.node).lanes if lane.name]
-    return Diagnostic("bad-reference", f"'reference' names {origin.path!r}, which is no component of the network",
+    return Diagnostic("bad-reference", f"'reference' names {origin.path!r}, which is not a component of the network",
                       origin.span, fix=f"name {', '.join(f'{origin.node}.{lane}' for lane in lanes)}" if lanes else
                       f"write {origin.node!r}")
 
 
 def _call(model: FusionModel, origin: Origin) -> tuple[Component, Config]:
-    """The component that stands at a place of the network, and its options."""
+    """The component at a path of the network, and its options."""
     planned = model.plan.node(origin.node)
     place = origin.path.rpartition(".")[2]
     lane = next((lane for lane in planned.lanes if lane.name in origin.path.split(".")[1:2]), planned.lanes[0])
@@ -111,7 +111,7 @@ def _call(model: FusionModel, origin: Origin) -> tuple[Component, Config]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by the names that its network had; only tensors and plain data are read.
+    """The tensors of a checkpoint by their names in its network; only tensors and plain data are read.
 
     Raises: GraphError with `unreadable-weights`.
     """
@@ -122,7 +122,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def convert(model: FusionModel, tensors: Mapping[str, Tensor], release: str = RELEASE) -> Conversion:
-    """Set a network's components from a release's tensors; nodes that the release lacks stay as they are.
+    """Set a network's components from a release's tensors; nodes that the release lacks are unchanged.
 
     Raises: GraphError with `no-reference` or `bad-reference`.
     """
@@ -136,7 +136,7 @@ def convert(model: FusionModel, tensors: Mapping[str, Tensor], release: str = RE
 
 
 def refusal(conversion: Conversion, graph: str, partial: bool) -> Sequence[Diagnostic]:
-    """Why the weights should not be written: tensors that do not fit, or, unless `partial`, that are missing."""
+    """Why the weights should not be written: tensors that do not fit or, unless `partial`, are missing."""
     report = conversion.report
     found = []
     if report.misfits:
@@ -148,7 +148,7 @@ def refusal(conversion: Conversion, graph: str, partial: bool) -> Sequence[Diagn
                                 fix="choose another release by --from"))
     elif report.missing and not partial:
         found.append(Diagnostic("wrong-weights", f"the checkpoint lacks {len(report.missing)} tensors of {graph!r}",
-                                why=_some(report.missing), fix="add --partial to leave them as they are initialised"))
+                                why=_some(report.missing), fix="add --partial to keep their initial values"))
     return found
 
 

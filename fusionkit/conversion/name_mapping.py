@@ -1,4 +1,4 @@
-"""A release's parameters as ours: names by their beginnings, layouts by the component, every gap reported."""
+"""Maps a release's parameters to ours: names by prefix, layouts by the component; reports every gap."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fusionkit.components.component import Component
 from fusionkit.components.release import Release
 
 RELEASE = "release"
-"""What a component calls the release of its own authors."""
+"""The name of the release by a component's own authors."""
 COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One component of a network: its module, where that stands, and where the release keeps its parameters.
+    """One component of a network: its module, its path, and the prefix of its parameters in the release.
 
-    `path` is '' for a component alone; `prefix` is '' where the release's names begin at once.
+    `path` is '' for a single component; `prefix` is '' if the release's names have none.
     """
 
     module: nn.Module
@@ -33,10 +33,10 @@ class Part:
 
 @dataclass
 class Transfer:
-    """What became of a release's parameters; every list holds names, ours in `missing`, theirs in the others.
+    """What happened to a release's parameters; the lists contain names, ours in `missing`, theirs in the others.
 
-    `used` maps our names to theirs. `kept` are ours that stay as constructed, because theirs do too. `misfits`
-    say why a tensor cannot be ours.
+    `used` maps our names to theirs. `kept` are ours that keep their initial values, because theirs do too. `misfits`
+    are the reasons why a tensor does not fit.
     """
 
     used: dict[str, str] = field(default_factory=dict)
@@ -48,16 +48,16 @@ class Transfer:
 
 
 def release_of(component: Component, name: str) -> Release | None:
-    """The release of a component by name; one that it does not name is taken for its own authors', or its only one."""
+    """The release of a component by name; for an unknown name, that of its own authors or its only one."""
     known = component.reference
     return known.get(name) or known.get(RELEASE) or (next(iter(known.values())) if len(known) == 1 else None)
 
 
 def counterpart(name: str, names: Mapping[str, str]) -> str | None:
-    """The release's name of our parameter `name`, None when no beginning fits.
+    """The release's name of our parameter `name`, None if no prefix matches.
 
-    `{i}` stands for any one part between dots, the same one on both sides. Of several beginnings that fit,
-    the one with the most parts counts, then the one with the fewest placeholders.
+    `{i}` matches any one part between dots, the same one on both sides. Of several matching prefixes,
+    the one with the most parts is used, then the one with the fewest placeholders.
     """
     parts = name.split(".")
     best: tuple[int, int] = (-1, -1)
@@ -85,7 +85,7 @@ def _is_literal(part: str) -> bool:
 
 
 def _bound(beginning: list[str], parts: list[str]) -> dict[str, str] | None:
-    """What each placeholder stands for, None when the parts begin otherwise."""
+    """The value of each placeholder, None if the parts do not match."""
     if len(beginning) > len(parts):
         return None
     bound: dict[str, str] = {}
@@ -96,17 +96,17 @@ def _bound(beginning: list[str], parts: list[str]) -> dict[str, str] | None:
 
 
 def joined(*parts: str) -> str:
-    """Parts of a name with dots between them; empty ones vanish."""
+    """The non-empty parts of a name, joined by dots."""
     return ".".join(part for part in parts if part)
 
 
 def names_of(release: Release, config: Any) -> Mapping[str, str]:
-    """The release's beginnings of names under these options."""
+    """The release's name prefixes under these options."""
     return release.names(config) if callable(release.names) else release.names
 
 
 def pairs(part: Part) -> Iterator[tuple[str, str | None]]:
-    """Every entry of the part's state, by its name in the network, and the release's full name of it."""
+    """Every entry of the part's state, by its name in the network, and its full name in the release."""
     names = names_of(part.release, part.config)
     for name in part.module.state_dict():
         theirs = counterpart(name, names)
@@ -121,10 +121,10 @@ def converted(part: Part, ours: str, tensor: Tensor) -> Tensor:
 
 
 def transfer(parts: Iterable[Part], tensors: Mapping[str, Tensor], kept: Iterable[str] = ()) -> Transfer:
-    """Set the parts' parameters and buffers from a release's tensors, read one after the other.
+    """Set the parts' parameters and buffers from a release's tensors, which are read one at a time.
 
-    `kept` are names of the release whose counterparts stay as they are. A counter of batches that the release
-    lacks is no gap. Nothing is raised; the report says what is missing, does not fit, or was not asked for.
+    `kept` are names of the release whose counterparts are not changed. A missing batch counter is not reported as a
+    gap. Nothing is raised; the report lists what is missing, does not fit, or is unexpected.
     """
     parts, kept = list(parts), set(kept)
     report = Transfer()

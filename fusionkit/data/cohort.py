@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,15 +21,15 @@ from fusionkit.data.readers.facts import Facts
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
-from fusionkit.errors import Diagnostic
+from fusionkit.errors import DataError, Diagnostic
 
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """The checked cases of a data file; rows count from 0 in the order of the table.
 
-    `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are what was
-    found and does not stop a run.
+    `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
+    that do not stop a run.
     """
 
     description: DataDescription
@@ -56,13 +57,13 @@ class Cohort:
 
     @property
     def split_kind(self) -> Literal["none", "column", "folds", "fraction"]:
-        """How the cohort is divided."""
+        """How the cohort is split."""
         divided = self.division.parts or self.fold_count
         return self.description.split.kind if self.description.split and divided else "none"
 
     @property
     def fold_count(self) -> int:
-        """The number of folds, 0 when the cohort is not divided into folds."""
+        """The number of folds, 0 without folds."""
         return self.division.fold_count
 
     def split_rows(self, part: Literal["train", "validation", "test"]) -> tuple[int, ...]:
@@ -74,18 +75,42 @@ class Cohort:
         return self.division.fold(number)
 
     def hold_out(self, rows: Sequence[int], fraction: float, seed: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Some rows, divided into those that stay and those held out; groups stay whole, classes even."""
+        """Some rows, divided into those kept and those held out; groups stay together, classes are balanced."""
+        groups, strata = self._kept_together(rows, ("multiclass",))
+        parts = grouped_folds.fraction_of(groups, strata, {"test": fraction}, seed)
+        pairs = list(zip(rows, parts, strict=True))
+        return tuple(r for r, part in pairs if part == "train"), tuple(r for r, part in pairs if part == "test")
+
+    def held_out_folds(self, rows: Sequence[int], count: int, seed: int = 0) -> tuple[int, ...]:
+        """Which of `count` networks each row is held out of, where each holds out another part of the rows.
+
+        Groups stay whole, classes or quarters of a measurement even. -1 for the rows of a class that stands in one
+        group alone, since a network without it could not learn the class.
+        Raises: DataError with `too-few-cases`.
+        """
+        groups, strata = self._kept_together(rows, ("multiclass", "multilabel", "regression"))
+        if len(set(groups)) < count:
+            raise DataError(Diagnostic(
+                "too-few-cases", f"{count} networks cannot each hold out cases of their own: there are "
+                f"{len(set(groups))} to divide", self.description.span("cases"),
+                fix="set 'hold_out: 0', or train on more cases"))
+        folds = grouped_folds.fold_of(groups, strata, count, seed)
+        where = defaultdict(set)
+        for group, stratum in zip(groups, strata or (), strict=bool(strata)):
+            where[stratum].add(group)
+        return tuple(-1 if strata and len(where[strata[place]]) == 1 else int(fold)
+                     for place, fold in enumerate(folds))
+
+    def _kept_together(self, rows: Sequence[int], tasks: Collection[str]) -> tuple[list[str], list[str] | None]:
+        """The group of each row, and its stratum: by the split's own choice, else by the first head of these tasks."""
         _, groups = split.groups_of(self.description, self.table, self.ids)
         chosen = self.description.split.stratify if self.description.split else None
         learnt = [name for name, head in self.heads.items()
-                  if head.task == "multiclass" and self.targets[name].present.any()]
+                  if head.task in tasks and self.targets[name].present.any()]
         names = [chosen] if chosen else learnt[:1]
         strata = split.strata_of(self.table, self.description.targets[names[0]].all_columns,
                                  self.description.numbers) if names else None
-        parts = grouped_folds.fraction_of([groups[row] for row in rows], strata and [strata[row] for row in rows],
-                                  {"test": fraction}, seed)
-        pairs = list(zip(rows, parts, strict=True))
-        return tuple(r for r, part in pairs if part == "train"), tuple(r for r, part in pairs if part == "test")
+        return [groups[row] for row in rows], [strata[row] for row in rows] if strata else None
 
     def present(self, name: str) -> NDArray[np.bool_]:
         """Which rows have an input.
@@ -97,7 +122,7 @@ class Cohort:
         return np.array([path is not None for path in self.paths[name]], dtype=bool)
 
     def class_counts(self, head: str, rows: Sequence[int]) -> tuple[int, ...]:
-        """How many of the rows have each class, in the order of the head; of labels, how many have each label."""
+        """How many of the rows have each class or label, in the order of the head."""
         target, found = self.heads[head], self.targets[head]
         known = found.values[[row for row in rows if found.present[row]]]
         if target.task == "multilabel":
@@ -114,12 +139,12 @@ class Cohort:
         return Preprocessing(fitted, counts, {name: self._reading(name, rows) for name in self.sizes})
 
     def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
-        """How an input is read, and what the files of the given rows hold."""
+        """How an input is read, and the metadata of the files of the given rows."""
         facts = [self.facts[name, row] for row in rows if (name, row) in self.facts]
         return reading_of(self.description.inputs[name], self.sizes[name], facts)
 
     def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
-        """The cases of some rows; arrays of files are kept in the folder `cache` once they were read."""
+        """The cases of some rows; arrays of files are cached in the folder `cache` after reading."""
         inputs: dict[str, FileInput | ColumnInput] = {}
         for name in self.sizes:
             spec = self.description.inputs[name]
@@ -128,5 +153,6 @@ class Cohort:
                 encoded = vectors.encode(values, spec.options, preprocessing.columns[name])
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
-                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name])
+                specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs)
         return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory)

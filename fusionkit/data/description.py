@@ -1,10 +1,10 @@
-"""`data.yaml` as a value: which cases there are, how they are split, what is read for each."""
+"""`data.yaml` as a value: the cases, their split, and what is read for each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AbstractMapping
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,19 @@ from fusionkit.data.split_spec import SplitSpec, read_split
 from fusionkit.errors import DataError, Diagnostic, Span, did_you_mean
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.reader import read_file
-from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
-_KEYS = ("fusionkit-data", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split", "inputs",
-         "targets")
+_KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
+         "inputs", "targets")
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input of a case: the id of its reader, that reader's options, and where this is written.
+    """One input of a case: the id of its reader, the reader's options, and their location in the file.
 
     `root` and `template` say where its files lie; `template` is empty for readers of columns.
+    `roots` are further folders that may be read.
     """
 
     name: str
@@ -39,6 +40,7 @@ class InputSpec:
     root: Path
     template: str = ""
     template_span: Span | None = None
+    roots: tuple[Path, ...] = ()
 
     @property
     def source(self) -> Reader:
@@ -46,16 +48,29 @@ class InputSpec:
         return READERS[self.reader]
 
     @property
+    def filled(self) -> dict[str, str]:
+        """The options that hold columns, besides the path, as they are written."""
+        found = {name: getattr(self.options, name) for name in getattr(type(self.options), "filled", ())}
+        return {name: text for name, text in found.items() if isinstance(text, str) and path_template.columns(text)}
+
+    def of_row(self, cell: Callable[[str], str]) -> InputSpec:
+        """The input as one row reads it, `cell` giving the cell of a column; an option with a blank cell is unset."""
+        filled = {name: path_template.fill(text, {column: cell(column) for column in path_template.columns(text)})
+                  for name, text in self.filled.items()}
+        return replace(self, options=self.options.model_copy(update=filled)) if filled else self
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the table that it reads."""
+        """The columns of the table that it reads; files are named by the first of them."""
         if self.source.files:
-            return path_template.columns(self.template)
+            return tuple(dict.fromkeys(column for text in (self.template, *self.filled.values())
+                                       for column in path_template.columns(text)))
         return tuple(column for columns in self.source.columns(self.options).values() for column in columns)
 
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """One target: a column, or one column a class (multilabel), and raw values renamed to classes."""
+    """One target: a column, or one column per class (multilabel), and raw values renamed to classes."""
 
     name: str
     span: Span
@@ -71,7 +86,10 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class DataDescription:
-    """A data file, read and checked in itself; the table and the files have not been looked at."""
+    """A data file, read and checked in itself; the table and the files have not been looked at.
+
+    `roots` are folders outside `folder` whose files may be read.
+    """
 
     file: Path
     folder: Path
@@ -85,9 +103,10 @@ class DataDescription:
     numbers: NumberFormats
     sheet: str | None
     tree: Tree = field(compare=False, repr=False)
+    roots: tuple[Path, ...] = ()
 
     def span(self, *path: str | int) -> Span:
-        """The place of a value, or of the closest one around it."""
+        """The location of a value, or of the closest enclosing one."""
         return find(self.tree, path)
 
     def to_plain(self) -> dict[str, Any]:
@@ -100,15 +119,16 @@ class DataDescription:
         return {key: plain[key] for key in _KEYS if key in plain}
 
 
-def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = None) -> DataDescription:
+def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = None, *,
+             roots: Sequence[str | Path] = ()) -> DataDescription:
     """The description in a data file; `sets` are assignments such as `inputs.ct.size=[12,64,64]`.
 
     `folder` is what its paths are relative to, when that is not the folder of the file: a run keeps a copy of the
-    data file elsewhere.
+    data file elsewhere. `roots` are folders that may be read beside it and those that the file names as `root`.
 
     Raises: `DataError` with every fault of the file: `unreadable-file`, `unknown-key`, `missing-key`, `bad-value`,
-    `data-version`, `unknown-reader`, `bad-option`, `bad-template`, `path-outside`, `bad-split`, `bad-target`, and
-    those of `fusionkit.syntax.reader`.
+    `data-version`, `unknown-reader`, `bad-option`, `bad-template`, `path-outside`, `no-root`, `bad-split`,
+    `bad-target`, and those of `fusionkit.syntax.reader`.
     """
     path = Path(path)
     tree = read_file(path, DataError)
@@ -118,44 +138,68 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     folder = path.parent if folder is None else folder
     form = DataFieldReader(tree, "the data file", _KEYS, found)
     _check_version(form)
-    cases, identifier = _cases(form, folder), form.words("id")
+    readable = (*_written_roots(form, folder), *_typed_roots(form, roots))
+    cases, identifier = _cases(form, folder, readable), form.words("id")
     form.require("id", "COLUMN", ", the column that names each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
-    inputs, targets = _inputs(form, folder), _targets(form)
+    inputs, targets = _inputs(form, folder, readable), _targets(form)
     split = read_split(form, targets)
     numbers, sheet = _numbers(form), form.words("sheet")
     if found:
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
     return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, sheet,
-                           tree)
+                           tree, readable)
 
 
 def _check_version(form: DataFieldReader) -> None:
     version = form.tree.get("fusionkit-data")
     if version is None:
         if not form.broken:
-            form.note("data-version", "the data file does not say its version", fix="begin with 'fusionkit-data: 1'")
+            form.note("data-version", "the data file has no version", fix="start it with 'fusionkit-data: 1'")
     elif not isinstance(version, Leaf) or version.value != VERSION or isinstance(version.value, bool):
         form.note("data-version", f"data files of version {shown(version)} cannot be read", version.span,
-                  why=f"this release reads version {VERSION}", fix="write 'fusionkit-data: 1', or update fusionkit")
+                  why=f"this fusionkit reads version {VERSION}", fix="write 'fusionkit-data: 1', or update fusionkit")
 
 
-def _cases(form: DataFieldReader, folder: Path) -> Path | None:
+def _written_roots(form: DataFieldReader, folder: Path) -> list[Path]:
+    """The folders that the file names as `root`, relative to its own."""
+    if not form.has("root"):
+        return []
+    several = isinstance(form.tree.get("root"), Items)
+    written = form.texts("root") or () if several else (form.words("root"),)
+    found = [folder / name for name in written if name is not None]
+    for place in found:
+        if not place.is_dir():
+            form.note("no-root", f"'root' names {str(place)!r}, which is no folder", form.at("root"),
+                      fix="correct it, or connect the disk that it lies on")
+    return found
+
+
+def _typed_roots(form: DataFieldReader, roots: Sequence[str | Path]) -> list[Path]:
+    """The folders of --data-root, relative to where the command runs."""
+    found = [Path(name).absolute() for name in roots]
+    for place in found:
+        if not place.is_dir():
+            form.found.append(Diagnostic("no-root", f"--data-root names {str(place)!r}, which is no folder",
+                                         fix="correct it, or connect the disk that it lies on"))
+    return found
+
+
+def _cases(form: DataFieldReader, folder: Path, roots: Sequence[Path]) -> Path | None:
     form.require("cases", "cases.csv")
-    written = form.words("cases")
-    return None if written is None else _placed(form, written, form.at("cases"), folder, "cases")
+    written, span = form.words("cases"), form.at("cases")
+    if written is None or (Path(written).is_absolute() and _typed(span)):
+        return None if written is None else Path(written)
+    return _placed(form, written, span, folder, roots)
 
 
-def _placed(form: DataFieldReader, written: str, span: Span, folder: Path, key: str) -> Path | None:
-    """A path that the file names, below the folder unless it was typed on the command line."""
-    if Path(written).is_absolute() and _typed(span):
-        return Path(written)
+def _placed(form: DataFieldReader, written: str, span: Span, folder: Path, roots: Sequence[Path]) -> Path | None:
+    """A path that the file names, in a folder that may be read."""
     try:
-        return path_template.inside(folder, written)
+        return path_template.inside(folder, written, roots)
     except ReadError as problem:
-        fix = problem.fix and problem.fix.replace("inputs.NAME.path=/disk/ct/{patient}", f"{key}=/disk/cases.csv")
-        form.note(problem.code, problem.message, span, problem.why, fix)
+        form.note(problem.code, problem.message, span, problem.why, problem.fix)
         return None
 
 
@@ -197,7 +241,7 @@ def _marks(form: DataFieldReader, key: str, marks: Sequence[str]) -> dict[str, s
 
 
 def _entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
-    """The named parts of a section, which must be a mapping."""
+    """The named entries of a section, which must be a mapping."""
     tree = form.tree.get(name)
     if tree is None:
         return {}
@@ -208,13 +252,13 @@ def _entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
     return {}
 
 
-def _inputs(form: DataFieldReader, folder: Path) -> dict[str, InputSpec]:
+def _inputs(form: DataFieldReader, folder: Path, roots: tuple[Path, ...]) -> dict[str, InputSpec]:
     form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
-    specs = (_input(form, name, tree, folder) for name, tree in _entries(form, "inputs").items())
+    specs = (_input(form, name, tree, folder, roots) for name, tree in _entries(form, "inputs").items())
     return {spec.name: spec for spec in specs if spec is not None}
 
 
-def _input(form: DataFieldReader, name: str, tree: Tree, folder: Path) -> InputSpec | None:
+def _input(form: DataFieldReader, name: str, tree: Tree, folder: Path, roots: tuple[Path, ...]) -> InputSpec | None:
     if not isinstance(tree, Mapping):
         form.note("bad-value", f"input {name!r} must be a mapping, not {shown(tree)}", tree.span,
                   fix=f"write '{name}: {{read: READER, ...}}' with one of the readers " + ", ".join(READERS))
@@ -232,7 +276,7 @@ def _input(form: DataFieldReader, name: str, tree: Tree, folder: Path) -> InputS
         return None
     if not reader.files:
         return InputSpec(name, reader.id, options, tree.span, folder)
-    return _file_input(form, name, reader, options=options, tree=tree, folder=folder)
+    return _file_input(form, InputSpec(name, reader.id, options, tree.span, folder, roots=roots), tree)
 
 
 def _options(form: DataFieldReader, name: str, reader: Reader, tree: Mapping) -> BaseModel | None:
@@ -257,7 +301,7 @@ def _note_option(form: DataFieldReader, name: str, reader: Reader, tree: Mapping
                   why=f"the reader {reader.id!r} needs it", fix=f"{option!r} means: {fields[option].description}")
         return
     path = tuple(part for part in error["loc"] if isinstance(part, str | int))
-    # What a validator of ours says may end in '; ' and how to fix it.
+    # Messages of our validators may end in '; ' and a fix.
     message, _, fix = str(error["msg"]).removeprefix("Value error, ").partition("; ")
     message = "an entry is missing" if error["type"] == "missing" else message
     subject = f"option {option!r} of input {name!r}" if option else f"input {name!r}"
@@ -268,23 +312,33 @@ def _note_option(form: DataFieldReader, name: str, reader: Reader, tree: Mapping
               fix=f"{option!r} means: {fields[option].description}" if option in fields else fix or None)
 
 
-def _file_input(form: DataFieldReader, name: str, reader: Reader, *, options: Any, tree: Mapping,
-                folder: Path) -> InputSpec | None:
-    span, written = find(tree, ("path",)), str(options.path).strip()
+def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:
+    """The input with the place of its files."""
+    span, written = find(tree, ("path",)), str(spec.options.path).strip()
     wrong = path_template.fault(written)
     if wrong:
         form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,
                   fix="write column names in braces, for example 'ct/{patient}/{series}'")
         return None
-    if not Path(written).is_absolute():
-        return InputSpec(name, reader.id, options, tree.span, folder, written, span)
-    if not _typed(span):
-        form.note("path-outside", f"the path {written!r} is absolute", span,
-                  why="a data file names only what lies below its own folder",
-                  fix=path_template.OUTSIDE_FIX.replace("NAME", name))
-        return None
-    root, rest = path_template.split_absolute(written)
-    return InputSpec(name, reader.id, options, tree.span, root, rest, span)
+    for option in type(spec.options).filled:
+        text = getattr(spec.options, option)
+        if isinstance(text, str) and (wrong := path_template.fault(text)):
+            form.note("bad-template", f"{option!r} of input {spec.name!r} cannot be filled in: {text!r}",
+                      find(tree, (option,)), why=wrong, fix="write a column name in braces, for example '{series}'")
+            return None
+    if Path(written).is_absolute() and _typed(span):
+        root, rest = path_template.split_absolute(written)
+        return replace(spec, root=root, template=rest, template_span=span)
+    if Path(written).is_absolute():
+        fixed = path_template.split_absolute(written)[0]
+        try:
+            path_template.inside(spec.root, str(fixed), spec.roots)
+        except ReadError as problem:
+            form.note(problem.code, f"the path {written!r} is absolute", span,
+                      "a data file names what lies below its own folder or a folder that may be read",
+                      path_template.outside_fix(spec.root, [fixed]) if problem.code == "path-outside" else problem.fix)
+            return None
+    return replace(spec, template=written, template_span=span)
 
 
 def _targets(form: DataFieldReader) -> dict[str, TargetSpec]:

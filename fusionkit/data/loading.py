@@ -1,14 +1,15 @@
-"""From a data file to a checked cohort: everything that is wrong is found here, before anything is trained."""
+"""From a data file to a checked cohort: all errors in the data are found here, before any training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, leaks, targets
+from fusionkit.data import case_files, checks, leaks, path_template, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
@@ -41,10 +42,10 @@ def load_cohort(
 ) -> Cohort:
     """The cohort of a data file, after every check; each file is read once, in `workers` threads.
 
-    `heads` and `inputs` are what the network asks for, by name. `require_targets` is False where cases may lack a
-    target: a split is then used when the table allows it and is not checked. `progress(done, total)` is called after
-    each file, in the calling thread. With `cache`, what is read is kept in that folder. `preprocessing` is that of a
-    trained run: it fixes the categories and thereby the sizes.
+    `heads` and `inputs` are the requirements of the network, by name. `require_targets` is False if cases may lack a
+    target: a split is then used if the table allows it and is not checked. `progress(done, total)` is called after
+    each file, in the calling thread. With `cache`, arrays are cached in that folder. `preprocessing` is that of a
+    trained run: it determines the categories and thereby the sizes.
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
@@ -67,7 +68,7 @@ def load_cohort(
 
 
 _Named = tuple[str, tuple[str | int, ...]]
-"""A column of the table, and the path of the value in the data file that names it."""
+"""A column of the table, and the path of its name in the data file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,10 @@ class _Reading:
 
 @dataclass(frozen=True)
 class _Loading:
-    """What is asked of a cohort, and what is known of it so far: each step gives back a copy that knows more.
+    """The requirements on a cohort, and what is known so far: each step returns a copy with more.
 
-    Faults are noted in `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
-    with a bad cell; `learnt` are the targets without a fault, `divided` says whether the split is without one.
+    Errors are added to `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
+    with a bad cell; `learnt` are the targets without an error, `divided` says whether the split has none.
     """
 
     description: DataDescription
@@ -111,7 +112,7 @@ class _Loading:
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def has_all(self, needed: Sequence[_Named], use: str) -> bool:
-        """Whether all columns are there; one that is missing is reported once, where it is first needed."""
+        """Whether all columns exist; a missing one is reported once, where it is first needed."""
         missing = checks.missing_columns(
             self.table, [column for column, _ in needed], lambda number: self.description.span(*needed[number][1]), use,
             known=self.missing, findings=self.findings)
@@ -126,14 +127,14 @@ class _Loading:
 
 
 def _identify_rows(loading: _Loading) -> _Loading:
-    """The id and the patient of every row; the data file must describe what the network reads and learns."""
+    """The id and the patient of every row; the data file must describe the network's inputs and targets."""
     description, table, findings = loading.description, loading.table, loading.findings
     named = loading.has_all([(description.id, ("id",))], "'id'")
     ids = checks.check_ids(table, description.id, findings) if named else tuple(
         f"row {row + 1}" for row in range(len(table)))
     patient = description.patient
     if patient is not None and patient not in table and not loading.required:
-        # Patients matter to a split and to intervals: cases that are only predicted need not name them.
+        # Patients matter for splits and intervals: cases that are only predicted need not have them.
         patient, description = None, replace(description, patient=None)
     known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
@@ -158,14 +159,14 @@ def _read_targets(loading: _Loading) -> _Loading:
             before = findings.count
             values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings,
                                          formats=loading.description.numbers)
-            # What follows from a fault is not reported beside it.
+            # Consequences of an error are not reported.
             if findings.count == before:
                 learnt[name] = spec
     return replace(loading, targets=values, learnt=learnt)
 
 
 def _target_columns(spec: TargetSpec) -> list[_Named]:
-    """The columns of a target, each beside the place that names it."""
+    """The columns of a target, each with its location in the data file."""
     if spec.column is not None:
         return [(spec.column, ("targets", spec.name, "column"))]
     return [(column, ("targets", spec.name, "columns", position)) for position, column in enumerate(spec.columns)]
@@ -197,7 +198,7 @@ def _splittable(loading: _Loading) -> bool:
 
 
 def _resolve_inputs(loading: _Loading) -> _Loading:
-    """The cells of each input of columns, and the places of the files of each other input."""
+    """The cells of each input of columns, and the file paths of each other input."""
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
         if spec is None:
@@ -217,9 +218,11 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
 
 
 def _named_columns(spec: InputSpec) -> list[_Named]:
-    """The columns that an input reads, each beside the place that names it."""
+    """The columns that an input reads, each with its location in the data file."""
     if spec.source.files:
-        return [(column, ("inputs", spec.name, "path")) for column in spec.columns]
+        written = {"path": spec.template, **spec.filled}
+        return [(column, ("inputs", spec.name, option)) for option, text in written.items()
+                for column in path_template.columns(text)]
     return [(column, ("inputs", spec.name, key, position))
             for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
 
@@ -246,7 +249,8 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
 
 def _read_files(loading: _Loading) -> _Loading:
     """What every file of every input is; each is read once, from the cache where it is there, and checked."""
-    files = [case_files.File(loading.description.inputs[name], row, path)
+    inputs = loading.description.inputs
+    files = [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path)
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
     how = loading.reading
     checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
@@ -281,7 +285,7 @@ def _settle_sizes(loading: _Loading) -> _Loading:
 
 
 def _check_cohort(loading: _Loading) -> _Loading:
-    """What is wrong with the cohort as a whole."""
+    """Check the cohort as a whole."""
     inputs, table, described = loading.inputs, loading.table, loading.description.targets
     present = {name: loading.present(name) for name in (*loading.columns, *loading.paths)}
     if len(present) == len(inputs) and all(need.optional for need in inputs.values()):

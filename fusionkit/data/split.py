@@ -1,4 +1,4 @@
-"""The split of a cohort as its data file asks for it, and what is wrong with it."""
+"""The split of a cohort given by its data file, with checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MANY = 10  # more different numbers than this are a measurement, which is strat
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Where each row belongs: `parts` by column or fraction, `folds` by number; both are empty without a split."""
+    """The part of each row: `parts` by column or fraction, `folds` by number; both are empty without a split."""
 
     parts: tuple[str, ...] = ()
     folds: NDArray[np.int64] | None = None
@@ -49,7 +49,7 @@ class Division:
 
 
 def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """What stays together: the column that says so, and each row's value in it."""
+    """The grouping column, and each row's value in it."""
     spec = description.split
     column = (spec.group if spec and spec.group else description.patient) or description.id
     if (spec is not None and not spec.grouped) or column not in table:
@@ -58,9 +58,9 @@ def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) ->
 
 
 def divide(description: DataDescription, table: Table, ids: Sequence[str], findings: Findings) -> Division:
-    """The split of every row; all columns that it names must be in the table.
+    """The split of every row; all its columns must be in the table.
 
-    The faults are `unknown-split`, `group-divided`, `blank-group`, `too-many-folds` and `empty-split`.
+    The errors are `unknown-split`, `group-divided`, `blank-group`, `too-many-folds` and `empty-split`.
     """
     spec = description.split
     if spec is None:
@@ -114,7 +114,7 @@ def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, i
         part = splitting.part_of(cell)
         parts.append(part or "")
         if part is None:
-            findings.add(Diagnostic("unknown-split", f"case {ids[row]!r}: {cell!r} is no part of a split" if cell
+            findings.add(Diagnostic("unknown-split", f"case {ids[row]!r}: {cell!r} is not a part of a split" if cell
                                     else f"case {ids[row]!r} has no split", table.span(row, split),
                                     why="the parts are train, validation and test",
                                     fix=did_you_mean(cell.lower(), splitting.PARTS)), split)
@@ -135,7 +135,7 @@ def _note_divided(split: str, group: str, groups: Sequence[str], parts: Sequence
         findings.add(Diagnostic(
             "group-divided", f"{group} {name!r} is on both sides of the split: {' and '.join(where)}",
             table.span(later, split), why="; ".join(f"{part} on line {line}" for part, line in lines.items()),
-            fix=f"give all rows of one {group} the same split; if they may be divided, write 'group: none' under "
+            fix=f"give all rows of one {group} the same split; if they may be separated, write 'group: none' under "
                 "'split'"), split)
 
 
@@ -169,7 +169,7 @@ def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *,
 
 
 def strata_of(table: Table, columns: Sequence[str], formats: NumberFormats) -> tuple[str, ...]:
-    """The stratum of each row: the cells of a target, or the quarter of the cohort for a measurement."""
+    """The stratum of each row: the cells of a target, or the quartile of a measurement."""
     cells = list(zip(*(table.cells(column) for column in columns), strict=True))
     first, form = columns[0], formats.of(columns[0])
     numbers = [(PLAIN if table.is_number(row, first) else form).read(texts[0]) if texts[0] else np.nan

@@ -1,4 +1,4 @@
-"""The table of cases, from CSV or Parquet; every cell knows its place in the file."""
+"""The table of cases, from CSV or Parquet; every cell has a location in the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CODE = re.compile(r"[+-]?0\d")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Column names and rows of cells as texts without outer blanks; an empty text is a blank cell.
+    """Column names and rows of cells as stripped texts; an empty text is a blank cell.
 
     `numbers` are the rows, by column, whose cell the file holds as a number and not as a text.
     """
@@ -64,21 +64,21 @@ class Table:
         return row in self.numbers.get(column, ())
 
     def span(self, row: int, column: str | None = None) -> Span:
-        """The place of a cell, or of a row; in Parquet the line is the row number and the column the field number."""
+        """The location of a cell, or of a row; in Parquet, line and column are the row and field numbers."""
         position = self._positions[column] if column is not None else 0
         if not self.lines:
             return Span(self.file, self.starts[row] if self.starts else row + 1, position + 1)
         return _cell_span(self, self.starts[row], position)
 
     def header(self, column: str | None = None) -> Span:
-        """The place of a column's name, or of the first line."""
+        """The location of a column's name, or of the first line."""
         position = self._positions.get(column or "", 0)
         return _cell_span(self, self.header_line, position) if self.lines else Span(
             self.file, self.header_line, position + 1)
 
 
 def _cell_span(table: Table, line: int, field: int) -> Span:
-    """Walks a row from its first line, counting delimiters outside quoted cells, to where a field begins."""
+    """The start of a field: scans a row from its first line, counting delimiters outside quoted cells."""
     begins, in_quotes, quoted, column = True, False, False, 1
     while field > 0 and line <= len(table.lines):
         for position, character in enumerate(table.lines[line - 1]):
@@ -248,7 +248,7 @@ def _count_outside_quotes(line: str, mark: str) -> int:
 
 
 def _parse(file: str, lines: Sequence[str], delimiter: str) -> tuple[list[tuple[str, ...]], list[int]]:
-    """The rows that are not empty lines, and the line on which each begins."""
+    """The rows that are not empty lines, and the first line of each."""
     reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
     rows: list[tuple[str, ...]] = []
     starts: list[int] = []
@@ -319,7 +319,7 @@ def _read_parquet(path: Path, named: Span | None) -> Table:
 
 
 def _refuse_huge(path: Path, metadata: Any, named: Span | None) -> None:
-    """Refuses by what the file's end says of its size, before a row is read."""
+    """Refuse a file by the size in its footer, before any row is read."""
     rows, columns = metadata.num_rows, metadata.num_columns
     size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     if rows > MAX_ROWS or rows * columns > MAX_CELLS or size > MAX_BYTES:

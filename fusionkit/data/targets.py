@@ -1,4 +1,4 @@
-"""What is to be learnt: the cells of target columns as class numbers, 0/1 labels or values."""
+"""Reads targets: the cells of target columns as class numbers, 0/1 labels or values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TargetValues:
 
 
 def absent(head: HeadTarget, count: int) -> TargetValues:
-    """The target of a head about which the data say nothing."""
+    """The target of a head without target data."""
     size = len(head.classes) if head.task == "multilabel" else head.size
     values: NDArray[np.int64] | NDArray[np.float32] = np.zeros(count, dtype=np.int64)
     if head.task != "multiclass":
@@ -45,7 +45,7 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
           findings: Findings, formats: NumberFormats | None = None) -> TargetValues:
     """The target of head `name` in every row; all its columns must be in the table.
 
-    The faults are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, and for numbers those of `numeric_column`.
+    The errors are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, and for numbers those of `numeric_column`.
     """
     if head.task == "multiclass":
         return _multiclass(table, name, spec, head, ids=ids, findings=findings)
@@ -73,7 +73,7 @@ def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, 
                 findings: Findings) -> TargetValues:
     found = absent(head, len(table))
     if spec.column is None:
-        findings.add(Diagnostic("bad-target", f"target {name!r} names several columns; its head has one answer a case",
+        findings.add(Diagnostic("bad-target", f"target {name!r} has several columns; its head has one result per case",
                                 spec.span, why=f"the head {name!r} chooses one of {len(head.classes)} classes",
                                 fix="name one 'column', or use the head 'head.multilabel'"))
         return found
@@ -116,7 +116,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) -> tuple[str, ...] | None:
-    """The columns in the order of the head's outputs: by name when they are the classes, else as they are listed."""
+    """The columns in the order of the head's outputs: by name if they are the classes, else as listed."""
     columns = spec.all_columns
     size = len(head.classes) if head.task == "multilabel" else head.size
     matching = set(columns) & set(head.classes)

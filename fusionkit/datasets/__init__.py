@@ -1,4 +1,4 @@
-"""Cohorts that fusionkit writes as files: organ cubes of one CT, a synthetic cohort, and the breast-cancer tables.
+"""Example cohorts written as files: organ cubes of one CT, a synthetic cohort, and the breast-cancer tables.
 
-They are read like anybody's data, by `data`. The demonstrations that train on them live in `cli`.
+They are read by `data` like any other cohort. The demonstrations that train on them live in `cli`.
 """

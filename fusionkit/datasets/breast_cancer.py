@@ -33,8 +33,8 @@ targets:
 def write_breast_cancer(folder: Path) -> None:
     """Writes `cases.csv` and `data.yaml` with the inputs means, errors and worst into a new folder.
 
-    Raises: `RunError` when scikit-learn is not installed; `DataError` (folder-not-empty) when the folder is there
-    already and holds something.
+    Raises: `RunError` if scikit-learn is not installed; `DataError` (folder-not-empty) if the folder exists and is
+    not empty.
     """
     try:
         from sklearn.datasets import load_breast_cancer
@@ -58,7 +58,7 @@ def _rows(found: Any) -> Iterator[list[str]]:
 
 
 def _describe(names: list[str]) -> str:
-    """The data file; each group takes its ten columns in the order of the means."""
+    """The data file; each group has its ten columns in the order of the means."""
     features = [name.removeprefix("mean ") for name in names if name.startswith("mean ")]
     lines = []
     for group, pattern in GROUPS.items():

@@ -1,6 +1,6 @@
-"""CT series written as DICOM files: one file a slice, true geometry, any orientation, four transfer syntaxes.
+"""Writes CT series as DICOM: one file per slice, exact geometry, any orientation, four transfer syntaxes.
 
-Made for phantoms and tests. The stored value is HU + 1024 in 12 of 16 bits, so HU outside -1024..3071 is clipped.
+For synthetic cohorts and tests. The stored value is HU + 1024 in 12 of 16 bits, so HU outside -1024..3071 is clipped.
 Source: DICOM PS3.3 C.7.6.2 (image plane), PS3.5 A.4 (encapsulated pixel data).
 """
 
@@ -31,7 +31,7 @@ CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 _INTERCEPT = -1024
 _LARGEST = 4095
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-# Stand-ins in the header, each as long as what replaces it, so that one header serves all slices of a series.
+# Placeholders in the header, each as long as its replacement, so that one header serves all slices of a series.
 _INSTANCE = "2.25." + "9" * 39
 _POSITION = ("12345.6789012345", "23456.7890123456", "34567.8901234567")
 _NUMBER = "1234567890"
@@ -39,7 +39,7 @@ _NUMBER = "1234567890"
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where a volume lies in the patient.
+    """The position and orientation of a volume in the patient.
 
     Units: `spacing` is mm between voxel centres along depth, height, width; `position` is the centre of voxel
     (0, 0, 0) in mm, x to the patient's left, y to the back, z to the head; `orientation` is the unit vector along
@@ -62,7 +62,7 @@ class Geometry:
 
 
 def uid(*parts: object) -> str:
-    """A unique identifier that depends on the parts alone, always 44 characters (PS3.5 B.2)."""
+    """A unique identifier that depends on the parts only, always 44 characters (PS3.5 B.2)."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return f"2.25.{10**38 + int.from_bytes(digest[:16], 'big') % 10**38}"
 
@@ -87,11 +87,11 @@ def write_series(
     reversed_numbers: bool = True,
     patient: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a CT volume as a series of one file a slice.
+    """Write a CT volume as a series with one file per slice.
 
-    File names are shuffled and instance numbers run against the positions unless told otherwise, so that only a
-    reader that sorts by position gets the volume back. `patient` holds DICOM keywords such as `PatientID`. JPEG 2000
-    needs slices of 32 or more pixels a side.
+    By default, file names are shuffled and instance numbers run against the positions, so that only a reader that
+    sorts by position recovers the volume. `patient` has DICOM keywords such as `PatientID`. JPEG 2000
+    needs slices of at least 32 pixels per side.
     Shapes: volume (D, H, W). Units: HU.
     """
     geometry = geometry or Geometry()
@@ -108,7 +108,7 @@ def write_series(
 
 
 def _header(volume: NDArray[Any], geometry: Geometry, seed: object, syntax: str, patient: Mapping[str, str]) -> bytes:
-    """Everything before the pixels, encoded once; the slice's own values are stand-ins."""
+    """Everything before the pixels, encoded once; the slice's own values are fillers."""
     dataset = _dataset(volume, geometry, seed, syntax)
     for keyword, value in patient.items():
         setattr(dataset, keyword, value)
@@ -149,15 +149,15 @@ def _decimal(value: float) -> str:
 
 
 def _slice_header(header: bytes, instance: str, number: int, position: NDArray[np.float64]) -> bytes:
-    """The header with one slice's own values in the place of the stand-ins."""
+    """The header with the fillers replaced by one slice's own values."""
     changes = {
         _INSTANCE: instance,
         _NUMBER: f"{number:<10d}",
         "\\".join(_POSITION): "\\".join(_decimal(float(value)) for value in position),
     }
-    for stand_in, value in changes.items():
-        assert len(stand_in) == len(value) and stand_in.encode() in header, f"{stand_in!r}, {value!r}: please report"
-        header = header.replace(stand_in.encode(), value.encode())
+    for filler, value in changes.items():
+        assert len(filler) == len(value) and filler.encode() in header, f"{filler!r}, {value!r}: please report"
+        header = header.replace(filler.encode(), value.encode())
     return header
 
 

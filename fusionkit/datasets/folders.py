@@ -1,4 +1,4 @@
-"""Folders of files made by fusionkit: written aside and moved into place, so that nobody meets a half of one."""
+"""Folders of generated files: written to a temporary folder and moved into place, so that they are never partial."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from fusionkit.errors import DataError, Diagnostic
 
 @contextmanager
 def written_aside(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder` that takes its place when the block ends without an error.
+    """An empty temporary folder that becomes `folder` when the block ends without an error.
 
-    Raises: `DataError` (folder-not-empty) when something is there already: nothing is ever overwritten.
+    Raises: `DataError` (folder-not-empty) if `folder` is not empty: nothing is ever overwritten.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        message = f"{str(folder)!r} is there already and is not an empty folder"
-        raise DataError(Diagnostic("folder-not-empty", message, fix="name a new folder, or remove this one first"))
+        message = f"{str(folder)!r} already exists and is not an empty folder"
+        raise DataError(Diagnostic("folder-not-empty", message, fix="choose a new folder, or remove this one first"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield aside
-        aside.chmod(0o755)  # mkdtemp makes it private, a data folder is not
+        aside.chmod(0o755)  # mkdtemp makes it private, which a data folder is not
         if folder.is_dir():
             folder.rmdir()
         aside.replace(folder)
@@ -35,6 +35,6 @@ def written_aside(folder: Path) -> Iterator[Path]:
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """A CSV file, UTF-8, with the same line ends on every system; the first row is the header."""
+    """Write a UTF-8 CSV file with the same line endings on every system; the first row is the header."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)

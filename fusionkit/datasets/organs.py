@@ -1,8 +1,8 @@
-"""The demo's cohort: which organ lies at the middle of a small cube of a real CT, given the cube and a blurred place.
+"""The demo's cohort: which organ is at the centre of a small cube of a real CT, given the cube and a blurred position.
 
-The image knows the tissue but not the place, the table the place but not the tissue. One patient, labels made by a
-segmentation network, places blurred on purpose (sd 30 mm): a demonstration, no clinical result. The cubes are shipped
-in assets/organs.npz, made by tools/make_organs.py from TotalSegmentator's reference files (Apache-2.0, see NOTICE).
+The image shows the tissue but not the position, the table the position but not the tissue. One patient, labels from a
+segmentation network, positions blurred on purpose (sd 30 mm): a demonstration, not a clinical result. The cubes are in
+assets/organs.npz, made by tools/make_organs.py from TotalSegmentator's reference files (Apache-2.0, see NOTICE).
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ targets:
 def write_organs(
     folder: Path, cases: int | None = None, seed: int = 0, progress: Progress | None = None
 ) -> None:
-    """Unpacks the cubes into a new folder: `cubes/ID.npy` (1, 9, 9, 9) int16 HU, `cases.csv` and `data.yaml`.
+    """Write the cubes to a new folder: `cubes/ID.npy` (1, 9, 9, 9) int16 HU, `cases.csv` and `data.yaml`.
 
-    `cases` takes a random part of the 3,000 cubes, equally many of each organ; `seed` chooses which. `progress` is
-    called with the cases done and all cases. The columns x_mm, y_mm, z_mm run to the patient's right, front and head.
-    Raises: `DataError` (folder-not-empty) when the folder is there already and holds something.
+    `cases` selects a random subset of the 3,000 cubes, equally many of each organ, by `seed`. `progress` is called with
+    the number of cases done and the total. The columns x_mm, y_mm, z_mm run to the patient's right, front and head.
+    Raises: `DataError` (folder-not-empty) if the folder exists and is not empty.
     """
     arrays = load_cubes()
     rows = _chosen(arrays["label"], cases, seed)
@@ -85,7 +85,7 @@ def load_cubes() -> dict[str, NDArray[Any]]:
 
 
 def _chosen(label: NDArray[np.uint8], cases: int | None, seed: int) -> list[int]:
-    """The rows to write, in the order of the asset; the first `cases % 10` organs have one more."""
+    """The rows to write, in the order of the arrays; the first `cases % 10` organs have one more."""
     if cases is None or cases >= len(label):
         return list(range(len(label)))
     rng = np.random.default_rng(seed)

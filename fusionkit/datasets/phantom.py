@@ -1,9 +1,9 @@
-"""A phantom cohort whose best reachable accuracy is known: laws, ceilings and the optimal rule.
+"""The synthetic cohort (phantom), whose best possible accuracy is known: distributions, ceilings, optimal classifier.
 
-A label y in {0, 1} is drawn with p = 1/2; s = 2y - 1. A hidden number u is shown by the image alone, a hidden number v
-and a flag q by the table alone, and nothing else depends on y. So what can be reached from the files is what can be
-reached from u, v and q, and that has a closed form, derived on docs/phantom.md. `phantom_image` and `phantom_table`
-draw what is seen; `phantom_files` writes a cohort to disk.
+A label y in {0, 1} is drawn with p = 1/2; s = 2y - 1. A latent u is visible only in the image, a latent v and a flag q
+only in the table, and nothing else depends on y. So the best accuracy from the files is the best from u, v and q, which
+has a closed form, derived in docs/phantom.md. `phantom_image` and `phantom_table` generate the observations;
+`phantom_files` writes a cohort to disk.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ View = Literal["image", "table", "both"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 VIEWS: tuple[View, ...] = get_args(View)
 
-SHIFT = 0.85  # a = b: how far one input's classes stand from 0, in standard deviations
-FLIPPED = 0.1  # share of labels turned over in `interaction`
+SHIFT = 0.85  # a = b: distance of one input's class means from 0, in standard deviations
+FLIPPED = 0.1  # share of labels flipped in `interaction`
 GATED_IMAGE, GATED_TABLE = 2.0, 0.6
-ABSENT = 0.3  # share of either input in `missing`, before cases with neither are drawn again
-TABLE_ABSENT = (0.1, 0.5)  # share of tables that are absent for y = 0 and y = 1 in `missing_informative`
+ABSENT = 0.3  # missing share of either input in `missing`, before cases with neither are redrawn
+TABLE_ABSENT = (0.1, 0.5)  # share of missing tables for y = 0 and y = 1 in `missing_informative`
 
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """What a phantom cohort hides, one entry a case: label y, image number u, table number v, flag q, presence.
+    """The latent variables of a synthetic cohort, one entry per case: label y, image u, table v, flag q, presence.
 
     Shapes: every array is (N,).
     """
@@ -60,10 +60,10 @@ class Latents:
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """The best accuracy that any rule can reach from one input or from both.
+    """The best possible accuracy from one input or from both.
 
-    `naive` is the best rule with both inputs that lacks what the scenario asks for: in `gated` one that weighs the
-    image alike for all cases, in `missing_informative` one that learns nothing from absence; None elsewhere.
+    `naive` is that of the best classifier on both inputs that ignores the point of the scenario: in `gated` one that
+    weights the image equally for all cases, in `missing_informative` one that ignores missingness; None elsewhere.
     """
 
     image: float
@@ -78,12 +78,12 @@ class Ceilings:
 
 
 def stream(seed: int, purpose: str, number: int = 0) -> np.random.Generator:
-    """Random numbers for one purpose, independent of those for any other: shared ones would leak the label."""
+    """A random generator for one purpose, independent of any other: a shared one would leak the label."""
     return np.random.default_rng([seed, crc32(purpose.encode()), number])
 
 
 def draw_latents(scenario: Scenario, cases: int, seed: int = 0) -> Latents:
-    """The hidden numbers of a cohort of `cases` cases, the same for the same seed."""
+    """The latent variables of a cohort of `cases` cases, the same for the same seed."""
     rng = stream(seed, f"latents of {scenario}")
     label = rng.integers(0, 2, cases)
     sign = 2.0 * label - 1
@@ -111,21 +111,21 @@ def draw_latents(scenario: Scenario, cases: int, seed: int = 0) -> Latents:
 
 
 def _away_from_zero(rng: np.random.Generator, cases: int) -> Floats:
-    """A fair sign times 0.6 + 0.6 |N|: a sign that can be read without doubt."""
+    """A random sign times 0.6 + 0.6 |N|, so that the sign is unambiguous."""
     return rng.choice([-1.0, 1.0], cases) * (0.6 + 0.6 * np.abs(rng.standard_normal(cases)))
 
 
 def _never_both_absent(rng: np.random.Generator, cases: int) -> tuple[Bools, Bools]:
-    """Presence of image and table, absent independently, given that one of them is there."""
+    """Presence of image and table, missing independently, given that at least one is present."""
     shares = np.array([(1 - ABSENT) ** 2, (1 - ABSENT) * ABSENT, ABSENT * (1 - ABSENT)])
     kind = rng.choice(3, cases, p=shares / shares.sum())
     return kind != 2, kind != 1
 
 
 def oracle(scenario: Scenario, latents: Latents, view: View = "both") -> Floats:
-    """The true probability of y = 1 given what a view shows; `> 0.5` is the optimal prediction.
+    """The true probability of y = 1 given a view; `> 0.5` is the optimal prediction.
 
-    Shapes: (N,). The same cases drawn from the files can be compared with it one by one, which has a far smaller
+    Shapes: (N,). Predictions for the same cases can be compared with it case by case, which has a far smaller
     standard error than a comparison with the ceiling.
     """
     if scenario == "interaction":
@@ -166,7 +166,7 @@ def _table_evidence(scenario: Scenario, latents: Latents) -> Floats:
 
 
 def ceilings(scenario: Scenario) -> Ceilings:
-    """The closed-form ceilings of a scenario, derived on docs/phantom.md."""
+    """The closed-form ceilings of a scenario, derived in docs/phantom.md."""
     one, two = _normal(SHIFT), _normal(SHIFT * sqrt(2))
     if scenario == "additive":
         return Ceilings(one, one, two)
@@ -207,7 +207,7 @@ def _informative_ceilings(one: float, two: float) -> Ceilings:
 
 
 def _shifted(distance: float, share_0: float, share_1: float) -> float:
-    """Share of all cases that are in this stratum and rightly told, for classes N(-distance, 1) and N(distance, 1)."""
+    """Share of cases in this stratum and classified correctly, for classes N(-distance, 1) and N(distance, 1)."""
     if distance == 0.0:
         return max(share_0, share_1) / 2
     shift = log(share_1 / share_0) / (2 * distance)

@@ -1,4 +1,4 @@
-"""A phantom cohort on disk, as a user would have it: CT series as DICOM folders, cases.csv and data.yaml."""
+"""Writes a synthetic cohort to disk as a user would have it: CT series as DICOM folders, cases.csv and data.yaml."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def write_phantom(
     shares: tuple[float, float] = (0.5, 0.1),
     syntax: Syntax = "explicit",
 ) -> Latents:
-    """Writes a cohort of `cases` cases into a new folder and gives back what it hides, in the order of the rows.
+    """Write a cohort of `cases` cases to a new folder and return its latent variables, in the order of the rows.
 
-    The folder holds `ct/CASE/*.dcm`, `cases.csv`, `data.yaml` and `hidden.csv`. `shares` are the parts of the cases
-    for training and validation; the rest is for testing. An absent input is a blank cell. `progress` is called with
-    the cases done and all cases.
-    Raises: `DataError` (folder-not-empty) when the folder is there already and holds something.
+    The folder contains `ct/CASE/*.dcm`, `cases.csv`, `data.yaml` and `hidden.csv`. `shares` are the parts of the cases
+    for training and validation; the rest is for testing. A missing input is an empty cell. `progress` is called with
+    the number of cases done and the total.
+    Raises: `DataError` (folder-not-empty) if the folder exists and is not empty.
     """
     latents = draw_latents(scenario, cases, seed)
     columns = render_table(latents, seed)
@@ -69,7 +69,7 @@ def write_phantom(
 
 
 def _patient(name: str, columns: dict[str, NDArray[Any]], index: int, table_present: bool) -> dict[str, str]:
-    """The header of a case; age and sex stay blank where the table is absent, for age carries a part of v."""
+    """The header of a case; age and sex are left empty if the table is missing, since age carries a part of v."""
     if not table_present:
         return {"PatientID": name}
     age = f"{round(columns['age'][index]):03d}Y"
@@ -83,7 +83,7 @@ def _write_case(folder: Path, volume: NDArray[np.int16], seed: object, syntax: S
 
 
 def _split(cases: int, shares: tuple[float, float]) -> list[str]:
-    """The cases are drawn independently, so parts in their order are as random as any."""
+    """The split of the cases in order: they are drawn independently, so no shuffling is needed."""
     train, validation = round(cases * shares[0]), round(cases * (shares[0] + shares[1]))
     return ["train" if i < train else "validation" if i < validation else "test" for i in range(cases)]
 

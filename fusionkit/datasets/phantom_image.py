@@ -1,7 +1,7 @@
-"""The phantom's CT: a nodule in lung beside the chest wall, whose diameter shows u.
+"""The CT of the synthetic cohort: a nodule in lung next to the chest wall, whose diameter encodes u.
 
-All else in the volume (wall, rib, vessels, texture, density and place of the nodule, noise) is drawn independently of
-the label. Lengths are in mm, values in HU, axes in the order depth, height, width.
+Everything else in the volume (wall, rib, vessels, texture, density and position of the nodule, noise) is drawn
+independently of the label. Lengths are in mm, values in HU, axes in the order depth, height, width.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ DIAMETER_MM, DIAMETER_PER_U_MM = 12.0, 1.8
 
 _LUNG, _WALL, _RIB, _SOFT = -850.0, 45.0, 320.0, 40.0
 _TEXTURE, _NOISE = 25.0, 30.0
-_BLUR_MM = 1.8  # full width at half maximum, as the resolution of a scanner is given
-_SMALLEST_MM = 1.0  # a diameter cannot be negative, however far out u was drawn
+_BLUR_MM = 1.8  # full width at half maximum, as for the resolution of a scanner
+_SMALLEST_MM = 1.0  # keeps the diameter positive for extreme values of u
 _TEXTURE_KNOTS = (5, 6, 6)
 
 Volume = NDArray[np.float32]
 
 
 def render_image(u: float, rng: np.random.Generator) -> NDArray[np.int16]:
-    """A volume that shows u as the diameter of its nodule, 12 + 1.8 u mm.
+    """A volume that encodes u as the diameter of its nodule, 12 + 1.8 u mm.
 
     Shapes: `SIZE`, that is (16, 32, 32), int16 HU.
     """
@@ -41,13 +41,13 @@ def render_image(u: float, rng: np.random.Generator) -> NDArray[np.int16]:
 
 @cache
 def _grid() -> Volume:
-    """The centre of every voxel as its offset from the middle: (3, D, H, W)."""
+    """The centre of every voxel as its offset from the centre of the volume: (3, D, H, W)."""
     axes = [(np.arange(size) - (size - 1) / 2) * step for size, step in zip(SIZE, SPACING_MM, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
 
 def _paint(volume: Volume, value: float, outside_mm: Volume, width_mm: float | Volume) -> None:
-    """Mixes in a shape, given the signed distance to its edge, by the share of each voxel that lies inside."""
+    """Blend in a shape, given the signed distance to its edge, by the share of each voxel inside it."""
     inside = np.clip(0.5 - outside_mm / width_mm, 0.0, 1.0)
     volume += inside * (np.float32(value) - volume)
 
@@ -62,7 +62,7 @@ def _unit(vector: NDArray[Any]) -> Volume:
 
 
 def _voxel_width(direction: Volume) -> float:
-    """The width of a voxel seen along a direction: the distance over which a plane edge crosses it."""
+    """The width of a voxel along a direction: the distance over which a plane edge crosses it."""
     return float(np.abs(direction) @ np.array(SPACING_MM))
 
 
@@ -90,7 +90,7 @@ def _add_vessel(volume: Volume, rng: np.random.Generator) -> None:
 
 
 def _add_rod(volume: Volume, value: float, through: NDArray[Any], run: Volume, radius: float) -> None:
-    """An endless cylinder around the line that runs through a point."""
+    """Add an infinite cylinder around a line through a point."""
     start = np.asarray(through, dtype=np.float32)
     along = _along(run) - float(start @ run)
     squares = -along * along
@@ -101,7 +101,7 @@ def _add_rod(volume: Volume, value: float, through: NDArray[Any], run: Volume, r
 
 
 def _add_nodule(volume: Volume, u: float, rng: np.random.Generator) -> None:
-    """The ball whose diameter shows u, within 6 mm of the middle."""
+    """Add the sphere whose diameter encodes u, within 6 mm of the centre."""
     centre = _direction(rng) * 6.0 * rng.random() ** (1 / 3)
     density = _SOFT + 15.0 * rng.standard_normal()
     radius = max(DIAMETER_MM + DIAMETER_PER_U_MM * u, _SMALLEST_MM) / 2
@@ -121,7 +121,7 @@ def _texture(rng: np.random.Generator) -> Volume:
 
 @cache
 def _texture_weights(size: int, knots: int) -> Volume:
-    """Gaussian weights of the knots at each voxel; squares sum to 1, which keeps the variance."""
+    """Gaussian weights of the knots at each voxel; squares sum to 1, which preserves the variance."""
     places, centres = np.linspace(0, knots - 1, size)[:, None], np.arange(knots)[None, :]
     weights = np.exp(-0.5 * (places - centres) ** 2)
     scaled: Volume = (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
@@ -129,13 +129,13 @@ def _texture_weights(size: int, knots: int) -> Volume:
 
 
 def _blurred(volume: Volume) -> Volume:
-    """The volume as a scanner of finite resolution shows it."""
+    """The volume blurred to the resolution of a scanner."""
     return _apply(volume, [_blur_weights(size, step) for size, step in zip(SIZE, SPACING_MM, strict=True)])
 
 
 @cache
 def _blur_weights(size: int, step: float) -> Volume:
-    """A Gaussian along one axis as a matrix; rows sum to 1, so that edges keep their level."""
+    """A Gaussian along one axis as a matrix; rows sum to 1, so that the level at the borders is preserved."""
     places = np.arange(size) * step
     sigma = _BLUR_MM / 2.3548
     weights = np.exp(-0.5 * ((places[:, None] - places[None, :]) / sigma) ** 2)

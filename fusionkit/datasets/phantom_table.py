@@ -1,7 +1,7 @@
-"""The phantom's clinical table: six measurements that hide v and can be turned back into it.
+"""The clinical table of the synthetic cohort: six measurements that encode v invertibly.
 
-(v, five independent normal numbers) is turned by a fixed orthogonal matrix and then scaled to clinical units. Every
-step can be undone, so the table is exactly as informative as v; no single column is.
+(v, five independent normal numbers) is rotated by a fixed orthogonal matrix and then scaled to clinical units. Every
+step is invertible, so the table is exactly as informative as v; no single column is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SPREADS = np.array([spread for _, _, spread in MEASUREMENTS])
 
 
 def _mixing() -> Floats:
-    """The Householder reflection that sends the first axis to _DIRECTION: orthogonal, and its own inverse."""
+    """The Householder reflection that maps the first axis to _DIRECTION: orthogonal, and its own inverse."""
     unit = _DIRECTION / np.linalg.norm(_DIRECTION)
     mirror = unit - np.eye(6)[0]
     matrix: Floats = np.eye(6) - 2 * np.outer(mirror, mirror) / (mirror @ mirror)
@@ -41,7 +41,7 @@ def _mixing() -> Floats:
 
 
 def render_table(latents: Latents, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """The clinical columns of a cohort, one entry a case, presence not yet applied.
+    """The clinical columns of a cohort, one entry per case, before missing values are applied.
 
     Shapes: every column is (N,); the six of `NUMERIC` are float64, the four of `CATEGORICAL` are text.
     """
@@ -58,7 +58,7 @@ def render_table(latents: Latents, seed: int = 0) -> dict[str, NDArray[Any]]:
 
 
 def read_hidden(measurements: Floats) -> Floats:
-    """The hidden v of each case, from the six measurements in the order of `NUMERIC`.
+    """The latent v of each case, from the six measurements in the order of `NUMERIC`.
 
     Shapes: (N, 6) -> (N,).
     """

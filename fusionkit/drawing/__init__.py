@@ -1,4 +1,4 @@
-"""A plan as a picture: SVG and Mermaid.
+"""Draws a plan as SVG and Mermaid.
 
-Plots of results live in `evaluation`, `comparison` and `explanation`. Shapes and costs come with the plan.
+Plots of results live in `evaluation`, `comparison` and `explanation`. Shapes and costs come from the plan.
 """

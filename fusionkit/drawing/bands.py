@@ -1,4 +1,4 @@
-"""Bands of a picture: where a wide one is broken, and how lines turn from the end of a band into the next."""
+"""Bands of a drawing: where a wide one is wrapped, and how lines run from the end of a band to the next."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from itertools import pairwise
 from fusionkit.drawing.crossings import Segment, Slot
 
 WIDE, HIGH = 1600.0, 950.0
-"""A picture that fits here is seen at once, at full size, on a common screen."""
+"""A drawing of this size is fully visible at full size on a common screen."""
 MOST_BANDS = 24
 _LANE, _EDGE, _BAND_GAP = 8.0, 12.0, 22.0
 _BREAK_WORTH, _TURN_WORTH = 0.95, 0.985
-"""What a break, and each line that must turn at it, leaves of a picture's worth."""
+"""The factor on a drawing's score for a break, and for each line that must turn at it."""
 _CROSSING_COST = 12.0
 
 Widths = Sequence[tuple[float, float, float]]
 
 
 def choose_breaks(widths: Widths, heights: Sequence[float], crossing: Sequence[int]) -> list[int]:
-    """The columns after which to break, so that the picture shrinks least when seen at once; often none.
+    """The columns after which to break, so that the drawing has to shrink least to fit a screen; often none.
 
-    Each break costs a little, and more where many lines must turn.
+    Each break has a small cost, larger if many lines must turn.
     """
     best, most = [], 0.0
     for count in range(1, min(MOST_BANDS, len(widths)) + 1):
@@ -36,7 +36,7 @@ def choose_breaks(widths: Widths, heights: Sequence[float], crossing: Sequence[i
 
 
 def _spread(widths: Widths, crossing: Sequence[int], count: int) -> list[int]:
-    """Breaks into bands of about the same width, moved a little to where few lines cross."""
+    """Breaks into bands of about the same width, shifted slightly to where few lines cross."""
     ends, total = [], 0.0
     for column in widths:
         total += sum(column)
@@ -51,7 +51,7 @@ def _spread(widths: Widths, crossing: Sequence[int], count: int) -> list[int]:
 
 
 def _scale(widths: Widths, heights: Sequence[float], crossing: Sequence[int], breaks: Sequence[int]) -> float:
-    """By how much the picture would shrink to be seen at once."""
+    """The scale factor at which the drawing fits a screen."""
     edges = [-1, *breaks, len(widths) - 1]
     bands = [range(first + 1, last + 1) for first, last in pairwise(edges)]
     wide = max(sum(sum(widths[index]) for index in band) for band in bands)
@@ -65,7 +65,7 @@ def _channel(lines: int) -> float:
 
 
 class Page:
-    """Columns to x, slots to y: `starts`, `ends` and `strips` give where boxes begin and end, and labels end."""
+    """Maps columns to x and slots to y: `starts`, `ends` and `strips` are where boxes start and end, and labels end."""
 
     def __init__(self, layers: Sequence[Sequence[Slot]], turns: Sequence[int], widths: Widths) -> None:
         self.layers = layers
@@ -89,7 +89,7 @@ class Page:
         self.width = max([*self.strips, *reach], default=0.0)
 
     def _stack(self, turns: Sequence[int]) -> None:
-        """Put each band under the one before, with a channel between for the lines that turn."""
+        """Put each band below the previous one, with a channel between for the lines that turn."""
         self.offsets: list[float] = []
         self.bottoms: list[float] = []
         top = 0.0
@@ -112,10 +112,10 @@ class Page:
         return self.starts[slot.layer], self.top(slot) - slot.height / 2
 
     def turn(self, segment: Segment) -> tuple[tuple[float, float], ...]:
-        """Corners of a line's way from the end of its band to the begin of the next, nested with its neighbours.
+        """Corners of a line's path from the end of its band to the start of the next, nested with its neighbours.
 
-        The uppermost line goes furthest to the right, lowest through the channel and least to the left, so
-        that lines keep their order and none crosses another.
+        The uppermost line goes furthest right, lowest through the channel and least far left, so that lines keep
+        their order and do not cross.
         """
         source, target = segment.source, segment.target
         neighbours = self.layers[source.layer]

@@ -1,4 +1,4 @@
-"""The order of slots within layers that lets few lines cross: barycentre sweeps, then swaps of neighbours.
+"""Orders slots within layers to reduce line crossings: barycentre sweeps, then swaps of neighbours.
 
 Source: Sugiyama, Tagawa, Toda 1981, doi:10.1109/TSMC.1981.4308636; swaps of neighbours as in Gansner et al.
 1993, A technique for drawing directed graphs, doi:10.1109/32.221135, section 3.
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 
 SWEEPS = 16
 EFFORT = 60_000
-"""Slots looked at in all rounds of one kind; a picture too large to be read gets fewer rounds, and is soon done."""
+"""Slots visited in all rounds of one kind; a drawing too large to be read gets fewer rounds, to save time."""
 MOST_SWAPPED = 600
-"""Slots up to which neighbours are swapped; beyond, the sweeps alone keep the time short."""
+"""The most slots for which neighbours are swapped; larger drawings get sweeps only, to save time."""
 
 _End = tuple[float, float]
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A place in a column: a box, or the dummy through which a line passes the column; `at` is its middle."""
+    """A slot in a column: a box, or the dummy through which a line passes the column; `at` is its centre."""
 
     layer: int
     height: float
@@ -33,9 +33,9 @@ class Slot:
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """A line between neighbouring columns; `leaves` and `enters` are its offsets from the middles of the slots.
+    """A line between neighbouring columns; `leaves` and `enters` are its offsets from the centres of the slots.
 
-    `stiffness` is how much it wants to be straight; `turn` is set where it leads from one band to the next.
+    `stiffness` is its weight for being straight; `turn` is set if it leads from one band to the next.
     """
 
     line: int
@@ -66,7 +66,7 @@ def reduce_crossings(layers: Sequence[Sequence[Slot]]) -> list[list[Slot]]:
 
 
 def rounds(wanted: int, layers: Sequence[Sequence[Slot]]) -> int:
-    """How many rounds over all slots are worth their time: those wanted, fewer where slots are very many."""
+    """How many rounds over all slots to do: those wanted, fewer if there are very many slots."""
     return max(2, min(wanted, EFFORT // max(sum(map(len, layers)), 1)))
 
 
@@ -92,7 +92,7 @@ def _crossings(layer: Sequence[Slot], rank: dict[int, int]) -> int:
 
 
 def _sweep(layers: list[list[Slot]], forward: bool) -> None:
-    """Order each layer by the mean place of its neighbours in the layer before, or in the one after."""
+    """Order each layer by the mean position of its neighbours in the previous layer, or in the next one."""
     rank = _ranks(layers)
     for index in range(1, len(layers)) if forward else range(len(layers) - 2, -1, -1):
         centre = {id(slot): _barycentre(slot, rank, forward) for slot in layers[index]}
@@ -102,7 +102,7 @@ def _sweep(layers: list[list[Slot]], forward: bool) -> None:
 
 def _barycentre(slot: Slot, rank: dict[int, int], forward: bool) -> float:
     if forward:
-        # The exit decides between lines of one box; a thousandth keeps it below the order of boxes.
+        # The exit breaks ties between lines of one box; a thousandth keeps it below the order of boxes.
         ends = [rank[id(segment.source)] + segment.leaves / 1000 for segment in slot.ins]
     else:
         ends = [float(rank[id(segment.target)]) for segment in slot.outs]
@@ -124,7 +124,7 @@ def _swap_neighbours(layers: list[list[Slot]]) -> None:
 
 
 def _between(first: Slot, second: Slot, rank: dict[int, int]) -> int:
-    """Crossings of the lines of two neighbours when `first` stands before `second`."""
+    """Crossings of the lines of two neighbours if `first` comes before `second`."""
     ins = _inversions([(rank[id(s.source)], s.leaves) for s in first.ins],
                       [(rank[id(s.source)], s.leaves) for s in second.ins])
     outs = _inversions([(rank[id(s.target)], 0.0) for s in first.outs],

@@ -1,4 +1,4 @@
-"""What a drawing says of each input and node, and how wide its words are; the same for every format."""
+"""The texts of a drawing for each input and node, and their widths; the same for every format."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from fusionkit.planning.plan import Cost, Plan, PlannedNode, Value
 
-# Outlines after the palette of Okabe and Ito, which all colour vision tells apart; dark text on each tint has a
-# contrast above 7.
+# Outlines from the palette of Okabe and Ito, distinguishable with any colour vision; dark text on each tint has
+# a contrast above 7.
 OUTLINES = {"input": "#5f6b7a", "encoder": "#0072b2", "fusion": "#b35900", "head": "#00805c"}
 TINTS = {"input": "#f1f3f6", "encoder": "#e4f1fb", "fusion": "#fdeeda", "head": "#dff5ec"}
 INK = "#16191d"
 
 WIDEST_TEXT = 224.0
-"""Pixels after which a line of a box is cut; the whole of it is shown on hover."""
+"""Pixels after which a line of a box is truncated; its full text is shown on hover."""
 
 # Advance widths of ASCII 32..126 in DejaVu Sans, the widest font in common use, in hundredths of its size.
 _WIDTHS = tuple(map(int, """
@@ -28,7 +28,7 @@ _ELLIPSIS = "\u2026"
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Pixels that a line of text takes at most, in any common sans serif font of that size."""
+    """An upper bound on the width of a line of text in pixels, in any common sans serif font of that size."""
     hundredths = sum(_WIDTHS[ord(letter) - 32] if " " <= letter <= "~" else _other_width(letter) for letter in text)
     return hundredths / 100 * size * (_BOLD if bold else 1)
 
@@ -40,7 +40,7 @@ def _other_width(letter: str) -> int:
 
 
 def shorten(text: str, size: float, widest: float) -> str:
-    """The text, cut with an ellipsis so that it is no wider than `widest`."""
+    """The text, truncated with an ellipsis to at most `widest` pixels."""
     if text_width(text, size) <= widest:
         return text
     while text and text_width(text + _ELLIPSIS, size) > widest:
@@ -49,14 +49,14 @@ def shorten(text: str, size: float, widest: float) -> str:
 
 
 def clean(text: str) -> str:
-    """The text on one line, without characters that no XML file may hold."""
+    """The text on one line, without characters that are not allowed in XML."""
     kept = "".join(letter if letter.isprintable() or letter == " " else " " for letter in text)
     return " ".join(kept.split())
 
 
 @dataclass(frozen=True, slots=True)
 class CardLine:
-    """One line of a box: a component or layout in dark letters, what is worth knowing of it in lighter ones."""
+    """One line of a box: a component or layout in dark text, details in lighter text."""
 
     text: str
     detail: str = ""
@@ -64,9 +64,9 @@ class CardLine:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One box and what is written in it, from the top: title with badges, rows, cost line; `tooltip` shows on hover.
+    """One box and its texts from the top: title with badges, rows, cost line; `tooltip` is shown on hover.
 
-    `kind` (`input`, `encoder`, `fusion`, `head`) gives colour and outline, which is dashed where the box is `optional`.
+    `kind` (`input`, `encoder`, `fusion`, `head`) sets colour and outline, which is dashed if the box is `optional`.
     """
 
     key: str
@@ -81,7 +81,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One value that leaves a box: who reads it, what its label says, and whether it may be absent."""
+    """One value that leaves a box: its readers, its label, and whether it may be missing."""
 
     source: str
     targets: tuple[str, ...]
@@ -91,12 +91,12 @@ class Wire:
 
 
 def cards(plan: Plan) -> list[Card]:
-    """The boxes of a plan: inputs, then nodes, in an order in which they can run."""
+    """The boxes of a plan: inputs, then nodes in execution order."""
     return [_input_card(value) for value in plan.inputs] + [_node_card(node) for node in plan.nodes]
 
 
 def wires(plan: Plan) -> list[Wire]:
-    """The values of a plan that somebody reads, and the results; in the order of the boxes."""
+    """The values of a plan that are read by some node, and the results; in the order of the boxes."""
     readers: dict[str, list[str]] = {}
     for node in plan.nodes:
         for value in node.reads:
@@ -108,7 +108,7 @@ def wires(plan: Plan) -> list[Wire]:
 
 
 def headline(plan: Plan) -> tuple[str, ...]:
-    """What stands under the title of a drawing: counts and costs, then the uncertainty method."""
+    """The lines under the title of a drawing: counts and costs, then the uncertainty method."""
     counts = [_count(len(plan.inputs), "input"), _count(len(plan.nodes), "node"), _count(len(plan.heads), "head")]
     total = plan.total
     if total:
@@ -123,11 +123,11 @@ def headline(plan: Plan) -> tuple[str, ...]:
 
 
 def amount(number: int) -> str:
-    """A count in three digits: 950, 14.3k, 3.99M."""
+    """A count with three digits: 950, 14.3k, 3.99M."""
     if number < 1000:
         return str(number)
     value, units = number / 1000, "kMGTP"
-    # From 999.5 on it would be rounded up to four digits.
+    # From 999.5 it would be rounded up to four digits.
     while value >= 999.5 and len(units) > 1:
         value, units = value / 1000, units[1:]
     return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}{units[0]}"
@@ -140,7 +140,7 @@ def _count(number: int, name: str) -> str:
 def _input_card(value: Value) -> Card:
     optional = value.present is not None
     says = f"input {value.name}: {value.shape.layout} {list(value.shape.sizes)} ({', '.join(value.shape.axes)})"
-    return Card(value.name, "input", value.name, clean(says + (", may be absent" if optional else "")),
+    return Card(value.name, "input", value.name, clean(says + (", may be missing" if optional else "")),
                 (CardLine(value.shape.layout),), ("optional",) if optional else (), optional=optional)
 
 
@@ -190,7 +190,7 @@ def _wire(value: Value, targets: tuple[str, ...]) -> Wire:
 
 
 def _options(config: Any) -> Iterator[str]:
-    """The options that differ from their defaults, as short words; those that every graph must write come first."""
+    """The options that differ from their defaults, abbreviated; required options come first."""
     fields = sorted(type(config).model_fields.items(), key=lambda item: not item[1].is_required())
     for name, field in fields:
         value = getattr(config, name)

@@ -1,8 +1,8 @@
-"""Boxes in columns and lines between them that never run through a box. Pure geometry: no text, no colours.
+"""Lays out boxes in columns and lines between them that never cross a box. Pure geometry: no text, no colours.
 
-A picture reads like a page: from left to right, and where it would grow too wide, on in a band below.
-Between two columns lie two strips: one where lines run straight beside their labels, one where they bend.
-Lines leave the straight only in bending strips, and no box stands in one.
+A drawing reads like a page: from left to right and, if it would be too wide, continued in a band below.
+Between two columns there are two strips: one where lines run straight next to their labels, one where they bend.
+Lines bend only in bending strips, which contain no boxes.
 
 Source: layers, dummies and sweeps as in Sugiyama, Tagawa, Toda 1981, Methods for visual understanding of
 hierarchical system structures, doi:10.1109/TSMC.1981.4308636; straightness weights as in Gansner et al. 1993,
@@ -24,11 +24,11 @@ BOX_GAP, LINE_GAP, ENTRY = 22.0, 11.0, 11.0
 BEND, SLOPE, WIDEST_BEND, ARROW = 14.0, 0.14, 130.0, 8.0
 _SETTLING, _STILL, _INERTIA = 24, 0.05, 1e-6
 _STIFFNESS = {0: 8.0, 1: 2.0, 2: 1.0}
-"""How much a piece of a line wants to be straight, by how many of its ends are boxes."""
+"""The weight for a piece of a line to be straight, by how many of its ends are boxes."""
 
 
 class Box(NamedTuple):
-    """What is to be placed, with its smallest size in pixels."""
+    """A box to be placed, with its minimum size in pixels."""
 
     key: str
     width: float
@@ -37,9 +37,9 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One value from a box to all who read it; without readers it ends in the open, as a result does.
+    """One value from a box to all its readers; without readers it has an open end, like a result.
 
-    `width` and `height` are the room its label needs where it leaves the box, in pixels.
+    `width` and `height` are the space for its label where it leaves the box, in pixels.
     """
 
     source: str
@@ -62,9 +62,9 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A piece of a line. `target` is the box that it enters, None where it runs on or ends in the open.
+    """A piece of a line. `target` is the box that it enters, None if it continues or has an open end.
 
-    Of four points, a smooth turn leads from the second to the third; of more, all are corners to be rounded.
+    With four points, a smooth curve leads from the second to the third; with more, all are corners to be rounded.
     """
 
     points: tuple[Point, ...]
@@ -73,7 +73,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class GraphLayout:
-    """Places of boxes by key, the tracks of each line in the order given, and the whole size."""
+    """Positions of boxes by key, the tracks of each line in the given order, and the total size."""
 
     places: dict[str, BoxPosition]
     tracks: tuple[tuple[Track, ...], ...]
@@ -82,7 +82,7 @@ class GraphLayout:
 
 
 def arrange(boxes: Sequence[Box], lines: Sequence[Line]) -> GraphLayout:
-    """The layout of boxes that stand in an order in which they can run, in as many bands as read best.
+    """The layout of boxes given in execution order, in as many bands as is most readable.
 
     Every line must lead from a box to later ones.
     """
@@ -93,7 +93,7 @@ def arrange(boxes: Sequence[Box], lines: Sequence[Line]) -> GraphLayout:
 
 
 class _Arrangement:
-    """One layout in the making; `breaks` are the columns after which a new band begins."""
+    """One layout under construction; `breaks` are the columns after which a new band starts."""
 
     def __init__(self, boxes: Sequence[Box], lines: Sequence[Line], breaks: Sequence[int] = ()) -> None:
         self.boxes = {box.key: box for box in boxes}
@@ -110,7 +110,7 @@ class _Arrangement:
         self._leave()
 
     def _depths(self) -> dict[str, int]:
-        """The column of each box: the longest way to it."""
+        """The column of each box: the length of the longest path to it."""
         depth = dict.fromkeys(self.boxes, 0)
         position = {key: index for index, key in enumerate(self.boxes)}
         for line in sorted(self.lines, key=lambda line: position[line.source]):
@@ -120,7 +120,7 @@ class _Arrangement:
         return depth
 
     def _lead(self, number: int, line: Line) -> list[Segment]:
-        """The segments of one line: a trunk of dummies, from which each reader is served."""
+        """The segments of one line: a trunk of dummies with a branch to each reader."""
         segments: list[Segment] = []
         trunk = self.slots[line.source]
         waiting = [self.slots[target] for target in line.targets]
@@ -144,7 +144,7 @@ class _Arrangement:
         return segment
 
     def _leave(self) -> None:
-        """Spread the lines that leave a box over its side, in the order given; make room for them."""
+        """Spread the lines that leave a box over its side, in the given order, enlarging it if needed."""
         leaving: dict[str, list[int]] = {}
         for number, line in enumerate(self.lines):
             leaving.setdefault(line.source, []).append(number)
@@ -158,7 +158,7 @@ class _Arrangement:
             segment.leaves = self.exits[segment.line] if segment.source.key else 0.0
 
     def layout(self) -> GraphLayout:
-        """Everything in its final place."""
+        """The final positions of everything."""
         self.layers = reduce_crossings(self.layers)
         for turn in self.turns:
             self.layers[turn + 1] = [slot.outs[0].target for slot in self.layers[turn]]
@@ -172,7 +172,7 @@ class _Arrangement:
         return GraphLayout(places, tuple(tracks), page.width, page.height)
 
     def _enter(self) -> None:
-        """Spread the lines that enter a box over its side in the order of where they come from."""
+        """Spread the lines that enter a box over its side in the order of their origins."""
         rank = {id(slot): index for layer in self.layers for index, slot in enumerate(layer)}
         for slot in self.slots.values():
             slot.ins.sort(key=lambda segment: (rank[id(segment.source)], segment.leaves))
@@ -181,7 +181,7 @@ class _Arrangement:
             slot.height = max(slot.height, (len(slot.ins) + 1) * ENTRY)
 
     def _settle(self) -> None:
-        """Heights on the page: each slot goes where its lines are straightest and its neighbours leave room."""
+        """Set heights: each slot moves to where its lines are straightest, as far as its neighbours allow."""
         columns = [_Column(layer) for layer in self.layers]
         for column in columns:
             column.settle(ins=False, outs=False)
@@ -200,7 +200,7 @@ class _Arrangement:
                 for index, layer in enumerate(self.layers)]
 
     def heights(self) -> list[float]:
-        """How much each column fills from top to bottom."""
+        """The height of each column."""
         return [sum(slot.height + (BOX_GAP if slot.key else LINE_GAP) for slot in layer) for layer in self.layers]
 
     def crossing(self) -> list[int]:
@@ -215,7 +215,7 @@ class _Arrangement:
         return max((line.width for line in self.lines if line.source in keys), default=0.0)
 
     def _bends(self, layer: list[Slot]) -> float:
-        """Longer bends where lines have far to go up or down, so that none is steep."""
+        """Longer bends for lines with a large vertical distance, so that none is steep."""
         far = max((abs(segment.source.at + segment.leaves - segment.target.at - segment.enters)
                    for slot in layer for segment in slot.outs if not segment.turn), default=0.0)
         return min(BEND + min(far, 20) + far * SLOPE, WIDEST_BEND) + ARROW
@@ -238,7 +238,7 @@ class _Arrangement:
 
 
 class _Column:
-    """The slots of one column, each with the least distance of its middle from that of the first."""
+    """The slots of one column, each with the minimum distance of its centre from that of the first."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self.slots = slots
@@ -248,7 +248,7 @@ class _Column:
             self.room.append(self.room[-1] + (before.height + after.height) / 2 + gap)
 
     def settle(self, ins: bool, outs: bool) -> float:
-        """Move all as near to where their lines pull them as order and distances allow; gives the largest move."""
+        """Move slots as close to where their lines pull them as order and distances allow; returns the largest move."""
         wanted, weights = [], []
         for slot, room in zip(self.slots, self.room, strict=False):
             place, weight = _pulled(slot, slot.ins if ins else (), slot.outs if outs else ())
@@ -262,7 +262,7 @@ class _Column:
 
 
 def _pulled(slot: Slot, ins: Sequence[Segment], outs: Sequence[Segment]) -> Point:
-    """Where the lines of a slot would have it, and how strongly; it stays where nothing pulls."""
+    """The position that the lines of a slot pull it to, and the strength; its own position without lines."""
     total, weight = slot.at * _INERTIA, _INERTIA
     for segment in ins:
         total += segment.stiffness * (segment.source.at + segment.leaves - segment.enters)
@@ -274,7 +274,7 @@ def _pulled(slot: Slot, ins: Sequence[Segment], outs: Sequence[Segment]) -> Poin
 
 
 def _rising(wanted: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """The rising sequence closest to the wanted one in weighted squares, by pooling neighbours that clash."""
+    """Isotonic regression: the rising sequence closest to the wanted one in weighted squares, by pooling violators."""
     blocks: list[tuple[float, float, int]] = []
     for value, weight in zip(wanted, weights, strict=True):
         block = (value, weight, 1)

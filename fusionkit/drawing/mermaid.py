@@ -9,7 +9,7 @@ from fusionkit.drawing.labels import INK, OUTLINES, TINTS, Card, Wire, cards, cl
 from fusionkit.planning.plan import Plan
 
 _FRAMES = {"input": ("([", "])"), "encoder": ("(", ")"), "fusion": ("{{", "}}"), "head": ("[[", "]]")}
-# Mermaid reads entity codes between # and ; in place of characters that have a meaning in a label.
+# Characters with a special meaning in a label are written as entity codes between # and ;.
 _CODES = {ord(letter): f"#{ord(letter)};" for letter in "#;&<>\"'`\\[](){}|*_~$%@:"}
 
 
@@ -20,7 +20,7 @@ def mermaid(plan: Plan) -> str:
     readers = [(wire, target) for wire in lines for target in wire.targets]
     return "\n".join([
         "---",
-        # Mermaid looks for directives before it looks for quotes.
+        # Mermaid parses directives before quotes.
         f"title: {json.dumps(clean(plan.name).replace('%%', '% %'))}",
         "---",
         "flowchart LR",
@@ -36,7 +36,7 @@ def _label(text: str) -> str:
 
 
 def _comment(text: str) -> str:
-    """The text of a comment; braces would be read as a directive even there."""
+    """The text of a comment; braces would be parsed as a directive even there."""
     return text.replace("{", "(").replace("}", ")")
 
 

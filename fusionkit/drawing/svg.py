@@ -1,4 +1,4 @@
-"""A plan as an SVG picture: kinds by colour and outline, shapes on the lines, costs in the boxes.
+"""Draws a plan as SVG: kinds by colour and outline, shapes on the lines, costs in the boxes.
 
 A layout of our own rather than graphviz, which is a program that users would have to install.
 """
@@ -41,9 +41,9 @@ _DASH = ' stroke-dasharray="5 3.5"'
 
 
 def svg(plan: Plan) -> str:
-    """The picture of a plan as the text of an SVG file.
+    """The drawing of a plan as the text of an SVG file.
 
-    It reads like a page: from left to right, and where it would be too wide, on in a band below.
+    It reads like a page: from left to right and, if it would be too wide, continued in a band below.
     """
     faces = [_Face(card) for card in cards(plan)]
     lines = wires(plan)
@@ -52,7 +52,7 @@ def svg(plan: Plan) -> str:
 
 
 class _Face:
-    """One card with its words measured: what is written where, and the room it needs."""
+    """One card with measured texts: their positions, and the space it needs."""
 
     def __init__(self, card: Card) -> None:
         self.card = card
@@ -70,7 +70,7 @@ class _Face:
 
 
 def _split(row: CardLine) -> Iterator[CardLine]:
-    """The row as it is, or its detail on a line of its own where both are too wide for one."""
+    """The row itself, or its detail on a separate line if both are too wide for one."""
     if not row.detail or _row_width(row) <= WIDEST_TEXT:
         yield row
         return
@@ -79,7 +79,7 @@ def _split(row: CardLine) -> Iterator[CardLine]:
 
 
 def _fitted(row: CardLine) -> CardLine:
-    """The row with its words cut to the widest box."""
+    """The row with its text truncated to the widest box."""
     return CardLine(shorten(row.text, _ROW, WIDEST_TEXT), shorten(row.detail, _ROW, WIDEST_TEXT))
 
 
@@ -106,7 +106,7 @@ def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout:
     top = _MARGIN + 42 + 16 * len(notes)
     foot = top + layout.height + 44
     width, height = _number(content + 2 * _MARGIN), _number(foot + 20 * (len(rows) - 1) + _MARGIN)
-    # The picture stands in the middle when its words are wider than its boxes.
+    # The drawing is centred if its texts are wider than its boxes.
     pen = _Pen(_MARGIN + (content - layout.width) / 2, top)
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
@@ -125,7 +125,7 @@ def _document(plan: Plan, faces: Sequence[_Face], lines: Sequence[Wire], layout:
 
 
 class _Pen:
-    """Draws what the layout placed, moved to where the picture stands."""
+    """Draws the layout, shifted to the position of the drawing."""
 
     def __init__(self, left: float, top: float) -> None:
         self.left = left
@@ -135,11 +135,11 @@ class _Pen:
         return point[0] + self.left, point[1] + self.top
 
     def wire(self, wire: Wire, tracks: Sequence[Track]) -> Iterator[str]:
-        """One value: its lines to all readers, arrows, and its shape where it begins."""
+        """One value: its lines to all readers, arrows, and its shape at the start."""
         ways = [tuple(map(self._at, track.points)) for track in tracks]
         path = " ".join(_smooth(way) if len(way) == 4 else _rounded(way) for way in ways)
         yield f"<g><title>{escape(wire.tooltip)}</title>"
-        # The wider white line beneath parts lines that cross.
+        # The wider white line beneath separates lines that cross.
         yield f'<path d="{path}" fill="none" stroke="{PAPER}" stroke-width="4.5"/>'
         yield f'<path d="{path}" fill="none" stroke="{WIRE}" stroke-width="1.4"{_DASH if wire.maybe_absent else ""}/>'
         yield from (_arrow(way[-1]) for way, track in zip(ways, tracks, strict=True)
@@ -172,7 +172,7 @@ def _number(value: float) -> str:
 
 
 def _text(x: float, y: float, text: str, size: float, *, colour: str, bold: bool = False, full: str = "") -> str:
-    """A line of text; where it was cut, the whole of it is shown on hover."""
+    """A line of text; if truncated, its full text is shown on hover."""
     weight = ' font-weight="600"' if bold else ""
     hover = f"<title>{escape(full)}</title>" if full not in ("", text) else ""
     return (f'<text x="{_number(x)}" y="{_number(y)}" font-size="{size:g}"{weight} fill="{colour}">'
@@ -209,7 +209,7 @@ def _rounded(way: Sequence[Point]) -> str:
 
 
 def _towards(corner: Point, other: Point) -> Point:
-    """The point at which the rounding of a corner begins, on the way to another point."""
+    """The point at which the rounding of a corner starts, on the way to another point."""
     far = abs(other[0] - corner[0]) + abs(other[1] - corner[1])
     share = min(7.0, far / 2) / far if far else 0.0
     return corner[0] + (other[0] - corner[0]) * share, corner[1] + (other[1] - corner[1]) * share
@@ -258,7 +258,7 @@ def _snowflake(x: float, y: float, colour: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One entry of the legend: a kind, `dashed`, `frozen`, or words alone."""
+    """One entry of the legend: a kind, `dashed`, `frozen`, or text only."""
 
     mark: str
     words: str
@@ -269,18 +269,18 @@ class _Item:
 
 
 def _legend(faces: Sequence[_Face], lines: Sequence[Wire]) -> list[_Item]:
-    """What the picture uses: kinds, then marks."""
+    """The kinds and then the marks used in the drawing."""
     kinds = {face.card.kind for face in faces}
     items = [_Item(kind, kind) for kind in OUTLINES if kind in kinds]
     if any(wire.maybe_absent for wire in lines):
-        items.append(_Item("dashed", "may be absent"))
+        items.append(_Item("dashed", "may be missing"))
     if any("frozen" in face.card.badges for face in faces):
         items.append(_Item("frozen", "weights fixed, evaluation mode"))
     return items
 
 
 def _notation(plan: Plan) -> list[_Item]:
-    """How the shapes on the lines and the words in the boxes are read."""
+    """Explanations of the shapes on the lines and the texts in the boxes."""
     shapes = {value.shape.layout: value.shape.axes for value in plan.inputs}
     shapes.update({value.shape.layout: value.shape.axes for node in plan.nodes for value in node.features})
     return [_Item("", "on a line: B, the batch, then the size of each axis"),

@@ -1,6 +1,6 @@
-"""How good predictions are: metrics with intervals, their plots and their files.
+"""Metrics of predictions with intervals, their plots and their files.
 
-Predictions are made in `inference`. What several networks are compared by is in `comparison`.
+Predictions are made in `inference`. Comparisons of several networks are in `comparison`.
 """
 
 from fusionkit.evaluation.formatting import Metric

@@ -1,7 +1,7 @@
-"""Percentile bootstrap intervals: patients are drawn anew, every metric is computed for all resamples at once.
+"""Percentile bootstrap intervals: patients are resampled, every metric is computed for all resamples at once.
 
-A resample is a column of counts: how often each case is in it. `weighted_metrics` has each metric as a function of such
-weights.
+A resample is a column of counts: how often each case is in it. `weighted_metrics` defines each metric as a function of
+such weights.
 
 Axes: N cases, G patients, R resamples.
 
@@ -23,9 +23,9 @@ from fusionkit.evaluation.predictions import Outcomes
 from fusionkit.evaluation.weighted_metrics import Samples, overall, per_class
 
 LEVEL = 0.95
-# Weights held at once; 16 MB of float64 stays near the processor's cache and far from its memory's end.
+# Weights in memory at once; 16 MB of float64 is close to the processor's cache and far below its memory.
 _WEIGHTS_AT_ONCE = 2_000_000
-# An interval from fewer resamples than this share would be one of luck.
+# An interval from a smaller share of the resamples would be unreliable.
 _LEAST_DEFINED = 0.5
 
 Weighted: TypeAlias = Callable[[Floats], Floats]
@@ -34,7 +34,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The bounds of one metric, NaN where there are none, and what a reader must know about them."""
+    """The bounds of one metric, NaN if there are none, and a note for the reader."""
 
     low: float
     high: float
@@ -43,7 +43,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """The intervals of one head, in the same places as the values of `Measured`."""
+    """The intervals of one head, with the same structure as the values of `Measured`."""
 
     overall: dict[str, Interval]
     per_class: dict[str, dict[str, Interval]]
@@ -76,7 +76,7 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
 def intervals_of(
     outcomes: Outcomes, figures: Mapping[Key, Weighted], values: Mapping[Key, float], *, seed: int, resamples: int
 ) -> dict[Key, Interval]:
-    """95 % intervals for figures of any kind, each a function of the cases' weights: (N, R) gives (R,)."""
+    """95 % intervals for any statistics, each a function of the cases' weights: (N, R) gives (R,)."""
     groups, why = _groups(outcomes, resamples)
     if not groups:
         return dict.fromkeys(figures, Interval(np.nan, np.nan, why))
@@ -87,7 +87,7 @@ def intervals_of(
 
 
 def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
-    """How many patients or cases there are to draw from; 0 for no intervals, and why there are none."""
+    """How many patients or cases there are to draw from; 0 for no intervals, with the reason."""
     groups = outcomes.cases if outcomes.patients is None else int(outcomes.patients.max(initial=-1)) + 1
     if resamples and groups > 1:
         return groups, None
@@ -109,7 +109,7 @@ def _sample_all(
 
 
 def draw(outcomes: Outcomes, groups: int, seed: int, resamples: int) -> Iterator[Floats]:
-    """Weights of the cases, some resamples at a time. *Shape*: (N, R of this part)."""
+    """Weights of the cases, for some resamples at a time. *Shape*: (N, R of this part)."""
     generator = np.random.default_rng(seed)
     for part in parts(outcomes.cases, resamples):
         counts = resample(generator, groups, part.stop - part.start)
@@ -125,14 +125,14 @@ def parts(cases: int, resamples: int) -> Iterator[slice]:
 
 def resample(generator: np.random.Generator, groups: int, count: int) -> Floats:
     """How often each patient or case is in each of `count` resamples. *Shape*: (G, R)."""
-    # One row for each resample, so that the numbers drawn do not depend on how many are made at once.
+    # One row for each resample, so that the numbers drawn do not depend on how many are drawn at once.
     drawn = generator.integers(0, max(groups, 1), size=(count, groups)) + np.arange(count)[:, None] * groups
     counts = np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).T
     return np.ascontiguousarray(counts, dtype=np.float64)
 
 
 def percentiles(samples: Floats) -> tuple[float, float] | None:
-    """The middle 95 % of the resamples in which a figure is defined; None where too few are."""
+    """The middle 95 % of the resamples in which a statistic is defined; None if too few are."""
     defined = samples[~np.isnan(samples)]
     if not len(defined) or len(defined) < _LEAST_DEFINED * len(samples):
         return None
@@ -160,8 +160,8 @@ def _interval(samples: Floats, value: float) -> Interval:
     if defined < len(samples):
         notes.append(f"interval from the {defined} of {len(samples)} resamples in which it is defined")
     if low == high:
-        notes.append("all resamples agree, so the interval does not tell the uncertainty")
-    # The value's own last digit is single precision.
+        notes.append("all resamples agree, so the interval does not reflect the uncertainty")
+    # The value itself has single precision only.
     elif not low - 1e-6 <= value <= high + 1e-6:
-        notes.append("resampling shifts this metric: its interval does not hold the value")
+        notes.append("resampling shifts this metric: its interval does not contain the value")
     return Interval(low, high, "; ".join(notes) or None)

@@ -1,4 +1,4 @@
-"""What the plots show, as numbers: ROC curves, reliability bins, confusion matrices, true beside predicted values."""
+"""The data of the plots: ROC curves, reliability bins, confusion matrices, true and predicted values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Roc:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Cases by predicted probability: of each bin its count, mean prediction and observed share.
+    """Cases binned by predicted probability: count, mean prediction and observed share of each bin.
 
     *Shape*: each (15,). An empty bin has NaN for both shares.
     """
@@ -40,7 +40,7 @@ class Reliability:
     observed: Floats
 
     def to_json(self) -> dict[str, Any]:
-        """The bins that hold cases."""
+        """The non-empty bins."""
         edges = pairwise(CALIBRATION_EDGES)
         rows = zip(edges, self.count, self.predicted, self.observed, strict=True)
         return {
@@ -86,7 +86,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Everything that the plots of one head need; a tuple is empty where its plot has no meaning."""
+    """The data of all plots of one head; a tuple is empty if its plot does not apply."""
 
     roc: tuple[Roc, ...] = ()
     reliability: tuple[Reliability, ...] = ()
@@ -111,7 +111,7 @@ def trace(outcomes: Outcomes) -> Curves:
 
 
 def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:
-    """The bins of a head with probabilities: of each label, of the second of two classes, else of the chosen class."""
+    """The bins of a head with probabilities: of each label, of the second of two classes, or of the predicted class."""
     if outcomes.task == "multilabel" or outcomes.binary:
         columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
         return tuple(_reliability(column.name, column.score, column.truth)
@@ -128,7 +128,7 @@ def _roc(column: Column) -> Roc:
     ends = np.append(np.flatnonzero(np.diff(column.score[order])), len(order) - 1)
     hits = np.append(0, np.cumsum(column.truth[order])[ends])
     alarms = np.append(0, ends + 1) - hits
-    # Points inside a straight run are many and change nothing in the picture.
+    # Points inside a straight segment are many and do not change the plot.
     inside = (np.diff(alarms, 2) == 0) & (np.diff(hits, 2) == 0)
     corner = np.concatenate([[True], ~inside, [True]])
     return Roc(column.name, alarms[corner] / alarms[-1], hits[corner] / hits[-1])

@@ -1,4 +1,4 @@
-"""One figure with its interval, as it is printed and as it stands in JSON."""
+"""One metric with its interval, as printed and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fusionkit.evaluation.metrics import MetricValue
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: value, bounds of its 95 % interval (None where undefined) and what a reader must know."""
+    """One metric: value, bounds of its 95 % interval (None if undefined) and a note for the reader."""
 
     value: float | None
     low: float | None = None
@@ -36,12 +36,12 @@ class Metric:
 
     @property
     def interval(self) -> str:
-        """The bounds in words, or nothing."""
+        """The bounds as text, or an empty string."""
         return "" if self.low is None or self.high is None else f"{figures(self.low)} to {figures(self.high)}"
 
 
 def joined(value: MetricValue, interval: Interval) -> Metric:
-    """A value and its interval as one; NaN becomes None."""
+    """A value combined with its interval; NaN becomes None."""
     notes = "; ".join(note for note in (value.note, interval.note) if note)
     point, low, high = (None if np.isnan(number) else number for number in (value.value, interval.low, interval.high))
     return Metric(point, low, high, notes or None)
@@ -53,5 +53,5 @@ def short(number: float | None) -> float | None:
 
 
 def figures(number: float) -> str:
-    """Three decimals for what lies near 0 to 1, four figures for larger values."""
+    """Three decimals for values near 0 to 1, four significant digits for larger ones."""
     return f"{number:.3f}" if abs(number) < 10 else f"{number:.4g}"

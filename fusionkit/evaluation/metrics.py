@@ -1,4 +1,4 @@
-"""The value of every metric, and in words why one is undefined.
+"""The value of every metric, and the reason if one is undefined.
 
 Axes: N cases, K classes, labels or outputs. docs/evaluation.md defines each metric.
 """
@@ -23,14 +23,14 @@ _CONSTANT = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """One metric: its value, NaN where it is undefined, and what a reader must know about it."""
+    """One metric: its value, NaN if undefined, and a note for the reader."""
 
     value: float
     note: str | None = None
 
     @property
     def defined(self) -> bool:
-        """Whether there is a number."""
+        """Whether there is a value."""
         return not np.isnan(self.value)
 
 
@@ -41,7 +41,7 @@ Scores: TypeAlias = dict[str, MetricValue]
 class Measured:
     """The metrics of one head: over all classes, and for each class against the others.
 
-    `per_class` is empty where it would only repeat `overall`: for two classes, and for one regression output.
+    `per_class` is empty if it would only repeat `overall`: for two classes, and for one regression output.
     """
 
     overall: Scores
@@ -64,7 +64,7 @@ def measure(outcomes: Outcomes) -> Measured:
 
 
 def defined_in(per_class: Mapping[str, Scores]) -> dict[str, list[str]]:
-    """By metric the classes for which it is defined."""
+    """For each metric, the classes for which it is defined."""
     names = next(iter(per_class.values()), {})
     return {name: [of for of, scores in per_class.items() if scores[name].defined] for name in names}
 
@@ -106,17 +106,17 @@ def _why_no_error(outcomes: Outcomes, index: int) -> dict[str, str]:
 
 
 def _mean_note(values: Mapping[str, MetricValue]) -> str | None:
-    """What to know of the mean of a metric over the classes for which it is defined: which are left out."""
+    """A note on the mean of a metric over the classes for which it is defined: which classes are left out."""
     missing = {of: value.note for of, value in values.items() if not value.defined}
     if not missing:
         return None
     if len(missing) == len(values):
-        # One reason is enough where all classes share it.
+        # One reason is enough if all classes share it.
         return "; ".join(dict.fromkeys(str(note) for note in missing.values()))
     left_out = "; ".join(f"{of!r} ({note})" for of, note in missing.items())
     return f"mean of {len(values) - len(missing)} of {len(values)}, without {left_out}"
 
 
 def constant(values: Floats) -> bool:
-    """Whether the values differ by no more than rounding."""
+    """Whether the values differ by rounding errors at most."""
     return bool(np.ptp(values) <= _CONSTANT * np.abs(values).max(initial=0.0)) if values.size else True

@@ -1,4 +1,4 @@
-"""How much worse a network is with fewer inputs: the metrics of each selection of inputs, as rows and as a curve."""
+"""How much worse a network is with fewer inputs: the metrics of each input subset, as rows and as a curve."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LETTERS = 34
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Some inputs, with no others: `cases` that have all of them, and the metrics of every head over these."""
+    """An input subset: the number of `cases` that have all of its inputs, and the metrics of every head over these."""
 
     inputs: tuple[str, ...]
     cases: int
@@ -33,11 +33,11 @@ class Selection:
 
     @property
     def name(self) -> str:
-        """The inputs in words."""
+        """The inputs as text."""
         return " + ".join(self.inputs)
 
     def to_json(self) -> dict[str, Any]:
-        """The selection as plain data: the metrics of every head with their intervals."""
+        """The subset as plain data: the metrics of every head with their intervals."""
         return {"inputs": list(self.inputs), "cases": self.cases,
                 "heads": {report.head: {"counts": report.counts.cases, "metrics": {
                     name: metric.to_json() for name, metric in report.metrics.items()}} for report in self.reports}}
@@ -66,22 +66,27 @@ def _cells(metric: Metric) -> tuple[str, str, str]:
     return value, metric.interval, metric.note or ""
 
 
-def _rows(found: Sequence[Selection]) -> Iterator[Sequence[object]]:
-    """Every metric of every selection, a line each, with the bounds of its interval."""
-    yield "head", "inputs", "cases", "metric", "value", "low", "high", "note"
+def _rows(found: Sequence[Selection], mark: str) -> Iterator[Sequence[object]]:
+    """Every metric of every subset, a row each, with the bounds of its interval; and the mark, if there is one."""
+    more = [mark] if mark else []
+    yield "head", "inputs", "cases", "metric", "value", "low", "high", "note", *(["trained on"] if mark else [])
     for selection in found:
         for report in selection.reports:
             for name, metric in report.metrics.items():
                 numbers = ["" if x is None else f"{x:.6g}" for x in (metric.value, metric.low, metric.high)]
-                yield report.head, selection.name, report.counts.cases, name, *numbers, metric.note or ""
+                yield report.head, selection.name, report.counts.cases, name, *numbers, metric.note or "", *more
 
 
-def write_selections(folder: Path, found: Sequence[Selection]) -> None:
-    """`missing.csv`, `missing.json`, and for each head its curve as `HEAD-missing`, PNG and SVG."""
+def write_selections(folder: Path, found: Sequence[Selection], mark: str = "") -> None:
+    """`missing.csv`, `missing.json`, and for each head its curve as `HEAD-missing`, PNG and SVG.
+
+    `mark` says how many of the cases were trained on, empty where none was.
+    """
     from fusionkit.evaluation import plots
 
-    write_text(folder / "missing.csv", csv_text(_rows(found)))
-    write_json(folder / "missing.json", {"fusionkit-missing": 1, "selections": [each.to_json() for each in found]})
+    write_text(folder / "missing.csv", csv_text(_rows(found, mark)))
+    write_json(folder / "missing.json", {"fusionkit-missing": 1, **({"trained_on": mark} if mark else {}),
+                                         "selections": [each.to_json() for each in found]})
     with plots.style():
         for head in _heads(found):
             # A head's name comes from a file: it must not lead out of the folder.
@@ -89,9 +94,9 @@ def write_selections(folder: Path, found: Sequence[Selection]) -> None:
 
 
 def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
-    """One metric of a head against the number of inputs: each selection with its interval, and the mean of each size.
+    """One metric of a head against the number of inputs: each subset with its interval, and the mean of each size.
 
-    The metric is the AUROC, of a regression the mean absolute error.
+    The metric is the AUROC, for regression the mean absolute error.
     """
     from matplotlib.figure import Figure
 
@@ -109,7 +114,7 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
         count, value = len(selection.inputs), found_metric.value
         assert value is not None
         peers = [other for other in values if len(other.inputs) == count]
-        # Side by side, or their intervals would hide each other.
+        # Next to each other, or their intervals would overlap.
         x = count + 0.5 * ((peers.index(selection) + 0.5) / len(peers) - 0.5) * (len(peers) > 1)
         low, high = (value if bound is None else bound for bound in (found_metric.low, found_metric.high))
         axes.errorbar(x, value, [[max(value - low, 0)], [max(high - value, 0)]], fmt="o", markersize=5, capsize=3,
@@ -118,7 +123,7 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
         by_count.setdefault(count, []).append(value)
     counts = sorted(by_count)
     axes.plot(counts, [sum(by_count[count]) / len(by_count[count]) for count in counts], color="#BBBBBB", linewidth=1.2,
-              zorder=0, label="mean over the selections of one size")
+              zorder=0, label="mean over the subsets of one size")
     if metric in _CHANCE:
         axes.axhline(_CHANCE[metric], color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0,
                      label=f"chance: {LABELS[metric]} {_CHANCE[metric]:g}")

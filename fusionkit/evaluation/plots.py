@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINE_STYLES = ("-", "--", "-.", ":")
 _GREY, _PALE = "#555555", "#BBBBBB"
-# Beyond these, names and numbers would be too small to read.
+# With more, names and numbers would be too small to read.
 _CURVES_IN_LEGEND = 12
 _LEGEND_TITLE = "area under the curve, AUROC (95 % interval)"
 _TITLE_WIDTH = 60
@@ -35,7 +35,7 @@ _NAME_WIDTH = 22
 _LETTERS_ACROSS = 34
 _MOST_PANELS = 16
 
-# Any, because matplotlib's own type for it names only the settings of its own version.
+# Any, because matplotlib's own type lists only the settings of its own version.
 _STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -46,20 +46,20 @@ _STYLE: Any = {
     "axes.edgecolor": _GREY,
     "legend.frameon": False,
     "legend.fontsize": 9,
-    # A dollar sign in the name of a class is no formula.
+    # A dollar sign in a class name does not start a formula.
     "text.parse_math": False,
-    # The same picture gives the same file.
+    # Files are reproducible.
     "svg.hashsalt": "fusionkit",
 }
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Our settings while a figure is made and saved; those of the caller stand again afterwards."""
+    """Our settings while a figure is made and saved; the caller's settings are restored afterwards."""
     import matplotlib
 
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # A script that the font lacks shows as boxes; the files with names are right all the same.
+        # A script that the font lacks shows as boxes; names in the tables are still right.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         yield
 
@@ -93,7 +93,7 @@ def _without_control_characters(figure: Figure) -> None:
 
 
 def roc_figure(curves: Sequence[Roc], labels: Sequence[str], title: str, summary: str = "") -> Figure:
-    """One curve for each class; `labels` are its lines in the legend, `summary` replaces them when they are many."""
+    """One curve for each class; `labels` are its legend entries, `summary` replaces them if there are many."""
     many = len(curves) > _CURVES_IN_LEGEND
     inside = len(curves) <= 4 and max(map(len, labels), default=0) <= 46
     figure = _figure(5.2, 5.2 if many or inside else 5.6 + 0.19 * len(curves))
@@ -124,7 +124,7 @@ def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], tit
         predicted, observed = panel.predicted[held], panel.observed[held]
         above.plot([0, 1], [0, 1], color=_PALE, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
         above.plot(predicted, observed, color=PALETTE[0], linewidth=1.2, clip_on=False)
-        # Few cases, small point: the eye should not follow a bin of two.
+        # Bins with few cases get small points, so that they do not draw attention.
         sizes = 12 + 70 * panel.count[held] / panel.count.max(initial=1)
         above.scatter(predicted, observed, s=sizes, color=PALETTE[0], clip_on=False, zorder=3)
         _unit_square(above)
@@ -135,7 +135,7 @@ def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], tit
 
 
 def risk_figure(risks: Sequence[Risk], labels: Sequence[str], title: str) -> Figure:
-    """The error rate when only the most confident cases are kept, beside that of all cases and the lowest possible.
+    """The error rate when only the most confident cases are kept, with that of all cases and the lowest possible.
 
     The lowest possible is that of a measure that ranks every correct case above every error.
     """
@@ -237,7 +237,7 @@ def regression_figure(panels: Sequence[Pairs], labels: Sequence[str], title: str
             color=PALETTE[0],
             alpha=0.35 if dense else 0.6,
             linewidths=0,
-            # Ten thousand circles in an SVG are slow to open.
+            # An SVG with ten thousand circles is slow to open.
             rasterized=len(panel.true) > 2000,
         )
         axes.set(xlim=ends, ylim=ends, aspect="equal")
@@ -247,7 +247,7 @@ def regression_figure(panels: Sequence[Pairs], labels: Sequence[str], title: str
 
 
 def _panels(count: int, width: float, height: float, title: str) -> tuple[Figure, list[Figure | SubFigure]]:
-    """A figure with one place for each panel, at most four in a row; the title says when some are left out."""
+    """A figure with a subfigure for each panel, at most four in a row; the title says if some are left out."""
     if count > _MOST_PANELS:
         count, title = _MOST_PANELS, f"{title} (the first {_MOST_PANELS} of {count})"
     across = min(count, 4)
@@ -272,7 +272,7 @@ def _unit_square(axes: Axes) -> None:
 
 
 def _look(index: int) -> dict[str, Any]:
-    """Colour and dash together tell all curves of a legend apart; neighbours differ in both."""
+    """Colour and dash together distinguish all curves of a legend; neighbours differ in both."""
     return {
         "color": PALETTE[index % len(PALETTE)],
         "linestyle": _LINE_STYLES[(index + 2 * (index // len(PALETTE))) % len(_LINE_STYLES)],
@@ -285,7 +285,7 @@ def _many_look() -> dict[str, Any]:
 
 
 def _title(text: str, width: int = _TITLE_WIDTH) -> str:
-    """A title whose lines each fit."""
+    """A title wrapped to the width."""
     return "\n".join(fitting(line, width) for line in text.splitlines())
 
 
@@ -296,5 +296,5 @@ def _name(text: str) -> str:
 
 
 def fitting(text: str, width: int) -> str:
-    """The text, or its beginning where it would be too wide for its place."""
+    """The text, truncated if it is longer than `width`."""
     return text if len(text) <= width else text[: width - 4].rstrip() + " ..."

@@ -1,4 +1,4 @@
-"""Targets beside predictions, checked and in one form: what every other file of this room works on."""
+"""Targets and predictions, checked and in one form, which every other module of this package works on."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from fusionkit.errors import RunError
 Task: TypeAlias = Literal["multiclass", "multilabel", "regression"]
 
 CALIBRATION_BINS = 15
-# torch's own edges: NumPy's differ from them in the last bit, which would put a probability of 0.6 in another bin than
-# torchmetrics does (a test compares them).
+# torch's own edges: NumPy's differ from them in the last bit, which would put a probability of 0.6 in a different bin
+# than torchmetrics does (a test compares them).
 CALIBRATION_EDGES: Floats = torch.linspace(0, 1, CALIBRATION_BINS + 1, dtype=torch.float64).numpy()
-# Half precision sums of some hundred probabilities stay inside this.
+# Half-precision sums of a few hundred probabilities stay within this.
 _SUM_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """The cases of one head that have a target, with what was predicted for them.
+    """The cases of one head that have a target, with their predictions.
 
     *Shapes*: N cases, K classes, labels or outputs. `targets` is (N,) class indices for `multiclass`, (N, K) of 0, 1
     and NaN (not known) for `multilabel`, (N, K) values for `regression`. `predictions` is (N, K): probabilities, or
-    values. `patients` is (N,) numbers from 0, equal for the cases of one patient; None when cases stand for themselves.
-    `without_target` counts the cases left out because nothing is known of them; `rows` (N,) says where those that are
-    left stood.
+    values. `patients` is (N,) numbers from 0, equal for the cases of one patient; None if cases count individually.
+    `without_target` counts the cases that were dropped because they have no target; `rows` (N,) are the original
+    positions of the others.
     """
 
     task: Task
@@ -49,7 +49,7 @@ class Outcomes:
 
     @property
     def binary(self) -> bool:
-        """Whether one class against the other is asked; the second class is then the positive one."""
+        """Whether there are two classes, of which the second is then the positive one."""
         return self.task == "multiclass" and len(self.classes) == 2
 
     def column(self, index: int) -> Column:
@@ -63,7 +63,7 @@ class Outcomes:
         return Column(name, known, truth, score > 0.5, score)
 
     def predicted_class(self) -> Ints:
-        """The class of the largest probability, the first of equals. *Shape*: (N,)."""
+        """The class of the largest probability, the first in case of ties. *Shape*: (N,)."""
         return np.argmax(self.predictions, axis=1) if self.cases else np.zeros(0, dtype=np.int64)
 
 
@@ -98,10 +98,10 @@ def collect(
 ) -> Outcomes:
     """Targets and predictions as one checked value; cases without a target are left out and counted.
 
-    A target is absent when it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
-    `head` names in messages what predicted.
+    A target is missing if it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
+    `head` is the name of the head for messages.
 
-    *Raises*: `RunError` when predictions have the wrong shape, are not finite, or are not probabilities.
+    *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     assert task in get_args(Task), f"unknown task {task!r}; please report"
     predicted = np.asarray(predictions, dtype=np.float64)
@@ -131,10 +131,10 @@ def collect(
 
 
 def _check_predictions(head: str, task: Task, width: int, predicted: Floats) -> None:
-    """Refuse what a head must not give; the message names the head, because a plugin's author will read it."""
+    """Check a head's predictions; the message names the head, because a plugin's author will read it."""
     if predicted.ndim != 2 or predicted.shape[1] != width:
         raise RunError(
-            f"head {head!r} gave predictions of shape {predicted.shape}; one row of {width} for each case is due"
+            f"head {head!r} gave predictions of shape {predicted.shape}; expected one row of {width} for each case"
         )
     finite: Bools = np.all(np.isfinite(predicted), axis=1)
     if not finite.all():
@@ -150,17 +150,17 @@ def _check_predictions(head: str, task: Task, width: int, predicted: Floats) -> 
 
 
 def _some(wrong: Bools) -> str:
-    """How many cases, and where the first one stands."""
+    """How many cases, and the position of the first one."""
     return f"{int(wrong.sum())} of {len(wrong)} cases (the first is case {int(np.argmax(wrong)) + 1})"
 
 
 def _check_targets(task: Task, width: int, wanted: Floats) -> None:
-    """Targets come from checked data, so a wrong one is a fault of ours."""
+    """Targets come from checked data, so a wrong one is a bug of fusionkit."""
     assert wanted.ndim == (1 if task == "multiclass" else 2), f"targets of shape {wanted.shape}; please report"
     assert wanted.ndim == 1 or wanted.shape[1] == width, f"targets of shape {wanted.shape}; please report"
     allowed: dict[str, Any] = {"multiclass": np.arange(width), "multilabel": (0, 1)}
     if task in allowed:
-        assert np.isin(wanted[~np.isnan(wanted)], allowed[task]).all(), "a target that is no class; please report"
+        assert np.isin(wanted[~np.isnan(wanted)], allowed[task]).all(), "a target that is not a class; please report"
 
 
 def _numbered(patients: Sequence[Hashable], known: Bools) -> Ints:

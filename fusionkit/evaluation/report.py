@@ -23,12 +23,12 @@ from fusionkit.evaluation.uncertainty_metrics import Trust
 from fusionkit.evaluation.weighted_metrics import LABELS
 
 TABLE_COLUMNS = ("head", "of", "metric", "value", "95 % interval", "note")
-TRUST_COLUMNS = ("head", "trust", "as predicted", "calibrated")
+TRUST_COLUMNS = ("head", "measure", "as predicted", "calibrated")
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many cases and patients stand behind a report; `per_class` counts the cases of each class or label."""
+    """How many cases and patients a report is based on; `per_class` counts the cases of each class or label."""
 
     cases: int
     without_target: int = 0
@@ -42,10 +42,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class HeadReport:
-    """Everything known about one head's predictions; `curves` is what its plots show.
+    """The evaluation of one head's predictions; `curves` is the data of its plots.
 
-    `recalibrated` are the bins of the calibrated probabilities, as `curves.reliability` those of the predicted ones.
-    `metrics` is over all classes; `per_class` is each class against the others, empty where it would only repeat.
+    `recalibrated` has the bins of the calibrated probabilities, `curves.reliability` those of the predicted ones.
+    `metrics` is over all classes; `per_class` is each class against the others, empty if it would only repeat.
     """
 
     head: str
@@ -108,12 +108,12 @@ def evaluate_predictions(
 
     *Shapes*: N cases, K classes, labels or outputs. `predictions` is (N, K), for one regression output also (N,).
     `targets` is (N,) class indices for `multiclass`, (N, K) of 0 and 1 for `multilabel`, the shape of `predictions` for
-    `regression`. NaN, or for classes and labels a negative number, means that the target is not known: a case of which
-    nothing is known is left out and counted. `classes` names the columns; of two, the second is the positive class.
-    `patients` names the patient of each case; without it each case stands for itself. No intervals for `resamples` 0.
-    `measures` are what an uncertainty method adds, each (N,), and `calibrated` what a calibration does.
+    `regression`. NaN, or for classes and labels a negative number, means that the target is not known: a case without
+    any target is left out and counted. `classes` names the columns; of two, the second is the positive class.
+    `patients` names the patient of each case; without it cases count individually. No intervals for `resamples` 0.
+    `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions.
 
-    *Raises*: `RunError` when predictions have the wrong shape, are not finite, or are not probabilities.
+    *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     outcomes = collect(task, classes, targets, predictions, head=head, patients=patients)
     measured = measure(outcomes)
@@ -162,7 +162,7 @@ def table(reports: Sequence[HeadReport], *, per_class: bool = False) -> list[tup
 
 
 def _whole(report: HeadReport) -> str:
-    """What the metrics over all classes are about."""
+    """What the metrics over all classes refer to."""
     if report.task == "multiclass" and len(report.classes) == 2:
         return report.classes[1]
     if len(report.classes) == 1:
@@ -177,9 +177,9 @@ def write_report(
     about: Mapping[str, Any] | None = None,
     plots: bool = True,
 ) -> list[Path]:
-    """`metrics.json` and, for each head, its plots as PNG and SVG; gives the paths written.
+    """Write `metrics.json` and, for each head, its plots as PNG and SVG; returns the paths.
 
-    `about` is put into `metrics.json` beside the heads. Every file is written aside and moved into place.
+    `about` is added to `metrics.json` next to the heads. Every file is written atomically.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -196,7 +196,7 @@ def write_report(
 
 
 def _draw(report: HeadReport, folder: Path) -> list[Path]:
-    """The plots that have a meaning for this head."""
+    """Draw the plots that apply to this head."""
     from fusionkit.evaluation import plots
 
     # A head's name comes from a file: it must not lead out of the folder.
@@ -229,7 +229,7 @@ def _draw(report: HeadReport, folder: Path) -> list[Path]:
 
 
 def _calibration_labels(report: HeadReport) -> list[str]:
-    """What stands above each panel of bins; those after calibration follow those before."""
+    """The title of each panel of bins; those after calibration follow those before."""
     labels = [f"calibration error\n{_plotted(_of(report, panel.name, 'ece'))}" for panel in report.curves.reliability]
     if not report.recalibrated:
         return labels
@@ -246,12 +246,12 @@ def _risk_labels(report: HeadReport) -> list[str]:
 
 
 def _plotted(metric: Metric) -> str:
-    """A metric as a plot shows it, where no column heading says what stands in brackets."""
+    """A metric as a plot shows it, where no column heading explains the brackets."""
     return str(metric).replace(" (", f" ({100 * LEVEL:g} % interval ")
 
 
 def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
-    """Rows of text under `TRUST_COLUMNS`: how far the predictions can be trusted, before and after calibration."""
+    """Rows of text under `TRUST_COLUMNS`: calibration and selective prediction, before and after calibration."""
     rows: list[tuple[str, ...]] = []
     for report in reports:
         found = report.trust.figures
@@ -267,14 +267,14 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
                              str(found["errors", risk.by, name]), ""))
         for path, metric in found.items():
             if path[0] == "sets" and len(path) == 2:
-                goal = f" (asked: {1 - report.trust.alpha:g})" if report.trust.alpha and path[1] == "coverage" else ""
+                goal = f" (target: {1 - report.trust.alpha:g})" if report.trust.alpha and path[1] == "coverage" else ""
                 kind = "intervals" if report.task == "regression" else "sets"
                 rows.append((report.head, f"{kind}: {uncertainty_metrics.LABELS[path[1]]}{goal}", "", str(metric)))
     return rows
 
 
 def _of(report: HeadReport, name: str, metric: str) -> Metric:
-    """A metric of one class, or of the head where classes have none of their own."""
+    """A metric of one class, or of the head if classes have none of their own."""
     return report.per_class.get(name, report.metrics)[metric]
 
 

@@ -1,7 +1,7 @@
-"""How far predictions can be trusted: as sure as they are right? Wrong where in doubt? Is the truth in their sets?
+"""Calibration, selective prediction, and the coverage and size of prediction sets.
 
-Every figure is a function of the weights of the cases, (N, R) for R resamples, as in `bootstrap`; with all weights 1 it
-is the value. docs/evaluation.md defines each.
+Every measure is a function of the weights of the cases, (N, R) for R resamples, as in `bootstrap`; with all weights 1
+it is the value itself. docs/evaluation.md defines each.
 
 Axes: N cases, K classes, labels or outputs, R resamples.
 
@@ -34,7 +34,7 @@ LABELS = {
     "auroc": "AUROC for errors", "aurc": "area under risk-coverage", "coverage": "coverage", "size": "mean size",
     "single": "share with one", "empty": "share empty", "width": "mean width",
 }
-# These order the cases as another one does, or are a part of one.
+# These rank the cases exactly as another measure does, or are a part of one.
 _LEFT_OUT = {"confidence", "normalised_entropy", "expected_entropy"}
 _POINTS = 201
 Path = tuple[str, ...]
@@ -54,7 +54,7 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The figures of one head by their place, such as ('before', 'nll') or ('errors', MEASURE, 'auroc').
+    """The measures of one head by their path, such as ('before', 'nll') or ('errors', MEASURE, 'auroc').
 
     `alpha` is the share of misses that the prediction sets were made for, None without sets.
     """
@@ -64,7 +64,7 @@ class Trust:
     alpha: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Figures nested by their places, and the risk-coverage curves."""
+        """Measures nested by their paths, and the risk-coverage curves."""
         found: dict[str, Any] = {}
         for path, metric in self.figures.items():
             inner = found
@@ -80,18 +80,20 @@ class Trust:
 
 def assess(outcomes: Outcomes, measures: Mapping[str, Floats], calibrated: Calibrated | None, *, seed: int,
            resamples: int) -> Trust:
-    """All figures of one head with their intervals; those of `measures` (N,) and `calibrated` where they are given.
+    """All measures of one head with their intervals; those of `measures` (N,) and `calibrated` if given.
 
-    Both hold the cases that `outcomes` kept, in its order.
+    Both contain the cases of `outcomes`, in the same order.
     """
     if not outcomes.cases:
         return Trust()
     figures: dict[Path, Weighted] = {}
     risks: list[Risk] = []
     if outcomes.task != "regression":
-        figures |= {("before", name): figure for name, figure in _sureness(outcomes, outcomes.predictions).items()}
+        before = _proper_scores(outcomes, outcomes.predictions)
+        figures |= {("before", name): figure for name, figure in before.items()}
         if calibrated is not None and calibrated.values is not None:
-            figures |= {("after", name): figure for name, figure in _sureness(outcomes, calibrated.values).items()}
+            after = _proper_scores(outcomes, calibrated.values)
+            figures |= {("after", name): figure for name, figure in after.items()}
         errors = _errors(outcomes)
         for name, score in _scores(outcomes, measures).items():
             figures["errors", name, "auroc"] = partial(auroc, score, errors)
@@ -115,12 +117,12 @@ def _why(path: Path) -> str:
     if path[0] == "errors":
         return "no case is wrong, or every one is"
     if path[-1] == "width":
-        return "an interval has no end"
+        return "an interval is unbounded"
     return f"no case is {path[2]!r}" if "per_class" in path else NO_CASES
 
 
 def _mean(values: Floats, rows: Bools | None = None) -> Weighted:
-    """The mean of a number of each case, of those in `rows`."""
+    """The mean of a per-case value, over the cases in `rows`."""
     def figure(weights: Floats) -> Floats:
         weights = weights if rows is None else weights[rows]
         return ratio(values @ weights, weights.sum(axis=0))
@@ -128,7 +130,7 @@ def _mean(values: Floats, rows: Bools | None = None) -> Weighted:
 
 
 def _mean_of(figures: Sequence[Weighted]) -> Weighted:
-    """The mean of the figures of labels or outputs; those without a case are left out."""
+    """The mean of a measure over labels or outputs; those without a case are left out."""
     return lambda weights: _defined_mean(np.stack([figure(weights) for figure in figures]))
 
 
@@ -152,7 +154,7 @@ def _gap(confidence: Floats, correct: Bools, rows: Bools | None = None) -> Weigh
     return figure
 
 
-def _sureness(outcomes: Outcomes, predictions: Floats) -> dict[str, Weighted]:
+def _proper_scores(outcomes: Outcomes, predictions: Floats) -> dict[str, Weighted]:
     """Negative log-likelihood, Brier score and calibration error of probabilities (N, K)."""
     if outcomes.task == "multiclass":
         return _of_classes(predictions, outcomes.targets.astype(np.int64), None)
@@ -176,7 +178,7 @@ def _of_classes(predictions: Floats, truth: Ints, rows: Bools | None) -> dict[st
 
 
 def _errors(outcomes: Outcomes) -> Bools:
-    """Which cases are wrong; a case of labels is when any label that is known is. *Shape*: (N,)."""
+    """Which cases are wrong; with labels, a case is wrong if any known label is. *Shape*: (N,)."""
     if outcomes.task == "multiclass":
         return np.not_equal(outcomes.predicted_class(), outcomes.targets)
     wrong = ~np.isnan(outcomes.targets) & ((outcomes.predictions > 0.5) != (outcomes.targets == 1))
@@ -184,7 +186,7 @@ def _errors(outcomes: Outcomes) -> Bools:
 
 
 def _scores(outcomes: Outcomes, measures: Mapping[str, Floats]) -> dict[str, Floats]:
-    """What orders the cases from sure to unsure: the entropy, and what the uncertainty method adds to it."""
+    """The measures that rank the cases by uncertainty: the entropy, and those of the uncertainty method."""
     own = {name: values for name, values in measures.items()
            if name not in _LEFT_OUT and not name.endswith(("_within", "_between")) and "variance_" not in name}
     return {ENTROPY: _entropy(outcomes)} | own
@@ -222,7 +224,7 @@ def _risk(by: str, score: Floats, errors: Bools) -> Risk:
 
 
 def _sets(outcomes: Outcomes, found: Calibrated) -> dict[Path, Weighted]:
-    """How often sets or intervals hold the truth, and how large they are: over all, and by class, label or output."""
+    """Coverage and size of sets or intervals: over all, and by class, label or output."""
     figures: dict[Path, Weighted] = {}
     if found.sets is not None and outcomes.task == "multiclass":
         truth = outcomes.targets.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Every metric as a function of the cases' weights: a resample is a column of counts, the plain value all ones.
+"""Every metric as a function of the cases' weights: a column of counts is a resample, all ones is the plain value.
 
 One matrix product serves a thousand resamples. Sums are in double precision.
 
@@ -32,11 +32,11 @@ REGRESSION: dict[str, str] = {"mae": "MAE", "rmse": "RMSE", "r2": "R2", "pearson
 LABELS: dict[str, str] = CLASSIFICATION | REGRESSION
 
 Samples: TypeAlias = dict[str, Floats]
-"""By metric its value for each column of weights, each (R,); NaN where a metric is undefined."""
+"""For each metric, its value for each column of weights, (R,); NaN where undefined."""
 
 
 def per_class(outcomes: Outcomes, weights: Floats) -> dict[str, Samples]:
-    """Each class against the others, or each output, for each column of weights (N, R); of two classes the second."""
+    """Each class against the others, or each output, for each column of weights (N, R); for two classes, the second."""
     found: dict[str, Samples] = {}
     for index, name in enumerate(outcomes.classes):
         if outcomes.task == "regression":
@@ -51,8 +51,8 @@ def overall(outcomes: Outcomes, found: Mapping[str, Samples], defined: Mapping[s
             ) -> Samples:
     """The metrics over all classes of `found`, which `per_class` made with the same weights.
 
-    `defined` names the classes over which each metric is averaged: those whose value itself is defined, so that each
-    resample answers the same question.
+    `defined` names the classes over which each metric is averaged: those whose plain value is defined, so that all
+    resamples average over the same classes.
     """
     if len(found) == 1:
         return dict(next(iter(found.values())))
@@ -62,18 +62,18 @@ def overall(outcomes: Outcomes, found: Mapping[str, Samples], defined: Mapping[s
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
-    """A quotient that is NaN where nothing was counted."""
+    """A quotient that is NaN where the denominator is 0."""
     result: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
     return result
 
 
 def recalls(found: Floats, seen: Floats) -> Floats:
-    """The share of the cases of each class that were found, NaN for a class without cases. *Shape* of all: (J, ...)."""
+    """The recall of each class, NaN for a class without cases. *Shape* of all: (J, ...)."""
     return ratio(found, seen)
 
 
 def accuracy(found: Floats, seen: Floats) -> Floats:
-    """The share of all cases that were found as what they are. *Shapes*: (J, ...) of counts give (...)."""
+    """The share of all cases that were classified correctly. *Shapes*: (J, ...) of counts give (...)."""
     return ratio(found.sum(axis=0), seen.sum(axis=0))
 
 
@@ -115,7 +115,7 @@ def auroc(score: Floats, truth: Bools, weights: Floats) -> Floats:
 
 
 def _calibration_error(confidence: Floats, correct: Floats, weights: Floats) -> Floats:
-    """The mean gap between what was promised and what came, over 15 bins, each by its share of the cases."""
+    """The mean gap between confidence and accuracy over 15 bins, weighted by their share of the cases."""
     within = calibration_bin(confidence) == np.arange(CALIBRATION_BINS)[:, None]
     gaps = (within * (confidence - correct)) @ weights
     return ratio(np.abs(gaps).sum(axis=0), weights.sum(axis=0))
@@ -139,7 +139,7 @@ def _regression(outcomes: Outcomes, index: int, weights: Floats) -> Samples:
     known = ~np.isnan(outcomes.targets[:, index])
     true, predicted, weights = outcomes.targets[known, index], outcomes.predictions[known, index], weights[known]
     total, error = weights.sum(axis=0), predicted - true
-    # Sums of squares around the middle of all cases keep their digits; around zero they would lose them.
+    # Sums of squares are taken around the mean of all cases to avoid cancellation.
     middle, centre = (part - part.mean() if part.size else part for part in (true, predicted))
 
     def spread(first: Floats, second: Floats) -> Floats:
@@ -155,5 +155,5 @@ def _regression(outcomes: Outcomes, index: int, weights: Floats) -> Samples:
 
 
 def _no_rounding(spread: Floats, values: Floats) -> Floats:
-    """A spread with what is only rounding made 0, which `ratio` takes for undefined."""
+    """A spread with mere rounding errors set to 0, which `ratio` treats as undefined."""
     return np.where(spread > 1e-12 * (values**2).sum(), spread, 0.0)

@@ -1,4 +1,4 @@
-"""One pass over the cases that keeps what is looked at: features of some nodes, pooled, and the gates of fusions."""
+"""One pass over the cases that collects the pooled features of some nodes and the gates of fusions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from fusionkit.planning.plan import Value
 
 @dataclass(frozen=True)
 class Features:
-    """One tensor of every case, its positions averaged.
+    """One tensor for every case, averaged over positions.
 
-    Shapes: `values` (N, w); `there` (N,) is False where the tensor is absent.
+    Shapes: `values` (N, w); `there` (N,) is False where the tensor is missing.
     """
 
     value: Value
@@ -35,9 +35,9 @@ class Features:
 
 @dataclass(frozen=True)
 class Gates:
-    """How much a fusion weighs each of its inputs: `values` (N, M), mean over features and positions.
+    """The weight that a fusion gives each of its inputs: `values` (N, M), mean over features and positions.
 
-    `there` (N, M) is False where an input is absent. `path` is the module's.
+    `there` (N, M) is False where an input is missing. `path` is the module's.
     """
 
     path: str
@@ -58,7 +58,7 @@ def look(survey: Survey, dataset: Dataset[Any], values: Collection[Value], setti
          ) -> tuple[dict[str, Features], list[Gates]]:
     """The pooled features of some tensors by name, and the gates of every fusion that reports them.
 
-    Raises: RunError when a component gives gates of another shape than the contract says.
+    Raises: RunError if the gates of a component do not have the shape required by the contract.
     """
     model, steps = survey.model, survey.steps
     place = {value.name: slot for slot, value in enumerate(survey.values)}
@@ -84,7 +84,7 @@ def look(survey: Survey, dataset: Dataset[Any], values: Collection[Value], setti
 
 
 def pool(tensor: Tensor, value: Value) -> Tensor:
-    """The mean over positions: (B, w) of a vector, of tokens or of a map."""
+    """The mean over positions of a vector, tokens or a map: (B, w)."""
     if value.shape.layout == "tokens":
         return tensor.mean(1)
     return tensor.flatten(2).mean(2) if value.shape.spatial else tensor
@@ -97,10 +97,10 @@ def _gates(step: ModuleCall, slots: Sequence[Any], masks: Sequence[Tensor | None
     count = len(args[0])
     there = torch.stack([_rows(column, count, args[0]) for column in columns], 1)
     report: nn.Module = step.module
-    given = report.gates(filled, **more)  # type: ignore[operator]  # it was seen to be callable
+    given = report.gates(filled, **more)  # type: ignore[operator]  # known to be callable
     if not isinstance(given, Tensor) or tuple(given.shape[:2]) != (count, len(args)):
         shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-        raise RunError(f"the gates of {step.planned.component.id} are {shape}; (cases, inputs, ...) is due, "
+        raise RunError(f"the gates of {step.planned.component.id} are {shape}; expected (cases, inputs, ...), "
                        f"here ({count}, {len(args)}, ...)")
     return given.float().reshape(count, len(args), -1).mean(2), there
 

@@ -21,7 +21,7 @@ _THICK = 0.8
 
 @dataclass(frozen=True)
 class BarGroup:
-    """One group of bars: what it is about, a bar for each modality (None where it is absent), and what stands beside.
+    """One group of bars: its label, a bar for each modality (None where it is missing), and the text next to it.
     """
 
     label: str
@@ -31,7 +31,7 @@ class BarGroup:
 
 @dataclass(frozen=True)
 class Panel:
-    """Groups of bars under one title and over one axis."""
+    """Groups of bars with one title and one axis."""
 
     title: str
     axis: str
@@ -39,7 +39,7 @@ class Panel:
 
 
 def bars_figure(panels: Sequence[Panel], names: Sequence[str], title: Sequence[str]) -> Figure:
-    """Panels side by side, their groups in the same order, the modalities in the legend."""
+    """Adjacent panels with their groups in the same order and the modalities in the legend."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -86,7 +86,7 @@ def _panel(axes: Axes, rows: Sequence[BarGroup], count: int) -> None:
             axes.annotate(row.beside, (1.0, at), xycoords=("axes fraction", "data"), xytext=(6, 0),
                           textcoords="offset points", va="center", fontsize=8, color=_GREY, annotation_clip=False)
     axes.axvline(0, color=_GREY, linewidth=0.8)
-    # Room for the numbers beyond the bars.
+    # Space for the numbers beyond the bars.
     axes.set_xlim(min(ends) - (0.2 * span if min(ends) < 0 else 0), max(ends) + 0.2 * span)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

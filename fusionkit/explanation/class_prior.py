@@ -1,4 +1,4 @@
-"""What one would say of a case of which nothing is known: how often each class came, or the mean value, in training."""
+"""The prediction for a case of which nothing is known: the class frequencies or the mean value in training."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fusionkit.runs.folder import Run, cohort_of
 class TrainingPrior:
     """The prior of each head from the training cases of a run.
 
-    Classes were counted when the run was trained; labels and values are read from the targets of its own data: those
-    of `cohort` where it is of that data, else the data are opened when they are first needed.
+    Classes were counted when the run was trained; labels and values come from the targets of its own data: from
+    `cohort` if it is of that data, else the data are opened when first needed.
     """
 
     def __init__(self, run: Run, cohort: Cohort | None) -> None:
@@ -23,7 +23,7 @@ class TrainingPrior:
         self.cohort = cohort
 
     def __call__(self, head: PlannedHead) -> Floats | None:
-        """The prior (K,), None where no training target is at hand."""
+        """The prior (K,), None if no training target is available."""
         counts = self.run.preprocessing.class_counts.get(head.name, {})
         numbers = np.array([counts.get(name, 0) for name in head.names], dtype=np.float64)
         if head.task == "multiclass" and numbers.any():

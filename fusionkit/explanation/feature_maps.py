@@ -1,4 +1,4 @@
-"""The maps inside a network: which module gives each, on what grid, and from which images or volumes it comes."""
+"""The feature maps of a network: the module that gives each, its spatial size, and the images it depends on."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Value
 
 MOST_AT_ONCE = 6
-"""Maps of one input that are drawn unless `--at` names others: the last ones, nearest to the decision."""
+"""How many maps of one input are drawn unless `--at` names others: the last ones, closest to the decision."""
 _MOST_UNEVEN = 2.5  # 7 rows halved thrice leave 1, which 11 columns do not: small grids are uneven by rounding
 
 
 @dataclass(frozen=True)
 class ModuleOutput:
-    """What a submodule gave: `inside` its path in the component, `sizes` those of each tensor, without batch axis.
+    """The output of a submodule: `inside` is its path in the component, `sizes` are those of each tensor without batch.
 
-    `surrounding` is how many axes the input of the submodule around it has, None where that is not known.
+    `surrounding` is the number of axes of the enclosing submodule's input, None if unknown.
     """
 
     inside: str
@@ -35,10 +35,10 @@ class ModuleOutput:
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """One map: tensor number `member` of what the submodule `inside` gives in call number `step` of the network.
+    """One map: tensor number `member` of the output of the submodule `inside` in call number `step` of the network.
 
-    `name` is how `--at` says it, `module` the submodule's path, `sizes` are channels and grid, `inputs` the images or
-    volumes that it comes from.
+    `name` is its name for `--at`, `module` the submodule's path, `sizes` are channels and spatial size, `inputs` the
+    images or volumes that it depends on.
     """
 
     name: str
@@ -52,7 +52,7 @@ class FeatureMap:
 
 
 class Survey:
-    """One run of a network over nothing but zeros, in which every submodule is watched."""
+    """One run of a network on zeros, in which every submodule is observed."""
 
     def __init__(self, model: FusionModel) -> None:
         self.model = model
@@ -76,9 +76,9 @@ class Survey:
                 self.given.append(tuple(seen.values()))
 
     def _origins(self) -> dict[int, frozenset[str]]:
-        """The inputs from which the tensor in each slot comes.
+        """The inputs on which the tensor in each slot depends.
 
-        A fusion that gives back as many tensors as it reads refines each: a stream stays that of its input.
+        A fusion that returns as many tensors as it reads refines each: the features remain those of their input.
         """
         origins = {slot: frozenset({value.name}) for slot, value in enumerate(self.model.plan.inputs)}
         for step in self.steps.calls:
@@ -97,17 +97,17 @@ class Survey:
         return self.model.outputs[head] in changed
 
     def maps(self) -> tuple[list[FeatureMap], list[str]]:
-        """For every image and volume one map of each encoder on its way, and what there is to say.
+        """For every image and volume, one map of each encoder that processes it, and notes.
 
-        That is the encoder's own output where it is a map, of several the last; else the last map inside it. Where no
-        encoder gives one, as where a fusion reads the image itself, the last map of any node.
+        That is the encoder's own output if it is a map (the last of several), else the last map inside it. If no
+        encoder gives one, for example if a fusion reads the image itself, it is the last map of any node.
         """
         found: list[FeatureMap] = []
         notes = []
         for value in self._images():
             mine = self._on_the_way(value, ("encoder",)) or self._on_the_way(value, NODE_KINDS)[-1:]
             if not mine:
-                notes.append(f"nothing on the way from {value.name!r} gives a map: nothing is drawn on it")
+                notes.append(f"no module that processes {value.name!r} gives a map: nothing is drawn on it")
             if len(mine) > MOST_AT_ONCE:
                 left = ", ".join(place.name for place in mine[:-MOST_AT_ONCE])
                 notes.append(f"{value.name!r} has {len(mine)} maps; the last {MOST_AT_ONCE} are drawn, --at draws the "
@@ -116,7 +116,7 @@ class Survey:
         return _together(found), notes
 
     def at(self, name: str) -> list[FeatureMap] | Diagnostic:
-        """The maps that a node, a member of its bundle or the path of a module gives; or why there is none."""
+        """The maps given by a node, one of its named outputs or the module at a path; or why there is none."""
         slots = [slot for slot, value in enumerate(self.values) if slot >= len(self.model.plan.inputs)
                  and (value.name == name or value.name.startswith(f"{name}."))]
         places = [place for slot in slots if (place := self._written(slot))]
@@ -137,7 +137,7 @@ class Survey:
             return Diagnostic("no-map", f"{name!r} gives no map of an image or volume", why=f"it gives {shapes[-1]}",
                               fix=_some("these give one: ", known) if known else "no module of this network gives one")
         if name in dict(self.model.named_modules()):
-            return Diagnostic("no-map", f"the module {name!r} is not run by itself",
+            return Diagnostic("no-map", f"the module {name!r} is not called separately",
                               fix=_some("these give a map: ", known) if known else None)
         every = [value.name for value in self.values] + [path for path, _ in self.model.named_modules() if path]
         return Diagnostic("unknown-node", f"the network {self.model.plan.name!r} has no node and no module {name!r}",
@@ -155,7 +155,7 @@ class Survey:
         return [place for lane in self._lanes(kinds) if (place := self._last_map(lane, value))]
 
     def _lanes(self, wanted: Collection[str]) -> list[list[int]]:
-        """The calls of each lane of each node up to its last component of the kinds that are wanted."""
+        """The calls of each branch of each node up to its last component of the wanted kinds."""
         lanes: dict[tuple[str, str], list[int]] = {}
         for number, step in enumerate(self.steps.calls):
             several = len(self.model.plan.node(step.node).lanes) > 1
@@ -187,7 +187,7 @@ class Survey:
         return self._coming_from(place, self.origins[slot])
 
     def _inside(self, number: int, given: ModuleOutput, rank: int | None) -> FeatureMap | None:
-        """The last map that a submodule gave; with `rank` only where it works on maps with so many axes."""
+        """The last map of a submodule's output; with `rank`, only if it works on maps with that many axes."""
         if rank is not None and given.surrounding not in (None, rank + 2):
             return None
         step = self.steps.calls[number]
@@ -201,7 +201,7 @@ class Survey:
         return None
 
     def _coming_from(self, place: FeatureMap, origin: Collection[str]) -> FeatureMap | None:
-        """The place with the images that it can be drawn on; None without any, or where it is a single position."""
+        """The map with the images that it can be drawn on; None without any, or if it is a single position."""
         inputs = tuple(value.name for value in self._images()
                        if value.name in origin and len(value.shape.sizes) == len(place.sizes))
         grid = place.sizes[1:]
@@ -213,7 +213,7 @@ class Survey:
 
 def begun(model: FusionModel, steps: ModuleCalls, inputs: dict[str, Tensor], present: dict[str, Tensor]
           ) -> tuple[list[Any], list[Tensor | None]]:
-    """Slots and masks before the first call; masks of inputs that cannot be absent are left out."""
+    """Slots and masks before the first call, without masks of inputs that cannot be missing."""
     optional = {value.name for value in model.plan.inputs if value.present is not None}
     masks = {name: mask for name, mask in present.items() if name in optional and not bool(mask.all())}
     state = model.begin(inputs, masks)
@@ -222,23 +222,23 @@ def begun(model: FusionModel, steps: ModuleCalls, inputs: dict[str, Tensor], pre
 
 
 def _alike(grid: Sequence[int], size: Sequence[int]) -> bool:
-    """Whether a grid is the plane of an image made smaller, by about as much in height as in width.
+    """Whether a spatial size is that of an image downsampled by about the same factor in height and width.
 
-    Tensors that keep channels last, or attention of tokens to tokens, are not, though they have as many axes.
+    This excludes channels-last tensors and attention matrices, which have as many axes.
     """
     shrunk = [whole / part for whole, part in zip(size[-2:], grid[-2:], strict=True) if part > 1]
     return not shrunk or max(shrunk) <= _MOST_UNEVEN * min(shrunk)
 
 
 def _paths(model: FusionModel, calls: Sequence[ModuleCall]) -> list[str]:
-    """The path of each call's module; a shared one has one path for all its calls."""
+    """The path of each call's module; a shared module has one path for all its calls."""
     names = {module: name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
     return [names[step.module] for step in calls]
 
 
 @contextmanager
 def _watched(module: nn.Module) -> Iterator[dict[str, ModuleOutput]]:
-    """What each submodule gives while the block runs, in the order in which they end; of several runs the last."""
+    """The last output of each submodule while the block runs, in the order in which they finish."""
     seen: dict[str, ModuleOutput] = {}
     took: dict[str, int | None] = {}
 
@@ -264,7 +264,7 @@ def _watched(module: nn.Module) -> Iterator[dict[str, ModuleOutput]]:
 
 
 def _together(places: Sequence[FeatureMap]) -> list[FeatureMap]:
-    """Each place once, with all inputs for which it was found."""
+    """Each map once, with all inputs for which it was found."""
     return list(dict.fromkeys(places))
 
 

@@ -1,4 +1,4 @@
-"""Grad-CAM and t-SNE of an explanation: which pictures there are, and what stands on them."""
+"""Grad-CAM and t-SNE of an explanation: the pictures and their texts."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ SEED = 0
 
 def draw_maps(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
               device: torch.device) -> None:
-    """Grad-CAM of every chosen case at every map, over every image or volume that the map comes from."""
+    """Grad-CAM of every chosen case at every map, over every image or volume that the map depends on."""
     entries: list[dict[str, Any]] = []
     for item in chosen:
         batch = collate([cases.dataset[item.place]]).to(device)
         output = CaseOutput.of(resolved, cases, item)
         case = cases.ids[item.place]
         if output.value is None:
-            made.notes.append(f"case {case!r}: {item.head!r} has no result, since what it reads is absent")
+            made.notes.append(f"case {case!r}: {item.head!r} has no result, since its inputs are missing")
             continue
         absent = [name for name, mask in batch.present.items() if not bool(mask.all())]
         wanted = dict.fromkeys(name for place in resolved.places for name in place.inputs)
-        made.notes.extend(f"case {case!r}: {name!r} is absent, so there is nothing to draw on it"
+        made.notes.extend(f"case {case!r}: {name!r} is missing, so there is nothing to draw on"
                           for name in wanted if name in absent)
         for place in resolved.places:
             for name in place.inputs:
@@ -51,10 +51,10 @@ def _map(made: Explanation, resolved: ResolvedRequest, item: ChosenCase, output:
     image = inputs[name][0].cpu().double().numpy()
     heat = grad_cam(resolved.survey, place, item.head, output.column, inputs, present=present, size=image.shape[1:])
     if heat is None:
-        made.notes.append(f"{place.name!r}: a component behind it lets no gradient through, so it has no Grad-CAM")
+        made.notes.append(f"{place.name!r}: a component downstream passes no gradient, so it has no Grad-CAM")
         return []
     inside = f", module {place.module}" if place.module != place.node else ""
-    nothing = "" if heat.max() > 0 else "; no position of it speaks for this result"
+    nothing = "" if heat.max() > 0 else "; no position supports this result"
     channels, *grid = place.sizes
     title = (f"case {case}, {name}: Grad-CAM at node {place.node}{inside} ({channels} x {'x'.join(map(str, grid))})"
              f"{nothing}", f"{item.head}: {output.line}")
@@ -69,9 +69,9 @@ def draw_embeddings(made: Explanation, resolved: ResolvedRequest, cases: Cases, 
                     ) -> None:
     """The t-SNE picture of each head and its coordinates as a table."""
     entries: list[dict[str, Any]] = []
-    for asked in resolved.asked:
-        value = resolved.values[asked.name]
-        found, result = features[value.name], cases.results[asked.name]
+    for explained in resolved.heads:
+        value = resolved.values[explained.name]
+        found, result = features[value.name], cases.results[explained.name]
         rows = np.flatnonzero(cases.tested & found.there)
         reason = why_not(found.values[rows])
         if reason:
@@ -79,27 +79,27 @@ def draw_embeddings(made: Explanation, resolved: ResolvedRequest, cases: Cases, 
             continue
         left = int((cases.tested & ~found.there).sum())
         if left:
-            made.notes.append(f"{left} cases are not in the t-SNE of {value.name!r}, which is absent there")
+            made.notes.append(f"{left} cases are not in the t-SNE of {value.name!r}, which they lack")
         points = embed(found.values[rows], SEED)
-        scatter, how = _scatter(asked, result, rows, points)
+        scatter, how = _scatter(explained, result, rows, points)
         title = (f"t-SNE of {value.name} ({value.shape.layout}"
-                 f"{', mean over positions' if value.shape.positions > 1 else ''}), head {asked.name}", how)
-        picture = made.folder.picture(partial(scatter_figure, scatter, title), "tsne", asked.name, value.name)
+                 f"{', mean over positions' if value.shape.positions > 1 else ''}), head {explained.name}", how)
+        picture = made.folder.picture(partial(scatter_figure, scatter, title), "tsne", explained.name, value.name)
         known = result.known[rows]
         table = made.folder.table(
             ["id", "x", "y", "class", "wrong"],
             [[cases.ids[row], f"{x:.6g}", f"{y:.6g}", label, "" if not there else str(int(wrong))]
              for row, (x, y), label, wrong, there in zip(rows.tolist(), points, scatter.labels, scatter.wrong, known,
-                                                         strict=True)], "tsne", asked.name, value.name)
-        entries.append({"head": asked.name, "node": value.name, "cases": len(rows), "seed": SEED,
+                                                         strict=True)], "tsne", explained.name, value.name)
+        entries.append({"head": explained.name, "node": value.name, "cases": len(rows), "seed": SEED,
                         "perplexity": float(f"{scatter.perplexity:.6g}"), "file": picture, "table": table})
     made.data["tsne"] = entries
 
 
-def _scatter(asked: ExplainedHead, result: HeadResult, rows: Any, points: Any) -> tuple[Scatter, str]:
-    """What is drawn of a head's cases, and in words what the colours are."""
-    names, task, known = asked.head.names, asked.head.task, result.known[rows]
-    column = asked.column or 0
+def _scatter(explained: ExplainedHead, result: HeadResult, rows: Any, points: Any) -> tuple[Scatter, str]:
+    """The scatter of a head's cases, and what the colours mean as text."""
+    names, task, known = explained.head.names, explained.head.task, result.known[rows]
+    column = explained.column or 0
     perplexity = perplexity_of(len(rows))
     if task == "regression":
         wanted = result.targets[rows].reshape(len(rows), -1)

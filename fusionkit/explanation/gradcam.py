@@ -1,4 +1,4 @@
-"""Grad-CAM by captum: which positions of a map speak for a result, laid over the image that it comes from.
+"""Grad-CAM by captum: which positions of a feature map support a result, resized to the image.
 
 Source: Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization,
 arXiv 1610.02391, eq. 1-2; computed by captum's LayerGradCam.
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from fusionkit.arrays import Floats
 from fusionkit.explanation.feature_maps import FeatureMap, Survey, begun
 
-# Axes: B batch, K columns of a head, c channels of a map, ... its grid.
+# Axes: B batch, K columns of a head, c channels of a map, ... its spatial axes.
 _MODES = {2: "bilinear", 3: "trilinear"}
 
 
 class Tap(nn.Module):
-    """The map at which captum listens, as a tensor of its own: what runs in place behind it does not change it.
+    """The map that captum hooks, as a tensor of its own, unaffected by in-place operations downstream.
 
-    A map that no gradient reaches, as behind frozen weights, begins one here.
+    A map without a gradient, for example after frozen weights, becomes the start of one here.
 
     Shapes: (B, c, ...); gives the same.
     """
@@ -33,10 +33,10 @@ class Tap(nn.Module):
 
 
 class Viewed(nn.Module):
-    """A network as captum takes it: tensors in, the scores of one head out, one map passing through `tap`.
+    """A network in the form captum needs: tensors in, the scores of one head out, one map passing through `tap`.
 
-    Scores are the head's raw outputs, before softmax or sigmoid, where it gives one for each name; else the decoded
-    results. A module that runs several times, as one that streams share, is tapped only in the call that is meant.
+    Scores are the head's raw outputs, before softmax or sigmoid, if there is one for each name; else the decoded
+    results. A module that is called several times, such as a shared one, is tapped only in the intended call.
 
     Shapes: inputs (B, ...) in the order of the plan; gives (B, K).
     """
@@ -50,7 +50,7 @@ class Viewed(nn.Module):
         self.tap = Tap()
 
     def forward(self, *given: Any) -> Tensor:
-        """The scores; given are the inputs and, last, the masks (B,) of what is present, by name."""
+        """The scores; arguments are the inputs and, last, the presence masks (B,) by name."""
         *tensors, masks = given
         names = [value.name for value in self.model.plan.inputs]
         slots, columns = begun(self.model, self.steps, dict(zip(names, tensors, strict=True)), dict(masks))
@@ -63,7 +63,7 @@ class Viewed(nn.Module):
         raw = slots[self.model.outputs[self.head.name]].float()
         if raw.shape != (len(raw), len(self.head.names)):
             raw = self.model.head(self.head.name).decode(raw)
-        return raw  # type: ignore[no-any-return]  # slots hold anything
+        return raw  # type: ignore[no-any-return]  # slots are untyped
 
     @contextmanager
     def _tapped(self, module: nn.Module) -> Iterator[None]:
@@ -83,11 +83,11 @@ class Viewed(nn.Module):
 
 def grad_cam(survey: Survey, place: FeatureMap, head: str, column: int, inputs: Mapping[str, Tensor],
              *, present: Mapping[str, Tensor], size: tuple[int, ...]) -> Floats | None:
-    """How much each position of an image speaks for one column of a head: not negative, in units of its score.
+    """How much each position of an image supports one column of a head: non-negative, in units of its score.
 
-    None where a component between map and head lets no gradient through.
+    None if a component between map and head passes no gradient.
 
-    *Shapes*: `inputs` (1, ...) and `present` (1,), a case; gives `size`, to which the map is enlarged linearly.
+    *Shapes*: `inputs` (1, ...) and `present` (1,), one case; gives `size`, to which the map is interpolated linearly.
     """
     from captum.attr import LayerAttribution, LayerGradCam
 

@@ -1,4 +1,4 @@
-"""Means over cases with bootstrap intervals: of gates, and of Shapley values class by class."""
+"""Means over cases with bootstrap intervals: of gates, and of Shapley values by class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class GroupMeans:
-    """The mean share of each modality over some cases: `mean` signed, `absolute` of its absolute value."""
+    """The mean share of each modality over some cases: `mean` of signed, `absolute` of absolute values."""
 
     name: str
     cases: int
@@ -31,10 +31,10 @@ class GroupMeans:
 
 def groups_of(shares: Shares, columns: Ints, used: Bools, patients: Sequence[str] | None, one_class: bool
               ) -> list[GroupMeans]:
-    """Means over the cases that are `used` (N,), each explained by its column of `columns` (N,).
+    """Means over the cases in `used` (N,), each explained by its column of `columns` (N,).
 
-    Of a multiclass head by predicted class, and over all together; with `one_class` that class alone. Of labels and
-    values every column over all cases.
+    For a multiclass head by predicted class, and over all cases; with `one_class` for that class alone. For labels
+    and values, every column over all cases.
     """
     use = used & shares.valid
     names = shares.head.names
@@ -59,7 +59,7 @@ def _group(name: str, values: Floats, used: Bools, patients: Sequence[str] | Non
 
 
 def _mean(values: Floats, patients: Sequence[str] | None) -> Metric:
-    """The mean of (N,); patients are drawn anew, or cases where the data name none."""
+    """The mean of (N,); patients are resampled, or cases if the data have no patients."""
     if not len(values):
         return Metric(None, note="no case")
     owners = None if patients is None else np.unique(list(patients), return_inverse=True)[1].astype(np.int64)

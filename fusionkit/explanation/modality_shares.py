@@ -50,63 +50,64 @@ def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen
                              for name, metric in zip(found.inputs, mean, strict=True)]))
     made.data["gates"] = entries
     if not gates:
-        made.notes.append("no fusion of this network reports gates")
+        made.notes.append("no fusion in this network has gates to report")
 
 
 def report_shapley(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
                    registry: Registry, *, prior: Prior, settings: Settings, progress: Progress | None = None) -> None:
-    """The Shapley values of every head, or in a note why there are none."""
+    """The Shapley values of every head, or a note on why there are none."""
     made.data["shapley"] = []
     inputs = resolved.model.plan.inputs
     if len(inputs) == 1:
-        made.notes.append("no Shapley values: the network has one input, which has all of the result")
+        made.notes.append("no Shapley values: the network has a single input")
         return
     if len(inputs) > MOST:
-        made.notes.append(f"no Shapley values: {len(inputs)} inputs have {1 << len(inputs):,} subsets, and each is one "
-                          f"pass over all cases; at most {MOST} inputs are taken")
+        made.notes.append(f"no Shapley values: {len(inputs)} inputs have {1 << len(inputs):,} subsets, and each takes "
+                          f"one pass over all cases; at most {MOST} inputs are supported")
         return
     try:
         model = all_optional(resolved.model, registry).to(settings.chosen_device)
     except GraphError as error:
-        made.notes.append("no Shapley values, since the network cannot be run without each of its inputs:")
+        made.notes.append("no Shapley values, since the network cannot run without some of its inputs:")
         made.notes.extend(found.render() for found in error.diagnostics)
         return
-    found, notes = shares(model, cases.dataset, [asked.head for asked in resolved.asked], prior, settings,
+    found, notes = shares(model, cases.dataset, [explained.head for explained in resolved.heads], prior, settings,
                           progress=progress)
     made.notes.extend(notes)
-    for asked in resolved.asked:
-        if asked.name in found:
-            made.data["shapley"].append(_head(made, resolved, cases, chosen, asked, mine=found[asked.name]))
+    for explained in resolved.heads:
+        if explained.name in found:
+            made.data["shapley"].append(_head(made, resolved, cases, chosen, explained, mine=found[explained.name]))
 
 
 def _head(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
-          asked: ExplainedHead, *, mine: Shares) -> dict[str, Any]:
-    columns = asked.columns(cases.results[asked.name])
+          explained: ExplainedHead, *, mine: Shares) -> dict[str, Any]:
+    columns = explained.columns(cases.results[explained.name])
     names = mine.head.names
     rows = [[cases.ids[row], names[column], f"{mine.nothing[row, column]:.6g}",
              *(f"{value:.6g}" for value in mine.values[row, :, column]), f"{mine.whole[row, column]:.6g}",
              " ".join(name for name, there in zip(mine.inputs, mine.there[row], strict=True) if not there)]
             for row in np.flatnonzero(mine.valid) for column in range(len(names))]
-    table = made.folder.table(["id", "class", "nothing", *mine.inputs, "all", "absent"], rows, "shapley", asked.name)
-    result = "value" if asked.head.task == "regression" else "probability"
-    base = ("what the network predicts without any" if mine.answered else
+    header = ["id", "class", "nothing", *mine.inputs, "all", "absent"]
+    table = made.folder.table(header, rows, "shapley", explained.name)
+    result = "value" if explained.head.task == "regression" else "probability"
+    base = ("the prediction without any" if mine.answered else
             "the mean of the training cases" if result == "value" else "the share of the class in training")
-    entry: dict[str, Any] = {"head": asked.name, "inputs": list(mine.inputs), "table": table,
+    entry: dict[str, Any] = {"head": explained.name, "inputs": list(mine.inputs), "table": table,
                              "nothing": "network" if mine.answered else "training"}
-    picked = [item for item in chosen if item.head == asked.name and mine.valid[item.place]]
+    picked = [item for item in chosen if item.head == explained.name and mine.valid[item.place]]
     if picked:
         panel = Panel("", _unit("change", result), tuple(_case(resolved, cases, mine, item) for item in picked))
-        title = (f"Shapley values of the inputs, head {asked.name}: what each adds to the {result}",
+        title = (f"Shapley values of the inputs, head {explained.name}: what each adds to the {result}",
                  f"no input: {base}; all inputs: the predicted {result}. The bars of a case add up to the difference.")
-        entry["cases"] = made.folder.picture(partial(bars_figure, [panel], mine.inputs, title), "shapley", asked.name,
-                                             "cases")
-    groups = groups_of(mine, columns, cases.tested, cases.patients, asked.column is not None)
+        entry["cases"] = made.folder.picture(partial(bars_figure, [panel], mine.inputs, title), "shapley",
+                                             explained.name, "cases")
+    groups = groups_of(mine, columns, cases.tested, cases.patients, explained.column is not None)
     if groups:
         entry["file"] = made.folder.picture(
             partial(bars_figure, _panels(groups, result), mine.inputs,
-                    (f"Shapley values of the inputs, head {asked.name}, mean over cases with 95 % intervals",)),
-            "shapley", asked.name, "mean")
-        entry["summary"] = _summary(made, asked, mine, groups)
+                    (f"Shapley values of the inputs, head {explained.name}, mean over cases with 95 % intervals",)),
+            "shapley", explained.name, "mean")
+        entry["summary"] = _summary(made, explained, mine, groups)
         entry["groups"] = [{"name": group.name, "cases": group.cases, "inputs": {
             name: {"mean": mean.to_json(), "mean_absolute": absolute.to_json()}
             for name, mean, absolute in zip(mine.inputs, group.mean, group.absolute, strict=True)}} for group in groups]
@@ -123,7 +124,7 @@ def _case(resolved: ResolvedRequest, cases: Cases, mine: Shares, item: ChosenCas
 
 
 def _unit(what: str, result: str) -> str:
-    """The label of the axis: probabilities lie between 0 and 1, values have the unit of their target."""
+    """The label of the axis: probabilities are between 0 and 1, values have the unit of their target."""
     return f"{what} in the predicted {result} (" + ("unit of the target)" if result == "value" else "scale 0 to 1)")
 
 
@@ -134,8 +135,8 @@ def _panels(groups: Sequence[GroupMeans], result: str) -> list[Panel]:
                 BarGroup(f"{group.name} ({group.cases} cases)", group.absolute) for group in groups))]
 
 
-def _summary(made: Explanation, asked: ExplainedHead, mine: Shares, groups: Sequence[GroupMeans]) -> str:
-    """The means as a table, printed and written."""
+def _summary(made: Explanation, explained: ExplainedHead, mine: Shares, groups: Sequence[GroupMeans]) -> str:
+    """Write the means as a table and add them to the printed ones."""
     rows, printed = [], []
     for group in groups:
         for name, mean, absolute in zip(mine.inputs, group.mean, group.absolute, strict=True):
@@ -143,7 +144,7 @@ def _summary(made: Explanation, asked: ExplainedHead, mine: Shares, groups: Sequ
                      for number in (metric.value, metric.low, metric.high)]
             rows.append([group.name, str(group.cases), name, *cells])
             printed.append([group.name, str(group.cases), name, str(mean), str(absolute)])
-    made.tables.append((f"Shapley values of the inputs, head {asked.name}: mean over cases (95 % interval)",
+    made.tables.append((f"Shapley values of the inputs, head {explained.name}: mean over cases (95 % interval)",
                         ["over", "cases", "input", "mean", "mean absolute"], printed))
     return made.folder.table(["over", "cases", "input", "mean", "mean_low", "mean_high", "absolute", "absolute_low",
-                              "absolute_high"], rows, "shapley", asked.name, "mean")
+                              "absolute_high"], rows, "shapley", explained.name, "mean")

@@ -1,4 +1,4 @@
-"""The folder of an explanation: names of files that cannot lead out of it or meet each other, tables and pictures."""
+"""The folder of an explanation: tables and pictures under file names that are safe and distinct."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Folder:
-    """Where everything is written; `files` are the paths so far, relative to it."""
+    """The folder that everything is written to; `files` are the paths so far, relative to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -24,14 +24,14 @@ class Folder:
         path.mkdir(parents=True, exist_ok=True)
 
     def picture(self, draw: Callable[[], Figure], *parts: str) -> str:
-        """Draw a picture under a name made of `parts`; gives its path."""
+        """Draw a picture under a name made of `parts`; returns its path."""
         stem = self._stem(parts, ".png")
         with plots.style():
             (written,) = plots.save(draw(), self.path / stem, (".png",))
         return self._kept(written)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *parts: str) -> str:
-        """A table as CSV under a name made of `parts`; gives its path."""
+        """Write a table as CSV under a name made of `parts`; returns its path."""
         path = self.path / f"{self._stem(parts, '.csv')}.csv"
         write_text(path, csv_text([header, *rows]))
         return self._kept(path)
@@ -42,7 +42,7 @@ class Folder:
         return name
 
     def _stem(self, parts: Sequence[str], kind: str) -> str:
-        """A name that is a file here; names of cases and nodes come from files, and two may differ in signs only."""
+        """A safe file name; case and node names come from files, and two may differ in punctuation only."""
         plain = "-".join(re.sub(r"[^\w.-]+", "_", part).strip(".")[:60] or "_" for part in parts)
         stem, number = plain, 1
         while f"{stem}{kind}".lower() in self._taken:

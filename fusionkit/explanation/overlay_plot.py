@@ -1,4 +1,4 @@
-"""Grad-CAM as a picture: the map over its image, or over the slices of its volume."""
+"""Grad-CAM as a picture: the map overlaid on its image, or on the slices of its volume."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 MOST_SLICES = 12
 _ACROSS = 4
-# Inches of a slice's longer side: large enough to see a small lesion, and a pixel of a large slice is not lost.
+# Inches of a slice's longer side: large enough to see a small lesion and single pixels of a large slice.
 _SMALLEST_SLICE, _LARGEST_SLICE, _PIXELS_PER_INCH = 2.2, 3.4, 110
-# Where the map is weakest the image is left as it is, so the colours may begin with black; the bright end is no grey.
+# Where the map is weakest it is transparent, so the colours may start with black; the bright end is not grey.
 _COLOURS = "inferno"
 _STRONGEST = 0.7
 _HALF = 0.5
@@ -30,8 +30,8 @@ _HALF = 0.5
 class Overlay:
     """One map over one input of one case.
 
-    *Shapes*: `image` is (c, H, W) or (c, D, H, W), `heat` (H, W) or (D, H, W), not negative. `title` stands above, line
-    by line.
+    *Shapes*: `image` is (c, H, W) or (c, D, H, W), `heat` (H, W) or (D, H, W), non-negative. `title` has the lines of
+    the title.
     """
 
     image: Floats
@@ -45,12 +45,12 @@ class Overlay:
 
 
 def overlay_figure(overlay: Overlay, slices: Sequence[int] | None = None) -> Figure:
-    """The image beside itself with the map laid over it, or a montage of slices (counted from 0) with it."""
+    """The image without and with the map, or a montage of slices (counted from 0) with it."""
     return _flat(overlay) if overlay.heat.ndim == 2 else _montage(overlay, slices or slices_shown(overlay.heat))
 
 
 def slices_shown(heat: Floats) -> list[int]:
-    """The slices of a volume that a montage shows, counted from 0: spread evenly, and the one with the largest value.
+    """The slices of a volume that a montage shows, counted from 0: evenly spaced, and the one with the largest value.
     """
     depth = len(heat)
     if depth <= MOST_SLICES:
@@ -111,11 +111,11 @@ def _montage(overlay: Overlay, chosen: Sequence[int]) -> Figure:
 
 
 def _heat(axes: Axes, shown: Floats, heat: Floats, peak: float) -> None:
-    """The image in grey, and over it the map: the stronger, the less of the image is left."""
+    """The image in grey with the map on top, more opaque where it is stronger."""
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1)
     if peak > 0:
         share = heat / peak
-        # Half the strength from a tenth on, or weak positions would be colours without a place in the bar.
+        # Half opaque from a tenth on, or weak positions would have colours that are not in the colour bar.
         axes.imshow(share, cmap=_COLOURS, vmin=0, vmax=1, alpha=_STRONGEST * np.clip(2.5 * share, 0, 1),
                     interpolation="bilinear")
         if share.max() >= _HALF > share.min():
@@ -149,9 +149,9 @@ def _keys(figure: Figure, panels: list[Axes], peak: float, caption: str = "") ->
 
 
 def _grey(image: Floats) -> tuple[Floats, str]:
-    """The image for drawing, 0 to 1 from its darkest to its brightest, and what a caption must say of its channels.
+    """The image scaled to 0 to 1 from its darkest to its brightest value, and a caption about its channels.
 
-    *Shapes*: (c, ...) gives (..., 3) of three channels in an image, else (...) of the first one.
+    *Shapes*: (c, ...) gives (..., 3) for an image with three channels, else (...), the first channel.
     """
     colour = len(image) == 3 and image.ndim == 3
     shown = np.moveaxis(image, 0, -1) if colour else image[0]

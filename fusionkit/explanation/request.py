@@ -1,4 +1,4 @@
-"""One explanation from a run to its folder: choose cases, look, measure the shares, draw and write."""
+"""One explanation: from the request to the chosen cases and the results to draw and write."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXPLAIN = "explain.json"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, as it was typed; None and () stand for what the command chooses itself."""
+    """The request as typed; None and () leave the choice to the command."""
 
     head: str | None = None
     class_name: str | None = None
@@ -47,10 +47,10 @@ class Request:
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """What is asked of a network, every name of it known."""
+    """A request for a network with every name resolved."""
 
     survey: Survey
-    asked: tuple[ExplainedHead, ...]
+    heads: tuple[ExplainedHead, ...]
     places: tuple[FeatureMap, ...]
     values: Mapping[str, Value]
     notes: tuple[str, ...]
@@ -63,10 +63,10 @@ class ResolvedRequest:
 
 @dataclass(frozen=True)
 class Cases:
-    """The cases that are run, and what every head says of them.
+    """The cases that are run, and every head's results for them.
 
-    `tested` (N,) is True for those over which means and t-SNE go; the others were asked for by name. `patients` is None
-    where the data name none.
+    `tested` (N,) is True for the cases used for means and t-SNE; the others were requested by name. `patients` is None
+    if the data have none.
     """
 
     ids: tuple[str, ...]
@@ -78,7 +78,7 @@ class Cases:
 
 @dataclass
 class Explanation:
-    """What was found: rows for people under a heading, notes, and everything as plain data."""
+    """The results: tables under headings, notes, and everything as plain data."""
 
     folder: Folder
     notes: list[str] = field(default_factory=list)
@@ -86,20 +86,20 @@ class Explanation:
     data: dict[str, Any] = field(default_factory=dict)
 
     def write(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Write `explain.json`, last of all; gives its content."""
+        """Write `explain.json`, after everything else; returns its content."""
         content = {"fusionkit-explain": 1, **about, **self.data, "notes": self.notes, "files": self.folder.files}
         write_json(self.folder.path / EXPLAIN, content)
         return content
 
 
 def resolve_request(model: FusionModel, request: Request) -> ResolvedRequest:
-    """What is asked, checked against the network.
+    """A request checked against the network.
 
     Raises: GraphError with every name that is wrong (`unknown-head`, `unknown-class`, `unknown-node`, `no-map`,
     `several-tensors`).
     """
     survey = Survey(model)
-    asked, faults = explained_heads(model.plan, request.head, request.class_name)
+    explained, faults = explained_heads(model.plan, request.head, request.class_name)
     places, notes = ([], []) if request.at else survey.maps()
     for name in request.at:
         found = survey.at(name)
@@ -107,18 +107,18 @@ def resolve_request(model: FusionModel, request: Request) -> ResolvedRequest:
             faults.append(found)
         else:
             places.extend(found)
-    heads = asked or [ExplainedHead(model.plan.heads[0])]
+    heads = explained or [ExplainedHead(model.plan.heads[0])]
     values = {item.name: value_for(model.plan, item, request.node) for item in heads}
     faults.extend(dict.fromkeys(value for value in values.values() if isinstance(value, Diagnostic)))
     if faults:
         raise GraphError(faults)
-    return ResolvedRequest(survey, tuple(asked), tuple(dict.fromkeys(places)),
+    return ResolvedRequest(survey, tuple(explained), tuple(dict.fromkeys(places)),
                            {name: value for name, value in values.items() if isinstance(value, Value)}, tuple(notes))
 
 
 def cases_of(run: Run, cohort: Cohort, request: Request, *, own: bool, cache: Path | None,
              settings: Settings) -> Cases:
-    """The run's test cases, or all cases of other data, and those asked for by name; run once.
+    """The run's test cases, or all cases of other data, and those requested by name; each is run once.
 
     Raises: DataError with `unknown-case`, or `no-cases`.
     """
@@ -137,18 +137,18 @@ def cases_of(run: Run, cohort: Cohort, request: Request, *, own: bool, cache: Pa
 
 
 def chosen_of(resolved: ResolvedRequest, cases: Cases, request: Request) -> list[ChosenCase]:
-    """The cases to look at: those that are named, for every head, else some that the command picks."""
+    """The cases to explain: those that are named, for every head, else a few chosen automatically."""
     if request.cases:
         place = {name: at for at, name in enumerate(cases.ids)}
-        return [ChosenCase(place[name], item.name, "asked for") for name in dict.fromkeys(request.cases)
-                for item in resolved.asked]
+        return [ChosenCase(place[name], item.name, "requested") for name in dict.fromkeys(request.cases)
+                for item in resolved.heads]
     complete = [all(source["present"].values()) for source in (cases.dataset[at] for at in range(len(cases.ids)))]
-    return choose(cases.results, resolved.asked, complete)
+    return choose(cases.results, resolved.heads, complete)
 
 
 def case_rows(resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase]
               ) -> tuple[list[list[str]], list[dict[str, Any]]]:
-    """The chosen cases in words: rows for a table, and plain data."""
+    """The chosen cases as rows of a table and as plain data."""
     rows, data = [], []
     for item in chosen:
         output = CaseOutput.of(resolved, cases, item)
@@ -160,7 +160,7 @@ def case_rows(resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCa
 
 @dataclass(frozen=True)
 class CaseOutput:
-    """What a head says of one case: the explained class, its number, the predicted class and the truth."""
+    """A head's result for one case: the explained class, its value, the predicted class and the truth."""
 
     explained: str
     column: int
@@ -173,18 +173,18 @@ class CaseOutput:
     @staticmethod
     def of(resolved: ResolvedRequest, cases: Cases, item: ChosenCase) -> CaseOutput:
         """From the results of a case."""
-        asked = next(asked for asked in resolved.asked if asked.name == item.head)
-        result, names = cases.results[item.head], asked.head.names
-        column = int(asked.columns(result)[item.place])
-        judged = result.known[item.place] and asked.head.task != "regression"
+        explained = next(explained for explained in resolved.heads if explained.name == item.head)
+        result, names = cases.results[item.head], explained.head.names
+        column = int(explained.columns(result)[item.place])
+        judged = result.known[item.place] and explained.head.task != "regression"
         right = bool(correct(result)[item.place]) if judged else None
         value = float(result.values[item.place, column]) if result.valid[item.place] else None
         return CaseOutput(names[column], column, value, names[int(result.values[item.place].argmax())],
-                          truth(result, item.place), asked.head.task, right)
+                          truth(result, item.place), explained.head.task, right)
 
     @property
     def number(self) -> str:
-        """The probability or value; a word where there is no result."""
+        """The probability or value as text; 'no result' without one."""
         return "no result" if self.value is None else figures(self.value)
 
     @property
@@ -195,5 +195,5 @@ class CaseOutput:
         other = verdict = ""
         if self.task == "multiclass":
             other = "" if self.predicted == self.explained else f"; predicted: {self.predicted}"
-            verdict = {None: "", True: " (right)", False: " (wrong)"}[self.right]
+            verdict = {None: "", True: " (correct)", False: " (wrong)"}[self.right]
         return f"{self.explained}: probability {self.number}{other}; truth: {self.truth}{verdict}"

@@ -1,4 +1,4 @@
-"""What is to be explained: which heads, which class, which cases; refused where there is no such thing."""
+"""What is to be explained: which heads, which class, which cases; with errors for unknown names."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _PACKAGES = {"captum": "captum", "sklearn": "scikit-learn"}
 
 
 def require_packages() -> None:
-    """Refuse to begin without the packages that explanations stand on.
+    """Check that the packages needed for explanations are installed.
 
     Raises: UserError with `missing-package`.
     """
     missing = [name for module, name in _PACKAGES.items() if find_spec(module) is None]
     if missing:
         raise UserError(Diagnostic("missing-package", f"`fusionkit explain` needs {' and '.join(missing)}",
-                                   why="Grad-CAM is captum's, and t-SNE that of scikit-learn",
+                                   why="Grad-CAM comes from captum, t-SNE from scikit-learn",
                                    fix='install "fusionkit[explain]"'))
 
 
 @dataclass(frozen=True)
 class ExplainedHead:
-    """One head, and the column of it that is explained: None for what is predicted of each case."""
+    """One head, and the column of it that is explained: None for the prediction of each case."""
 
     head: PlannedHead
     column: int | None = None
@@ -41,9 +41,9 @@ class ExplainedHead:
         return self.head.name
 
     def columns(self, result: HeadResult) -> Ints:
-        """The column that is explained of every case: the one asked for, else that of the largest probability.
+        """The column that is explained for every case: the requested one, else that of the largest probability.
 
-        Of a regression the first. *Shape*: (N,).
+        For regression, the first. *Shape*: (N,).
         """
         if self.column is not None or self.head.task == "regression":
             return np.full(len(result.values), self.column or 0, dtype=np.int64)
@@ -53,7 +53,7 @@ class ExplainedHead:
 
 def explained_heads(plan: Plan, head: str | None, class_name: str | None
                     ) -> tuple[list[ExplainedHead], list[Diagnostic]]:
-    """The heads to explain, all or the one that is named, and what is wrong with the names.
+    """The heads to explain, all or the named one, and errors in the names.
 
     A class restricts them to the heads that have it.
     """
@@ -73,25 +73,25 @@ def explained_heads(plan: Plan, head: str | None, class_name: str | None
                            fix=did_you_mean(class_name, known, f"there are {', '.join(known[:12])}"))]
 
 
-def value_for(plan: Plan, asked: ExplainedHead, node: str | None) -> Value | Diagnostic:
-    """The tensor whose t-SNE is drawn: a node's own, a member of its bundle, or by default what the head reads."""
+def value_for(plan: Plan, explained: ExplainedHead, node: str | None) -> Value | Diagnostic:
+    """The tensor whose t-SNE is drawn: a node's output or one of its named outputs; by default the head's input."""
     if node is None:
-        return plan.node(asked.name).reads[0]
+        return plan.node(explained.name).reads[0]
     features = [value for planned in plan.nodes for value in planned.features]
     mine = [value for value in features if value.name == node or value.name.startswith(f"{node}.")]
     if len(mine) == 1:
         return mine[0]
     names = [value.name for value in features]
     if mine:
-        return Diagnostic("several-tensors", f"{node!r} gives {len(mine)} tensors, and a picture is of one",
-                          fix=f"write one of {', '.join(value.name for value in mine)}")
+        return Diagnostic("several-tensors", f"{node!r} gives {len(mine)} tensors, but a picture shows one",
+                          fix=f"choose one of {', '.join(value.name for value in mine)}")
     return Diagnostic("unknown-node", f"the network {plan.name!r} has no node {node!r}", fix=did_you_mean(node, names))
 
 
 def rows_for(ids: Sequence[str], names: Sequence[str]) -> list[int]:
-    """The rows of the cases that are named.
+    """The rows of the named cases.
 
-    Raises: DataError with `unknown-case` for each that is not there.
+    Raises: DataError with `unknown-case` for each that does not exist.
     """
     position = {name: row for row, name in enumerate(ids)}
     missing = [name for name in names if name not in position]
@@ -104,22 +104,22 @@ def rows_for(ids: Sequence[str], names: Sequence[str]) -> list[int]:
 
 @dataclass(frozen=True)
 class ChosenCase:
-    """A case to be looked at for one head, and why; `place` counts in the cases that were run."""
+    """A case to explain for one head, and why; `place` is its position among the cases that were run."""
 
     place: int
     head: str
     why: str
 
 
-def choose(results: Mapping[str, HeadResult], asked: Sequence[ExplainedHead], complete: Sequence[bool]
+def choose(results: Mapping[str, HeadResult], explained: Sequence[ExplainedHead], complete: Sequence[bool]
            ) -> list[ChosenCase]:
-    """A few cases of each head: the most confident that is correct, the most confident that is wrong, the least so.
+    """A few cases of each head: the most confident correct one, the most confident wrong one, the least confident.
 
-    Of a regression those with the smallest and the largest error. Cases that have every input (`complete`) go first.
+    For regression, those with the smallest and the largest error. Cases with every input (`complete`) are preferred.
     Without targets: the most and the least confident.
     """
     chosen: list[ChosenCase] = []
-    for item in asked:
+    for item in explained:
         result = results[item.name]
         pool = result.valid & np.asarray(complete, dtype=bool)
         pool = pool if pool.any() else result.valid
@@ -130,7 +130,7 @@ def choose(results: Mapping[str, HeadResult], asked: Sequence[ExplainedHead], co
 
 
 def _best(head: PlannedHead, result: HeadResult, pool: Ints) -> list[tuple[str, int]]:
-    """Reasons and places; a reason for which there is no case is left out."""
+    """Reasons and positions; a reason without a case is left out."""
     known = pool[result.known[pool]]
     if head.task == "regression":
         if not len(known):
@@ -138,7 +138,7 @@ def _best(head: PlannedHead, result: HeadResult, pool: Ints) -> list[tuple[str, 
         error = np.nanmean(np.abs(result.values[known] - result.targets[known].reshape(result.values[known].shape)),
                            axis=1)
         return [("smallest error", int(known[np.nanargmin(error)])), ("largest error", int(known[np.nanargmax(error)]))]
-    sure, right = sureness(result), correct(result)
+    sure, right = confidence(result), correct(result)
     found = [(why, part[np.argmax(sure[part])]) for why, part in (
         ("most confident, correct", known[right[known]]), ("most confident, wrong", known[~right[known]])) if len(part)]
     if not len(known) and len(pool):
@@ -148,9 +148,8 @@ def _best(head: PlannedHead, result: HeadResult, pool: Ints) -> list[tuple[str, 
     return [(why, int(place)) for why, place in found]
 
 
-def sureness(result: HeadResult) -> Floats:
-    """How sure a head is of each case: the largest probability, of labels the one nearest to undecided. *Shape*: (N,).
-    """
+def confidence(result: HeadResult) -> Floats:
+    """The confidence for each case: the largest probability; for labels, that of the least certain. *Shape*: (N,)."""
     if result.head.task == "multilabel":
         least: Floats = np.abs(result.values - 0.5).min(axis=1) + 0.5
         return least
@@ -159,7 +158,7 @@ def sureness(result: HeadResult) -> Floats:
 
 
 def correct(result: HeadResult) -> Bools:
-    """Whether a decision is right, of labels every known one; what is not known counts as wrong. *Shape*: (N,)."""
+    """Whether a decision is correct, for labels every known one; unknown targets count as wrong. *Shape*: (N,)."""
     if result.head.task == "multilabel":
         if not result.known.any():
             return result.known
@@ -172,7 +171,7 @@ def correct(result: HeadResult) -> Bools:
 
 
 def truth(result: HeadResult, place: int) -> str:
-    """The target of a case in words; 'not known' without one."""
+    """The target of a case as text; 'not known' without one."""
     names = result.head.names
     if not result.known[place]:
         return "not known"

@@ -1,8 +1,8 @@
-"""Exact Shapley values of the modalities: what each adds to a result, on average over all orders of adding them.
+"""Exact Shapley values of the modalities: what each adds to a result, averaged over all orders of adding them.
 
 Source: Shapley 1953, A value for n-person games, in Contributions to the Theory of Games II; for predictions: Lundberg
 and Lee 2017, A Unified Approach to Interpreting Model Predictions, arXiv 1705.07874, eq. 8. Nothing is sampled: every
-subset of the modalities is run, the others absent.
+subset of the modalities is run, with the others missing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fusionkit.progress import Progress
 
 # Axes: S subsets of the M modalities, N cases, K columns of a head.
 MOST = 10
-"""Modalities for which all subsets are run: 1,024 passes. One more would double them."""
+"""The most modalities for which all subsets are run: 1,024 passes. One more would double them."""
 Prior = Callable[[PlannedHead], "Floats | None"]
 
 
@@ -34,9 +34,9 @@ Prior = Callable[[PlannedHead], "Floats | None"]
 class Shares:
     """What each modality adds to the results of one head.
 
-    *Shapes*: `values` (N, M, K), `whole` and `nothing` (N, K): the results with all that a case has, and with nothing.
+    *Shapes*: `values` (N, M, K), `whole` and `nothing` (N, K): the results with all inputs of a case, and with none.
     `valid` (N,) is False where the head has no result, `there` (N, M) where a case lacks the modality: it adds 0.
-    `answered` says whether the network itself answers when nothing is there; else that is the prior.
+    `answered` is True if the network itself has a result without inputs; otherwise that is the prior.
     """
 
     head: PlannedHead
@@ -50,9 +50,9 @@ class Shares:
 
 
 def shapley(results: Floats) -> Floats:
-    """Shapley values from the results of all subsets; subset s holds modality m where bit m of s is 1.
+    """Shapley values from the results of all subsets; subset s contains modality m if bit m of s is 1.
 
-    Modality m gets the sum over the subsets S without it of |S|! (M - |S| - 1)! / M! times (v(S with m) - v(S)).
+    The value of m is the sum over the subsets S without it of |S|! (M - |S| - 1)! / M! times (v(S with m) - v(S)).
 
     *Shapes*: (2**M, ...) gives (M, ...).
     """
@@ -70,13 +70,13 @@ def shapley(results: Floats) -> Floats:
 
 def shares(model: FusionModel, dataset: Dataset[Any], heads: Sequence[PlannedHead], prior: Prior, settings: Settings,
            *, progress: Progress | None = None) -> tuple[dict[str, Shares], list[str]]:
-    """The shares of a network whose inputs are all optional, and what there is to say of heads that have none.
+    """The shares of a network whose inputs are all optional, and notes on heads without shares.
 
-    Where a subset leaves a head without a result, the `prior` (K,) stands in: what one would say of a case of which
-    nothing is known. `progress(done, total)` counts passes.
+    Where a head has no result for a subset, the `prior` (K,) is used: the prediction for a case of which nothing is
+    known. `progress(done, total)` counts passes.
     """
     names = tuple(value.name for value in model.plan.inputs)
-    assert len(names) <= MOST, "so many subsets were to be refused; please report"
+    assert len(names) <= MOST, "too many subsets should have been refused; please report"
     values: dict[str, list[list[Floats]]] = {head.name: [] for head in heads}
     valid: dict[str, list[list[Bools]]] = {head.name: [] for head in heads}
     there: list[Bools] = []
@@ -101,17 +101,17 @@ def shares(model: FusionModel, dataset: Dataset[Any], heads: Sequence[PlannedHea
     for head in heads:
         table_SNK = np.concatenate([np.stack(part) for part in values[head.name]], axis=1)
         known_SN = np.concatenate([np.stack(part) for part in valid[head.name]], axis=1)
-        stand_in = None if known_SN.all() else prior(head)
-        if not known_SN.all() and stand_in is None:
+        fallback = None if known_SN.all() else prior(head)
+        if not known_SN.all() and fallback is None:
             notes.append(f"Shapley values of {head.name!r} are left out: it has no result without some inputs, and no "
-                         "training target is at hand from which to say what is usual")
+                         "training target is available for the class frequencies")
             continue
-        made[head.name] = _shares(head, names, table_SNK, known_SN, stand_in, there_NM=np.concatenate(there))
+        made[head.name] = _shares(head, names, table_SNK, known_SN, fallback, there_NM=np.concatenate(there))
     return made, notes
 
 
-def _shares(head: PlannedHead, names: tuple[str, ...], table_SNK: Floats, known_SN: Bools, stand_in: Floats | None,
+def _shares(head: PlannedHead, names: tuple[str, ...], table_SNK: Floats, known_SN: Bools, fallback: Floats | None,
             *, there_NM: Bools) -> Shares:
-    filled = table_SNK if stand_in is None else np.where(known_SN[:, :, None], table_SNK, stand_in)
+    filled = table_SNK if fallback is None else np.where(known_SN[:, :, None], table_SNK, fallback)
     return Shares(head, names, shapley(filled).transpose(1, 0, 2), filled[-1], filled[0], known_SN[-1], there_NM,
                   bool(known_SN[0].all()))

@@ -1,4 +1,4 @@
-"""t-SNE: the features of all cases in two dimensions, near ones kept near, coloured by class.
+"""t-SNE: the features of all cases embedded in two dimensions with neighbours kept close, coloured by class.
 
 Source: van der Maaten and Hinton 2008, Visualizing Data using t-SNE, Journal of Machine Learning Research 9;
 computed by scikit-learn.
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 LEAST = 10
-"""Fewer cases make no picture: with a perplexity below 3 every arrangement of them is as good as another."""
+"""With fewer cases there is no picture: with a perplexity below 3 all arrangements are equally good."""
 _MARKS = ("o", "s", "^", "D", "v", "P")
 _UNKNOWN = "#BBBBBB"
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """Cases in the plane: `points` (N, 2), the class of each in words, and whether the head is wrong about it.
+    """Cases in the plane: `points` (N, 2), the class name of each, and whether the head's prediction is wrong.
 
-    `values` (N,) are numbers instead of classes where there are none. `classes` gives the order of the legend.
+    `values` (N,) are numbers to show if there are no classes. `classes` is the order of the legend.
     """
 
     points: Floats
@@ -44,12 +44,12 @@ class Scatter:
 
 
 def perplexity_of(count: int) -> float:
-    """How many neighbours count for a case: 30, or a third of all others where they are few."""
+    """The effective number of neighbours of a case: 30, or a third of the other cases if they are few."""
     return min(30.0, (count - 1) / 3)
 
 
 def embed(features: Floats, seed: int = 0) -> Floats:
-    """Features in the plane, by their distances as they are. *Shapes*: (N, w) gives (N, 2)."""
+    """Features embedded in the plane, without scaling. *Shapes*: (N, w) gives (N, 2)."""
     from sklearn.manifold import TSNE
 
     start = "pca" if features.shape[1] > 1 else "random"
@@ -59,7 +59,7 @@ def embed(features: Floats, seed: int = 0) -> Floats:
 
 
 def why_not(features: Floats) -> str | None:
-    """Why there can be no picture of these features, None where there can."""
+    """Why these features cannot be drawn, None if they can."""
     if len(features) < LEAST:
         return f"{len(features)} cases are too few for a t-SNE picture, which needs {LEAST}"
     if not np.isfinite(features).all():
@@ -69,7 +69,7 @@ def why_not(features: Floats) -> str | None:
 
 
 def scatter_figure(made: Scatter, title: Sequence[str]) -> Figure:
-    """The cases as points, coloured by class; those that the head is wrong about are ringed."""
+    """The cases as points, coloured by class; wrong predictions are ringed."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -91,7 +91,7 @@ def scatter_figure(made: Scatter, title: Sequence[str]) -> Figure:
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[:].set(visible=True, edgecolor=_UNKNOWN)
     axes.set_xlabel(f"t-SNE dimension 1 (no unit); {len(made.points)} cases, perplexity {made.perplexity:.3g}\n"
-                    "Neighbours are alike; distances between groups mean nothing.", fontsize=8.5)
+                    "Neighbours are similar; distances between groups have no meaning.", fontsize=8.5)
     axes.set_ylabel("t-SNE dimension 2 (no unit)", fontsize=8.5)
     figure.suptitle("\n".join(fill(line, 78, break_on_hyphens=False) for line in title), x=0.02, ha="left", fontsize=10)
     if keys:

@@ -1,4 +1,4 @@
-"""A graph as the file has it: inputs, nodes and what they read from, in an order in which they can run.
+"""A graph as written in the file: inputs, nodes and what they read, in execution order.
 
-Ids are looked up in `planning`, with the options of their components. Shapes are not known here.
+Ids and options are looked up in `planning`. Shapes are not known here.
 """

@@ -1,4 +1,4 @@
-"""A tree to a graph: inputs, nodes and what they read from, in the order in which they can run."""
+"""Turns a tree into a graph: inputs, nodes and what they read, in execution order."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ FORMAT = 1
 TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training", "reference")
 NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights", "loss")
 STEP_KEYS = ("use", "with")
-_OPTIONS = "; the options of its component stand in 'with'"
+_OPTIONS = "; the options of its component belong in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 MAX_NUMBERS = 1 << 32
-"""Numbers that one case of an input may hold: 16 GiB, where a slip is likelier than a need."""
+"""The most numbers that one case of an input may have: 16 GiB, beyond which a typing error is more likely."""
 
 
 def from_tree(tree: Tree) -> Graph:
     """The graph of a tree.
 
-    Raises: GraphError with all that is wrong in the file's structure, each at its place.
+    Raises: GraphError with every error in the file's structure, each with its location.
     """
     return _Builder(tree).graph()
 
 
 class _Builder:
-    """Collects all diagnostics of one file before any is raised."""
+    """Collects all diagnostics of one file before raising them."""
 
     def __init__(self, tree: Tree) -> None:
         self.found: list[Diagnostic] = []
@@ -63,7 +63,7 @@ class _Builder:
         if version is not None and not (isinstance(version, Leaf) and type(version.value) is int
                                         and version.value == FORMAT):
             self.top.report("wrong-version", f"this fusionkit reads format {FORMAT}, not {shown(version)}",
-                            version.span, fix=f"write 'fusionkit: {FORMAT}', or install a fusionkit for that format")
+                            version.span, fix=f"write 'fusionkit: {FORMAT}', or install fusionkit for that format")
 
     def _named(self, key: str, fix: str) -> Iterator[tuple[str, Tree, Span]]:
         """The entries of `inputs` or `nodes` whose names may be used."""
@@ -79,11 +79,11 @@ class _Builder:
             owner = "an input" if key == "inputs" else "a node"
             if not _NAME.fullmatch(name):
                 self.top.report("bad-name", f"{owner} cannot be named {name!r}", span,
-                                fix="use letters, digits and _, beginning with a letter")
+                                fix="use letters, digits and _, starting with a letter")
             elif name in RESERVED and key == "nodes":
                 self.top.report("reserved-name", f"{owner} cannot be named {name!r}", span,
                                 why="the network is a PyTorch module, which has an attribute of that name",
-                                fix=f"choose another, for instance {name + '_1'!r}")
+                                fix=f"choose another name, for example {name + '_1'!r}")
             yield name, value, span
 
     def _inputs(self) -> list[Input]:
@@ -97,7 +97,7 @@ class _Builder:
         written = [layout for layout in LAYOUTS if form.has(layout)]
         if len(written) != 1:
             if not form.broken:
-                form.report("bad-input", f"input {name!r} needs one layout and has {', '.join(written) or 'none'}",
+                form.report("bad-input", f"input {name!r} needs one layout, but has {', '.join(written) or 'none'}",
                             form.key_span(written[1]) if written else span,
                             fix="keep one of them" if written else
                             "give it one of vector, tokens, image or volume, for example {vector: [7]}")
@@ -119,7 +119,7 @@ class _Builder:
         sizes = tuple(self._size(name, value, axis) for value, axis in zip(values, axes, strict=True))
         count = prod(size or 1 for size in sizes)
         if count > MAX_NUMBERS:
-            self.top.report("bad-input", f"input {name!r} would hold {count:,} numbers in each case", tree.span,
+            self.top.report("bad-input", f"input {name!r} would have {count:,} numbers in each case", tree.span,
                             why=f"at most {MAX_NUMBERS:,} are allowed", fix="resample or crop it to smaller sizes")
         return sizes
 
@@ -139,7 +139,7 @@ class _Builder:
         for name, value, span in self._named("nodes", fix):
             if name in inputs:
                 self.top.report("name-taken", f"{name!r} is the name of an input and of a node", span,
-                                why=f"the input stands at line {inputs[name].span.line}", fix="rename one of them")
+                                why=f"the input is at line {inputs[name].span.line}", fix="rename one of them")
             nodes.append(self._node(name, value, span))
         return nodes
 
@@ -153,7 +153,7 @@ class _Builder:
         if node.each and node.is_head:
             form.report("bad-node", f"'each' of node {name!r} has no meaning on a head", form.key_span("each"),
                         why="a head is one result of the network",
-                        fix="write one node for each result, or join the inputs with a fusion before")
+                        fix="write one node for each result, or combine the inputs with a fusion first")
         if form.has("loss") and not node.is_head and node.steps[-1].use:
             form.report("bad-node", f"'loss' of node {name!r} has no meaning: it is not a head",
                         form.key_span("loss"), why="the weight belongs to a result of the network",
@@ -165,7 +165,7 @@ class _Builder:
             if form.has("use") or form.has("with"):
                 key = "use" if form.has("use") else "with"
                 form.report("bad-node", f"{form.owner} has both 'chain' and {key!r}", form.key_span(key),
-                            fix="keep one; the options of a chain stand in its steps")
+                            fix="keep one; the options of a chain belong in its steps")
             return self._chain(form)
         use = form.need("use", "name a component, for example 'use: encoder.mlp', or a 'chain' of them")
         options = form.tree.get("with")
@@ -205,7 +205,7 @@ class _Builder:
         return Step(str(text), options, use.span)
 
     def _sources(self, form: FieldReader) -> tuple[Reference, ...]:
-        tree = form.need("from", "say what it reads: an input or another node")
+        tree = form.need("from", "give what it reads: an input or another node")
         if tree is None:
             return ()
         if isinstance(tree, Mapping):
@@ -242,7 +242,7 @@ class _Builder:
         return step
 
     def _releases(self, nodes: dict[str, Node]) -> dict[str, tuple[Origin, ...]]:
-        """What `reference` says, release by release."""
+        """The section `reference`, release by release."""
         tree = self.top.tree.get("reference")
         if tree is None:
             return {}
@@ -266,14 +266,14 @@ class _Builder:
         steps = len(nodes[name].steps) if name in nodes else 0
         place = rest.rpartition(".")[2]
         if name not in nodes:
-            self.top.report("unknown-name", f"'reference' names {path!r}, and there is no such node", span,
+            self.top.report("unknown-name", f"'reference' names {path!r}, but there is no such node", span,
                             fix=did_you_mean(name, nodes, "name a node"))
         elif steps > 1 and not (place.isdecimal() and int(place) < steps):
-            self.top.report("bad-reference", f"'reference' names {path!r}, which is no step of the chain {name!r}",
-                            span, fix=f"name one of {name}.0 to {name}.{steps - 1}")
+            self.top.report("bad-reference", f"'reference' names {path!r}, which is not a step of the chain {name!r}",
+                            span, fix=f"use one of {name}.0 to {name}.{steps - 1}")
         elif not (isinstance(tree, Leaf) and isinstance(tree.value, str)):
             self.top.report("wrong-type", f"the prefix of {path!r} must be text, not {shown(tree)}", tree.span,
-                            fix='write the beginning of its names in the release, "" for all of them')
+                            fix='write the prefix of its names in the release, "" for all of them')
         else:
             return Origin(path, tree.value, span)
         return None
@@ -293,5 +293,5 @@ def _id_fix(use: Tree) -> str:
 
 
 def _nowhere(span: Span) -> Step:
-    """Stands in for a step that is already reported."""
+    """A placeholder for a step that has already been reported."""
     return Step("", None, span)

@@ -1,4 +1,4 @@
-"""What a graph is made of: inputs, references, steps and nodes, as plain immutable values."""
+"""The parts of a graph: inputs, references, steps and nodes, as plain immutable values."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a node reads: an input or node by name, perhaps one member of its bundle, perhaps at a port.
+    """What a node reads: an input or node by name, optionally one of its named outputs, optionally at a port.
 
-    An empty name stands in for one that is already reported.
+    An empty name replaces one that has already been reported.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node: one step, or several in a chain, and where its inputs come from."""
+    """One node: one step or several in a chain, and what it reads."""
 
     name: str
     steps: tuple[Step, ...]
@@ -73,7 +73,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a release keeps the parameters of one component: under `prefix`, '' for the top of its names.
+    """Where a release has the parameters of one component: under `prefix`, '' for the top level.
 
     `path` is the component's place in the network: `node`, `node.0` in a chain, `node.name` with `each`.
     """
@@ -90,7 +90,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A network as written: every name is known, nothing runs in a circle, every node leads to a head."""
+    """A network as written: every name is known, there is no cycle, every node leads to a head."""
 
     name: str
     description: str
@@ -100,9 +100,9 @@ class Graph:
     training: Tree | None
     tree: Tree
     reference: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
-    """For each release of others' that the network corresponds to: which component is which part of it."""
+    """For each release of authors' code that the network corresponds to: which component is which part of it."""
 
     @property
     def file(self) -> str:
-        """The file that the graph was read from."""
+        """The file from which the graph was read."""
         return self.tree.span.file

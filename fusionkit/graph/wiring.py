@@ -1,4 +1,4 @@
-"""Checks who reads whom: unknown names, circles, nodes that lead nowhere; gives an order to run in."""
+"""Checks the connections: unknown names, cycles, nodes that lead nowhere; finds an execution order."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from fusionkit.graph.nodes import Input, Node, Reference
 from fusionkit.syntax.fields import FieldReader
 
 _MAX_HINTS = 20
-"""Unknown names that get a near match: finding one among thousands of names takes long."""
+"""How many unknown names get a near match: finding one among thousands of names is slow."""
 
 
 def connect(inputs: Sequence[Input], nodes: Sequence[Node], top: FieldReader) -> list[Node]:
-    """The nodes in an order in which they can run, every fault reported to `top`.
+    """The nodes in execution order, with every error reported to `top`.
 
-    A misspelt name is read as its near match from here on, so that one slip is reported once. Where a
-    source stays unknown, nothing is said of what is not read: it may be what was meant.
+    A misspelt name is treated as its near match afterwards, so that one mistake is reported once. If a
+    source stays unknown, unread nodes are not reported: one of them may be the intended source.
     """
     checked, complete = _connected(inputs, nodes, top)
     _kinds(checked, top)
     taken = {item.name for item in inputs}
     by_name = {node.name: node for node in checked if node.name not in taken}
-    # A guessed name must not close a circle that nobody wrote.
+    # A guessed name must not close a cycle that nobody wrote.
     ordered = _order({node.name: node for node in nodes if node.name in by_name}, top)
     if checked and complete:
         _heads(by_name, top)
@@ -32,7 +32,7 @@ def connect(inputs: Sequence[Input], nodes: Sequence[Node], top: FieldReader) ->
 
 
 def _connected(inputs: Sequence[Input], nodes: Sequence[Node], top: FieldReader) -> tuple[list[Node], bool]:
-    """The nodes with their sources as they were meant, and whether every source is known."""
+    """The nodes with misspelt sources corrected, and whether every source is known."""
     input_names = {item.name for item in inputs}
     known = input_names | {node.name for node in nodes}
     hints = _MAX_HINTS
@@ -54,10 +54,10 @@ def _connected(inputs: Sequence[Input], nodes: Sequence[Node], top: FieldReader)
 
 
 def _whole(ref: Reference, input_names: set[str], top: FieldReader) -> Reference:
-    """The reference, without the member of an input, which has none."""
+    """The reference; for an input without its named output, as inputs have none."""
     if not ref.member or ref.name not in input_names:
         return ref
-    top.report("unknown-name", f"input {ref.name!r} has no member {ref.member!r}", ref.span,
+    top.report("unknown-name", f"input {ref.name!r} has no named output {ref.member!r}", ref.span,
                why="an input is one tensor", fix=f"write {ref.name!r}")
     return replace(ref, member=None)
 
@@ -72,12 +72,12 @@ def _kinds(nodes: Sequence[Node], top: FieldReader) -> None:
         for step in node.steps[:-1]:
             if step.kind == "head":
                 top.report("wrong-kind", f"the head {step.use!r} is not the last step of node {node.name!r}",
-                           step.span, why="what a head gives is a result of the network",
+                           step.span, why="the output of a head is a result of the network",
                            fix="let the chain end with the head")
 
 
 def _order(by_name: dict[str, Node], top: FieldReader) -> list[Node]:
-    """Rounds of nodes whose sources are done, each round in the order of the file."""
+    """The nodes in rounds whose sources are done, each round in the order of the file."""
     position = {name: index for index, name in enumerate(by_name)}
     pending = {name: {ref.name for ref in node.sources if ref.name in by_name} for name, node in by_name.items()}
     readers: dict[str, list[str]] = {name: [] for name in by_name}
@@ -87,7 +87,7 @@ def _order(by_name: dict[str, Node], top: FieldReader) -> list[Node]:
     done: dict[str, Node] = {}
     ready = [name for name, sources in pending.items() if not sources]
     while len(done) < len(by_name):
-        # A circle counts as done once it is reported, so that the next one is found too.
+        # A cycle counts as done once it is reported, so that the next one is found too.
         ready = ready or _report_cycle({name: by_name[name] for name in pending if name not in done}, top)
         done.update({name: by_name[name] for name in ready})
         freed = set()
@@ -101,7 +101,7 @@ def _order(by_name: dict[str, Node], top: FieldReader) -> list[Node]:
 
 
 def _report_cycle(waiting: dict[str, Node], top: FieldReader) -> list[str]:
-    """Report one circle among nodes that wait for each other, in the order of the data; its names."""
+    """Report one cycle among nodes that wait for each other, in data-flow order; returns its names."""
     path: dict[str, None] = {}
     name = next(iter(waiting))
     while name not in path:
@@ -110,13 +110,13 @@ def _report_cycle(waiting: dict[str, Node], top: FieldReader) -> list[str]:
     names = list(path)
     circle = [*names[names.index(name) :], name][::-1]
     place = next(ref.span for ref in waiting[name].sources if ref.name in waiting)
-    top.report("cycle", f"the nodes run in a circle: {' -> '.join(circle)}", place,
+    top.report("cycle", f"the nodes form a cycle: {' -> '.join(circle)}", place,
                why="each waits for the one before it", fix="let one of them read something else")
     return circle[1:]
 
 
 def _heads(by_name: dict[str, Node], top: FieldReader) -> None:
-    """Every node must lead to a head. Silent where an id is already reported: it might be the head."""
+    """Every node must lead to a head. Reports nothing if an id was already reported: it might be the head."""
     if any(not step.use for node in by_name.values() for step in node.steps):
         return
     pending = [node.name for node in by_name.values() if node.is_head]
@@ -133,7 +133,7 @@ def _heads(by_name: dict[str, Node], top: FieldReader) -> None:
     for node in by_name.values():
         if node.name not in useful and not any(step.kind == "uncertainty" for step in node.steps):
             top.report("leads-nowhere", f"node {node.name!r} leads to no head", node.span,
-                       why="nothing that ends in a result reads it", fix="connect it, or remove it")
+                       why="no result depends on it", fix="connect it, or remove it")
 
 
 def _unused(inputs: Sequence[Input], nodes: Sequence[Node], top: FieldReader) -> None:

@@ -1,4 +1,4 @@
-"""A network on new cases: one pass, samples of what is random, and ensembles.
+"""Running a network on cases: a single pass, Monte Carlo samples, and ensembles.
 
-What predictions are worth is measured in `evaluation`. Uncertainty methods are plugins; they are run from here.
+Predictions are evaluated in `evaluation`. Uncertainty methods are plugins; they are run from here.
 """

@@ -1,4 +1,4 @@
-"""Cuts one call in two where chance enters it: what comes before runs once, what comes after once for each sample."""
+"""Splits a call at its first random operation: the part before runs once, the rest once for each sample."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Interpreter, Node, Tracer
 from torch.fx._symbolic_trace import PH
 
-from fusionkit.inference.randomness import ChanceWatch
+from fusionkit.inference.randomness import RandomnessWatch
 
 
 @dataclass(frozen=True)
 class SplitCall:
-    """The two parts of one call.
+    """The deterministic and the stochastic part of one call.
 
-    `deterministic` takes the arguments and gives a tuple; `stochastic` takes the arguments and what `deterministic`
-    gave. Of these, arguments first, `read` are the positions that `stochastic` reads at all, and `written` those that
-    it writes into, so that each sample needs a copy of its own. `cases` are those with one row for each case of the
-    batch; it is None when one of them depends on the batch in another way, so that samples cannot be run side by
-    side. `largest` are the bytes of the largest operation of `stochastic`.
+    `deterministic` takes the arguments and returns a tuple; `stochastic` takes the arguments followed by that tuple.
+    Among these, `read` are the positions that `stochastic` reads, and `written` those that it modifies in place, so
+    that each sample needs a copy of its own. `cases` are those with one row for each case of the batch; it is None if
+    one of them depends on the batch in another way, so that samples cannot be batched. `largest` is the size in bytes
+    of the largest operation of `stochastic`.
     """
 
     deterministic: nn.Module
@@ -35,7 +35,7 @@ class SplitCall:
 
 @dataclass(frozen=True)
 class MetaCopy:
-    """A module on the meta device, and arguments for a batch of a known size; `present` last where it is given."""
+    """A module on the meta device, and arguments for a batch of a known size; `present` last if it is passed."""
 
     module: nn.Module
     arguments: Sequence[Tensor]
@@ -43,7 +43,7 @@ class MetaCopy:
 
 
 class _Call(nn.Module):
-    """The call of a module as the tracer can follow it: all tensors in one list, `present` last if it is given."""
+    """The call of a module in a form that can be traced: all tensors in one list, `present` last if it is passed."""
 
     def __init__(self, module: nn.Module, masked: bool) -> None:
         super().__init__()
@@ -51,17 +51,17 @@ class _Call(nn.Module):
         self.masked = masked
 
     def forward(self, tensors: Sequence[Tensor]) -> Any:
-        """What the module gives."""
+        """The module's output."""
         if self.masked:
             return self.module(*tensors[:-1], present=tensors[-1])
         return self.module(*tensors)
 
 
 def split_call(module: nn.Module, copies: Sequence[MetaCopy], masked: bool) -> SplitCall | None:
-    """The two parts of a call, or None where nothing is won or the module cannot be followed.
+    """The two parts of a call, or None if splitting gains nothing or the module cannot be traced.
 
     `copies` are the same module with two sizes of the batch; `masked` says whether the last argument is `present`.
-    All modules must be in the state in which samples are drawn.
+    All modules must be in the mode in which samples are drawn.
     """
     call = _Call(module, masked)
     try:
@@ -69,7 +69,7 @@ def split_call(module: nn.Module, copies: Sequence[MetaCopy], masked: bool) -> S
             graph = Tracer().trace(call, concrete_args={"tensors": [PH] * len(copies[0].arguments)})
         with torch.no_grad(), torch.device("meta"):
             return _cut(graph, call, [(_Call(copy.module, masked), copy) for copy in copies])
-    except Exception:  # a tracer meets whatever a plugin's forward does; the call then simply stays whole
+    except Exception:  # a plugin's forward may do anything while traced; the call is then not split
         return None
 
 
@@ -77,11 +77,11 @@ def _cut(graph: Graph, call: nn.Module, copies: Sequence[tuple[nn.Module, MetaCo
     module, arguments = copies[0][0], [argument.clone() for argument in copies[0][1].arguments]
     given = [node for node in graph.nodes if node.op == "placeholder"]
     whole = _Tracked(module, graph)
-    with ChanceWatch() as watch:
+    with RandomnessWatch() as watch:
         single = isinstance(module([argument.clone() for argument in arguments]), Tensor)
     whole.follow(arguments)
     if whole.drawn != watch.drawn:
-        return None  # what depends on no argument is drawn while tracing, once and for all
+        return None  # a draw that depends on no argument would be a constant of the trace
     before = [node for node in graph.nodes if node.op not in ("placeholder", "output", "get_attr")
               and node not in whole.stochastic]
     edges = [node for node in before if any(user in whole.stochastic or user.op == "output" for user in node.users)]
@@ -126,7 +126,7 @@ def _cases(first_part: Graph, copies: Sequence[tuple[nn.Module, MetaCopy]]) -> f
 
 def _part(graph: Graph, given: Sequence[Node], body: Sequence[Node],
           result: Node | tuple[Node, ...]) -> tuple[Graph, dict[Node, Node]]:
-    """A part of a graph as one of its own, and how its nodes are called there."""
+    """A part of a graph as a separate graph, and the names of its nodes there."""
     part, kept = Graph(), set(body)
     names = {node: part.placeholder(node.name) for node in given}
     for node in graph.nodes:
@@ -137,11 +137,11 @@ def _part(graph: Graph, given: Sequence[Node], body: Sequence[Node],
 
 
 class _Tracked(Interpreter):
-    """Runs a graph and notes which of its nodes change from sample to sample, and what each of them saw."""
+    """Runs a graph and records which nodes change from sample to sample, and the versions of their arguments."""
 
     def __init__(self, root: nn.Module, graph: Graph) -> None:
         super().__init__(GraphModule(root, graph), garbage_collect_values=False)
-        # GraphModule keeps a copy of the graph, whose nodes come in the same order.
+        # GraphModule keeps a copy of the graph with its nodes in the same order.
         self.own = dict(zip(self.graph.nodes, graph.nodes, strict=True))
         self.stochastic: set[Node] = set()
         self.seen: dict[tuple[Node, Node], int] = {}
@@ -152,11 +152,11 @@ class _Tracked(Interpreter):
         return self.run(*values, enable_io_processing=False)
 
     def run_node(self, n: Node) -> Any:
-        """Run one node under watch."""
+        """Run one node and record it."""
         own = self.own[n]
         for read in n.all_input_nodes:
             self.seen[own, self.own[read]] = _version(self.env[read])
-        with ChanceWatch() as watch:
+        with RandomnessWatch() as watch:
             result = super().run_node(n)
         self.drawn += watch.drawn
         self.largest = max(self.largest, watch.largest)
@@ -166,11 +166,11 @@ class _Tracked(Interpreter):
 
 
 def _version(value: Any) -> int:
-    """How often a tensor has been written into; views share the count."""
+    """How often a tensor has been modified in place; views share the count."""
     return int(value._version) if isinstance(value, Tensor) else 0
 
 
 def _same_versions(whole: _Tracked, part: _Tracked, names: dict[Node, Node], body: Sequence[Node]) -> bool:
-    """Whether every node found its arguments written into as often as when the whole ran in its own order."""
+    """Whether every node saw the same versions of its arguments as when the whole graph ran in its own order."""
     return all(whole.seen[node, read] == part.seen[names[node], names[read]]
                for node in body for read in node.all_input_nodes)

@@ -1,4 +1,4 @@
-"""A network as the single calls of its components: chains and lanes written out, to run a part of it."""
+"""A network as individual calls of its components, with chains and branches expanded, to run a part of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ModuleCall:
     planned: Call
 
     def call(self, slots: list[Any], masks: list[Mask]) -> None:
-        """Run the module on the slots that it reads, and write what it gives and which rows of it are there."""
+        """Run the module on the slots that it reads, and write its output and mask."""
         args, columns = [slots[index] for index in self.reads], [masks[index] for index in self.reads]
         self.write(self.absence.call(self.module, args, columns), slots, masks)
 
@@ -45,14 +45,14 @@ class ModuleCall:
 
 @dataclass(frozen=True)
 class ModuleCalls:
-    """The calls of a network in order, and how many slots they use; the first are those of the network."""
+    """The calls of a network in order, and the number of slots; the network's own slots come first."""
 
     calls: tuple[ModuleCall, ...]
     slots: int
 
 
 def steps_of(model: FusionModel, slots: int) -> ModuleCalls:
-    """Every call of a network that has so many slots of its own."""
+    """Every call of a network that has `slots` slots of its own."""
     fresh = count(slots)
     calls: list[ModuleCall] = []
     for instruction in model.program:

@@ -1,18 +1,20 @@
-"""Several networks of one graph: how many a method asks for, where a run keeps them, and a batch run through them."""
+"""Several networks of one graph: how many a method needs, where a run stores them, and running a batch through them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from fusionkit.components.protocols import Task
-from fusionkit.inference.sampler import Autocast, BatchRun, Sampler
+from fusionkit.inference.sampler import Autocast, BatchRun, OnePass, Sampler
 from fusionkit.network.instantiate import seed_of
+from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
 
 # Axes: B batch, K columns of a head.
@@ -20,24 +22,81 @@ MEMBERS = "members"
 
 
 def members_of(method: Use | None) -> int:
-    """How many networks a method asks for: its option `members`, or one."""
+    """How many networks a method needs: its option `members`, or one."""
     members = getattr(method.config, MEMBERS, 1) if method else 1
     return max(members, 1) if isinstance(members, int) else 1
 
 
 def member_folder(run: Path, member: int) -> Path:
-    """Where a run keeps a network: the first at its top, the others below `members/`."""
+    """Where a run stores a network: the first at the top level, the others in `members/`."""
     return run / MEMBERS / str(member) if member else run
+
+
+class Committee(tuple[FusionModel, ...]):
+    """Networks that answer as one, each trained without another part of the cases: the mean of their results."""
+
+    __slots__ = ()
+
+
+class CommitteeSampler:
+    """The networks of a committee as one member of an ensemble, run one after the other."""
+
+    def __init__(self, samplers: Sequence[Sampler]) -> None:
+        self.samplers = samplers
+        self.model = samplers[0].model
+
+    def run(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
+            autocast: Autocast = nullcontext) -> CommitteeRun:
+        """The networks and one batch."""
+        return CommitteeRun([partial(sampler.run, inputs, present, autocast) for sampler in self.samplers])
+
+
+class CommitteeRun:
+    """One batch and the networks of a committee; each network is begun when it is first asked."""
+
+    def __init__(self, begin: Sequence[Callable[[], BatchRun]]) -> None:
+        self.begin = begin
+
+    def once(self) -> dict[str, Tensor]:
+        """The mean of the decoded results with all randomness off: (B, K) for each head."""
+        return mean_of([begin().once() for begin in self.begin])
+
+    def samples(self, count: int) -> Iterator[dict[str, Tensor]]:
+        """Decoded results of `count` random passes, spread evenly over the networks: (B, K) for each head."""
+        for place, begin in enumerate(self.begin):
+            share = len(range(place, count, len(self.begin)))
+            if share:
+                yield from begin().samples(share)
+
+
+class CommitteeOnce:
+    """A committee and one batch, to be run once with all randomness off: a `fusionkit.api.Runner` without samples."""
+
+    def __init__(self, runs: Sequence[OnePass]) -> None:
+        self.runs, self.tasks, self.members = runs, runs[0].tasks, 1
+
+    def once(self, member: int = 0) -> dict[str, Tensor]:
+        """The mean of the decoded results: (B, K) for each head."""
+        return mean_of([run.once() for run in self.runs])
+
+    def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
+        """Nothing, as of one network."""
+        return self.runs[0].samples(count, member)
+
+
+def mean_of(results: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of what several networks say: (B, K) for each head."""
+    return {name: torch.stack([each[name] for each in results]).mean(0) for name in results[0]}
 
 
 class EnsembleRun:
     """One batch and some networks as an uncertainty method sees them: implements `fusionkit.api.Runner`.
 
-    The part of a network that does not depend on chance runs when the network is first asked for, and its results are
-    kept until another one is. Samples depend on `seed`, `batch` (its number), the member and how often it was asked.
+    The deterministic part of a network runs when the network is first used, and its results are kept until another
+    network is used. Samples depend on `seed`, `batch` (its number), the member and the number of its calls so far.
     """
 
-    def __init__(self, samplers: Sequence[Sampler], inputs: Mapping[str, Tensor],
+    def __init__(self, samplers: Sequence[Sampler | CommitteeSampler], inputs: Mapping[str, Tensor],
                  present: Mapping[str, Tensor] | None = None, *, autocast: Autocast = nullcontext, seed: int = 0,
                  batch: int = 0) -> None:
         self.samplers = samplers
@@ -46,7 +105,7 @@ class EnsembleRun:
         self.autocast = autocast
         self.place = (seed, batch)
         self.calls: Counter[int] = Counter()
-        self.kept: tuple[int, BatchRun] | None = None
+        self.kept: tuple[int, BatchRun | CommitteeRun] | None = None
         self.tasks: Mapping[str, Task] = {head.name: head.task for head in samplers[0].model.plan.heads}
         self.members = len(samplers)
 
@@ -61,9 +120,9 @@ class EnsembleRun:
         self.calls[member] += 1
         return _seeded(chosen, run.samples(count))
 
-    def _of(self, member: int) -> BatchRun:
+    def _of(self, member: int) -> BatchRun | CommitteeRun:
         if self.kept is None or self.kept[0] != member:
-            self.kept = None  # or two networks' results would be in memory at once
+            self.kept = None  # otherwise the results of two networks would be in memory at once
             self.kept = member, self.samplers[member].run(self.inputs, self.present, self.autocast)
         return self.kept[1]
 

@@ -1,4 +1,4 @@
-"""Runs a trained network over cases, by an uncertainty method or plainly, and keeps what each head says."""
+"""Runs a trained network over cases, with or without an uncertainty method, and collects each head's results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, U
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibrated
-from fusionkit.inference.ensemble import EnsembleRun, members_of
-from fusionkit.inference.sampler import Once, Sampler
+from fusionkit.inference.ensemble import Committee, CommitteeOnce, CommitteeSampler, EnsembleRun, members_of
+from fusionkit.inference.sampler import Autocast, OnePass, Sampler
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.planning.resolve import Use
@@ -26,11 +26,11 @@ from fusionkit.progress import Progress
 
 @dataclass(frozen=True)
 class HeadResult:
-    """What one head says of every case.
+    """One head's results for every case.
 
-    Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where nothing of the
-    inputs that the head reads was there; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
-    `calibrated` is what a calibration makes of the values, where there is one.
+    Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where all inputs of the
+    head were missing; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
+    `calibrated` has the calibrated values, if there is a calibration.
     """
 
     head: PlannedHead
@@ -42,8 +42,8 @@ class HeadResult:
     calibrated: Calibrated | None = None
 
 
-class Plainly:
-    """The method of a graph that names none: one pass, no measures."""
+class SinglePass:
+    """The method of a graph without an uncertainty method: one pass, no measures."""
 
     def predict(self, run: Runner) -> Prediction:
         """Decoded results of one pass."""
@@ -52,10 +52,10 @@ class Plainly:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run: cases at a time, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
+    """How to run: batch size, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
 
-    `looped` draws one sample after the other; else several are drawn at once, as many as `memory` bytes hold.
-    Samples are the same for the same seed, cases and batch size, and for the same way to draw them.
+    `looped` draws samples one at a time; otherwise several are drawn in a batch, as many as fit into `memory` bytes.
+    Samples are the same for the same seed, cases, batch size, and mode.
     """
 
     batch_size: int = 16
@@ -68,7 +68,7 @@ class Settings:
 
     @property
     def chosen_device(self) -> torch.device:
-        """The device that `auto` stands for here."""
+        """The device, with `auto` resolved."""
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
@@ -92,23 +92,24 @@ def predict(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> dict[str, HeadResult]:
-    """What every head says of every case of a dataset, in its order. Leaves the networks in evaluation mode.
+    """Every head's results for every case of a dataset, in its order. Leaves the networks in evaluation mode.
 
-    Several networks are the members of an ensemble; a method takes the first ones, as many as it asks for.
+    Several networks are the members of an ensemble; a method uses the first ones, as many as it needs. Those of a
+    `Committee` answer as one if a method needs one.
     `progress(done, total)` counts cases.
 
     Raises: GraphError with `too-few-members`.
     """
     settings = settings or Settings()
     device = settings.chosen_device
-    members = [model.to(device).eval() for model in _members(models, uncertainty)]
-    model = members[0]
-    method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else Plainly()
+    members = [[model.to(device).eval() for model in member] for member in _members(models, uncertainty)]
+    model = members[0][0]
+    method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else SinglePass()
     loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate,
                                          num_workers=settings.workers)
     collected = {head.name: _Collected() for head in model.plan.heads}
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
-    samplers = [Sampler(member, 0 if settings.looped else settings.memory) for member in members] if uncertainty else []
+    samplers = _samplers(members, 0 if settings.looped else settings.memory) if uncertainty else []
 
     def autocast() -> AbstractContextManager[Any]:
         return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
@@ -118,7 +119,7 @@ def predict(
         for number, batch in enumerate(loader):
             moved = batch.to(device)
             run = EnsembleRun(samplers, moved.inputs, moved.present, autocast=autocast, seed=settings.seed,
-                              batch=number) if samplers else Once(model, moved.inputs, moved.present, autocast)
+                              batch=number) if samplers else _once(members[0], moved, autocast)
             _collect(model, moved, method.predict(run), collected)
             done += len(batch)
             if progress:
@@ -126,15 +127,28 @@ def predict(
     return {head.name: _result(head, collected[head.name]) for head in model.plan.heads}
 
 
-def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | None) -> Sequence[FusionModel]:
+def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | None) -> list[Sequence[FusionModel]]:
+    """The networks of each member."""
     given, count = [models] if isinstance(models, FusionModel) else list(models), members_of(uncertainty)
+    if isinstance(models, Committee) and count == 1:
+        return [given]
     if count > len(given):
         assert uncertainty is not None
         raise GraphError(Diagnostic(
-            "too-few-members", f"{uncertainty.step.use} asks for {count} networks, and there "
+            "too-few-members", f"{uncertainty.step.use} needs {count} networks, and there "
             f"{'is' if len(given) == 1 else 'are'} {len(given)}", uncertainty.step.span,
-            fix=f"train as many: fusionkit train ... --set uncertainty.with.members={count}, or ask for fewer"))
-    return given[:count]
+            fix=f"train as many: fusionkit train ... --set uncertainty.with.members={count}, or use fewer"))
+    return [[model] for model in given[:count]]
+
+
+def _samplers(members: Sequence[Sequence[FusionModel]], memory: int) -> list[Sampler | CommitteeSampler]:
+    each = [[Sampler(model, memory) for model in member] for member in members]
+    return [member[0] if len(member) == 1 else CommitteeSampler(member) for member in each]
+
+
+def _once(networks: Sequence[FusionModel], batch: Batch, autocast: Autocast) -> Runner:
+    runs = [OnePass(model, batch.inputs, batch.present, autocast) for model in networks]
+    return runs[0] if len(runs) == 1 else CommitteeOnce(runs)
 
 
 def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:

@@ -1,4 +1,4 @@
-"""What depends on chance in a network: found on the meta device, by PyTorch's own tag for random operations."""
+"""Finds the stochastic calls of a network on the meta device, by PyTorch's own tag for random operations."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fusionkit.planning.plan import Plan
 from fusionkit.shapes.layouts import members
 
 BATCHES = (61, 67)
-"""Two sizes show what grows with the batch; primes, so that no width is taken for one of them."""
+"""Two batch sizes show which axes grow with the batch; primes, so that no width is mistaken for one of them."""
 
 
-class ChanceWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-    """Notes which modules draw random numbers, how many are drawn, and the bytes of the largest operation.
+class RandomnessWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
+    """Records which modules draw random numbers, how many, and the size in bytes of the largest operation.
 
-    The bytes of an operation are those of its arguments and results, weights left out.
+    The bytes of an operation are those of its arguments and results, without weights.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class ChanceWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
 
     @contextmanager
     def following(self, module: nn.Module) -> Iterator[None]:
-        """Within, what is drawn is put down to the innermost part of `module` that runs."""
+        """Within, draws are attributed to the innermost part of `module` that is running."""
         handles = []
         for name, part in module.named_modules():
             handles.append(part.register_forward_pre_hook(lambda _part, _args, name=name: self.running.append(name)))
@@ -72,12 +72,12 @@ def _flat(values: Any) -> Iterator[Any]:
 
 
 def sampling(model: nn.Module, parts: Collection[str]) -> AbstractContextManager[None]:
-    """Within, these parts of a network behave randomly as in training; all else, norms among it, stays as it is."""
+    """Within, these parts of a network are stochastic as in training; the rest, norms included, is unchanged."""
     return in_mode([model.get_submodule(name) for name in parts], training=True)
 
 
 class MetaNetwork:
-    """The network of a plan on the meta device, with its calls and, once they have run, their results."""
+    """The network of a plan on the meta device, with its calls and, after running, their results."""
 
     def __init__(self, plan: Plan, batch: int) -> None:
         self.batch = batch
@@ -89,10 +89,10 @@ class MetaNetwork:
         self.slots: list[Any] = [*slots, *[None] * (self.steps.slots - len(slots))]
         self.masks: list[Mask] = [None] * len(self.slots)
 
-    def call(self, step: ModuleCall, random: Collection[str]) -> ChanceWatch | None:
-        """Run one call with these parts of its module random; None when it cannot run without memory."""
+    def call(self, step: ModuleCall, random: Collection[str]) -> RandomnessWatch | None:
+        """Run one call with these parts of its module stochastic; None if it cannot run on the meta device."""
         try:
-            watch = ChanceWatch()
+            watch = RandomnessWatch()
             with torch.no_grad(), torch.device("meta"), sampling(step.module, random), watch, \
                     watch.following(step.module):
                 step.call(self.slots, self.masks)
@@ -105,9 +105,9 @@ class MetaNetwork:
 
 @dataclass(frozen=True)
 class Draw:
-    """How one call draws random numbers: how many, which parts of its module, and its largest operation's bytes.
+    """How one call draws random numbers: how many, in which parts of its module, and its largest operation's bytes.
 
-    `drawn` is None when it is not known, the call then counts as random as a whole.
+    `drawn` is None if unknown; the call then counts as stochastic as a whole.
     """
 
     drawn: int | None
@@ -115,9 +115,9 @@ class Draw:
 
 
 def draws_of(network: MetaNetwork) -> dict[int, Draw]:
-    """The calls that draw random numbers when everything that is not frozen may, by their numbers.
+    """The calls that draw random numbers when everything that is not frozen is in training mode, by their numbers.
 
-    A call that cannot run on the meta device counts as random as a whole, which costs time and is never wrong.
+    A call that cannot run on the meta device counts as stochastic as a whole, which costs time but is never wrong.
     """
     found = {}
     for number, step in enumerate(network.steps.calls):
@@ -135,7 +135,7 @@ def _draw(network: MetaNetwork, step: ModuleCall, every: list[str]) -> Draw:
         return Draw(None, tuple(every))
     if not seen.drawn:
         return Draw(0, ())
-    # A part may be reached only when what stands around it is in training mode too.
+    # A part may be reached only if the modules around it are in training mode too.
     inner = sorted(seen.modules)
     around = [name for name in every if any(part == name or part.startswith(f"{name}.") for part in inner) or not name]
     for chosen in (inner, around):

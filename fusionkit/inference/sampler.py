@@ -1,4 +1,4 @@
-"""Runs a network many times over one batch: what does not depend on chance once, the rest once for each sample."""
+"""Runs a network many times over one batch: its deterministic part once, the rest once for each sample."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from fusionkit.inference.randomness import BATCHES, MetaNetwork, downstream, dra
 from fusionkit.network.absence import Mask
 from fusionkit.network.model import ExecutionState, FusionModel
 
-# Axes: B batch, S samples that are drawn at once, K columns of a head.
+# Axes: B batch, S samples drawn at once, K columns of a head.
 Autocast = Callable[[], AbstractContextManager[Any]]
-_MOST = 64  # more samples at once win nothing that can be measured
+_MOST = 64  # more samples at once give no measurable speed-up
 
 
 class Sampler:
-    """A network split where chance enters it, inside a component where that can be followed.
+    """A network split into a deterministic and a stochastic part, inside a component if that can be traced.
 
-    `memory` bounds the bytes that samples drawn at once may take. With 0 they are drawn one after the other, with the
-    very random numbers, and so to the bit the results, of as many passes of the whole network.
+    `memory` limits the bytes that samples drawn at once may take. With 0 they are drawn one at a time, with the same
+    random numbers as full passes of the network, and so with bit-identical results.
     """
 
     def __init__(self, model: FusionModel, memory: int = 0) -> None:
@@ -33,17 +33,17 @@ class Sampler:
         self.memory = memory
         own = len(model.plan.inputs) + sum(len(node.values) for node in model.plan.nodes)
         self.steps = steps_of(model, own)
-        with torch.inference_mode(False):  # within, tensors would not say how often they are written into
-            chance = _Chance(model, self.steps.calls)
-        self.stochastic = downstream(self.steps.calls, chance.draws)
-        self.parts, self.split_calls, self.each_alone = chance.parts, chance.split_calls, chance.each_alone
-        self.bytes_of_case = chance.bytes_of_case(self.stochastic)
+        with torch.inference_mode(False):  # inference tensors do not count in-place modifications
+            randomness = _Randomness(model, self.steps.calls)
+        self.stochastic = downstream(self.steps.calls, randomness.draws)
+        self.parts, self.split_calls, self.each_alone = randomness.parts, randomness.split_calls, randomness.each_alone
+        self.bytes_of_case = randomness.bytes_of_case(self.stochastic)
         self.nodes = frozenset(self.steps.calls[number].node for number in self.stochastic)
         """The nodes whose results change from sample to sample."""
 
     def run(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
             autocast: Autocast = nullcontext) -> BatchRun:
-        """The network and one batch, ready to be run as often as a method asks; the caller turns gradients off."""
+        """The network and one batch, ready to be run as often as a method needs; the caller turns gradients off."""
         return BatchRun(self, self.model.begin(inputs, _masks(self.model, present)), autocast)
 
     def at_once(self, count: int, batch: int) -> int:
@@ -53,10 +53,10 @@ class Sampler:
         return max(1, min(count, _MOST, self.memory // max(1, self.bytes_of_case * batch)))
 
 
-class Once:
-    """A network and one batch, to be run once with all randomness off: a `fusionkit.api.Runner` without samples.
+class OnePass:
+    """A network and one batch, run once with all randomness off: a `fusionkit.api.Runner` without samples.
 
-    What depends on chance need not be found for it, which takes seconds in a large network.
+    It skips the search for stochastic calls, which takes seconds for a large network.
     """
 
     def __init__(self, model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
@@ -72,19 +72,19 @@ class Once:
             return {name: self.model.head(name).decode(given[name].float()) for name in self.tasks}
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
-        """Nothing: who wants samples makes a `Sampler`."""
+        """Not available: use a `Sampler` for samples."""
         raise AssertionError("a plain prediction has no samples; please report")
 
 
 def _masks(model: FusionModel, present: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
-    """The masks of optional inputs, None where nothing is absent."""
+    """The masks of optional inputs, None if nothing is missing."""
     optional = {value.name for value in model.plan.inputs if value.present is not None}
     masks = {name: mask for name, mask in (present or {}).items() if name in optional}
     return masks if not all(mask.all() for mask in masks.values()) else None
 
 
-class _Chance:
-    """What the meta device shows of a network: who draws, whether for each case alone, and where calls can be split."""
+class _Randomness:
+    """What a run on the meta device shows: which calls draw, whether per case, and where calls can be split."""
 
     def __init__(self, model: FusionModel, calls: Sequence[ModuleCall]) -> None:
         self.networks = [MetaNetwork(model.plan, batch) for batch in BATCHES]
@@ -93,7 +93,7 @@ class _Chance:
         self.parts = frozenset(part for number, draw in first.items() for part in _named(model, calls[number],
                                                                                          draw.parts))
         counts = [(draw.drawn, second[number].drawn) for number, draw in first.items()]
-        # A number drawn for the batch as a whole would be one for all samples, were they drawn together.
+        # A number drawn once per batch would be the same for all samples if these were batched.
         self.each_alone = all(one is not None and two is not None and one * BATCHES[1] == two * BATCHES[0]
                               for one, two in counts)
         self.split_calls: dict[tuple[int, bool], SplitCall] = {}
@@ -103,7 +103,7 @@ class _Chance:
         self.each_alone = self.each_alone and all(split.cases is not None for split in self.split_calls.values())
 
     def _split(self, calls: Sequence[ModuleCall]) -> None:
-        """Split every call that draws and reads nothing that has been drawn, with masks of its inputs and without."""
+        """Split every call that draws but reads nothing stochastic, with masks of its inputs and without."""
         changing = {slot for number in downstream(calls, self.draws) for slot in calls[number].writes}
         for number, draw in self.draws.items():
             if draw.drawn is None or changing & set(calls[number].reads):
@@ -122,7 +122,7 @@ class _Chance:
         return MetaCopy(step.module, [*args, *more.values()], network.batch), bool(more)
 
     def bytes_of_case(self, stochastic: frozenset[int]) -> int:
-        """What one case of one sample takes at most; twice its largest operation, as branches live side by side."""
+        """An upper bound on the bytes of one case of one sample: twice its largest operation, as branches coexist."""
         network, largest = self.networks[0], 0
         for number in stochastic:
             if (number, False) in self.split_calls:
@@ -154,7 +154,7 @@ class BatchRun:
         self._run_deterministic(state.to_run)
 
     def _run_deterministic(self, to_run: frozenset[str] | None) -> None:
-        """Run every call of these nodes that does not depend on chance, and drop what nothing reads any more."""
+        """Run every deterministic call of these nodes, and drop results that are no longer needed."""
         calls, stochastic = self.sampler.steps.calls, self.sampler.stochastic
         reads = [set(step.reads) for step in calls]
         needed = set(self.sampler.model.outputs.values()).union(*[reads[number] for number in stochastic])
@@ -184,7 +184,7 @@ class BatchRun:
                 yield {name: values[sample] for name, values in results.items()}
 
     def _drawn(self, size: int) -> dict[str, Tensor]:
-        """Decoded results of so many samples: (S, B, K) for each head."""
+        """Decoded results of `size` samples: (S, B, K) for each head."""
         sampler, wide = self.sampler, _Wide(self.slots, self.masks, size)
         with sampling(sampler.model, sampler.parts), self.autocast():
             for number in sorted(sampler.stochastic):
@@ -222,7 +222,7 @@ class BatchRun:
 
 
 class _Wide:
-    """The slots as so many samples side by side see them: what is known once stands there once for each sample."""
+    """The slots widened to a batch of samples: deterministic values are repeated for each sample."""
 
     def __init__(self, slots: Sequence[Any], masks: Sequence[Mask], size: int) -> None:
         self.size = size
@@ -231,7 +231,7 @@ class _Wide:
         self.done: set[int] = set()
 
     def args(self, step: ModuleCall) -> list[Tensor]:
-        """What a call reads."""
+        """The arguments of a call."""
         for slot in set(step.reads) - self.done:
             self.slots[slot] = self.widened(self.slots[slot])
             mask = self.masks[slot]
@@ -240,7 +240,7 @@ class _Wide:
         return [self.slots[slot] for slot in step.reads]
 
     def columns(self, step: ModuleCall) -> list[Mask]:
-        """The masks of what a call reads."""
+        """The masks of the arguments of a call."""
         return [self.masks[slot] for slot in step.reads]
 
     def write(self, step: ModuleCall, output: Any) -> None:
@@ -249,5 +249,5 @@ class _Wide:
         self.done.update(step.writes)
 
     def widened(self, value: Tensor) -> Tensor:
-        """The rows of a value, once for each sample."""
+        """The rows of a value, repeated for each sample."""
         return value if self.size == 1 or not value.dim() else torch.cat([value] * self.size)

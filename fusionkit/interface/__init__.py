@@ -1,5 +1,5 @@
-"""The Python interface: one file a verb, each a function with the options of the command of that name.
+"""The Python interface: one file per verb, each a function with the options of the command of that name.
 
-The command line prints what these functions give, and no work is done there. How the work itself is done lives on the
-floors below: here options are read, cases are loaded, and results become values that show themselves.
+The command line only prints what these functions return. The work itself is done in the packages below: here options
+are read, cases are loaded, and results become values that display themselves.
 """

@@ -1,4 +1,4 @@
-"""`fusionkit.build`: the network of a graph, and with `output` as a folder."""
+"""`fusionkit.build`: the network of a graph, with `output` also as a folder."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def build(
     *,
     output: str | Path | None = None,
     data: str | Path | None = None,
+    data_roots: Sequence[str | Path] = (),
     seed: int = 0,
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
@@ -33,14 +34,15 @@ def build(
 ) -> FusionModel:
     """The network of a graph as an `nn.Module`, its weights drawn from `seed`; with `output` also as a folder.
 
-    The other options are those of `fusionkit.plan`; what that gave is taken in place of a graph as well.
+    The other options are those of `fusionkit.plan`; its result may be given instead of a graph.
     Raises: GraphError or DataError with all diagnostics of the step that failed; GraphError with `folder-not-empty`
     where `output` holds other files.
     """
     if output is not None:
         refuse_other_files(Path(output))
     made = source if isinstance(source, Plan) else plan(
-        source, data=data, sets=sets, plugins=plugins, sizes=sizes, components=components, measured=output is not None)
+        source, data=data, data_roots=data_roots, sets=sets, plugins=plugins, sizes=sizes, components=components,
+        measured=output is not None)
     model = build_plan(made, seed)
     if output is not None:
         save_network(model, Path(output))
@@ -50,11 +52,11 @@ def build(
 
 
 def refuse_other_files(folder: Path) -> None:
-    """Refuse a folder of other things: what lies there, such as the graph itself, is never overwritten.
+    """Refuse a folder with other files, which are never overwritten (the graph itself, for example).
 
     Raises: GraphError with `folder-not-empty`.
     """
     built = folder.is_dir() and (not any(folder.iterdir()) or (folder / LISTING).is_file())
     if folder.exists() and not built:
-        raise GraphError(Diagnostic("folder-not-empty", f"{str(folder)!r} holds something else than a built network",
+        raise GraphError(Diagnostic("folder-not-empty", f"{str(folder)!r} holds something other than a built network",
                                     fix="give a new folder after -o"))

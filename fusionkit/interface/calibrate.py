@@ -7,19 +7,23 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
+from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.calibration import Calibration, Choices, write_calibration
-from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
+from fusionkit.inference.predict import HeadResult
+from fusionkit.interface.opened_run import OpenedFolder, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.runs import results
-from fusionkit.runs.folder import Run
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS
+from fusionkit.runs.seen_cases import refuse_seen, seen_of
+from fusionkit.training.settings import FOLDS
 
 COLUMNS = ("head", "cases", "temperature", "note")
 
 
 @dataclass(frozen=True)
 class KeptCalibration:
-    """A calibration as it was fitted, and the folder of the run in which it is kept."""
+    """A fitted calibration, and the folder of the run in which it is saved."""
 
     folder: Path
     calibration: Calibration
@@ -44,40 +48,62 @@ def calibrate(
     *,
     alpha: float = 0.1,
     class_conditional: bool = False,
+    include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> KeptCalibration:
-    """Fit on the run's own validation cases, or on all cases of other data that have a target, and keep it in the run.
+    """Fit on the run's own validation cases, or on all cases of other data with a target, and save it in the run.
 
-    The options are those of `fusionkit calibrate`. Components of your own come from the Python files `plugins`, or as
+    Of a cross-validation run its own are the test cases, each predicted by the network of its fold. Cases that were
+    trained on are refused in other data, unless `include_training_cases` is True; with it all cases of the run's own
+    data file are taken too.
+
+    The options are those of `fusionkit calibrate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows no progress; `console` says where it goes.
     Raises: GraphError or DataError with everything that is wrong.
     """
     if not 0 < alpha < 1:
         raise DataError(Diagnostic("bad-argument", f"--alpha cannot be {alpha:g}",
-                                   why="it is the share of cases whose truth may be outside its set",
+                                   why="it is the share of cases whose true class may be outside the set",
                                    fix="give a number between 0 and 1, such as 0.1"))
     opened = open_networks(run, options, to_calibrate=True)
-    named = _named(opened.run) if data is None else ()
-    cohort = opened.cohort(data, require_targets=data is None)
-    rows = cohort.rows if data else tuple(row for row, name in enumerate(cohort.ids) if name in named)
-    found = opened.results(opened.dataset(cohort, rows, data))
+    own = opened.is_own(data) and not include_training_cases
+    if own:
+        _check_has(opened)
+    cohort = opened.first.cohort(None if own else data, require_targets=own)
+    if own:
+        found, where = _own(opened, cohort)
+    else:
+        if not include_training_cases:
+            refuse_seen(seen_of(opened.runs, cohort, cohort.rows), str(data))
+        found = opened.everywhere(cohort, cohort.rows, data, calibrate=False)
+        where = str(data or opened.first.run.data)
     choices = Choices(alpha=alpha, class_conditional=class_conditional)
-    made = results.calibrate(found, choices, str(data or "validation"), opened.method)
+    made = results.calibrate(found, choices, where, opened.first.method)
     if not made.heads:
-        raise DataError(Diagnostic("no-cases", "no case has a result and a target to calibrate on",
+        raise DataError(Diagnostic("no-cases", "no case has both a result and a target to calibrate on",
                                    fix="give data with targets: fusionkit calibrate RUN DATA"))
-    write_calibration(opened.run.folder, made)
-    return KeptCalibration(opened.run.folder, made)
+    write_calibration(opened.folder, made)
+    return KeptCalibration(opened.folder, made)
 
 
-def _named(run: Run) -> frozenset[str]:
-    """The run's own validation cases.
+def _own(opened: OpenedFolder, cohort: Cohort) -> tuple[dict[str, HeadResult], str]:
+    """The results for cases of the run that the network which predicts them was not trained on, and what they are."""
+    if len(opened.parts) > 1:
+        return opened.own(cohort, "test", calibrate=False).results, "test cases of the folds"
+    folds = opened.first.run.held_out
+    if not folds:
+        return opened.own(cohort, "validation", calibrate=False).results, "validation"
+    rows = [[row for row, name in enumerate(cohort.ids) if name in ids] for ids in folds[:FOLDS]]
+    return opened.first.held_out([opened.first.dataset(cohort, part, None) for part in rows]), HELD_OUT_FOLDS
+
+
+def _check_has(opened: OpenedFolder) -> None:
+    """Refuse a run without cases of its own to calibrate on.
 
     Raises: DataError with `no-validation`.
     """
-    named = frozenset(run.about.get("validation") or ())
-    if not named:
-        raise DataError(Diagnostic("no-validation", f"the run in {str(run.folder)!r} has no validation cases",
-                                   why="a calibration is fitted on cases that the training did not learn from",
+    part = "validation" if len(opened.parts) == 1 else "test"
+    if not opened.first.run.held_out and not any(run.about.get(part) for run in opened.runs):
+        raise DataError(Diagnostic("no-validation", f"the run in {str(opened.folder)!r} has no {part} cases",
+                                   why="a calibration is fitted on cases that were not used for training",
                                    fix="give such cases: fusionkit calibrate RUN DATA"))
-    return named

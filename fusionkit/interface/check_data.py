@@ -57,12 +57,14 @@ def is_data_file(source: str) -> bool:
     return isinstance(tree, Mapping) and "fusionkit-data" in tree.entries
 
 
-def check_data(data: str | Path, *, sets: Sequence[str] = (), progress: Progress | None = None) -> CheckedData:
+def check_data(data: str | Path, *, data_roots: Sequence[str | Path] = (), sets: Sequence[str] = (),
+               progress: Progress | None = None) -> CheckedData:
     """Check a data file, its table and every file that it names; classes are those that its targets have.
 
+    `data_roots` are further folders whose files may be read.
     Raises: DataError with every mistake.
     """
-    description = describe(data, sets)
+    description = describe(data, sets, roots=data_roots)
     table, _ = read_table_and_faults(description.cases, description.blank, description.span("cases"),
                                      description.numbers, sheet=description.sheet)
     heads = {name: _head(table, spec, description) for name, spec in description.targets.items()

@@ -1,4 +1,4 @@
-"""`fusionkit.compare`: several fusions in one node of a graph, trained alike, in one table."""
+"""`fusionkit.compare`: several fusions in one node of a graph, trained identically, in one table."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ from fusionkit.interface.tables import html_table
 from fusionkit.interface.training_options import TrainingOptions
 from fusionkit.planning.open_graph import Source
 from fusionkit.registry.lookup import discover
+from fusionkit.runs.lock import locked
+
+MOST_REPEATS = 1000
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison and the folder that has its report; `failed` says of networks why they were left out."""
+    """A finished comparison and the folder of its report; `failed` maps each omitted network to the reason."""
 
     folder: Path
     result: ComparisonResult
@@ -42,7 +45,7 @@ class Comparison:
 
     @property
     def report(self) -> Path:
-        """The page that shows all of it."""
+        """The HTML report."""
         return self.folder / tables.REPORT
 
     def as_json(self) -> dict[str, Any]:
@@ -77,6 +80,7 @@ def compare(
     reuse: Reuse = "auto",
     baselines: bool = True,
     output: str | Path = "compare",
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
@@ -88,9 +92,9 @@ def compare(
 
     The options are those of `fusionkit compare`, whose `--with` is `candidates` here, as in
     `"fusion.sum,fusion.gmu{width: 16}"`, and whose `--no-baselines` is `baselines=False`. The settings of training win
-    over those of the graph; one that is None is the graph's own. Components of your own come from the Python files
-    `plugins`, or as `components`. `quiet` shows neither notes nor progress; `console` says where they go. The same call
-    goes on with what the folder holds.
+    over those of the graph; None means the graph's own. Your own components come from the Python files `plugins`, or as
+    `components`. `quiet` hides notes and progress; `console` is where they are shown. Repeating the call resumes from
+    the folder.
     Raises: UserError with everything that is wrong; RunError when the reference cannot be trained.
     """
     _check_arguments(folds, repeats, reuse)
@@ -99,38 +103,41 @@ def compare(
     with console.progress("reading") as update:
         comparison = plan_comparison(
             graph, str(data), sets, node, candidates, singles=baselines, folds=folds, flags=given, progress=update,
+            data_roots=data_roots,
             registry=discover(components=components, files=[str(file) for file in plugins]))
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, metric)
     cohorts = repeated(comparison.cohort, repeats)
-    claim_comparison(folder, comparison, repeats)
-    for warning in comparison.cohort.warnings:
-        console.note(warning.render())
-    for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
-        console.line(text)
-    trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse)
-    units = units_of(comparison, cohorts)
-    fitted, missing = _baselines(comparison, cohorts, units) if baselines else ({}, [])
-    missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
-    for name, why in missing:
-        console.line(f"{name} is left out: {why}")
-    outcomes = {**trained.outcomes, **fitted}
-    ranked = _ranked(comparison, metrics, outcomes, units, console)
-    failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
-    result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
-                              (*comparison.left_out, *missing, *failed), ways_taken(folder))
-    named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
-    _write(folder, result, {"graph": named, "data": str(data)})
-    return Comparison(folder, result, trained.failed)
+    with locked(folder):
+        claim_comparison(folder, comparison, repeats)
+        for warning in comparison.cohort.warnings:
+            console.note(warning.render())
+        for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
+            console.line(text)
+        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse)
+        units = units_of(comparison, cohorts)
+        fitted, missing = _baselines(comparison, cohorts, units) if baselines else ({}, [])
+        missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
+        for name, why in missing:
+            console.line(f"{name} is left out: {why}")
+        outcomes = {**trained.outcomes, **fitted}
+        ranked = _ranked(comparison, metrics, outcomes, units, console)
+        failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
+        result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
+                                  (*comparison.left_out, *missing, *failed), ways_taken(folder))
+        named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
+        _write(folder, result, {"graph": named, "data": str(data)})
+        return Comparison(folder, result, trained.failed)
 
 
 def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
     found = []
     if folds is not None and folds < 2:
-        found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="a fold is tested by a network "
-                                "that learned from the others", fix="use at least 2, for example --folds 5"))
-    if repeats < 1:
-        found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}", fix="use at least 1"))
+        found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="each fold is tested by a network "
+                                "trained on the others", fix="use at least 2, for example --folds 5"))
+    if not 1 <= repeats <= MOST_REPEATS:
+        found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}",
+                                fix=f"use at least 1 and at most {MOST_REPEATS:,}"))
     if reuse not in get_args(Reuse):
         found.append(Diagnostic("bad-argument", f"--reuse cannot be {reuse!r}",
                                 fix=f"choose one of {', '.join(get_args(Reuse))}"))
@@ -143,7 +150,7 @@ def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
 
 def _baselines(comparison: ComparisonPlan, cohorts: list[Cohort], units: list[Unit]
                ) -> tuple[dict[str, tuple[RepeatOutputs, ...]], list[tuple[str, str]]]:
-    """What scikit-learn makes of the tables, or why there is none of it."""
+    """scikit-learn's results on the tables, or why there are none."""
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     why = simple.missing_reason(simple.tables_of(comparison.cohort))
     if why:
@@ -155,7 +162,7 @@ def _ranked(
     comparison: ComparisonPlan, metrics: Mapping[str, str], outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
     units: Sequence[Unit], console: Console,
 ) -> tuple[HeadRanking, ...]:
-    """Every network of every head that is measured; what has no candidate is a baseline on the tables."""
+    """Every network of every measured head; an entry without a candidate is a baseline on the tables."""
     kinds = {**dict.fromkeys(outcomes, "table"), **{each.name: each.kind for each in comparison.candidates}}
     heads = [head for head in comparison.reference.plan.heads if head.name in metrics]
     ranked = []

@@ -1,4 +1,4 @@
-"""What people look at: lines, tables and progress; plain and quiet when nobody is at a terminal."""
+"""Output for people: lines, tables and progress; plain and without progress outside a terminal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Console:
         self._to_output(lambda: _write(self.output, printable(text)))
 
     def note(self, text: str) -> None:
-        """A line beside the result, on standard error."""
+        """A line besides the result, on standard error."""
         if not self.silent:
             with suppress(OSError, ValueError):
                 _write(self.errors, printable(f"{text}\n"))
@@ -54,7 +54,7 @@ class Console:
             self._to_output(lambda: _write(self.output, f"{printable_json(text)}\n"))
 
     def diagnostics(self, found: Sequence[Diagnostic]) -> None:
-        """Every finding, one after the other."""
+        """Every finding, in order."""
         if self.is_json:
             self.data({"ok": not any(d.severity == "error" for d in found),
                        "diagnostics": [d.as_json() for d in found]})
@@ -63,7 +63,7 @@ class Console:
             self.note(diagnostic.render())
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-        """A table; the columns numbered in `right` stand flush right."""
+        """A table; the columns numbered in `right` are right-aligned."""
         if self.is_json:
             return
         header, *rows = [[in_one_line(cell) for cell in row] for row in [header, *rows]]
@@ -105,7 +105,7 @@ class Console:
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
-        """A bar on the terminal or in the notebook while long work runs; nothing where there is neither.
+        """A progress bar on the terminal or in the notebook during long work; nothing elsewhere.
 
         The work calls `update(done, total)`.
         """
@@ -164,10 +164,10 @@ def _abandon(stream: TextIO) -> None:
 
 
 class NotebookBar:
-    """A bar below the cell of a notebook that is drawn anew as the work goes on, and gone at its end.
+    """A progress bar below the cell of a notebook, redrawn during the work and removed at its end.
 
-    Rich draws in notebooks only where ipywidgets is installed, and warns where it is not; this needs nothing but
-    IPython, which runs the cell.
+    Rich draws in notebooks only if ipywidgets is installed, and warns otherwise; this needs nothing but IPython, which
+    runs the cell.
     """
 
     def __init__(self, label: str) -> None:
@@ -178,14 +178,14 @@ class NotebookBar:
         self.handle = display(self._bundle(0, 0), raw=True, display_id=True)
 
     def update(self, done: int, total: int) -> None:
-        """Draw it with `done` of `total`; the last step always, others at most five times a second."""
+        """Show `done` of `total`; the last step always, others at most five times a second."""
         now = monotonic()
         if done >= total or now - self.drawn >= 0.2:
             self.drawn = now
             self.handle.update(self._bundle(done, total), raw=True)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove the bar."""
         self.handle.update({"text/plain": "", "text/html": ""}, raw=True)
 
     def _bundle(self, done: int, total: int) -> dict[str, str]:
@@ -199,5 +199,5 @@ def _in_notebook() -> bool:
 
 
 def console_for(console: Console | None, quiet: bool) -> Console:
-    """The console that a caller hands over, else one of standard output and error; silent with `quiet`."""
+    """The caller's console, else one on standard output and error; silent with `quiet`."""
     return console or Console(silent=quiet)

@@ -8,47 +8,66 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
+from fusionkit.data.loading import Cohort
+from fusionkit.errors import DataError, Diagnostic, GraphError
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
-from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
+from fusionkit.interface.opened_run import OpenedFolder, OwnResults, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
+from fusionkit.runs.cases_record import PARTS, count_of, names_of
 from fusionkit.runs.input_subsets import evaluate_selections, optional_networks
 from fusionkit.runs.results import write_results
+from fusionkit.runs.seen_cases import SeenCases, seen_of
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of every head, and of each selection of inputs where those were asked for; `folder` has the files."""
+    """The metrics of every head, and of each input subset if requested; the files are in `folder`.
+
+    `seen` says how many of the cases were trained on, None if these are meant to be among them: metrics of new cases
+    are worse.
+    """
 
     folder: Path
     reports: tuple[HeadReport, ...]
     selections: tuple[Selection, ...] = ()
+    seen: SeenCases | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `--json` prints it."""
         selections = {"selections": [each.to_json() for each in self.selections]} if self.selections else {}
         return {"folder": str(self.folder), "heads": {report.head: report.to_json() for report in self.reports},
-                **selections}
+                **selections, **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {})}
+
+    @property
+    def _mark(self) -> str:
+        return self.seen.mark if self.seen is not None else ""
+
+    def _marked(self) -> dict[str, Any]:
+        return {"trained_on": self._mark} if self._mark else {}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record for each metric of each head: its value, and the bounds of its 95 % interval."""
-        return [{"head": report.head, "metric": name, **metric.to_json()}
+        """One record for each metric of each head: its value and the bounds of its 95 % interval."""
+        return [{"head": report.head, "metric": name, **metric.to_json(), **self._marked()}
                 for report in self.reports for name, metric in report.metrics.items()]
 
     def missing_rows(self) -> list[dict[str, Any]]:
-        """One record for each metric of each selection of inputs; none where they were not asked for."""
+        """One record for each metric of each input subset; empty if these were not requested."""
         return [{"head": report.head, "inputs": list(each.inputs), "cases": report.counts.cases, "metric": name,
-                 **metric.to_json()}
+                 **metric.to_json(), **self._marked()}
                 for each in self.selections for report in each.reports for name, metric in report.metrics.items()]
 
     def tables(self) -> list[Table]:
-        """Header, rows of text and columns of numbers: of the metrics, of trust in them, of selections of inputs."""
+        """Header, text rows and numeric columns: of the metrics, of calibration and selection, of input subsets."""
         every: list[Table] = [(TABLE_COLUMNS, table(self.reports), (3,)),
                               (TRUST_COLUMNS, trust_table(self.reports), ()),
                               (COLUMNS, selection_rows(self.selections), (2, 4))]
+        if self._mark:
+            every = [((*header, "trained on"), [(*row, self._mark) for row in rows], right)
+                     for header, rows, right in every]
         return [part for place, part in enumerate(every) if part[1] or not place]
 
     def _repr_html_(self) -> str:
@@ -62,33 +81,76 @@ def evaluate(
     *,
     output: str | Path | None = None,
     missing: bool = False,
+    include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
-    """Evaluate on the run's own test cases, or on all cases of other data that have a target, and write the results.
+    """Evaluate on the run's own test cases, or on all cases of other data with a target, and write the results.
 
-    The options are those of `fusionkit evaluate`. Components of your own come from the Python files `plugins`, or as
+    The run's own data file means its own test cases too. Of a cross-validation run each of these is predicted by the
+    network of its fold, and other data by the networks of all folds together. Cases of other data that were trained on
+    are counted, named and marked in every table; `include_training_cases` says that they are meant, and takes all cases
+    of the run's own data file.
+
+    The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
     Raises: GraphError or DataError with everything that is wrong.
     """
     opened = open_networks(run, options)
-    optional = optional_networks(opened.models, opened.registry) if missing else []
-    cohort = opened.cohort(data, require_targets=data is None)
-    if data:
-        rows = cohort.rows
-    else:
-        position = {name: row for row, name in enumerate(cohort.ids)}
-        rows = tuple(position[name] for name in opened.run.about["test"] if name in position)
-    dataset = opened.dataset(cohort, rows, data)
-    results = opened.results(dataset)
-    own = opened.run.folder
-    folder = Path(output) if output else own / (f"evaluation-{Path(data).parent.name}" if data else "")
-    about = {"run": str(own), "data": str(data or opened.run.data), "cases": len(rows)}
-    reports = tuple(write_results(folder, results, cohort, rows, about=about))
+    if missing and len(opened.parts) > 1:
+        raise GraphError(Diagnostic("bad-argument", f"{str(opened.folder)!r} holds {len(opened.parts)} folds, and "
+                                    "inputs are taken away from one network", fix="name one of them: --fold 0"))
+    optional = optional_networks(opened.first.models, opened.first.registry) if missing else []
+    own = opened.is_own(data) and not include_training_cases
+    cohort = opened.first.cohort(None if own else data, require_targets=own)
+    found, seen = _found(opened, cohort, data, own=own)
+    if own:
+        _tell_part(opened, cohort, data)
+    elif not own and not include_training_cases:
+        for line in seen.lines():
+            opened.first.console.note(line)
+    shown = None if own or include_training_cases else seen
+    folder = Path(output) if output else opened.folder / ("" if own else f"evaluation-{Path(data or '').parent.name}")
+    about = {"run": str(opened.folder), "data": str(data or opened.first.run.data), "cases": len(found.rows),
+             **({"trained_on": shown.as_json()} if shown is not None and shown.trained else {})}
+    extra = {"fold": found.fold} if found.fold else None
+    reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra))
     if not optional:
-        return Evaluation(folder, reports)
-    patients = [cohort.patients[row] for row in rows] if cohort.description.patient is not None else None
-    with opened.console.progress("taking inputs away") as update:
-        found = evaluate_selections(optional, dataset, opened.method, opened.settings(), patients=patients,
-                                    calibration=opened.calibration, progress=update)
-    write_selections(folder, found)
-    return Evaluation(folder, reports, tuple(found))
+        return Evaluation(folder, reports, (), shown)
+    patients = [cohort.patients[row] for row in found.rows] if cohort.description.patient is not None else None
+    first = opened.first
+    with first.console.progress("taking inputs away") as update:
+        selections = evaluate_selections(
+            optional, first.dataset(cohort, found.rows, data), first.method, first.settings(), patients=patients,
+            calibration=first.calibration, progress=update)
+    write_selections(folder, selections, shown.mark if shown is not None else "")
+    return Evaluation(folder, reports, tuple(selections), shown)
+
+
+def _found(opened: OpenedFolder, cohort: Cohort, data: str | Path | None, *, own: bool
+           ) -> tuple[OwnResults, SeenCases]:
+    """The results, and which of the cases were trained on.
+
+    Raises: DataError with `no-cases`.
+    """
+    if own:
+        found = opened.own(cohort, "test")
+        if not found.rows:
+            raise DataError(Diagnostic("no-cases", f"the run in {str(opened.folder)!r} has no test cases",
+                                       fix="give other data, or evaluate all its cases: --include-training-cases"))
+        return found, SeenCases((), (), (), len(found.rows))
+    return (OwnResults(cohort.rows, opened.everywhere(cohort, cohort.rows, data)),
+            seen_of(opened.runs, cohort, cohort.rows))
+
+
+def _tell_part(opened: OpenedFolder, cohort: Cohort, data: str | Path | None) -> None:
+    """Say where the run's own data file is not what it was, and that of a file that was named a part is meant."""
+    note = opened.first.console.note
+    tested = [name for run in opened.runs for name in run.about.get("test") or ()]
+    if gone := sorted(set(tested) - set(cohort.ids)):
+        note(f"{len(gone)} of {len(tested)} test cases of the run are not in its data any more: {names_of(gone)}")
+    if data is None:
+        return
+    known = {name for run in opened.runs for part in PARTS for name in run.about.get(part) or ()}
+    new = [name for name in cohort.ids if name not in known]
+    more = f"; {count_of(new, 'case')} that it does not know {'is' if len(new) == 1 else 'are'} left out" if new else ""
+    note(f"the run was trained on {data}: its {len(tested) - len(gone)} test cases are evaluated{more}")

@@ -1,4 +1,4 @@
-"""`fusionkit.explain`: where a trained network looks, how it sees the cases, and how much each modality counts."""
+"""`fusionkit.explain`: where a trained network looks, how it arranges the cases, what each modality contributes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from fusionkit.interface.console import Console, console_for
 from fusionkit.interface.opened_run import Device, check_device
 from fusionkit.interface.tables import html_table
 from fusionkit.registry.lookup import discover
-from fusionkit.runs.folder import cohort_of, open_run
+from fusionkit.runs.fold_networks import fold_folders, open_runs
+from fusionkit.runs.folder import cohort_of
 from fusionkit.runs.setup import cache_for
 from fusionkit.training.settings import read_settings
 
@@ -38,7 +39,7 @@ CASE_COLUMNS = ("case", "head", "why", "explained", "predicted", "truth")
 
 @dataclass(frozen=True)
 class ExplainedRun:
-    """What was found in a run: tables under headings, notes, and the pictures in `folder`; `content` is all as data."""
+    """The explanation of a run: tables under headings, notes, pictures in `folder`; `content` is all of it as data."""
 
     folder: Path
     tables: list[tuple[str, list[str], list[list[str]]]]
@@ -51,7 +52,7 @@ class ExplainedRun:
         return [self.folder / name for name in self.content["files"]]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record for each case that was looked at."""
+        """One record for each case that was explained."""
         return [dict(case) for case in self.content["cases"]]
 
     def _repr_html_(self) -> str:
@@ -69,6 +70,8 @@ def explain(
     node: str | None = None,
     output: str | Path | None = None,
     device: Device = "auto",
+    fold: int | None = None,
+    data_roots: Sequence[str | Path] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
     quiet: bool = False,
@@ -76,15 +79,18 @@ def explain(
 ) -> ExplainedRun:
     """Explain the run's own test cases, or cases of other data, by its first network with randomness off.
 
+    Of a run of folds the network of `fold` is explained, of the first fold when it is None.
+
     The options are those of `fusionkit explain`, whose `--case` is `cases` here and whose `--class` is `class_name`.
-    Components of your own come from the Python files `plugins`, or as `components`. `quiet` shows neither the cases as
-    they are chosen nor progress; `console` says where they go.
+    Your own components come from the Python files `plugins`, or as `components`. `quiet` hides the chosen cases and
+    progress; `console` is where they are shown.
     Raises: GraphError or DataError with everything that is wrong; UserError when `fusionkit[explain]` is not installed.
     """
     require_packages()
     console = console_for(console, quiet)
     registry = discover(components=components, files=[str(file) for file in plugins])
-    opened = open_run(Path(run), registry)
+    folds = fold_folders(Path(run))
+    opened = open_runs(Path(run), 0 if folds and fold is None else fold, registry)[0]
     check_device(device)
     trained = read_settings(opened.model.plan.graph.training)
     settings = Settings(trained.batch_size, device)
@@ -92,11 +98,15 @@ def explain(
     request = Request(head, class_name, tuple(cases), tuple(at), node)
     resolved = resolve_request(opened.model, request)
     with console.progress("reading") as update:
-        cohort = cohort_of(opened, data, require_targets=False, progress=update)
+        cohort = cohort_of(opened, data, require_targets=False, progress=update, data_roots=data_roots)
+    for warning in cohort.warnings if data is not None else ():
+        console.note(warning.render())
     known = cases_of(opened, cohort, request, own=data is None, cache=cache_for(data or opened.data),
                      settings=settings)
     chosen = chosen_of(resolved, known, request)
-    made = Explanation(Folder(Path(output) if output else opened.folder / "explain"), list(resolved.notes))
+    made = Explanation(Folder(Path(output) if output else Path(run) / "explain"), list(resolved.notes))
+    if folds and fold is None:
+        made.notes.append(f"the network of fold 0 of {len(folds)} is explained; --fold chooses another")
     if opened.members > 1:
         made.notes.append(f"the first of the {opened.members} networks of the run is explained")
     rows, made.data["cases"] = case_rows(resolved, known, chosen)

@@ -22,11 +22,11 @@ def load(
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
 ) -> FusionModel:
-    """The network that `fusionkit build -o` or a training run left in a folder, in evaluation mode.
+    """The network that `fusionkit build -o` or a training run wrote to a folder, in evaluation mode.
 
-    Components of your own come from the Python files `plugins`, or as `components`; `registry` replaces what is
-    installed and both of them.
-    Raises: GraphError when the folder is not one, or a plugin it needs is not installed.
+    Your own components come from the Python files `plugins`, or as `components`; `registry` replaces the installed
+    components and both of these.
+    Raises: GraphError if it is not such a folder, or a plugin that it needs is not installed.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
     return network.load(Path(folder), registry)

@@ -1,4 +1,4 @@
-"""The networks of a run as they are asked to be run: by which uncertainty method, where, and how samples are drawn."""
+"""The networks of a run and how to run them: by which uncertainty method, on which device, how samples are drawn."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from fusionkit.interface.keywords import spell_out
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
 from fusionkit.registry.lookup import Registry, discover
-from fusionkit.runs.folder import Run, cohort_of, open_run
-from fusionkit.runs.results import calibrated, told
+from fusionkit.runs.fold_networks import mean_of, open_runs
+from fusionkit.runs.folder import Run, cohort_of
+from fusionkit.runs.hold_out import predict_held_out
+from fusionkit.runs.results import calibrated, joined, method_record
 from fusionkit.runs.setup import cache_for
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Leaf, Mapping
@@ -31,95 +33,179 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class RunKeywords(TypedDict, total=False):
-    """What the verbs of a run share: by which method, where and how the networks are run, and who is told."""
+    """Options that the verbs on runs share: the uncertainty method, how the networks are run, components, output."""
 
     uncertainty: str | None
     """The id of the method that replaces the graph's."""
     looped: bool
-    """Whether samples are drawn one after the other: to the bit those of whole passes. False when not given."""
+    """Whether samples are drawn one at a time, bit-identical to full passes. False by default."""
     memory: int | None
-    """Megabytes that samples drawn at once may take; 256 when not given."""
+    """Megabytes that samples drawn in one batch may take; 256 by default."""
     device: Device
     """Where to compute; `auto` when not given."""
+    fold: int | None
+    """Of a run of folds only this one, counted from 0; all of them when not given."""
+    data_roots: Sequence[str | Path]
+    """Folders outside that of the data file whose files may be read."""
     plugins: Sequence[str | Path]
-    """Python files with components of your own."""
+    """Python files with your own components."""
     components: Sequence[Component]
-    """Components of your own."""
+    """Your own components."""
     quiet: bool
-    """Whether progress and warnings are not shown; False when not given."""
+    """Whether to hide progress and warnings; False by default."""
     console: Console | None
     """Where they are shown."""
 
 
 run_keywords = spell_out(RunKeywords, RunKeywords(
-    uncertainty=None, looped=False, memory=None, device="auto", plugins=(), components=(), quiet=False, console=None))
+    uncertainty=None, looped=False, memory=None, device="auto", fold=None, data_roots=(), plugins=(), components=(),
+    quiet=False, console=None))
 """Gives a verb with `**options: Unpack[RunKeywords]` these keywords and their defaults."""
+
+
+MOST_MEMORY = 1 << 24
 
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run with as many of its networks as are asked for, and what each step of using them is told to."""
+    """A run with the requested number of its networks, and how to run them."""
 
     run: Run
     method: Use | None
-    models: list[FusionModel]
+    models: Sequence[FusionModel]
     calibration: Calibration | None
     options: RunKeywords
     registry: Registry
     console: Console
 
     def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
-        """Cases for the run, its own without `data`.
+        """Cases for the run; its own without `data`. What other cases are warned of is shown.
 
         Raises: DataError with everything that is wrong.
         """
         with self.console.progress("reading") as update:
-            return cohort_of(self.run, data, require_targets=require_targets, progress=update)
+            cohort = cohort_of(self.run, data, require_targets=require_targets, progress=update,
+                               data_roots=self.options["data_roots"])
+        for warning in cohort.warnings if data is not None else ():
+            self.console.note(warning.render())
+        return cohort
 
     def dataset(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None) -> CaseDataset:
-        """Some cases as the networks read them; `data` is where the cohort is from."""
+        """Some cases in the form that the networks read; `data` is where the cohort is from."""
         return cohort.dataset(rows, self.run.preprocessing, cache_for(data or self.run.data))
 
     def settings(self) -> Settings:
-        """How to run the networks: with batches, precision and seed of the training, so that its figures come again.
+        """How to run the networks: with batch size, precision and seed of the training, to reproduce its results.
 
         Raises: GraphError when an option is out of range.
         """
         memory, device = self.options["memory"], self.options["device"]
-        if memory is not None and memory < 0:
-            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}",
-                                        fix="give megabytes; with 0 samples are drawn one after the other"))
+        if memory is not None and not 0 <= memory <= MOST_MEMORY:
+            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}", why="it is in megabytes, at "
+                                        f"most {MOST_MEMORY:,}", fix="with 0 samples are drawn one after the other"))
         check_device(device)
         trained = read_settings(self.run.model.plan.graph.training)
         made = Settings(trained.batch_size, device, trained.precision, trained.seed, looped=self.options["looped"])
         return made if memory is None else replace(made, memory=memory * 2**20)
 
-    def results(self, dataset: CaseDataset) -> dict[str, HeadResult]:
-        """What each head says of the cases, with what the run's calibration makes of it."""
+    def predicted(self, dataset: CaseDataset) -> dict[str, HeadResult]:
+        """Each head's results for the cases."""
         with self.console.progress("predicting") as update:
-            found = predict(self.models, dataset, self.method, self.settings(), update)
-        return calibrated(found, self.calibration)
+            return predict(self.models, dataset, self.method, self.settings(), update)
+
+    def results(self, dataset: CaseDataset) -> dict[str, HeadResult]:
+        """The same, calibrated if the run has a calibration."""
+        return calibrated(self.predicted(dataset), self.calibration)
+
+    def held_out(self, parts: Sequence[CaseDataset]) -> dict[str, HeadResult]:
+        """What each head says of cases that networks held out of training, each by the network that did."""
+        with self.console.progress("predicting") as update:
+            return predict_held_out(self.models[:len(parts)], parts, self.method, self.settings(), update)
+
+
+@dataclass(frozen=True)
+class OwnResults:
+    """What a run says of cases of its own, each by a network that did not learn from it; `fold` is that of each."""
+
+    rows: tuple[int, ...]
+    results: dict[str, HeadResult]
+    fold: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OpenedFolder:
+    """What a folder holds: one run, or one for each fold. Networks of several folds predict new cases together.
+
+    `calibration` is that of the folder itself, where it holds folds.
+    """
+
+    folder: Path
+    parts: tuple[OpenedRun, ...]
+    calibration: Calibration | None
+
+    @property
+    def first(self) -> OpenedRun:
+        """The run, or that of the first fold."""
+        return self.parts[0]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The run, or those of the folds."""
+        return [part.run for part in self.parts]
+
+    def is_own(self, data: str | Path | None) -> bool:
+        """Whether a data description is the one that the run was trained on; without one its own are meant."""
+        return data is None or Path(data).resolve() == self.first.run.data.resolve()
+
+    def own(self, cohort: Cohort, part: str, *, calibrate: bool = True) -> OwnResults:
+        """Of the cases of the part `test` or `validation`; with folds each by the network of its fold.
+
+        With `calibrate` each network's results are those of its calibration.
+        """
+        place = {name: row for row, name in enumerate(cohort.ids)}
+        rows, results, folds = [], [], []
+        for number, opened in enumerate(self.parts):
+            own = [place[name] for name in opened.run.about.get(part) or () if name in place]
+            if own:
+                dataset = opened.dataset(cohort, own, None)
+                results.append(opened.results(dataset) if calibrate else opened.predicted(dataset))
+                rows.extend(own)
+                folds.extend([str(number)] * len(own) if len(self.parts) > 1 else [])
+        return OwnResults(tuple(rows), joined(results) if len(results) > 1 else results[0] if results else {},
+                          tuple(folds))
+
+    def everywhere(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None, *, calibrate: bool = True
+                   ) -> dict[str, HeadResult]:
+        """What each head says of some cases: of several folds the mean over their networks."""
+        found = [part.predicted(part.dataset(cohort, rows, data)) for part in self.parts]
+        return calibrated(mean_of(found) if len(found) > 1 else found[0], self.calibration if calibrate else None)
 
 
 def open_networks(
     folder: str | PathLike[str], options: RunKeywords, *, samples: int | None = None, to_calibrate: bool = False
-) -> OpenedRun:
-    """Open a run and load its networks; without its calibration where one is to be fitted.
+) -> OpenedFolder:
+    """Open a run and load its networks; without its calibration if one is about to be fitted.
 
     `options` has all keys; `samples` are the passes of the method, None leaves them as they are.
-    Raises: GraphError when the folder is no run or the method does not fit it, UserError with
-    `unreadable-calibration`.
+    Raises: GraphError when the folder is no run or the method does not fit it, DataError with `no-fold`, UserError
+    with `unreadable-calibration`.
     """
     registry = discover(components=options["components"], files=[str(file) for file in options["plugins"]])
     console = console_for(options["console"], options["quiet"])
-    opened = open_run(Path(folder), registry)
-    method = method_of(opened, options["uncertainty"], samples, registry)
-    calibration = None if to_calibrate else calibration_of(opened, method, console)
-    return OpenedRun(opened, method, opened.networks(members_of(method)), calibration, options, registry, console)
+    parts = []
+    for run in open_runs(Path(folder), options["fold"], registry):
+        method = method_of(run, options["uncertainty"], samples, registry)
+        calibration = None if to_calibrate else calibration_of(run.calibration(), method, console)
+        parts.append(OpenedRun(run, method, run.networks(members_of(method)), calibration, options, registry, console))
+    first = parts[0]
+    if len(parts) == 1:
+        return OpenedFolder(first.run.folder, (first,), first.calibration)
+    of_all = None if to_calibrate else calibration_of(first.run.calibration(Path(folder)), first.method, console)
+    return OpenedFolder(Path(folder), tuple(parts), of_all)
 
 
 def check_device(name: str) -> None:
-    """Refuse what the command line would not take.
+    """Refuse what the command line would not accept.
 
     Raises: GraphError with `bad-argument`.
     """
@@ -131,8 +217,8 @@ def check_device(name: str) -> None:
 def method_of(run: Run, name: str | None, samples: int | None, registry: Registry) -> Use | None:
     """The method to use: `name`, else the graph's; `samples` overrides its number of passes.
 
-    A method that is named takes as many networks as the run has.
-    Raises: GraphError when the id is unknown, of another kind, has no such option, or needs more networks.
+    A method given by name uses as many networks as the run has.
+    Raises: GraphError if the id is unknown, of another kind, has no such option, or needs more networks.
     """
     own = run.model.plan.uncertainty
     if name is None and (own is None or samples is None):
@@ -157,7 +243,7 @@ def method_of(run: Run, name: str | None, samples: int | None, registry: Registr
 
 
 def _with_members(run: Run, component: Component, options: Mapping, span: Span) -> Mapping:
-    """The options with as many networks as the run has.
+    """The options, with `members` set to the number of networks of the run.
 
     Raises: GraphError with `too-few-members`.
     """
@@ -170,15 +256,11 @@ def _with_members(run: Run, component: Component, options: Mapping, span: Span) 
     return Mapping(entries, dict.fromkeys(entries, span), span)
 
 
-def calibration_of(run: Run, method: Use | None, console: Console) -> Calibration | None:
-    """The run's calibration, None when it has none or one for the results of another method, which is told.
-
-    Raises: UserError with `unreadable-calibration`.
-    """
-    found = run.calibration()
-    if found is None or found.uncertainty == told(method):
+def calibration_of(found: Calibration | None, method: Use | None, console: Console) -> Calibration | None:
+    """A run's calibration; None if it has none, or, with a note, if it was fitted to another method's results."""
+    if found is None or found.uncertainty == method_record(method):
         return found
     before = found.uncertainty["use"] if found.uncertainty else "one pass without randomness"
-    console.note(f"the calibration of the run is left out: it was fitted to the results of {before}, with other "
-                 "options or not those that are asked for; `fusionkit calibrate` fits another")
+    console.note(f"the calibration of the run is not used: it was fitted to the results of {before}, another method "
+                 "or other options than those requested; `fusionkit calibrate` fits a new one")
     return None

@@ -11,30 +11,34 @@ from typing import Any, Unpack
 from fusionkit.inference.predict import HeadResult
 from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
-from fusionkit.runs.results import rows_of, write_predictions
+from fusionkit.runs.results import prediction_column, rows_of, write_predictions
+from fusionkit.runs.seen_cases import seen_of
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What each head says of each case: as a table, as records, and in `results` as arrays.
+    """Each head's prediction for each case: as a table, as records, and in `results` as arrays.
 
-    `uncertainty` is the id of the method that was used, None without one.
+    `uncertainty` is the id of the method that was used, None without one. `trained_on` are the ids of cases that the
+    run learnt from, of which its networks are surer than of new ones.
     """
 
     ids: tuple[str, ...]
     results: Mapping[str, HeadResult]
     uncertainty: str | None
+    trained_on: tuple[str, ...] = ()
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows of text, one for each case, as `fusionkit predict` writes them."""
         return rows_of(self.results, self.ids)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record for each case: numbers as numbers, and None where a head has no result."""
+        """One record for each case: numbers as numbers, None where a head has no result."""
         header, rows = self.table()
         words = {"id", *(name for name in header if name.endswith(":set"))}
         for name, result in self.results.items():
-            words |= {name} | (set() if result.head.task == "regression" else {f"{name}:target"})
+            words |= {name, prediction_column(name)}
+            words |= set() if result.head.task == "regression" else {f"{name}:target"}
         return [{name: _read(cell, name in words) for name, cell in zip(header, row, strict=True)} for row in rows]
 
     def _repr_html_(self) -> str:
@@ -42,7 +46,7 @@ class Predictions:
 
 
 def _read(cell: str, is_text: bool) -> str | float | None:
-    """A cell of the table as what it says; several numbers in one cell stay text."""
+    """The value of a table cell; several numbers in one cell stay text."""
     if not cell:
         return None
     try:
@@ -60,17 +64,18 @@ def predict(
     samples: int | None = None,
     **options: Unpack[RunKeywords],
 ) -> Predictions:
-    """Predict each case of a data description, whose targets are not needed; with `output` also as a CSV file.
+    """Predict each case of a data description, which needs no targets; with `output` also as a CSV file.
 
-    The options are those of `fusionkit predict`. Components of your own come from the Python files `plugins`, or as
+    The options are those of `fusionkit predict`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
     Raises: GraphError or DataError with everything that is wrong.
     """
     opened = open_networks(run, options, samples=samples)
-    cohort = opened.cohort(data, require_targets=False)
-    for warning in cohort.warnings:
-        opened.console.note(warning.render())
-    results = opened.results(opened.dataset(cohort, cohort.rows, data))
+    cohort, console = opened.first.cohort(data, require_targets=False), opened.first.console
+    results, seen = opened.everywhere(cohort, cohort.rows, data), seen_of(opened.runs, cohort, cohort.rows)
+    for line in seen.lines():
+        console.note(line)
     if output:
         write_predictions(Path(output), results, cohort.ids)
-    return Predictions(tuple(cohort.ids), results, opened.method.step.use if opened.method else None)
+    method = opened.first.method
+    return Predictions(tuple(cohort.ids), results, method.step.use if method else None, seen.trained)

@@ -15,15 +15,16 @@ from fusionkit.interface.training_options import RunOptions
 from fusionkit.planning.open_graph import Source
 from fusionkit.registry.lookup import discover
 from fusionkit.runs import train as runs
+from fusionkit.runs.job import is_main
 from fusionkit.runs.setup import set_up
 from fusionkit.training.settings import read_settings
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """The folder of a run, which stands for it wherever a path does, and the evaluation of its test cases.
+    """The folder of a run and the evaluation of its test cases; usable wherever a path to a run is.
 
-    With folds the figures are over all of them, and each fold is a run of its own in `folds`.
+    With folds, the metrics are over all of them, and each fold is a run of its own in `folds`.
     """
 
     folder: Path
@@ -31,7 +32,7 @@ class TrainedRun:
 
     @property
     def folds(self) -> list[Path]:
-        """The folders of the folds in their order; none where the cases are not divided into folds."""
+        """The folders of the folds in order; empty without folds."""
         found = self.folder.glob("fold-*")
         return sorted(found, key=lambda path: int(path.name.removeprefix("fold-")))
 
@@ -53,6 +54,7 @@ def train(
     *,
     output: str | Path = "run",
     resume: bool = False,
+    data_roots: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     components: Sequence[Component] = (),
@@ -60,28 +62,28 @@ def train(
     console: Console | None = None,
     **settings: Unpack[RunOptions],
 ) -> TrainedRun:
-    """Check everything, train, and evaluate the test cases; all of it is kept in the folder `output`.
+    """Check everything, train, and evaluate the test cases; everything is saved in the folder `output`.
 
-    The options are those of `fusionkit train`. The settings of training win over those of the graph; one that is None
-    is the graph's own. Components of your own come from the Python files `plugins`, or as `components`. `quiet` shows
-    neither warnings nor progress; `console` says where they go. In a launch of several processes only the first
-    writes and is evaluated.
+    The options are those of `fusionkit train`. The settings of training win over those of the graph; None means the
+    graph's own. Your own components come from the Python files `plugins`, or as `components`. `quiet` hides warnings
+    and progress; `console` is where they are shown. In a launch of several processes only the first writes and
+    evaluates.
     Raises: GraphError or DataError with everything that is wrong; RunError when training fails.
     """
     registry = discover(components=components, files=[str(file) for file in plugins])
     folder = Path(output)
-    runs.claim(folder, resume)
     console = of_launch(console_for(console, quiet))
-    with console.progress("reading") as update:
-        setup = set_up(graph, data, sets, registry, progress=update)
-    given = {name: value for name, value in settings.items() if value is not None}
-    chosen = read_settings(setup.plan.graph.training, given)
-    for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
-        console.note(warning.render())
-    trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
+    with runs.claimed(folder, resume):
+        with console.progress("reading") as update:
+            setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
+        given = {name: value for name, value in settings.items() if value is not None}
+        chosen = read_settings(setup.plan.graph.training, given)
+        for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
+            console.note(warning.render())
+        trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
     return TrainedRun(trained.folder, Evaluation(trained.folder, tuple(trained.reports)))
 
 
 def of_launch(console: Console) -> Console:
-    """The console itself in the process that writes, a silent one in the others that torchrun started."""
-    return console if runs.is_main() else Console(silent=True)
+    """The console itself in the process that writes, a silent one in the other processes of torchrun."""
+    return console if is_main() else Console(silent=True)

@@ -1,4 +1,4 @@
-"""The settings of training as keyword arguments; one that is None is the graph's own.
+"""The settings of training as keyword arguments; None means the graph's own.
 
 Made from fusionkit/training/settings.py by tools/training_flags.py; a test keeps it fresh.
 """
@@ -9,9 +9,10 @@ from typing import Literal, TypedDict
 
 
 class TrainingOptions(TypedDict, total=False):
-    """Those that every training takes."""
+    """Options that every training takes."""
 
     epochs: int | None
+    steps: int | None
     batch_size: int | None
     accumulate: int | None
     optimiser: Literal["adamw", "adam", "sgd"] | None
@@ -23,7 +24,8 @@ class TrainingOptions(TypedDict, total=False):
     step_epochs: int | None
     step_factor: float | None
     clip_gradient: float | None
-    patience: int | None
+    patience: Literal["auto"] | int | None
+    hold_out: Literal["auto", "folds"] | float | None
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] | None
     balance: Literal["none", "classes"] | None
     modality_dropout: float | None
@@ -47,6 +49,6 @@ class TrainingOptions(TypedDict, total=False):
 
 
 class RunOptions(TrainingOptions, total=False):
-    """Those of the training of one run."""
+    """Options for training one run."""
 
     fold: int | None

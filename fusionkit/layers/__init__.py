@@ -1,4 +1,4 @@
-"""Blocks of PyTorch for authors of plugins: masks for missing rows, projections, norms and read-outs.
+"""PyTorch blocks for plugin authors: masks for missing rows, projections, norms and read-outs.
 
-Authors import them from `fusionkit.api`. Blocks of one published network live with its plugin.
+Plugins import them from `fusionkit.api`. Blocks of one published network live with its plugin.
 """

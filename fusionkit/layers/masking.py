@@ -1,4 +1,4 @@
-"""Rows of a batch that are absent: masked, filled, left out of a softmax."""
+"""Handles missing rows of a batch: masks, filling, softmax over present entries."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def row_mask(present_B: Tensor, like: Tensor) -> Tensor:
 
 
 def fill_absent(features: Sequence[Tensor], present_BM: Tensor | None, value: float = 0.0) -> list[Tensor]:
-    """The inputs with every absent entry replaced by a constant, before any arithmetic touches it.
+    """The inputs with every missing entry replaced by a constant, before any arithmetic.
 
     Multiplying by zero would keep NaN and infinity, and a `where` after the arithmetic would still
-    give NaN gradients, so components begin with this.
+    give NaN gradients, so components do this first.
 
     Shapes: M tensors (B, ...) and (B, M), True = present; gives M tensors of the same shapes.
     """
@@ -34,17 +34,17 @@ def fill_absent(features: Sequence[Tensor], present_BM: Tensor | None, value: fl
 
 
 def softmax_present(scores: Tensor, present_BM: Tensor | None) -> Tensor:
-    """A softmax over the inputs (axis 1) in which absent ones have weight zero.
+    """A softmax over the inputs (axis 1) in which missing ones have weight zero.
 
-    A row in which nothing is present gets zeros; a plain softmax over nothing would be NaN.
+    A row in which nothing is present gets zeros, where an ordinary softmax would give NaN.
 
     Shapes: (B, M, ...) or (1, M, ...) and (B, M), True = present; gives (B, M, ...), or (1, M, ...)
-    when `present_BM` is None.
+    if `present_BM` is None.
     """
     if present_BM is None:
         return scores.softmax(1)
     mask = present_BM.reshape(*present_BM.shape, *([1] * (scores.dim() - 2)))
-    # A row of nothing but minus infinities would be NaN on the way, forwards and backwards.
+    # A row of only minus infinities would give NaN in between, forwards and backwards.
     kept = mask | ~mask.any(1, keepdim=True)
     return scores.where(kept, float("-inf")).softmax(1).where(mask, 0.0)
 

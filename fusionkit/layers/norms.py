@@ -1,4 +1,4 @@
-"""Normalisation over features, and batch normalisation over the present rows alone."""
+"""Normalisation over features, and batch normalisation over the present rows only."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class FeatureNorm(nn.LayerNorm):
 
 
 class PresentBatchNorm(_NormBase):
-    """Batch normalisation whose statistics are taken over the rows that are present, and no others.
+    """Batch normalisation with statistics over the present rows only.
 
-    With fewer than two numbers for each feature there are no statistics: then the running ones are used, and stay.
-    Statistics are those of one process. What absent rows hold must be finite (`fill_absent`); they come out as
-    anything finite.
+    With fewer than two values per feature there are no batch statistics: the running ones are used and not updated.
+    Statistics are per process. Missing rows must contain finite values (`fill_absent`); their outputs are
+    arbitrary but finite.
 
     Shapes: (B, c), (B, n, c) or (B, c, ...), and (B,), True = present; gives the shape of the features.
     """
@@ -54,7 +54,7 @@ class PresentBatchNorm(_NormBase):
         return result.movedim(-1, 1) if self.channels_first else result
 
     def _running(self) -> tuple[Tensor, Tensor]:
-        assert self.running_mean is not None and self.running_var is not None, "there are always running ones"
+        assert self.running_mean is not None and self.running_var is not None, "there are always running statistics"
         return self.running_mean, self.running_var
 
     def _statistics(self, values: Tensor, present_B: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -72,7 +72,7 @@ class PresentBatchNorm(_NormBase):
                 running.lerp_(torch.where(enough, new.to(running.dtype), running), self.momentum or 0.0)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(enough)
-        # The values of now, not those of a later batch, which would be read when the gradient is computed.
+        # Copies, since a later batch may change the buffers before the gradient is computed.
         return (torch.where(enough, mean_c, running_mean.clone()),
                 torch.where(enough, variance_c, running_variance.clone()))
 Normalisation = Literal["batch", "group", "layer", "none"]
@@ -82,7 +82,7 @@ def normalisation(kind: Normalisation, shape: TensorShape) -> nn.Module:
     """A normalisation with learned scale and shift for tensors of this shape, which it keeps.
 
     `batch` works over cases and positions, with running statistics in evaluation; `group` over the positions
-    and the features of a group (at most eight groups, each of the same size; tokens are taken one by one);
+    and the features of a group (at most eight groups of equal size; tokens are normalised individually);
     `layer` over the features at each position. `none` gives the identity.
     """
     if kind == "none":

@@ -1,4 +1,4 @@
-"""Small pieces that most components need: rows that are absent, and projections of any layout."""
+"""Small blocks that most components need: projections in any layout, with missing rows."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def pointwise(shape: TensorShape, width: int, bias: bool = True) -> nn.Module:
 
 
 def spread(weights: Tensor, shape: TensorShape) -> Tensor:
-    """Per-feature numbers (..., c) shaped so that they broadcast over every position of a layout.
+    """Per-feature values (..., c) reshaped to broadcast over every position of a layout.
 
-    Vectors and tokens keep features last; a map has them in front of its spatial axes.
+    Vectors and tokens have features last; a map has them before its spatial axes.
     """
     return weights.reshape(*weights.shape, *([1] * len(shape.spatial)))
 
@@ -42,25 +42,25 @@ def with_width(shape: TensorShape, width: int) -> TensorShape:
 
 
 def joined_shape(config: Any, inputs: Sequence[TensorShape]) -> TensorShape:
-    """The result of joining inputs feature by feature: `config.width` features, or those they share.
+    """The shape of combining inputs feature by feature: `config.width` features, or their common width.
 
-    Fits as `output=` of a fusion whose options have `width`, where None uses the inputs as they are.
+    Suitable as `output=` of a fusion with an option `width`, where None uses the inputs unchanged.
 
-    Raises: ComponentError when `width` is None and the inputs have different widths.
+    Raises: ComponentError if `width` is None and the inputs have different widths.
     """
     widths = sorted({shape.width for shape in inputs})
     if config.width is None and len(widths) > 1:
         raise ComponentError(f"its inputs have {' and '.join(map(str, widths))} features",
-                             why="with no option 'width' it takes them as they are, and they must be equal",
-                             fix="set 'width', and each input is projected to it")
+                             why="without the option 'width' inputs are not projected, and their widths must be equal",
+                             fix="set 'width' to project each input to it")
     return with_width(inputs[0], config.width or widths[0])
 
 
 class Projections(nn.Module):
-    """Every input at one width, absent entries replaced by a constant before and after.
+    """Projects every input to one width, with missing entries replaced by a constant before and after.
 
-    With `width` None nothing is learned and the inputs stay as they are. Replacing after the
-    projection as well keeps its bias from leaking into rows that have no such input.
+    With `width` None nothing is learned and the inputs are unchanged. The replacement after the
+    projection keeps its bias out of rows that lack the input.
 
     Shapes: M tensors (B, c_m, ...) and (B, M), True = present; gives M tensors (B, width, ...).
     """
@@ -70,7 +70,7 @@ class Projections(nn.Module):
         self.layers = nn.ModuleList(pointwise(shape, width) for shape in inputs if width is not None)
 
     def forward(self, features: Sequence[Tensor], present: Tensor | None, value: float = 0.0) -> list[Tensor]:
-        """The projected inputs; `value` is what an absent entry becomes."""
+        """The projected inputs; `value` replaces missing entries."""
         if len(self.layers) == 0:
             return fill_absent(features, present, value)
         filled = fill_absent(features, present)
@@ -90,7 +90,7 @@ def activation(name: Activation) -> nn.Module:
 
 
 class EachToken(nn.Module):
-    """A module for vectors, applied to every token on its own.
+    """A module for vectors, applied to every token separately.
 
     Shapes: (B, n, c); gives (B, n, w) where the module gives (B * n, w) for (B * n, c).
     """
@@ -107,12 +107,12 @@ class EachToken(nn.Module):
 
 
 def at_least_single(values: Tensor) -> Tensor:
-    """Half precision made single, all else as it is: losses and probabilities need the digits."""
+    """Half precision converted to single, anything else unchanged: losses and probabilities need the precision."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def resized(features: Tensor, grid: Sequence[int]) -> Tensor:
-    """A map on another grid, by linear interpolation with the corners aligned; on its own grid as it is.
+    """A map resized by linear interpolation with aligned corners; unchanged if it has that size already.
 
     Shapes: (B, c, H, W) or (B, c, D, H, W), and the spatial sizes wanted; gives (B, c, *grid).
     """

@@ -1,4 +1,4 @@
-"""What heads have in common: the layers between features and one number for each name."""
+"""The common part of heads: the layers between the features and one number for each name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fusionkit.shapes.layouts import TensorShape
 
 
 class ReadoutConfig(Config):
-    """Options that every bundled head has; a head of your own may build on it."""
+    """Options of every bundled head; your own heads may derive from it."""
 
     layer: Literal["linear", "none"] = Field(
-        "linear", description="linear: learned layers give the outputs; none: the input already holds them, "
+        "linear", description="linear: learned layers give the outputs; none: the input already is the outputs, "
                               "as after `fusion.late_mean`.")
     hidden: list[PositiveInt] = Field([], description="Widths of hidden layers before the last, each with a ReLU.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a feature before the first layer.")
@@ -31,16 +31,16 @@ class ReadoutConfig(Config):
 def readout(config: ReadoutConfig, features: TensorShape, outputs: int) -> nn.Module:
     """Dropout, hidden layers with ReLU, and a last linear layer: (B, c) to (B, outputs).
 
-    With `layer: none` the identity.
+    With `layer: none`, the identity.
 
-    Raises: ComponentError when there is no layer and the width is not the number of outputs.
+    Raises: ComponentError if there is no layer and the width is not the number of outputs.
     """
     if config.layer == "none":
         if features.width != outputs:
             raise ComponentError(
                 f"it has no layer and needs one input feature for each of its {outputs} outputs, not {features.width}",
-                why="with 'layer: none' the input already holds the outputs",
-                fix=f"give its input the width {outputs}, or set 'layer: linear'")
+                why="with 'layer: none' the input already is the outputs",
+                fix=f"give its input a width of {outputs}, or set 'layer: linear'")
         return nn.Identity()
     layers: list[nn.Module] = [nn.Dropout(config.dropout)]
     widths = [features.width, *config.hidden]

@@ -1,4 +1,4 @@
-"""Calls a module when rows of its inputs are absent, by the semantics that its component declares."""
+"""Calls a module when rows of its inputs are missing, by the semantics that its component declares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Mask = Tensor | None
 
 
 def evaluate(present: Maybe, masks: dict[str, Tensor]) -> Mask:
-    """The mask (B,) of a presence, None when everything is there."""
+    """The mask (B,) of a presence, None if everything is present."""
     if present is None:
         return None
     if present.rule == "input":
@@ -38,20 +38,20 @@ def _combine(present: Presence, parts: Sequence[Mask]) -> Mask:
 
 @dataclass(frozen=True)
 class Absence:
-    """How one component meets absent rows."""
+    """How one component handles missing rows."""
 
     semantics: Absent
 
     def call(self, module: nn.Module, args: Sequence[Tensor], columns: Sequence[Mask]) -> Output:
-        """The module's output; rows that stay absent are zero in it."""
+        """The module's output; rows that stay missing are zero."""
         if all(column is None for column in columns):
-            return module(*args)  # type: ignore[no-any-return]  # a plugin's module may annotate nothing
+            return module(*args)  # type: ignore[no-any-return]  # a plugin's module may be unannotated
         if self.semantics != "skip":
             return module(*args, present=_table(args, columns))  # type: ignore[no-any-return]
         return self._skip(module, args, _all(columns))
 
     def prepared(self, args: Sequence[Tensor], columns: Sequence[Mask]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """What the module is called with when its norms stand still: the arguments, and perhaps `present`."""
+        """The arguments for a call with norms in evaluation mode: positional, and `present` if needed."""
         if all(column is None for column in columns):
             return list(args), {}
         if self.semantics != "skip":
@@ -60,13 +60,13 @@ class Absence:
         return [_keep(arg, mask) for arg in args], {}
 
     def finished(self, output: Output, columns: Sequence[Mask]) -> Output:
-        """The output of a module that was called with `prepared` arguments; rows that stay absent are zero."""
+        """The output of a module that was called with `prepared` arguments; rows that stay missing are zero."""
         if self.semantics != "skip" or all(column is None for column in columns):
             return output
         return _zeroed(output, _all(columns))
 
     def output_mask(self, columns: Sequence[Mask]) -> Mask:
-        """The mask of the output: which rows are there after the call."""
+        """The mask of the output: which rows are present after the call."""
         known = [column for column in columns if column is not None]
         if self.semantics == "fill" or not known:
             return None
@@ -77,7 +77,7 @@ class Absence:
         return _all(columns)
 
     def _skip(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor) -> Output:
-        # Looked up at each call: a layer may have been replaced, as for synchronised batch normalisation.
+        # Looked up at each call: a layer may have been replaced, for example by synchronised batch normalisation.
         norms = [part for part in module.modules() if isinstance(part, _NormBase)] if module.training else []
         if any(norm.training for norm in norms):
             return self._gathered(module, args, mask_B, norms)
@@ -86,10 +86,10 @@ class Absence:
     def _gathered(
         self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, norms: Sequence[nn.Module]
     ) -> Output:
-        """Run on present rows only, so that the statistics of a norm never see a row that is not there.
+        """Run on present rows only, so that the statistics of a norm never include a missing row.
 
-        With fewer than two present rows there are no statistics to take: the norms then use their running
-        ones, and the parameters still take part, as distributed training needs.
+        With fewer than two present rows there are no batch statistics: the norms then use their running
+        ones, and the parameters still take part, as distributed training requires.
         """
         rows = mask_B.nonzero().squeeze(1)
         if len(rows) < 2:

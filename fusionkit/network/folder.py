@@ -1,4 +1,4 @@
-"""A network as a folder, and back again bit for bit."""
+"""Saves a network to a folder, and loads it bit-identically."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRAPH, WEIGHTS, LOCK, LISTING = "graph.yaml", "model.safetensors", "lock.json", 
 
 
 def lock(plan: Plan) -> dict[str, Any]:
-    """Which versions made a network: its plugins' packages, and what they stand on."""
+    """The versions that built a network: its plugins' packages and their dependencies."""
     stand_on = {name: version(name) for name in ("fusionkit", "torch", "timm", "numpy")}
     return {"packages": {**stand_on, **plan.packages}, "python": platform.python_version()}
 
@@ -39,13 +39,13 @@ def save_network(model: FusionModel, folder: Path) -> None:
 
 
 def load(folder: str | Path, registry: Registry | None = None) -> FusionModel:
-    """The network that `fusionkit build -o` or a training run left in a folder, in evaluation mode.
+    """The network that `fusionkit build -o` or a training run wrote to a folder, in evaluation mode.
 
-    Raises: GraphError when the folder is not one, or a plugin it needs is not installed.
+    Raises: GraphError if it is not such a folder, or a plugin that it needs is not installed.
     """
     folder = Path(folder)
     if not (folder / GRAPH).is_file():
-        raise GraphError(Diagnostic("no-network", f"{str(folder)!r} holds no network", why=f"it has no {GRAPH}",
+        raise GraphError(Diagnostic("no-network", f"{str(folder)!r} contains no network", why=f"it has no {GRAPH}",
                                     fix="give a folder made by `fusionkit build -o` or `fusionkit train -o`"))
     return load_planned(plan(folder / GRAPH, registry=registry, measured=False), folder)
 
@@ -53,7 +53,7 @@ def load(folder: str | Path, registry: Registry | None = None) -> FusionModel:
 def load_planned(planned: Plan, folder: Path) -> FusionModel:
     """The network of a plan with the weights in a folder, in evaluation mode.
 
-    Raises: GraphError when there are none, or they do not fit.
+    Raises: GraphError if there are none, or they do not fit.
     """
     from fusionkit.network.model import FusionModel
     from fusionkit.network.weights import load_into, read_tensors

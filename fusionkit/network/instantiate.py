@@ -1,25 +1,32 @@
-"""One node of a plan as a module: a component's own module, a chain of them, or one for each tensor."""
+"""The module of a planned node: a component's own module, a chain of them, or one for each tensor."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from torch.nn.parameter import is_lazy
 
 from fusionkit.components.config import ComponentError
-from fusionkit.components.failures import component_failed
-from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.components.failures import component_failed, refused
+from fusionkit.errors import GraphError
 from fusionkit.network.node_modules import Chain, Each
 from fusionkit.planning.plan import Call, Lane, PlannedNode
 
 
 def make_node(planned: PlannedNode, seed: int, weights_follow: bool = False) -> nn.Module:
-    """The module of a node, its weights drawn from a seed that belongs to the node's name alone.
+    """The module of a node, its weights drawn from a seed that depends on the node's name only.
 
-    `weights_follow` says that a file will set every weight, so that nothing pretrained need be fetched.
-    Raises: GraphError when a component refuses or fails.
+    With `weights_follow` a file will set every weight, so that no pretrained weights are fetched.
+    Raises: GraphError if a component refuses its options or fails.
     """
     name, lanes = planned.name, planned.lanes
     if not planned.node.each:
@@ -46,28 +53,59 @@ def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, 
 
 
 def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Module:
-    """One component's module. An option named `pretrained` is turned off when a file sets the weights.
+    """One component's module. An option named `pretrained` is turned off if a file sets the weights.
 
-    Raises: GraphError when the component refuses its options (`component`) or fails (`component-failed`).
+    Raises: GraphError if the component refuses its options (`component`) or fails (`component-failed`).
     """
     config = call.config
     if weights_follow and getattr(config, "pretrained", False):
         config = config.model_copy(update={"pretrained": False})
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed: it would also move the generators of GPUs, which nothing puts back.
+        # Not torch.manual_seed: it would also seed the generators of GPUs, which nothing restores.
         torch.default_generator.manual_seed(seed_of(seed, path))
         try:
-            module = call.component.module(config, call.shapes)
+            with _bounded():
+                module = call.component.module(config, call.shapes)
             if not isinstance(module, nn.Module):
-                raise TypeError(f"it gave {type(module).__name__!r} instead of an nn.Module")
+                raise TypeError(f"it returned {type(module).__name__!r} instead of an nn.Module")
         except ComponentError as error:
-            raise GraphError(Diagnostic("component", f"{call.component.id}: {error}", None, error.why, error.fix)
-                             ) from error
+            raise GraphError(refused(call.component.id, error)) from error
         except Exception as error:
             raise GraphError(component_failed(call.component.id, call.inputs, error)) from error
     return module
 
 
+MAX_PARTS, MAX_WEIGHTS = 30_000, 1 << 34
+"""Layers and tensors of weights, and numbers in them, that one component may have: a slip is likelier than a need."""
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Within, a module that grows without bound is refused while it is made.
+
+    Raises: ComponentError.
+    """
+    parts = weights = 0
+
+    def count(module: nn.Module, name: str, part: nn.Module | nn.Parameter | None) -> None:
+        nonlocal parts, weights
+        parts += 1
+        weights += part.numel() if isinstance(part, nn.Parameter) and not is_lazy(part) else 0
+        if parts > MAX_PARTS:
+            raise ComponentError(f"its options make more than {MAX_PARTS:,} layers and tensors of weights",
+                                 fix="write smaller numbers of blocks or layers, or shorter lists")
+        if weights > MAX_WEIGHTS:
+            raise ComponentError(f"its options make more than {MAX_WEIGHTS:,} weights",
+                                 fix="write smaller widths, or give it smaller inputs")
+
+    hooks = (register_module_module_registration_hook(count), register_module_parameter_registration_hook(count))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def seed_of(seed: int, path: str) -> int:
-    """A seed for one part of the network, which no other part's name or order changes."""
+    """A seed for one part of the network, independent of the names and order of other parts."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{path}".encode()).digest()[:8], "little") >> 1

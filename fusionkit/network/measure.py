@@ -1,4 +1,4 @@
-"""Runs components on the meta device: what a `?` gives, whether rules are true, and what nodes cost."""
+"""Runs components on the meta device: finds the shape of a `?`, verifies rules, and measures costs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fusionkit.planning.resolve import Use
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, members, shape_of
 
 BATCH = 3
-"""Cases in a probe; larger than one, so that a lost batch axis shows."""
+"""Cases in a probe; more than one, so that a lost batch axis is noticed."""
 
 
 class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-    """Adds up the bytes of every tensor that an operation makes; views make none."""
+    """Adds up the bytes of every tensor that an operation creates; views count nothing."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -41,7 +41,7 @@ class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one run of a component showed."""
+    """The result of running a component once."""
 
     shapes: tuple[tuple[int, ...], ...]
     single: bool
@@ -53,8 +53,8 @@ class Measurement:
 def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = None) -> Measurement:
     """Build a component on the meta device and run it once in evaluation mode, with no memory and no data.
 
-    A component that cannot run there, because it reads values, is run once on the CPU instead. `on` are shapes to
-    run it on in place of those that it is built for.
+    A component that cannot run there, because it reads values, is run once on the CPU instead. `on` are the shapes to
+    run it on instead of those that it is built for.
     """
     shapes = call.shapes if on is None else on
     try:
@@ -79,7 +79,7 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
 
 @contextmanager
 def _untrained(module: nn.Module) -> Iterator[None]:
-    """Within, no weight asks for a gradient: the counter fails on one that a module hands on to a part of itself."""
+    """Within, no weight requires a gradient: the counter fails on one that a module passes to a part of itself."""
     trained = [weight for weight in module.parameters() if weight.requires_grad]
     for weight in trained:
         weight.requires_grad_(False)
@@ -91,7 +91,7 @@ def _untrained(module: nn.Module) -> Iterator[None]:
 
 
 def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:
-    """The shape that a component really gives: a tuple is a bundle of f1, f2, ..."""
+    """The shape of a component's actual output: a tuple has the named outputs f1, f2, ..."""
     call = Call(use.component, use.config, tuple(("", shape) for shape in shapes), Bundle(()))
     seen = probe(call)
     given = [shape_of(sizes[1:]) for sizes in seen.shapes]
@@ -99,10 +99,10 @@ def witness(use: Use, shapes: Sequence[TensorShape]) -> Shape:
 
 
 def measure(plan: Plan) -> Plan:
-    """The plan with the cost of every node, each rule held against its module.
+    """The plan with the cost of every node, with each rule verified against its module.
 
-    Raises: GraphError with `rule-disagrees` where a module gives something else than its rule says, and all that
-    `check_shared` raises.
+    Raises: GraphError with `rule-disagrees` if the output of a module differs from its rule, and what `check_shared`
+    raises.
     """
     found: list[Diagnostic] = []
     nodes = tuple(_measure(node, found) for node in plan.nodes)
@@ -136,7 +136,7 @@ def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
 
 
 def check_shared(plan: Plan) -> None:
-    """Whether the one module of a node with `share` takes every tensor that the node reads.
+    """Check that the shared module of a node with `share` accepts every tensor that the node reads.
 
     Raises: GraphError with `shape-clash`.
     """
@@ -158,8 +158,8 @@ def _clash(node: PlannedNode, lane: Lane) -> Diagnostic | None:
             place = next((ref.span for ref in node.node.sources if str(ref) == other.name), node.node.span)
             return Diagnostic("shape-clash", f"one {call.component.id} cannot take both {first.name} ({first.shape}) "
                               f"and {other.name} ({other.shape})", place,
-                              why=f"'share' has one module for all, built for {first.name}: {fault[0].why}",
-                              fix="bring them to one shape, or leave 'share' out")
+                              why=f"'share' uses one module for all, built for {first.name}: {fault[0].why}",
+                              fix="bring them to one shape, or remove 'share'")
     return None
 
 
@@ -171,6 +171,6 @@ def _disagreement(call: Call, span: Span, seen: Measurement) -> list[Diagnostic]
     gave = "; ".join(str(list(shape)) for shape in seen.shapes)
     if len(seen.shapes) == 1 and not seen.single:
         gave = f"a tuple of {gave}"
-    return [Diagnostic("rule-disagrees", f"{call.component.id} does not give what it declares", span,
+    return [Diagnostic("rule-disagrees", f"the output of {call.component.id} is not what it declares", span,
                        why=f"for a batch of {BATCH} its rule '{call.component.parsed}' says {declared}; "
-                       f"the module gives {gave}", fix="tell the plugin's author")]
+                       f"the module gives {gave}", fix="report it to the plugin's author")]

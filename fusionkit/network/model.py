@@ -1,4 +1,4 @@
-"""A plan to a `FusionModel`: a plain nn.Module that walks slots fixed at build."""
+"""`FusionModel`, the network of a plan: a plain nn.Module that runs its nodes over slots fixed at build time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fusionkit.planning.plan import Plan, PlannedNode, Value
 
 @dataclass(frozen=True)
 class Instruction:
-    """One node of the program: what it reads and writes as slot numbers, and which slots end with it."""
+    """One node of the program: the slots that it reads and writes, and those that it frees."""
 
     name: str
     reads: tuple[int, ...]
@@ -30,10 +30,10 @@ class Instruction:
 
 @dataclass(frozen=True)
 class ExecutionState:
-    """The values that are alive at one point of the program, and the masks of all values.
+    """The live values at one point of the program, and the masks of all values.
 
-    `to_run` are the nodes that have to run, None for all of them: where results were given, those that need not run are
-    not among them.
+    `to_run` are the nodes that have to run, None for all of them: nodes whose results were given, or lead only to
+    these, are excluded.
     """
 
     slots: list[Any]
@@ -42,19 +42,19 @@ class ExecutionState:
 
 
 Bound = tuple[nn.Module, Absence | None, int | tuple[int, ...], int | tuple[int, ...], tuple[int, ...]]
-"""An instruction bound to its module and absence, ready to be unpacked: what it reads, writes and ends."""
+"""An instruction bound to its module and absence semantics: the slots that it reads, writes and frees."""
 
 
 class FusionModel(nn.Module):
     """The network of a plan.
 
     `forward(inputs, present)` takes tensors by input name, (B, ...) as the plan says, and for optional
-    inputs a boolean mask (B,), True = present; an optional input may be left out altogether. It gives the
-    raw output of every head by name, and auxiliary losses as `node.loss_name`. `inputs` may also hold results of
-    nodes by their names, `node` or `node.result`: what only leads to them is then not run, and inputs that nothing
-    else reads may be left out. The state dict's keys begin with the node names. `weights_follow` names the nodes
-    (True: all) whose weights a file will set, so that nothing pretrained is fetched for them. `modules` are those of
-    nodes that are made already, as when several networks have a part in common.
+    inputs a boolean mask (B,), True = present; an optional input may be omitted. It returns the raw output of every
+    head by name, and auxiliary losses as `node.loss_name`. `inputs` may also contain node outputs by name, `node` or
+    `node.result`: nodes that only lead to these are then not run, and inputs that nothing else reads may be omitted.
+    The keys of the state dict begin with the node names. `weights_follow` names the nodes (True: all) whose weights a
+    file will set, so that no pretrained weights are fetched for them. `modules` are those of existing nodes, for
+    networks that share a part.
     """
 
     def __init__(self, plan: Plan, seed: int = 0, weights_follow: bool | Collection[str] = False,
@@ -87,7 +87,7 @@ class FusionModel(nn.Module):
         """Run instructions over the slots. The only place where the network is executed."""
         number, result, part = -1, None, None
         try:
-            for number, (module, absence, read, write, frees) in enumerate(bound):  # noqa: B007 - told after an error
+            for number, (module, absence, read, write, frees) in enumerate(bound):  # noqa: B007 - used after an error
                 if masks is not None:
                     reads = (read,) if isinstance(read, int) else read
                     result = call_masked(module, absence, [slots[i] for i in reads], [masks[i] for i in reads])
@@ -100,7 +100,7 @@ class FusionModel(nn.Module):
                 else:
                     for index, part in zip(write, result, strict=True):
                         slots[index] = part
-                    result = part = None  # or they would outlive their slots
+                    result = part = None  # otherwise they would outlive their slots
                 for index in frees:
                     slots[index] = None
         except Exception as error:
@@ -128,7 +128,7 @@ class FusionModel(nn.Module):
 
     def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
                present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Results of nodes by name; nothing is run that does not lead to them."""
+        """Outputs of nodes by name; only nodes that lead to them are run."""
         needed = self._leading_to(self._slots[name] for name in names)
         state = self.begin(inputs, present)
         program = self._schedule([step.name for step in self._program if step.name in needed],
@@ -137,7 +137,7 @@ class FusionModel(nn.Module):
         return {name: state.slots[self._slots[name]] for name in names}
 
     def advance(self, bound: Sequence[Bound], state: ExecutionState) -> ExecutionState:
-        """The state after a part of the program has run; the state given is left as it is."""
+        """The state after a part of the program has run; the given state is unchanged."""
         slots = list(state.slots)
         self._run(bound, slots, state.masks)
         return ExecutionState(slots, state.masks, state.to_run)
@@ -147,9 +147,9 @@ class FusionModel(nn.Module):
         return {name: state.slots[index] for name, index in self._outputs.items()}
 
     def split(self, later: Collection[str]) -> tuple[list[Bound], list[Bound]]:
-        """The program in two parts: the nodes that do not depend on `later`, and `later` itself.
+        """The program split in two: the nodes that do not depend on `later`, and `later` itself.
 
-        `later` must hold, with a node, all nodes that read from it.
+        `later` must contain, for each of its nodes, all nodes that read from it.
         """
         second = [step.name for step in self._program if step.name in later]
         first = [step.name for step in self._program if step.name not in later]
@@ -173,7 +173,7 @@ class FusionModel(nn.Module):
         return module[-1] if isinstance(module, Chain) else module
 
     def _leading_to(self, slots: Iterable[int], given: Collection[int] = ()) -> frozenset[str]:
-        """The nodes that lead to some slots, up to those that are given."""
+        """The nodes that lead to some slots, stopping at slots that are given."""
         needed, names = {*slots} - {*given}, set()
         for step in reversed(self._program):
             if needed & set(step.writes):
@@ -182,7 +182,7 @@ class FusionModel(nn.Module):
         return frozenset(names)
 
     def _to_run(self, given: Collection[str]) -> frozenset[str]:
-        """The nodes that have to run when some results are given."""
+        """The nodes that have to run if some node outputs are given."""
         return self._leading_to(self._outputs.values(), {self._slots[name] for name in given})
 
     def _part(self, to_run: frozenset[str]) -> list[Bound]:
@@ -208,14 +208,14 @@ class FusionModel(nn.Module):
 
     def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
                unread: Collection[str] = ()) -> list[Mask] | None:
-        """The mask of every slot, or None when nothing is absent.
+        """The mask of every slot, or None if nothing is missing.
 
-        An optional input that is left out is absent, but where its results are given in its place.
+        An optional input that is omitted is missing, unless node outputs are given in its place.
         """
         given = dict(present or {})
         unknown = sorted(given.keys() - {value.name for value in self.plan.inputs})
         if unknown:
-            raise ValueError(f"there is no input {unknown[0]!r} to be present or absent; the network "
+            raise ValueError(f"`present` has {unknown[0]!r}, which is not an input; the network "
                              f"{self.plan.name!r} reads {', '.join(value.name for value in self.plan.inputs)}")
         for value in self.plan.inputs:
             if value.name not in inputs and value.name not in unread and value.present is not None:
@@ -226,18 +226,18 @@ class FusionModel(nn.Module):
         return [evaluate(presence, given) for presence in self._presence]
 
     def validity(self, present: Mapping[str, Tensor]) -> dict[str, Mask]:
-        """For each head which cases it has a result for: (B,) boolean, or None for all of them."""
+        """For each head, the cases for which it has a result: (B,) boolean, or None for all of them."""
         return {head.name: evaluate(head.present, dict(present)) for head in self.plan.heads}
 
     def train(self, mode: bool = True) -> FusionModel:
-        """Set the mode; frozen nodes stay in evaluation mode, so their norms and dropout stand still."""
+        """Set the mode; frozen nodes stay in evaluation mode, with fixed norms and without dropout."""
         super().train(mode)
         for name in self._frozen:
             self._modules[name].eval()  # type: ignore[union-attr]  # every frozen name is a node
         return self
 
     def _schedule(self, names: Iterable[str], keep: Iterable[int] = ()) -> list[Instruction]:
-        """Instructions for some nodes in order; a slot ends with its last reader unless it is kept."""
+        """Instructions for some nodes in order; a slot is freed after its last reader unless it is kept."""
         nodes = [self.plan.node(name) for name in names]
         kept = set(keep) | set(self._outputs.values())
         last: dict[int, str] = {}
@@ -253,7 +253,7 @@ class FusionModel(nn.Module):
         return Instruction(node.name, reads, writes, frees, single)
 
     def _bind(self) -> None:
-        """Fix the modules of the program, so that running it looks up no name."""
+        """Bind the modules of the program, so that running it needs no look-ups by name."""
         self._bound = self._binding(self._program)
         self._parts = {}
 
@@ -280,7 +280,7 @@ class FusionModel(nn.Module):
             self._bind()
 
     def listing(self) -> str:
-        """The program as readable lines, one node each, with the shapes that it gives."""
+        """The program as readable lines, one per node, with output shapes."""
         names = {index: name.replace(".", "_") for name, index in self._slots.items()}
         lines = []
         for step in self._program:
@@ -296,9 +296,9 @@ class FusionModel(nn.Module):
 
 
 def _first(inputs: Mapping[str, Tensor]) -> Tensor:
-    """Any input: it says how many cases there are, in which precision and where."""
+    """Any input, for the number of cases, the precision and the device."""
     if not inputs:
-        raise ValueError("no input is given; of optional inputs at least one is needed to know the batch")
+        raise ValueError("no input is given; at least one is needed for the batch size")
     return next(iter(inputs.values()))
 
 
@@ -307,12 +307,12 @@ def _values(plan: Plan) -> list[Value]:
 
 
 def _reads(node: PlannedNode) -> list[Value]:
-    """What a node's module is called with, in order; a tensor may be read twice."""
+    """The arguments of a node's module, in order; a tensor may occur twice."""
     return [value for lane in node.lanes for value in lane.reads]
 
 
 def _outputs(plan: Plan) -> dict[str, int]:
-    """Slots that the network gives back: one for each head, and every auxiliary loss."""
+    """The slots of the network's outputs: one for each head, and every auxiliary loss."""
     slots = {value.name: index for index, value in enumerate(_values(plan))}
     losses = [value.name for node in plan.nodes for value in node.values if value.shape.layout == "scalar"]
     return {name: slots[name] for name in [*(head.name for head in plan.heads), *losses]}

@@ -1,4 +1,4 @@
-"""Parts of a network in training or in evaluation mode, for a while."""
+"""Temporarily puts parts of a network in training or evaluation mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def in_mode(parts: Sequence[nn.Module], training: bool) -> Iterator[None]:
-    """Within, these modules themselves, not what they contain, are in one mode; after it each is in its own again."""
+    """Within, these modules, but not their submodules, are in the given mode; their modes are restored afterwards."""
     modes = [part.training for part in parts]
     for part in parts:
         part.training = training

@@ -1,4 +1,4 @@
-"""Copies of networks for inference alone, rewritten so that they run sooner; results are equal but for rounding."""
+"""Copies of networks for inference only, rewritten to run faster; results are equal up to rounding."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 
 def optimize(model: _Network) -> _Network:
-    """A copy of a network for inference, whose results are equal but for rounding and come sooner.
+    """A faster copy of a network for inference, whose results are equal up to rounding.
 
-    A module that offers a method `optimized()` is replaced by what that gives: an equal module for evaluation.
-    Elsewhere the batch norm that stands behind a convolution in an `nn.Sequential` is folded into it. Modules with
-    hooks stay as they are, since a hook would see something else.
+    A module with a method `optimized()` is replaced by its result: an equivalent module for evaluation. Elsewhere, a
+    batch norm that follows a convolution in an `nn.Sequential` is folded into it. Modules with hooks are not changed,
+    since a hook would see something else.
 
-    The copy is in evaluation mode. Parameters go by other names in it, so save the network itself.
+    The copy is in evaluation mode. Its parameters have other names, so save the network itself.
 
-    Raises: RuntimeError from the copy's `train()`, which would train something else than the network.
+    Raises: RuntimeError from the copy's `train()`, which would train something other than the network.
     """
     result = _rewritten(copy.deepcopy(model).eval(), {}).eval()
     result.__dict__["train"] = partial(_refuse_training, result)
-    return result  # type: ignore[return-value]  # of the same class, or what the class itself offers in its place
+    return result  # type: ignore[return-value]  # of the same class, or what its own `optimized` returns
 
 
 def _rewritten(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
-    """The module with all that it holds rewritten; `done` keeps a module that stands in two places one module."""
+    """The module with all its submodules rewritten; `done` keeps shared modules shared."""
     if id(module) in done:
         return done[id(module)]
     offer = getattr(module, "optimized", None)
@@ -49,10 +49,10 @@ def _rewritten(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
 
 
 def _fold_norms(row: nn.Module) -> None:
-    """Fold batch norms of a row into the convolutions before them; an identity keeps each one's place."""
+    """Fold batch norms of a sequence into the convolutions before them; an identity takes their place."""
     layers: list[tuple[str, Any]] = list(row._modules.items())
     for (name, convolution), (following, norm) in pairwise(layers):
-        # By the very class: a subclass, such as a parametrised convolution, may compute something else.
+        # By exact class: a subclass, such as a parametrised convolution, may compute something else.
         pair = type(convolution), type(norm)
         if pair in _PAIRS and norm.running_mean is not None and not (_has_hooks(convolution) or _has_hooks(norm)):
             row.add_module(name, fuse_conv_bn_eval(convolution, norm))
@@ -64,8 +64,8 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def _refuse_training(model: nn.Module, mode: bool = True) -> nn.Module:
-    """What `train` of a rewritten network does: nothing but to keep it in evaluation."""
+    """The `train` of a rewritten network, which only allows evaluation mode."""
     if mode:
-        raise RuntimeError("this copy by `fusionkit.optimize` is for inference alone; train the network that it was "
-                           "made of and optimise it again")
+        raise RuntimeError("this copy by `fusionkit.optimize` is for inference only; train the original network and "
+                           "optimise it again")
     return type(model).train(model, False)

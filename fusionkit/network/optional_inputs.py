@@ -1,6 +1,6 @@
-"""A network with inputs taken away: the same weights in a plan in which every input is optional.
+"""A network without some inputs: the same weights in a plan in which every input is optional.
 
-Source of the question: what a network says when a modality is not there, whether or not its graph foresaw that.
+It answers what a network predicts if a modality is missing, whether or not its graph declares it optional.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from fusionkit.syntax.assign import assign
 
 @dataclass(frozen=True)
 class Answer:
-    """What a head says of a batch: `values` (B, K) as decoded, and `valid` (B,), False where it has no result."""
+    """A head's results for a batch: `values` (B, K) as decoded, and `valid` (B,), False where there is no result."""
 
     values: Tensor
     valid: Tensor
 
 
 def all_optional(model: FusionModel, registry: Registry) -> FusionModel:
-    """The same network, its tensors shared, in which any input may be absent; in evaluation mode.
+    """The same network with shared tensors, in which any input may be missing; in evaluation mode.
 
-    Raises: GraphError with what the plan says of a component that cannot be without an input (`absent-input`).
+    Raises: GraphError with `absent-input` for a component that requires an input.
     """
     plan = model.plan
     if all(value.present is not None for value in plan.inputs):
@@ -48,21 +48,21 @@ def all_optional(model: FusionModel, registry: Registry) -> FusionModel:
 
 def answers(model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor],
             keep: Collection[str] | None = None) -> dict[str, Answer]:
-    """What every head says of a batch when only the inputs `keep` (None: all) are given, of those what is there.
+    """Every head's results for a batch with only the inputs `keep` (None: all), as far as they are present.
 
-    *Shapes*: `inputs` (B, ...), `present` (B,), by input. Inputs that are taken away must be optional in the plan.
+    *Shapes*: `inputs` (B, ...), `present` (B,), by input. Inputs that are removed must be optional in the plan.
     """
     kept = set(inputs) if keep is None else set(keep)
     optional = {value.name for value in model.plan.inputs if value.present is not None}
     taken = {value.name for value in model.plan.inputs} - kept
-    assert taken <= optional, f"{sorted(taken - optional)} cannot be taken away; please report"
+    assert taken <= optional, f"{sorted(taken - optional)} cannot be removed; please report"
     masks = {name: mask if name in kept else torch.zeros_like(mask) for name, mask in present.items()
              if name in optional}
-    # Nothing absent is the network's usual path, to the bit.
+    # With nothing missing, results are bit-identical to the network's usual ones.
     outputs = model(inputs, masks if not all(bool(mask.all()) for mask in masks.values()) else None)
     everyone = torch.ones(len(next(iter(inputs.values()))), dtype=torch.bool)
     validity = model.validity(masks)
     return {head.name: Answer(model.head(head.name).decode(outputs[head.name].float()).float(),
                               everyone.to(outputs[head.name].device) if validity[head.name] is None
-                              else validity[head.name])  # type: ignore[arg-type]  # just seen not to be None
+                              else validity[head.name])  # type: ignore[arg-type]  # not None, as just checked
             for head in model.plan.heads}

@@ -1,4 +1,4 @@
-"""From a graph to its plan: components found, options checked, shapes inferred; and the plan written back.
+"""From a graph to its plan: look up components, check options, infer shapes; and write the plan back as a graph.
 
-No tensor is made here. Costs are measured in `network`, on the meta device.
+No tensor is created here. Costs are measured in `network`, on the meta device.
 """

@@ -1,6 +1,6 @@
-"""The JSON Schema (draft 2020-12) of graph files, from which editors complete, explain and check them.
+"""The JSON Schema (draft 2020-12) of graph files, for completion, explanation and checking in editors.
 
-What a schema cannot say (names that are read, shapes that fit, the last step of a chain) is left to
+What a schema cannot express (names that exist, shapes that fit, the last step of a chain) is left to
 `fusionkit check`.
 """
 
@@ -30,7 +30,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
     """The schema of graph files that use the components of a registry.
 
     `training` is the class of the settings under the key `training`; without it they are not checked.
-    A component that cannot be used is left out, and named under `$comment` with the reason.
+    A component that cannot be used is left out and listed under `$comment` with the reason.
     """
     components, left_out = _components(registry)
     defs: dict[str, Schema] = {}
@@ -55,7 +55,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
 
 
 class _Known:
-    """One component as the schema needs it."""
+    """One component in the form the schema needs."""
 
     def __init__(self, name: str, summary: str, config: type[BaseModel]) -> None:
         self.id = name
@@ -64,7 +64,7 @@ class _Known:
 
     @property
     def demanding(self) -> bool:
-        """Whether an option must be written."""
+        """Whether an option is required."""
         return any(field.is_required() for field in self.config.model_fields.values())
 
 
@@ -95,13 +95,13 @@ def _options(name: str, model: type[BaseModel], summary: str) -> dict[str, Schem
         for option in part.get("properties", {}).values():
             _explain(option)
     schema["description"] = f"Options of `{name}`. {summary}" if "." in name else summary
-    # In YAML a key with nothing after it is null, and a graph takes `with:` followed by nothing as no options.
+    # In YAML a key with nothing after it is null, and a graph treats an empty `with:` as no options.
     schema["type"] = ["object", "null"] if optional and name != "training" else "object"
     return parts
 
 
 def _explain(option: Schema) -> None:
-    """Give an option a text for editors, its default included; drop the title, which repeats its name."""
+    """Give an option a description for editors with its default; drop the title, which repeats its name."""
     option.pop("title", None)
     text = str(option.get("description", ""))
     if option.get("default") is not None:
@@ -110,7 +110,7 @@ def _explain(option: Schema) -> None:
 
 
 def _closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
-    """A mapping that has these keys and no others; they are those that the reader of graphs knows."""
+    """A mapping with exactly these keys, which must be those that the reader of graphs knows."""
     assert set(properties) == set(keys), "the schema and the reader know different keys; please report"
     return {"type": "object", "properties": {key: properties[key] for key in keys}, "additionalProperties": False,
             "required": list(required)}
@@ -119,20 +119,20 @@ def _closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequen
 _TOP_NOTES = {
     "fusionkit": "Version of this file format.",
     "name": "Name of the network.",
-    "description": "What the network is for, in a sentence.",
+    "description": "The purpose of the network, in a sentence.",
     "inputs": "What a case consists of: a name and a layout for each input, without the batch axis.",
     "nodes": "What the network does: each node uses a component and reads inputs or other nodes.",
-    "uncertainty": "How predictions are made and how sure they are: one method for the whole network.",
-    "training": "How the network is trained. Flags of fusionkit train go before what stands here.",
-    "reference": "Which node is which part of a release by others: for each release, node to the prefix of its "
-                 "names there.",
+    "uncertainty": "How predictions are made and their uncertainty estimated: one method for the whole network.",
+    "training": "How the network is trained. Flags of fusionkit train override these settings.",
+    "reference": "Which node is which part of authors' code: for each release, a mapping from node to the prefix "
+                 "of its names there.",
 }
 
 
 def _top(trained: bool) -> dict[str, Schema]:
     notes = {key: {"description": text} for key, text in _TOP_NOTES.items()}
     name = {"pattern": f"^{NAME}$"}
-    # A node is a part of a PyTorch module under its own name.
+    # A node is a submodule of a PyTorch module under its own name.
     node_name = {**name, "not": {"enum": sorted(RESERVED)}}
     return {
         "fusionkit": {"const": FORMAT, **notes["fusionkit"]},
@@ -163,7 +163,7 @@ def _input() -> Schema:
     optional = {"type": "boolean", "default": False, "description": "Whether cases may lack this input."}
     keys = (*LAYOUTS, "optional")
     return {**_closed(keys, {**layouts, "optional": optional}),
-            "description": "One input: its layout with the sizes, and whether it may be absent.",
+            "description": "One input: its layout with the sizes, and whether it may be missing.",
             "oneOf": [{"required": [name]} for name in LAYOUTS]}
 
 
@@ -187,7 +187,7 @@ def _from() -> Schema:
 
 _NODE_NOTES: dict[str, Schema] = {
     "each": {"type": "boolean", "default": False,
-             "description": "One separate module for each tensor that is read; the result is a bundle of the same "
+             "description": "A separate module for each tensor that is read; the results are named outputs of the same "
                             "names."},
     "share": {"type": "boolean", "default": False,
               "description": "With each: one module for all tensors, with the same weights."},
@@ -225,10 +225,10 @@ def _step(components: Sequence[_Known]) -> Schema:
 
 
 def _chain_step(components: Sequence[_Known]) -> Schema:
-    """A step, or the bare id of a component that can do without options."""
+    """A step, or the bare id of a component without required options."""
     bare = [component for component in components if not component.demanding]
     return {"anyOf": [_ids(bare), _step(components)],
-            "description": "A step of the chain: a component, with options if need be."}
+            "description": "A step of the chain: a component, with options if needed."}
 
 
 def _use(components: Sequence[_Known]) -> dict[str, Schema]:
@@ -236,7 +236,7 @@ def _use(components: Sequence[_Known]) -> dict[str, Schema]:
 
 
 def _ids(components: Sequence[_Known]) -> Schema:
-    """The ids to choose from, with a line on each; both keys are understood by editors, and by no validator."""
+    """The ids to choose from, with a line about each; the extra keys are for editors and ignored by validators."""
     if not components:
         return {"type": "string", "description": "A component, kind.name."}
     summaries = [component.summary for component in components]
@@ -245,7 +245,7 @@ def _ids(components: Sequence[_Known]) -> Schema:
 
 
 def _with(components: Iterable[_Known]) -> list[Schema]:
-    """For each component: when it is used, `with` holds its options."""
+    """For each component: if it is used, `with` has its options."""
     return [{
         "if": {"required": ["use"], "properties": {"use": {"const": component.id}}},
         "then": {

@@ -25,7 +25,7 @@ Source = str | Path | Mapping[str, Any]
 def open_graph(source: Source, sets: Sequence[str] = (), registry: Registry | None = None) -> Tree:
     """The tree of a graph: a path, the name of a published graph, or plain data; `sets` are `a.b=value`.
 
-    Raises: GraphError when it cannot be read.
+    Raises: GraphError if it cannot be read.
     """
     tree = _data(source) if isinstance(source, Mapping) else read_file(_locate(source, registry))
     for assignment in sets:
@@ -34,12 +34,12 @@ def open_graph(source: Source, sets: Sequence[str] = (), registry: Registry | No
 
 
 def _data(source: Mapping[str, Any]) -> Tree:
-    """Plain data as a tree, by way of its text, so that messages have lines to show."""
+    """Plain data as a tree, through its YAML text, so that messages have lines to show."""
     try:
         text = write(dict(source))
     except (yaml.YAMLError, RecursionError) as problem:
-        raise GraphError(Diagnostic("not-data", "the graph holds something that is no plain data",
-                                    why=str(problem) if isinstance(problem, yaml.YAMLError) else "it holds itself",
+        raise GraphError(Diagnostic("not-data", "the graph contains something that is not plain data",
+                                    why=str(problem) if isinstance(problem, yaml.YAMLError) else "it contains itself",
                                     fix="use dicts, lists, text, numbers, true, false and None")) from None
     return read(text, "<graph>")
 
@@ -47,7 +47,7 @@ def _data(source: Mapping[str, Any]) -> Tree:
 def _locate(source: str | Path, registry: Registry | None) -> Path:
     path = Path(source)
     if isinstance(source, str) and "\n" in source:
-        raise GraphError(Diagnostic("unreadable-file", "the text of a graph is given where its path is expected",
+        raise GraphError(Diagnostic("unreadable-file", "the text of a graph was given where its path is expected",
                                     fix="pass a path, or the graph as a dict"))
     if _exists(path) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return path

@@ -1,4 +1,4 @@
-"""A resolved graph to a plan: the shape of every edge, before a single number is computed. No torch."""
+"""The plan of a graph: the shape of every edge, before anything is computed. No torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fusionkit.shapes.presence import Maybe
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One tensor on an edge: `name` is an input, `node` or `node.member`; `present` says when it is there."""
+    """One tensor on an edge: `name` is an input, `node` or `node.output`; `present` says when it is present."""
 
     name: str
     shape: TensorShape
@@ -28,7 +28,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One component with its options, the shapes it is given, labelled, and the shape of its result."""
+    """One component with its options, its labelled input shapes, and its output shape."""
 
     component: Component
     config: Config
@@ -43,7 +43,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The calls that run one after the other inside a node; with `each`, one lane for each tensor."""
+    """The calls that run one after the other inside a node; with `each`, one branch for each tensor."""
 
     name: str
     reads: tuple[Value, ...]
@@ -52,7 +52,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one node costs: numbers in its weights, multiply-adds and activation bytes of one case.
+    """The cost of one node: its number of weights, and multiply-adds and activation bytes per case.
 
     Multiply-adds count matrix products, convolutions and attention; activation bytes are the float32
     results of every operation, an upper bound of what training keeps.
@@ -66,7 +66,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """One node with everything that is known of it before it is built."""
+    """One node with everything that is known before it is built."""
 
     node: Node
     lanes: tuple[Lane, ...]
@@ -80,22 +80,22 @@ class PlannedNode:
 
     @property
     def reads(self) -> tuple[Value, ...]:
-        """Every value that the node reads, each once, in order."""
+        """Every value that the node reads, in order without duplicates."""
         return tuple(dict.fromkeys(value for lane in self.lanes for value in lane.reads))
 
     @property
     def kind(self) -> str:
-        """The kind of the last component, which names the node's part in the network."""
+        """The kind of the last component, which is the role of the node in the network."""
         return self.lanes[0].calls[-1].component.kind
 
     @property
     def uses(self) -> str:
-        """The component ids in a row."""
+        """The component ids in sequence."""
         return " > ".join(call.component.id for call in self.lanes[0].calls)
 
     @property
     def features(self) -> tuple[Value, ...]:
-        """The values that other nodes may read: all but auxiliary losses."""
+        """The values that other nodes may read: all except auxiliary losses."""
         return tuple(value for value in self.values if value.shape.layout != "scalar")
 
 
@@ -138,7 +138,7 @@ class Plan:
 
     @property
     def total(self) -> Cost | None:
-        """The sum over all nodes, None before the plan is measured."""
+        """The sum over all nodes, None if the plan is not measured."""
         costs = [node.cost for node in self.nodes if node.cost]
         if len(costs) < len(self.nodes):
             return None
@@ -180,14 +180,14 @@ def cost_json(cost: Cost) -> dict[str, int]:
 
 
 def advice_of(plan: Plan) -> list[Diagnostic]:
-    """What the components say of how they are used, from the top of the file to its end: warnings, no faults."""
+    """The components' advice on how they are used, in file order: warnings, not errors."""
     found = [advised for planned in plan.nodes for lane in planned.lanes
              for step, call in zip(planned.node.steps, lane.calls, strict=True) for advised in _advice(call, step.span)]
     return in_file_order(found)
 
 
 def _advice(call: Call, span: Span) -> list[Diagnostic]:
-    """The advice of one call; that of a component which fails to give it is left at that: the network is built."""
+    """The advice of one call; if a component fails to give it, it is ignored, since the network can be built."""
     use = call.component.id
     try:
         texts = call.component.advice(call.config, call.shapes) if call.component.advice else ()
@@ -197,7 +197,7 @@ def _advice(call: Call, span: Span) -> list[Diagnostic]:
 
 
 def values_of(name: str, shape: Shape, present: Mapping[str, Maybe]) -> tuple[Value, ...]:
-    """The values that a node of this name gives; members go under `name.member`."""
+    """The values that a node of this name gives; named outputs are `name.output`."""
     if isinstance(shape, TensorShape):
         return (Value(name, shape, present.get("")),)
     return tuple(Value(f"{name}.{member}", part, present.get(member)) for member, part in members(shape))

@@ -1,4 +1,4 @@
-"""A graph's ids become components, and their options are checked."""
+"""Looks up the components of a graph by id and checks their options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A graph whose every id is a component and whose every option is checked."""
+    """A graph with all components found and all options checked."""
 
     graph: Graph
     uses: dict[str, tuple[Use, ...]]
@@ -38,7 +38,7 @@ class Resolved:
 def resolve(graph: Graph, registry: Registry) -> Resolved:
     """The components and checked options of every node.
 
-    Raises: GraphError with all that is wrong with ids, plugins and options.
+    Raises: GraphError with every error in ids, plugins and options.
     """
     found: list[Diagnostic] = []
     causes: list[BaseException] = []
@@ -54,7 +54,7 @@ def resolve(graph: Graph, registry: Registry) -> Resolved:
 
 
 def resolve_tree(tree: Tree, registry: Registry) -> Resolved:
-    """The components and options of a graph's tree; faults of its structure, ids and options are told together.
+    """The components and options of a graph's tree; errors in structure, ids and options are reported together.
 
     Raises: GraphError with all of them, in the order of the file.
     """
@@ -74,7 +74,7 @@ def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[B
     from fusionkit.syntax.options import check_options
 
     if not step.use:
-        return None  # what stands there is no id, which is told already
+        return None  # not an id, which has already been reported
     try:
         component = registry.load(step.use, step.span)
     except GraphError as error:

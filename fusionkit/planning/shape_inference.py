@@ -1,4 +1,4 @@
-"""Finds the shape of every edge by the components' rules, and says where and why one does not fit."""
+"""Infers the shape of every edge by the components' rules, and reports where and why one does not fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from fusionkit.components.component import Head
 from fusionkit.components.config import ComponentError
-from fusionkit.components.failures import component_failed, listed
+from fusionkit.components.failures import component_failed, listed, refused
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order
 from fusionkit.graph.nodes import Input, Node
 from fusionkit.graph.reserved import RESERVED
@@ -20,18 +20,20 @@ from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is
 from fusionkit.shapes.presence import Maybe, Presence, PresenceError, all_of, any_of
 from fusionkit.shapes.rule import Binding, Mismatch, Named, Port, given_back, result_shape
 
-# A lane of `each` is a submodule of an nn.ModuleDict under its own name.
+# A branch of `each` is a submodule of an nn.ModuleDict under its own name.
 _LANE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _RESERVED_LANES = RESERVED | {"clear", "items", "keys", "pop", "update", "values"}
 _Result = TypeVar("_Result")
+MAX_CALLS = 1000
+"""Components of one network, each of which is run once to be measured."""
 
 Witness = Callable[[Use, Sequence[TensorShape]], Shape]
-"""Runs a component on the meta device and says what it gives; needed where a rule says `?`."""
+"""Runs a component on the meta device and returns its output shape; needed where a rule has `?`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """One tensor that a node reads, and where the file says so."""
+    """One tensor that a node reads, and its location in the file."""
 
     label: str
     value: Value
@@ -41,21 +43,22 @@ class _Edge:
 
 
 def infer(resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]] | None = None) -> Plan:
-    """The plan of a resolved graph. `sizes` gives the `auto` sizes of inputs, as the data has them.
+    """The plan of a resolved graph. `sizes` gives the input sizes that are `auto`, from the data.
 
-    Raises: GraphError with every input that does not fit, each at its place.
+    Raises: GraphError with every input that does not fit, each with its location.
     """
     return _Inference(resolved, witness, sizes or {}).plan()
 
 
 class _Inference:
-    """One walk over the nodes in order; a node behind a faulty one is left out in silence."""
+    """One pass over the nodes in order; nodes downstream of one with an error are skipped silently."""
 
     def __init__(self, resolved: Resolved, witness: Witness, sizes: Mapping[str, Sequence[int]]) -> None:
         self.resolved = resolved
         self.witness = witness
         self.sizes = sizes
         self.found: list[Diagnostic] = []
+        self.calls = 0
         self.values: dict[str, tuple[Value, ...]] = {}
 
     def plan(self) -> Plan:
@@ -79,7 +82,7 @@ class _Inference:
         merged = [own if own is not None else other for own, other in zip(item.sizes, given, strict=False)]
         known = tuple(size for size in merged if size is not None)
         if len(known) < len(item.sizes):
-            self._report("auto-size", f"a size of input {item.name!r} is 'auto', and there is no data to take it from",
+            self._report("auto-size", f"a size of input {item.name!r} is 'auto', but there is no data to take it from",
                          item.span, fix="write the size, or give the data description: --data data.yaml")
             return None
         return Value(item.name, shape_of(known), Presence("input", item.name) if item.optional else None)
@@ -97,15 +100,15 @@ class _Inference:
         if len(done) < len(lanes):
             return None
         shape = _joined(done) if node.each else done[0].calls[-1].output
-        present = self._guarded_presence(node, done) if self._told_apart(node, shape) else None
+        present = self._guarded_presence(node, done) if self._has_distinct_names(node, shape) else None
         if present is None:
             return None
         values = values_of(node.name, shape, present)
         self.values[node.name] = values
         return PlannedNode(node, tuple(done), values)
 
-    def _told_apart(self, node: Node, shape: Shape) -> bool:
-        """Whether the members of a node's bundle have different names."""
+    def _has_distinct_names(self, node: Node, shape: Shape) -> bool:
+        """Whether the outputs of a node have different names."""
         counts = Counter(shape.names) if isinstance(shape, Bundle) else {}
         twice = [name for name, count in counts.items() if count > 1]
         if twice:
@@ -118,11 +121,11 @@ class _Inference:
             return _presence(lanes, node.each)
         except PresenceError as error:
             self._report("too-many-absences", f"node {node.name!r} depends on too many optional inputs: {error}",
-                         node.span, fix="put an `encoder.placeholder` behind some of them")
+                         node.span, fix="put an `encoder.placeholder` after some of them")
             return None
 
     def _edges(self, node: Node) -> list[_Edge] | None:
-        """What the node reads, bundles spread out; None when something before it is at fault."""
+        """What the node reads, with named outputs expanded; None if there is an error upstream."""
         edges: list[_Edge] = []
         for ref in node.sources:
             if ref.name not in self.values:
@@ -133,15 +136,15 @@ class _Inference:
                 features = [value for value in self.values[ref.name] if value.name == full_name]
                 if not features:
                     names = [member for value in self.values[ref.name] if (member := value.name.partition(".")[2])]
-                    self._report("unknown-name", f"{ref.name!r} has no member {ref.member!r}", ref.span,
-                                 fix=did_you_mean(ref.member, names, f"its members are {', '.join(names)}") if names
+                    self._report("unknown-name", f"{ref.name!r} has no named output {ref.member!r}", ref.span,
+                                 fix=did_you_mean(ref.member, names, f"its outputs are {', '.join(names)}") if names
                                  else f"it gives one tensor: write {ref.name!r}")
                     return None
             edges.extend(_Edge(value.name, value, ref.port, ref.span, ref.port_span) for value in features)
         return edges
 
     def _groups(self, node: Node, edges: list[_Edge]) -> list[tuple[str, list[_Edge]]] | None:
-        """The lanes of a node: all edges in one, or with `each` one edge a lane under its own name."""
+        """The branches of a node: all edges in one, or with `each` one branch for each edge, under its own name."""
         if not node.each:
             return [("", edges)]
         names = [edge.port or edge.label for edge in edges]
@@ -160,7 +163,7 @@ class _Inference:
                 self._report("bad-node", f"'each' of node {node.name!r} would give two tensors named {name!r}",
                              edge.port_span or edge.span, fix="name them: from: {first: ..., second: ...}")
                 good = False
-        # The ports of a node with `each` name its tensors; the component has one input.
+        # With `each`, port names are the names of the tensors; the component has one input.
         return [(name, [replace(edge, port=None)]) for name, edge in zip(names, edges, strict=True)] if good else None
 
     def _lane(self, name: str, uses: Sequence[Use], edges: list[_Edge]) -> Lane | None:
@@ -179,7 +182,7 @@ class _Inference:
             if index + 1 < len(uses) and any(is_loss(member) for member, _ in members(call.output)):
                 self._report("bad-node", f"the auxiliary loss of {use.step.use} would be lost inside a chain",
                              use.step.span, why="a step passes on what the next one reads, and nothing reads a loss",
-                             fix="let the chain end with it, or make it a node of its own")
+                             fix="put it at the end of the chain, or make it a node of its own")
                 return None
             current = [_Edge(label or use.step.use, Value(label, shape), None, use.step.span)
                        for label, shape in features_of(call.output)]
@@ -207,12 +210,19 @@ class _Inference:
                              use.step.span, why=rule, fix=f"add it to 'from': {port.name}: NAME")
                 return None
             if len(given) > 1 and not port.variadic:
-                self._report("input-count", f"the port {port.name!r} of {use.step.use} takes one tensor and is given "
+                self._report("input-count", f"the port {port.name!r} of {use.step.use} takes one tensor, but is given "
                              f"{len(given)}: {_listed(given)}", given[1].span, why=rule, fix="keep one of them")
                 return None
         return sorted(edges, key=lambda edge: names.index(edge.port))
 
     def _call(self, use: Use, edges: list[_Edge]) -> Call | None:
+        self.calls += 1
+        if self.calls > MAX_CALLS:
+            if self.calls == MAX_CALLS + 1:
+                self._report("graph-limit", f"the graph has more than {MAX_CALLS:,} components", use.step.span,
+                             why="'each' has one for each tensor, and 'chain' one for each step",
+                             fix="write a smaller graph")
+            return None
         inputs = tuple((edge.label, edge.value.shape) for edge in edges)
         options = dict(use.config)
         bound = self._guarded(use, inputs, lambda: use.component.parsed.bind(inputs, options))
@@ -229,19 +239,19 @@ class _Inference:
         return Call(use.component, use.config, tuple(zip(ports, (s for _, s in inputs), strict=True)), output)
 
     def _computed(self, use: Use, inputs: Sequence[Named]) -> Shape:
-        """The result by the component's own function, or by running it on the meta device."""
+        """The output shape by the component's own function, or by running it on the meta device."""
         shapes = [shape for _, shape in inputs]
         component = use.component
         return component.output(use.config, shapes) if component.output else self.witness(use, shapes)
 
     def _guarded(self, use: Use, inputs: Sequence[Named], work: Callable[[], _Result]) -> _Result | None:
-        """What the work gives, or None and a diagnostic: a component's declaration and code may fail."""
+        """The result of the work, or None with a diagnostic: a component's declaration and code may fail."""
         try:
             return work()
         except GraphError as error:
             self.found.extend(replace(d, span=d.span or use.step.span) for d in error.diagnostics)
         except ComponentError as error:
-            self._report("component", f"{use.step.use}: {error}", use.step.span, error.why, error.fix)
+            self.found.append(refused(use.step.use, error, use.step.span))
         except Exception as error:
             self.found.append(component_failed(use.step.use, inputs, error, use.step.span))
         return None
@@ -258,18 +268,18 @@ class _Inference:
                      f"{mismatch.why}; the rule is '{use.component.parsed}'", fix)
 
     def _absence_allowed(self, uses: Sequence[Use], edges: list[_Edge]) -> bool:
-        """Whether every optional value meets a component that can be without it."""
+        """Whether every optional value is read by a component that allows it to be missing."""
         maybe = [edge for edge in edges if edge.value.present]
         filled = next((index for index, use in enumerate(uses) if use.component.absent == "fill"), len(uses))
         strict = next((index for index, use in enumerate(uses[:filled]) if use.component.absent == "none"), None)
         if not maybe or strict is None:
             return True
         use = uses[strict]
-        self._report("absent-input", f"{use.step.use} cannot be without {maybe[0].label!r}, which may be absent",
+        self._report("absent-input", f"{use.step.use} requires {maybe[0].label!r}, which may be missing",
                      use.step.span if strict else maybe[0].span,
                      why=f"it depends on the optional input {maybe[0].value.present}, and {use.step.use} declares "
                      "absent: none",
-                     fix="put an `encoder.placeholder` before it, or use a component that can be without it")
+                     fix="put an `encoder.placeholder` before it, or use a component that handles missing inputs")
         return False
 
 
@@ -280,8 +290,8 @@ def _listed(edges: Sequence[_Edge]) -> str:
 def _labels(inputs: Sequence[Named], bound: Sequence[tuple[Port, str, TensorShape]]) -> list[str]:
     """Short names of a call's inputs: the port, or for a `*` port the source.
 
-    Of members of bundles the member alone, so that names do not grow along a row of exchanges; where two would be
-    alike, the whole with dots taken out.
+    For named outputs the output's name alone, so that names do not grow along a sequence of exchanges; if two would be
+    equal, the full name without dots.
     """
     ports = [None if port.variadic else port.name for port, _, _ in bound]
     short = [port or label.rpartition(".")[2] for port, (label, _) in zip(ports, inputs, strict=True)]
@@ -291,7 +301,7 @@ def _labels(inputs: Sequence[Named], bound: Sequence[tuple[Port, str, TensorShap
 
 
 def _joined(lanes: Sequence[Lane]) -> Bundle:
-    """The bundle that `each` gives: one member a lane, or `lane_member` where a lane gives several."""
+    """The named outputs of `each`: one for each branch, or `branch_output` if a branch gives several."""
     items: list[tuple[str, TensorShape]] = []
     for lane in lanes:
         output = lane.calls[-1].output
@@ -301,7 +311,7 @@ def _joined(lanes: Sequence[Lane]) -> Bundle:
 
 
 def _presence(lanes: Sequence[Lane], each: bool) -> dict[str, Maybe]:
-    """When each output of a node is there, by the absence semantics of its components."""
+    """When each output of a node is present, by the absence semantics of its components."""
     present: dict[str, Maybe] = {}
     for lane in lanes:
         parts = [value.present for value in lane.reads]
@@ -310,7 +320,7 @@ def _presence(lanes: Sequence[Lane], each: bool) -> dict[str, Maybe]:
         output = lane.calls[-1].output
         names = [name for name, _ in first.inputs]
         own = len(lane.calls) == 1 and isinstance(output, Bundle) and _gives_each_back(first, output, names)
-        # An auxiliary loss behind what is given back is a number of the batch, which nothing reads.
+        # An auxiliary loss after the returned features is one number per batch, which nothing reads.
         each_own = [*parts, *[whole] * len(output.names)] if own and isinstance(output, Bundle) else []
         filled = any(call.component.absent == "fill" for call in lane.calls)
         for place, member in enumerate(output.names if isinstance(output, Bundle) else ("",)):
@@ -320,7 +330,7 @@ def _presence(lanes: Sequence[Lane], each: bool) -> dict[str, Maybe]:
 
 
 def _gives_each_back(call: Call, output: Bundle, names: Sequence[str]) -> bool:
-    """Whether output number m is input number m refined, and so there exactly when it is."""
+    """Whether output number m is input number m refined, and so present exactly when that is."""
     given = tuple(name for name, _ in features_of(output))
     if call.component.absent == "identity":
         return len(given) == len(names)

@@ -1,4 +1,4 @@
-"""A plan written back as plain data, with every option."""
+"""Writes a plan back as a graph in plain data, with every option."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     pass
 
 def written(plan: Plan) -> dict[str, Any]:
-    """The graph of a plan as plain data with every size and every option, as a run folder keeps it."""
+    """The graph of a plan as plain data with every size and option, as stored in a run folder."""
     from fusionkit.syntax.tree import to_plain
 
     data: dict[str, Any] = to_plain(plan.graph.tree)

@@ -1,4 +1,4 @@
-"""Which components and graphs are installed, by their catalogues, without importing one of them.
+"""Which components and graphs are installed, read from catalogues without importing any component.
 
-What a component is, is declared in `components`. Options are checked in `planning`.
+Components are declared in `components`. Options are checked in `planning`.
 """

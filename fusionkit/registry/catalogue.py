@@ -1,4 +1,4 @@
-"""`registry.yaml`: what may be known of components without importing them; reading and making it."""
+"""`registry.yaml`: a summary of components that can be read without importing them; reading and writing it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What a catalogue file says: the components of its package, and other packages that bring more."""
+    """A catalogue file: the components of its package, and other packages that provide more."""
 
     package: str
     entries: tuple[Entry, ...] = ()
@@ -72,13 +72,14 @@ class Catalogue:
 def read_catalogue(path: Path) -> Catalogue:
     """The content of a catalogue file.
 
-    Raises: GraphError with every fault of the file.
+    Raises: GraphError with every error in the file.
     """
     found: list[Diagnostic] = []
     top = FieldReader(read_file(path), "a catalogue", _TOP, found)
     version = top.need("fusionkit-catalogue", f"begin with 'fusionkit-catalogue: {FORMAT}'")
     if version is not None and getattr(version, "value", None) != FORMAT:
-        top.report("wrong-version", f"this fusionkit reads catalogues of format {FORMAT}", version.span)
+        top.report("wrong-version", f"this fusionkit reads catalogues of format {FORMAT}", version.span,
+                   fix="install a release of fusionkit and one of the package that go together")
     package = top.text("package") or ""
     top.need("components", "list the components")
     listed = top.mapping("components", "write 'kind.name: {at: module}'")
@@ -108,15 +109,15 @@ def _needs(form: FieldReader) -> tuple[str, ...]:
         if isinstance(need, str) and is_requirement(need):
             needs.append(need)
         else:
-            form.report("wrong-value", f"'needs' of {form.owner} holds {shown(item)}, which pip cannot install",
+            form.report("wrong-value", f"'needs' of {form.owner} contains {shown(item)}, which pip cannot install",
                         item.span, fix="write a name, or a name and versions: 'name>=1.2'")
     return tuple(needs)
 
 
 def kept_others(path: Path, package: str, own: set[str]) -> tuple[KnownPackage, ...]:
-    """The hand-written part of a catalogue file, to be kept when the rest is written anew for the ids in `own`.
+    """The hand-written part of a catalogue file, to be preserved when the rest is regenerated for the ids in `own`.
 
-    Raises: GraphError when that part has faults, so that nothing of it is lost.
+    Raises: GraphError if that part has errors, so that nothing of it is lost.
     """
     if not path.is_file():
         return ()
@@ -141,9 +142,9 @@ def entry_of(component: Component, at: str, package: str) -> Entry:
 
 
 def collect(package: str, module: str) -> list[Entry]:
-    """Entries of every `component` found in the modules of an importable package, in order of id.
+    """Entries of every `component` found in the modules of an importable package, sorted by id.
 
-    Raises: GraphError with `broken-plugin` when a module cannot be imported.
+    Raises: GraphError with `broken-plugin` if a module cannot be imported.
     """
     root = _imported(module)
     entries = []
@@ -163,7 +164,7 @@ def _imported(module: str) -> ModuleType:
             return import_module(module)
     except Exception as error:
         raise GraphError(Diagnostic("broken-plugin", f"{module} cannot be imported", why=raised(error),
-                                    fix="mend it, or install what it imports")) from error
+                                    fix="fix it, or install what it imports")) from error
 
 
 def render(package: str, entries: Sequence[Entry], others: Sequence[KnownPackage] = ()) -> str:

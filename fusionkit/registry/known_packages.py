@@ -1,4 +1,4 @@
-"""The hand-written part of a catalogue: packages that bring more components, installed or not."""
+"""The hand-written part of a catalogue: packages that provide more components, installed or not."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fusionkit.syntax.tree import Items, Leaf, Tree
 
 _KEYS = ("versions", "summary", "link", "provides")
 _LINK = re.compile(r"https://[^\s/]+\S*")
-_LONGEST = 120  # characters of a summary, which stands in a line of a table
+_LONGEST = 120  # characters of a summary, which has to fit into a table
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPackage:
-    """A package that brings components and need not be installed: which of its versions, and which ids."""
+    """A package that provides components and need not be installed: its versions and ids."""
 
     package: str
     versions: str
@@ -36,7 +36,7 @@ class KnownPackage:
 
     @property
     def written(self) -> dict[str, Any]:
-        """The entry as the catalogue file has it under the name of the package."""
+        """The entry as written in the catalogue file under the name of the package."""
         return {"versions": self.versions, "summary": self.summary, "link": self.link,
                 "provides": sorted(self.provides)}
 
@@ -46,9 +46,9 @@ class KnownPackage:
 
 
 def read_others(top: FieldReader, package: str, own: set[str]) -> tuple[KnownPackage, ...]:
-    """What stands under `others` of a catalogue; `package` is its own, which provides the ids in `own`.
+    """The section `others` of a catalogue; `package` is its own, which provides the ids in `own`.
 
-    Faults are added to those of the form: an id has one provider, a package one entry.
+    Errors are added to those of the reader: an id has one provider, a package one entry.
     """
     tree = top.mapping("others", "write 'package: {versions: ..., summary: ..., link: ..., provides: [kind.name]}'")
     if tree is None:
@@ -65,18 +65,18 @@ def read_others(top: FieldReader, package: str, own: set[str]) -> tuple[KnownPac
 def _check_package(name: str, span: Span, known: set[str], top: FieldReader) -> None:
     if not is_name(name):
         top.report("bad-name", f"{name!r} is not the name of a package", span,
-                   fix="write the name by which pip installs it")
+                   fix="use the name by which pip installs it")
     elif normal_name(name) in known:
-        top.report("name-taken", f"the package {name!r} stands in this catalogue already", span,
-                   why="names that differ in case, '-', '_' and '.' only are one name to pip", fix="keep one of them")
+        top.report("name-taken", f"the package {name!r} is already in this catalogue", span,
+                   why="to pip, names that differ only in case, '-', '_' and '.' are the same", fix="keep one of them")
     known.add(normal_name(name))
 
 
 def _other(form: FieldReader, name: str, owners: dict[str, str]) -> KnownPackage:
-    versions = _text(form, "versions", is_range, "is no range of versions", "write it as in '>=0.2,<1'")
-    summary = _text(form, "summary", _is_sentence, "is no summary",
+    versions = _text(form, "versions", is_range, "is not a version range", "write it as in '>=0.2,<1'")
+    summary = _text(form, "summary", _is_sentence, "is not a summary",
                     f"write one sentence, with its full stop, of at most {_LONGEST} characters")
-    link = _text(form, "link", lambda text: bool(_LINK.fullmatch(text)), "is no link",
+    link = _text(form, "link", lambda text: bool(_LINK.fullmatch(text)), "is not a link",
                  "write the address of its page: https://...")
     return KnownPackage(name, versions, summary, link, _provided(form, name, owners), form.span)
 

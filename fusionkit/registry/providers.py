@@ -1,4 +1,4 @@
-"""Who is installed and what each brings: packages by their entry points, files and components of the user."""
+"""The providers of components: packages with entry points, and files and components of the user."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ DISABLE = "FUSIONKIT_PLUGINS_DISABLE"
 
 @dataclass(frozen=True)
 class Provider:
-    """One source of components: an installed package, a file typed by the user, or Python code.
+    """One source of components: an installed package, a file given by the user, or Python code.
 
-    `problem` says why it is not in use, `fix` what to do; such a provider has no entries, and `withheld` are
-    those that it would have. `others` are packages that its catalogue knows. What is `bundled` with fusionkit keeps its
-    ids and graphs, whoever else claims them.
+    `problem` is the reason why it is not in use, `fix` what to do; such a provider has no entries, and `withheld` are
+    those that it would have. `others` are packages that its catalogue lists. A `bundled` provider keeps its ids and
+    graphs even if others claim them.
     """
 
     name: str
@@ -55,21 +55,21 @@ class Provider:
 
     @property
     def idle(self) -> str | None:
-        """Why it is not in use; None when it is."""
+        """Why it is not in use; None if it is."""
         return f"turned off by {DISABLE}" if self.disabled else self.problem
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the hooks of a package gave, each None where it is not implemented."""
+class HookAnswers:
+    """The results of a package's hooks, each None if not implemented."""
 
     catalogue: Path | None
     graphs: Path | None
     contract: Any
 
 
-def ask(module: Any, name: str) -> Said:
-    """The answers of the module behind an entry point.
+def call_hooks(module: Any, name: str) -> HookAnswers:
+    """The results of the hooks of an entry point's module.
 
     Raises: pluggy's PluginValidationError for a misspelt hook, and whatever a hook raises.
     """
@@ -80,12 +80,12 @@ def ask(module: Any, name: str) -> Said:
     catalogues: list[Any] = manager.hook.fusionkit_catalogue()
     folders: list[Any] = manager.hook.fusionkit_graphs()
     contracts: list[Any] = manager.hook.fusionkit_contract()
-    return Said(Path(catalogues[0]) if catalogues else None, Path(folders[0]) if folders else None,
+    return HookAnswers(Path(catalogues[0]) if catalogues else None, Path(folders[0]) if folders else None,
                 contracts[0] if contracts else None)
 
 
 def own_providers(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Iterator[Provider]:
-    """What is bundled with fusionkit, then files typed by the user, then components handed over.
+    """The bundled plugins, then files given by the user, then components passed in.
 
     Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
     """
@@ -97,26 +97,26 @@ def own_providers(files: Sequence[str | Path] = (), components: Sequence[Compone
 
 
 def package_providers() -> Iterator[Provider]:
-    """Installed packages of others, imported now; one that fails is given with its problem.
+    """Other installed packages, imported now; one that fails is returned with its problem.
 
-    `FUSIONKIT_PLUGINS_DISABLE` names packages to leave out, split by commas.
+    `FUSIONKIT_PLUGINS_DISABLE` lists packages to leave out, separated by commas.
     """
     yield from (_installed(each, guarded(each.package)) for each in declared() if not each.own)
 
 
 def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
-    """What an entry point brings; its module is imported and asked within the guard."""
+    """The provider of an entry point; its module is imported and its hooks are called within the guard."""
     provider = Provider(each.name, each.package, each.version, bundled=each.own)
     disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
     if {each.name, each.package} & disabled:
         return replace(provider, disabled=True)
     if each.point is None:
-        return replace(provider, problem=each.problem, fix=f"install it anew: pip install --force-reinstall "
+        return replace(provider, problem=each.problem, fix=f"reinstall it: pip install --force-reinstall "
                                                            f"{each.package}")
-    check = f"`fusionkit plugins check {each.package}` says more"
+    check = f"`fusionkit plugins check {each.package}` has details"
     try:
         with guard:
-            answers = ask(each.point.load(), each.name)
+            answers = call_hooks(each.point.load(), each.name)
             refusal = contract_refusal(answers.contract, each.package)
             if answers.catalogue is None:
                 return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
@@ -129,7 +129,7 @@ def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
 
 
 def _with_catalogue(provider: Provider, path: Path, refusal: Refusal | None) -> Provider:
-    """The provider with what its catalogue says; a refused one keeps it from use, should it be readable at all."""
+    """The provider with the content of its catalogue; if it is refused, its entries are withheld."""
     try:
         catalogue = read_catalogue(path)
     except UserError:
@@ -148,7 +148,7 @@ def _provider_of(name: str, package: str, components: tuple[Component, ...]) -> 
 
 
 def _typed(path: Path) -> Provider:
-    """The components of a Python file that the user typed after --plugin; running it is what he asked for."""
+    """The components of a Python file given with --plugin; the user has asked for it to be run."""
     from fusionkit.components.component import Component
 
     name = f"fusionkit_plugin_{path.stem}"
@@ -179,7 +179,7 @@ def _check_contract(path: Path, stated: object) -> None:
 
 
 def broken(provider: Provider, name: str, reason: str, span: Span | None = None) -> GraphError:
-    """The error that something of a provider does not work."""
+    """The error for a part of a provider that does not work."""
     return GraphError(Diagnostic("broken-plugin", f"{name} of {provider} cannot be used", span, why=reason,
-                                 fix=f"tell its author, or turn it off: {DISABLE}={provider.name}; "
+                                 fix=f"report it to its author, or turn it off: {DISABLE}={provider.name}; "
                                      "--verbose shows the traceback"))

@@ -1,4 +1,4 @@
-"""One run from start to folder: graph and data set up, trained, predicted, evaluated, and opened again.
+"""One run from start to folder: set-up of graph and data, training, prediction, evaluation, and reopening.
 
-The loop lives in `training`, and metrics in `evaluation`. Several runs beside each other are a `comparison`.
+The loop lives in `training`, metrics in `evaluation`. Several runs compared with each other are a `comparison`.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class CasesRecord:
     `parts` are the ids of train, validation and test, empty for a folder of folds; `folds` those that each fold tests,
     empty for a single training; `fold` is the one fold that a run was asked for. `split` is the data file's split,
     `cases` a digest of all that a case holds, `fields` one of each column, of the files of each input and each target.
+    `patients` is empty where the data name none.
     """
 
     parts: dict[str, list[str]]
@@ -41,6 +42,7 @@ class CasesRecord:
     split: dict[str, Any] | None
     cases: dict[str, str]
     fields: dict[str, str]
+    patients: dict[str, str] = field(default_factory=dict)
 
     def rows(self, part: str, ids: Sequence[str]) -> tuple[int, ...]:
         """The rows of a part in the order in which the run began with them; all its ids must be there."""
@@ -62,17 +64,18 @@ def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int |
     folds = [cohort.fold(number)[1] for number in range(cohort.fold_count)] if not parts else []
     values = _values(cohort)
     hashed = [hashlib.blake2b(digest_size=8) for _ in cohort.ids]
-    for field, cells in values.items():
+    for named, cells in values.items():
         for digest, cell in zip(hashed, cells, strict=True):
-            digest.update(field.encode() + b"\0" + cell + b"\1")
+            digest.update(named.encode() + b"\0" + cell + b"\1")
     order = sorted(range(len(cohort)), key=lambda row: cohort.ids[row])
     return CasesRecord(
         parts={name: [cohort.ids[row] for row in parts[name]] for name in PARTS} if parts else {},
         folds=[[cohort.ids[row] for row in rows] for rows in folds], fold=fold,
         split=_plain(cohort.description.to_plain().get("split")),
         cases={name: digest.hexdigest() for name, digest in zip(cohort.ids, hashed, strict=True)},
-        fields={field: hashlib.blake2b(b"\1".join(cells[row] for row in order), digest_size=8).hexdigest()
-                for field, cells in values.items()})
+        fields={named: hashlib.blake2b(b"\1".join(cells[row] for row in order), digest_size=8).hexdigest()
+                for named, cells in values.items()},
+        patients=dict(zip(cohort.ids, cohort.patients, strict=True)) if cohort.description.patient is not None else {})
 
 
 def _plain(value: Any) -> Any:
@@ -125,12 +128,12 @@ def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Dia
     if more := [name for name in now.cases if name not in before.cases]:
         found.append(f"the table has {count_of(more, 'case')} that it does not know: {names_of(more)}")
     if before.fields.keys() != now.fields.keys():
-        other = [*(field for field in before.fields if field not in now.fields),
-                 *(field for field in now.fields if field not in before.fields)]
+        other = [*(name for name in before.fields if name not in now.fields),
+                 *(name for name in now.fields if name not in before.fields)]
         found.append(f"other values are read: {'; '.join(other[:_NAMED])}")
     else:
         changed = [name for name, digest in before.cases.items() if now.cases.get(name, digest) != digest]
-        fields = [field for field, digest in before.fields.items() if now.fields[field] != digest]
+        fields = [name for name, digest in before.fields.items() if now.fields[name] != digest]
         if changed:
             # Where cases came or went the digest of every column differs, and says nothing.
             where = f" in {', '.join(fields[:_NAMED])}" if before.cases.keys() == now.cases.keys() else ""

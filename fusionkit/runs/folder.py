@@ -1,9 +1,9 @@
-"""The folder of a run: what its files are called, and how it is opened again."""
+"""The folder of a run: the names of its files, and how it is reopened."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,24 @@ from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration, read_calibration
-from fusionkit.inference.ensemble import MEMBERS, member_folder
+from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
 from fusionkit.network.folder import load, load_planned
 from fusionkit.network.model import FusionModel
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
 
+ROOTS = "data_roots"
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
+HELD_OUT = "held_out"
+"""The key of `run.json` with the ids that a network held out of its training."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its network, the statistics of its training cases, and what is written about it.
+    """A finished run: its network, the statistics of its training cases, and its metadata.
 
-    `model` is the first network of a run that trained several.
+    `model` is the first network if the run trained several.
     """
 
     folder: Path
@@ -37,25 +40,35 @@ class Run:
 
     @property
     def members(self) -> int:
-        """How many networks the run trained; a run of an earlier version does not say, and has one."""
+        """How many networks the run trained; runs of earlier versions do not record it, and have one."""
         members = self.about.get(MEMBERS)
         return len(members) if isinstance(members, list) else 1
 
-    def networks(self, count: int) -> list[FusionModel]:
+    @property
+    def held_out(self) -> list[frozenset[str]]:
+        """The ids that each network held out for itself; empty where the networks had the same training cases."""
+        members = self.about.get(MEMBERS)
+        found = [frozenset(about.get(HELD_OUT) or ()) for about in members] if isinstance(members, list) else []
+        return found if all(found) else []
+
+    def networks(self, count: int) -> Sequence[FusionModel]:
         """The first networks of the run, in evaluation mode; all but the first are loaded now.
 
+        Networks that each held out other cases are all given where one is asked for, as a committee.
         Raises: GraphError when one of them is not there or does not fit.
         """
-        return [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
-                              for member in range(1, min(count, self.members)))]
+        every = self.members if self.held_out and count == 1 else min(count, self.members)
+        found = [self.model, *(load_planned(self.model.plan, member_folder(self.folder, member))
+                               for member in range(1, every))]
+        return Committee(found) if self.held_out else found
 
-    def calibration(self) -> Calibration | None:
-        """What was fitted on held-out cases of the run, None where nothing was.
+    def calibration(self, folder: Path | None = None) -> Calibration | None:
+        """The calibration fitted on held-out cases of the run, None without one; `folder` is that of all its folds.
 
         Raises: UserError with `unreadable-calibration`.
         """
         heads = {head.name: (head.task, head.names) for head in self.model.plan.heads}
-        return read_calibration(self.folder, heads)
+        return read_calibration(folder or self.folder, heads)
 
     @property
     def data(self) -> Path:
@@ -66,25 +79,26 @@ class Run:
 def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
     """The run in a folder.
 
-    Raises: GraphError with `no-run` when it is not one or did not finish, and what `load` raises.
+    Raises: GraphError with `no-run` if it is not a run or did not finish, and what `load` raises.
     """
     folder = Path(folder)
     try:
         about = json.loads((folder / RUN).read_text(encoding="utf-8"))
         preprocessing = Preprocessing.from_json((folder / PREPROCESSING).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        folds = sorted(path.name for path in folder.glob("fold-*"))
-        fix = (f"give one of its folds: {', '.join(str(folder / name) for name in folds)}" if folds
-               else "give the folder of a run made by `fusionkit train`")
-        raise GraphError(Diagnostic("no-run", f"{str(folder)!r} holds no finished run",
-                                    why=f"{type(error).__name__}: {error}", fix=fix)) from None
+        raise GraphError(Diagnostic("no-run", f"{str(folder)!r} contains no finished run",
+                                    why=f"{type(error).__name__}: {error}",
+                                    fix="give the folder of a run made by `fusionkit train`")) from None
     return Run(folder, load(folder, registry), preprocessing, about)
 
 
 def cohort_of(
-    run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None
+    run: Run, data: str | Path | None = None, *, require_targets: bool, progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> Cohort:
-    """Cases for a finished run: its own data, or other data that it is to be used on.
+    """Cases for a finished run: its own data, or other data to use it on.
+
+    `data_roots` are folders that may be read; for its own data those that it was trained with as well.
 
     Raises: DataError with everything that is wrong.
     """
@@ -92,6 +106,7 @@ def cohort_of(
     heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), partial=True) for head in plan.heads}
     inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
     path = data or run.data
-    description: DataDescription = describe(path)
+    own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()
+    description: DataDescription = describe(path, roots=[*data_roots, *own])
     return load_cohort(description, heads, inputs, require_targets, progress=progress,
                        preprocessing=run.preprocessing, cache=cache_for(path))

@@ -1,4 +1,4 @@
-"""What a network is worth without some of its inputs: the metrics of every selection of inputs that may be there."""
+"""How good a network is without some of its inputs: the metrics of every input subset."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from fusionkit.registry.lookup import Registry
 from fusionkit.runs.results import calibrated, reports
 
 MOST_INPUTS = 6
-"""Beyond these, selections are too many to run, and to read."""
+"""With more inputs, there are too many subsets to run and to read."""
 
 
-class Taken(Dataset[Case]):
-    """The cases of a dataset that have all of some inputs, with no others: what the others hold is not read."""
+class InputSubset(Dataset[Case]):
+    """The cases of a dataset that have all inputs of a subset, without the other inputs, which are not read."""
 
     def __init__(self, cases: Dataset[Case], places: Sequence[int], keep: Sequence[str]) -> None:
         self.cases, self.places, self.keep = cases, places, frozenset(keep)
@@ -39,22 +39,22 @@ class Taken(Dataset[Case]):
 
 
 def selections(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Every non-empty selection of inputs, the largest first."""
+    """Every non-empty subset of the inputs, the largest first."""
     for size in range(len(names), 0, -1):
         yield from combinations(names, size)
 
 
 def optional_networks(models: Sequence[FusionModel], registry: Registry) -> list[FusionModel]:
-    """The networks with every input optional.
+    """The networks with every input made optional.
 
-    Raises: GraphError with `too-many-inputs`, or with what a component says that cannot be without an input.
+    Raises: GraphError with `too-many-inputs`, or with the error of a component that requires an input.
     """
     plan = models[0].plan
     if len(plan.inputs) > MOST_INPUTS:
         raise GraphError(Diagnostic(
-            "too-many-inputs", f"{plan.name!r} has {len(plan.inputs)} inputs, which are {2 ** len(plan.inputs) - 1} "
-            "selections", why=f"each takes a pass over all cases; up to {MOST_INPUTS} inputs are compared",
-            fix="take inputs away in the data instead: an empty cell is an input that is not there"))
+            "too-many-inputs", f"{plan.name!r} has {len(plan.inputs)} inputs, which have {2 ** len(plan.inputs) - 1} "
+            "subsets", why=f"each takes a pass over all cases; up to {MOST_INPUTS} inputs are supported",
+            fix="remove inputs in the data instead: an empty cell is a missing input"))
     return [all_optional(model, registry) for model in models]
 
 
@@ -62,7 +62,7 @@ def evaluate_selections(
     models: Sequence[FusionModel], dataset: CaseDataset, method: Use | None, settings: Settings,
     *, calibration: Calibration | None, patients: Sequence[str] | None, progress: Progress | None = None,
 ) -> list[Selection]:
-    """The metrics for every selection of inputs, over the cases that have all of it.
+    """The metrics for every input subset, over the cases that have all of its inputs.
 
     `models` are from `optional_networks`; `patients` names the patient of each case, for the intervals.
     """
@@ -74,7 +74,7 @@ def evaluate_selections(
         owners = None if patients is None else [patients[place] for place in places]
         results: Mapping[str, HeadResult] = {}
         if places:
-            results = calibrated(predict(models, Taken(dataset, places, keep), method, settings), calibration)
+            results = calibrated(predict(models, InputSubset(dataset, places, keep), method, settings), calibration)
         found.append(Selection(keep, len(places), tuple(reports(results, owners))))
         if progress:
             progress(done + 1, len(every))

@@ -1,8 +1,8 @@
-"""What comes out of a run: predictions as a table, metrics with intervals, plots."""
+"""The results of a run: predictions as a table, metrics with intervals, plots."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,38 +24,48 @@ def rows_of(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a prediction table: one row for each case.
 
-    For each head its predicted class or labels (`a|b`, `{}` for none, and in targets `a?` for one that is not known),
-    the probability of each, its uncertainty measures, what a calibration makes of them, and the target where it is
-    known. A case for which a head has no result has empty cells there.
+    For each head: its predicted class or labels (`a|b`, `{}` for none, and in targets `a?` for an unknown label), the
+    probability of each, its uncertainty measures, the calibrated results, and the target if known. A case for which a
+    head has no result has empty cells there.
     """
     columns: dict[str, Sequence[str]] = {"id": list(ids), **(extra or {})}
     for name, result in results.items():
-        columns.update(_columns(name, result))
+        for key, cells in _columns(name, result, frozenset(columns)):
+            assert key not in columns, f"two columns are named {key!r}; please report"
+            columns[key] = cells
     header = list(columns)
     return header, [list(row) for row in zip(*columns.values(), strict=True)]
 
 
-def _columns(name: str, result: HeadResult) -> dict[str, list[str]]:
+def prediction_column(name: str, taken: Collection[str] = ("id", "fold")) -> str:
+    """The column of a head's predicted class or labels; `taken` are columns that are no head's."""
+    return f"{name}:predicted" if name in taken else name
+
+
+def _columns(name: str, result: HeadResult, taken: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each column of a head with its name: a class that is called as another column is `HEAD:class:NAME`."""
     names, task = result.head.names, result.head.task
-    columns: dict[str, list[str]] = {}
+    calibrated = {} if result.calibrated is None else _calibrated(names, result.calibrated)
+    others = {prediction_column(name, taken), f"{name}:target", *(f"{name}:{measure}" for measure in result.measures),
+              *(f"{name}{key}" for key in calibrated)}
     if task == "multiclass":
-        columns[name] = _where(result.valid, [names[index] for index in result.values.argmax(1)])
+        yield prediction_column(name, taken), _where(result.valid, [names[place] for place in result.values.argmax(1)])
     elif task == "multilabel":
-        columns[name] = _where(result.valid, _sets(names, result.values >= 0.5))
+        yield prediction_column(name, taken), _where(result.valid, _sets(names, result.values >= 0.5))
     for index, column in enumerate(names):
-        columns[f"{name}:{column}"] = _where(result.valid, [f"{value:.6g}" for value in result.values[:, index]])
+        key = f"{name}:{column}"
+        yield (f"{name}:class:{column}" if key in others else key,
+               _where(result.valid, [f"{value:.6g}" for value in result.values[:, index]]))
     for measure, values in result.measures.items():
-        columns[f"{name}:{measure}"] = _where(result.valid, [f"{value:.6g}" for value in values])
-    if result.calibrated is not None:
-        columns.update({f"{name}{key}": _where(result.valid, cells)
-                        for key, cells in _calibrated(names, result.calibrated).items()})
+        yield f"{name}:{measure}", _where(result.valid, [f"{value:.6g}" for value in values])
+    for key, cells in calibrated.items():
+        yield f"{name}{key}", _where(result.valid, cells)
     if result.known.any():
-        columns[f"{name}:target"] = _where(result.known, [_target(result, row) for row in range(len(result.known))])
-    return columns
+        yield f"{name}:target", _where(result.known, [_target(result, row) for row in range(len(result.known))])
 
 
 def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]:
-    """Calibrated probabilities and prediction sets, or the bounds of intervals, under what follows the head's name."""
+    """Columns of calibrated probabilities and prediction sets, or of interval bounds; keys lack the head's name."""
     columns: dict[str, list[str]] = {}
     for index, column in enumerate(names):
         if found.values is not None:
@@ -71,7 +81,7 @@ def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]
 
 
 def _sets(names: Sequence[str], sets: Any) -> list[str]:
-    """What is in each set, `|` in between; {} for an empty one, which is not the same as no result."""
+    """The members of each set, separated by `|`; {} for an empty set, which is not the same as no result."""
     return ["|".join(name for name, inside in zip(names, row, strict=True) if inside) or "{}" for row in sets]
 
 
@@ -101,7 +111,7 @@ def write_predictions(
 
 
 def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
-    """Results of several folds as one, in the order given."""
+    """Results of several folds concatenated, in the given order."""
     heads = {}
     for name, first in parts[0].items():
         every = [part[name] for part in parts]
@@ -118,24 +128,24 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
 
 
 def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
-    """Of all folds, or of none: half a column would mislead."""
+    """Calibrated results if all folds have them, else none: half a column would mislead."""
     there = [part for part in parts if part is not None]
     same = {part.choices for part in there}
     return there[0].joined(there[1:]) if len(there) == len(parts) and len(same) == 1 else None
 
 
 def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None) -> Calibration:
-    """A calibration fitted on what each head says of held-out cases; a head without a known target has none."""
+    """A calibration fitted on each head's results for held-out cases; a head without a known target has none."""
     heads = {}
     for name, result in results.items():
         use = result.valid & result.known
         if use.any():
             heads[name] = fit_head(result.head.task, result.head.names, result.values[use], result.targets[use],
                                    choices)
-    return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=told(method), heads=heads)
+    return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=method_record(method), heads=heads)
 
 
-def told(method: Use | None) -> dict[str, Any] | None:
+def method_record(method: Use | None) -> dict[str, Any] | None:
     """An uncertainty method as plain data; None where randomness is off."""
     if method is None or method.step.use == "uncertainty.none":
         return None
@@ -143,7 +153,7 @@ def told(method: Use | None) -> dict[str, Any] | None:
 
 
 def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | None) -> dict[str, HeadResult]:
-    """The results with what a calibration makes of them."""
+    """The results with calibrated ones added."""
     heads = calibration.heads if calibration else {}
     return {name: replace(result, calibrated=apply_head(heads[name], result.values, calibration.choices))
             if calibration and name in heads else result for name, result in results.items()}

@@ -24,7 +24,7 @@ from fusionkit.syntax.reader import read, read_file
 from fusionkit.syntax.tree import Mapping, to_plain
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST, STATE
-from fusionkit.training.result import setting_differences
+from fusionkit.training.result import HISTORY, setting_differences
 from fusionkit.training.settings import TrainingSettings, read_settings
 
 _FIX = "use what it began with, or train in another folder"
@@ -157,24 +157,26 @@ def check_settings(settings: TrainingSettings, folder: Path) -> None:
         _refuse([_differs(folder, text) for text in found])
 
 
-def is_trained(settings: TrainingSettings, folder: Path, members: int) -> bool:
-    """Whether the networks of a finished run have all the epochs that are asked for.
+def is_trained(settings: Sequence[TrainingSettings], folder: Path) -> bool:
+    """Whether the networks of a finished run, in order, have all the epochs that their settings ask for.
 
     Raises: UserError with `no-state` when they have not, and what is needed to go on is gone.
     """
-    return not any(_epochs_left(settings, member_folder(folder, member)) for member in range(members))
+    return not any(_epochs_left(own, member_folder(folder, member)) for member, own in enumerate(settings))
 
 
 def _epochs_left(settings: TrainingSettings, folder: Path) -> bool:
     state = plain_json(folder / LAST / STATE)
     if state is None:
-        about = plain_json(folder / RUN) or {}
-        if settings.epochs <= int(about.get("epochs", settings.epochs)):
+        history = folder / HISTORY
+        rows = len(history.read_text(encoding="utf-8").splitlines()) - 1 if history.is_file() else 0
+        if settings.epochs <= rows:
             return False
         raise UserError(Diagnostic("no-state", f"the run in {str(folder)!r} cannot be trained on", why=f"its state, "
                                    f"{LAST}/{STATE}, is gone", fix="train in another folder"))
-    early = state.get("stopped") == "early" and 0 < settings.patience <= state.get("stale", 0)
-    return not early and int(state.get("epoch", 0)) < settings.epochs
+    own = settings.for_network(0, int(state.get("cases", 1)))
+    early = state.get("stopped") == "early" and 0 < own.patience_epochs <= state.get("stale", 0)
+    return not early and int(state.get("epoch", 0)) < own.epochs
 
 
 def _differs(folder: Path, text: str, fix: str = _FIX) -> Diagnostic:

@@ -1,4 +1,4 @@
-"""A graph and its data brought together: the measured plan and the cohort that it is checked against."""
+"""A graph and its data matched: the measured plan and the cohort that it was checked against."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ CACHE, CACHE_VARIABLE = ".fusionkit-cache", "FUSIONKIT_CACHE"
 
 @dataclass(frozen=True)
 class Setup:
-    """A network and the cases it will meet, both checked against each other."""
+    """A network's plan and its cases, checked against each other."""
 
     plan: Plan
     cohort: Cohort
 
 
 def cache_for(data: str | Path) -> Path | None:
-    """Where prepared files are kept: beside the data, so that runs share them, or where FUSIONKIT_CACHE says.
+    """Where prepared files are cached: next to the data, so that runs share them, or in FUSIONKIT_CACHE.
 
-    None where that folder cannot be written: files are then read anew each time.
+    None if that folder is not writable: files are then read again each time.
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
@@ -43,7 +43,7 @@ def cache_for(data: str | Path) -> Path | None:
 
 
 def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNeed]]:
-    """What a network asks of the data: its heads' targets and its inputs' sizes."""
+    """What a network requires of the data: its heads' targets and its inputs' sizes."""
     heads = {}
     for node in resolved.graph.nodes:
         if node.is_head:
@@ -62,27 +62,28 @@ def set_up(
     registry: Registry | None = None,
     *,
     progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> Setup:
-    """A measured plan whose sizes are those of the data, and the cohort.
+    """A measured plan whose sizes are those of the data, and the cohort; `data_roots` are folders that may be read.
 
     Raises: GraphError or DataError with everything that is wrong.
     """
-    resolved, cohort = matched(source, data, sets, registry, progress=progress)
+    resolved, cohort = matched(source, data, sets, registry, progress=progress, data_roots=data_roots)
     return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)
 
 
 def matched(
     source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *,
-    progress: Progress | None = None
+    progress: Progress | None = None, data_roots: Sequence[str | Path] = ()
 ) -> tuple[Resolved, Cohort]:
-    """A graph with its components, and the cohort of a data description, checked against what the graph asks of it.
+    """A graph with its components, and the cohort of a data description, checked against the graph's requirements.
 
     Raises: GraphError or DataError with everything that is wrong.
     """
     registry = registry or discover()
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)
-    cohort = load_cohort(describe(data), heads, inputs, progress=progress, cache=cache_for(data))
+    cohort = load_cohort(describe(data, roots=data_roots), heads, inputs, progress=progress, cache=cache_for(data))
     return fitted(resolved, cohort)
 
 

@@ -1,25 +1,19 @@
-"""One training from files to figures: split, fit, save, calibrate, predict the test cases, measure; fold by fold."""
+"""One training from files to metrics: split, fit, save, calibrate, predict the test cases, measure; fold by fold."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from torch import nn
-
-from fusionkit.data.loading import CaseDataset
-from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import write_json, write_text
-from fusionkit.inference.ensemble import MEMBERS, member_folder, members_of
-from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
+from fusionkit.inference.predict import HeadResult, predict
 from fusionkit.network.build import build_plan
 from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
@@ -27,8 +21,11 @@ from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
-from fusionkit.runs.folder import DATA, PREPROCESSING, RUN, open_run
-from fusionkit.runs.results import calibrate, calibrated, joined, told, write_results
+from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, open_run
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS, predict_held_out
+from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
+from fusionkit.runs.lock import holds_other_files, locked
+from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
 from fusionkit.runs.resumption import (
     check_graph,
     check_settings,
@@ -37,42 +34,21 @@ from fusionkit.runs.resumption import (
     placed,
     record_for,
 )
-from fusionkit.runs.setup import Setup, cache_for
+from fusionkit.runs.setup import Setup
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.result import FitResult, StepProgress
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import FOLDS, TrainingSettings
 
 _OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES)
-HELD_OUT = 0.15
-"""The share of training cases held out for early stopping where the split names no validation cases."""
-
-
-class Reporter(Protocol):
-    """Who is told how the work goes; the command line's console is one."""
-
-    def line(self, text: str = "") -> None:
-        """One line for people."""
-
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
-        """A bar that is told `(done, total)`."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Rows of a cohort: to learn from, to watch, to test on."""
-
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: what each head says of the test cases, and how good that is."""
+    """A finished training: each head's results for the test cases, and their metrics."""
 
     folder: Path
     rows: tuple[int, ...]
@@ -80,93 +56,15 @@ class Trained:
     reports: list[HeadReport]
 
 
-@dataclass(frozen=True)
-class Given:
-    """What one training uses of what was computed for several.
-
-    `modules` are nodes that its networks begin with instead of new ones; `datasets` replace the cases of a part (train,
-    validation, test), with the results of such nodes beside the inputs.
-    """
-
-    modules: Mapping[str, nn.Module]
-    datasets: Mapping[str, CaseDataset]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training on one split of the cases: of what, how, where it is written and who is told.
-
-    `fold` is None without folds, `given` where nothing was computed ahead.
-    """
-
-    setup: Setup
-    settings: TrainingSettings
-    folder: Path
-    data: Path
-    reporter: Reporter
-    resume: bool = False
-    plots: bool = True
-    fold: int | None = None
-    given: Given | None = None
-
-    @property
-    def inference(self) -> Settings:
-        """How the trained networks are called on cases they were not trained on."""
-        own = self.settings
-        return Settings(own.batch_size, own.device, own.precision, own.seed, own.workers)
-
-
-@dataclass(frozen=True)
-class JobCases:
-    """The cases of one training, prepared by the statistics of its training cases."""
-
-    job: Job
-    parts: Parts
-    preprocessing: Preprocessing
-
-    def dataset(self, part: str) -> CaseDataset:
-        """The cases of a part: train, validation or test."""
-        given = self.job.given
-        if given is not None and part in given.datasets:
-            return given.datasets[part]
-        return self.job.setup.cohort.dataset(getattr(self.parts, part), self.preprocessing, cache_for(self.job.data))
-
-    @cached_property
-    def validation(self) -> CaseDataset | None:
-        """The validation cases, None without any."""
-        return self.dataset("validation") if self.parts.validation else None
-
-
-def is_main() -> bool:
-    """Whether this process is the one that writes, among those that torchrun started."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Parts:
-    """Which cases are for what. Early stopping takes its own from the training cases where none are named."""
-    cohort = setup.cohort
-    if fold is not None:
-        train, test = cohort.fold(fold)
-        validation: tuple[int, ...] = ()
-    elif cohort.split_kind == "none":
-        train, validation, test = cohort.rows, (), ()
-    else:
-        train, validation, test = (cohort.split_rows("train"), cohort.split_rows("validation"),
-                                   cohort.split_rows("test"))
-    if settings.patience and not validation:
-        train, validation = cohort.hold_out(train, HELD_OUT, settings.seed)
-    return Parts(train, validation, test)
-
-
 def train(
     setup: Setup, settings: TrainingSettings, folder: Path, *, data: Path, resume: bool, reporter: Reporter,
-    plots: bool = True, given: Mapping[int | None, Given] | None = None,
+    plots: bool = True, given: Mapping[int | None, Precomputed] | None = None,
 ) -> Trained:
     """Train a network, on every fold where the split has folds and none is chosen.
 
-    With folds each has a folder of its own, and the run's figures are over all cases, each predicted by the
-    network that did not see it. Without `plots` no picture is drawn. `given` is what is known for a fold, or for None
-    without folds; what training needs is then not estimated.
+    With folds, each has a folder of its own, and the run's metrics are over all cases, each predicted by the network
+    that did not see it. Without `plots` no picture is drawn. `given` maps a fold, or None without folds, to what was
+    computed in advance; memory and time are then not estimated.
     Raises: DataError with `no-fold`; RunError when training fails.
     """
     folds, given, fold = setup.cohort.fold_count, given or {}, settings.fold
@@ -202,25 +100,36 @@ def train(
 
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
-    """What the network and the training cases say of each other that is no fault: stand-ins that will not learn."""
+    """Warnings about the network given the training cases: learned imputations that will not learn."""
     if settings.modality_dropout:
         return []
     rows = list(setup.cohort.split_rows("train") or setup.cohort.rows)
     return untrained(setup.plan, lambda name: not setup.cohort.present(name)[rows].all())
 
 
-def claim(folder: Path, resume: bool) -> None:
-    """Refuse a folder that holds something already, unless a run in it is to go on.
+@contextmanager
+def claimed(folder: Path, resume: bool) -> Iterator[None]:
+    """Have a folder for this process alone; one that is not empty is refused, unless a run in it is to be resumed.
 
-    Raises: DataError with `folder-not-empty`.
+    Raises: DataError with `folder-not-empty` or `folder-in-use`.
     """
-    if not resume and is_main() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} is there already and is not an empty folder",
-                                   fix="give another -o, or go on with an interrupted run: --resume"))
+    if not is_main():
+        yield
+        return
+    _refuse_other_files(folder, resume)
+    with locked(folder):
+        _refuse_other_files(folder, resume)  # which another process may have written meanwhile
+        yield
+
+
+def _refuse_other_files(folder: Path, resume: bool) -> None:
+    if folder.exists() and (not folder.is_dir() or (not resume and holds_other_files(folder))):
+        raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} already exists and is not an empty folder",
+                                   fix="give another -o, or continue an interrupted run: --resume"))
 
 
 def _train_one(job: Job) -> Trained:
-    """What a training does, in order; a process that does not write ends with the networks."""
+    """The steps of a training, in order; a process that does not write stops after the networks."""
     cases = _split(job)
     models = _networks(cases)
     if not is_main():
@@ -245,10 +154,10 @@ def _split(job: Job) -> JobCases:
     return JobCases(job, parts, fitted_as_before(setup.cohort.fit(parts.train), folder))
 
 
-def _networks(cases: JobCases) -> list[FusionModel]:
-    """The networks of a run: those of a finished one that is resumed, else trained now and saved."""
+def _networks(cases: JobCases) -> Sequence[FusionModel]:
+    """The networks of a run: those of a finished run if it is resumed, else trained now and saved."""
     job = cases.job
-    finished = _finished(job) if job.resume else None
+    finished = _finished(cases) if job.resume else None
     if finished is not None:
         return finished
     before = _write_setup(cases)
@@ -258,47 +167,50 @@ def _networks(cases: JobCases) -> list[FusionModel]:
         _unwrite(job.folder, before)
         raise
     _finish(cases, fitted)
-    return [result.model for result in fitted]
+    networks = [result.model for result in fitted]
+    return Committee(networks) if cases.held_out.folds else networks
 
 
-def _finished(job: Job) -> list[FusionModel] | None:
+def _finished(cases: JobCases) -> Sequence[FusionModel] | None:
     """The networks of a run that is finished; None where there is more to train.
 
     Raises: UserError with `resume-differs` when its settings are other ones than are asked for.
     """
-    folder, settings = job.folder, job.settings
+    job, folder, settings = cases.job, cases.job.folder, cases.job.settings
     if not (folder / RUN).is_file():
         return None
-    run, count = open_run(folder), members_of(job.setup.plan.uncertainty)
+    run, count = open_run(folder), cases.networks
     check_settings(settings, folder)
-    if run.members < count or not is_trained(settings, folder, count):
+    every = [settings.for_network(member, len(cases.held_out.learned(cases.training, member)))
+             for member in range(count)]
+    if run.members < count or not is_trained(every, folder):
         return None
     job.reporter.line(f"the run in {folder} is finished, nothing done: it has its {run.about['epochs']} epochs; a "
                       "larger --epochs trains it on")
-    return run.networks(count)
+    return run.networks(members_of(job.setup.plan.uncertainty))
 
 
 def _fitted(cases: JobCases) -> list[FitResult]:
-    """The trained networks, one after the other; what they will need is said before the first, once for all folds."""
-    job, watched, learned = cases.job, cases.validation, cases.dataset("train")
+    """Train the networks one after the other; memory and time are estimated before the first, once for all folds."""
+    job, count, results = cases.job, cases.networks, []
     setup, settings, given = job.setup, job.settings, job.given
-    count, results = members_of(setup.plan.uncertainty), []
     for member in range(count):
-        own = settings.model_copy(update={"seed": settings.seed + member})
+        learned = cases.held_out.learned(cases.training, member)
+        own = settings.for_network(member, len(learned))
         model = build_plan(setup.plan, own.seed, given.modules if given else None)
         if not member and not job.fold and given is None:
             for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
                 job.reporter.line(line)
             if count > 1:
-                job.reporter.line(f"{count} networks, one after the other, each as above")
+                job.reporter.line(f"{count} networks, trained one after the other, each as above")
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
-            results.append(fit(model, learned, watched, own, member_folder(job.folder, member), resume=job.resume,
-                               progress=_over_epochs(update, own.epochs)))
+            results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
+                               resume=job.resume, progress=_over_epochs(update, own.epochs)))
     return results
 
 
 def _over_epochs(update: Progress, epochs: int) -> StepProgress:
-    """Training's progress on a bar that counts the steps of all epochs."""
+    """Progress of the training on a bar that counts the steps of all epochs."""
     def advance(epoch: int, step: int, steps: int, loss: float) -> None:
         update((epoch - 1) * steps + step, epochs * steps)
 
@@ -306,16 +218,20 @@ def _over_epochs(update: Progress, epochs: int) -> StepProgress:
 
 
 def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration | None:
-    """The calibration of a run: the one that it has, else one fitted on its validation cases, None without any."""
+    """The calibration of a run: its own, else one fitted on its validation cases, None without any."""
     job, plan = cases.job, cases.job.setup.plan
     kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
     if kept is not None:
-        return kept if kept.uncertainty == told(plan.uncertainty) else None
-    if cases.validation is None:
+        return kept if kept.uncertainty == method_record(plan.uncertainty) else None
+    if cases.validation is None and not cases.held_out.folds:
         return None
     with job.reporter.progress("calibrating") as update:
-        results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
-    made = calibrate(results, Choices(), "validation", plan.uncertainty)
+        if cases.validation is None:
+            own = [cases.training.some(cases.held_out.places(member)) for member in range(min(len(models), FOLDS))]
+            results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update)
+        else:
+            results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
+    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
     for name, head in made.heads.items():
         for note in head.notes:
             job.reporter.line(f"calibration of {name}: {note}")
@@ -324,14 +240,14 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
 
 
 def _predicted(cases: JobCases, models: Sequence[FusionModel]) -> dict[str, HeadResult]:
-    """What the networks say of the test cases."""
+    """The networks' results for the test cases."""
     job = cases.job
     with job.reporter.progress("predicting") as update:
         return predict(models, cases.dataset("test"), job.setup.plan.uncertainty, job.inference, update)
 
 
 def _write_setup(cases: JobCases) -> dict[str, str]:
-    """What repeats the run: graph and data as resolved, every default written out. Gives what stood there before."""
+    """Write what reproduces the run: resolved graph and data, with every default. Returns the former contents."""
     if not is_main():
         return {}
     job, folder = cases.job, cases.job.folder
@@ -347,7 +263,7 @@ def _write_setup(cases: JobCases) -> dict[str, str]:
 
 
 def _unwrite(folder: Path, before: Mapping[str, str]) -> None:
-    """Take back what `_write_setup` wrote for a run that was refused: as before, or nothing before its first step."""
+    """Undo `_write_setup` for a run that was refused: restore the former files, or remove those of a new run."""
     for name, text in before.items():
         write_text(folder / name, text)
     if is_main() and not before and not (folder / LAST).exists():
@@ -362,7 +278,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
-    """Write the networks, and last of all the file that makes the folder a finished run."""
+    """Write the networks, and last the file that marks the folder as a finished run."""
     if not is_main():
         return
     job, folder = cases.job, cases.job.folder
@@ -375,9 +291,15 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     ids = job.setup.cohort.ids
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}
-    members = [{"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
-               for member, result in enumerate(fitted)]
-    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), "best_epoch": fitted[0].best_epoch,
+    members: list[dict[str, Any]] = [
+        {"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
+        for member, result in enumerate(fitted)]
+    if cases.held_out.folds:
+        for member, about in enumerate(members):
+            about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
+    roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
+    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), **({ROOTS: roots} if roots else {}),
+                              "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members, **named})
 
 

@@ -1,4 +1,4 @@
-"""Layouts of tensors, the notation of rules, and which rows are present.
+"""Tensor layouts, the rule notation, and presence expressions.
 
-No module is run here. The rule of a component is held against its module by `network` and `testing`.
+No module is run here. `network` and `testing` check a component's rule against its module.
 """

@@ -1,4 +1,4 @@
-"""Shapes of tensors, and the kinds of values that an edge of a graph may carry. No torch."""
+"""Shapes of tensors and of the values on the edges of a graph. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class TensorShape:
-    """The sizes of one tensor without its batch axis, channels where the layout has them.
+    """The sizes of one tensor without its batch axis.
 
     Abstract: use `Vector`, `Tokens`, `Image`, `Volume` or `Scalar`, or `shape_of`.
     """
@@ -32,7 +32,7 @@ class TensorShape:
 
     @property
     def positions(self) -> int:
-        """How many positions carry a feature vector: 1 for a vector, N for tokens, the grid of a map."""
+        """How many positions have a feature vector: 1 for a vector, N for tokens, the pixels or voxels of a map."""
         return self.count // self.width if self.sizes else 1
 
     @property
@@ -88,9 +88,9 @@ LAYOUTS: dict[str, type[TensorShape]] = {cls.layout: cls for cls in (Vector, Tok
 
 
 def shape_of(sizes: tuple[int, ...]) -> TensorShape:
-    """The shape with these sizes (no batch axis); the number of axes decides the layout.
+    """The shape with these sizes (no batch axis); the number of axes determines the layout.
 
-    Raises: ValueError when no layout has that many axes or a size is not positive.
+    Raises: ValueError if no layout has that many axes or a size is not positive.
     """
     if len(sizes) not in _BY_RANK or any(size < 1 for size in sizes):
         raise ValueError(f"no layout has the sizes {sizes!r} after the batch axis")
@@ -99,7 +99,7 @@ def shape_of(sizes: tuple[int, ...]) -> TensorShape:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Several named tensors that one node gives, in order."""
+    """The named outputs of one node, in order."""
 
     items: tuple[tuple[str, TensorShape], ...]
 
@@ -108,7 +108,7 @@ class Bundle:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Member names in order."""
+        """Output names in order."""
         return tuple(name for name, _ in self.items)
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ Shape = TensorShape | Bundle
 
 
 def members(shape: Shape, name: str = "") -> tuple[tuple[str, TensorShape], ...]:
-    """The tensors of a shape with their names; a single tensor goes under `name`."""
+    """The tensors of a shape with their names; a single tensor is called `name`."""
     return shape.items if isinstance(shape, Bundle) else ((name, shape),)
 
 

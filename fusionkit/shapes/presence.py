@@ -1,4 +1,4 @@
-"""When a value is there: which optional inputs it depends on, as an expression over their masks."""
+"""When a value is present: the optional inputs on which it depends, as an expression over their masks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MAX_WAYS = 512
 
 
 class PresenceError(ValueError):
-    """A value may be there in more ways than can be followed."""
+    """A presence expression has too many terms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
     """Present where the optional `input` is, or where `any` or `all` of the `parts` are.
 
-    `any_of` and `all_of` give it in one form, an `any` of `all` of inputs in which no part implies another:
-    equal presences are equal values, and a deep network makes no deep expression.
+    `any_of` and `all_of` return a normal form, an `any` of `all` of inputs in which no part implies another:
+    equal presences are equal values, and expressions stay flat in deep networks.
     """
 
     rule: Literal["input", "any", "all"]
@@ -38,9 +38,9 @@ class Presence:
 
 
 Maybe = Presence | None
-"""A presence, or None for a value that is always there."""
+"""A presence, or None for a value that is always present."""
 _Way = tuple[str, ...]
-"""Inputs that together make a value present, in the order of their names."""
+"""Inputs that together make a value present, sorted by name."""
 
 
 def any_of(parts: Sequence[Maybe]) -> Maybe:
@@ -54,7 +54,7 @@ def any_of(parts: Sequence[Maybe]) -> Maybe:
 def all_of(parts: Sequence[Maybe]) -> Maybe:
     """Present where every part is.
 
-    Raises: PresenceError when that can happen in too many ways.
+    Raises: PresenceError if the expression has too many terms.
     """
     known = list(dict.fromkeys(part for part in parts if part is not None))
     if len(known) == 1:

@@ -13,7 +13,7 @@ Named = tuple[str, TensorShape]
 
 
 class RuleError(ValueError):
-    """A rule is not written in the notation; `position` counts characters from 0."""
+    """A rule with a syntax error; `position` counts characters from 0."""
 
     def __init__(self, message: str, text: str, position: int) -> None:
         super().__init__(f"{message}\n    {text}\n    {' ' * position}^")
@@ -50,9 +50,9 @@ Result = tuple[Port, ...] | Literal["same", "?"] | None
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One way to use a component: its input ports, and its result where the notation can say it.
+    """One way to use a component: its input ports, and its result if the notation can express it.
 
-    `losses` are the auxiliary losses that stand behind `same`.
+    `losses` are the auxiliary losses after `same`.
     """
 
     inputs: tuple[Port, ...]
@@ -69,7 +69,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Inputs matched with one alternative: who stands at which port, and the size of each axis name."""
+    """Inputs matched with one alternative: the input at each port, and the size of each named axis."""
 
     alternative: Alternative
     inputs: tuple[tuple[Port, str, TensorShape], ...]
@@ -81,7 +81,7 @@ class Binding:
 class Mismatch:
     """Why inputs do not fit a rule. `position` is the input at fault, None when one is missing.
 
-    `expected` names the layouts that would fit there, where the layout is at fault.
+    `expected` names the layouts that would fit there, if the layout is wrong.
     """
 
     code: Literal["shape-clash", "wrong-layout", "wrong-size", "input-count"]
@@ -94,7 +94,7 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A parsed rule; `str` gives it back in canonical form."""
+    """A parsed rule; `str` returns it in canonical form."""
 
     alternatives: tuple[Alternative, ...]
 
@@ -107,7 +107,7 @@ class Rule:
         return self.alternatives[0].inputs
 
     def bind(self, inputs: Sequence[Named], options: Mapping[str, Any]) -> Binding | Mismatch:
-        """The first alternative that the inputs fit, else the mismatch that came furthest."""
+        """The first alternative that the inputs fit, else the mismatch that matched furthest."""
         mismatches = []
         for alternative in self.alternatives:
             outcome = _Binder(alternative, options).bind(inputs)
@@ -125,7 +125,7 @@ class Rule:
 
 
 def result_shape(binding: Binding, options: Mapping[str, Any]) -> Shape | None:
-    """What a bound rule gives, or None when the notation does not say (`?`, or a function decides)."""
+    """The result of a bound rule, or None if the notation does not determine it (`?`, or a function does)."""
     result = binding.alternative.result
     if result is None or result == "?":
         return None
@@ -138,7 +138,7 @@ def result_shape(binding: Binding, options: Mapping[str, Any]) -> Shape | None:
 
 
 def given_back(output: Shape, names: Sequence[str]) -> Shape:
-    """What a rule with `same` gives, the inputs in it under these names; a single tensor has none."""
+    """The result of a rule with `same`, with the inputs under these names; a single tensor has none."""
     if not isinstance(output, Bundle):
         return output
     inputs, losses = output.items[: len(names)], output.items[len(names) :]
@@ -169,7 +169,7 @@ def axis_size(axis: Axis, options: Mapping[str, Any]) -> int:
 
 
 class _Binder:
-    """Matches inputs with one alternative; names are bound at first sight and compared afterwards."""
+    """Matches inputs with one alternative; axis names are bound on first use and compared afterwards."""
 
     def __init__(self, alternative: Alternative, options: Mapping[str, Any]) -> None:
         self.alternative = alternative
@@ -200,8 +200,8 @@ class _Binder:
             return ports
         variadic, many = ports[-1].variadic, count > len(ports)
         expected = f"{len(ports)}{' or more' if variadic else ''} input{'s' if len(ports) > 1 or variadic else ''}"
-        return Mismatch("input-count", f"it takes {expected} and is given {count}",
-                        "leave some out, or join them with a fusion before" if many else
+        return Mismatch("input-count", f"it takes {expected}, but is given {count}",
+                        "leave some out, or combine them with a fusion first" if many else
                         "connect one input for each port of the rule", len(ports) if many else None, -1)
 
     def _input(self, port: Port, name: str, shape: TensorShape, position: int) -> Mismatch | None:
@@ -225,12 +225,12 @@ class _Binder:
         return None
 
     def _layout(self, port: Port, name: str, shape: TensorShape, position: int) -> Mismatch:
-        """The layout is at fault; of a `*` port, the inputs before decide what it is."""
+        """A wrong layout; for a `*` port, the previous inputs determine the right one."""
         if port.variadic and port in self.seen:
             first, other = self.seen[port]
             return Mismatch("wrong-layout", f"{first} is {_article(other)} and {name} is {_article(shape)}; "
-                            "all of them must have one layout",
-                            "bring all to one layout: an `encoder.pool` turns a map or tokens into a vector",
+                            "all of them must have the same layout",
+                            "bring all to the same layout: an `encoder.pool` turns a map or tokens into a vector",
                             position, self.matched)
         return Mismatch("wrong-layout", "", "", position, self.matched, (_layout_of(port),))
 
@@ -251,7 +251,7 @@ class _Binder:
         option = f", or set '{axis.value}' to {size}" if axis.kind == "option" else ""
         label = shape.axes[place]
         counted = f"{size} {label}" if label in ("features", "tokens", "channels") else f"the {label} {size}"
-        return Mismatch("wrong-size", f"{name} has {counted} where {source} asks for {expected}",
+        return Mismatch("wrong-size", f"{name} has {counted}, but {source} requires {expected}",
                         f"bring it to {expected}{_project_fix(shape, place, expected, name)}{option}",
                         position, self.matched)
 
@@ -263,8 +263,8 @@ class _Binder:
         known, owner = self.spatial
         if known == spatial:
             return None
-        return Mismatch("shape-clash", f"the grid is {_grid(known)} on {owner} and {_grid(spatial)} on {name}",
-                        "bring both to one grid, or pool both to vectors with an `encoder.pool`",
+        return Mismatch("shape-clash", f"the spatial size is {_grid(known)} on {owner} and {_grid(spatial)} on {name}",
+                        "bring both to one spatial size, or pool both to vectors with an `encoder.pool`",
                         position, self.matched)
 
 
@@ -278,7 +278,7 @@ def _article(shape: TensorShape) -> str:
 
 
 def _layout_of(port: Port) -> str:
-    """The layouts that a port takes, in words."""
+    """The layouts that a port takes, as text."""
     axes = port.axes or ()
     if any(axis.kind in ("map", "any_map") for axis in axes):
         return "an image or a volume"
@@ -298,6 +298,6 @@ def _layout_fix(shape: TensorShape, expected: tuple[str, ...]) -> str:
 
 
 def _project_fix(shape: TensorShape, place: int, size: int, name: str) -> str:
-    """How to change the size of an axis, where one component does it."""
+    """How to change the size of an axis, if a single component can do it."""
     is_width = place == (1 if shape.layout == "tokens" else 0)
-    return f", for instance with an `encoder.project` of width {size} after {name}" if is_width else ""
+    return f", for example with an `encoder.project` of width {size} after {name}" if is_width else ""

@@ -1,4 +1,4 @@
-"""Reads a rule from its text: the parser of the rule notation. Grammar in docs/rules.md."""
+"""The parser of the rule notation. Grammar in docs/rules.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Token:
 def parse_rule(text: str) -> Rule:
     """A rule from its text.
 
-    Raises: RuleError with the position, when the text is not in the notation.
+    Raises: RuleError with the position of a syntax error.
     Example:
         >>> str(parse_rule("image: B c ..., table: B _ -> B c ..."))
         'image: B c ..., table: B _ -> B c ...'
@@ -87,7 +87,7 @@ class _Parser:
         return Alternative(inputs, result, self._losses() if result == "same" else ())
 
     def _losses(self) -> tuple[Port, ...]:
-        """What stands behind `same`: auxiliary losses, and nothing else."""
+        """The part after `same`: auxiliary losses only."""
         losses: list[Port] = []
         while self._peek() == "comma":
             self._take()
@@ -95,7 +95,7 @@ class _Parser:
             port = self._port(left=False)
             if port.axes is not None or not is_loss(port.name or "") or port.name in {loss.name for loss in losses}:
                 self.index = start
-                raise self._fail("behind 'same' stand auxiliary losses only, each under its own name: 'loss_x: ()'")
+                raise self._fail("only auxiliary losses may follow 'same', each under its own name: 'loss_x: ()'")
             losses.append(port)
         return tuple(losses)
 
@@ -116,7 +116,7 @@ class _Parser:
                 raise self._fail(f"the axis '{axis}' of the result is not bound on the left")
             if axis.kind == "map" and not grid:
                 self.index = start
-                raise self._fail("the result has '...' and no input does")
+                raise self._fail("the result has '...', but no input has")
         return ports
 
     def _ports(self, left: bool) -> tuple[Port, ...]:
@@ -126,7 +126,7 @@ class _Parser:
             ports.append(self._port(left))
         names = [port.name for port in ports]
         if len(ports) > 1 and (None in names or len(set(names)) < len(names)):
-            raise self._fail("several ports need a name each, all different")
+            raise self._fail("several ports need distinct names")
         if any(port.variadic for port in ports[:-1]):
             raise self._fail("only the last port may be '*'")
         return tuple(ports)
@@ -140,7 +140,7 @@ class _Parser:
             name = self._take().text
             self._take()
         if variadic and (name is None or not left):
-            raise self._fail("'*' needs a port name and stands on the left only")
+            raise self._fail("'*' needs a port name and is allowed on the left only")
         if self._peek() == "scalar" and not left:
             self._take()
             return Port(name, None)
@@ -157,10 +157,10 @@ class _Parser:
             value: str | int = int(token.text) if kind == "size" else token.text.strip("{}")
             if kind == "name" and value == "B":
                 self.index -= 1
-                raise self._fail("'B' is the batch axis and stands first")
+                raise self._fail("'B' is the batch axis and comes first")
             axes.append(Axis(kind, value if kind in ("name", "size", "option") else ""))
         if not axes:
             raise self._fail("expected an axis")
         if sum(axis.kind in ("map", "any_map") for axis in axes) > 1:
-            raise self._fail("a port has its spatial axes once")
+            raise self._fail("a port has its spatial axes only once")
         return tuple(axes)

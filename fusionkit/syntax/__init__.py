@@ -1,4 +1,4 @@
-"""YAML text to a tree in which every value keeps its place, and back; options checked against their classes.
+"""Reads YAML into a tree that keeps source locations, writes it back, and checks options against their classes.
 
-What the values mean is known to `graph` and `data`. Nothing from a file is executed.
+The meaning of the values is defined in `graph` and `data`. Nothing from a file is executed.
 """

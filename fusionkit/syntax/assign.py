@@ -1,4 +1,4 @@
-"""One value of a tree set from the command line, as `--set nodes.fused.use=fusion.lmf` asks."""
+"""Sets one value of a tree from the command line, as in `--set nodes.fused.use=fusion.lmf`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fusionkit.syntax.tree import MAX_DEPTH, TYPED, Items, Leaf, Mapping, Tree
 
 
 def assign(tree: Tree, assignment: str, error: type[UserError] = GraphError) -> Tree:
-    """A copy of the tree with one value set, as `--set nodes.fused.use=fusion.lmf` asks.
+    """A copy of the tree with one value set, as in `--set nodes.fused.use=fusion.lmf`.
 
-    Raises: `error` with code `bad-set` when the path is not written `a.b=value` or runs through a value.
+    Raises: `error` with code `bad-set` if the text is not of the form `a.b=value`, or the path leads through a value.
     """
     path, equals, text = assignment.partition("=")
     file = f"{TYPED} {assignment}"
@@ -35,7 +35,7 @@ def _assign(tree: Tree | None, names: list[str], value: Tree, span: Span, error:
         tree = Mapping({}, {}, span)
     if not isinstance(tree, Mapping):
         raise error(Diagnostic("bad-set", f"--set cannot reach {name!r}", span,
-                               why="the path runs through a value that has no such part",
+                               why="the path leads through a value that has no such part",
                                fix="check the path against the file"))
     entries = {**tree.entries, name: _assign(tree.entries.get(name), rest, value, span, error)}
     return Mapping(entries, {**tree.keys, name: tree.keys.get(name, span)}, tree.span)

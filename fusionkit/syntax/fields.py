@@ -10,15 +10,15 @@ from fusionkit.errors import Diagnostic, Span, near
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 _NAMES = {"bool": "true or false", "str": "text", "number": "a number"}
-# How alike a misspelt key must be to be read as the key that was meant; a wrong guess would only add noise.
+# How similar a misspelt key must be to count as its near match; a wrong guess would only add noise.
 _ALIKE = 0.74
 
 
 class FieldReader:
-    """One mapping of a file, its allowed keys, and where to put what is wrong with it.
+    """One mapping of a file, its allowed keys, and the list for its errors.
 
-    A misspelt key is read as its near match from here on, so that one slip is reported once; `broken` says
-    that there is no mapping at all, after which no key is missed.
+    A misspelt key is treated as its near match, so that one mistake is reported once; `broken` is True if
+    there is no mapping at all, in which case missing keys are not reported.
     """
 
     def __init__(self, tree: Tree, owner: str, keys: Iterable[str], found: list[Diagnostic], note: str = "") -> None:
@@ -47,7 +47,7 @@ class FieldReader:
         self.found.append(Diagnostic(code, message, span, why, fix))
 
     def key_span(self, name: str) -> Span:
-        """Where a key stands, or where the mapping begins."""
+        """The location of a key, or the start of the mapping."""
         return self.tree.keys.get(name, self.span)
 
     def has(self, name: str) -> bool:
@@ -55,14 +55,14 @@ class FieldReader:
         return name in self.tree.entries
 
     def need(self, name: str, fix: str) -> Tree | None:
-        """The value of a key that must be there."""
+        """The value of a required key."""
         value = self.tree.entries.get(name)
         if value is None and not self.broken:
             self.report("missing-key", f"{self.owner} needs the key {name!r}", self.span, fix=fix)
         return value
 
     def mapping(self, name: str, fix: str) -> Mapping | None:
-        """The value of a key that holds a mapping, None when it is not written."""
+        """The value of a mapping key, None if not written."""
         value = self.tree.entries.get(name)
         if value is None or isinstance(value, Mapping):
             return value
@@ -71,20 +71,20 @@ class FieldReader:
         return None
 
     def text(self, name: str, default: str | None = None) -> str | None:
-        """The value of a key that holds text."""
+        """The value of a text key."""
         value: str | None = self._typed(name, str, "str", default)
         return value
 
     def all_texts(self, names: Iterable[str]) -> dict[str, str]:
-        """The values of keys that hold text, '' for one that is not written."""
+        """The values of text keys, '' for one that is not written."""
         return {name: self.text(name) or "" for name in names}
 
     def flag(self, name: str) -> bool:
-        """The value of a key that is true or false; false when not written."""
+        """The value of a boolean key; false if not written."""
         return bool(self._typed(name, bool, "bool", False))
 
     def number(self, name: str, default: float) -> float:
-        """The value of a key that holds a number of at least zero."""
+        """The value of a key with a non-negative number."""
         value = self._typed(name, (int, float), "number", default)
         if isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
             tree = self.tree.entries[name]
@@ -113,7 +113,7 @@ def _fix(tree: Tree, label: str) -> str | None:
 
 
 def shown(tree: Tree) -> str:
-    """A value as a message shows it."""
+    """A value as shown in a message."""
     if isinstance(tree, Mapping):
         return "a mapping"
     if isinstance(tree, Items):

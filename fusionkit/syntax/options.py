@@ -1,4 +1,4 @@
-"""A tree of options checked by a pydantic class, every fault at its own line and column."""
+"""Checks a tree of options by a pydantic class, with line and column of every error."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def check_options(
     options: type[Options], tree: Tree | None, owner: str, span: Span
 ) -> tuple[Options | None, list[Diagnostic]]:
-    """The checked options, or every fault found in them.
+    """The checked options, or every error found in them.
 
-    `owner` is who has the options, as messages name it; `span` is where that owner stands, used when
-    there is no tree.
+    `owner` is the owner of the options for messages; `span` is the owner's location, used if there is no
+    tree.
     """
     from pydantic import ValidationError
 
@@ -36,7 +36,7 @@ def check_options(
 
 
 class _Fault:
-    """One fault as pydantic tells it, its path without what pydantic adds for the members of a union."""
+    """One error as reported by pydantic, its path without what pydantic adds for the members of a union."""
 
     def __init__(self, tree: Mapping | None, raw: Any) -> None:
         self.type: str = raw["type"]
@@ -51,7 +51,7 @@ class _Fault:
         return str(self.path[0]) if self.path else ""
 
     def place(self, span: Span) -> Span:
-        """The value at fault, or the key of an option that does not exist."""
+        """The location of the wrong value, or of the key of an option that does not exist."""
         if self.tree is None or self.type == "missing":
             return span
         if self.type != "extra_forbidden":
@@ -74,7 +74,7 @@ def _in_file(tree: Tree | None, path: Sequence[str | int]) -> tuple[str | int, .
 
 
 def _by_place(faults: list[_Fault]) -> list[list[_Fault]]:
-    """Faults of one value together; of a union only those of the members that came furthest."""
+    """Errors grouped by value; for a union, only those of the members that matched furthest."""
     groups: dict[tuple[str | int, ...], list[_Fault]] = {}
     for fault in faults:
         groups.setdefault(fault.path, []).append(fault)
@@ -99,8 +99,8 @@ def _diagnostic(faults: list[_Fault], options: type[BaseModel], owner: str, span
                           fix=f"add it: with: {{{name}: ...}}")
     why = " or ".join(dict.fromkeys(other.reason for other in faults)).replace(" or it must be ", " or ")
     if not fault.path:
-        return Diagnostic("bad-option", f"the options of {owner} do not go together", place, why=why,
-                          fix="change one of the options it names")
+        return Diagnostic("bad-option", f"the options of {owner} contradict each other", place, why=why,
+                          fix="change one of these options")
     choices = [choice for other in faults for choice in other.choices]
     match = near(str(fault.input), choices)
     return Diagnostic("bad-option", f"{_label(fault)} of {owner} cannot be {_shown(fault.input)}", place, why=why,
@@ -124,14 +124,14 @@ _WORDS = {
 
 
 def _reason(text: str) -> str:
-    """What pydantic says, in the words of a graph file."""
+    """A message of pydantic in the terms of a graph file."""
     text = text.removeprefix("Value error, ").removesuffix(", got a number with a fractional part")
     text = re.sub(r"^(Input|List|String|Value|Dictionary)( should)", r"it\2", text).replace(" after validation", "")
     return _WORDS.get(text, re.sub(r"^it should", "it must", text))
 
 
 def _quoted(fault: _Fault) -> str | None:
-    """Text that YAML reads as something else only needs quotes."""
+    """The fix for text that YAML reads as another type: quotes."""
     if fault.type == "string_type" and isinstance(fault.input, bool | int | float):
         return f"quote it: '{str(fault.input).lower()}'"
     return None
@@ -144,7 +144,7 @@ def _shown(value: Any) -> str:
 
 
 def _describe(options: type[BaseModel], name: str) -> str | None:
-    """What a field is for and its default, from its declaration."""
+    """The description of a field and its default, from its declaration."""
     field = options.model_fields.get(name)
     if field is None:
         return None

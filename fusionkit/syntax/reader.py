@@ -1,4 +1,4 @@
-"""YAML text to a tree in which every value keeps its line and column; bounded, and never an object."""
+"""Reads YAML into a tree that keeps lines and columns; limited in size, and without objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 def read_file(path: str | Path, error: type[UserError] = GraphError) -> Tree:
     """The tree of a YAML file.
 
-    Raises: `error` with code `unreadable-file` when it cannot be read, and all that `read` raises.
+    Raises: `error` with code `unreadable-file` if it cannot be read, and what `read` raises.
     """
     path = Path(path)
     try:
@@ -41,7 +41,7 @@ def read_file(path: str | Path, error: type[UserError] = GraphError) -> Tree:
         after = raw[problem.start :].split(b"\n")[0].decode("utf-8", "replace")
         raise error(Diagnostic("not-utf8", "the file is not UTF-8 text",
                                Span(str(path), len(before), len(before[-1]) + 1, before[-1] + after),
-                               why=f"the byte 0x{raw[problem.start]:02x} begins no character",
+                               why=f"the byte 0x{raw[problem.start]:02x} does not start a character",
                                fix="save the file as UTF-8")) from None
     return read(text, str(path), error)
 
@@ -65,7 +65,7 @@ class _FaultError(Exception):
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not been seen yet."""
+    """A collection whose end has not been reached yet."""
 
     span: Span
     anchor: str | None
@@ -77,7 +77,7 @@ class _Open:
 
 
 class _Reader:
-    """Builds the tree from parser events with a stack of its own, so depth costs no recursion."""
+    """Builds the tree from parser events with its own stack, without recursion."""
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
@@ -110,7 +110,7 @@ class _Reader:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise _FaultError("yaml-documents", "the file holds more than one document",
+                    raise _FaultError("yaml-documents", "the file contains more than one document",
                                  self._span(event), fix="keep one document; remove the '---' between them")
             elif isinstance(event, yaml.ScalarEvent):
                 self._scalar(event)
@@ -129,7 +129,7 @@ class _Reader:
     def _count(self, size: int, span: Span) -> None:
         self.total += size
         if self.total > MAX_VALUES:
-            raise _FaultError("yaml-limit", f"the file holds more than {MAX_VALUES} values", span,
+            raise _FaultError("yaml-limit", f"the file contains more than {MAX_VALUES} values", span,
                          why="aliases count as often as they are used",
                          fix="write a smaller file, without aliases of aliases")
 
@@ -160,9 +160,9 @@ class _Reader:
         span = self._span(event)
         if event.anchor not in self.anchors:
             known = any(o.anchor == event.anchor for o in self.stack)
-            why = "it stands inside the value that it names" if known else "no value before it has that anchor"
+            why = "it is inside the value that it refers to" if known else "no value before it has that anchor"
             raise _FaultError("yaml-alias", f"the alias '*{event.anchor}' cannot be resolved", span, why,
-                         fix="write the value out; quote it if it is text that begins with '*'")
+                         fix="write the value out; quote it if it is text that starts with '*'")
         self._refuse_complex_key(span)
         size = self.sizes[event.anchor]
         self._count(size, span)
@@ -203,8 +203,8 @@ class _Reader:
         if event.tag is not None and event.tag != "!":
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise _FaultError("yaml-tag", f"the tag {tag!r} is not allowed", span,
-                         why="a file holds plain data: no tag may choose a type or an object",
-                         fix="remove the tag; quote the value if it is to be a string")
+                         why="a file contains plain data: tags cannot set a type or create an object",
+                         fix="remove the tag; quote the value if it should be a string")
 
     def _refuse_complex_key(self, span: Span) -> None:
         if self.stack and self.stack[-1].is_mapping and self.stack[-1].key is None:
@@ -219,11 +219,11 @@ class _Reader:
             return _FaultError("yaml-syntax", f"this is not YAML: {what}", self._control_character(),
                           fix="remove the character, or write it as an escape in double quotes")
         if begins and ("end of stream" in what or not "".join(self.lines[mark.line :]).strip()):
-            mark, begins = begins, None  # the end of the file says less than what is open there
+            mark, begins = begins, None  # the start of the open item is more helpful than the end of the file
         if context == "while scanning for the next token":
             context = None
         if context and begins and (begins.line, begins.column) != (mark.line, mark.column):
-            context += f" that begins at line {begins.line + 1}, column {begins.column + 1}"
+            context += f" that starts at line {begins.line + 1}, column {begins.column + 1}"
         text = self.lines[min(mark.line, len(self.lines) - 1)]
         tab = "\t" in text[: len(text) - len(text.lstrip())]
         fix = "indent with spaces, not tabs" if tab else next(
@@ -232,14 +232,14 @@ class _Reader:
         return _FaultError("yaml-syntax", f"this is not YAML: {what}", span, context, fix)
 
     def _control_character(self) -> Span:
-        """Where the first character stands that YAML does not allow."""
+        """The location of the first character that YAML does not allow."""
         match = yaml.reader.Reader.NON_PRINTABLE.search(self.text)
         before = _BREAK.split(self.text[: match.start() if match else 0])
         return Span(self.file, len(before), len(before[-1]) + 1, self.lines[len(before) - 1])
 
 
 _SYNTAX_FIXES = {
-    "mapping values are not allowed": "quote the value if it holds ': '; indent a nested mapping under its key",
+    "mapping values are not allowed": "quote the value if it contains ': '; indent a nested mapping under its key",
     "expected ',' or ']'": "close the list with ']', and put a comma between its values",
     "expected ',' or '}'": "close the mapping with '}', and put a comma between its entries",
     "unexpected end of stream": "close the quotes or the bracket",

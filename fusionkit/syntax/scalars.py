@@ -1,4 +1,4 @@
-"""What an unquoted scalar of a YAML file means by the YAML 1.2 core schema: `no` is text, `0o17` is 15."""
+"""Interprets unquoted scalars by the YAML 1.2 core schema: `no` is text, `0o17` is 15."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 def kind_of(text: str) -> Kind:
-    """What an unquoted scalar is, without converting it."""
+    """The type of an unquoted scalar, without converting it."""
     if text in _NULL:
         return "null"
     if text in _BOOL:
@@ -31,7 +31,7 @@ def kind_of(text: str) -> Kind:
 
 
 def plain_value(text: str) -> Plain:
-    """The value of an unquoted scalar. Numbers of thousands of digits are the caller's to refuse."""
+    """The value of an unquoted scalar. The caller must refuse numbers with thousands of digits."""
     kind = kind_of(text)
     if kind == "bool":
         return _BOOL[text]

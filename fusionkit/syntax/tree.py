@@ -10,13 +10,13 @@ from fusionkit.errors import Span
 from fusionkit.syntax.scalars import Plain
 
 TYPED = "--set"
-"""How the `file` of a value begins that was typed on the command line and stands in no file."""
+"""The start of `file` for a value from the command line instead of a file."""
 MAX_DEPTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One plain value by the YAML 1.2 core rules, and where it stands."""
+    """One plain value by the YAML 1.2 core rules, and its location."""
 
     value: Plain
     span: Span
@@ -36,7 +36,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Names to values in the order of the file; keys are taken as they are written."""
+    """Names to values in the order of the file; keys are not converted."""
 
     entries: dict[str, Tree]
     keys: dict[str, Span] = field(compare=False)
@@ -55,7 +55,7 @@ Tree = Leaf | Items | Mapping
 
 
 def to_plain(tree: Tree) -> Any:
-    """The tree as dicts, lists and plain values, without places."""
+    """The tree as dicts, lists and plain values, without locations."""
     if isinstance(tree, Leaf):
         return tree.value
     if isinstance(tree, Items):
@@ -64,7 +64,7 @@ def to_plain(tree: Tree) -> Any:
 
 
 def find(tree: Tree, path: tuple[str | int, ...]) -> Span:
-    """The place of the value at `path`, or of the closest value around it that exists."""
+    """The location of the value at `path`, or of the closest enclosing value that exists."""
     span = tree.span
     for step in path:
         if isinstance(tree, Mapping) and str(step) in tree.entries:

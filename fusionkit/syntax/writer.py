@@ -1,4 +1,4 @@
-"""Plain data as YAML text that the reader gives back unchanged."""
+"""Writes plain data as YAML that the reader restores unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOLDED = re.compile("[\r\x85\u2028\u2029\ufeff]")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `read` reads back: plain scalars are judged by the 1.2 rules, not by PyYAML's 1.1."""
+    """Writes what `read` restores: plain scalars follow the 1.2 rules, not PyYAML's 1.1."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -30,7 +30,7 @@ def _number(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    # Unescaped, YAML would fold these into a space or a line feed.
+    # Without escapes, YAML would fold these into a space or a line feed.
     style = '"' if _FOLDED.search(value) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
 
@@ -40,9 +40,9 @@ _Dumper.add_representer(str, _text)
 
 
 def write(data: Any, *, width: int = 110, one_line: bool = True) -> str:
-    """Plain data as YAML that `read` gives back unchanged.
+    """Plain data as YAML that `read` restores unchanged.
 
-    With `one_line` short inner values stay on one line; without it every value has a line of its own.
+    With `one_line`, short inner values stay on one line; without it, every value has its own line.
     """
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width,
                      default_flow_style=None if one_line else False)

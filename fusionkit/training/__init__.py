@@ -1,4 +1,4 @@
-"""Training of one network: settings, batches, the loop, checkpoints, several processes, and what it will cost.
+"""Training of one network: settings, batches, the loop, checkpoints, several processes, and cost estimates.
 
-Which cases a network learns from is decided in `runs`. Losses belong to the heads, which are plugins.
+The training cases are chosen in `runs`. Losses belong to the heads, which are plugins.
 """

@@ -1,4 +1,4 @@
-"""Which cases form which batch: the same for the same seed and epoch, whatever was run before."""
+"""Which cases form which batch: depends on seed and epoch only, not on what was run before."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Order = Callable[[np.random.Generator], NDArray[np.int64]]
 
 
 class Batches(Sampler[list[int]]):
-    """The batches of one epoch, and of each the share of one process.
+    """The batches of one epoch, as the share of one process.
 
-    `order` gives the positions of the cases of an epoch. `epoch` chooses the order, `start` is the first batch
-    that is given: so a run goes on in the middle of an epoch. Shares differ by at most one case.
+    `order` gives the positions of the cases of an epoch. `epoch` selects the order, `start` is the first batch to
+    yield, so that a run can resume in the middle of an epoch. Shares differ by at most one case.
     """
 
     def __init__(self, order: Order, count: int, size: int, *, seed: int = 0, share: tuple[int, int] = (0, 1),
@@ -46,16 +46,17 @@ class Batches(Sampler[list[int]]):
 
 
 def batch_sizes(count: int, size: int, smallest: int = 1) -> list[int]:
-    """The sizes of the batches of an epoch; one that would be too small shares the cases of the batch before it.
+    """The sizes of the batches of an epoch; one that would be too small shares cases with the batch before it.
 
-    No case is left out. Raises: UserError with `batch-too-small` when no batch can have `smallest` cases.
+    No case is dropped. Raises: UserError with `batch-too-small` if no batch can have `smallest` cases.
     """
     if min(count, size) < smallest:
         what = f"{count} cases are" if count < smallest else f"'batch_size' {size} is"
         raise UserError(Diagnostic(
             "batch-too-small", f"{what} too few: a batch needs at least {smallest} here",
-            why="every process needs a case of each batch, and two where a batch norm learns, which takes the mean "
-                "over them", fix="raise 'batch_size', use fewer processes, or another norm ('norm: group')"))
+            why="every process needs at least one case of each batch, and two with a trainable batch norm, "
+                "over which it averages",
+            fix="raise 'batch_size', use fewer processes, or another norm ('norm: group')"))
     sizes = [size] * (count // size) + ([count % size] if count % size else [])
     if len(sizes) > 1 and sizes[-1] < smallest:
         both = sizes.pop() + sizes.pop()
@@ -64,7 +65,7 @@ def batch_sizes(count: int, size: int, smallest: int = 1) -> list[int]:
 
 
 def smallest_share(network: nn.Module) -> int:
-    """How many cases a process needs in a training batch: two where a batch norm learns, else one."""
+    """How many cases a process needs in a training batch: two with a trainable batch norm, else one."""
     norms = any(isinstance(part, _NormBase) and part.training and not isinstance(part, _INSTANCE)
                 for part in network.modules())
     return 2 if norms else 1
@@ -75,25 +76,25 @@ _INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: bool) -> DataLoader[Batch]:
     """A loader of the batches, in order; it draws nothing from the global random state."""
-    cases: Dataset[Any] = dataset  # a loader's type has one parameter, and ours takes cases and gives batches
+    cases: Dataset[Any] = dataset  # DataLoader has one type parameter, but ours takes cases and gives batches
     return DataLoader(cases, batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin,
                       persistent_workers=workers > 0, worker_init_fn=_ignore_interrupt,
                       generator=torch.Generator().manual_seed(batches.seed))
 
 
 def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C reaches the workers too; the main process decides when they end."""
+    """Ctrl-C reaches the workers too; the main process decides when they stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def seed_of(*parts: Any) -> int:
-    """A seed for one place of a run, from the run's seed and that place."""
+    """A seed for one point of a run, derived from the run's seed and that point."""
     text = "/".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
 def read_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    """The batches of a loader; a fault that a worker met is told as the main process would."""
+    """The batches of a loader; an error in a worker is raised as it would be in the main process."""
     try:
         yield from loader
     except RunError as error:

@@ -1,4 +1,4 @@
-"""The state of a run on disk, whole at every moment: tensors as safetensors, all else as JSON, nothing pickled."""
+"""The state of a run on disk, complete at every moment: tensors as safetensors, the rest as JSON, nothing pickled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.files import inside, replacing
+from fusionkit.files import inside, remove_abandoned, replacing
 from fusionkit.network.model import FusionModel
 from fusionkit.training.distributed import assign, whole
 
@@ -29,10 +29,10 @@ _MODEL, _OPTIMISER = "model/", "optimiser/"
 
 @dataclass
 class TrainingState:
-    """Where a run is: `epoch` epochs have ended, and `step` steps of the next one.
+    """The progress of a run: `epoch` finished epochs, and `step` finished steps of the next one.
 
-    `sums` and `seconds` belong to the epoch that is under way. `stale` counts the epochs since the best. `frozen` is
-    the digest of the weights that never change, which a state does not hold.
+    `sums` and `seconds` belong to the current epoch. `stale` counts the epochs since the best. `frozen` is the digest
+    of the frozen weights, which are not part of a state.
     """
 
     settings: dict[str, Any]
@@ -51,20 +51,20 @@ class TrainingState:
 
 
 def frozen_of(network: FusionModel) -> dict[str, Tensor]:
-    """What frozen nodes hold, by name, whole and on the CPU; not a copy where it is so already.
+    """The tensors of frozen nodes by name, unsharded and on the CPU; copied only if necessary.
 
-    With weights that are divided among processes every process must call it.
+    With weights that are sharded among processes every process must call it.
     """
     return {name: whole(value.detach()).cpu().contiguous() for name, value in network.state_dict().items()
-            if _stands(network, name)}
+            if _is_frozen(network, name)}
 
 
-def _stands(network: FusionModel, name: str) -> bool:
+def _is_frozen(network: FusionModel, name: str) -> bool:
     return network.plan.node(name.partition(".")[0]).node.freeze
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """A number of names and values, which tells apart what is not the same; it is no guard against forgery."""
+    """A checksum of names and values; it detects differences, but is no protection against forgery."""
     found = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         check = zlib.crc32(value.contiguous().view(-1).view(torch.uint8).numpy().data) if value.numel() else 0
@@ -73,12 +73,12 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def tensors_of(network: FusionModel, optimiser: Optimizer) -> dict[str, Tensor]:
-    """The weights that may change and the optimiser's memory by name, whole and on the CPU.
+    """The trainable weights and the optimiser's state by name, unsharded and on the CPU.
 
-    With weights that are divided among processes every process must call it.
+    With weights that are sharded among processes every process must call it.
     """
     tensors = {_MODEL + name: _copy(value) for name, value in network.state_dict().items()
-               if not _stands(network, name)}
+               if not _is_frozen(network, name)}
     for name, parameter in network.named_parameters():
         for key, value in optimiser.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
@@ -91,7 +91,7 @@ def _copy(value: Tensor) -> Tensor:
 
 
 def save_state(folder: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
-    """Write a state. Until `state.json` takes its place, the one before is whole; then the new one is."""
+    """Write a state. Until `state.json` is replaced, the state before is valid; afterwards the new one is."""
     folder.mkdir(parents=True, exist_ok=True)
     before = _names(folder)
     name = f"tensors-{1 + max((int(n.stem.rpartition('-')[2]) for n in before), default=0):06d}.safetensors"
@@ -102,8 +102,9 @@ def save_state(folder: Path, state: TrainingState, tensors: Mapping[str, Tensor]
     with replacing(folder / STATE) as aside:
         aside.write_text(text, encoding="utf-8")
         _flush(aside)
-    for old in [*before, *folder.glob(".*.part")]:
+    for old in before:
         old.unlink(missing_ok=True)
+    remove_abandoned(folder)
 
 
 def _names(folder: Path) -> list[Path]:
@@ -111,25 +112,25 @@ def _names(folder: Path) -> list[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file is on the disk: a machine may lose its power as a process its life."""
+    """Wait until a file is on the disk: a machine may lose its power, as a process may be killed."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
 
 def has_state(folder: Path) -> bool:
-    """Whether a state was written there."""
+    """Whether the folder contains a state."""
     return (folder / STATE).is_file()
 
 
 def read_state(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
-    """The state that `save_state` left.
+    """The state that `save_state` wrote.
 
     Raises: UserError with `unreadable-state`.
     """
     try:
         data = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if data.pop("format") != FORMAT:
-            raise ValueError("it was written by another fusionkit")
+            raise ValueError("it was written by another version of fusionkit")
         path = inside(folder, data.pop("tensors"))
         if path is None:
             raise ValueError("it names a file outside its folder")
@@ -140,18 +141,18 @@ def read_state(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
 
 
 def put_back(network: FusionModel, optimiser: Optimizer | None, tensors: Mapping[str, Tensor]) -> None:
-    """Set the weights that may change, and the optimiser's memory, from the tensors of a state.
+    """Set the trainable weights and the optimiser's state from the tensors of a state.
 
-    Raises: UserError with `wrong-state` when they belong to another network.
+    Raises: UserError with `wrong-state` if they belong to another network.
     """
-    own = {name: value for name, value in network.state_dict().items() if not _stands(network, name)}
+    own = {name: value for name, value in network.state_dict().items() if not _is_frozen(network, name)}
     weights = weights_of(tensors)
     if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in weights.items()}:
         differing = sorted(name for name in own.keys() | weights.keys()
                            if name not in own or name not in weights or own[name].shape != weights[name].shape)
         raise UserError(Diagnostic("wrong-state", "the saved state belongs to another network",
                                    why="different: " + ", ".join(differing[:4]),
-                                   fix="resume with the graph that the run began with"))
+                                   fix="resume with the graph that the run was started with"))
     for name, value in own.items():
         assign(value, weights[name])
     if optimiser is not None:
@@ -165,7 +166,7 @@ def _put_back_optimiser(network: FusionModel, optimiser: Optimizer, tensors: Map
             continue
         name, _, key = full.removeprefix(_OPTIMISER).rpartition("/")
         kept = value.clone()
-        # The count of steps is a number that optimisers keep on the CPU; all else lies as its parameter does.
+        # Optimisers keep the step count on the CPU; everything else has the device and layout of its parameter.
         if key != "step":
             kept = torch.zeros_like(parameters[name], dtype=value.dtype)
             assign(kept, value)
@@ -173,5 +174,5 @@ def _put_back_optimiser(network: FusionModel, optimiser: Optimizer, tensors: Map
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that may change alone, by their names in the network."""
+    """Only the trainable weights, by their names in the network."""
     return {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}

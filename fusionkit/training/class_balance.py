@@ -1,4 +1,4 @@
-"""The classes of training cases: told to heads, and drawn from equally often where asked."""
+"""The classes of the training cases: their frequencies for the heads, and balanced sampling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fusionkit.network.model import FusionModel
 # Axes: N cases, K classes.
 
 class Targets:
-    """The targets of every case of a dataset, without reading a file where the dataset knows them.
+    """The targets of every case of a dataset, without reading files if the dataset knows them.
 
     A dataset other than `CaseDataset` is read through once.
     """
@@ -38,8 +38,8 @@ class Targets:
             self.present[name] = np.array([case["target_present"][name] for case in cases], dtype=bool)
 
 
-def tell_heads(network: FusionModel, targets: Targets, weights_N: NDArray[np.float64]) -> None:
-    """Tell every head with classes how often training sees each of them, a case counted `weights_N` times."""
+def set_class_frequencies(network: FusionModel, targets: Targets, weights_N: NDArray[np.float64]) -> None:
+    """Give every head with classes their frequencies in training, with each case counted `weights_N` times."""
     for head in network.plan.heads:
         if head.task == "regression":
             continue
@@ -52,10 +52,10 @@ def tell_heads(network: FusionModel, targets: Targets, weights_N: NDArray[np.flo
 
 @dataclass(frozen=True)
 class Drawing:
-    """Cases grouped by class, from which an epoch draws the same number of each class.
+    """Cases grouped by class, from which an epoch draws equally many of each class.
 
-    `groups` are positions of the cases of each class that has any, `others` those without a target, which are
-    drawn once each.
+    `groups` are the positions of the cases of each non-empty class, `others` those of the cases without a target,
+    which are drawn once each.
     """
 
     groups: tuple[NDArray[np.int64], ...]
@@ -70,7 +70,7 @@ class Drawing:
         return weights_N
 
     def order(self, generator: np.random.Generator) -> NDArray[np.int64]:
-        """The cases of one epoch, as many as there are; a case comes again only after all others of its class."""
+        """The cases of one epoch, as many as the dataset has; a case repeats only after all others of its class."""
         labelled = sum(map(len, self.groups))
         quotas = np.full(len(self.groups), labelled // len(self.groups))
         quotas[generator.permutation(len(quotas))[: labelled % len(quotas)]] += 1
@@ -82,13 +82,13 @@ class Drawing:
 
 
 def balanced(network: FusionModel, targets: Targets) -> Drawing:
-    """The drawing by the classes of the first head that chooses among classes.
+    """Balanced drawing by the classes of the first multiclass head.
 
-    Raises: UserError with `cannot-balance` when there is no such head, or no case has its target.
+    Raises: UserError with `cannot-balance` if there is no such head, or no case has its target.
     """
     head = next((head for head in network.plan.heads if head.task == "multiclass"), None)
     if head is None:
-        raise UserError(Diagnostic("cannot-balance", "no head of this network chooses among classes", why="'balance: "
+        raise UserError(Diagnostic("cannot-balance", "no head of this network is multiclass", why="'balance: "
                                    "classes' draws cases by the class of one head", fix="set 'balance: none'"))
     values, present = targets.values[head.name], targets.present[head.name]
     groups = [np.flatnonzero(present & (values == code)) for code in range(len(head.names))]

@@ -1,4 +1,4 @@
-"""The processes and the device of a run, by way of accelerate: one process, several, or several machines."""
+"""The processes and the device of a run, through accelerate: one process, several, or several machines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def world_size() -> int:
 
 
 class Processes:
-    """One run's view of its processes; every process of a launch makes one with the same settings.
+    """One run's view of its processes; every process of a launch creates one with the same settings.
 
     Raises: UserError with `no-gpu`, `precision-unsupported`, `launcher-unsupported` or `tracker-missing`.
     """
@@ -36,15 +36,15 @@ class Processes:
         from accelerate.state import AcceleratorState, GradientState
         from accelerate.utils import DistributedDataParallelKwargs
 
-        # accelerate keeps one state for a Python process and refuses another precision; a process may train
-        # several times, as cross-validation does. To be removed when accelerate offers a public way.
+        # accelerate keeps one state per Python process and refuses another precision, but a process may train
+        # several times, as in cross-validation. To be removed when accelerate offers a public way.
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
         self._unused = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
         with warnings.catch_warnings():
-            # It tells how many threads it chose when none were; `threads` is our setting for that.
+            # It reports how many threads it chose if none were set; `threads` is our setting for that.
             warnings.filterwarnings("ignore", message=".*OMP_NUM_THREADS.*")
-            # A tracker that is not there is an error here, told below.
+            # A tracker that is not installed is an error here, reported below.
             warnings.filterwarnings("ignore", message=".*no supported trackers.*")
             self.accelerator: Any = Accelerator(
                 cpu=wants_cpu(settings), mixed_precision={"fp32": "no"}.get(settings.precision, settings.precision),
@@ -67,7 +67,7 @@ class Processes:
                                             "'trackers'") for name in sorted(missing)])
 
     def prepare(self, objective: Objective, unused: bool) -> nn.Module:
-        """The objective on its device, wrapped for several processes; `unused` when weights may go without gradient."""
+        """The objective on its device, wrapped for several processes; `unused` if some weights may get no gradient."""
         if self.sharded:
             return _shard(objective.to(self.device))
         self._unused.find_unused_parameters = unused
@@ -75,11 +75,11 @@ class Processes:
         return wrapped
 
     def prepare_optimiser(self, optimiser: Optimizer) -> Any:
-        """The optimiser as accelerate steps it, with loss scaling in fp16."""
+        """The optimiser wrapped by accelerate, with loss scaling in fp16."""
         return self.accelerator.prepare_optimizer(optimiser, device_placement=False)
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Within, gradients stay with each process."""
+        """Within, gradients are not averaged over processes."""
         context: AbstractContextManager[None] = self.accelerator.no_sync(module)
         return context
 
@@ -89,14 +89,14 @@ class Processes:
 
     def sum_tensor(self, values: Tensor) -> list[float]:
         """The elements of a tensor (n,) added up over all processes; waits for the device."""
-        # NCCL sums what lies on the GPU, gloo what lies on the CPU.
+        # NCCL sums tensors on the GPU, gloo tensors on the CPU.
         if self.count > 1:
             values = values.to(self.device)
             torch.distributed.all_reduce(values)
         return [float(value) for value in values.tolist()]
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes, in their order."""
+        """The values of all processes, in order of rank."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
@@ -126,8 +126,8 @@ def _check(settings: TrainingSettings) -> None:
     elif settings.precision == "fp16" and wants_cpu(settings):
         found.append(Diagnostic("precision-unsupported", "'precision: fp16' needs a GPU", fix="use bf16 or fp32"))
     elif settings.precision == "fp16" and settings.strategy == "fsdp":
-        found.append(Diagnostic("precision-unsupported", "'precision: fp16' does not go with 'strategy: fsdp'",
-                                why="its loss scaling does not see all parts of a divided gradient", fix="use bf16"))
+        found.append(Diagnostic("precision-unsupported", "'precision: fp16' cannot be used with 'strategy: fsdp'",
+                                why="its loss scaling does not see all parts of a sharded gradient", fix="use bf16"))
     elif settings.precision == "bf16" and not wants_cpu(settings) and not torch.cuda.is_bf16_supported():
         found.append(Diagnostic("precision-unsupported", "this GPU has no bf16", fix="use 'precision: fp16' or fp32"))
     found.extend(Diagnostic("launcher-unsupported", f"training with {name} is not supported",
@@ -139,7 +139,7 @@ def _check(settings: TrainingSettings) -> None:
 
 
 def _shard(objective: Objective) -> nn.Module:
-    """Every node is a unit of its own, but for heads: their losses need their weights after `forward` too."""
+    """Every node is a unit of its own, except heads: their losses need their weights after `forward` too."""
     from torch.distributed.fsdp import fully_shard
 
     heads = {head.name for head in objective.network.plan.heads}
@@ -152,20 +152,20 @@ def _shard(objective: Objective) -> nn.Module:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor of which each process has a part, as a whole in each; any other as it is."""
+    """A sharded tensor gathered in each process; any other tensor unchanged."""
     full = getattr(tensor, "full_tensor", None)
     return full() if full is not None else tensor
 
 
 def own_part(tensor: Tensor) -> Tensor:
-    """The part of a tensor that this process has; of any other tensor all of it."""
+    """This process's part of a sharded tensor; any other tensor unchanged."""
     local = getattr(tensor, "to_local", None)
     return local() if local is not None else tensor
 
 
 @torch.no_grad()
 def assign(target: Tensor, value: Tensor) -> None:
-    """Set a tensor, or this process's part of it, from a whole one, keeping its place and layout in memory."""
+    """Set a tensor, or this process's part of it, from a gathered one, keeping its device and memory layout."""
     mesh = getattr(target, "device_mesh", None)
     if mesh is None:
         target.copy_(value)

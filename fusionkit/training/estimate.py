@@ -1,4 +1,4 @@
-"""What a run will need, said before it starts: weights, memory and time."""
+"""Estimates of a run before it starts: weights, memory and time."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one process of a run needs. Memory in bytes, an upper bound; time in seconds, None before it is probed.
+    """What one process of a run needs. Memory in bytes, an upper bound; time in seconds, None before it is measured.
 
-    `share` is the number of cases that a process has in memory at once, `batches` the batches of one epoch.
+    `share` is the number of cases in the memory of a process at once, `batches` the batches of one epoch.
     """
 
     parameters: int
@@ -52,22 +52,22 @@ class Estimate:
 
     @property
     def seconds(self) -> float | None:
-        """The time of all epochs, validation not counted; None before it is probed."""
+        """The time of all epochs without validation; None before it is measured."""
         return None if self.batch_seconds is None else self.batch_seconds * self.batches * self.epochs
 
     def lines(self) -> list[str]:
-        """The estimate in words."""
+        """The estimate as text."""
         lines = [
-            f"{self.parameters:,} weights, {self.trainable:,} of them trained",
+            f"{self.parameters:,} weights, {self.trainable:,} of them trainable",
             f"at most {_size(self.memory_bytes)} of memory on {self.device}: weights {_size(self.weight_bytes)}, "
             f"gradients {_size(self.gradient_bytes)}, optimiser {_size(self.optimiser_bytes)}, {self.share} cases at "
             f"once {_size(self.share * self.case_bytes)}",
         ]
-        time_told = "" if self.seconds is None else (
+        time_text = "" if self.seconds is None else (
             f": about {_time(self.seconds)} ({_time(self.batch_seconds or 0.0)} a batch)")
-        lines.append(f"{self.epochs} epochs of {self.batches} batches{time_told}")
+        lines.append(f"{self.epochs} epochs of {self.batches} batches{time_text}")
         if self.available_bytes is not None and self.memory_bytes > self.available_bytes:
-            lines.append(f"that may not fit: there are {_size(self.available_bytes)}; a smaller --batch-size with "
+            lines.append(f"this may not fit into {_size(self.available_bytes)}; a smaller --batch-size with "
                          "--accumulate, or --precision bf16, needs less")
         return lines
 
@@ -75,8 +75,8 @@ class Estimate:
 def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
     """The estimate for a measured plan and a number of training cases.
 
-    Activations are counted as float32 results of every operation, half of that in half precision: more than a run
-    keeps, since some are freed at once.
+    Activations are counted as float32 results of every operation, half of that in half precision: an overestimate,
+    since some are freed immediately.
     """
     total = plan.total
     assert total is not None, "an estimate needs a measured plan; please report"
@@ -99,17 +99,17 @@ def _available(settings: TrainingSettings) -> int | None:
     if not wants_cpu(settings):
         return torch.cuda.mem_get_info()[0]
     try:
-        # All memory, not the free part: what holds cached files counts as taken there, and is given up when asked.
+        # Total memory, not free memory: the latter excludes the file cache, which is released on demand.
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        return None  # not every system tells
+        return None  # not every system reports it
 
 
 def timed(before: Estimate, model: FusionModel, dataset: Dataset[Case], settings: TrainingSettings) -> Estimate:
-    """The estimate with the time of a batch, from two batches of real cases; the network is left as it was.
+    """The estimate with the time of a batch, measured on two batches of real cases; the network is unchanged.
 
-    The first of the two is not counted: it pays for what is set up once. Without a batch that the network can
-    train on, the estimate is given back as it is.
+    The first of the two is a warm-up and is not counted. Without a batch that the network can train on, the estimate
+    is returned unchanged.
     """
     share = min(before.share, len(cast(Sized, dataset)))
     if share < smallest_share(model.train()):
@@ -120,7 +120,7 @@ def timed(before: Estimate, model: FusionModel, dataset: Dataset[Case], settings
     device = torch.device(before.device)
     with _undisturbed(model.to(device)):
         seconds = min(_run(model, batch.to(device), settings) for _ in range(2))
-    # Workers read while the network computes; without them one waits for the other.
+    # With workers, reading and computing overlap; without them, the times add up.
     waited = max(seconds, reading / settings.workers) if settings.workers else seconds + reading
     return replace(before, batch_seconds=waited)
 
@@ -139,7 +139,7 @@ def _run(model: FusionModel, batch: Batch, settings: TrainingSettings) -> float:
 
 @contextmanager
 def _undisturbed(model: FusionModel) -> Iterator[None]:
-    """Within, a pass leaves no trace: buffers, gradients and random numbers are as before afterwards."""
+    """Within, a pass has no side effects: buffers, gradients and random state are restored afterwards."""
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     with torch.random.fork_rng(devices=[]):
         yield

@@ -1,10 +1,10 @@
-"""Modulated gradients: while one modality is learned faster than the others, its encoders are held back.
+"""Gradient modulation: while one modality is learned faster than the others, its encoders are slowed down.
 
 Source: Peng et al. 2022, Balanced Multimodal Learning via On-the-fly Gradient Modulation, arXiv 2203.15332, eq. 8-11.
 The paper splits the logits of one linear layer on concatenated features into a part of each modality; here a head on
-each encoder says how sure that modality is of the true class, so that any fusion may stand behind them. Sums over the
-batch are means over the rows that a head has, which is the same where nothing is missing; with more than two modalities
-each is compared with the mean of the others. Noise is added where a gradient was made smaller, and nowhere else.
+each encoder gives that modality's probability of the true class, so that any fusion may follow. Sums over the batch are
+means over the rows that a head has, which is the same if nothing is missing; with more than two modalities each is
+compared with the mean of the others. Noise is added only where a gradient was reduced.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from fusionkit.training.distributed import Processes, own_part, whole
 from fusionkit.training.settings import TrainingSettings
 
 Inputs = frozenset[str]
-"""The inputs of the network on which a value or a module depends."""
+"""The network inputs on which a value or a module depends."""
 
 
 class Modulation:
-    """Scales the gradients of what depends on one input alone; `heads` are those whose scores it asks for."""
+    """Scales the gradients of modules that depend on a single input; `heads` are those whose scores it needs."""
 
     def __init__(self, network: FusionModel, settings: TrainingSettings, processes: Processes) -> None:
         self.settings = settings
@@ -51,7 +51,7 @@ class Modulation:
 
     @torch.no_grad()
     def _hold_back(self, gradient: Tensor, factor: float, seed: int) -> None:
-        """Scale a gradient and add noise of the deviation that it had, the same in every process."""
+        """Scale a gradient and add noise of its original standard deviation, the same in every process."""
         deviation = whole(gradient).float().std(correction=0)
         gradient.mul_(factor)
         if self.settings.modulation == "ogm_ge":
@@ -66,9 +66,9 @@ class Modulation:
 
 
 def factors(means: Mapping[str, float], alpha: float) -> dict[str, float]:
-    """What the gradient of each modality is multiplied by: 1 - tanh(alpha rho) where rho > 1, else 1.
+    """The factor for the gradient of each modality: 1 - tanh(alpha rho) where rho > 1, else 1.
 
-    rho is its mean probability of the true class over the mean of those of the others. One alone is left as it is.
+    rho is its mean probability of the true class divided by the mean of the others'. A single modality has factor 1.
     """
     found = {}
     for name, own in means.items():
@@ -79,7 +79,7 @@ def factors(means: Mapping[str, float], alpha: float) -> dict[str, float]:
 
 
 def _scored(plan: Plan) -> dict[str, str]:
-    """For each input the head that sees it alone: the first with the classes that most such heads of the graph have."""
+    """For each input, the head that sees it alone: the first with the classes that most such heads have."""
     dependence = dict(_dependence(plan))
     groups: dict[tuple[str, ...], dict[str, str]] = {}
     for head in plan.heads:
@@ -90,20 +90,20 @@ def _scored(plan: Plan) -> dict[str, str]:
 
 
 def faults(plan: Plan, settings: TrainingSettings) -> list[Diagnostic]:
-    """`cannot-modulate` when modulation is asked for and no two heads with the same classes see one input each."""
+    """`cannot-modulate` if modulation is on and no two heads with the same classes see one input each."""
     found = list(_scored(plan).values()) if settings.modulation != "none" else ["", ""]
     if len(found) > 1:
         return []
     available = f"there is only {found[0]!r}" if found else "there is none"
     return [Diagnostic(
         "cannot-modulate", f"'modulation' needs two heads of the same classes that see one input each, and {available}",
-        plan.graph.inputs[0].span, why="it compares how sure each modality alone is of the true class",
+        plan.graph.inputs[0].span, why="it compares the probability of the true class from each modality alone",
         fix="add a head with the same classes on each encoder: {use: head.classify, from: ENCODER, with: {classes: "
             "[...]}, loss: 0.3}; or set 'modulation: none'")]
 
 
 def _dependence(plan: Plan) -> Iterator[tuple[str, Inputs]]:
-    """The inputs on which every value depends, by its name."""
+    """For every value, its name and the inputs on which it depends."""
     found: dict[str, Inputs] = {value.name: frozenset({value.name}) for value in plan.inputs}
     for node in plan.nodes:
         values = iter(node.values)
@@ -114,13 +114,13 @@ def _dependence(plan: Plan) -> Iterator[tuple[str, Inputs]]:
 
 
 def _lanes(node: PlannedNode, found: Mapping[str, Inputs]) -> list[tuple[str, Inputs]]:
-    """The parts of a node that have values of their own, '' for the whole, with the inputs on which each depends."""
+    """The branches of a node, or '' for the whole node, with the inputs on which each depends."""
     lanes = [(lane.name, frozenset[str]().union(*(found[value.name] for value in lane.reads))) for lane in node.lanes]
     return lanes if node.node.each else [("", lanes[0][1])]
 
 
 def _modules(network: FusionModel, name: str) -> list[nn.Module]:
-    """What depends on one input alone: nodes, or lanes of `each` that share no weights, but for heads."""
+    """The modules that depend on a single input: nodes, or branches of `each` without shared weights, but no heads."""
     found, modules = dict(_dependence(network.plan)), []
     for node in network.plan.nodes:
         if node.node.is_head:

@@ -1,4 +1,4 @@
-"""Several trainings over the same cases, step by step beside each other: what is the same for all is done once."""
+"""Several trainings over the same cases in lockstep: work that is the same for all is done once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ENDED = object()
 
 @dataclass(frozen=True)
 class LockstepRun:
-    """One of several trainings: what `fit` is given but for the settings, which all share."""
+    """One of several trainings: the arguments of `fit` except the settings, which all share."""
 
     model: FusionModel
     train: Dataset[Case]
@@ -36,9 +36,9 @@ class LockstepRun:
 
 
 class SharedBatches:
-    """The training batches of runs that go in lockstep, read once, in the order of the first of them.
+    """The training batches of runs in lockstep, read once, in the order of the first run.
 
-    `shared` are results of nodes to add to them, computed by `network`, of which all networks would make the same.
+    `shared` are node outputs to add to them, computed by `network`, which are the same for all networks.
     """
 
     def __init__(self, first: Training, cases: Dataset[Case], network: FusionModel, shared: Collection[str] = ()
@@ -52,18 +52,18 @@ class SharedBatches:
         self.kept: dict[tuple[int, int], Batch] = {}
 
     def __call__(self, epoch: int, start: int) -> Iterator[Batch]:
-        """The batches of an epoch from one on."""
+        """The batches of an epoch, from number `start` on."""
         for number in range(start, len(self.first.batches.sizes)):
             yield self.batch(epoch, number)
 
     def prepare(self, epoch: int, step: int) -> None:
-        """Have the batches of one step ready, so that no run is held to account for their reading."""
+        """Read the batches of one step in advance, so that no run's time includes the reading."""
         size, last = self.first.settings.accumulate, len(self.first.batches.sizes)
         for number in range(step * size, min((step + 1) * size, last)):
             self.batch(epoch, number)
 
     def batch(self, epoch: int, number: int) -> Batch:
-        """One batch; those of the step that runs are kept."""
+        """One batch; those of the current step are cached."""
         if (epoch, number) not in self.kept:
             if self.place != (epoch, number):
                 self.first.batches.epoch, self.first.batches.start = epoch, number
@@ -85,7 +85,7 @@ class SharedBatches:
 
 
 def begin(runs: Sequence[LockstepRun], settings: TrainingSettings, interruption: Interruption) -> list[Training]:
-    """The trainings of some runs, each where its folder says that it stopped, those that cannot go beside the first
+    """The trainings of some runs, each resumed from its folder; those that cannot run in lockstep with the first are
     left out.
 
     Raises: UserError as `fit` does.
@@ -97,7 +97,7 @@ def begin(runs: Sequence[LockstepRun], settings: TrainingSettings, interruption:
                             feed=_nothing)
         if has_state(run.folder / LAST):
             training.restore()
-        # A batch norm asks for other batches than what has none.
+        # Networks with a batch norm may need other batches than networks without.
         if not begun or training.batches.sizes == begun[0].batches.sizes:
             begun.append(training)
         else:
@@ -111,10 +111,10 @@ def _nothing(epoch: int, start: int) -> Iterator[Batch]:
 
 def advance_all(trainings: Sequence[Training], batches: SharedBatches, interruption: Interruption,
                 progress: Progress | None = None) -> None:
-    """Run all trainings to their ends, the one that is furthest behind first, so that they meet and go in lockstep.
+    """Run all trainings to the end, always the one that is furthest behind, so that they proceed in lockstep.
 
-    One that fails is left where it stopped, for `fit` to resume and to explain.
-    Raises: Interrupted, after all have saved, on Ctrl-C or SIGTERM.
+    A training that fails stays where it stopped; `fit` can resume it and explain the failure.
+    Raises: Interrupted on Ctrl-C or SIGTERM, after all have saved.
     """
     epochs, steps = trainings[0].settings.epochs, trainings[0].steps
     for training in trainings:

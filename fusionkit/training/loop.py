@@ -1,4 +1,4 @@
-"""Training: epochs of steps, validation, the best weights, and a state to resume from at every moment."""
+"""Training: epochs of steps, validation, the best weights, and a state to resume from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fusionkit.training.checkpoint import (
     save_state,
     tensors_of,
 )
-from fusionkit.training.class_balance import Targets, balanced, tell_heads
+from fusionkit.training.class_balance import Targets, balanced, set_class_frequencies
 from fusionkit.training.distributed import Processes, wants_cpu, world_size
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
@@ -50,7 +50,7 @@ from fusionkit.training.step import Stepper, Totals, combined
 from fusionkit.training.validation import Scores, validate
 
 EPOCH_SECONDS = 10.0
-"""The end of an epoch is saved when so many seconds have passed since the last state."""
+"""The end of an epoch is saved only if this many seconds have passed since the last state."""
 
 
 def fit(
@@ -63,16 +63,16 @@ def fit(
     resume: bool = False,
     progress: StepProgress | None = None,
 ) -> FitResult:
-    """Train a network; it then has its best weights, or its last without a validation set, in evaluation mode.
+    """Train a network; afterwards it has its best weights, or the last without a validation set, in evaluation mode.
 
-    In `folder` it keeps `model.safetensors` (the best weights so far), `history.csv`, and `last/` and `best/`, the
-    states to resume from, written as time goes by; `folder` must be the same for every process of a launch. With
-    `resume` it goes on from `last/`, or begins where there is none; on the CPU the result is that of an undisturbed
-    run, bit for bit. Every process of a launch calls it with the same arguments.
+    It keeps `model.safetensors` (the best weights so far), `history.csv`, and `last/` and `best/`, the states to
+    resume from, in `folder`, which must be the same for every process of a launch; they are written at intervals. With
+    `resume` it continues from `last/` if that exists; on the CPU the result is bit-identical to that of an
+    uninterrupted run. Every process of a launch calls it with the same arguments.
 
-    Raises: UserError when settings, data and network do not fit together, or `folder` holds a run that is not to be
-    resumed; Interrupted, after saving, on Ctrl-C or SIGTERM; RunError when the loss turns NaN, which names the node
-    where it began, or memory runs out.
+    Raises: UserError if settings, data and network do not fit together, or `folder` contains a run that is not to be
+    resumed; Interrupted, after saving, on Ctrl-C or SIGTERM; RunError if the loss turns NaN, with the node where it
+    began, or if memory runs out.
     """
     check_run(train_dataset, validation_dataset, settings, folder=folder, resume=resume, model=model)
     with Interruption() as interruption:
@@ -85,8 +85,8 @@ def fit(
                     training.restore()
                 return training.run(progress)
         except KeyboardInterrupt:
-            raise Interrupted(f"stopped at once; the state saved last is in {str(folder / LAST)!r}: run the same "
-                              "command with --resume to go on") from None
+            raise Interrupted(f"stopped immediately; the state saved last is in {str(folder / LAST)!r}: run the same "
+                              "command with --resume to continue") from None
         except torch.OutOfMemoryError as error:
             half = max(settings.batch_size // 2, 1)
             raise RunError(f"the GPU has too little memory: {str(error).splitlines()[0]}\n  try: '--batch-size {half} "
@@ -99,23 +99,23 @@ def fit(
 
 @dataclass(frozen=True)
 class _Step:
-    """One step of the epoch: its batches, this process's part of them."""
+    """One step of the epoch: this process's part of its batches."""
 
     batches: list[Batch]
     number: int
 
 
 class Feed(Protocol):
-    """Where a run has its training batches from: those of an epoch, from the one numbered `start` on."""
+    """Provides the training batches of an epoch, from number `start` on."""
 
     def __call__(self, epoch: int, start: int) -> Iterator[Batch]:
         """The batches in order."""
 
 
 class Training:
-    """One run in one process; `feed` gives its training batches where it does not read them itself.
+    """One run in one process; `feed` provides its training batches if it does not read them itself.
 
-    The weights to use are written whenever they are better, or, when `sparing`, once at the end.
+    The best weights are written whenever they improve or, with `write_late`, once at the end.
     """
 
     def __init__(self, network: FusionModel, train: Dataset[Case], validation: Dataset[Case] | None,
@@ -134,7 +134,7 @@ class Training:
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample)
         self.loader = self._loader(train, self.batches)
-        self.feed, self.sparing = feed or self._own, feed is not None
+        self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
         self.best: TrainingState | None = None
         self.validation = self._validation(validation)
@@ -145,16 +145,16 @@ class Training:
         self.processes.accelerator.init_trackers("fusionkit", config)
 
     def _training_batches(self, train: Dataset[Case]) -> Batches:
-        """The batches of training; the heads are told of their classes on the way."""
+        """The training batches; this also gives the heads their class frequencies."""
         targets = Targets(train, [head.name for head in self.network.plan.heads])
         share = (self.processes.index, self.processes.count)
         smallest = smallest_share(self.network)
         if self.settings.balance == "none":
-            tell_heads(self.network, targets, torch.ones(self.cases, dtype=torch.float64).numpy())
+            set_class_frequencies(self.network, targets, torch.ones(self.cases, dtype=torch.float64).numpy())
             return Batches(lambda generator: generator.permutation(self.cases), self.cases, self.settings.batch_size,
                            seed=self.settings.seed, share=share, smallest=smallest)
         drawing = balanced(self.network, targets)
-        tell_heads(self.network, targets, drawing.weights())
+        set_class_frequencies(self.network, targets, drawing.weights())
         return Batches(drawing.order, self.cases, self.settings.batch_size, seed=self.settings.seed, share=share,
                        smallest=smallest)
 
@@ -170,28 +170,28 @@ class Training:
         return make_loader(dataset, batches, self.settings.workers, self.processes.device.type == "cuda")
 
     def restore(self) -> None:
-        """Go on from the last state; every process reads it."""
+        """Continue from the last state; every process reads it."""
         state, tensors = read_state(self.folder / LAST)
         check_resumable(state, self.state, self.folder)
         put_back(self.network, self.stepper.optimiser, tensors)
         if self.processes.accelerator.scaler is not None and state.scaler:
             self.processes.accelerator.scaler.load_state_dict(state.scaler)
-        early = state.stopped == "early" and 0 < self.settings.patience <= state.stale
+        early = state.stopped == "early" and 0 < self.settings.patience_epochs <= state.stale
         state.settings, state.stopped = self.state.settings, state.stopped if early else ""
         self.state = state
         if state.best_epoch and state.epoch < self.settings.epochs and not state.stopped:
-            # A run that was sparing may have been killed before it wrote them.
+            # A run with `write_late` may have been killed before it wrote them.
             self.held = read_state(self.folder / BEST)[1] if has_state(self.folder / BEST) else tensors
         self.processes.wait()
 
     def run(self, progress: StepProgress | None) -> FitResult:
-        """All epochs that are left."""
+        """Run all remaining epochs."""
         for _ in self.rounds(progress):
             pass
         return self._result()
 
     def rounds(self, progress: StepProgress | None) -> Iterator[None]:
-        """All epochs that are left, with a pause after each step and each epoch; pauses are not timed."""
+        """Run all remaining epochs, yielding after each step and each epoch; the time in between is not counted."""
         while self.state.epoch < self.settings.epochs and not self.state.stopped:
             self.clock = time.perf_counter()
             for _ in self._epoch(progress if self.processes.main else None):
@@ -226,7 +226,7 @@ class Training:
             self.interrupt()
 
     def _steps(self) -> Iterator[_Step]:
-        """The steps of the epoch that are left."""
+        """The remaining steps of the epoch."""
         size = self.settings.accumulate
         if self.state.step == self.steps:
             return
@@ -240,10 +240,10 @@ class Training:
         return read_batches(self.loader)
 
     def _seed(self, step: _Step) -> None:
-        """Every step begins from a seed of its own, so that a resumed run needs no random state of the one before."""
+        """Seed every step on its own, so that a resumed run needs no random state of the interrupted one."""
         seed = seed_of(self.settings.seed, self.state.epoch, step.number, self.processes.index)
         if self.processes.device.type == "cpu":
-            # torch.manual_seed would note the seed, and where it was set, for a GPU that may never be used.
+            # torch.manual_seed would record the seed and a stack trace for a GPU that may never be used.
             torch.default_generator.manual_seed(seed)
         else:
             torch.manual_seed(seed)
@@ -252,12 +252,12 @@ class Training:
         return learning_rate(self.settings, self.state.epoch * self.steps + step, self.steps)
 
     def _add(self, sums: dict[str, float], totals: Totals) -> None:
-        """Add a step to the sums of its epoch; `#` marks the numbers of rows and cases."""
+        """Add a step to the sums of its epoch; the prefix `#` marks the numbers of rows and cases."""
         added = {**sums, **{f"#{name}": float(rows) for name, rows in totals.rows.items()}, "#": float(totals.cases)}
         self.state.sums = {name: self.state.sums.get(name, 0.0) + value for name, value in added.items()}
 
     def _due(self) -> bool:
-        """Whether it is time to save inside an epoch: the main process says so, for all."""
+        """Whether it is time to save inside an epoch; the main process decides for all."""
         steps, seconds = self.settings.checkpoint_steps, self.settings.checkpoint_seconds
         by_step = steps > 0 and self.state.step > 0 and self.state.step % steps == 0
         by_time = seconds > 0 and time.perf_counter() - self.saved > seconds
@@ -269,8 +269,8 @@ class Training:
         self.clock = now
 
     def _save(self, ended: bool = False) -> dict[str, torch.Tensor]:
-        """Write where the run is: the best weights first and the state last, so that a kill in between repeats what
-        it lost. Every process takes part, the main one writes.
+        """Save the run: the best weights first and the state last, so that a run killed in between repeats the lost
+        part. Every process takes part, the main one writes.
         """
         self._tick()
         self.state.scaler = self._scaler()
@@ -281,7 +281,7 @@ class Training:
             if self.best is not None and self.held is not None:
                 save_state(self.folder / BEST, self.best, self.held)
         self.best = None
-        if ended or not self.sparing:
+        if ended or not self.write_late:
             self._publish()
         if self.processes.main:
             save_state(self.folder / LAST, self.state, tensors)
@@ -293,7 +293,7 @@ class Training:
         return scaler.state_dict() if scaler is not None else {}
 
     def _publish(self) -> None:
-        """Write the weights to use that are not written yet; every process takes part, the main one writes."""
+        """Write the best weights if that is still to be done; every process takes part, the main one writes."""
         if self.held is not None:
             frozen = frozen_of(self.network)
             if self.processes.main:
@@ -315,7 +315,7 @@ class Training:
         return scores
 
     def _end_epoch(self, scores: Scores | None, training_seconds: float) -> None:
-        """Close an epoch."""
+        """Finish an epoch."""
         state = self.state
         totals = Totals({name: int(state.sums[f"#{name}"]) for name in self.stepper.weights}, int(state.sums["#"]))
         loss = combined(state.sums, self.stepper.weights, self.stepper.auxiliary, totals)
@@ -327,7 +327,7 @@ class Training:
         state.stale = 0 if better else state.stale + 1
         if better:
             state.best_epoch, state.best_value = state.epoch, value
-        if self.settings.patience and state.stale >= self.settings.patience:
+        if 0 < self.settings.patience_epochs <= state.stale:
             state.stopped = "early"
         if better:
             self.held = tensors_of(self.network, self.stepper.optimiser)
@@ -340,9 +340,9 @@ class Training:
             state.seconds = 0.0
 
     def _epoch_due(self) -> bool:
-        """Whether the end of an epoch is a moment to save: a short epoch would take longer to save than to train.
+        """Whether to save at the end of an epoch: saving a short epoch would take longer than training it.
 
-        Several processes save after each, since their clocks differ and all must take part.
+        Several processes save after every epoch, since their clocks differ and all must take part.
         """
         return (self.processes.count > 1 or self.settings.checkpoint_seconds == 0
                 or time.perf_counter() - self.saved > EPOCH_SECONDS or not has_state(self.folder / LAST))
@@ -357,11 +357,12 @@ class Training:
                 "the weights as they are now")
         self._result()
         raise Interrupted(f"stopped by {self.interruption.name} in {place}; the state is in "
-                          f"{str(self.folder / LAST)!r}: run the same command with --resume to go on\n  {best} are in "
+                          f"{str(self.folder / LAST)!r}: run the same command with --resume to continue\n"
+                          f"  {best} are in "
                           f"{str(self.folder / WEIGHTS)!r}")
 
     def _explain(self, step: _Step) -> NoReturn:
-        """Stop at a loss or a gradient that is not finite. Runs the step again from its seed."""
+        """Stop at a loss or a gradient that is not finite; the step is run again from its seed to find the cause."""
         nodes = self.stepper.not_finite()
         self._seed(step)
         self._fail(nan_diagnosis.find(self.stepper, step.batches), nodes,
@@ -371,7 +372,7 @@ class Training:
               ) -> NoReturn:
         last = self.folder / LAST
         kept = (f"the last good state is in {str(last)!r}" if has_state(last) else
-                "no state was saved before, and nothing is lost but this run")
+                "no state had been saved yet")
         raise RunError(nan_diagnosis.explain(finding, nodes, where=where, rate=rate, ids=self.ids,
                                          precision=self.settings.precision, kept=kept))
 
@@ -383,13 +384,13 @@ class Training:
         return FitResult(network.eval(), self.state, monitor, self.processes.main)
 
     def close(self) -> None:
-        """End the trackers."""
+        """Close the trackers."""
         for tracker in self.processes.accelerator.trackers:
             tracker.finish()
 
 
 def own_randomness(settings: TrainingSettings) -> Any:
-    """Within, random numbers are the run's; after it they go on as before."""
-    # To ask which GPU is current would take hold of the first one in every process of a launch.
+    """Within, the random state is the run's; afterwards it is restored."""
+    # Asking for the current GPU would initialise the first one in every process of a launch.
     cuda = not wants_cpu(settings) and world_size() == 1
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else [])

@@ -1,7 +1,7 @@
-"""Modality dropout: while training, inputs of a case that are there are treated as absent, at random.
+"""Modality dropout: during training, present inputs of a case are treated as missing, at random.
 
-Source: Neverova et al. 2016, ModDrop, arXiv 1501.00102. Only the masks change, so that every component meets an input
-that is dropped as it meets one that is missing.
+Source: Neverova et al. 2016, ModDrop, arXiv 1501.00102. Only the masks change, so that every component treats a dropped
+input exactly as a missing one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fusionkit.training.settings import TrainingSettings
 class ModalityDropout:
     """Drops optional inputs of a network's batches; a case keeps at least one of the inputs that it has.
 
-    Raises: UserError with `nothing-to-drop` when the network has no optional input.
+    Raises: UserError with `nothing-to-drop` if the network has no optional input.
     """
 
     def __init__(self, plan: Plan, settings: TrainingSettings) -> None:
@@ -30,13 +30,13 @@ class ModalityDropout:
         self.certain = len(self.names) < len(plan.inputs)
         if self.share and not self.names:
             raise UserError(Diagnostic(
-                "nothing-to-drop", f"'modality_dropout' is {self.share:g}, and no input of {plan.name!r} may be absent",
+                "nothing-to-drop", f"'modality_dropout' is {self.share:g}, but no input of {plan.name!r} is optional",
                 plan.graph.inputs[0].span,
-                why="it treats inputs as absent, which only those with 'optional: true' can be",
+                why="it treats inputs as missing, which is possible only for those with 'optional: true'",
                 fix="write 'optional: true' on the inputs that may be dropped, or set modality_dropout to 0"))
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
-        """The batch with other masks: drawn for each case by seed, epoch and its row, wherever it stands."""
+        """The batch with masks drawn for each case from seed, epoch and row, wherever it is in the batch."""
         if not self.share:
             return batch
         present = {name: batch.present[name].clone() for name in self.names}
@@ -49,7 +49,7 @@ class ModalityDropout:
         return replace(batch, present={**batch.present, **present})
 
     def _kept(self, there: Sequence[str], random: np.random.Generator) -> Collection[str]:
-        """Which of a case's optional inputs stay; none only where another input is always there."""
+        """Which of a case's optional inputs are kept; possibly none only if another input is always present."""
         if not there:
             return ()
         if self.scheme == "independent":

@@ -1,4 +1,4 @@
-"""Why a loss turned NaN: the batch is run again, node by node, to find where it began."""
+"""Why a loss turned NaN: the batch is run again, node by node, to find the origin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class NonFinite:
-    """Where a batch first holds a number that is not finite: what it is, and the rows of the cohort it is in."""
+    """Where a batch first contains a number that is not finite: a description, and the affected rows of the cohort."""
 
     what: str
     rows: tuple[int, ...]
@@ -31,7 +31,7 @@ class NonFinite:
 
 @torch.no_grad()
 def find(stepper: Stepper, batches: Iterable[Batch]) -> NonFinite | None:
-    """The first place in the first bad batch, over all processes; None when a second run of them is finite.
+    """The first such place in the first bad batch, over all processes; None if everything is finite in the second run.
 
     Every process must call it.
     """
@@ -47,7 +47,7 @@ def find(stepper: Stepper, batches: Iterable[Batch]) -> NonFinite | None:
 
 
 def _walk(stepper: Stepper, batch: Batch) -> NonFinite | None:
-    """Runs every node even after the first finding, since processes that share weights must run the same ones."""
+    """Runs every node even after the first finding, since processes with sharded weights must run the same nodes."""
     network = stepper.network
     inputs, present, targets, target_present = arguments(network, batch)
     read = {value.name for value in network.plan.inputs}
@@ -80,7 +80,7 @@ def _walk(stepper: Stepper, batch: Batch) -> NonFinite | None:
 
 
 def _bad_rows(value: Tensor) -> Tensor:
-    """Which rows hold a number that is not finite: (B,), or a scalar for a scalar."""
+    """Which rows contain a number that is not finite: (B,), or a scalar for a scalar."""
     bad = ~value.isfinite() if value.is_floating_point() else torch.zeros_like(value, dtype=torch.bool)
     return bad.flatten(1).any(1) if bad.dim() > 1 else bad
 
@@ -94,7 +94,7 @@ def _describe(network: FusionModel, node: PlannedNode) -> str:
 
 def explain(finding: NonFinite | None, gradient_nodes: Sequence[str], *, where: str, rate: float | None, ids: Any,
             precision: str, kept: str) -> str:
-    """The message of a run that stopped at a number that is not finite."""
+    """The error message of a run that stopped at a number that is not finite."""
     parts = [f"the loss turned NaN or infinite in {where}" if finding or not gradient_nodes else
              f"the gradient turned NaN or infinite in {where}, while the loss was finite"]
     if finding:
@@ -103,10 +103,10 @@ def explain(finding: NonFinite | None, gradient_nodes: Sequence[str], *, where: 
         parts.append(f"in {len(finding.rows)} of the {len(finding.batch)} cases of the batch: {named}"
                      if len(finding.rows) < len(finding.batch) else f"in every case of the batch: {named}")
     elif gradient_nodes:
-        parts.append(f"node {gradient_nodes[0]!r} is the closest to the loss whose gradient is not finite; also: "
+        parts.append(f"node {gradient_nodes[0]!r} is the node closest to the loss whose gradient is not finite; also: "
                      f"{', '.join(gradient_nodes[1:]) or 'none'}")
     else:
-        parts.append("the same batch was finite when it was run again, so that no node can be named")
+        parts.append("the same batch was finite when it was run again, so no node can be named")
     tries = ["'clip_gradient: 1'", *(["'precision: fp32' or bf16"] if precision == "fp16" else []),
              "the cases named here", "a norm before the node"]
     if rate is not None:

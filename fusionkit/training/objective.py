@@ -1,4 +1,4 @@
-"""The network and its losses as one module, so that wrappers see everything that takes part in a step."""
+"""The network and its losses as one module, so that wrappers see every parameter used in a step."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Tensors = Mapping[str, Tensor]
 
 
 class Objective(nn.Module):
-    """Sums of the losses of a batch, for each head over the rows that count for it.
+    """Sums of the losses of a batch, for each head over its valid rows.
 
-    A row counts for a head when it has a target and the head has a result for it. `forward` gives the sums by head
+    A row is valid for a head if it has a target and the head has a result for it. `forward` returns the sums by head
     name and the auxiliary losses by theirs, all scalars; with `outputs` also every head's raw output as
     `output/name`, (B, ...). Losses run inside `forward` so that distributed wrappers see the head's parameters used.
-    Of the heads named in `scored`, which have classes, it gives `score/name` too: the sum of the probabilities of the
-    true class over the rows that count, without gradient.
+    For the heads named in `scored`, which have classes, it also returns `score/name`: the sum of the probabilities of
+    the true class over the valid rows, without gradient.
     """
 
     def __init__(self, network: FusionModel, scored: Collection[str] = ()) -> None:
@@ -35,7 +35,7 @@ class Objective(nn.Module):
 
     def forward(self, inputs: Tensors, present: Tensors, targets: Tensors, target_present: Tensors,
                 outputs: bool = False) -> dict[str, Tensor]:
-        """Loss sums by head, auxiliary losses, and outputs if asked for."""
+        """Loss sums by head, auxiliary losses, and outputs if requested."""
         given = self.network(inputs, present)
         valid = counted(self.network, present, target_present)
         results = {name: _sum(module, given[name], targets[name], valid[name]) for name, module in self._heads}
@@ -49,9 +49,9 @@ class Objective(nn.Module):
 
 
 def _sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> Tensor:
-    """The sum of a head's losses over the rows that count.
+    """The sum of a head's losses over the valid rows.
 
-    What the other rows hold is replaced before the loss, not after: the gradient of a discarded NaN is NaN.
+    The other rows are replaced before the loss, not after: the gradient of a discarded NaN is NaN.
     """
     kept = output.where(row_mask(valid_B, output), 0)
     losses_B: Tensor = module.loss(kept, target.where(row_mask(valid_B, target), 0))
@@ -60,14 +60,14 @@ def _sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> Tensor
 
 @torch.no_grad()
 def _score(module: Any, output: Tensor, target_B: Tensor, valid_B: Tensor) -> Tensor:
-    """The sum of the probabilities of the true class over the rows that count."""
+    """The sum of the probabilities of the true class over the valid rows."""
     decoded_BK: Tensor = module.decode(output.detach()).float()
     true_B = decoded_BK.gather(1, target_B.where(valid_B, 0).unsqueeze(1)).squeeze(1)
     return true_B.where(valid_B, 0).sum()
 
 
 def counted(network: FusionModel, present: Tensors, target_present: Tensors) -> dict[str, Tensor]:
-    """For each head the rows that count: they have a target and a result. Shapes: (B,) boolean."""
+    """For each head the valid rows, which have a target and a result. Shapes: (B,) boolean."""
     valid = network.validity(present)
     masks: dict[str, Tensor] = {}
     for name, mask in valid.items():
@@ -76,18 +76,18 @@ def counted(network: FusionModel, present: Tensors, target_present: Tensors) -> 
 
 
 def presence(network: FusionModel, batch: Batch) -> dict[str, Tensor]:
-    """The masks that the network asks for: those of its optional inputs."""
+    """The masks that the network takes: those of its optional inputs."""
     return {value.name: batch.present[value.name] for value in network.plan.inputs if value.present is not None}
 
 
 def counts(network: FusionModel, batch: Batch) -> dict[str, int]:
-    """How many rows of a batch count for each head."""
+    """The number of valid rows of a batch for each head."""
     masks = counted(network, presence(network, batch), batch.target_present)
     return {name: int(mask.sum()) for name, mask in masks.items()}
 
 
 def arguments(network: FusionModel, batch: Batch) -> tuple[Tensors, Tensors, Tensors, Tensors]:
-    """A batch as the arguments of `Objective.forward`; results of nodes that it holds stand among the inputs."""
+    """A batch as the arguments of `Objective.forward`; node outputs in the batch are passed among the inputs."""
     names = [value.name for value in (*network.plan.inputs, *(v for node in network.plan.nodes for v in node.values))]
     inputs = {name: batch.inputs[name] for name in names if name in batch.inputs}
     return inputs, presence(network, batch), batch.targets, batch.target_present
@@ -99,13 +99,13 @@ def auxiliary(network: FusionModel) -> list[str]:
 
 
 def lay_out(tensor: Tensor) -> Tensor:
-    """An image or a volume with its channels innermost in memory; anything else as it is."""
+    """An image or a volume with channels innermost in memory; anything else unchanged."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     return tensor.contiguous(memory_format=formats[tensor.dim()]) if tensor.dim() in formats else tensor
 
 
 def lay_out_weights(network: nn.Module) -> None:
-    """The weights of 2D and 3D convolutions with their channels innermost in memory."""
+    """Put the weights of 2D and 3D convolutions in memory with channels innermost."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
             module.weight.data = lay_out(module.weight.data)

@@ -13,13 +13,13 @@ from fusionkit.training.settings import TrainingSettings
 
 
 def make_optimiser(network: nn.Module, settings: TrainingSettings) -> Optimizer:
-    """The optimiser of the trainable weights; tensors of fewer than two axes are not decayed.
+    """The optimiser of the trainable weights; tensors with fewer than two axes have no weight decay.
 
-    Raises: UserError with `nothing-to-train` when every node is frozen or has no weights.
+    Raises: UserError with `nothing-to-train` if every node is frozen or has no weights.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trainable:
-        raise UserError(Diagnostic("nothing-to-train", "the network has no weights that may change",
+        raise UserError(Diagnostic("nothing-to-train", "the network has no trainable weights",
                                    fix="remove 'freeze' from a node that should learn"))
     groups = [
         {"params": [p for p in trainable if p.dim() > 1], "weight_decay": settings.weight_decay},
@@ -39,7 +39,7 @@ def set_rate(optimiser: Optimizer, rate: float) -> None:
 
 
 def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
-    """The learning rate of a step of the run, counted from 0; `steps` are those of one epoch.
+    """The learning rate of a step of the run, counted from 0; `steps` is the number of steps in an epoch.
 
     Warm-up rises linearly and reaches the full rate at its last step.
     """

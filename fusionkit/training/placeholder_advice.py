@@ -1,4 +1,4 @@
-"""Learned stand-ins for absent inputs that no training case would ever use: they stay as they started."""
+"""Warnings about learned imputations that no training case uses, so that they keep their initial values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fusionkit.planning.plan import Call, Plan
 
 
 def untrained(plan: Plan, lacked: Callable[[str], bool]) -> list[Diagnostic]:
-    """A warning for each; `lacked(name)` says whether a training case is without that input, or may be made so."""
+    """A warning for each; `lacked(name)` says whether training cases may lack that input, also by modality dropout."""
     found = []
     for node in plan.nodes:
         for lane in node.lanes:
@@ -28,8 +28,8 @@ def untrained(plan: Plan, lacked: Callable[[str], bool]) -> list[Diagnostic]:
 def _warning(step: Step, names: Sequence[str]) -> Diagnostic:
     listed = " and ".join(map(repr, names))
     return Diagnostic(
-        "untrained-stand-in", f"{step.use} will not learn: no training case is without {listed}", step.span,
-        fix="set 'modality_dropout', so that training leaves inputs out at random", severity="warning")
+        "untrained-stand-in", f"{step.use} will not learn: no training case lacks {listed}", step.span,
+        fix="set 'modality_dropout', so that training drops inputs at random", severity="warning")
 
 
 def _learns(call: Call) -> bool:

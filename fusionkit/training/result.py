@@ -1,4 +1,4 @@
-"""What a run gives and leaves: its result, its history in `history.csv`, the weights to use."""
+"""The result of a training, its history in `history.csv`, and the weights file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fusionkit.files import replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training.checkpoint import TrainingState, weights_of
-from fusionkit.training.settings import RESUMABLE
+from fusionkit.training.settings import RESUMABLE, TrainingSettings
 from fusionkit.training.step import Totals
 from fusionkit.training.validation import Scores
 
@@ -31,14 +31,14 @@ class StepProgress(Protocol):
     """
 
     def __call__(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        """Shows the step."""
+        """Show the step."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """A finished run. `monitor` is None without a validation set; only the `main` process should go on to write.
+    """A finished training. `monitor` is None without a validation set; only the `main` process should write files.
 
-    `model` is the network that was given, except with fsdp, where it is a new one: the given one stays divided.
+    `model` is the network that was passed in, except with fsdp, where it is a new one: the original stays sharded.
     """
 
     model: FusionModel
@@ -48,7 +48,7 @@ class FitResult:
 
     @property
     def epochs(self) -> int:
-        """How many epochs were run in all."""
+        """How many epochs were run in total."""
         return self.state.epoch
 
     @property
@@ -76,7 +76,7 @@ class FitResult:
 
 def epoch_row(state: TrainingState, loss: float, totals: Totals, *, rate: float, scores: Scores | None,
               training_seconds: float) -> dict[str, Any]:
-    """The row of the epoch that ends; `state` still holds its sums and seconds."""
+    """The row of the epoch that ends; `state` still has its sums and seconds."""
     row: dict[str, Any] = {"epoch": state.epoch + 1, "train_loss": loss}
     for name, value in state.sums.items():
         if not name.startswith("#"):
@@ -88,7 +88,7 @@ def epoch_row(state: TrainingState, loss: float, totals: Totals, *, rate: float,
 
 
 def write_history(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`history.csv` with one row for each epoch that has ended, in place at once."""
+    """Write `history.csv` with one row for each finished epoch, atomically."""
     text = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -103,38 +103,40 @@ def _cell(value: Any) -> Any:
 
 def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Settings that a run began with and that may not change, where they did, in words."""
-    return [f"'{name}' was {before.get(name)} and is {value}" for name, value in now.items()
-            if name not in RESUMABLE and before.get(name) != value]
+    # A state of an earlier release lacks the settings that came later, which then had their defaults.
+    defaults = {name: field.default for name, field in TrainingSettings.model_fields.items()}
+    return [f"'{name}' was {was} and is {value}" for name, value in now.items()
+            if name not in RESUMABLE and (was := before.get(name, defaults.get(name))) != value]
 
 
 def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> None:
-    """Whether a run may go on with what it is given now.
+    """Check that a run may be resumed with the present settings, cases and weights.
 
     Raises: UserError with `resume-differs`, every difference.
     """
     differences = setting_differences(before.settings, now.settings)
     if before.frozen != now.frozen:
-        differences.append("the frozen nodes have other weights than when it began")
+        differences.append("the frozen nodes have other weights than at the start")
     if before.cases != now.cases:
         differences.append(f"there were {before.cases} training cases and are {now.cases}")
     if differences:
-        raise UserError([Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot go on: {difference}",
-                                    fix="use what it began with, or train in another folder")
+        raise UserError([Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot be resumed: {difference}",
+                                    fix="resume with the original inputs, or train in another folder")
                          for difference in differences])
 
 
 def publish(tensors: Mapping[str, Tensor], frozen: Mapping[str, Tensor], path: Path) -> None:
-    """The weights of a state and the frozen ones as the file that a run is used from.
+    """Write the weights of a state and the frozen ones to the weights file of a run.
 
-    It appears whole or not at all.
+    The file is written atomically.
     """
-    # A copy, since weights that two parts of a node share may not lie in one place in the file.
+    # A copy, since shared tensors may not overlap in the file.
     with replacing(path) as aside:
         save_file({**{name: value.clone() for name, value in frozen.items()}, **weights_of(tensors)}, aside)
 
 
 def loaded(network: FusionModel, folder: Path, published: bool, sharded: bool) -> FusionModel:
-    """The network with the weights that the run has published."""
+    """The network with the weights in the weights file."""
     from fusionkit.network.weights import load_into, read_tensors
 
     if sharded:

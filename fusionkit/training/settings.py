@@ -15,6 +15,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -22,69 +24,92 @@ from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Tree
 
+_EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
+LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES,
+           "warmup_epochs": _EPOCHS, "step_epochs": _EPOCHS, "patience": _EPOCHS, "modulation_first_epoch": _EPOCHS,
+           "modulation_last_epoch": _EPOCHS, "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST,
+           "fold": _EPOCHS, "checkpoint_steps": _LARGEST}
+"""The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
+
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
+HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
+FOLDS = 5
+"""Into how many parts `hold_out: folds` divides the training cases, and how many networks it trains at least."""
+HELD_OUT = 0.15
+"""The share that `hold_out: auto` holds out where early stopping needs validation cases."""
 
 
 @dataclass(frozen=True)
 class Short:
-    """The help of a setting's flag where the first clause of the description would not do."""
+    """The help of a setting's flag if the first clause of the description is not suitable."""
 
     text: str
 
 
 class TrainingSettings(BaseModel):
-    """The settings of one training run; every field has a default, and a run keeps them all."""
+    """The settings of one training run; every field has a default, and a run records all of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     epochs: PositiveInt = Field(50, description="How many times every training case is seen.")
+    steps: Annotated[NonNegativeInt, Short(
+        "minimum number of optimiser steps; epochs are added to reach it")] = Field(
+        0, description="Minimum number of optimiser steps: epochs are added to reach it; 0 counts epochs alone.")
     batch_size: PositiveInt = Field(16, description="Cases in one batch, over all processes together.")
     accumulate: PositiveInt = Field(
         1, description="Batches whose gradients are added up before the weights change; equals a larger batch.")
-    optimiser: Literal["adamw", "adam", "sgd"] = Field("adamw", description="The rule that changes the weights.")
-    learning_rate: PositiveFloat = Field(1e-3, description="The highest learning rate of the run.")
+    optimiser: Literal["adamw", "adam", "sgd"] = Field("adamw", description="The optimiser.")
+    learning_rate: PositiveFloat = Field(1e-3, description="The peak learning rate.")
     weight_decay: NonNegativeFloat = Field(
-        0.01, description="Pull of the weights towards zero; biases, norms and single numbers are left out.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; the others take no notice of it.")
+        0.01, description="Weight decay; biases, norms and scalars are exempt.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; the others ignore it.")
     schedule: Literal["constant", "cosine", "linear", "step"] = Field(
         "cosine", description="The learning rate after warm-up: constant; cosine or linear down to zero; or step, "
                               "times step_factor every step_epochs.")
     warmup_epochs: NonNegativeFloat = Field(0.0, description="Epochs in which the learning rate rises from zero.")
     step_epochs: PositiveInt = Field(10, description="Epochs between two steps of the schedule step.")
-    step_factor: float = Field(0.1, gt=0, le=1, description="What a step of the schedule step multiplies by.")
+    step_factor: float = Field(0.1, gt=0, le=1, description="Factor applied at each step of the schedule step.")
     clip_gradient: Annotated[NonNegativeFloat, Short(
-        "longest gradient allowed, 0 leaves it alone")] = Field(
-        0.0, description="Longest gradient allowed, as a norm; 0 leaves it alone.")
-    patience: Annotated[NonNegativeInt, Short(
-        "epochs without a better validation result after which the run stops, 0 never stops")] = Field(
-        0, description="Epochs without a better validation result after which the run stops; 0 never stops early.")
+        "maximum gradient norm, 0 for no clipping")] = Field(
+        0.0, description="Maximum gradient norm; 0 for no clipping.")
+    patience: Annotated[Literal["auto"] | NonNegativeInt, Short(
+        "epochs without a better validation result after which the run stops, 0 never stops, auto: a quarter of them")
+    ] = Field(
+        0, description="Epochs without a better validation result after which the run stops; 0 never stops early, "
+                       "auto is a quarter of all epochs.")
+    hold_out: Annotated[HoldOut, Short(
+        "training cases that select the best epoch: a share of them, or folds; auto: 0.15 if patience needs some")
+    ] = Field(
+        "auto", description="Training cases that select the best epoch if the data file names no validation cases: a "
+                            "share of them; folds, several networks that each hold out another fifth and predict by "
+                            "their mean; auto, a share of 0.15 if patience needs some, else 0.")
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] = Field(
-        "loss", description="The validation result that chooses the best epoch; accuracies are means over the heads.")
+        "loss", description="The validation metric that selects the best epoch; accuracies are means over the heads.")
     balance: Annotated[Literal["none", "classes"], Short(
         "classes: draw equally often from every class")] = Field(
         "none", description="classes: each epoch draws equally often from every class of the first head that has "
                             "classes.")
     modality_dropout: Annotated[float, Short(
-        "chance with which an optional input of a case is treated as absent")] = Field(
-        0.0, ge=0, lt=1, description="Chance with which training treats an optional input of a case as absent; a case "
+        "probability with which an optional input of a case is treated as missing")] = Field(
+        0.0, ge=0, lt=1, description="Probability with which training treats an optional input as missing; a case "
                                      "keeps at least one input.")
     modality_scheme: Literal["independent", "exactly_one", "subset"] = Field(
-        "independent", description="What modality_dropout is the chance of: independent, that of each input to be "
-                                   "absent; exactly_one, that a case keeps one input only; subset, that it keeps any "
-                                   "selection of its inputs, each as likely.")
+        "independent", description="What modality_dropout is the probability of: independent, that each input is "
+                                   "dropped; exactly_one, that a case keeps one input only; subset, that it keeps a "
+                                   "random subset of its inputs, all equally likely.")
     modulation: Annotated[Literal["none", "ogm", "ogm_ge"], Short(
-        "hold back the modality that is learned faster than the others")] = Field(
-        "none", description="Holds back the encoders of the modality that is surer of the true class than the others, "
+        "slow down the modality that is learned faster than the others")] = Field(
+        "none", description="Slows down the encoders of the modality that predicts the true class best, "
                             "by heads that see one input each: ogm scales their gradients, ogm_ge adds noise too.")
     modulation_alpha: PositiveFloat = Field(
-        0.3, description="How much modulation holds back: gradients are multiplied by 1 - tanh(alpha * ratio).")
+        0.3, description="Strength of modulation: gradients are multiplied by 1 - tanh(alpha * ratio).")
     modulation_first_epoch: PositiveInt = Field(1, description="The first epoch with modulation, counted from 1.")
     modulation_last_epoch: Annotated[NonNegativeInt, Short(
-        "the last epoch with modulation, 0 goes on to the end")] = Field(
-        0, description="The last epoch with modulation; 0 goes on to the end.")
+        "the last epoch with modulation, 0 for no limit")] = Field(
+        0, description="The last epoch with modulation; 0 for no limit.")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="Numbers of the forward pass; weights stay fp32. bf16 and fp16 are mixed precision.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU if any.")
+        "fp32", description="Precision of the forward pass; weights stay fp32. bf16 and fp16 are mixed precision.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto uses a GPU if available.")
     strategy: Literal["auto", "ddp", "fsdp"] = Field(
         "auto", description="How several processes share the work: ddp, each has the whole network; fsdp, each has "
                             "a part of it. auto is ddp.")
@@ -95,7 +120,7 @@ class TrainingSettings(BaseModel):
     threads: Annotated[NonNegativeInt, Short(
         "CPU threads of each process, 0 leaves the choice to PyTorch")] = Field(
         0, description="CPU threads of each process; 0 leaves PyTorch's choice.")
-    seed: NonNegativeInt = Field(0, description="Starts the weights, the order of cases and dropout.")
+    seed: NonNegativeInt = Field(0, description="Seed of the initial weights, the order of cases and dropout.")
     fold: Annotated[NonNegativeInt | None, Short(
         "hold out and test this fold only, counted from 0 (default: all, one after the other)")] = Field(
         None, description="Which fold to hold out and test on, counted from 0, where the data file divides into "
@@ -104,8 +129,33 @@ class TrainingSettings(BaseModel):
         300.0, description="Seconds between states saved inside an epoch; 0 saves at the end of every epoch, and only "
                            "there.")
     checkpoint_steps: NonNegativeInt = Field(
-        0, description="Steps between states saved inside an epoch; 0 goes by checkpoint_seconds alone.")
+        0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
+
+    @field_validator(*LARGEST)
+    @classmethod
+    def _bounded(cls, value: Any, about: ValidationInfo) -> Any:
+        bound = LARGEST[str(about.field_name)]
+        if isinstance(value, int | float) and value > bound:
+            raise ValueError(f"it must be at most {bound:,}")
+        return value
+
+    @property
+    def held_out(self) -> float:
+        """The share of the training cases that is held out of training, by one network."""
+        if self.hold_out == "folds":
+            return 1 / FOLDS
+        return (HELD_OUT if self.patience else 0.0) if self.hold_out == "auto" else self.hold_out
+
+    @property
+    def patience_epochs(self) -> int:
+        """Epochs without a better validation result after which a network stops, 0 for never."""
+        return -(-self.epochs // 4) if self.patience == "auto" else self.patience
+
+    def for_network(self, member: int, cases: int) -> Self:
+        """The settings of one network of a run that learns from so many cases: its seed, and what they determine."""
+        epochs = max(self.epochs, -(-self.steps // -(-cases // (self.batch_size * self.accumulate))))
+        return self.model_copy(update={"seed": self.seed + member, "epochs": epochs})
 
     @model_validator(mode="after")
     def _epochs_fit(self) -> Self:
@@ -118,7 +168,7 @@ class TrainingSettings(BaseModel):
 
 
 RESUMABLE = frozenset({
-    "epochs", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
+    "epochs", "steps", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
     "checkpoint_seconds", "checkpoint_steps", "trackers",
 })
 """Settings that may change when a run is resumed; any other would make it a different run."""
@@ -142,17 +192,17 @@ def _flag_fault(fault: Any) -> Diagnostic:
     path = fault["loc"]
     if not path:
         return Diagnostic("bad-option", "the training settings do not fit together",
-                          why=fault["msg"].removeprefix("Value error, "))
+                          why=fault["msg"].removeprefix("Value error, "), fix="change one of the settings it names")
     flag = flag_of(str(path[0]))
     if fault["type"] == "extra_forbidden":
         return Diagnostic("unknown-option", f"training has no setting {str(path[0])!r}",
                           fix=did_you_mean(str(path[0]), TrainingSettings.model_fields))
-    reason = str(fault["msg"])
+    reason = str(fault["msg"]).removeprefix("Value error, ")
     field = TrainingSettings.model_fields[str(path[0])]
     return Diagnostic("bad-option", f"{flag} cannot be {fault['input']!r}", why=reason[:1].lower() + reason[1:],
                       fix=f"{flag}: {field.description}")
 
 
 def flag_of(name: str) -> str:
-    """How the command line writes a setting."""
+    """The command-line flag of a setting."""
     return "--" + name.replace("_", "-")

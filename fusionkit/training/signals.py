@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noted when they come, acted on where the run can be left in order."""
+"""Ctrl-C and SIGTERM: recorded when they arrive, handled where the run can be stopped cleanly."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(RunError):  # noqa: N818 - the builtin InterruptedError is about system calls
-    """A run was stopped from outside and left in order; it can be resumed."""
+    """A run was stopped from outside in a clean state; it can be resumed."""
 
 
 class Interruption:
-    """Notes the first Ctrl-C or SIGTERM inside its block; a second one raises KeyboardInterrupt at once.
+    """Records the first Ctrl-C or SIGTERM inside its block; a second one raises KeyboardInterrupt immediately.
 
-    Outside the main thread, where Python allows no handlers, it notes nothing.
+    Outside the main thread, where Python allows no handlers, it records nothing.
     """
 
     def __init__(self) -> None:

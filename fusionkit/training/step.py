@@ -1,4 +1,4 @@
-"""One step of training: forward, losses, backward, and the change of the weights, over all processes."""
+"""One step of training: forward, losses, backward, and the weight update, over all processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fusionkit.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Totals:
-    """What a step is divided by: over all its batches and processes, the rows of each head, and the cases."""
+    """The divisors of a step: the valid rows of each head and the cases, over all its batches and processes."""
 
     rows: Mapping[str, int]
     cases: int
@@ -29,7 +29,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A step before the weights change: the sums over its cases by name, its loss, and whether all is finite."""
+    """A step before the weight update: the sums over its cases by name, its loss, and whether all is finite."""
 
     sums: dict[str, float]
     loss: float
@@ -68,7 +68,7 @@ class Stepper:
         self.auxiliary = auxiliary(network)
 
     def _leaves_unused(self, sample: Batch) -> bool:
-        """Whether some weights take no part in the loss of a batch, which DDP must know before it waits for them."""
+        """Whether some weights do not contribute to the loss of a batch, which DDP must know in advance."""
         self.network.eval()
         results = self.objective(*arguments(self.network, self.place(sample)))
         torch.stack(list(results.values())).sum().backward()  # type: ignore[no-untyped-call]
@@ -78,14 +78,14 @@ class Stepper:
         return sum(self.processes.sum([float(unused)])) > 0
 
     def place(self, batch: Batch) -> Batch:
-        """A batch on the device, its images and volumes laid out as the weights are."""
+        """A batch on the device, with images and volumes in the memory layout of the weights."""
         placed = batch.to(self.processes.device, non_blocking=True)
         if self.channels_last:
             placed.inputs.update({name: lay_out(value) for name, value in placed.inputs.items()})
         return placed
 
     def totals(self, batches: Sequence[Batch], flags: Sequence[float] = ()) -> tuple[Totals, list[float]]:
-        """The totals of a step, and `flags` added up over all processes on the same message."""
+        """The totals of a step, and `flags` summed over all processes in the same message."""
         found = [counts(self.network, batch) for batch in batches]
         rows = [float(sum(part[name] for part in found)) for name in self.weights]
         summed = self.processes.sum([*rows, float(sum(map(len, batches))), *flags])
@@ -93,7 +93,7 @@ class Stepper:
         return Totals(numbers, int(summed[len(rows)])), summed[len(rows) + 1 :]
 
     def gradients(self, batches: Sequence[Batch], totals: Totals, epoch: int = 0, number: int = 0) -> Outcome:
-        """Forward and backward over the batches of a step, `number` of its epoch; the weights stay."""
+        """Forward and backward over the batches of step `number` of the epoch, without changing the weights."""
         names = [*self.weights, *self.auxiliary, *(f"score/{name}" for name in self.modulation.heads)]
         sums = torch.zeros(len(names), dtype=torch.float64, device=self.processes.device)
         for position, batch in enumerate(batches):
@@ -116,16 +116,16 @@ class Stepper:
         return results
 
     def _loss(self, results: Mapping[str, Tensor], cases: int, totals: Totals) -> Tensor:
-        """This batch's part of the loss of the step, times the processes, over which gradients are averaged."""
+        """This batch's part of the loss of the step, times the number of processes, since gradients are averaged."""
         parts = [results[name] * (weight / totals.rows[name] if totals.rows[name] else 0.0)
                  for name, weight in self.weights.items()]
         parts += [results[name] * (cases / totals.cases) for name in self.auxiliary]
         return torch.stack(parts).sum() * self.processes.count
 
     def _norm(self) -> Tensor:
-        """The norm of the gradient of all processes, clipped where asked.
+        """The gradient norm over all processes, clipped if requested.
 
-        With loss scaling an overflow is part of the method, and unless clipped the gradient is not looked at.
+        With loss scaling an overflow is part of the method, and without clipping the gradient is not checked.
         """
         accelerator = self.processes.accelerator
         if self.settings.clip_gradient:
@@ -137,7 +137,7 @@ class Stepper:
         return whole(torch.nn.utils.get_total_norm(gradients))
 
     def change(self, rate: float) -> None:
-        """Change the weights by the gradients, and forget these."""
+        """Update the weights and clear the gradients."""
         set_rate(self.optimiser, rate)
         self.optimiser.step()
         self.optimiser.zero_grad()
@@ -151,6 +151,6 @@ class Stepper:
 
 def combined(sums: Mapping[str, float], weights: Mapping[str, float], auxiliary: Sequence[str],
              totals: Totals) -> float:
-    """The loss of summed losses: weighted means over the heads' rows, and auxiliary losses over the cases."""
+    """The loss from summed losses: weighted means over the heads' rows, and auxiliary losses over the cases."""
     heads = sum(weight * sums[name] / totals.rows[name] for name, weight in weights.items() if totals.rows[name])
     return heads + sum(sums[name] for name in auxiliary) / max(totals.cases, 1)

@@ -23,7 +23,7 @@ from fusionkit.training.step import Stepper
 
 @dataclass(frozen=True)
 class Scores:
-    """What validation found: the combined loss, and by head name the mean losses and accuracies."""
+    """The results of a validation: the combined loss, and mean losses and accuracies by head name."""
 
     loss: float
     losses: dict[str, float]
@@ -31,7 +31,7 @@ class Scores:
     balanced: dict[str, float]
 
     def monitored(self, monitor: str) -> float:
-        """The value that chooses the best epoch; the larger the better."""
+        """The value that selects the best epoch; larger is better."""
         if monitor == "loss":
             return -self.loss
         values = self.accuracies if monitor == "accuracy" else self.balanced
@@ -47,7 +47,7 @@ class Scores:
 
 @torch.no_grad()
 def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool]) -> Scores | None:
-    """The scores of a whole dataset in evaluation mode; None when `stop` said so in between."""
+    """The scores of a whole dataset in evaluation mode; None if `stop` became true in between."""
     network, heads = stepper.network, stepper.network.plan.heads
     tallies = [torch.zeros(2 + 2 * _tallied(head), dtype=torch.float64, device=stepper.processes.device)
                for head in heads]
@@ -77,7 +77,7 @@ def _tallied(head: PlannedHead) -> int:
 
 
 def _tally(head: PlannedHead, decoded_BK: Tensor, target: Tensor, valid_B: Tensor) -> Tensor:
-    """How many rows are of each class, then how many of these are found: (2 J,)."""
+    """The number of rows of each class, then the number of these that are correct: (2 J,)."""
     if head.task == "multiclass":
         true = F.one_hot(target.where(valid_B, 0), len(head.names)).bool()
         found = F.one_hot(decoded_BK.argmax(1), len(head.names)).bool()
@@ -109,5 +109,5 @@ def _scores(heads: tuple[PlannedHead, ...], summed: list[float]) -> Scores:
 
 
 def has_accuracy(heads: Iterable[Any]) -> bool:
-    """Whether any head can be right or wrong, so that an accuracy may be monitored."""
+    """Whether any head has an accuracy that can be monitored."""
     return any(head.task != "regression" for head in heads)

@@ -1,1 +1,1 @@
-"""Code that several components share: transformer blocks, splines, wavelets, Keras conventions. No component."""
+"""Code that several components share: transformer blocks, splines, wavelets, Keras conventions. No components."""

@@ -1,4 +1,4 @@
-"""A map times a gate that is made of itself, for attention on channels and on positions. Holds no component."""
+"""A map multiplied by a gate computed from it, for channel and spatial attention. Contains no component."""
 
 # Axes: B batch, c channels, ... spatial axes of a map.
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class Gated(nn.Module):
     """x * gate(x).
 
-    Shapes: (B, c, ...); gives the same. `gate` gives what multiplies with it: (B, c, 1...) or (B, 1, ...).
+    Shapes: (B, c, ...); gives the same. The output of `gate` is multiplied with it: (B, c, 1...) or (B, 1, ...).
     """
 
     def __init__(self, gate: nn.Module) -> None:

@@ -1,6 +1,6 @@
-"""Haar wavelets of images and volumes, orthonormal, and back; for fusions that work on them. Holds no component."""
+"""The orthonormal Haar wavelet transform of images and volumes and its inverse. Contains no component."""
 
-# Axes: B batch, n bands, c channels, ... the grid, and half of it for bands.
+# Axes: B batch, n bands, c channels, ... spatial axes, halved for bands.
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 def haar(maps: Tensor) -> Tensor:
     """One level of the transform: the low band, then the details.
 
-    Of an image's blocks (a b / c d) the low band is (a + b + c + d) / 2; the details are (a - b + c - d) / 2,
-    (a + b - c - d) / 2 and (a - b - c + d) / 2. A volume has 7 details, and 2^(-3/2) for 1/2. The sum of squares is
-    kept.
+    For the blocks (a b / c d) of an image, the low band is (a + b + c + d) / 2; the details are (a - b + c - d) / 2,
+    (a + b - c - d) / 2 and (a - b - c + d) / 2. A volume has 7 details and the factor 2^(-3/2). The sum of squares is
+    preserved.
 
-    Shapes: (B, c, ...) with even sizes; gives (B, 4 or 8, c, ...) on half the grid.
+    Shapes: (B, c, ...) with even sizes; gives (B, 4 or 8, c, ...) of half the spatial size.
     """
     bands_Bnc = maps.unsqueeze(1)
     for axis in range(3, bands_Bnc.dim()):
@@ -25,9 +25,9 @@ def haar(maps: Tensor) -> Tensor:
 
 
 def inverse_haar(bands_Bnc: Tensor) -> Tensor:
-    """What `haar` has made these bands of.
+    """The inverse of `haar`.
 
-    Shapes: (B, 4 or 8, c, ...); gives (B, c, ...) on twice the grid.
+    Shapes: (B, 4 or 8, c, ...); gives (B, c, ...) of twice the spatial size.
     """
     maps = bands_Bnc * bands_Bnc.shape[1] ** -0.5
     for axis in reversed(range(3, maps.dim())):
@@ -37,7 +37,7 @@ def inverse_haar(bands_Bnc: Tensor) -> Tensor:
 
 
 def padded_to_even(maps: Tensor) -> Tensor:
-    """Odd sizes one larger: behind the last value that before it again, or itself where it is the only one."""
+    """Pad odd sizes by one with a mirrored value, or the value itself if it is the only one."""
     for axis in range(2, maps.dim()):
         size = maps.shape[axis]
         if size % 2:

@@ -1,4 +1,4 @@
-"""Names, layouts and defaults of Keras, for components whose releases are written in it. Holds no component."""
+"""Names, layouts and defaults of Keras, for components whose authors used it. Contains no component."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 EPSILON = 1e-3
-"""What a batch normalisation of Keras adds to the variance."""
+"""The constant that Keras's batch normalisation adds to the variance."""
 MOMENTUM = 0.01
-"""The weight of a new batch in Keras's running statistics, as PyTorch counts it."""
+"""The momentum of Keras's running statistics in PyTorch's convention."""
 _NORMS = {2: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
 
 def conv_names(ours: str, theirs: str) -> dict[str, str]:
-    """How a convolution or linear layer's weight is called there, '' the top; its bias has the same name."""
+    """The name of a layer in Keras, '' at the top level, for the weight and bias of a convolution or linear layer."""
     return {f"{ours}.weight": f"{theirs}.kernel" if theirs else "kernel", ours: theirs}
 
 
 def norm_names(ours: str, theirs: str) -> dict[str, str]:
-    """How the tensors of a batch normalisation are called there."""
+    """The names of the tensors of a batch normalisation in Keras."""
     pairs = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
     return {f"{ours}.{here}": f"{theirs}.{there}" for here, there in pairs.items()}
 
@@ -32,7 +32,7 @@ def kernel_layout(tensor: Tensor) -> Tensor:
 
 
 def batch_norm(width: int, rank: int, release: bool = True) -> nn.Module:
-    """A batch normalisation for maps with `rank` spatial axes, with Keras's numbers or PyTorch's."""
+    """A batch normalisation for maps with `rank` spatial axes, with Keras's constants or PyTorch's."""
     kind = _NORMS[rank + 2]
     return kind(width, eps=EPSILON, momentum=MOMENTUM) if release else kind(width)
 
@@ -59,5 +59,5 @@ def pad_same(features: Tensor, kernel: int, strides: Sequence[int]) -> Tensor:
 
 
 def same_grid(grid: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
-    """The grid that is left after such a padding: ceil(n / stride)."""
+    """The spatial size after such a padding and the convolution: ceil(n / stride)."""
     return tuple(-(-size // stride) for size, stride in zip(grid, strides, strict=True))

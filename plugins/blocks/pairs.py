@@ -1,4 +1,4 @@
-"""What pairs of inputs of one case have to do with each other, for auxiliary losses. Holds no component."""
+"""Losses over pairs of inputs of the same case. Contains no component."""
 
 # Axes: B batch, M inputs.
 
@@ -16,20 +16,20 @@ from fusionkit.api import ComponentError, TensorShape, fill_absent
 Pairs = Literal["all", "first"]
 """Every input with every other, or the first with each of the others."""
 Measure = Callable[[Tensor, Tensor], Tensor]
-"""Of two inputs (B, ...), one number for each row: (B,)."""
+"""Gives one number for each row of two inputs (B, ...): (B,)."""
 
 
 def check_several(inputs: Sequence[TensorShape]) -> None:
-    """Raises: ComponentError when there is but one input, which has nothing to be compared with."""
+    """Raises: ComponentError if there is only one input."""
     if len(inputs) < 2:
-        raise ComponentError("it compares its inputs, and is given one", fix="give two or more: from: [ct, pet]")
+        raise ComponentError("it compares its inputs, but is given one", fix="give two or more: from: [ct, pet]")
 
 
 def mean_over_pairs(measure: Measure, features: Sequence[Tensor], present: Tensor | None, pairs: Pairs = "all"
                     ) -> Tensor:
-    """The mean of a measure over the rows that have both inputs of a pair, and of that over the pairs that any row has.
+    """The mean of a measure over the rows that have both inputs of a pair, averaged over the pairs with any such row.
 
-    Nothing to compare gives 0. What the features hold in absent rows must be finite (`fill_absent`).
+    Without anything to compare it is 0. The features of missing rows must be finite (`fill_absent`).
 
     Shapes: M tensors (B, ...), of which `measure` makes (B,) for two; `present` (B, M); gives ().
     """
@@ -45,11 +45,11 @@ def mean_over_pairs(measure: Measure, features: Sequence[Tensor], present: Tenso
 
 
 class PairLoss(nn.Module):
-    """The inputs as they are, and `weight` times the mean of a measure over rows and pairs.
+    """The inputs unchanged, and `weight` times the mean of a measure over rows and pairs.
 
-    Shapes: M inputs (B, c), two or more; gives each back, and the loss, ().
+    Shapes: M inputs (B, c), two or more; returns each, and the loss, ().
 
-    Absent inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+    Missing inputs: are returned as zeros and stay missing; rows without both of a pair do not enter the loss.
 
     Raises: ComponentError for a single input.
     """

@@ -1,4 +1,4 @@
-"""Heads whose result is what their readout gives. Holds no component."""
+"""Heads whose result is the output of their read-out. Contains no component."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fusionkit.api import ReadoutConfig, TensorShape, readout
 
 
 class ReadoutHead(nn.Module):
-    """Features to as many numbers as there are `names`, by the readout of a head's options.
+    """Maps features to one number for each of `names`, by the read-out of a head's options.
 
     Shapes: (B, c); gives (B, K), K names.
     """

@@ -1,7 +1,7 @@
 """The sum of splines that `encoder.kan` computes, as one matrix product; its backward may recompute the basis.
 
-Source: stated here. For every sample the J basis functions of all inputs, and the base function as one more, stand in a
-row; the row times a matrix of coefficients is the result, so that no number for each (sample, input, output) exists.
+Source: stated here. For every sample, a row has the J basis functions of all inputs and the base function as one more;
+the row times a matrix of coefficients is the result, so that no value for each (sample, input, output) is stored.
 """
 # Axes: N samples, i inputs, o outputs, J basis functions, R rows (J, and one more with a base function).
 
@@ -16,16 +16,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _SMALL = 100_000
-"""Below so many numbers in all rows, keeping them for backward is quicker, and they are few."""
+"""With fewer numbers in all rows, keeping them for backward is faster and needs little memory."""
 _SAMPLES, _VALUES = 256, 150_000
-"""A piece that the processor's cache holds, of samples enough for a matrix product: 1.5 times quicker than in one."""
+"""A chunk that fits into the processor's cache and is large enough for a matrix product: 1.5 times faster."""
 
-# Whether a transform of torch.func is at work. There is no public way to ask; without the private one, there is none.
+# Whether a transform of torch.func is active. There is no public API for this; without the private one, assume not.
 _transforming: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 
 
 class Base(NamedTuple):
-    """A function of single numbers, and the gradient of its argument by (gradient of the result, argument)."""
+    """An elementwise function, and the gradient of its argument from (gradient of the result, argument)."""
 
     function: Callable[[Tensor], Tensor]
     gradient: Callable[[Tensor, Tensor], Tensor]
@@ -42,7 +42,7 @@ BASES: Mapping[str, Base | None] = {
 
 
 class Expansion(NamedTuple):
-    """What stands in the row of a sample: the basis, how it goes on `outside` of its range, the base function."""
+    """The contents of the row of a sample: the basis, its continuation `outside` of its range, the base function."""
 
     basis: Basis
     outside: str
@@ -50,7 +50,7 @@ class Expansion(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Numbers for each sample and input."""
+        """The number of values for each sample and input."""
         return self.basis.count + (self.base is not None)
 
     def values(self, x_Ni: Tensor) -> Tensor:
@@ -61,16 +61,16 @@ class Expansion(NamedTuple):
         values = self.basis.values(inside_Ni)
         if self.outside == "clamp":
             return values
-        # The slope is that at the end of the range: inside, where it would vary, its factor is zero.
+        # The slope is that at the end of the range; inside the range, its factor is zero.
         return values + (x_Ni - inside_Ni).unsqueeze(1) * self.basis.slopes(inside_Ni.detach())
 
     def row(self, x_Ni: Tensor) -> Tensor:
-        """The whole row of each sample, differentiable any number of times: (N, R, i)."""
+        """The full row of each sample, differentiable to any order: (N, R, i)."""
         values = self.values(x_Ni)
         return values if self.base is None else torch.cat([values, self.base.function(x_Ni).unsqueeze(1)], 1)
 
     def write(self, x_Ni: Tensor, row_NRi: Tensor, slopes: bool) -> Tensor | None:
-        """The row into a tensor that is there, and the derivatives of the spline part, (N, J, i), if asked for."""
+        """Write the row into an existing tensor; return the derivatives of the splines, (N, J, i), if requested."""
         inside_Ni = x_Ni if self.outside == "zero" else self.basis.inside(x_Ni)
         values = row_NRi[:, : self.basis.count]
         found = self.basis.write(inside_Ni, values, slopes or self.outside == "linear")
@@ -89,7 +89,7 @@ def product(x_Ni: Tensor, matrix_Ro: Tensor, expansion: Expansion) -> Tensor:
     Shapes: samples (N, i) in single precision or better, matrix (R * i, o).
     """
     if torch.compiler.is_compiling() or x_Ni.device.type == "meta" or _transforming():
-        # A compiler decides by itself what to recompute; torch.func wants a form of function that starts more slowly.
+        # A compiler decides itself what to recompute; torch.func needs a form of function with more overhead.
         return _plain(x_Ni, matrix_Ro, expansion)
     if torch.is_autocast_enabled(x_Ni.device.type):
         matrix_Ro = matrix_Ro.to(torch.get_autocast_dtype(x_Ni.device.type))
@@ -99,22 +99,22 @@ def product(x_Ni: Tensor, matrix_Ro: Tensor, expansion: Expansion) -> Tensor:
 
 
 def _plain(x_Ni: Tensor, matrix_Ro: Tensor, expansion: Expansion) -> Tensor:
-    """The product in operations that differentiate themselves."""
+    """The product in differentiable operations."""
     return expansion.row(x_Ni).flatten(1).to(matrix_Ro.dtype) @ matrix_Ro
 
 
 def _pieces(x_Ni: Tensor, matrix_Ro: Tensor) -> Iterator[slice]:
     count, size = x_Ni.shape[0], max(_SAMPLES, _VALUES // matrix_Ro.shape[0])
     if x_Ni.device.type != "cpu" or matrix_Ro.dtype != x_Ni.dtype:
-        # A GPU has no such cache and pays for each launch; in half precision a sum over pieces would lose digits.
+        # A GPU has no such cache and each launch costs time; in half precision a sum over chunks would lose accuracy.
         size = max(count, 1)
     return (slice(start, start + size) for start in range(0, count, size))
 
 
 class _Kept(torch.autograd.Function):
-    """`product` for small sizes, where time goes into the number of operations: it keeps the rows and their slopes.
+    """`product` for small sizes, where the number of operations determines the time: it keeps the rows and slopes.
 
-    A gradient that is to be differentiated again is that of the plain form.
+    A gradient that will be differentiated again uses the plain form.
     """
 
     @staticmethod
@@ -140,9 +140,9 @@ class _Kept(torch.autograd.Function):
 
 
 class _Recomputed(torch.autograd.Function):
-    """`product` that keeps the samples and the matrix for backward, and nothing for each sample and basis function.
+    """`product` that keeps only the samples and the matrix for backward, nothing for each sample and basis function.
 
-    A gradient that is to be differentiated again is that of the plain form.
+    A gradient that will be differentiated again uses the plain form.
     """
 
     @staticmethod
@@ -168,7 +168,7 @@ class _Recomputed(torch.autograd.Function):
 
 
 def _again(ctx: Any, x_Ni: Tensor, matrix_Ro: Tensor, gradient_No: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients that can be differentiated themselves."""
+    """Gradients that can be differentiated again."""
     result = _plain(x_Ni, matrix_Ro, ctx.expansion)
     of_samples, of_matrix = ctx.needs_input_grad[:2]
     wanted = [x for x, needed in ((x_Ni, of_samples), (matrix_Ro, of_matrix)) if needed]
@@ -194,7 +194,7 @@ def _gradients(x_Ni: Tensor, matrix_Ro: Tensor, gradient_No: Tensor, expansion: 
 def _through(x_Ni: Tensor, matrix_Ro: Tensor, gradient_No: Tensor, slopes_NJi: Tensor | None,
              expansion: Expansion) -> Tensor:
     """The gradient of the samples from that of the result."""
-    assert slopes_NJi is not None, "slopes are made wherever samples need a gradient; please report"
+    assert slopes_NJi is not None, "slopes are computed whenever samples need a gradient; please report"
     back = gradient_No.mm(matrix_Ro.t()).to(x_Ni.dtype).view(x_Ni.shape[0], expansion.rows, x_Ni.shape[1])
     count = expansion.basis.count
     found = back[:, :count].mul_(slopes_NJi).sum(1)

@@ -15,20 +15,20 @@ import torch
 from torch import Tensor
 
 _CUBE_ROOT = 6 ** (-1 / 3)
-"""Distances in these units make the cubes of the closed form come out divided by six."""
+"""The unit of distances in which the cubes of the closed form are already divided by six."""
 _RIDGE = 1e-8
 
 
 def knots(intervals: int, order: int, low: float, high: float) -> Tensor:
-    """Equal steps from `low` to `high`, and `order` more on either side: (intervals + 1 + 2 order,) in float64."""
+    """Equidistant knots from `low` to `high`, and `order` more on either side: (intervals + 1 + 2 order,), float64."""
     places = torch.arange(-order, intervals + order + 1, dtype=torch.float64)
     return low + places * ((high - low) / intervals)
 
 
 class Cardinal(NamedTuple):
-    """The cubic basis on equal steps from `low` on, in closed form: `count` functions.
+    """The cubic basis on equidistant knots from `low`, in closed form: `count` functions.
 
-    With t the distance from a function's middle in steps, it is (max(2 - t, 0)^3 - 4 max(1 - t, 0)^3) / 6.
+    With t the distance from the centre of a function in steps, it is (max(2 - t, 0)^3 - 4 max(1 - t, 0)^3) / 6.
     """
 
     low: float
@@ -36,11 +36,11 @@ class Cardinal(NamedTuple):
     count: int
 
     def inside(self, x_Ni: Tensor) -> Tensor:
-        """The samples moved to the nearest end where they lie beyond the range."""
+        """The samples clamped to the range."""
         return x_Ni.clamp(self.low, self.low + (self.count - 3) * self.step)
 
     def _from_middles(self, x_Ni: Tensor) -> Tensor:
-        end = (self.count - 1.5) * _CUBE_ROOT  # half a step beyond the last, so that rounding adds none
+        end = (self.count - 1.5) * _CUBE_ROOT  # half a step beyond the last knot, so that rounding adds none
         middles_J = torch.arange(-_CUBE_ROOT, end, _CUBE_ROOT, dtype=x_Ni.dtype, device=x_Ni.device)
         scaled_Ni = (x_Ni - self.low) * (_CUBE_ROOT / self.step)
         return scaled_Ni.unsqueeze(1) - middles_J.unsqueeze(1)
@@ -52,7 +52,7 @@ class Cardinal(NamedTuple):
         return outer_NJi**3 - 4 * inner_NJi**3
 
     def slopes(self, x_Ni: Tensor) -> Tensor:
-        """Their derivatives by the sample: (N, J, i)."""
+        """Their derivatives with respect to the sample: (N, J, i)."""
         away_NJi = self._from_middles(x_Ni)
         outer_NJi = (2 * _CUBE_ROOT - away_NJi.abs()).relu()
         inner_NJi = (outer_NJi - _CUBE_ROOT).relu()
@@ -60,7 +60,7 @@ class Cardinal(NamedTuple):
         return away_NJi.sign() * (12 * scale * inner_NJi**2 - 3 * scale * outer_NJi**2)
 
     def write(self, x_Ni: Tensor, values_NJi: Tensor, slopes: bool) -> Tensor | None:
-        """Values into a tensor that is there, and the slopes if they are asked for; keeps nothing for a gradient."""
+        """Write values into an existing tensor, and return the slopes if requested; keeps nothing for a gradient."""
         away_NJi = self._from_middles(x_Ni)
         outer_NJi = torch.rsub(away_NJi.abs(), 2 * _CUBE_ROOT).clamp_min_(0)
         inner_NJi = (outer_NJi - _CUBE_ROOT).clamp_min_(0)
@@ -71,7 +71,7 @@ class Cardinal(NamedTuple):
         outer_square_NJi, inner_square_NJi = outer_NJi.square(), inner_NJi.square()
         torch.mul(outer_square_NJi, outer_NJi, out=values_NJi)
         values_NJi.addcmul_(inner_square_NJi, inner_NJi, value=-4)
-        # In the middle, where the sign is neither, the rest is zero.
+        # At the centre, where the sign is 0, the rest is zero.
         signs_NJi = torch.copysign(x_Ni.new_full((), 12 * _CUBE_ROOT / self.step), away_NJi)
         return inner_square_NJi.sub_(outer_square_NJi, alpha=0.25).mul_(signs_NJi)
 
@@ -79,8 +79,8 @@ class Cardinal(NamedTuple):
 class Recursion(NamedTuple):
     """The basis of any order on any knots, by the recursion of Cox and de Boor.
 
-    `grid` has the knots of each input, (K, i). Intervals are closed on the left and open on the right; where knots
-    coincide, 0 / 0 counts as 0.
+    `grid` has the knots of each input, (K, i). Intervals are closed on the left and open on the right; for
+    coinciding knots, 0 / 0 counts as 0.
     """
 
     grid: Tensor
@@ -92,7 +92,7 @@ class Recursion(NamedTuple):
         return self.grid.shape[0] - 1 - self.order
 
     def inside(self, x_Ni: Tensor) -> Tensor:
-        """The samples moved to the nearest end where they lie beyond the range."""
+        """The samples clamped to the range."""
         return torch.minimum(torch.maximum(x_Ni, self.grid[self.order]), self.grid[-1 - self.order])
 
     def values(self, x_Ni: Tensor) -> Tensor:
@@ -110,13 +110,13 @@ class Recursion(NamedTuple):
         return found
 
     def slopes(self, x_Ni: Tensor) -> Tensor:
-        """Their derivatives by the sample: (N, J, i)."""
+        """Their derivatives with respect to the sample: (N, J, i)."""
         share = self.order * _inverse(self.grid[self.order :] - self.grid[: -self.order])
         lower = self._of_degree(x_Ni, self.order - 1) * share
         return lower[:, :-1] - lower[:, 1:]
 
     def write(self, x_Ni: Tensor, values_NJi: Tensor, slopes: bool) -> Tensor | None:
-        """Values into a tensor that is there, and the slopes if they are asked for; keeps nothing for a gradient."""
+        """Write values into an existing tensor, and return the slopes if requested; keeps nothing for a gradient."""
         values_NJi.copy_(self.values(x_Ni))
         return self.slopes(x_Ni) if slopes else None
 
@@ -130,10 +130,10 @@ def _inverse(widths: Tensor) -> Tensor:
 
 
 def fit(points_pi: Tensor, wanted_pio: Tensor, knots_Ki: Tensor, order: int) -> Tensor:
-    """Coefficients of the splines nearest to values at points, in float64: (J, i, o).
+    """Coefficients of the splines fitted to values at points, in float64: (J, i, o).
 
-    The regularised least squares c = (B'B + 1e-8)^-1 B' y: fewer points than coefficients leave directions in which
-    nothing is known, and these stay at zero. In float32 they would be rounding, many times larger than the rest.
+    Regularised least squares, c = (B'B + 1e-8)^-1 B' y: with fewer points than coefficients, undetermined directions
+    stay at zero. In float32 they would be rounding errors, many times larger than the rest.
     """
     basis = Recursion(knots_Ki.double(), order).values(points_pi.double())
     matrix_ipJ = basis.permute(2, 0, 1)
@@ -143,7 +143,7 @@ def fit(points_pi: Tensor, wanted_pio: Tensor, knots_Ki: Tensor, order: int) -> 
 
 
 def grid_from(sorted_Ni: Tensor, intervals: int, order: int, even: float) -> Tensor:
-    """Knots where the samples are: a share `even` of equal steps, the rest with as many samples in each interval.
+    """Knots adapted to the samples: a share `even` of equal steps, the rest with equally many samples per interval.
 
     Shapes: samples (N, i), sorted; gives (K, i), `order` knots of the mean step beyond either end.
     """

@@ -1,4 +1,4 @@
-"""How far the passes of one or several networks spread: the statistics that the sampling methods share.
+"""The spread of the passes of one or several networks: the statistics that the sampling methods share.
 
 Source: variance split by the law of total variance; entropy and mutual information: Houlsby et al. 2011, Bayesian
 Active Learning for Classification, arXiv 1112.5745, eq. 2; running variance: Welford 1962, Note on a method for
@@ -12,17 +12,17 @@ q = (1/E) sum_e q_e of all, and 0 ln 0 = 0; W is the mean over networks, V the p
       v, w, b                    V_es(p_es) = W V_s(p_es) + V_e(q_e): all, within networks, between them
     classes and labels
       variance, _within, _between            (1/K) sum_k of v, w, b; with `per_class` variance_1 ... too
-      predictive_entropy         H(q)                       all uncertainty, in nats
-      expected_entropy           W (1/S) sum_s H(p_es)      what remains with the weights known: the data
-      mutual_information         H(q) - expected >= 0       what the passes disagree about: the model
-      mutual_information_within  W [H(q_e) - (1/S) sum_s H(p_es)]     of it, passes of one network
-      mutual_information_between H(q) - W H(q_e)                      of it, networks among each other
+      predictive_entropy         H(q)                       total uncertainty, in nats
+      expected_entropy           W (1/S) sum_s H(p_es)      data (aleatoric) uncertainty
+      mutual_information         H(q) - expected >= 0       model (epistemic) uncertainty
+      mutual_information_within  W [H(q_e) - (1/S) sum_s H(p_es)]     its part within networks
+      mutual_information_between H(q) - W H(q_e)                      its part between networks
       normalised_entropy         H(q) / ln K, of labels H(q) / ln 2: 0 to 1
       confidence                 max_k q_k, of labels (1/K) sum_k max(q_k, 1 - q_k)
     values of a regression
       variance, _within, _between            v, w, b of the one value, else variance_1 ..., in squared units
 
-H(p) is -sum_k p_k ln p_k for classes; for labels, each a yes or no of its own, the mean over labels of
+H(p) is -sum_k p_k ln p_k for classes; for labels, which are binary each, the mean over labels of
 -p_k ln p_k - (1 - p_k) ln(1 - p_k).
 """
 # Axes: B batch, K classes, labels or values.
@@ -43,9 +43,9 @@ _PARTS = ("", "_within", "_between")
 
 
 def gather(run: Runner, members: int, samples: int, per_class: bool = False) -> Prediction:
-    """The mean and the measures of all passes for each head; a single pass is one with all randomness off.
+    """The mean and the measures of all passes for each head; a single pass has all randomness off.
 
-    Only sums are kept, so memory does not grow with members and samples.
+    Only sums are kept, so memory does not depend on the number of members and samples.
     """
     spreads = {head: Spread(task, per_class) for head, task in run.tasks.items()}
     for member in range(members):
@@ -66,7 +66,7 @@ class Moments:
         self.squares = torch.zeros(())
 
     def add(self, values: Tensor) -> None:
-        """Takes in one more."""
+        """Add one tensor."""
         self.count += 1
         difference = values - self.mean
         self.mean = self.mean + difference / self.count
@@ -79,7 +79,7 @@ class Moments:
 
 
 class Spread:
-    """What the passes of some networks say of one head; each pass is (B, K), each network has as many."""
+    """The statistics of one head over the passes of some networks; a pass is (B, K), with equally many per network."""
 
     def __init__(self, task: Task, per_class: bool = False) -> None:
         self.task = task
@@ -89,14 +89,14 @@ class Spread:
         self.of_members, self.expected = Moments(), Moments()
 
     def add(self, values: Tensor) -> None:
-        """Takes in one pass of the network that is under way."""
+        """Add one pass of the current network."""
         values = at_least_single(values)
         self.passes.add(values)
         if self.task != "regression":
             self.entropies.add(entropy(values, self.task))
 
     def end_member(self) -> None:
-        """The passes of a network are complete; those of the next one follow."""
+        """Finish a network; the passes of the next one follow."""
         self.means.add(self.passes.mean)
         self.within.add(self.passes.variance)
         if self.task != "regression":
@@ -105,7 +105,7 @@ class Spread:
         self.passes, self.entropies = Moments(), Moments()
 
     def prediction(self) -> HeadPrediction:
-        """The mean and the measures over all passes taken in."""
+        """The mean and the measures over all passes."""
         within, between = self.within.mean, self.means.variance
         variances = dict(zip(_PARTS, (within + between, within, between), strict=True))
         if self.task == "regression":
@@ -120,7 +120,7 @@ class Spread:
         total = entropy(mean, self.task)
         most = log(max(mean.shape[1], 2) if self.task == "multiclass" else 2)
         sure = mean.amax(1) if self.task == "multiclass" else torch.maximum(mean, 1 - mean).mean(1)
-        # Entropy is concave, so only rounding can make a difference negative.
+        # Entropy is concave, so a negative difference can only be a rounding error.
         return {
             "predictive_entropy": total,
             "expected_entropy": self.expected.mean,

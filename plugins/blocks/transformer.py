@@ -1,6 +1,6 @@
-"""Streams of any layout as tokens, and the blocks that attend to them, for components. Holds no component."""
+"""Turns inputs of any layout into tokens, and attention blocks for components. Contains no component."""
 
-# Axes: B batch, M streams, c width of one stream, n tokens, q asking tokens, k asked tokens, d width of all tokens.
+# Axes: B batch, M inputs, c width of one input, n tokens, q query tokens, k key tokens, d width of all tokens.
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from fusionkit.api import ComponentError, TensorShape
 
 Positions = Literal["maps", "all", "none"]
 STREAMS = "*streams: B _ | *streams: B _ _ | *streams: B _ _..."
-"""The left side of a rule for streams of one layout, of any sizes; `encoder.tokens` brings mixed ones to tokens."""
+"""The left side of a rule for inputs of one layout, of any sizes; `encoder.tokens` turns mixed ones into tokens."""
 START = 0.02
-"""Deviation with which embeddings, position codes, bottlenecks and latents start."""
+"""Initial standard deviation of embeddings, position codes, bottlenecks and latents."""
 
 
 def check_heads(width: int, heads: int, option: str = "heads") -> None:
-    """Raises: ComponentError when the heads cannot share the width equally."""
+    """Raises: ComponentError if the width is not divisible by the number of heads."""
     if width % heads:
-        raise ComponentError(f"{heads} heads cannot share {width} features equally",
+        raise ComponentError(f"{width} features cannot be divided equally among {heads} heads",
                              fix=f"choose '{option}' that divides the width")
 
 
 def parameter(*sizes: int) -> nn.Parameter:
-    """Learned numbers that begin normal with deviation 0.02."""
+    """Learned parameters, initially normal with standard deviation 0.02."""
     return nn.Parameter(START * torch.randn(*sizes))
 
 
 class TokenStream(nn.Module):
-    """One stream as tokens of a common width: a vector is one, a map has one for each position.
+    """One input as tokens of a common width: a vector is one token, a map has one for each position.
 
-    `P x + code of the position + embedding of the stream`. Codes are learned, or with `bands` features of Fourier: for
-    each axis its coordinate s in -1..1 and sin and cos of pi f s, f from 1 to half the size of the axis, projected.
-    `positions` says where they are: on maps, on maps and tokens, or nowhere; a vector has none.
+    `P x + position code + embedding of the input`. Codes are learned, or with `bands` Fourier features: for each axis
+    its coordinate s in -1..1 and sin and cos of pi f s, f from 1 to half the size of the axis, projected.
+    `positions` selects what gets them: maps, maps and tokens, or nothing; a vector has none.
 
     Shapes: (B, c), (B, n, c) or (B, c, ...); gives (B, n, d).
     """
@@ -70,7 +70,7 @@ class TokenStream(nn.Module):
 
 
 def fourier(grid: Sequence[int], bands: int) -> Tensor:
-    """Sines, cosines and coordinates of every position of a grid: (positions, axes (2 bands + 1))."""
+    """Sines, cosines and coordinates of every position: (positions, axes (2 bands + 1))."""
     axes = [torch.linspace(-1, 1, size) if size > 1 else torch.zeros(1) for size in grid]
     parts = []
     for place, size in zip(torch.meshgrid(*axes, indexing="ij"), grid, strict=True):
@@ -80,9 +80,9 @@ def fourier(grid: Sequence[int], bands: int) -> Tensor:
 
 
 def valid_keys(present_BM: Tensor | None, counts: Sequence[int], like: Tensor) -> Tensor:
-    """Which tokens may be asked, of streams in a row: (B, sum of counts).
+    """Which tokens of concatenated inputs may be attended to: (B, sum of counts).
 
-    A mask is made where everything is present too: the kernel for masked keys rounds differently from that without.
+    There is a mask even if everything is present: the kernel for masked keys rounds differently from the one without.
     """
     if present_BM is None:
         return torch.ones(like.shape[0], sum(counts), dtype=torch.bool, device=like.device)
@@ -90,7 +90,7 @@ def valid_keys(present_BM: Tensor | None, counts: Sequence[int], like: Tensor) -
 
 
 class Attention(nn.Module):
-    """softmax(q k^T / sqrt(d / h)) v in h heads, projected; over the keys that are valid, zeros where none is.
+    """softmax(q k^T / sqrt(d / h)) v in h heads, projected; over the valid keys, zeros if there are none.
 
     Shapes: (B, q, d), (B, k, d) and (B, k), True = valid; gives (B, q, d). Costs 4 d^2 + 4 d.
     """
@@ -103,13 +103,13 @@ class Attention(nn.Module):
         self.join = nn.Linear(width, width)
 
     def forward(self, asking_Bqd: Tensor, asked_Bkd: Tensor, valid_Bk: Tensor | None = None) -> Tensor:
-        """What the asked tokens answer."""
+        """The attended values."""
         query, key, value = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (
             self.query(asking_Bqd), *self.key_value(asked_Bkd).chunk(2, 2)))
         if valid_Bk is None:
             return self._joined(F.scaled_dot_product_attention(query, key, value))
         heard_B1 = valid_Bk.any(1, keepdim=True)
-        # A softmax over nothing would be NaN; such a row may look anywhere, its answer is zeroed.
+        # A softmax over nothing would be NaN; such a row attends to everything, and its result is set to zero.
         mask_B11k = (valid_Bk | ~heard_B1)[:, None, None]
         answer = self._joined(F.scaled_dot_product_attention(query, key, value, attn_mask=mask_B11k))
         return answer.where(heard_B1.unsqueeze(2), 0.0)
@@ -120,7 +120,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Sequential):
-    """`W_2 gelu(W_1 LN(x))` with `expansion` times the width between.
+    """`W_2 gelu(W_1 LN(x))` with `expansion` times the width inside.
 
     Shapes: (B, n, d); gives the same. Costs 8 d^2 + 7 d at four times the width.
     """
@@ -144,7 +144,7 @@ class SelfBlock(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, tokens_Bnd: Tensor, valid_Bn: Tensor | None = None) -> Tensor:
-        """The refined tokens; those that are not valid are refined too, and asked by none."""
+        """The refined tokens; invalid ones are refined too, but not attended to."""
         normed = self.norm(tokens_Bnd)
         tokens_Bnd = tokens_Bnd + self.drop(self.attention(normed, normed, valid_Bn))
         refined: Tensor = tokens_Bnd + self.drop(self.feed_forward(tokens_Bnd))
@@ -152,7 +152,7 @@ class SelfBlock(nn.Module):
 
 
 class AskingBlock(nn.Module):
-    """A pre-norm block of one stream that asks another: `x + attention(LN x, LN y)`, then the feed-forward layer.
+    """A pre-norm block in which one input attends to another: `x + attention(LN x, LN y)`, then the feed-forward layer.
 
     Shapes: (B, q, d), (B, k, d) and (B, k), True = valid; gives (B, q, d). Without a valid key the attention term is
     zero. Costs 12 d^2 + 15 d at four times the width.
@@ -167,7 +167,7 @@ class AskingBlock(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, asking_Bqd: Tensor, asked_Bkd: Tensor, valid_Bk: Tensor | None = None) -> Tensor:
-        """The refined asking tokens."""
+        """The refined query tokens."""
         answer = self.attention(self.norm_asking(asking_Bqd), self.norm_asked(asked_Bkd), valid_Bk)
         asking_Bqd = asking_Bqd + self.drop(answer)
         refined: Tensor = asking_Bqd + self.drop(self.feed_forward(asking_Bqd))

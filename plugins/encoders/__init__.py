@@ -1,1 +1,1 @@
-"""Encoders: refine one stream, raw input or features."""
+"""Encoders: process one modality, raw input or features."""

@@ -1,9 +1,9 @@
-"""Atrous spatial pyramid pooling: one map seen by convolutions of several dilations and by its own mean.
+"""Atrous spatial pyramid pooling: convolutions of one map with several dilations, and its mean.
 
 Source: Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv 1706.05587, section 3.3;
 PENet's form, with a dilated convolution in front: Huang et al. 2020, doi:10.1038/s41746-020-0266-y.
-Chen et al. normalise every branch and use dilations of 6, 12 and 18; PENet normalises the branches together, after
-joining them, and uses 6 and 12: as PENet, with `dilations` to choose.
+Chen et al. normalise every branch and use dilations of 6, 12 and 18; PENet normalises the concatenated branches and
+uses 6 and 12. This is PENet's form, with the option `dilations`.
 """
 # Axes: B batch, c channels, w {width}, ... spatial axes of a map.
 
@@ -24,20 +24,20 @@ from fusionkit.api import ComponentError, Encoder, Release, TensorShape
 class AsppConfig(GroupedConfig):
     """Options of `encoder.aspp`."""
 
-    width: PositiveInt = Field(256, examples=[24], description="Channels of the result; each branch has an equal share "
-                                                               "of them.")
+    width: PositiveInt = Field(256, examples=[24], description="Channels of the result; divided equally among "
+                                                               "the branches.")
     first_dilation: PositiveInt = Field(2, description="Dilation of the convolution in front of the branches.")
     dilations: list[PositiveInt] = Field(
         [6, 12], min_length=1, description="Dilation of the 3x3 convolution of each branch; a branch with a 1x1 "
-                                           "convolution and one with the mean are always there.")
+                                           "convolution and one with the mean are always added.")
 
 
 class Aspp(nn.Module):
-    """A dilated convolution, then its branches side by side, then a 1x1 convolution; the grid stays.
+    """A dilated convolution, then parallel branches, then a 1x1 convolution; the spatial size is unchanged.
 
-    Shapes: (B, c, ...); gives (B, w, ...). Absent rows pass by.
+    Shapes: (B, c, ...); gives (B, w, ...). Missing rows are skipped.
 
-    Raises: ComponentError when 'width' is below the number of branches, or a group of a norm would hold one channel.
+    Raises: ComponentError if 'width' is below the number of branches, or a group of a norm would have one channel.
     """
 
     def __init__(self, config: AsppConfig, inputs: Sequence[TensorShape]) -> None:
@@ -46,11 +46,11 @@ class Aspp(nn.Module):
         count = len(config.dilations) + 2
         share = config.width // count
         if share == 0:
-            raise ComponentError(f"{config.width} channels cannot be shared by {count} branches",
-                                 fix="raise 'width', or leave out some of 'dilations'")
+            raise ComponentError(f"{config.width} channels are too few for {count} branches",
+                                 fix="raise 'width', or remove some of 'dilations'")
         if config.norm == "group" and not config.bias_before(count * share):
-            raise ComponentError(f"'norm: group' takes each of {count * share} channels by itself",
-                                 why="it would make zero of the branch with the mean, which is equal everywhere",
+            raise ComponentError(f"'norm: group' would normalise each of {count * share} channels separately",
+                                 why="that sets the branch with the mean, which is constant over positions, to zero",
                                  fix="choose 'width' and 'group_channels' with a common divisor")
         dilation, bias = config.first_dilation, config.bias_before(config.width)
         in_front = convolution(inputs[0].width, config.width, 3, padding=dilation, dilation=dilation, bias=bias)
@@ -65,7 +65,7 @@ class Aspp(nn.Module):
                                   config.norm_of(config.width, grid), nn.LeakyReLU())
 
     def forward(self, features: Tensor) -> Tensor:
-        """The map, every position with its surroundings."""
+        """The map with context at every position."""
         x: Tensor = self.first(features)
         mean = self.mean(x.mean(tuple(range(2, x.dim())), keepdim=True)).expand(-1, -1, *x.shape[2:])
         joined = torch.cat([*[branch(x) for branch in self.branches], mean], 1)

@@ -1,10 +1,10 @@
-"""Bidirectional feature pyramid (BiFPN, PANet): down the levels and up again, each join with weights of its own.
+"""Bidirectional feature pyramid (BiFPN, PANet): a top-down and a bottom-up pass with weighted joins.
 
 Source: Tan, Pang and Le 2020, EfficientDet: Scalable and Efficient Object Detection, arXiv 1911.09070, section 3.2-3.3;
 the unweighted form, once: Liu et al. 2018, Path Aggregation Network for Instance Segmentation (PANet), arXiv
 1803.01534, section 3.1, with `weighted: false` and `repeats: 1`.
 PANet has plain convolutions at its joins, here both have separable ones. The authors of BiFPN put the function before
-the convolution, here it stands behind the norm.
+the convolution, here it comes after the norm.
 """
 # Axes: B batch, c channels of a level, d {width}, ... spatial axes of a map.
 
@@ -31,11 +31,11 @@ class BifpnConfig(Config):
     """Options of `encoder.bifpn`."""
 
     width: PositiveInt = Field(64, examples=[8], description="Channels of every level.")
-    repeats: PositiveInt = Field(3, examples=[1], description="How often the way down and up again is gone.")
+    repeats: PositiveInt = Field(3, le=1000, examples=[1], description="Number of top-down and bottom-up passes.")
     weighted: bool = Field(True, description="Whether each join has learned weights, relu(w) divided by their sum; "
                                              "without, it is a plain sum.")
     norm: Literal["batch", "group", "none"] = Field(
-        "batch", description="Normalisation behind the convolution of each join; group where batches are small.")
+        "batch", description="Normalisation after the convolution of each join; use group for small batches.")
 
 
 class Join(nn.Module):
@@ -64,10 +64,10 @@ class Join(nn.Module):
 
 
 class Round(nn.Module):
-    """Once down from the deepest level to the finest, and up again.
+    """One pass from the deepest level to the finest and back.
 
-    down_l = join(x_l, down_(l+1) enlarged), from the deepest x itself; up_l = join(x_l, down_l, up_(l-1) pooled), the
-    finest being down_1; the deepest has no down_l beside x_l.
+    down_l = join(x_l, down_(l+1) upsampled), starting with the deepest x; up_l = join(x_l, down_l, up_(l-1) pooled),
+    the finest being down_1; the deepest has no down_l besides x_l.
     """
 
     def __init__(self, config: BifpnConfig, shapes: Sequence[TensorShape]) -> None:
@@ -94,11 +94,11 @@ class Bifpn(nn.Module):
     """Every level projected to one width, then `repeats` rounds.
 
     Shapes: two or more maps (B, c_l, ...) of one encoder, images or volumes, from fine to coarse; gives f1, f2, ...,
-    each (B, d, ...) on its own grid. A map is enlarged by the nearest position and made smaller by the largest value,
-    to the grid that is wanted. Costs sum of (c_l + 1) d and, for each of the 2 (levels - 1) joins of a round, d^2 + 3^r
-    d + 2 d and its two or three weights. Absent rows pass by.
+    each (B, d, ...) of its own spatial size. A map is upsampled by nearest neighbour and downsampled by max pooling
+    to the required size. Costs sum of (c_l + 1) d and, for each of the 2 (levels - 1) joins of a round, d^2 + 3^r
+    d + 2 d and its two or three weights. Missing rows are skipped.
 
-    Raises: ComponentError when some maps are images and others volumes, or there is only one.
+    Raises: ComponentError if some maps are images and others volumes, or there is only one.
     """
 
     def __init__(self, config: BifpnConfig, inputs: Sequence[TensorShape]) -> None:
@@ -119,7 +119,7 @@ class Bifpn(nn.Module):
 def _check(inputs: Sequence[TensorShape]) -> None:
     one_rank(inputs)
     if len(inputs) < 2:
-        raise ComponentError("it reads one map alone", why="its levels refine each other",
+        raise ComponentError("it reads only one map", why="its levels refine each other",
                              fix="connect the maps of several depths, as an encoder gives them with 'output: taps'")
 
 

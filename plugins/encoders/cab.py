@@ -4,7 +4,7 @@ Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusio
 Classification (MMCAF-Net), the CAB of E3D-MSCA; a 3D form of Rahman et al. 2024, EMCAD: Efficient Multi-scale
 Convolutional Attention Decoding for Medical Image Segmentation, arXiv 2405.06880, after Woo et al. 2018, CBAM, arXiv
 1807.06521, eq. 2.
-The release's module gives the gate and leaves the product to its caller; here the component gives the product, and
+The authors' module returns the gate and leaves the product to its caller; here the component returns the product, and
 the gate is its submodule `gate`.
 """
 # Axes: B batch, c channels, h hidden channels of the gate, ... spatial axes of a map.
@@ -33,7 +33,7 @@ class CabConfig(Config):
 class ChannelGate(nn.Module):
     """sigmoid(U relu(V mean x) + U relu(V max x)) over all positions, with V to c // ratio channels; no biases.
 
-    Starts normal with deviation 0.02, so that every gate is near one half.
+    Initially normal with standard deviation 0.02, so that every gate is close to one half.
 
     Shapes: (B, c, ...); gives (B, c, 1, ...).
     """
@@ -51,7 +51,7 @@ class ChannelGate(nn.Module):
         """The gate of every channel."""
         positions = tuple(range(2, features.dim()))
         mean, largest = features.mean(positions, keepdim=True), features.amax(positions, keepdim=True)
-        # Both paths share their layers, and the second is linear: one call of it on the sum is the same.
+        # Both paths share their layers, and the second layer is linear: one call on the sum is equivalent.
         hidden = self.reduce(mean).relu() + self.reduce(largest).relu()
         gate: Tensor = self.expand(hidden).sigmoid()
         return gate
@@ -60,7 +60,7 @@ class ChannelGate(nn.Module):
 class ChannelAttention(Gated):
     """x * gate(x).
 
-    Shapes: (B, c, ...); gives the same. Absent rows pass by.
+    Shapes: (B, c, ...); gives the same. Missing rows are skipped.
     """
 
     def __init__(self, config: CabConfig, inputs: Sequence[TensorShape]) -> None:

@@ -1,4 +1,4 @@
-"""Small residual network for images and volumes, for small data and for tests.
+"""Small residual network for images and volumes, for small datasets and tests.
 
 Source: He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385, section 3.3 (the plain
 block of two 3x3 convolutions, a 1x1 shortcut where the shape changes); group normalisation:
@@ -25,12 +25,12 @@ class ConvConfig(Config):
     """Options of `encoder.conv`."""
 
     widths: list[PositiveInt] = Field([16, 32, 64], min_length=1,
-                                      description="Channels of each stage; each after the first halves the grid.")
-    blocks: NonNegativeInt = Field(1, description="Residual blocks in each stage; 0: one plain convolution a stage, "
-                                                  "the cheapest form.")
-    stem_stride: PositiveInt = Field(1, description="Stride of the first convolution; 2 halves the grid at once.")
+                                      description="Channels of each stage; all but the first halve the spatial size.")
+    blocks: NonNegativeInt = Field(
+        1, le=1000, description="Residual blocks in each stage; 0: one plain convolution per stage, the cheapest form.")
+    stem_stride: PositiveInt = Field(1, description="Stride of the first convolution; 2 halves the spatial size.")
     norm: Literal["batch", "group", "none"] = Field(
-        "batch", description="Normalisation after each convolution; group where batches are small.")
+        "batch", description="Normalisation after each convolution; use group for small batches.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a whole channel after each stage.")
     output: Literal["pooled", "map", "taps"] = Field(
         "pooled", description="pooled: mean over the last map; map: the last map; taps: the map of every stage, "
@@ -40,8 +40,8 @@ class ConvConfig(Config):
 class Conv(nn.Module):
     """A first convolution, then stages of residual blocks.
 
-    Shapes: (B, c, ...); gives (B, w), or (B, w, ...) on the last grid, or one map for each stage. A stride of
-    two turns a side of n into ceil(n / 2). Absent rows pass by.
+    Shapes: (B, c, ...); gives (B, w), or (B, w, ...) of the last spatial size, or one map for each stage. A stride of
+    two turns a side of n into ceil(n / 2). Missing rows are skipped.
     """
 
     def __init__(self, config: ConvConfig, inputs: Sequence[TensorShape]) -> None:
@@ -69,7 +69,7 @@ class Conv(nn.Module):
 
 
 def _stage(before: int, width: int, config: ConvConfig, rank: int, first: bool) -> list[nn.Module]:
-    """The layers of one stage; the first stage keeps the grid, and without blocks it is the stem alone."""
+    """The layers of one stage; the first stage keeps the spatial size, and without blocks it is just the stem."""
     stride = 1 if first else 2
     if config.blocks == 0:
         return [] if first else [ConvNorm(before, width, config, rank=rank, stride=stride), nn.ReLU()]
@@ -78,7 +78,7 @@ def _stage(before: int, width: int, config: ConvConfig, rank: int, first: bool) 
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with a shortcut around them; the first may stride.
+    """Two 3x3 convolutions with a shortcut around them; the first may have a stride.
 
     Shapes: (B, before, ...); gives (B, width, ...).
     """
@@ -96,7 +96,7 @@ class Block(nn.Module):
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution that keeps the grid but for its stride, then the normalisation.
+    """A convolution that keeps the spatial size except for its stride, then the normalisation.
 
     Shapes: (B, before, ...); gives (B, width, ...).
     """
@@ -109,7 +109,7 @@ class ConvNorm(nn.Sequential):
 
 
 def conv_shape(config: ConvConfig, inputs: Sequence[TensorShape]) -> Shape:
-    """What `encoder.conv` gives."""
+    """The output shape of `encoder.conv`."""
     grid = _strided(inputs[0].spatial, config.stem_stride)
     maps = []
     for index, width in enumerate(config.widths):

@@ -1,12 +1,12 @@
-"""Depthwise convolution fusion (DCFB): kernels of several sizes side by side on a widened map.
+"""Depthwise convolution fusion (DCFB): parallel depthwise kernels of several sizes on an expanded map.
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), the DCFB of E3D-MSCA; a 3D form of the MSCB of Rahman et al. 2024, EMCAD: Efficient
 Multi-scale Convolutional Attention Decoding for Medical Image Segmentation, arXiv 2405.06880.
-The figure calls the activation ReLU, the release's is ReLU6: `activation`, the release's.
-EMCAD widens six times, the release twice: `expansion`, the release's.
+The figure calls the activation ReLU, the authors' is ReLU6: `activation`, by default as in the authors' code.
+EMCAD expands six times, the authors' code twice: `expansion`, by default as in the authors' code.
 """
-# Axes: B batch, c channels, w {width}, e widened channels (expansion c), t merged channels, ... spatial axes of a map.
+# Axes: B batch, c channels, w {width}, e expanded channels (expansion c), t merged channels, ... spatial axes of a map.
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ActivationName = Literal["relu", "relu6", "leaky_relu", "prelu", "gelu", "hardsw
 
 def _odd(kernels: list[int]) -> list[int]:
     if any(kernel % 2 == 0 for kernel in kernels):
-        raise ValueError("a kernel of even size would shift the grid; use odd numbers")
+        raise ValueError("a kernel of even size would shift positions; use odd numbers")
     return kernels
 
 
@@ -51,17 +51,17 @@ class DcfbConfig(Config):
     width: PositiveInt | None = Field(
         None, description="Channels of the result; None keeps those of the input.", examples=[12])
     stride: Literal[1, 2] = Field(
-        1, description="Step of the depthwise convolutions along every axis; 2 halves the grid, rounding up, and "
-                       "leaves out the shortcut.")
-    kernels: Kernels = Field([1, 3, 5], description="Edges of the depthwise kernels, odd numbers, one branch each.",
+        1, description="Stride of the depthwise convolutions along every axis; 2 halves the spatial size, rounding up, "
+                       "and removes the shortcut.")
+    kernels: Kernels = Field([1, 3, 5], description="Sizes of the depthwise kernels, odd numbers, one branch each.",
                              examples=[[3, 5]])
     expansion: PositiveInt = Field(2, description="Channels inside the block for each channel of the input.")
     parallel: bool = Field(
-        True, description="Whether every branch reads the widened map; if not, each reads it plus the sum of the "
+        True, description="Whether every branch reads the expanded map; if not, each reads it plus the sum of the "
                           "branches before.")
-    merge: Literal["add", "concat"] = Field("add", description="How the branches are joined before the projection.")
+    merge: Literal["add", "concat"] = Field("add", description="How the branches are combined before the projection.")
     activation: ActivationName = Field(
-        "relu6", description="Function after the widening and after every branch; 'leaky_relu' has slope 0.2, and "
+        "relu6", description="Activation after the expansion and after every branch; 'leaky_relu' has slope 0.2, and "
                              "'prelu' starts with it.")
 
     @model_validator(mode="after")
@@ -74,11 +74,12 @@ class DcfbConfig(Config):
 class Dcfb(nn.Module):
     """P(shuffle(merge_k A(N(D_k A(N(W x)))))) + x, with W to e channels, D_k depthwise, P to w channels, N batch norms.
 
-    The shuffle takes the t merged channels as gcd(t, w) groups and lines up first the first of every group, then the
-    second, and so on. The shortcut is a projection without bias where w is not c, and nothing with stride 2.
-    Convolutions start normal with deviation 0.02.
+    The shuffle takes the t merged channels as gcd(t, w) groups and puts the first of every group first, then the
+    second, and so on. The shortcut is a projection without bias if w is not c, and absent with stride 2.
+    Convolutions are initialised normal with standard deviation 0.02.
 
-    Shapes: (B, c, ...); gives (B, w, ...), with stride 2 half the grid, rounded up. Absent rows pass by.
+    Shapes: (B, c, ...); gives (B, w, ...), with stride 2 of half the spatial size, rounded up. Missing rows are
+    skipped.
     """
 
     def __init__(self, config: DcfbConfig, inputs: Sequence[TensorShape]) -> None:
@@ -110,12 +111,12 @@ class Dcfb(nn.Module):
         return result + (features if self.shortcut is None else self.shortcut(features))
 
     def optimized(self) -> nn.Module:
-        """The same function for inference alone: see `FoldedDcfb`."""
+        """The same function for inference only: see `FoldedDcfb`."""
         return FoldedDcfb(self)
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution without bias that keeps the grid but for its stride, a batch norm, and an activation if named.
+    """A convolution without bias that keeps the spatial size except for its stride, batch norm, optional activation.
 
     Shapes: (B, before, ...); gives (B, width, ...).
     """
@@ -128,7 +129,7 @@ class ConvNorm(nn.Sequential):
 
 
 def shuffled(features: Tensor, groups: int) -> Tensor:
-    """Channels of equal groups dealt out in turn: the first of every group, then the second of every group, ...
+    """Channel shuffle of equal groups: the first of every group, then the second of every group, ...
 
     Shapes: (B, t, ...) or (t,), t a multiple of `groups`; gives the same.
     """
@@ -137,7 +138,7 @@ def shuffled(features: Tensor, groups: int) -> Tensor:
 
 
 def _results(branches: nn.ModuleList, features: Tensor, parallel: bool) -> list[Tensor]:
-    """What each branch gives for the features, or in a row for the features plus the results before."""
+    """The results of the branches, each from the features, or in sequence from the features plus earlier results."""
     results: list[Tensor] = []
     for branch in branches:
         results.append(branch(features))
@@ -147,10 +148,10 @@ def _results(branches: nn.ModuleList, features: Tensor, parallel: bool) -> list[
 
 
 class FoldedDcfb(nn.Module):
-    """A `Dcfb` in evaluation, written so that every step keeps channels last in memory; equal but for rounding.
+    """A `Dcfb` for evaluation in which every step keeps channels last in memory; equal up to rounding.
 
     Norms are folded into the convolutions before them, and the shuffle into the columns of the projection. Pointwise
-    convolutions are matrix products, because PyTorch's 1x1x1 convolution gives channels first whatever it is given,
+    convolutions are matrix products, because PyTorch's 1x1x1 convolution always returns channels first,
     and depthwise ones are several times faster with channels last.
 
     Shapes: as the `Dcfb`; the result has channels last in memory.
@@ -162,7 +163,7 @@ class FoldedDcfb(nn.Module):
         self.expand = FoldedPointwise(source.expand)
         self.branches = nn.ModuleList(FoldedBranch(branch) for branch in source.branches)
         self.project = FoldedPointwise(source.project)
-        # Column j of the projection reads channel order[j]; asked of the unshuffled map, it stands at order[j].
+        # Column j of the projection reads channel order[j]; for the unshuffled map, it is at order[j].
         order = shuffled(torch.arange(self.project.weight.shape[1], device=self.project.weight.device), source.groups)
         self.project.weight.data = self.project.weight[:, order.argsort()].contiguous()
         self.shortcut = None if source.shortcut is None else FoldedPointwise([source.shortcut])
@@ -179,7 +180,7 @@ class FoldedDcfb(nn.Module):
 
 
 def _add_into(total: Tensor, part: Tensor) -> Tensor:
-    """The sum, in the memory of the first where no gradient needs that: fresh memory costs as much as the sum."""
+    """The sum, in place of the first if no gradient needs it: allocating memory costs as much as the sum."""
     return total + part if total.requires_grad else total.add_(part)
 
 
@@ -204,7 +205,7 @@ class FoldedPointwise(nn.Module):
 class FoldedBranch(nn.Module):
     """A depthwise convolution with its norm and activation on channels last.
 
-    Shapes: (B, ..., e); gives the same, with stride 2 half the grid, rounded up.
+    Shapes: (B, ..., e); gives the same, with stride 2 of half the spatial size, rounded up.
     """
 
     def __init__(self, layers: nn.Sequential) -> None:
@@ -215,7 +216,7 @@ class FoldedBranch(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """The map after the layers."""
         if self.single:
-            # One weight for each channel: as a convolution it takes eight times as long as it does as a product.
+            # One weight for each channel: a convolution takes eight times as long as a product.
             step = slice(None, None, self.convolution.stride[0])
             chosen = rows[(slice(None), *[step] * (rows.dim() - 2))]
             return self.activation(torch.addcmul(self.convolution.bias, chosen, self.convolution.weight.flatten()))
@@ -223,7 +224,7 @@ class FoldedBranch(nn.Module):
 
 
 def _folded(layers: Sequence[nn.Module] | nn.Sequential) -> tuple[Any, nn.Module]:
-    """The convolution with the norm after it folded in, and the activation, which may overwrite what it is given."""
+    """The convolution with the following norm folded in, and the activation, which may work in place."""
     convolution = copy.deepcopy(layers[0])
     if len(layers) > 1:
         convolution = fuse_conv_bn_eval(convolution, layers[1])
@@ -234,13 +235,13 @@ def _folded(layers: Sequence[nn.Module] | nn.Sequential) -> tuple[Any, nn.Module
 
 
 def dcfb_shape(config: DcfbConfig, inputs: Sequence[TensorShape]) -> Shape:
-    """What `encoder.dcfb` gives."""
+    """The output shape of `encoder.dcfb`."""
     grid = tuple(-(-size // config.stride) for size in inputs[0].spatial)
     return shape_of((config.width or inputs[0].width, *grid))
 
 
 def read_release(shapes: Mapping[str, Sequence[int]], note: str) -> dict[str, Any]:
-    """Options of a block of the release, from the shapes of its tensors and the words that made it."""
+    """Options of a block of the authors' code, from the shapes of its tensors and its arguments."""
     words = dict(re.findall(r"(\w+)=(\w+)", note))
     inner, before = shapes["pconv1.0.weight"][:2]
     width, merged = shapes["pconv2.0.weight"][:2]

@@ -26,16 +26,16 @@ class DRIFAStemConfig(Config):
 
     width: PositiveInt = Field(64, description="Channels of the result.")
     attention: bool = Field(True, description="Put MFA after the convolution.")
-    scale: bool = Field(True, description="Learn how much the two branches of the gate count.")
-    rank: PositiveInt | None = Field(None, description="Factor the square maps of MFA through so many channels.")
+    scale: bool = Field(True, description="Learn the weights of the two branches of the gate.")
+    rank: PositiveInt | None = Field(None, description="Rank of the factorised square maps of MFA; full by default.")
     preset: Preset = Field("release", description="Norms and initial values: release (Keras's) or torch.")
 
 
 class DRIFAStem(nn.Module):
     """relu(BN(MFA(conv 7, stride 2))), then max pooling 3, stride 2, both padded as Keras does.
 
-    Shapes: (B, c, ...); gives (B, w, ...) with a quarter of the positions on each axis, halves rounded up twice.
-    Absent rows pass by.
+    Shapes: (B, c, ...); gives (B, w, ...) with a quarter of the positions on each axis, rounded up at each halving.
+    Missing rows are skipped.
     """
 
     def __init__(self, config: DRIFAStemConfig, inputs: Sequence[TensorShape]) -> None:
@@ -51,7 +51,7 @@ class DRIFAStem(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """The pooled map."""
         x = self.bn(self.mfa(self.conv(image))).relu()
-        # After a ReLU a padded zero never wins against what is there.
+        # After a ReLU a padded zero never exceeds an actual value.
         return _POOLS[self.rank](pad_same(x, 3, self.strides), 3, 2)
 
 

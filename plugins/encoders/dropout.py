@@ -23,13 +23,14 @@ class DropoutConfig(Config):
 
     rate: float = Field(0.25, ge=0, lt=1, description="Probability of a zero.")
     mode: Literal["elementwise", "channel"] = Field(
-        "elementwise", description="elementwise: every number on its own; channel: a feature at all positions at once.")
+        "elementwise", description="elementwise: every number separately; channel: a feature at all positions at once.")
 
 
 class Dropout(nn.Module):
     """Zeros with probability `rate`, survivors scaled by 1 / (1 - rate); in evaluation the identity.
 
-    Shapes: (B, c), (B, n, c) or (B, c, ...); gives the same. On vectors both modes are one. Absent rows pass by.
+    Shapes: (B, c), (B, n, c) or (B, c, ...); gives the same. For vectors both modes are the same. Missing rows are
+    skipped.
     """
 
     def __init__(self, config: DropoutConfig, inputs: Sequence[TensorShape]) -> None:

@@ -1,11 +1,11 @@
-"""E3D-MSCA pyramid: the maps of a backbone refined by attention from deep to shallow, joined back, one vector.
+"""E3D-MSCA pyramid: the maps of a backbone refined by attention from deep to shallow, then fused into one vector.
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), E3D-MSCA, UCB and BFPU as its image encoder chains them.
-The paper gives every level a spatial attention of its own, the release shares one: `share_sab`, the release's.
-The paper joins levels side by side, the release adds weighed maps: `fusion`, the release's.
-The release resizes the first enlarged map to a constant and no other; here each is resized to the map that it is
-added to if the grids differ, which is the same at the release's size and works at any other.
+The paper gives every level a spatial attention of its own, the authors' code shares one: `share_sab`, by default as in
+the authors' code. The paper concatenates levels, the authors' code adds weighted maps: `fusion`, by default as in
+the authors' code. The authors' code resizes the first enlarged map to a constant and no other; here each is resized to
+the map that it is added to if the grids differ, which is the same at the authors' size and works at any other.
 """
 # Axes: B batch, L levels, c_l channels of level l from shallow (1) to deep (L), ... spatial axes of a map.
 
@@ -41,29 +41,29 @@ class E3dMscaConfig(Config):
 
     width: PositiveInt = Field(24, description="Width of the vector.")
     output: Literal["vector", "map", "both"] = Field(
-        "vector", description="'vector' gives the pooled and projected features, 'map' the last joined map, 'both' "
+        "vector", description="'vector' gives the pooled and projected features, 'map' the last fused map, 'both' "
                               "the two as 'vector' and 'map'.")
     norm: Normalisation = Field(
-        "batch", description="Normalisation of every map that comes in, followed by a ReLU and dropout; 'none' leaves "
-                             "out all three.")
+        "batch", description="Normalisation of every input map, followed by a ReLU and dropout; 'none' omits "
+                             "all three.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of the values of the normalised maps that is dropped.")
     ratio: PositiveInt = Field(16, description="Channels for each hidden channel of the channel attention.")
-    sab_kernel: Literal[3, 7, 11] = Field(7, description="Edge of the spatial attention's kernel, in positions.")
+    sab_kernel: Literal[3, 7, 11] = Field(7, description="Kernel size of the spatial attention.")
     sab_start: Literal["uniform", "normal"] = Field(
-        "uniform", description="How the spatial attention starts: as PyTorch's convolutions, or normal with "
-                               "deviation 0.02.")
+        "uniform", description="Initial values of the spatial attention: as PyTorch's convolutions, or normal with "
+                               "standard deviation 0.02.")
     share_sab: bool = Field(True, description="Whether all levels share one spatial attention.")
-    kernels: dcfb.Kernels = Field([1, 3, 5], description="Edges of the depthwise kernels, odd numbers.",
+    kernels: dcfb.Kernels = Field([1, 3, 5], description="Sizes of the depthwise kernels, odd numbers.",
                                   examples=[[3, 5]])
     expansion: PositiveInt = Field(2, description="Channels inside the depthwise block for each channel of a level.")
     parallel: bool = Field(True, description="Whether all depthwise branches read the same map.")
-    merge: Literal["add", "concat"] = Field("add", description="How the depthwise branches are joined.")
-    activation: dcfb.ActivationName = Field("relu6", description="Function inside the depthwise block.")
-    upsample: Literal["linear", "nearest"] = Field("linear", description="How a map's grid is doubled.")
+    merge: Literal["add", "concat"] = Field("add", description="How the depthwise branches are combined.")
+    activation: dcfb.ActivationName = Field("relu6", description="Activation inside the depthwise block.")
+    upsample: Literal["linear", "nearest"] = Field("linear", description="How a map is upsampled by two.")
     fusion: Literal["release", "paper"] = Field(
-        "release", description="How two levels are joined: 'release' adds weighed maps, 'paper' puts gated maps side "
-                               "by side.")
-    pool: Literal["max", "avg"] = Field("max", description="How the positions of the last map become one.")
+        "release", description="How two levels are fused: 'release' adds weighted maps, 'paper' concatenates gated "
+                               "maps.")
+    pool: Literal["max", "avg"] = Field("max", description="How the last map is pooled.")
     vector_dropout: float = Field(0.5, ge=0, lt=1, description="Share of the vector's values that is dropped.")
 
     def parts(self) -> tuple[cab.CabConfig, sab.SabConfig, dcfb.DcfbConfig]:
@@ -77,12 +77,12 @@ class E3dMsca(nn.Module):
     """p_l = dropout(relu(N_l f_l)); d_L = E_L p_L, d_l = E_l(p_l + resize(UCB_l d_{l+1})); b_1 = d_1,
     b_l = BFPU_{l-1}(d_l, b_{l-1}); v = dropout(relu(W pool(b_L))).
 
-    E_l is channel attention, spatial attention and depthwise convolution fusion in a row.
+    E_l is channel attention, spatial attention and depthwise convolution fusion in sequence.
 
     Shapes: L >= 1 maps (B, c_l, ...) from shallow to deep, of any grids; gives (B, width), or the map b_L on the grid
-    of the deepest with c_L channels (2 c_L where the paper's fusion joins several), or both. Absent rows pass by.
+    of the deepest with c_L channels (2 c_L where the paper's fusion joins several), or both. Missing rows are skipped.
 
-    Raises: ComponentError when some inputs are images and others volumes.
+    Raises: ComponentError if some inputs are images and others volumes.
     """
 
     def __init__(self, config: E3dMscaConfig, inputs: Sequence[TensorShape]) -> None:
@@ -145,20 +145,20 @@ def _prepared(config: E3dMscaConfig, shape: TensorShape) -> nn.Module:
 def _last_map(config: E3dMscaConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     """The shape of b_L.
 
-    Raises: ComponentError when some inputs are images and others volumes.
+    Raises: ComponentError if some inputs are images and others volumes.
     """
     if len({shape.layout for shape in inputs}) > 1:
         raise ComponentError("some of its inputs are images and others volumes",
-                             why="the levels of a pyramid are brought to each other's grids",
+                             why="the levels of a pyramid are resized to each other's spatial size",
                              fix="give the maps of one backbone, from shallow to deep")
     doubled = config.fusion == "paper" and len(inputs) > 1
     return with_width(inputs[-1], inputs[-1].width * (2 if doubled else 1))
 
 
 def e3d_msca_shape(config: E3dMscaConfig, inputs: Sequence[TensorShape]) -> Shape:
-    """What `encoder.e3d_msca` gives.
+    """The output shape of `encoder.e3d_msca`.
 
-    Raises: ComponentError when some inputs are images and others volumes.
+    Raises: ComponentError if some inputs are images and others volumes.
     """
     last, vector = _last_map(config, inputs), Vector((config.width,))
     if config.output == "both":
@@ -167,7 +167,7 @@ def e3d_msca_shape(config: E3dMscaConfig, inputs: Sequence[TensorShape]) -> Shap
 
 
 def _names(config: E3dMscaConfig) -> dict[str, str]:
-    """How parameters are called in the release; its chain of one level has no norm, and no numbers in its names."""
+    """The parameter names in the authors' code; its chain of one level has no norm, and no numbers in its names."""
     if config.norm == "none":
         return _level_names("1", "") | {"spatial.1.gate.convolution": "sab.conv"}
     names = {"project.0": "fc.0"}
@@ -185,7 +185,7 @@ def _level_names(level: str, number: str) -> dict[str, str]:
 
 
 def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of the release's pyramid, or of its chain of one level, which ends in a map."""
+    """Options of the authors' pyramid, or of its chain of one level, which ends in a map."""
     level = "1" if "cab1.fc1.weight" in shapes else ""
     hidden, channels = shapes[f"cab{level}.fc1.weight"][:2]
     start = f"dcfb{level}."
@@ -196,7 +196,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
     return options | ({"width": shapes["fc.0.weight"][0]} if level else {"norm": "none", "output": "map"})
 
 
-_LEVELS = tuple("123456789")  # the release has three, and nothing in its names depends on how many
+_LEVELS = tuple("123456789")  # the authors' code has three, and nothing in its names depends on how many
 _TAPS = {"feature": ""} | {
     f"{theirs}{level}{after}": f"{ours}.{level}" for level in _LEVELS
     for ours, theirs, after in (("prepare", "f", "_norm"), ("mix", "d", ""), ("enlarge", "ucb", ""),

@@ -1,4 +1,4 @@
-"""Efficient channel attention (ECA): every channel of a map times a gate that sees the means of its neighbours.
+"""Efficient channel attention (ECA): every channel of a map times a gate computed from the means of its neighbours.
 
 Source: Wang et al. 2020, ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks, CVPR,
 arXiv 1910.03151, eq. 5 to 12. The odd size next to a number is, as in the authors' code, that of its whole part, or one
@@ -22,18 +22,18 @@ class EcaConfig(Config):
     """Options of `encoder.eca`."""
 
     kernel: Literal[1, 3, 5, 7, 9] | None = Field(
-        None, description="Neighbouring channels that a gate sees; None takes more the more channels there are.")
-    gamma: PositiveFloat = Field(2.0, description="Without `kernel` it is near (log2 c + offset) / gamma.")
+        None, description="Number of neighbouring channels for a gate; None grows with the number of channels.")
+    gamma: PositiveFloat = Field(2.0, description="Without `kernel`, the number is near (log2 c + offset) / gamma.")
     offset: float = Field(1.0, ge=0, description="The offset in that number.")
 
 
 class EfficientChannelAttention(nn.Module):
     """`x * sigmoid(w * z)`, z the mean of x over its positions, w a filter along the c channels, zeros beyond them.
 
-    The filter has `kernel` weights and no bias; that is all there is to learn. Its size is the odd one next to
+    The filter has `kernel` weights and no bias, its only parameters. Its size is the odd number closest to
     (log2 c + offset) / gamma: 3 for 64 channels, 5 for 256.
 
-    Shapes: (B, c, ...); gives the same. Absent rows pass by.
+    Shapes: (B, c, ...); gives the same. Missing rows are skipped.
     """
 
     def __init__(self, config: EcaConfig, inputs: Sequence[TensorShape]) -> None:
@@ -43,7 +43,7 @@ class EfficientChannelAttention(nn.Module):
         self.filter = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The map, its channels weighted."""
+        """The map with its channels weighted."""
         mean_Bc = features.mean(tuple(range(2, features.dim())))
         gate_Bc = self.filter(mean_Bc.unsqueeze(1)).squeeze(1).sigmoid()
         return features * spread(gate_Bc, self.shape)

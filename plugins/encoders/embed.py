@@ -1,4 +1,4 @@
-"""Table columns: numbers as they are, categories through learned embeddings, joined by one linear layer.
+"""Table columns: numbers unchanged, categories through learned embeddings, combined by one linear layer.
 
 Source: Guo, Berkhahn 2016, Entity Embeddings of Categorical Variables, arXiv 1604.06737.
 """
@@ -24,20 +24,20 @@ class EmbedConfig(Config):
                         "the columns before are numbers.")
     dimension: PositiveInt = Field(8, description="Length of the embedding of one categorical column.")
     width: PositiveInt = Field(64, description="Width of the result.")
-    activation: Activation = Field("relu", description="Elementwise function at the end.")
+    activation: Activation = Field("relu", description="Activation at the end.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a feature of the result.")
 
 
 class Embed(nn.Module):
-    """Numbers and embedded codes side by side, then linear, activation, dropout.
+    """Numbers and embedded codes concatenated, then linear, activation, dropout.
 
-    The last k columns hold codes as numbers: 1 to size for the known categories, 0 for unknown. Whatever
-    is no code (above the size, negative, NaN) counts as unknown. Numeric columns should come standardised.
+    The last k columns contain codes as numbers: 1 to size for the known categories, 0 for unknown. Invalid codes
+    (above the size, negative, NaN) count as unknown. Numeric columns should be standardised.
     Codes above 256 need single precision at the input; bfloat16 cannot hold them.
 
-    Shapes: (B, C); gives (B, width). Absent rows pass by.
+    Shapes: (B, C); gives (B, width). Missing rows are skipped.
 
-    Raises: ComponentError when there are more categories than columns, or they are left to data that are not there.
+    Raises: ComponentError if there are more categories than columns, or they are left to data that is not given.
     """
 
     def __init__(self, config: EmbedConfig, inputs: Sequence[TensorShape]) -> None:
@@ -47,7 +47,7 @@ class Embed(nn.Module):
                                  fix="give the data description: --data data.yaml, or list one size for each column")
         columns, coded = inputs[0].width, len(config.categories)
         if coded > columns:
-            raise ComponentError(f"'categories' has {coded} columns and its input {columns}",
+            raise ComponentError(f"'categories' has {coded} columns, but its input has {columns}",
                                  why="the codes are the last columns of the input",
                                  fix="list one size for each categorical column, in order")
         self.numbers = columns - coded
@@ -66,7 +66,7 @@ class Embed(nn.Module):
 
 
 def _known(codes_B: Tensor, count: int) -> Tensor:
-    """Codes as integers, 0 for whatever is none; compared before the cast, which NaN does not survive."""
+    """Codes as integers, 0 if invalid; compared before the cast, which is undefined for NaN."""
     valid = (codes_B > 0) & (codes_B < count)
     return codes_B.where(valid, 0).round().long().clamp(max=count - 1)
 

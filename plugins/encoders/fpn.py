@@ -1,8 +1,8 @@
-"""Feature pyramid (FPN): what deep maps mean is handed down to the finer ones, all at one width.
+"""Feature pyramid (FPN): a top-down pass adds deep semantic features to the finer maps, all at one width.
 
 Source: Lin et al. 2017, Feature Pyramid Networks for Object Detection, arXiv 1612.03144, section 3.
-A map is enlarged to the grid of the next one, whatever that is; doubling it, as is usual, fails where a network had
-rounded up, as from 5 to 9.
+A map is upsampled to the spatial size of the next one; doubling it, as is usual, fails where a network had rounded up,
+for example from 5 to 9.
 """
 # Axes: B batch, c channels of a level, d {width}, ... spatial axes of a map.
 
@@ -26,13 +26,13 @@ class FpnConfig(Config):
 
 
 class Fpn(nn.Module):
-    """From the deepest level on, `t_l = A_l(x_l) + t_(l+1) enlarged`, A 1x1; the result are 3x3 convolutions of t.
+    """From the deepest level, `t_l = A_l(x_l) + t_(l+1) upsampled`, A 1x1; the results are 3x3 convolutions of t.
 
     Shapes: maps (B, c_l, ...) of one encoder, images or volumes, from fine to coarse; gives f1, f2, ..., each (B, d,
-    ...) on the grid of its own. Enlarged by the nearest position. Costs sum of (c_l + 1) d, and 3^r d^2 + d for each
-    level of r spatial axes. Absent rows pass by.
+    ...) of its own spatial size. Upsampling is nearest-neighbour. Costs sum of (c_l + 1) d, and 3^r d^2 + d for each
+    level of r spatial axes. Missing rows are skipped.
 
-    Raises: ComponentError when some maps are images and others volumes.
+    Raises: ComponentError if some maps are images and others volumes.
     """
 
     def __init__(self, config: FpnConfig, inputs: Sequence[TensorShape]) -> None:
@@ -52,19 +52,19 @@ class Fpn(nn.Module):
 def one_rank(inputs: Sequence[TensorShape]) -> int:
     """How many spatial axes the maps have.
 
-    Raises: ComponentError when some are images and others volumes.
+    Raises: ComponentError if some are images and others volumes.
     """
     ranks = {len(shape.spatial) for shape in inputs}
     if len(ranks) > 1:
-        raise ComponentError("its inputs are images and volumes", why="all of them must have as many spatial axes",
+        raise ComponentError("its inputs are images and volumes", why="all must have the same number of spatial axes",
                              fix="connect maps of one encoder")
     return ranks.pop()
 
 
 def pyramid_shape(width: int, inputs: Sequence[TensorShape]) -> Bundle:
-    """Every level on its own grid, with this many channels, named f1, f2, ...
+    """Every level with its own spatial size and this many channels, named f1, f2, ...
 
-    Raises: ComponentError when some are images and others volumes.
+    Raises: ComponentError if some are images and others volumes.
     """
     one_rank(inputs)
     return Bundle(tuple((f"f{place}", with_width(shape, width)) for place, shape in enumerate(inputs, start=1)))

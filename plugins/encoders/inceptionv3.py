@@ -1,4 +1,4 @@
-"""InceptionV3 as Keras builds it: unpadded beginnings, factored convolutions, no scale in its norms.
+"""InceptionV3 as in Keras: unpadded first layers, factorised convolutions, norms without scale.
 
 Source: Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567, in the form of
 keras.applications, whose weights it takes; the default taps are those of the MultiFusionNet notebook, arXiv 2401.00728.
@@ -24,10 +24,10 @@ _CONVOLUTIONS = 94
 TAPS = ["mixed10", "conv2d_90", "conv2d_86", "conv2d_78", "conv2d_92"]
 
 Unit = tuple[int, int, int, int, bool]
-"""Width, height and width of the kernel, stride, and whether it is padded to keep the grid."""
+"""Width, height and width of the kernel, stride, and whether it is padded to keep the spatial size."""
 Part = Unit | str | tuple["Row", ...]
 Row = tuple[Part, ...]
-"""What is done one after the other: units, the poolings `avg` and `max`, or rows side by side, whose results join."""
+"""A sequence: units, the poolings `avg` and `max`, or parallel sequences whose results are concatenated."""
 
 
 def _unit(width: int, high: int, wide: int | None = None, stride: int = 1, same: bool = True) -> Unit:
@@ -69,15 +69,15 @@ class InceptionV3Config(Config):
     """Options of `encoder.inceptionv3`."""
 
     taps: list[str] = Field(
-        TAPS, min_length=1, description="What to give: mixed0 to mixed10, or conv2d_0 to conv2d_93, the bare "
-                                        "convolutions in the order of a fresh network.")
-    width: PositiveInt = Field(32, description="Channels of the first convolution, to which all others are in "
-                                               "proportion; 32 is the published network.", examples=[4])
+        TAPS, min_length=1, description="Outputs: mixed0 to mixed10, or conv2d_0 to conv2d_93, the convolutions "
+                                        "without norm in the order of a fresh network.")
+    width: PositiveInt = Field(32, description="Channels of the first convolution, with which all others "
+                                               "scale; 32 is the published network.", examples=[4])
     normalise: SignedImage = "signed"
 
 
 class ConvNorm(nn.Module):
-    """A convolution, called by itself so that it can be tapped, and a normalisation that shifts and does not scale.
+    """A convolution, called separately so that it can be tapped, and a normalisation with shift but without scale.
 
     Shapes: (B, width, h, w), as `conv` gives it; gives the same.
     """
@@ -96,10 +96,10 @@ class ConvNorm(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """The headless network, giving the maps that `taps` names, in that order.
+    """The network without its classifier, returning the maps named in `taps`, in that order.
 
-    Shapes: (B, c, h, w), at least 75x75; gives maps (B, c_i, h_i, w_i), f1, f2, ... or one alone. One channel counts as
-    three equal ones. Absent rows pass by.
+    Shapes: (B, c, h, w), at least 75x75; gives maps (B, c_i, h_i, w_i), f1, f2, ... or a single one. One channel is
+    used as three equal ones. Missing rows are skipped.
     """
 
     def __init__(self, config: InceptionV3Config, inputs: Sequence[TensorShape]) -> None:
@@ -108,8 +108,8 @@ class InceptionV3(nn.Module):
             raise ComponentError(f"it takes images of 1 or 3 channels, not {inputs[0].width}",
                                  fix="put an `encoder.project` of width 3 before it")
         if min(inputs[0].spatial) < _SMALLEST:
-            raise ComponentError(f"its images are at least {_SMALLEST}x{_SMALLEST}",
-                                 why="unpadded convolutions leave nothing of smaller ones", fix="enlarge the images")
+            raise ComponentError(f"its images must be at least {_SMALLEST}x{_SMALLEST}",
+                                 why="unpadded convolutions need this size", fix="enlarge the images")
         known_taps(config.taps, {*_BLOCKS, *(f"conv2d_{number}" for number in range(_CONVOLUTIONS))}, "InceptionV3")
         self.taps, self.normalise, self.scale = tuple(config.taps), config.normalise, config.width
         self.units = nn.ModuleList()
@@ -119,7 +119,7 @@ class InceptionV3(nn.Module):
         start_like_keras(self)
 
     def _add(self, row: Row, before: int) -> int:
-        """The modules of a row, in Keras's order; gives how many channels it ends with."""
+        """The modules of a sequence, in Keras's order; returns the number of output channels."""
         for part in row:
             if isinstance(part, str):
                 continue
@@ -172,7 +172,7 @@ def _names() -> dict[str, str]:
 
 
 def _distances(row: Row, after: int = 0) -> list[int]:
-    """How many layers lie between each convolution of a row and the end of its block, in the order of creation."""
+    """The number of layers between each convolution of a sequence and the end of its block, in order of creation."""
     found: list[int] = []
     for part in reversed(row):
         if isinstance(part, str):
@@ -187,7 +187,7 @@ def _distances(row: Row, after: int = 0) -> list[int]:
 
 
 def _order() -> dict[str, list[str]]:
-    """The counted layers in the order of the network: within a block those farthest from its end first."""
+    """The numbered layers in the order of the network: within a block those farthest from its end first."""
     order = list(range(len(_distances(_STEM))))
     for block in _BLOCKS.values():
         distances = [distance for row in block for distance in _distances(row)]

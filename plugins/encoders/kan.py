@@ -3,9 +3,9 @@
 Source: Liu et al. 2024, KAN: Kolmogorov-Arnold Networks, arXiv 2404.19756, eq. 2.10-2.12 and the grid extension of
 section 2.4; as the encoder of tables: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network
 for Lung Disease Classification (MMCAF-Net), whose release is one layer of 24 outputs.
-The release starts all spline scales at 1, later versions of its library at 1/sqrt(inputs): `scale_sp_init`.
-The release fits the first coefficients in float32, where rounding is most of them; here in float64.
-The paper freezes this encoder while the fusion is trained, the release trains it: `freeze` of the node.
+The authors' code starts all spline scales at 1, later versions of its library at 1/sqrt(inputs): `scale_sp_init`.
+The authors' code fits the initial coefficients in float32, where rounding errors dominate; here in float64.
+The paper freezes this encoder while the fusion is trained, the authors' code trains it: `freeze` of the node.
 """
 # Axes: B batch, n tokens, N samples (B, or B n), i inputs, o outputs, J basis functions, K knots.
 
@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from fusionkit.api import ComponentError, Config, Encoder, Recorded, Release, TensorShape, at_least_single
 
 _FEW_OUTSIDE = 0.05
-"""New cases lie a little outside of what a grid was made for; that is no reason to warn."""
-# Kept here, since a call must leave no trace in a module, and no weights should tell whether someone was warned.
+"""The share of inputs slightly outside the grid, as is normal for new cases, up to which there is no warning."""
+# Kept outside the modules, since a call must not change a module, and warnings do not belong in the weights.
 _SEEN: WeakSet[nn.Module] = WeakSet()
 _WARNED: WeakSet[nn.Module] = WeakSet()
 
@@ -39,32 +39,32 @@ class KANConfig(Config):
 
     width: PositiveInt = Field(64, description="Width of the last layer, which is the result.")
     hidden: list[PositiveInt] = Field([], description="Widths of the layers before the last.")
-    intervals: PositiveInt = Field(5, description="Intervals of the grid of each input.")
+    intervals: PositiveInt = Field(5, le=10_000, description="Intervals of the grid of each input.")
     order: PositiveInt = Field(3, le=8, description="Order of the splines: 1 linear, 3 cubic.")
     range: list[float] = Field(
         [-1.0, 1.0], min_length=2, max_length=2,
-        description="Where the grid begins and ends; inputs should lie inside.")
+        description="Start and end of the grid; inputs should be inside.")
     outside: Literal["zero", "clamp", "linear"] = Field(
-        "zero", description="What a spline does outside the range: fade to 'zero' over `order` intervals, keep the "
-        "value it has at the end ('clamp'), or go on as a straight line ('linear').")
+        "zero", description="Continuation of a spline outside the range: fade to 'zero' over `order` intervals, keep "
+        "the value at the end ('clamp'), or a straight line ('linear').")
     squash: bool = Field(
-        False, description="Whether every layer first squeezes its inputs into the range, by a tanh.")
+        False, description="Whether every layer first maps its inputs into the range, by a tanh.")
     base: Literal["silu", "gelu", "relu", "tanh", "identity", "none"] = Field(
         "silu", description="Function that each pair adds to its spline, with a learned weight; 'none' adds nothing.")
     sparse: bool = Field(
-        False, description="Whether each input is joined only to its nearest output and each output to its nearest "
-        "input, places counted along both layers.")
+        False, description="Whether each input is connected only to its nearest output and each output to its nearest "
+        "input, by position along both layers.")
     noise: NonNegativeFloat = Field(
-        0.5, description="Height of the noise that the splines start with, in multiples of 1 / intervals.")
+        0.5, description="Amplitude of the initial noise of the splines, in multiples of 1 / intervals.")
     scale_sp_init: Literal["one", "fan_in"] = Field(
-        "one", description="What the splines' scales start with: 'one', or 'fan_in' for 1 / sqrt(inputs).")
-    scale_base_mean: float = Field(0.0, description="Mean of the base function's weights at the start, times "
+        "one", description="Initial scales of the splines: 'one', or 'fan_in' for 1 / sqrt(inputs).")
+    scale_base_mean: float = Field(0.0, description="Initial mean of the base function's weights, times "
                                    "sqrt(inputs).")
     scale_base_spread: NonNegativeFloat = Field(
         1.0, description="Half the width of their uniform distribution, times sqrt(inputs).")
     update_every: PositiveInt | None = Field(
-        None, description="Moves the knots to where the inputs are before the first training step, and again after "
-        "every so many, which costs a wait for the device in each step; None leaves the grid as it is.")
+        None, description="Adapts the knots to the inputs before the first training step, and again after every so "
+        "many steps, which synchronises with the device in each step; None keeps the grid fixed.")
     update_steps: PositiveInt = Field(50, description="Number of training steps in which the knots may move.")
 
     @model_validator(mode="after")
@@ -77,13 +77,13 @@ class KANConfig(Config):
 class KANLayer(nn.Module):
     """y_o = sum_i m_io (b_io base(x_i) + s_io sum_j c_jio B_j(x_i)), without bias.
 
-    `coef` is c, `scale_sp` s, `scale_base` b, `mask` m, and `grid` has the knots of each input, (i, K). The basis of an
-    untouched cubic grid is computed in closed form, any other by recursion. Where a lot would be kept for backward, the
-    basis is computed again instead.
+    `coef` is c, `scale_sp` s, `scale_base` b, `mask` m, and `grid` has the knots of each input, (i, K). The basis of
+    the initial cubic grid is computed in closed form, any other by recursion. If much would be kept for backward, the
+    basis is recomputed instead.
 
-    In training it warns, once, of inputs outside the grid. For that it looks at the first batch after each evaluation,
-    so about once an epoch, which costs one wait for the device. Neither this nor `update_every` works in compiled code
-    or without gradients.
+    In training it warns once about inputs outside the grid. For that it checks the first batch after each evaluation,
+    about once per epoch, which costs one synchronisation with the device. Neither this nor `update_every` works in
+    compiled code or without gradients.
 
     Shapes: (N, i); gives (N, o).
     """
@@ -104,7 +104,7 @@ class KANLayer(nn.Module):
         self.scale_base = nn.Parameter(torch.empty(inputs, outputs)) if config.base != "none" else None
         if config.update_every is not None:
             self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        # What the buffers hold, known without waiting for the device: whether the grid is as made, and a pair left out.
+        # Known without synchronising with the device: whether the grid is the initial one, and a pair is left out.
         self.even, self.sparse = config.update_every is None, config.sparse
         self.register_load_state_dict_post_hook(_loaded)
         self.reset_parameters()
@@ -115,7 +115,7 @@ class KANLayer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, as at the start; the grid stays. On the meta device there is nothing to draw."""
+        """Reinitialise the parameters; the grid is kept. Does nothing on the meta device."""
         config, inputs = self.config, self.coef.shape[1]
         if self.coef.is_meta:
             return
@@ -130,7 +130,7 @@ class KANLayer(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """The sums of splines and base functions."""
         x_Ni = at_least_single(inputs)
-        # Without gradients nothing is learnt, and Monte Carlo samples must not move the knots.
+        # Without gradients there is no training, and Monte Carlo samples must not move the knots.
         if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._in_training(x_Ni.detach())
         rows = self.coef * self.scale_sp
@@ -169,22 +169,22 @@ class KANLayer(nn.Module):
 
     @torch.no_grad()
     def update_grid(self, inputs: Tensor, even: float = 0.02) -> None:
-        """Moves the knots to where the samples are; the splines keep their values there, as near as they can.
+        """Adapt the knots to the samples; the splines keep their values there as closely as possible.
 
-        In float64. `even` is the share of equal steps in the new grid. An input that is the same in all samples keeps
-        its knots.
+        Computed in float64. `even` is the share of equal steps in the new grid. An input that is constant over the
+        samples keeps its knots.
 
         Shapes: (N, i).
 
-        Raises: ValueError when a sample is not finite.
+        Raises: ValueError if a sample is not finite.
         """
         x_Ni = self._squashed(inputs.double()).sort(0).values
         if not bool(x_Ni.isfinite().all()):
-            raise ValueError("the grid cannot follow samples that are not finite")
+            raise ValueError("the grid cannot be adapted to samples that are not finite")
         order, before_Ki = self.config.order, self.grid.t().double()
         expansion = Expansion(Recursion(before_Ki, order), self.config.outside, None)
         wanted_Nio = torch.einsum("nji,jio->nio", expansion.values(x_Ni), self.coef.double())
-        # As rounded, since these are the knots that the coefficients will be used with.
+        # Rounded, since these are the knots that the coefficients will be used with.
         grid_Ki = grid_from(x_Ni, self.config.intervals, order, even).to(self.grid.dtype).double()
         moves_i = (grid_Ki[1:] > grid_Ki[:-1]).all(0)
         grid_Ki = torch.where(moves_i, grid_Ki, before_Ki)
@@ -212,18 +212,18 @@ class KANLayer(nn.Module):
             _WARNED.add(self)
             fate = {"zero": "where its splines fade to zero", "clamp": "where its splines are constant",
                     "linear": "where its splines are straight lines"}[self.config.outside]
-            warnings.warn(f"encoder.kan: {100 * share:.0f} % of the inputs of layer {self.place} lie outside its grid, "
+            warnings.warn(f"encoder.kan: {100 * share:.0f} % of the inputs of layer {self.place} are outside its grid, "
                           f"{fate}; scale them into 'range', widen it, or set 'squash'", stacklevel=2)
 
     def train(self, mode: bool = True) -> KANLayer:
-        """Switch to training or evaluation; in training the inputs of the first batch are looked at."""
+        """Switch to training or evaluation mode; in training the inputs of the first batch are checked."""
         if mode and not self.training and self not in _WARNED:
             _SEEN.discard(self)
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> KANLayer:
-        # Knots are positions: rounded to half precision they would coincide, and rounded once to single precision
-        # they would stay so after a change to double.
+        # Knots are positions: rounded to half precision they would coincide, and rounded to single precision they would
+        # stay rounded after a change to double.
         before = self.grid
         super()._apply(fn, recurse)
         if self.grid.dtype != before.dtype or before.is_meta:
@@ -234,7 +234,7 @@ class KANLayer(nn.Module):
 
 
 def _loaded(layer: KANLayer, _keys: object) -> None:
-    """The grid of the weights may have moved, or some of their pairs may be left out."""
+    """Update what is known about the buffers: a loaded grid may be adapted, and some pairs may be left out."""
     if layer.grid.is_meta:
         return
     layer.sparse = layer.config.sparse or not bool((layer.mask == 1).all())
@@ -247,7 +247,7 @@ def _loaded(layer: KANLayer, _keys: object) -> None:
 
 
 def _mask(inputs: int, outputs: int, sparse: bool) -> Tensor:
-    """1 where a pair exists: everywhere, or between nearest places, the lower of two that are equally near."""
+    """1 where a pair exists: everywhere, or between nearest positions, the lower of two that are equally near."""
     if not sparse:
         return torch.ones(inputs, outputs)
     nearest = {(i, ((2 * i + 1) * outputs - 1) // (2 * inputs)) for i in range(inputs)}
@@ -256,7 +256,7 @@ def _mask(inputs: int, outputs: int, sparse: bool) -> Tensor:
 
 
 def _refuse_several_processes() -> None:
-    """Each process would fit its own splines, and their weights would part."""
+    """Each process would fit its own splines, and their weights would diverge."""
     if torch.distributed.is_available() and torch.distributed.is_initialized() \
             and torch.distributed.get_world_size() > 1:
         raise ComponentError("'update_every' of encoder.kan works in one process only",
@@ -264,9 +264,9 @@ def _refuse_several_processes() -> None:
 
 
 class KAN(nn.Module):
-    """Layers of splines in a row; the last one is the result.
+    """Layers of splines in sequence; the last one is the result.
 
-    Shapes: (B, c) or (B, n, c); gives (B, width) or (B, n, width). Absent rows pass by.
+    Shapes: (B, c) or (B, n, c); gives (B, width) or (B, n, width). Missing rows are skipped.
     """
 
     def __init__(self, config: KANConfig, inputs: Sequence[TensorShape]) -> None:
@@ -284,7 +284,7 @@ class KAN(nn.Module):
 
     @torch.no_grad()
     def update_grid(self, inputs: Tensor) -> None:
-        """Moves the knots of every layer to where its inputs are, see `KANLayer.update_grid`: (B, c) or (B, n, c)."""
+        """Adapt the knots of every layer to its inputs, see `KANLayer.update_grid`: (B, c) or (B, n, c)."""
         flat_Ni = inputs.flatten(0, -2)
         for layer in self.layers:
             layer.update_grid(flat_Ni)
@@ -304,7 +304,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 
 def _layout(name: str, tensor: Tensor) -> Tensor:
-    """The release keeps coefficients as (i, o, J)."""
+    """The authors' code keeps coefficients as (i, o, J)."""
     return tensor.permute(2, 0, 1) if name.endswith("coef") else tensor
 
 

@@ -27,14 +27,14 @@ class MFAConfig(Config):
     """Options of `encoder.mfa`."""
 
     units: PositiveInt | None = Field(None, description="Units of the gate: 1, or as many as channels, the default.")
-    scale: bool = Field(True, description="Learn how much the two branches of the gate count.")
-    rank: PositiveInt | None = Field(None, description="Factor every square map through so many channels, which makes "
-                                                       "wide stages cheap; by default the maps are full.")
+    scale: bool = Field(True, description="Learn the weights of the two branches of the gate.")
+    rank: PositiveInt | None = Field(None, description="Rank of the factorised square maps, which makes wide stages "
+                                                       "cheap; full by default.")
     preset: Preset = Field("release", description="Initial values: release (Glorot-uniform, biases zero) or torch.")
 
 
 class ChannelMap(nn.Module):
-    """A learned map of the channels, the same at every position, perhaps through a few channels only.
+    """A learned linear map of the channels, the same at every position, optionally of low rank.
 
     Shapes: (B, c) or (B, c, ...); gives (B, width) or (B, width, ...).
     """
@@ -62,7 +62,7 @@ class ChannelMap(nn.Module):
 
 
 class TwoMaps(nn.Module):
-    """The two maps with which both branches of the gate begin."""
+    """The first two maps of both branches of the gate."""
 
     def __init__(self, channels: int, units: int, preset: Preset, rank: int | None) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ def _largest(x: Tensor) -> Tensor:
 class MFA(nn.Module):
     """x * gate * alpha, the gate one number for each case and channel, the same everywhere.
 
-    Shapes: (B, c, ...) or (B, n, c); gives the same. Absent rows pass by.
+    Shapes: (B, c, ...) or (B, n, c); gives the same. Missing rows are skipped.
     """
 
     def __init__(self, config: MFAConfig, inputs: Sequence[TensorShape]) -> None:
@@ -123,8 +123,8 @@ class MFA(nn.Module):
         channels = inputs[0].width
         units = config.units or channels
         if units not in (1, channels):
-            raise ComponentError(f"a gate of {units} units cannot weigh {channels} channels",
-                                 why="each channel has its own unit, or all have one",
+            raise ComponentError(f"a gate of {units} units cannot weight {channels} channels",
+                                 why="each channel has its own unit, or all share one",
                                  fix=f"leave 'units' out, or set it to 1 or {channels}")
         self.tokens = inputs[0].layout == "tokens"
         self.hifa = HIFA(channels, units, config.preset, config.rank)
@@ -135,7 +135,7 @@ class MFA(nn.Module):
         self.gate = nn.Sigmoid()
 
     def forward(self, features: Tensor) -> Tensor:
-        """The weighed features."""
+        """The weighted features."""
         x = features.transpose(1, 2) if self.tokens else features
         whole, local = self.hifa(x), self.clia(x)
         if self.global_scale is not None and self.local_scale is not None:
@@ -146,7 +146,7 @@ class MFA(nn.Module):
 
 
 def mfa_names(ours: str, theirs: str) -> dict[str, str]:
-    """How the parameters of an MFA are called in the release, which keeps it at `theirs`; both may be ''."""
+    """The parameter names of an MFA in the authors' code, where it is under `theirs`; both prefixes may be ''."""
     here, there = (f"{place}." if place else "" for place in (ours, theirs))
     names = {ours: theirs}
     for part in ("hifa", "clia"):
@@ -155,7 +155,7 @@ def mfa_names(ours: str, theirs: str) -> dict[str, str]:
 
 
 def mfa_layout(name: str, tensor: Tensor) -> Tensor:
-    """A tensor of the release as ours: kernels (1, .., c, u) to (u, c), scales (1, .., c) to (c,)."""
+    """A tensor of the authors' code as ours: kernels (1, .., c, u) to (u, c), scales (1, .., c) to (c,)."""
     if name.endswith("weight"):
         weight = kernel_layout(tensor)
         return weight.reshape(weight.shape[:2])

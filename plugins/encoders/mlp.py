@@ -1,4 +1,4 @@
-"""Multilayer perceptron for vectors, or for each token on its own.
+"""Multilayer perceptron for vectors, or for each token separately.
 
 Source: Rumelhart, Hinton, Williams 1986, Learning representations by back-propagating errors,
 doi:10.1038/323533a0.
@@ -22,14 +22,14 @@ class MLPConfig(Config):
     width: PositiveInt = Field(64, description="Width of the last layer, which is the result.")
     hidden: list[PositiveInt] = Field([64], description="Widths of the layers before the last.")
     norm: Normalisation = Field("none", description="Normalisation in every layer.")
-    activation: Activation = Field("relu", description="Elementwise function of every layer.")
+    activation: Activation = Field("relu", description="Activation of every layer.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a feature after every layer.")
 
 
 class MLP(nn.Module):
     """Layers of linear, normalisation, activation, dropout; the last one too, as the result feeds a fusion.
 
-    Shapes: (B, c) or (B, n, c); gives (B, width) or (B, n, width). Absent rows pass by.
+    Shapes: (B, c) or (B, n, c); gives (B, width) or (B, n, width). Missing rows are skipped.
     """
 
     def __init__(self, config: MLPConfig, inputs: Sequence[TensorShape]) -> None:

@@ -3,9 +3,9 @@
 Source: Huang et al. 2020, PENet - a scalable deep-learning model for automated diagnosis of pulmonary embolism using
 volumetric CT imaging, doi:10.1038/s41746-020-0266-y. The pyramid is the one that MMCAF-Net (Yu et al.) reads.
 The network that Huang et al. publish has four stages, the one inside MMCAF-Net three: `blocks`, three stages.
-The release runs an ASPP before its classifier and keeps an unused decoder: `aspp` adds the first, and
+The authors' code runs an ASPP before its classifier and keeps an unused decoder: `aspp` adds the first, and
 `encoder.penet_decoder` is the second.
-PENet starts from named distributions, MMCAF-Net's PENet from those of PyTorch: `start`, PyTorch's.
+PENet uses special initial distributions, MMCAF-Net's PENet those of PyTorch: `start`, by default PyTorch's.
 """
 # Axes: B batch, c channels, ... spatial axes of a map, w {width}, e {expansion}, s stage.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from fusionkit_plugins.encoders.aspp import RELEASE_NAMES as ASPP_NAMES
 from fusionkit_plugins.encoders.aspp import Aspp, AsppConfig
@@ -46,30 +46,30 @@ class PenetConfig(GroupedConfig):
         "pyramid", description="pyramid: the map of each stage, named f1, f2, ...; pooled: the mean of the last; "
                                "both: the maps, then the vector, named pooled.")
     levels: list[NonNegativeInt] | None = Field(
-        None, min_length=1, description="Stages whose maps come out, counted from 1, and 0 for what the first "
-                                        "convolution gives; all stages when not set.")
+        None, min_length=1, description="Stages whose maps are returned, counted from 1, with 0 for the first "
+                                        "convolution; all stages by default.")
     aspp: PositiveInt | None = Field(
-        None, description="Channels of an ASPP between the last map and the pooled vector (the release: 256); without "
-                          "one when not set. 'output: pyramid' has no vector, and builds none.")
-    blocks: list[PositiveInt] = Field(
+        None, description="Channels of an ASPP between the last map and the pooled vector (the release: 256); none "
+                          "by default. 'output: pyramid' has no vector, and builds none.")
+    blocks: list[Annotated[PositiveInt, Field(le=1000)]] = Field(
         [3, 4, 6], min_length=1, examples=[[1, 1]],
-        description="Bottlenecks of each stage; each stage after the first halves the grid. PENet's classifier has "
+        description="Bottlenecks of each stage; each after the first halves the spatial size. PENet's classifier has "
                     "[3, 4, 6, 3].")
     width: PositiveInt = Field(128, examples=[16], description="Channels inside the blocks of the first stage, doubled "
                                                                "by each later stage.")
     expansion: PositiveInt = Field(2, description="Channels of a stage's map for each of those inside its blocks.")
     stem_width: PositiveInt = Field(64, examples=[16], description="Channels of the first convolution.")
     channels: Literal["repeat", "mean", "own"] = Field(
-        "repeat", description="How the first convolution takes the input. repeat: a single channel is repeated to "
-                              "'stem_channels', other numbers are taken as they are; mean: the mean of the channels "
-                              "is repeated; own: any number as it is, one included.")
-    stem_channels: PositiveInt = Field(3, description="Channels that one channel is repeated to; weights of the "
-                                                      "release have 3.")
+        "repeat", description="How the first convolution reads the input. repeat: a single channel is repeated to "
+                              "'stem_channels', more channels are unchanged; mean: the mean of the channels "
+                              "is repeated; own: channels are always unchanged.")
+    stem_channels: PositiveInt = Field(3, description="Channels that one channel is repeated to; the authors' "
+                                                      "weights have 3.")
     cardinality: PositiveInt = Field(32, examples=[4], description="Groups of the middle convolution of a block.")
-    reduction: PositiveInt = Field(16, description="Channels for each hidden number of squeeze and excitation.")
+    reduction: PositiveInt = Field(16, description="Channels for each hidden unit of squeeze and excitation.")
     final_survival: float = Field(
-        0.5, gt=0, le=1, description="Stochastic depth: block l of L, counted from 0, takes part in a training step "
-                                     "with the probability 1 - (1 - final_survival) l / L; 1 turns it off.")
+        0.5, gt=0, le=1, description="Stochastic depth: block l of L, counted from 0, is kept in a training step "
+                                     "with probability 1 - (1 - final_survival) l / L; 1 turns it off.")
     drop: Literal["batch", "case"] = Field(
         "batch", description="Whether stochastic depth draws once for the whole batch, or for each case.")
     start: Start = Field(
@@ -81,16 +81,16 @@ class PenetConfig(GroupedConfig):
         if self.levels is None:
             return self
         if self.output == "pooled":
-            raise ValueError("'levels' belongs to the maps, and 'output: pooled' gives none")
+            raise ValueError("'levels' selects maps, but 'output: pooled' gives none")
         if len(set(self.levels)) < len(self.levels) or max(self.levels) > len(self.blocks):
             raise ValueError(f"'levels' must be different numbers from 0 to {len(self.blocks)}, the stages of 'blocks'")
         if self.output == "pyramid" and max(self.levels) < len(self.blocks):
-            raise ValueError(f"'levels' leaves the stages after {max(self.levels)} unread: leave them out of 'blocks'")
+            raise ValueError(f"'levels' does not use the stages after {max(self.levels)}: remove them from 'blocks'")
         return self
 
     @property
     def given(self) -> list[int]:
-        """The levels whose maps come out, in order of depth."""
+        """The levels whose maps are returned, in order of depth."""
         if self.output == "pooled":
             return []
         return sorted(self.levels) if self.levels is not None else list(range(1, len(self.blocks) + 1))
@@ -107,10 +107,10 @@ class PenetConfig(GroupedConfig):
 
 
 class Stem(nn.Module):
-    """A 7x7 convolution that halves the plane but not the slices, a norm and a leaky ReLU.
+    """A 7x7 convolution with stride 2 in the plane but not across slices, a norm and a leaky ReLU.
 
-    One channel that stands for several is convolved once with the sum of their filters: the same result for a third
-    of the work.
+    A channel that would be repeated is convolved once with the sum of the filters: the same result with a third of the
+    work.
 
     Shapes: (B, c, ...); gives (B, stem_width, ...).
     """
@@ -135,14 +135,14 @@ class Stem(nn.Module):
 
 
 class Penet(nn.Module):
-    """A stem and a pooling, then stages of bottlenecks; every stride of two turns a side of n into ceil(n / 2).
+    """A stem and a pooling, then stages of bottlenecks; every stride of two maps a side of n to ceil(n / 2).
 
-    A volume is halved along its slices by the pooling and by each stage after the first, in its plane once more.
+    The pooling and each stage after the first halve a volume along all axes; the stem halves its plane once more.
 
     Shapes: (B, c, ...); gives (B, e * w * 2 ** (s - 1), ...) for each stage, and the vector of the last width, or
-    that of `aspp`. Absent rows pass by.
+    that of `aspp`. Missing rows are skipped.
 
-    Raises: ComponentError when 'width' is below 'cardinality', or a group of a norm would hold one number.
+    Raises: ComponentError if 'width' is below 'cardinality', or a group of a norm would have a single value.
     """
 
     def __init__(self, config: PenetConfig, inputs: Sequence[TensorShape]) -> None:
@@ -181,9 +181,9 @@ class Penet(nn.Module):
 
 
 def start_weights(module: nn.Module, start: Start) -> None:
-    """Draws every convolution and linear layer of a module anew, biases zero; 'torch' leaves all as it is.
+    """Reinitialise every convolution and linear layer of a module, biases zero; 'torch' changes nothing.
 
-    The last norm of every bottleneck then starts at zero, so that each begins as its skip.
+    The last norm of every bottleneck then starts at zero, so that each starts as its skip.
     """
     if start == "torch":
         return
@@ -205,7 +205,7 @@ _DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _maps(config: PenetConfig, shape: TensorShape) -> list[TensorShape]:
-    """The map of every level, the first convolution's as level 0."""
+    """The map of every level, with the first convolution as level 0."""
     grid = strided(shape.spatial, *_STRIDES[len(shape.spatial)])
     maps = [shape_of((config.stem_width, *grid))]
     for stage in range(len(config.blocks)):
@@ -215,7 +215,7 @@ def _maps(config: PenetConfig, shape: TensorShape) -> list[TensorShape]:
 
 
 def penet_shape(config: PenetConfig, inputs: Sequence[TensorShape]) -> Shape:
-    """What `encoder.penet` gives."""
+    """The output shape of `encoder.penet`."""
     maps = _maps(config, inputs[0])
     vector = Vector((config.aspp or maps[-1].width,))
     if config.output == "pooled":
@@ -240,7 +240,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 
 def _replay(module: Penet, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:
-    """The maps and, of a release with a classifier, its logit from the pooled vector."""
+    """The maps and, if the recorded network has a classifier, its logit from the pooled vector."""
     *maps, vector = module(inputs[0])
     found = {f"f{level}": one for level, one in enumerate(maps, start=1)} | {"latent": maps[-1]}
     if "classifier.fc.weight" in case.rest:

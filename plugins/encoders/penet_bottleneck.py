@@ -2,9 +2,9 @@
 
 Source: Huang et al. 2020, PENet, doi:10.1038/s41746-020-0266-y; the grouped bottleneck: Xie et al. 2017, Aggregated
 Residual Transformations, arXiv 1611.05431; stochastic depth: Huang et al. 2016, arXiv 1603.09382.
-Stochastic depth (2016) draws for each case and weighs the kept branch by its survival in evaluation; PENet draws once
-for the batch and weighs nothing: `drop` chooses the draw, and nothing is weighed.
-PENet leaves the last activation out where the branch is dropped; so does this.
+Stochastic depth (2016) draws for each case and scales the kept branch by its survival probability in evaluation; PENet
+draws once per batch and scales nothing: `drop` selects the draw, and nothing is scaled.
+PENet omits the last activation if the branch is dropped; so does this.
 """
 # Axes: B batch, c channels, w {width}, e {expansion}, ... spatial axes of a map.
 
@@ -29,29 +29,29 @@ Norm = Literal["group", "batch", "layer"]
 
 
 class GroupedConfig(Config):
-    """The options by which every part of PENet normalises."""
+    """The normalisation options of every part of PENet."""
 
     norm: Norm = Field("group", description="Normalisation after each convolution.")
     group_channels: PositiveInt = Field(
-        16, description="Channels that 'norm: group' takes together; where they do not divide the width, the largest "
+        16, description="Channels in a group of 'norm: group'; if they do not divide the width, the largest "
                         "number that divides both.")
 
     def norm_of(self, channels: int, grid: Sequence[int]) -> nn.Module:
         """The normalisation of a map (B, channels, *grid).
 
-        Raises: ComponentError when a group would hold a single number, which it would make zero.
+        Raises: ComponentError if a group would have a single value, which it would set to zero.
         """
         if self.norm != "group":
             return normalisation(self.norm, shape_of((channels, *grid)))
         size = gcd(self.group_channels, channels)
         if size * prod(grid) == 1:
-            raise ComponentError(f"'norm: group' is left with one number in a group, of {channels} channels at a "
-                                 "single position", why="a number normalised by itself is zero",
+            raise ComponentError(f"'norm: group' would have a single value in a group, with {channels} channels at a "
+                                 "single position", why="a value normalised alone is zero",
                                  fix="choose widths that 'group_channels' divides, or give it a larger input")
         return nn.GroupNorm(channels // size, channels)
 
     def bias_before(self, channels: int) -> bool:
-        """Whether a bias in front of the norm does anything: one that takes each channel by itself removes it."""
+        """Whether a bias before the norm has an effect: a norm over each channel separately removes it."""
         return self.norm == "layer" or (self.norm == "group" and gcd(self.group_channels, channels) > 1)
 
 
@@ -60,26 +60,26 @@ class BottleneckConfig(GroupedConfig):
 
     width: PositiveInt = Field(
         128, examples=[32], description="Channels inside the block, rounded down to a multiple of 'cardinality'; "
-                                        "'expansion' times as many come out.")
-    stride: Literal[1, 2] = Field(1, description="Stride along every axis; 2 halves the grid, rounding up.")
+                                        "the result has 'expansion' times as many.")
+    stride: Literal[1, 2] = Field(1, description="Stride along every axis; 2 halves the spatial size, rounding up.")
     cardinality: PositiveInt = Field(32, examples=[8], description="Groups of the middle convolution.")
-    expansion: PositiveInt = Field(2, description="Channels that come out for each of 'width'.")
-    reduction: PositiveInt = Field(16, description="Channels for each hidden number of squeeze and excitation.")
-    survival: float = Field(1.0, gt=0, le=1, description="Probability that the branch takes part in a training step; "
+    expansion: PositiveInt = Field(2, description="Channels of the result for each of 'width'.")
+    reduction: PositiveInt = Field(16, description="Channels for each hidden unit of squeeze and excitation.")
+    survival: float = Field(1.0, gt=0, le=1, description="Probability that the branch is kept in a training step; "
                                                          "below 1, stochastic depth.")
     drop: Literal["batch", "case"] = Field(
         "batch", description="Whether stochastic depth draws once for the whole batch, or for each case.")
 
 
 class Bottleneck(nn.Module):
-    """leaky(branch(x) + skip(x)), the skip the identity where neither grid nor width changes.
+    """leaky(branch(x) + skip(x)), with an identity skip if neither spatial size nor width changes.
 
-    Both paths are computed in training even when the branch is dropped: every parameter then has a gradient, which
-    training on several devices asks for, and the block stays one graph.
+    Both paths are computed in training even if the branch is dropped: every parameter then has a gradient, which
+    training on several devices requires, and the graph is static.
 
-    Shapes: (B, c, ...); gives (B, e * w, ...), each side n as ceil(n / stride). Absent rows pass by.
+    Shapes: (B, c, ...); gives (B, e * w, ...), each side n as ceil(n / stride). Missing rows are skipped.
 
-    Raises: ComponentError when 'width' is below 'cardinality', or a group of a norm would hold one number.
+    Raises: ComponentError if 'width' is below 'cardinality', or a group of a norm would have a single value.
     """
 
     def __init__(self, config: BottleneckConfig, inputs: Sequence[TensorShape]) -> None:
@@ -114,9 +114,9 @@ class Bottleneck(nn.Module):
 
 
 def bottleneck_shape(config: BottleneckConfig, inputs: Sequence[TensorShape]) -> TensorShape:
-    """What `encoder.penet_bottleneck` gives.
+    """The output shape of `encoder.penet_bottleneck`.
 
-    Raises: ComponentError when 'width' is below 'cardinality'.
+    Raises: ComponentError if 'width' is below 'cardinality'.
     """
     if config.width < config.cardinality:
         raise ComponentError(f"a block of width {config.width} cannot be cut into {config.cardinality} groups",
@@ -125,7 +125,7 @@ def bottleneck_shape(config: BottleneckConfig, inputs: Sequence[TensorShape]) ->
 
 
 def strided(grid: Sequence[int], *strides: int) -> tuple[int, ...]:
-    """The grid after strides, one for all axes or one each; a side of n becomes ceil(n / stride)."""
+    """The spatial size after strides, one for all axes or one each; a side of n becomes ceil(n / stride)."""
     each = strides * len(grid) if len(strides) == 1 else strides
     return tuple(-(-size // stride) for size, stride in zip(grid, each, strict=True))
 
@@ -136,7 +136,7 @@ RELEASE_NAMES = {"narrow": "conv1", "narrow_norm": "norm1", "grouped": "conv2", 
 
 
 def read_widths(shapes: Mapping[str, Sequence[int]], block: str = "") -> dict[str, Any]:
-    """The options that follow from the tensors of a block of the release, whose names begin with `block`."""
+    """The options that follow from the tensors of a block of the authors' code, whose names begin with `block`."""
     after, middle = shapes[f"{block}conv3.weight"][:2]
     hidden, _ = shapes[f"{block}se_block.excite.0.weight"]
     return {"width": after // 2, "cardinality": middle // shapes[f"{block}conv2.weight"][1],

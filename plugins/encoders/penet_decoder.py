@@ -1,8 +1,8 @@
-"""Decoder of PENet: from the deepest map of a pyramid up to its finest grid, the other maps added on the way.
+"""Decoder of PENet: upsamples the deepest map of a pyramid to the finest one, adding the other maps in between.
 
 Source: Huang et al. 2020, PENet, doi:10.1038/s41746-020-0266-y, whose release pretrains the encoder by segmentation.
-The release doubles the grid at each step and fails where the pyramid had rounded up, as with 12 slices; here what the
-rounding added is cut off again, which changes nothing where both work.
+The authors' code doubles the grid at each step and fails where the pyramid had rounded up, as with 12 slices; here what
+the rounding added is cut off again, which changes nothing where both work.
 """
 # Axes: B batch, c channels, w channels of the last step, ... spatial axes of a map.
 
@@ -25,19 +25,19 @@ class PenetDecoderConfig(GroupedConfig):
 
     middles: list[PositiveInt] = Field(
         [256, 128, 64, 64], min_length=1, examples=[[16, 8, 8, 8]],
-        description="Channels inside each step, from the deepest on; of this list and the next two, as many are used "
-                    "as there are steps.")
+        description="Channels inside each step, from the deepest; of this list and the next two, as many entries are "
+                    "used as there are steps.")
     widths: list[PositiveInt] = Field([128, 64, 64, 64], min_length=1, examples=[[8, 8, 8, 8]],
-                                      description="Channels that each step gives.")
+                                      description="Channels of the result of each step.")
     slice_strides: list[Literal[1, 2]] = Field(
         [2, 2, 2, 1], min_length=1, description="How each step multiplies the slices of a volume; the plane it doubles "
                                                 "always.")
     first_skip: Literal[0, 1] = Field(
-        1, description="1: the deepest map has a step of its own, and each later step adds the next map first, so "
-                       "there are as many steps as maps; 0: the first step adds the second deepest map already.")
+        1, description="1: the deepest map has a step of its own, and each later step first adds the next map, so "
+                       "there are as many steps as maps; 0: the first step already adds the second deepest map.")
     outputs: PositiveInt | None = Field(
-        None, description="Channels of a last 3x3 convolution, such as the classes of a segmentation; without one "
-                          "when not set.")
+        None, description="Channels of a final 3x3 convolution, such as the classes of a segmentation; none by "
+                          "default.")
 
     @model_validator(mode="after")
     def _lists_are_of_one_length(self) -> Self:
@@ -47,10 +47,10 @@ class PenetDecoderConfig(GroupedConfig):
 
 
 class Step(nn.Module):
-    """A map added to the one from below, a convolution, a transposed one that enlarges the grid, a convolution.
+    """A map added to the one from below, a convolution, a transposed one that upsamples, and a convolution.
 
-    Shapes: (B, c, ...) and the map to add (B, c', ...), whose grid may be one short along an axis, or None; gives
-    (B, widths[index], ...) on the enlarged grid.
+    Shapes: (B, c, ...) and the map to add (B, c', ...), which may be one smaller along an axis, or None; gives
+    (B, widths[index], ...) of the upsampled size.
     """
 
     def __init__(self, config: PenetDecoderConfig, index: int, deep: TensorShape, skip: TensorShape | None) -> None:
@@ -73,7 +73,7 @@ class Step(nn.Module):
         return nn.Sequential(convolution, config.norm_of(width, grid), nn.LeakyReLU())
 
     def forward(self, deep: Tensor, skip: Tensor | None) -> Tensor:
-        """The enlarged map."""
+        """The upsampled map."""
         if self.lateral is not None and skip is not None:
             deep = deep[(..., *map(slice, skip.shape[2:]))] + self.lateral(skip)
         result: Tensor = self.last(self.enlarge(self.first(deep)))
@@ -84,9 +84,9 @@ class PenetDecoder(nn.Module):
     """The steps from the deepest map upwards.
 
     Shapes: maps (B, c, ...) from the finest to the deepest, as a pyramid lists them; gives (B, w, ...), or
-    (B, outputs, ...). Absent rows pass by.
+    (B, outputs, ...). Missing rows are skipped.
 
-    Raises: ComponentError when the options are for fewer steps, or a map does not have the grid of its step.
+    Raises: ComponentError if the options are for fewer steps, or a map does not have the spatial size of its step.
     """
 
     def __init__(self, config: PenetDecoderConfig, inputs: Sequence[TensorShape]) -> None:
@@ -100,7 +100,7 @@ class PenetDecoder(nn.Module):
             self.last = CONVOLUTIONS[rank](config.widths[len(walk) - 1], config.outputs, 3, padding=1)
 
     def forward(self, *maps: Tensor) -> Tensor:
-        """The map on the finest grid."""
+        """The map at the finest resolution."""
         deep, *skips = maps[::-1]
         added: list[Tensor | None] = [None] * self.first_skip + list(skips)
         for step, skip in zip(self.steps, added, strict=True):
@@ -111,21 +111,21 @@ class PenetDecoder(nn.Module):
 
 def _walk(config: PenetDecoderConfig, inputs: Sequence[TensorShape]) -> Iterator[
         tuple[TensorShape, TensorShape | None]]:
-    """What each step takes: the map from below, and the one to add.
+    """The inputs of each step: the map from below, and the one to add.
 
-    Raises: ComponentError when the options are for fewer steps, or a map does not have the grid of its step.
+    Raises: ComponentError if the options are for fewer steps, or a map does not have the spatial size of its step.
     """
     deep, *skips = inputs[::-1]
     added: list[TensorShape | None] = [None] * config.first_skip + list(skips)
     if not 1 <= len(added) <= len(config.widths):
-        raise ComponentError(f"the number of its maps, {len(inputs)}, makes {len(added)} steps with 'first_skip: "
-                             f"{config.first_skip}', and its options are for 1 to {len(config.widths)}",
+        raise ComponentError(f"its {len(inputs)} maps need {len(added)} steps with 'first_skip: "
+                             f"{config.first_skip}', but its options are for 1 to {len(config.widths)}",
                              fix="make 'middles', 'widths' and 'slice_strides' longer, or connect other maps")
     for index, skip in enumerate(added):
         if skip is not None and not _fits(deep.spatial, skip.spatial):
             raise ComponentError(
-                f"step {index} comes to the grid {_grid(deep.spatial)}, and the map that it adds has "
-                f"{_grid(skip.spatial)}", why="the two must be equal, or the map one less where it had been rounded up",
+                f"step {index} has the spatial size {_grid(deep.spatial)}, but the map that it adds has "
+                f"{_grid(skip.spatial)}", why="they must be equal, or the map one smaller where it had been rounded up",
                 fix="connect the maps from the finest to the deepest, or change 'first_skip' or 'slice_strides'")
         yield deep, skip
         deep = shape_of((config.widths[index], *_enlarged(config, index, (skip or deep).spatial)[1]))
@@ -140,15 +140,15 @@ def _grid(sizes: Sequence[int]) -> str:
 
 
 def _enlarged(config: PenetDecoderConfig, index: int, grid: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The strides of a step, and the grid after it."""
+    """The strides of a step, and the spatial size after it."""
     strides = (*([config.slice_strides[index]] if len(grid) == 3 else []), 2, 2)
     return strides, tuple(size * stride for size, stride in zip(grid, strides, strict=True))
 
 
 def decoded_shape(config: PenetDecoderConfig, inputs: Sequence[TensorShape]) -> Shape:
-    """What `encoder.penet_decoder` gives.
+    """The output shape of `encoder.penet_decoder`.
 
-    Raises: ComponentError when the options are for fewer steps, or a map does not have the grid of its step.
+    Raises: ComponentError if the options are for fewer steps, or a map does not have the spatial size of its step.
     """
     walk = list(_walk(config, inputs))
     last, (deep, skip) = len(walk) - 1, walk[-1]
@@ -161,7 +161,7 @@ _STEP_NAMES = {"lateral.0": "lateral.conv", "lateral.1": "lateral.norm", "first.
 
 
 def _names(config: PenetDecoderConfig) -> Mapping[str, str]:
-    """A single step is recorded by itself, several stand in a list."""
+    """A single step is recorded on its own, several in a list."""
     if len(config.widths) == 1:
         return {f"steps.0.{ours}": theirs for ours, theirs in _STEP_NAMES.items()}
     steps = {f"steps.{{i}}.{ours}": f"decoders.{{i}}.{theirs}" for ours, theirs in _STEP_NAMES.items()}
@@ -180,7 +180,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 
 def _sizes(inputs: Sequence[Sequence[int]], meta: Mapping[str, Any]) -> list[Sequence[int]]:
-    """The release lists the deepest map first."""
+    """The authors' code lists the deepest map first."""
     return list(inputs[::-1])
 
 

@@ -1,9 +1,9 @@
-"""Pooling: a map or tokens become one vector, or a map becomes tokens.
+"""Pooling: a map or tokens to one vector, or a map to tokens.
 
 Source: generalised mean: Radenovic et al. 2018, Fine-tuning CNN Image Retrieval with No Human Annotation,
 arXiv 1711.02512, eq. 3; average and maximum are plain.
 """
-# Axes: B batch, c features, P positions (tokens, or the grid of a map), ... spatial axes of a map.
+# Axes: B batch, c features, P positions (tokens, or positions of a map), ... spatial axes of a map.
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class PoolConfig(Config):
                               "the last axis of the map running fastest.")
     kind: Literal["avg", "max", "avgmax", "gem"] = Field(
         "avg", description="avg: mean; max: maximum; avgmax: mean of the two; gem: generalised mean "
-                           "with a learned exponent, for features that are not negative.")
+                           "with a learned exponent, for non-negative features.")
 
     @model_validator(mode="after")
     def _kind_is_used(self) -> Self:
         if self.to == "tokens" and self.kind != "avg":
-            raise ValueError("'kind' says how to reduce positions, and 'to: tokens' keeps them all")
+            raise ValueError("'kind' is for reducing positions, but 'to: tokens' keeps them all")
         return self
 
 
 class Pool(nn.Module):
-    """Reduces the positions of a map or of tokens, or lines the positions of a map up as tokens.
+    """Reduces the positions of a map or of tokens, or turns the positions of a map into tokens.
 
     gem: (mean_p max(x_p, 1e-6)^e)^(1/e), one exponent e for all features, 3 at the start.
 
-    Shapes: (B, c, ...) or (B, P, c); gives (B, c), or (B, P, c) with `to: tokens`. Absent rows pass by.
+    Shapes: (B, c, ...) or (B, P, c); gives (B, c), or (B, P, c) with `to: tokens`. Missing rows are skipped.
 
-    Raises: ComponentError when tokens are to become tokens.
+    Raises: ComponentError if the input of `to: tokens` already is tokens.
     """
 
     def __init__(self, config: PoolConfig, inputs: Sequence[TensorShape]) -> None:
@@ -69,16 +69,16 @@ class Pool(nn.Module):
 
 
 def pooled_shape(config: PoolConfig, inputs: Sequence[TensorShape]) -> Shape:
-    """What `encoder.pool` gives.
+    """The output shape of `encoder.pool`.
 
-    Raises: ComponentError when tokens are to become tokens.
+    Raises: ComponentError if the input of `to: tokens` already is tokens.
     """
     shape = inputs[0]
     if config.to == "vector":
         return Vector((shape.width,))
     if not shape.spatial:
-        raise ComponentError("its input is tokens already", why="'to: tokens' lines up the positions of a map",
-                             fix="leave the node out, or set 'to: vector'")
+        raise ComponentError("its input already is tokens", why="'to: tokens' turns the positions of a map into tokens",
+                             fix="remove the node, or set 'to: vector'")
     return Tokens((shape.positions, shape.width))
 
 

@@ -29,18 +29,18 @@ class ProjectConfig(Config):
 
     width: PositiveInt = Field(64, description="Features of the result at each position.")
     norm: Normalisation = Field("none", description="Normalisation after the projection.")
-    activation: Activation = Field("none", description="Elementwise function at the end.")
+    activation: Activation = Field("none", description="Activation at the end.")
 
 
 class Project(nn.Module):
     """Projection, then normalisation, then activation; positions never mix unless `norm` is batch or group.
 
-    Shapes: (B, c), (B, n, c) or (B, c, ...); gives the same with `width` for c. Absent rows pass by.
+    Shapes: (B, c), (B, n, c) or (B, c, ...); gives the same with c replaced by `width`. Missing rows are skipped.
     """
 
     def __init__(self, config: ProjectConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
-        # A shift follows in every normalisation, so a bias before it would be learned twice.
+        # Every normalisation has a shift, so a bias before it would be redundant.
         self.projection = pointwise(inputs[0], config.width, bias=config.norm == "none")
         self.norm = normalisation(config.norm, with_width(inputs[0], config.width))
         self.activation = activation(config.activation)

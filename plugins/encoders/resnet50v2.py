@@ -1,8 +1,8 @@
-"""ResNet50V2 as Keras builds it: residual blocks that begin with their normalisation, strides in the last of a stage.
+"""ResNet50V2 as in Keras: pre-activation residual blocks, with the stride in the last block of a stage.
 
 Source: He et al. 2016, Identity Mappings in Deep Residual Networks, arXiv 1603.05027, in the form of keras.applications
-(strides in the last block of a stage, a 1x1 max pool around it), whose weights it takes; the default taps are those of
-the MultiFusionNet notebook, arXiv 2401.00728. timm's ResNetV2 is another network, see `encoder.timm`.
+(strides in the last block of a stage, a 1x1 max pool as its shortcut), whose weights it takes; the default taps are
+those of the MultiFusionNet notebook, arXiv 2401.00728. timm's ResNetV2 is another network, see `encoder.timm`.
 """
 # Axes: B batch, c channels (1 or 3), h and w sizes of the image.
 
@@ -27,15 +27,15 @@ TAPS = ["post_relu", "conv3_block3_2_conv", "conv4_block6_3_conv", "conv3_block4
 class ResNet50V2Config(Config):
     """Options of `encoder.resnet50v2`."""
 
-    taps: list[str] = Field(TAPS, min_length=1, description="What to give, by Keras's layer names: post_relu, "
+    taps: list[str] = Field(TAPS, min_length=1, description="Outputs, by Keras's layer names: post_relu, "
                                                             "convI_blockJ_out, convI_blockJ_K_conv, conv1_conv.")
-    width: PositiveInt = Field(64, description="Channels of the first convolution, to which all others are in "
-                                               "proportion; 64 is the published network.", examples=[4])
+    width: PositiveInt = Field(64, description="Channels of the first convolution, with which all others "
+                                               "scale; 64 is the published network.", examples=[4])
     normalise: SignedImage = "signed"
 
 
 class Block(nn.Module):
-    """A bottleneck that begins with its normalisation.
+    """A pre-activation bottleneck.
 
     Shapes: (B, c, h, w); gives (B, 4 * width, h / stride, w / stride), rounded up.
     """
@@ -50,7 +50,7 @@ class Block(nn.Module):
         self.conv3 = nn.Conv2d(width, 4 * width, 1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """The result `out`, and that of every convolution."""
+        """The result `out`, and those of every convolution."""
         start = self.preact_bn(x).relu()
         around = self.shortcut(start) if self.shortcut is not None else x
         if self.shortcut is None and self.stride > 1:
@@ -66,10 +66,10 @@ def _norm(width: int) -> nn.BatchNorm2d:
 
 
 class ResNet50V2(nn.Module):
-    """The headless network, giving the maps that `taps` names, in that order.
+    """The network without its classifier, returning the maps named in `taps`, in that order.
 
-    Shapes: (B, c, h, w); gives maps (B, c_i, h_i, w_i), f1, f2, ... or one alone. One channel counts as three equal
-    ones. Absent rows pass by.
+    Shapes: (B, c, h, w); gives maps (B, c_i, h_i, w_i), f1, f2, ... or a single one. One channel is used as three
+    equal ones. Missing rows are skipped.
     """
 
     def __init__(self, config: ResNet50V2Config, inputs: Sequence[TensorShape]) -> None:
@@ -106,7 +106,7 @@ class ResNet50V2(nn.Module):
 
 
 def _layout() -> Iterator[tuple[str, int, int, bool]]:
-    """Every block: name, width, stride, whether the way around it is a convolution."""
+    """Every block: name, width, stride, whether its shortcut is a convolution."""
     for stage, (width, count, stride) in enumerate(_STAGES, start=2):
         for block in range(1, count + 1):
             yield f"conv{stage}_block{block}", width, stride if block == count else 1, block == 1
@@ -119,9 +119,9 @@ def _points() -> Iterator[str]:
 
 
 def known_taps(taps: Sequence[str], points: set[str], network: str) -> None:
-    """Holds the names of layers against those there are.
+    """Check the names of layers.
 
-    Raises: ComponentError for a name that is unknown or given twice.
+    Raises: ComponentError for an unknown or repeated name.
     """
     for tap in taps:
         if tap not in points:
@@ -143,7 +143,7 @@ def _names() -> dict[str, str]:
 
 
 def _order() -> dict[str, list[str]]:
-    """The layers that have parameters, as they follow one another; of two side by side the way around is first."""
+    """The layers with parameters in sequence; of two in parallel, the shortcut comes first."""
     convolutions, norms = ["conv1_conv"], []
     for name, _, _, shortcut in _layout():
         places = ("1_conv", "2_conv", *(["0_conv"] if shortcut else []), "3_conv")

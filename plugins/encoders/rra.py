@@ -36,11 +36,11 @@ class RRAConfig(Config):
     stride: PositiveInt | list[PositiveInt] = Field(
         1, description="Stride of the first convolution: one number, or one for each spatial axis.")
     shortcut: Literal["auto", "identity", "projection"] = Field(
-        "auto", description="The way around the block: projection is a 1x1 convolution with its own norm; auto takes "
-                            "it where stride or width change.")
+        "auto", description="The shortcut of the block: projection is a 1x1 convolution with its own norm; auto uses "
+                            "it if stride or width change.")
     attention: bool = Field(True, description="Put MFA after each convolution; off, it is a plain residual block.")
-    scale: bool = Field(True, description="Learn how much the two branches of each gate count.")
-    rank: PositiveInt | None = Field(None, description="Factor the square maps of MFA through so many channels.")
+    scale: bool = Field(True, description="Learn the weights of the two branches of each gate.")
+    rank: PositiveInt | None = Field(None, description="Rank of the factorised square maps of MFA; full by default.")
     preset: Preset = Field("release", description="Norms and initial values: release (Keras's) or torch.")
 
 
@@ -65,7 +65,7 @@ class SameConv(nn.Module):
 class RRA(nn.Module):
     """relu(BN(MFA(conv(relu(BN(MFA(conv(x))))))) + shortcut(x)).
 
-    Shapes: (B, c, ...); gives (B, w, ...) with ceil(n / stride) positions on each axis. Absent rows pass by.
+    Shapes: (B, c, ...); gives (B, w, ...) with ceil(n / stride) positions on each axis. Missing rows are skipped.
     """
 
     def __init__(self, config: RRAConfig, inputs: Sequence[TensorShape]) -> None:
@@ -104,9 +104,9 @@ def _strides(config: RRAConfig, rank: int) -> list[int]:
 def _projects(config: RRAConfig, before: int, strides: Sequence[int]) -> bool:
     changes = before != config.width or any(stride > 1 for stride in strides)
     if changes and config.shortcut == "identity":
-        raise ComponentError("an identity shortcut cannot change width or grid",
+        raise ComponentError("an identity shortcut cannot change width or spatial size",
                              why=f"{before} channels become {config.width}, with stride {list(strides)}",
-                             fix="leave 'shortcut' out, or set it to projection")
+                             fix="remove 'shortcut', or set it to projection")
     return changes or config.shortcut == "projection"
 
 
@@ -116,7 +116,7 @@ def _shape(config: RRAConfig, inputs: Sequence[TensorShape]) -> Shape:
 
 
 def rra_names(ours: str, theirs: str) -> dict[str, str]:
-    """How the parameters of the block are called in the release, which keeps it at `theirs`; both may be ''."""
+    """The parameter names of the block in the authors' code, where it is under `theirs`; both prefixes may be ''."""
     here, there = (f"{place}." if place else "" for place in (ours, theirs))
     names = {f"{here}proj.0.layer": f"{there}proj.conv", f"{here}proj.0.layer.weight": f"{there}proj.conv.kernel",
              **norm_names(f"{here}proj.1", f"{there}proj.bn")}
@@ -128,14 +128,14 @@ def rra_names(ours: str, theirs: str) -> dict[str, str]:
 
 
 def rra_layout(name: str, tensor: Tensor) -> Tensor:
-    """A tensor of the release as ours: attention as `encoder.mfa` has it, kernels of convolutions to weights."""
+    """A tensor of the authors' code as ours: attention as `encoder.mfa` has it, kernels of convolutions to weights."""
     if "mfa" in name:
         return mfa_layout(name, tensor)
     return kernel_layout(tensor) if tensor.dim() > 1 else tensor
 
 
 def _read(shapes: dict[str, Sequence[int]], meta: dict[str, object]) -> dict[str, object]:
-    """The options that follow from a case: width by the first kernel, stride where the case is one block's."""
+    """The options that follow from a case: width from the first kernel, stride if the case is of a single block."""
     stride = {"stride": meta["stride"]} if "stride" in meta else {}
     return {"width": shapes["conv1.kernel"][-1], "scale": "mfa1.global_scale" in shapes, **stride,
             "shortcut": "projection" if "proj.conv.kernel" in shapes else "identity"}

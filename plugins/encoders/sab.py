@@ -4,9 +4,9 @@ Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusio
 Classification (MMCAF-Net), the SAB of E3D-MSCA; a 3D form of Rahman et al. 2024, EMCAD: Efficient Multi-scale
 Convolutional Attention Decoding for Medical Image Segmentation, arXiv 2405.06880, after Woo et al. 2018, CBAM, arXiv
 1807.06521, eq. 3.
-EMCAD starts the convolution normal with deviation 0.02, the release leaves PyTorch's start: `start`, the release's.
-The release's module gives the gate and leaves the product to its caller; here the component gives the product, and
-the gate is its submodule `gate`.
+EMCAD starts the convolution normal with deviation 0.02, the authors' code leaves PyTorch's start: `start`, by default
+as in the authors' code. The authors' module gives the gate and leaves the product to its caller; here the component
+gives the product, and the gate is its submodule `gate`.
 """
 # Axes: B batch, c channels, k {kernel}, ... spatial axes of a map.
 
@@ -28,10 +28,10 @@ _CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 class SabConfig(Config):
     """Options of `encoder.sab`."""
 
-    kernel: Literal[3, 7, 11] = Field(7, description="Edge of the convolution's kernel, in positions.")
+    kernel: Literal[3, 7, 11] = Field(7, description="Kernel size of the convolution.")
     start: Literal["uniform", "normal"] = Field(
-        "uniform", description="How the convolution starts: 'uniform' as PyTorch's, within one over the root of its "
-                               "number of weights; 'normal' with deviation 0.02.")
+        "uniform", description="Initial values of the convolution: 'uniform' as PyTorch's, within one over the root of "
+                               "its number of weights; 'normal' with standard deviation 0.02.")
 
 
 class SpatialGate(nn.Module):
@@ -56,7 +56,7 @@ class SpatialGate(nn.Module):
 class SpatialAttention(Gated):
     """x * gate(x).
 
-    Shapes: (B, c, ...); gives the same. Absent rows pass by.
+    Shapes: (B, c, ...); gives the same. Missing rows are skipped.
     """
 
     def __init__(self, config: SabConfig, inputs: Sequence[TensorShape]) -> None:

@@ -1,8 +1,8 @@
-"""Squeeze and excitation: every channel of a map times a gate that sees the mean of all channels.
+"""Squeeze and excitation: every channel of a map times a gate computed from the means of all channels.
 
 Source: Hu et al. 2018, Squeeze-and-Excitation Networks, arXiv 1709.01507, eq. 2 to 4; PENet's form: Huang et al. 2020,
 doi:10.1038/s41746-020-0266-y.
-Hu et al. put a ReLU inside the gate, PENet a leaky one: `activation`, PENet's.
+Hu et al. put a ReLU inside the gate, PENet a leaky one: `activation`, by default PENet's.
 """
 # Axes: B batch, c channels, ... spatial axes of a map.
 
@@ -23,8 +23,8 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"leaky_relu": F.leaky_rel
 class SeConfig(Config):
     """Options of `encoder.se`."""
 
-    reduction: PositiveInt = Field(16, description="Channels of the map for each hidden number of the gate; there is "
-                                                   "at least one.")
+    reduction: PositiveInt = Field(16, description="Channels of the map for each hidden unit of the gate, of which "
+                                                   "there is at least one.")
     activation: Literal["leaky_relu", "relu"] = Field(
         "leaky_relu", description="Between the two layers of the gate; leaky_relu has the slope 0.01.")
 
@@ -32,7 +32,7 @@ class SeConfig(Config):
 class SqueezeExcitation(nn.Module):
     """x * sigmoid(W2 a(W1 z + b1) + b2), with z the mean of x over its positions.
 
-    Shapes: (B, c, ...); gives the same. Absent rows pass by.
+    Shapes: (B, c, ...); gives the same. Missing rows are skipped.
     """
 
     def __init__(self, config: SeConfig, inputs: Sequence[TensorShape]) -> None:
@@ -44,7 +44,7 @@ class SqueezeExcitation(nn.Module):
         self.grow = nn.Linear(hidden, self.shape.width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The map, its channels weighted."""
+        """The map with its channels weighted."""
         mean_Bc = features.mean(tuple(range(2, features.dim())))
         gate_Bc = self.grow(self.activation(self.shrink(mean_Bc))).sigmoid()
         return features * spread(gate_Bc, self.shape)

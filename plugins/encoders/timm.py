@@ -30,8 +30,8 @@ class TimmConfig(Config):
         "pooled", description="pooled: the vector before the classifier; map: the map of the last depth; "
                               "taps: a map from each depth in 'taps', named f1, f2, ...")
     taps: list[int] | None = Field(
-        None, min_length=1, description="Depths that 'features: taps' gives, counted from 0, or from the end when "
-                                        "negative; all when not set. They come out in order of depth.")
+        None, min_length=1, description="Depths that 'features: taps' gives, counted from 0, or from the end if "
+                                        "negative; all by default. They are returned in order of depth.")
     pretrained: Pretrained = False
     normalise: Literal["model", "none"] = Field(
         "model", description="model: expect an image in 0..1 and apply the mean and deviation that the model was "
@@ -50,24 +50,23 @@ class TimmConfig(Config):
 
 
 class Timm(nn.Module):
-    """A timm model without its classifier, behind the normalisation it was trained with.
+    """A timm model without its classifier, preceded by the normalisation it was trained with.
 
-    Images of three channels get the model's own mean and deviation. With any other number of channels
-    every channel gets the average of the three, since a CT window or a stain has no red, green or blue. The
-    first convolution of published weights is adapted by timm: summed for one channel, else repeated and rescaled.
+    Images with three channels get the model's own mean and deviation. With any other number of channels,
+    every channel gets the average of the three, since a CT window or a stain has no red, green or blue. timm adapts the
+    first convolution of published weights: summed for one channel, else repeated and rescaled.
 
-    Taps are as each depth leaves them; the map is that of the last depth, with the final norm where the
-    model has one. Transformers give their patches laid out as the grid. What comes after (the pooling, a
-    last 1x1 widening as in EfficientNet) belongs to the pooled vector alone, and what is deeper than the last
-    tap is left out of the network.
+    Taps are the outputs of each depth; the map is that of the last depth, with the final norm if the model has one.
+    Transformers return their patches as a map. Later layers (the pooling, a final 1x1 expansion as in EfficientNet)
+    affect only the pooled vector, and layers deeper than the last tap are removed from the network.
 
-    The state dict has timm's names behind `network.`; `weights:` also takes a file with timm's bare names,
+    The state dict has timm's names with the prefix `network.`; `weights:` also takes a file with timm's bare names,
     such as the `model.safetensors` of a model's page.
 
     On the meta device nothing is downloaded. Shapes: (B, C, H, W); gives (B, w), (B, w, h', w'), or
-    several maps. Absent rows pass by.
+    several maps. Missing rows are skipped.
 
-    Raises: ComponentError when timm does not know the model, cannot build it for this input, or cannot
+    Raises: ComponentError if timm does not know the model, cannot build it for this input, or cannot
     get its weights.
     """
 
@@ -94,9 +93,9 @@ class Timm(nn.Module):
         return maps[-1] if self.features == "map" else tuple(maps)
 
     def adapt_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of a file as this module names them; a file with timm's bare names is translated.
+        """The tensors of a file under this module's names; timm's bare names are translated.
 
-        What the module has no place for (the classifier, depths left out) is dropped, and the first
+        Tensors without a counterpart (the classifier, removed depths) are dropped, and the first
         convolution is adapted to the number of channels.
         """
         if any(name.startswith("network.") for name in tensors):
@@ -119,7 +118,7 @@ def _create(config: TimmConfig, shape: TensorShape) -> Any:
     pretrained = config.pretrained and torch.get_default_device().type != "meta"
     if config.pretrained and not timm.is_model_pretrained(config.model):
         raise ComponentError(f"timm has no published weights for {config.model!r}",
-                             fix="leave 'pretrained' out, or name a model with weights (timm.list_pretrained())")
+                             fix="remove 'pretrained', or choose a model with weights (timm.list_pretrained())")
     options = {"drop_rate": config.drop_rate or None, "drop_path_rate": config.drop_path_rate or None,
                "img_size": shape.spatial if published and published.fixed_input_size else None}
     try:
@@ -135,19 +134,19 @@ def _create(config: TimmConfig, shape: TensorShape) -> Any:
 
 
 def _check_patches(network: Any, config: TimmConfig, shape: TensorShape) -> None:
-    """Refuses images that cannot be cut into patches; timm itself notices when the model runs."""
+    """Refuse images that cannot be divided into patches; timm itself notices only when the model runs."""
     embedding = getattr(network, "patch_embed", None)
     if getattr(embedding, "dynamic_img_pad", True):
-        return  # it pads, or cuts no patches of this kind
+        return  # it pads, or has no patches of this kind
     pairs = list(zip(shape.spatial, embedding.patch_size, strict=True))
     if any(size < side or (size % side and not embedding.strict_img_size) for size, side in pairs):
-        raise ComponentError(f"{config.model!r} cannot cut an image of {_sizes(shape)} into patches of "
+        raise ComponentError(f"{config.model!r} cannot divide an image of {_sizes(shape)} into patches of "
                              f"{' x '.join(str(side) for _, side in pairs)}",
                              fix="resample or crop the image to a multiple of the patch, or choose another model")
 
 
 def check_name(model: str) -> None:
-    """Refuses names that timm does not list; some other names would make it read files or addresses."""
+    """Refuse names that timm does not list; some names would make it read files or URLs."""
     import timm
 
     architecture = model.partition(".")[0]
@@ -163,21 +162,21 @@ def check_name(model: str) -> None:
 
 
 def no_weights(model: str, published: Any, error: OSError) -> ComponentError:
-    """What to say when published weights cannot be fetched."""
+    """The error if published weights cannot be fetched."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     page = (published.hf_hub_id or "timm/").rstrip("/")
     page = page if "/" in page else f"{page}/{published.architecture}.{published.tag}"
     return ComponentError(
-        f"the published weights of {model!r} cannot be had",
-        why=f"they are not in {HF_HUB_CACHE} and the network did not give them: {str(error).partition('. ')[0]}",
-        fix=f"where there is a network, run `hf download {page}` and copy the folder models--{page.replace('/', '--')} "
-            f"from its cache to the one above; or fetch model.safetensors of https://huggingface.co/{page}, put "
-            "'weights: model.safetensors' on the node, which starts it from that file, and leave 'pretrained' out")
+        f"the published weights of {model!r} are not available",
+        why=f"they are not in {HF_HUB_CACHE} and could not be downloaded: {str(error).partition('. ')[0]}",
+        fix=f"with network access, run `hf download {page}` and copy the folder models--{page.replace('/', '--')} "
+            f"from its cache to the one above; or download model.safetensors of https://huggingface.co/{page}, put "
+            "'weights: model.safetensors' on the node, which starts it from that file, and remove 'pretrained'")
 
 
 def _prune(network: Any, config: TimmConfig) -> list[int] | None:
-    """Removes what the chosen features do not reach, and gives the depths to take."""
+    """Remove layers that the chosen features do not need, and return the depths to take."""
     if config.features == "pooled":
         return None
     if not hasattr(network, "forward_intermediates"):
@@ -187,7 +186,7 @@ def _prune(network: Any, config: TimmConfig) -> list[int] | None:
         depths = network.prune_intermediate_layers([-1] if as_map else config.taps, prune_norm=not as_map)
     except (AssertionError, IndexError) as error:
         count = len(network.feature_info)
-        raise ComponentError(f"'taps' asks for {config.taps}, and {config.model!r} has the depths 0 to {count - 1}",
+        raise ComponentError(f"'taps' is {config.taps}, but {config.model!r} has the depths 0 to {count - 1}",
                              fix="choose depths in that range") from error
     return list(depths)
 

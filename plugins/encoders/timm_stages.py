@@ -1,7 +1,7 @@
-"""One stage of a timm network, so that other components can stand between its stages.
+"""One stage of a timm network, so that other components can be placed between its stages.
 
 Source: Wightman 2019, PyTorch Image Models, doi:10.5281/zenodo.4414861; for attention between the stages of any
-network: Dhar et al. 2025, arXiv 2412.01248. Nodes for stage 0, 1, 2, ... in a row are the network's encoder again.
+network: Dhar et al. 2025, arXiv 2412.01248. Nodes for stage 0, 1, 2, ... in sequence are the network's encoder again.
 """
 # Axes: B batch, c channels of the stage before, w of this one, h and w' sizes of the map.
 
@@ -21,9 +21,9 @@ from fusionkit.api import ComponentError, Config, Encoder, TensorShape
 class TimmStagesConfig(Config):
     """Options of `encoder.timm_stages`."""
 
-    model: str = Field(examples=["resnet18"], description="Name of the model in timm, one that is a row of stages: "
+    model: str = Field(examples=["resnet18"], description="Name of the model in timm, a sequence of stages such as "
                                                           "ResNets, ConvNeXts, DenseNets, RegNets and others.")
-    stage: NonNegativeInt = Field(0, examples=[0], description="Which stage, from 0: what lies between one of timm's "
+    stage: NonNegativeInt = Field(0, examples=[0], description="Which stage, from 0: the layers between one of timm's "
                                                                "feature maps and the next; 0 takes the image.")
     pretrained: Pretrained = False
     normalise: Literal["model", "none"] = Field(
@@ -35,11 +35,11 @@ class TimmStagesConfig(Config):
 class TimmStage(nn.Module):
     """The layers of one stage.
 
-    Shapes: (B, c, h, w'), for stage 0 the image; gives (B, w, ...). The state dict has timm's names behind `stage.`,
-    and `weights:` takes a file with timm's bare names too. Absent rows pass by.
+    Shapes: (B, c, h, w'), for stage 0 the image; gives (B, w, ...). The state dict has timm's names with the prefix
+    `stage.`, and `weights:` takes a file with timm's bare names too. Missing rows are skipped.
 
-    Raises: ComponentError when timm does not know the model, it is no row of stages, has no such stage, or the map
-    has other channels than the stage takes.
+    Raises: ComponentError if timm does not know the model, it is not a sequence of stages, has no such stage, or the
+    map does not have the channels that the stage takes.
     """
 
     mean: Tensor
@@ -51,11 +51,12 @@ class TimmStage(nn.Module):
         ends = list(network.return_layers)
         names = list(network)
         if config.stage >= len(ends):
-            raise ComponentError(f"{config.model!r} has the stages 0 to {len(ends) - 1}, not {config.stage}")
+            raise ComponentError(f"{config.model!r} has the stages 0 to {len(ends) - 1}, not {config.stage}",
+                                 fix=f"write 'stage' as one of 0 to {len(ends) - 1}")
         wanted = network.feature_info.channels()[config.stage - 1]
         if config.stage and inputs[0].width != wanted:
             raise ComponentError(f"stage {config.stage} of {config.model!r} takes {wanted} channels, not "
-                                 f"{inputs[0].width}", why="that is what the stage before it gives",
+                                 f"{inputs[0].width}", why="that is the output of the stage before it",
                                  fix=f"connect stage {config.stage - 1}, or put an `encoder.project` between")
         first = names.index(ends[config.stage - 1]) + 1 if config.stage else 0
         self.stage = nn.ModuleDict({name: network[name] for name in names[first:names.index(ends[config.stage]) + 1]})
@@ -66,14 +67,14 @@ class TimmStage(nn.Module):
         self.first = config.stage == 0
 
     def forward(self, features: Tensor) -> Tensor:
-        """The map that the stage leaves."""
+        """The map after the stage."""
         x = (features - self.mean) / self.deviation if self.first else features
         for layer in self.stage.values():
             x = layer(x)
         return x
 
     def adapt_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of a file as this module names them; of timm's bare names, those of this stage."""
+        """The tensors of a file under this module's names; of timm's bare names, those of this stage."""
         if any(name.startswith("stage.") for name in tensors):
             return dict(tensors)
         kept = {name: value for name, value in self.state_dict().items() if not name.startswith("stage.")}
@@ -86,7 +87,7 @@ class TimmStage(nn.Module):
 
 
 def _network(config: TimmStagesConfig, shape: TensorShape) -> Any:
-    """timm's network as a row of layers, in which the ends of stages are marked."""
+    """timm's network as a sequence of layers, with the ends of stages marked."""
     import timm
     from timm.models._features import FeatureListNet
 
@@ -102,11 +103,11 @@ def _network(config: TimmStagesConfig, shape: TensorShape) -> Any:
             raise
         raise no_weights(config.model, published, error) from error
     except (AssertionError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise ComponentError(f"timm cannot take {config.model!r} apart", why=f"timm says: {error}",
+        raise ComponentError(f"timm cannot split {config.model!r} into stages", why=f"timm says: {error}",
                              fix="choose a convolutional network such as 'resnet18' or 'convnext_tiny'") from error
     if type(network) is not FeatureListNet:
-        raise ComponentError(f"{config.model!r} is no row of stages",
-                             why=f"timm gives its maps through {type(network).__name__}",
+        raise ComponentError(f"{config.model!r} is not a sequence of stages",
+                             why=f"timm extracts its maps through {type(network).__name__}",
                              fix="choose a convolutional network such as 'resnet18' or 'convnext_tiny'")
     return network
 

@@ -1,4 +1,4 @@
-"""Tokens of a vector or of a map, so that streams of different layouts can meet in attention.
+"""Turns a vector or a map into tokens, so that inputs of different layouts can be combined by attention.
 
 Source: learned slots: common practice; one token for each feature of a table: Gorishniy et al. 2021, Revisiting Deep
 Learning Models for Tabular Data, arXiv 2106.11959, section 3.3 (the numerical part of its feature tokenizer).
@@ -27,18 +27,18 @@ class TokensConfig(Config):
     width: PositiveInt = Field(64, description="Width of the tokens.")
     count: PositiveInt | Literal["features"] = Field(
         1, examples=["features"],
-        description="For a vector: so many learned tokens, each a projection of the whole vector; 'features': one for "
-                    "each of its features, that feature times a learned direction, plus a learned one.")
+        description="For a vector: the number of tokens, each a projection of the whole vector; 'features': one for "
+                    "each feature, that feature times a learned direction, plus a learned offset.")
     largest: PositiveInt = Field(
-        14, description="For a map: an axis that is longer is averaged to so many positions first, since the work of "
-                        "attention grows with the square of their number; 6 suits volumes.")
+        14, description="For a map: a longer axis is first averaged to this many positions, since the cost of "
+                        "attention grows with the square of their number; 6 is suitable for volumes.")
 
 
 class TokenRow(nn.Module):
     """A vector as n tokens, or a map as one token for each position, projected.
 
-    Shapes: (B, c) or (B, c, ...); gives (B, n, d), of a map the last axis running fastest. Costs (c + 1) n d for n
-    tokens of a vector, 2 c d for one of each feature, (c + 1) d for a map. Absent rows pass by.
+    Shapes: (B, c) or (B, c, ...); gives (B, n, d), for a map with the last axis running fastest. Costs (c + 1) n d for
+    n tokens of a vector, 2 c d for one of each feature, (c + 1) d for a map. Missing rows are skipped.
     """
 
     def __init__(self, config: TokensConfig, inputs: Sequence[TensorShape]) -> None:

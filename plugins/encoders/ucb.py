@@ -1,11 +1,11 @@
-"""Up-convolution (UCB): a map on twice the grid with half the channels, by a depthwise convolution.
+"""Up-convolution (UCB): a map upsampled by two with half the channels, by a depthwise convolution.
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), the UCB of E3D-MSCA; a 3D form of the EUCB of Rahman et al. 2024, EMCAD: Efficient
 Multi-scale Convolutional Attention Decoding for Medical Image Segmentation, arXiv 2405.06880.
-EMCAD keeps the channels that it is asked for, the release gives half of them: `width`, half of the input's.
-EMCAD repeats positions, the release interpolates with the corners aligned: `upsample`, the release's.
-The release's channel shuffle has one channel in each group and changes nothing; it is left out.
+EMCAD has a configurable number of channels, the authors' code halves them: `width`, by default half of the input's.
+EMCAD repeats positions, the authors' code interpolates with the corners aligned: `upsample`, by default as in the
+authors' code. The authors' channel shuffle has one channel in each group and changes nothing; it is left out.
 """
 # Axes: B batch, c channels, w {width}, ... spatial axes of a map.
 
@@ -31,18 +31,18 @@ class UcbConfig(Config):
     width: PositiveInt | None = Field(
         None, description="Channels of the result; None gives half of the input's, rounded down.", examples=[12])
     upsample: Literal["linear", "nearest"] = Field(
-        "linear", description="How the grid is doubled: 'linear' interpolates with the corners aligned, 'nearest' "
+        "linear", description="How the map is upsampled: 'linear' interpolates with aligned corners, 'nearest' "
                               "repeats every position.")
 
 
 class Ucb(nn.Module):
     """V relu(N(D up(x))) + b, with D a depthwise 3x3 convolution, N a batch norm, V pointwise to w channels.
 
-    Convolutions start normal with deviation 0.02, the bias at zero.
+    Convolutions are initialised normal with standard deviation 0.02, the bias at zero.
 
-    Shapes: (B, c, ...); gives (B, w, ...) with every spatial axis twice as long. Absent rows pass by.
+    Shapes: (B, c, ...); gives (B, w, ...) with every spatial axis twice as long. Missing rows are skipped.
 
-    Raises: ComponentError when a map of one channel is to be halved.
+    Raises: ComponentError if a map has one channel only and `width` is not set.
     """
 
     def __init__(self, config: UcbConfig, inputs: Sequence[TensorShape]) -> None:
@@ -62,19 +62,19 @@ class Ucb(nn.Module):
         return result
 
     def optimized(self) -> nn.Module:
-        """The same function for inference alone: see `FoldedUcb`."""
+        """The same function for inference only: see `FoldedUcb`."""
         return FoldedUcb(self)
 
 
 def doubled(features: Tensor, upsample: str) -> Tensor:
-    """The map on twice the grid."""
+    """The map upsampled by two."""
     if upsample == "linear":
         return resized(features, [2 * size for size in features.shape[2:]])
     return F.interpolate(features, scale_factor=2.0, mode="nearest")
 
 
 class FoldedUcb(nn.Module):
-    """A `Ucb` in evaluation, with its norm folded and channels last in memory throughout; equal but for rounding.
+    """A `Ucb` for evaluation, with its norm folded and channels last in memory throughout; equal up to rounding.
 
     Shapes: as the `Ucb`; the result has channels last in memory.
     """
@@ -94,16 +94,16 @@ class FoldedUcb(nn.Module):
 
 def _width(config: UcbConfig, shape: TensorShape) -> int:
     if config.width is None and shape.width < 2:
-        raise ComponentError("its input has one channel, of which there is no half",
+        raise ComponentError("its input has one channel, which cannot be halved",
                              why="without the option 'width' the result has half of the input's channels",
                              fix="set 'width'")
     return config.width or shape.width // 2
 
 
 def ucb_shape(config: UcbConfig, inputs: Sequence[TensorShape]) -> Shape:
-    """What `encoder.ucb` gives.
+    """The output shape of `encoder.ucb`.
 
-    Raises: ComponentError when a map of one channel is to be halved.
+    Raises: ComponentError if a map has one channel only and `width` is not set.
     """
     return shape_of((_width(config, inputs[0]), *(2 * size for size in inputs[0].spatial)))
 

@@ -1,1 +1,1 @@
-"""Heads: turn features into a result."""
+"""Heads: turn features into predictions."""

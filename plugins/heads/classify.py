@@ -1,4 +1,4 @@
-"""Classification: one of two or more classes, cross-entropy on one logit for each class.
+"""Classification: one of two or more classes, with cross-entropy on one logit per class.
 
 Source: cross-entropy as in Bishop 2006, Pattern Recognition and Machine Learning, eq. 4.108; label smoothing:
 Szegedy et al. 2016, Rethinking the Inception Architecture, arXiv 1512.00567, section 7; focal loss: Lin et al. 2017,
@@ -34,8 +34,8 @@ class ClassifyConfig(ReadoutConfig):
         "none", description="Weight of a case by its class: none, balanced (by the training cases of each class), "
                             "or one number for each class.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
-    gamma: float = Field(0.0, ge=0, description="Exponent of the focal loss: the larger, the less a case counts that "
-                                                "is already classified well. 0 is cross-entropy.")
+    gamma: float = Field(0.0, ge=0, description="Exponent of the focal loss: the larger, the smaller the weight of "
+                                                "cases that are already classified well. 0 is cross-entropy.")
 
     @model_validator(mode="after")
     def _names_and_weights(self) -> Self:
@@ -44,17 +44,17 @@ class ClassifyConfig(ReadoutConfig):
 
 
 class Classify(ReadoutHead):
-    """Features to K logits. Binary is K = 2: two classes, two logits, one softmax.
+    """Maps features to K logits. Binary is K = 2: two classes, two logits, one softmax.
 
     Loss of a case with class y and logits z, weights w and smoothing s over K classes:
     -(1 - s) w_y log p_y - (s / K) sum_k w_k log p_k, p = softmax(z), and with an exponent gamma (1 - p_y)^gamma times
     that, which is differentiated through. Balanced weights are N / (K' n_k), N
-    training cases, n_k of class k, K' classes that have any, so that the mean weight over the training cases
-    is 1; a class with none has weight 1. They are state, saved with the weights.
+    training cases, n_k of class k, K' non-empty classes, so that the mean weight over the training cases
+    is 1; an empty class has weight 1. They are buffers, saved with the weights.
 
-    Shapes: (B, c); gives logits (B, K). Absent rows pass by.
+    Shapes: (B, c); gives logits (B, K). Missing rows are skipped.
 
-    Raises: ComponentError when `layer` is none and c is not K.
+    Raises: ComponentError if `layer` is none and c is not K.
     """
 
     weights: Tensor
@@ -79,7 +79,7 @@ class Classify(ReadoutHead):
         return at_least_single(output).softmax(1)
 
     def balance(self, counts: Tensor) -> None:
-        """Sets the balanced weights from the training cases of each class, (K,)."""
+        """Set the balanced weights from the number of training cases of each class, (K,)."""
         if not self.balanced:
             return
         seen = counts > 0
@@ -88,7 +88,7 @@ class Classify(ReadoutHead):
 
 
 def log_doubt(logits: Tensor, target: Tensor) -> Tensor:
-    """log(1 - p_y), finite however sure the prediction is: log sigmoid of the log odds against class y.
+    """log(1 - p_y), finite for any confidence: the log sigmoid of the log odds against class y.
 
     Shapes: (B, K) and (B,) class numbers, or (B, K) shares, whose log odds are mixed; gives (B,).
     """
@@ -100,7 +100,7 @@ def log_doubt(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
-    """A case of the focal loss alone has one logit, of which two are made, and no layer."""
+    """A recorded case of the focal loss only has one logit, which is turned into two, and no layer."""
     said = re.search(r"Focal\w*\(gamma=([\d.]+)", str(meta.get("constructor", "")))
     return {"classes": ["no", "yes"], "layer": "none", "gamma": float(said[1])} if said else {}
 
@@ -112,12 +112,12 @@ def _replay(module: Classify, inputs: Sequence[Tensor], case: Recorded) -> Mappi
 
 
 def _release_names(config: ClassifyConfig) -> dict[str, str]:
-    """The last layer; what a release calls it is the place that the graph names."""
+    """The last layer; its name in the authors' code is the prefix in the graph."""
     return {f"layers.{2 * len(config.hidden) + 1}": ""} if config.layer == "linear" and not config.hidden else {}
 
 
 def _keras_names(config: ClassifyConfig) -> dict[str, str]:
-    """The same of Keras, which calls the weight a kernel."""
+    """The same for Keras, where the weight is called kernel."""
     return {name: part for ours in _release_names(config) for name, part in conv_names(ours, "").items()}
 
 
@@ -126,12 +126,12 @@ def _keras_rows(name: str, tensor: Tensor) -> Tensor:
 
 
 def _keras_read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[str, Any]:
-    """As many classes as the kernel has columns; the one of a sigmoid is two."""
+    """As many classes as the kernel has columns; a single column (sigmoid) is two classes."""
     return {"classes": [f"class{place}" for place in range(max(2, shapes["kernel"][-1]))]}
 
 
 def two_rows(name: str, tensor: Tensor) -> Tensor:
-    """The single row of a sigmoid's layer as two of a softmax: zeros, then itself, so that all results are equal."""
+    """The single row of a sigmoid layer as two rows of a softmax: zeros and itself, so that all results are equal."""
     is_single = name.startswith("layers.") and tensor.shape[0] == 1
     return torch.cat([torch.zeros_like(tensor), tensor]) if is_single else tensor
 

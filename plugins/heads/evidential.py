@@ -1,7 +1,7 @@
-"""Evidential classification: how likely each class is, as a distribution, whose spread says how much was seen.
+"""Evidential classification: a Dirichlet distribution over class probabilities, whose spread is the uncertainty.
 
 Source: Han et al. 2021, Trusted Multi-View Classification, arXiv 2102.02051, eq. 6-8; Sensoy et al. 2018, Evidential
-Deep Learning to Quantify Classification Uncertainty, arXiv 1806.01768. The release annealed over 50 epochs.
+Deep Learning to Quantify Classification Uncertainty, arXiv 1806.01768. The authors' code annealed over 50 epochs.
 """
 # Axes: B batch, c features, K {classes}.
 
@@ -26,7 +26,7 @@ class EvidentialConfig(ReadoutConfig):
     classes: list[Annotated[str, Field(min_length=1)]] = Field(
         min_length=2, description="Names of the classes; the first is class 0.")
     reads: Literal["scores", "log_alpha"] = Field(
-        "scores", description="What the layers give, or with 'layer: none' the input holds: 'scores', whose softplus "
+        "scores", description="What the layers, or with 'layer: none' the input, give: 'scores', whose softplus "
         "is the evidence; 'log_alpha', the logits of `fusion.evidential`, which need 'layer: none'.")
     annealing: float = Field(
         50.0, ge=0, description="Epochs over which the penalty for evidence of wrong classes grows to its full weight.")
@@ -35,22 +35,22 @@ class EvidentialConfig(ReadoutConfig):
     def _fits(self) -> Self:
         check_names("classes", self.classes, "class")
         if self.reads == "log_alpha" and self.layer != "none":
-            raise ValueError("'reads: log_alpha' needs 'layer: none', since a layer gives scores")
+            raise ValueError("'reads: log_alpha' requires 'layer: none', since a layer gives scores")
         return self
 
 
 class Evidential(nn.Module):
-    """Features to log(alpha) of a Dirichlet distribution, alpha = 1 + softplus(scores); its mean is the probability.
+    """Maps features to log(alpha) of a Dirichlet distribution, alpha = 1 + softplus(scores), whose mean is the result.
 
     Loss of a case with target y: `sum_k y_k (digamma(S) - digamma(alpha_k)) + l KL(Dir(y + (1 - y) alpha) || Dir(1))`,
     S the sum of alpha, the first term the expected cross-entropy; l grows from 0 to 1 over `annealing` epochs. Epochs
-    are counted in cases that the loss has seen in training, each process its own, and saved with the weights.
+    are measured by the cases that the loss has seen in training, per process, and saved with the weights.
 
-    For TMC one such head on each predictor's scores and one on the fused `log_alpha`.
+    For TMC, use one such head on each predictor's scores and one on the fused `log_alpha`.
 
-    Shapes: (B, c); gives log(alpha) (B, K). Absent rows pass by.
+    Shapes: (B, c); gives log(alpha) (B, K). Missing rows are skipped.
 
-    Raises: ComponentError when `layer` is none and c is not K.
+    Raises: ComponentError if `layer` is none and c is not K.
     """
 
     cases: Tensor
@@ -73,7 +73,7 @@ class Evidential(nn.Module):
         share = self._share()
         if self.training:
             self.seen.add_(output.shape[0])
-        # In double precision: the logarithms of gamma are large and nearly cancel.
+        # In double precision: the log-gamma terms are large and nearly cancel.
         alpha = output.double().exp()
         shares = target.double() if target.is_floating_point() else F.one_hot(target, output.shape[1]).double()
         expected = (shares * (alpha.sum(1, keepdim=True).digamma() - alpha.digamma())).sum(1)
@@ -81,7 +81,7 @@ class Evidential(nn.Module):
         return loss_B.to(torch.promote_types(output.dtype, torch.float32))
 
     def _share(self) -> Tensor:
-        """The weight of the penalty: 1 where the number of training cases was never given."""
+        """The weight of the penalty: 1 if the number of training cases was never set."""
         if not self.annealing:
             return torch.ones_like(self.seen, dtype=torch.float64)
         epochs = self.seen // self.cases.clamp(min=1)
@@ -92,7 +92,7 @@ class Evidential(nn.Module):
         return at_least_single(output).softmax(1)
 
     def balance(self, counts: Tensor) -> None:
-        """Notes the number of training cases, which an epoch has."""
+        """Record the number of training cases, which is the length of an epoch."""
         self.cases.fill_(counts.sum().round().long())
 
 

@@ -1,4 +1,4 @@
-"""Multi-label classification: each label present or not on its own, binary cross-entropy.
+"""Multi-label classification: each label independently present or not, with binary cross-entropy.
 
 Source: logistic cross-entropy as in Bishop 2006, Pattern Recognition and Machine Learning, eq. 4.90, with a
 weight on the positive term.
@@ -35,14 +35,14 @@ class MultilabelConfig(ReadoutConfig):
 
 
 class Multilabel(ReadoutHead):
-    """Features to K logits, each with a sigmoid of its own.
+    """Maps features to K logits, each with its own sigmoid.
 
     Loss of a case with targets y, logits z and positive weights w:
     -(1 / K) sum_k [w_k y_k log p_k + (1 - y_k) log(1 - p_k)], p = sigmoid(z), the sum over the labels that are known.
 
-    Shapes: (B, c); gives logits (B, K). Absent rows pass by.
+    Shapes: (B, c); gives logits (B, K). Missing rows are skipped.
 
-    Raises: ComponentError when `layer` is none and c is not K.
+    Raises: ComponentError if `layer` is none and c is not K.
     """
 
     weights: Tensor
@@ -68,7 +68,7 @@ class Multilabel(ReadoutHead):
         return at_least_single(output).sigmoid()
 
     def balance(self, counts: Tensor) -> None:
-        """Does nothing: the positive weights are those of the options."""
+        """Does nothing: the positive weights come from the options."""
 
 
 component = Head("multilabel", MultilabelConfig, Multilabel, rule="features: B _ -> B {labels}", task="multilabel",

@@ -38,15 +38,15 @@ class RegressConfig(ReadoutConfig):
 
 
 class Regress(ReadoutHead):
-    """Features to K numbers in the unit of the targets.
+    """Maps features to K numbers in the unit of the targets.
 
-    Targets are used as they are: nothing is standardised, so a target far from zero, or of a large
+    Targets are not standardised, so a target far from zero, or with a large
     spread, should be rescaled in the table. Loss of a case with error e: (1 / K) sum_k of e_k^2 (mse), |e_k|
     (mae), or e_k^2 / 2 up to |e_k| = delta and delta (|e_k| - delta / 2) beyond (huber), over the known values.
 
-    Shapes: (B, c); gives (B, K). Absent rows pass by.
+    Shapes: (B, c); gives (B, K). Missing rows are skipped.
 
-    Raises: ComponentError when `layer` is none and c is not K.
+    Raises: ComponentError if `layer` is none and c is not K.
     """
 
     def __init__(self, config: RegressConfig, inputs: Sequence[TensorShape]) -> None:

@@ -1,9 +1,9 @@
-"""Supervised contrast: classes by cross-entropy, and vectors of one class drawn together over cases and modalities.
+"""Supervised contrast: cross-entropy, plus attraction of same-class vectors across cases and modalities.
 
 Source: Khosla et al. 2020, Supervised Contrastive Learning, arXiv 2004.11362, eq. 2 (the sum outside the logarithm);
 with image and record as the two views of a case: Sanjeev et al. 2023, PECon, arXiv 2308.14050, section 2.
-The paper trains the contrast first and the classes afterwards; here both are learned at once, each with a weight. It
-takes the mean over all anchors, here over those of a case first, so that a case counts once however many views it has.
+The paper trains the contrast first and the classes afterwards; here both are trained jointly, with a weight. It takes
+the mean over all anchors, here first over those of a case, so that each case counts equally regardless of its views.
 """
 # Axes: B batch, c features, K {classes}, n views, w width of a projection, A = B n anchors.
 
@@ -24,12 +24,12 @@ class SupconConfig(ClassifyConfig):
     """Options of `head.supcon`."""
 
     width: PositiveInt = Field(64, description="Width to which each view is projected for the contrast.")
-    weight: NonNegativeFloat = Field(0.5, description="Weight of the contrast beside the cross-entropy.")
-    temperature: PositiveFloat = Field(0.1, description="What similarities are divided by.")
+    weight: NonNegativeFloat = Field(0.5, description="Weight of the contrast relative to the cross-entropy.")
+    temperature: PositiveFloat = Field(0.1, description="Divisor of the similarities.")
 
 
 class Supcon(Classify):
-    """Features to logits as in `head.classify`, and views, such as the vector of each modality, to directions.
+    """Maps features to logits as in `head.classify`, and views, such as the vector of each modality, to directions.
 
     Loss of a case: its cross-entropy, and `weight` times the mean over its views of
     -(1 / |P|) sum_{p in P} log(exp(z p / t) / sum_a exp(z a / t)), z = W v / |W v|, a all other views of the batch and
@@ -38,10 +38,10 @@ class Supcon(Classify):
 
     Shapes: `features` (B, c) and `views`, one or more, (B, c_v); gives logits and directions (B, K + n w).
 
-    Absent inputs: there is a result where the features are; absent views, zeros in it, leave the contrast, and so do
-    rows without a target, which the trainer sets to zeros.
+    Missing inputs: the result is present where the features are; missing views, which are zeros, do not enter the
+    contrast, and neither do rows without a target, which the trainer sets to zeros.
 
-    Raises: ComponentError when `layer` is none and c is not K.
+    Raises: ComponentError if `layer` is none and c is not K.
     """
 
     def __init__(self, config: SupconConfig, inputs: Sequence[TensorShape]) -> None:
@@ -73,7 +73,7 @@ class Supcon(Classify):
 
 
 def contrast(views_Bnw: Tensor, target_B: Tensor, temperature: float) -> Tensor:
-    """The supervised contrastive loss of each case, of directions of length one; zeros are views that are not there.
+    """The supervised contrastive loss of each case, of directions of unit length; zeros are missing views.
 
     Shapes: (B, n, w) and (B,) class numbers; gives (B,).
     """
@@ -84,7 +84,7 @@ def contrast(views_Bnw: Tensor, target_B: Tensor, temperature: float) -> Tensor:
     others_AA = there_A.unsqueeze(1) & there_A & ~itself_AA
     positive_AA = others_AA & (class_A.unsqueeze(1) == class_A)
     scores_AA = anchors_Aw @ anchors_Aw.T / temperature
-    # An anchor that is alone keeps itself, so that no row is a sum over nothing.
+    # An anchor without others keeps itself, so that no row is an empty sum.
     kept_AA = others_AA | (itself_AA & ~others_AA.any(1, keepdim=True))
     total_A = scores_AA.where(kept_AA, float("-inf")).logsumexp(1)
     positives_A = positive_AA.sum(1)

@@ -1,1 +1,1 @@
-"""Uncertainty methods: how sure a prediction is."""
+"""Uncertainty methods: estimate the uncertainty of predictions."""

@@ -1,9 +1,9 @@
-"""Deep ensemble: networks trained from different first weights, and how far they disagree.
+"""Deep ensemble: networks trained from different initial weights, and their disagreement.
 
 Source: Lakshminarayanan, Pritzel, Blundell 2017, Simple and Scalable Predictive Uncertainty Estimation using Deep
 Ensembles, arXiv 1612.01474, section 2.4 (all members see all data; the mixture is uniform). The measures are those of
-`spread.py` for one pass of each network: what is within networks is 0. Adversarial training, optional in the paper, and
-its variance output for regression are not part of it.
+`spread.py` for one pass of each network: the parts within networks are 0. Adversarial training, optional in the paper,
+and its variance output for regression are not part of it.
 """
 # Axes: none.
 
@@ -18,12 +18,13 @@ from fusionkit.api import Config, Prediction, Runner, Uncertainty
 class DeepEnsembleConfig(Config):
     """Options of `uncertainty.deep_ensemble`."""
 
-    members: PositiveInt = Field(5, description="Networks; `fusionkit train` trains as many, each from its own seed.")
+    members: PositiveInt = Field(
+        5, le=1000, description="Networks; `fusionkit train` trains as many, each from its own seed.")
     per_class: bool = Field(False, description="Also the variance of every class or label, as variance_1 ...")
 
 
 class DeepEnsemble:
-    """Takes one pass of each member with all randomness off; one member gives the plain result, its variance 0."""
+    """Takes one pass of each member with all randomness off; one member gives the plain result with variance 0."""
 
     def __init__(self, config: DeepEnsembleConfig) -> None:
         self.config = config

@@ -1,7 +1,7 @@
-"""Monte Carlo dropout: the spread of random passes says how sure the network is.
+"""Monte Carlo dropout: the spread of random passes measures the uncertainty.
 
 Source: Gal, Ghahramani 2016, Dropout as a Bayesian Approximation, arXiv 1506.02142, eq. 6 (the mean of passes). The
-measures are those of `spread.py` for one network: what is between networks is 0.
+measures are those of `spread.py` for one network: the parts between networks are 0.
 """
 # Axes: none.
 
@@ -16,7 +16,7 @@ from fusionkit.api import Config, Prediction, Runner, Uncertainty
 class MCDropoutConfig(Config):
     """Options of `uncertainty.mc_dropout`."""
 
-    samples: int = Field(30, ge=2, description="Random passes for each case.")
+    samples: int = Field(30, ge=2, le=100_000, description="Random passes for each case.")
     per_class: bool = Field(False, description="Also the variance of every class or label, as variance_1 ...")
 
 

@@ -1,11 +1,12 @@
 """Ensemble Monte Carlo dropout: random passes of each of several networks.
 
 Source: Dhar et al. 2025, Multimodal Fusion Learning with Dual Attention for Medical Imaging, WACV, arXiv 2412.01248,
-the procedure of its uncertainty. The measures are those of `spread.py`, which splits them into what passes of one
-network disagree about and what the networks do.
+the procedure of its uncertainty. The measures are those of `spread.py`, which splits them into parts within
+and between networks.
 
-Paper and release: the release averages the passes of its first network only, ignores the samples of the others, takes
-the heads in separate passes and computes no measure. Here the mean is over all networks, all heads come from one pass.
+Paper and authors' code: the code averages the passes of its first network only, ignores the samples of the
+others, takes the heads in separate passes and computes no measure. Here the mean is over all networks, all heads come
+from one pass.
 """
 # Axes: none.
 
@@ -20,8 +21,10 @@ from fusionkit.api import Config, Prediction, Runner, Uncertainty
 class MCEnsembleConfig(Config):
     """Options of `uncertainty.mc_ensemble`."""
 
-    members: PositiveInt = Field(5, description="Networks; `fusionkit train` trains as many, each from its own seed.")
-    samples: PositiveInt = Field(30, description="Random passes of each member; 1 is one with all randomness off.")
+    members: PositiveInt = Field(
+        5, le=1000, description="Networks; `fusionkit train` trains as many, each from its own seed.")
+    samples: PositiveInt = Field(
+        30, le=100_000, description="Random passes of each member; 1 is one pass with all randomness off.")
     per_class: bool = Field(False, description="Also the variance of every class or label, as variance_1 ...")
 
 

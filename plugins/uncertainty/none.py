@@ -11,7 +11,7 @@ class NoneConfig(Config):
 
 
 class NoUncertainty:
-    """The decoded results as they are, without measures."""
+    """The decoded results, without measures."""
 
     def __init__(self, config: NoneConfig) -> None:
         pass

@@ -160,10 +160,10 @@ def test_a_page_has_everything():
     page = "\n".join(plugins_show._page(ODD, "acme 1.5", example_of(ODD)))
     for text in ("from      acme 1.5", "category  odd", "source    arXiv:1", "licence   Apache-2.0",
                  "needs     torch>=2", "rule      first: B 5, *others: B _ -> B {width}",
-                 "absence   none: cannot be without its inputs",
+                 "absence   none: requires all its inputs",
                  "claims    onnx: it exports to ONNX", "gradients: others*\n      only the first counts",
                  "width (whole number from 2, below 11, default 7)\n      How wide.",
-                 "mode (string, needed)\n      Which.", "to (B 7): 42 parameters, 35 multiply-adds a case",
+                 "mode (string, required)\n      Which.", "to (B 7): 42 parameters, 35 multiply-adds a case",
                  "use: fusion.odd", "from: [first, second, third]", "with: {mode: plain}"):
         assert text in page, page
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_guessed_is_said():
         which: dict[str, int] = Field(description="Which.")
 
     example = example_of(Fusion("closed", Closed, Odd, rule="first: B 5, *others: B _ -> B 3"))
-    assert "'which' is needed" in example.problem
+    assert "'which' is required" in example.problem
     assert "which: '...'" in example.snippet or "which: ..." in example.snippet
     page = "\n".join(plugins_show._page(example.component, "acme", example))
-    assert "no example: the option 'which' is needed and its type gives no example" in page
+    assert "no example: the option 'which' is required and its type gives no example" in page

@@ -79,7 +79,7 @@ def test_a_source_that_is_not_alone_is_left_out(tmp_path: Path) -> None:
         "from: both, with: {classes", "from: more, with: {classes")
     found = comparison(tmp_path, "fusion.sum", graph)
     assert [name for name, _ in found.left_out] == ["seen alone"]
-    assert "lab reaches the heads past node 'both'" in found.left_out[0][1]
+    assert "lab reaches the heads without passing node 'both'" in found.left_out[0][1]
 
 
 def test_a_source_that_does_not_fit_the_readers_is_left_out(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_all_faults_of_all_candidates_are_told_at_once(tmp_path: Path) -> None:
     told = "\n".join(found)
     assert "did you mean 'fusion.gmu'" in told
     assert "did you mean 'width'" in told
-    assert "encoder.mlp cannot take the place of a fusion" in told
+    assert "encoder.mlp cannot replace a fusion" in told
     assert "yaml-syntax" in told
     assert "fusion.fdsfm cannot join its inputs" in told
     assert "this is with fusion.mmtm" in told, "a reader that cannot take its result says whose it is"

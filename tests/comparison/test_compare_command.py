@@ -130,7 +130,7 @@ def test_the_report_says_how_frozen_nodes_were_shared(tmp_path: Path) -> None:
     write_study(tmp_path, GRAPH.replace("hidden: [11]}}", "hidden: [11]}, freeze: true}"))
     assert main([*arguments(tmp_path, tmp_path / "found", "fusion.sum"), "--epochs", "1", "--no-baselines", "--reuse",
                  "batches"]) == 0
-    assert "<li>--reuse batches: batches; as asked for</li>" in (tmp_path / "found" / "report.html").read_text()
+    assert "<li>--reuse batches: batches; as requested</li>" in (tmp_path / "found" / "report.html").read_text()
 
 
 def test_a_finished_comparison_is_loaded(study: Path, monkeypatch: pytest.MonkeyPatch,
@@ -138,7 +138,7 @@ def test_a_finished_comparison_is_loaded(study: Path, monkeypatch: pytest.Monkey
     before = (study / "found" / "compare.json").read_text()
     monkeypatch.setattr(comparison_train, "train", lambda *_, **__: pytest.fail("it was trained again"))
     assert main([*arguments(study, study / "found"), "--folds", "3"]) == 0
-    assert "fusion.sum (2 of 5): trained before" in capsys.readouterr().out
+    assert "fusion.sum (2 of 5): already trained" in capsys.readouterr().out
     times = re.compile(r'"seconds": [^,]*')  # scikit-learn is fitted again
     assert times.sub("", (study / "found" / "compare.json").read_text()) == times.sub("", before)
 
@@ -159,7 +159,7 @@ def test_an_interrupted_comparison_goes_on(study: Path, tmp_path: Path, monkeypa
     assert main(whole) == 1
     told = capsys.readouterr().err
     assert "stopped by Ctrl-C" in told
-    assert "run the same command to go on" in told
+    assert "run the same command to continue" in told
     assert begun == ["fusion.concat", "fusion.sum"]
     assert not (tmp_path / "found" / "compare.json").exists()
     assert main(whole) == 0
@@ -191,7 +191,7 @@ def test_another_comparison_is_refused(study: Path, capsys: pytest.CaptureFixtur
     assert main([*arguments(study, found, "fusion.sum"), "--folds", "3", "--epochs", "1"]) == 2
     told = capsys.readouterr().err
     assert "the training settings differs" in told
-    assert "fusion.gmu{width: 5} takes part in it" in told
+    assert "it includes fusion.gmu{width: 5}, which is not requested now" in told
     assert main([*arguments(study, found), "--folds", "2"]) == 2
     assert "the data description differs" in capsys.readouterr().err
 
@@ -199,7 +199,7 @@ def test_another_comparison_is_refused(study: Path, capsys: pytest.CaptureFixtur
 def test_a_folder_of_something_else_is_refused(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     assert main(arguments(study, tmp_path)) == 2
-    assert "holds no comparison" in capsys.readouterr().err
+    assert "is not the folder of a comparison" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

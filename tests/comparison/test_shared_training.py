@@ -98,6 +98,7 @@ def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path:
     pytest.param(["--precision", "bf16"], id="half precision", marks=pytest.mark.slow),
     pytest.param(["--set", "uncertainty={use: uncertainty.mc_ensemble, with: {members: 2, samples: 3}}"],
                  id="networks of an ensemble", marks=pytest.mark.slow),
+    pytest.param(["--hold-out", "folds", "--steps", "20"], id="networks that hold out folds", marks=pytest.mark.slow),
 ])
 def test_settings_of_training_change_nothing_of_that(study: Path, tmp_path: Path, more: list[str]) -> None:
     study_of(tmp_path)
@@ -113,7 +114,7 @@ def test_features_that_differ_in_their_last_bits_are_not_used_unasked(tmp_path: 
     monkeypatch.setattr(shared_training._Division, "_apart", lambda *_: 3e-7)
     assert compared(tmp_path, "auto", "--no-baselines") == 0
     told = capsys.readouterr().out
-    assert "--reuse auto: batches; on this processor features computed ahead differ in their last bits" in told
+    assert "--reuse auto: batches; on this processor features computed in advance differ in their last bits" in told
     assert "once for each batch" in told
     assert compared(tmp_path, "auto", "--no-baselines") == 0
     assert taken(tmp_path / "auto") == ["batches"], "kept when nothing is left to train"
@@ -128,7 +129,7 @@ def test_what_hangs_on_the_batch_is_never_computed_ahead(tmp_path: Path, monkeyp
     study_of(tmp_path)
     monkeypatch.setattr(shared_training._Division, "_apart", lambda *_: 0.02)
     assert compared(tmp_path, "features", "--no-baselines", "--reuse", "features") == 0
-    assert "--reuse features: batches; the results of frozen nodes depend on the other cases" in capsys.readouterr().out
+    assert "--reuse features: batches; the outputs of frozen nodes depend on the other cases" in capsys.readouterr().out
 
 
 def test_an_interrupted_comparison_goes_on(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -147,7 +148,7 @@ def test_an_interrupted_comparison_goes_on(study: Path, tmp_path: Path, monkeypa
     assert compared(tmp_path, "found") == 1
     told = capsys.readouterr().err
     assert "stopped by Ctrl-C in epoch 2 of 2, step 1 of 4" in told
-    assert "run the same command to go on" in told
+    assert "run the same command to continue" in told
     assert compared(tmp_path, "found") == 0
     assert prepared[6:] == [(1, 1), (1, 2), (1, 3)], "nothing is done twice"
     assert weights(tmp_path / "found") == weights(study / "alone")
@@ -201,7 +202,7 @@ def test_one_that_fails_stops_no_other(study: Path, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Stepper, "gradients", spoilt)
     assert compared(tmp_path, "found", "--no-baselines") == 1
-    assert "fusion.sum (2 of 3): failed, and is left out: the loss turned NaN" in capsys.readouterr().out
+    assert "fusion.sum (2 of 3): left out, since it failed: the loss turned NaN" in capsys.readouterr().out
     assert set(values(tmp_path / "found")) == {"fusion.concat", "fusion.gmu{width: 5}"}
     kept = {name: value for name, value in weights(study / "alone").items() if name.startswith("fusion.gmu")}
     assert {name: weights(tmp_path / "found")[name] for name in kept} == kept

@@ -30,14 +30,14 @@ def module(config: Config, inputs: Any) -> None: ...
     (Encoder, {"config": NotOptions}, "must be a subclass of fusionkit.api.Config"),
     (Encoder, {"config": Options()}, "must be a subclass of fusionkit.api.Config"),
     (Encoder, {"absent": "maybe"}, "absent='maybe'; choose one of drop, neutral, identity, skip, fill, none"),
-    (Fusion, {"absent": "fill"}, "only an encoder can stand in for an absent input"),
+    (Fusion, {"absent": "fill"}, "only an encoder can replace a missing input"),
     (Encoder, {"rule": ""}, "encoder.it: a port begins with the batch axis 'B'"),
     (Encoder, {"rule": "B _"}, "the rule has no result"),
     (Encoder, {"rule": "B _ -> B 2 | B _ _"}, "the rule has no result"),
     (Encoder, {"output": lambda config, inputs: Vector((3,))}, "the result is given twice"),
-    (Encoder, {"rule": "B {depth} -> B 2"}, "the rule names {depth}, which is no option"),
-    (Encoder, {"rule": "B _ -> B {depth}"}, "the rule names {depth}, which is no option"),
-    (Head, {"names": "classes"}, "names='classes' is no option"),
+    (Encoder, {"rule": "B {depth} -> B 2"}, "the rule names {depth}, which is not an option"),
+    (Encoder, {"rule": "B _ -> B {depth}"}, "the rule names {depth}, which is not an option"),
+    (Head, {"names": "classes"}, "names='classes' is not an option"),
     (Uncertainty, {}, "an uncertainty method has no rule"),
 ])
 def test_declarations_that_are_refused(kind: type, declared: dict[str, Any], says: str):

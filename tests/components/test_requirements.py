@@ -39,11 +39,11 @@ def with_contract(stated: str) -> str:
     ("'==1.7.*'", "written for contract ==1.7.*; this fusionkit offers 1.0", "pip install --upgrade fusionkit"),
     ("'<1'", "written for contract <1; this fusionkit offers 1.0",
      "pip install --upgrade acme-lungs, or ask its author for a version for contract 1.0"),
-    ("'soon'", "what it was written for is no range of versions of the contract: 'soon'",
+    ("'soon'", "its declared contract is not a version range: 'soon'",
      "ask the author of acme-lungs to write a range such as '>=1.0,<2'"),
-    ("1.0", "what it was written for is no range of versions of the contract: 1.0",
+    ("1.0", "its declared contract is not a version range: 1.0",
      "ask the author of acme-lungs to write a range such as '>=1.0,<2'"),
-    ("''", "what it was written for is no range of versions of the contract: ''",
+    ("''", "its declared contract is not a version range: ''",
      "ask the author of acme-lungs to write a range such as '>=1.0,<2'"),
 ])
 def test_a_package_for_another_contract_is_refused(install: Install, stated: str, why: str, fix: str):
@@ -80,8 +80,8 @@ def test_the_usual_range_holds_what_is_offered():
 @pytest.mark.parametrize(("stated", "why", "fix"), [
     (">=2", "written for contract >=2; this fusionkit offers 1.0", "pip install --upgrade fusionkit"),
     ("<1", "written for contract <1; this fusionkit offers 1.0",
-     "make it work with contract 1.0, then state '>=1.0,<2'"),
-    ("?", "what it was written for is no range of versions of the contract: '?'", "write a range such as '>=1.0,<2'"),
+     "make it work with contract 1.0, then declare '>=1.0,<2'"),
+    ("?", "its declared contract is not a version range: '?'", "write a range such as '>=1.0,<2'"),
 ])
 @pytest.mark.parametrize("rest", [OURS, "from fusionkit.api import Tomorrow\n"], ids=["sound", "failing"])
 def test_a_file_for_another_contract_is_refused(install: Install, tmp_path: Path, rest: str, stated: str, why: str,
@@ -152,7 +152,7 @@ def test_an_id_of_a_package_that_is_not_in_use(install: Install, monkeypatch: py
     found = fault(discover(), "fusion.acme")
     assert found.message == "fusion.acme is not in use"
     assert found.why is not None and found.why.startswith("it comes with acme-more 1.5: RuntimeError: no licence")
-    assert found.fix == "`fusionkit plugins check acme-more` says more"
+    assert found.fix == "`fusionkit plugins check acme-more` has details"
     monkeypatch.setenv(DISABLE, "acme-more")
     found = fault(discover(), "fusion.acme")
     assert (found.why, found.fix) == (f"it comes with acme-more 1.5: turned off by {DISABLE}", f"change {DISABLE}")

@@ -1,4 +1,4 @@
-"""`fusionkit weights convert`: a checkpoint of a release becomes weights, and every tensor is accounted for.
+"""`fusionkit weights convert`: a checkpoint becomes weights for a graph, and every tensor is accounted for.
 
 The checkpoints are written here, under the names of the releases and at small widths.
 """
@@ -70,7 +70,7 @@ def test_a_checkpoint_becomes_weights_that_a_graph_starts_from(
     written = tmp_path / "weights.safetensors"
     code, said, _ = run(capsys, str(path), "--graph", "mmcaf-net-image", "-o", str(written), *arguments(WIDTHS))
     assert code == 0
-    assert "without use here by design (1): encoder.decoders.0.conv.weight" in said
+    assert "unused by design (1): encoder.decoders.0.conv.weight" in said
     assert "unexpected (1): tab_cls.weight" in said
     graph = tmp_path / "graph.yaml"
     data = to_plain(open_graph("mmcaf-net-image", WIDTHS))
@@ -96,7 +96,7 @@ def test_penet_sets_the_encoder_of_the_whole_network_and_no_more(tmp_path: Path,
     torch.save(as_release(first), tmp_path / "penet.pt")
     code, said, _ = run(capsys, str(tmp_path / "penet.pt"), "--graph", "mmcaf-net", "--from", "penet",
                         "-o", str(tmp_path / "w.safetensors"), *arguments(WIDTHS))
-    left = said.partition("nodes that the release says nothing of (4): ")[2].partition("\n")[0]
+    left = said.partition("nodes that the checkpoint does not cover (4): ")[2].partition("\n")[0]
     assert code == 0 and set(left.split(", ")) == {"lesion", "clinic", "fused", "subtype"}
     tensors = load_file(tmp_path / "w.safetensors")
     assert {name.partition(".")[0] for name in tensors} == {"pyramid"}
@@ -140,7 +140,7 @@ def test_what_is_missing_is_refused_unless_asked_for(
     code, said, told = run(capsys, *words)
     assert code == 2 and not out.exists()
     assert "lacks 1 tensors" in told and "lesion.project.0.bias (fc.0.bias)" in told and "--partial" in told
-    assert "missing in the release (1): lesion.project.0.bias (fc.0.bias)" in said
+    assert "missing in the checkpoint (1): lesion.project.0.bias (fc.0.bias)" in said
     code, _, _ = run(capsys, *words, "--partial", "--seed", "11")
     fresh = build("mmcaf-net-image", sets=WIDTHS, seed=11).state_dict()
     tensors = load_file(out)
@@ -166,7 +166,7 @@ class Opaque:
 
 @pytest.mark.parametrize(("content", "message"), [
     ({"weight": torch.zeros(2)}, "no tensor of the checkpoint belongs"),
-    ({"model_state": {"x": 1}}, "holds no tensors"),
+    ({"model_state": {"x": 1}}, "contains no named tensors"),
     ({"model": Opaque()}, "cannot read the weights"),
 ])
 def test_files_that_are_no_such_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str],

@@ -156,7 +156,7 @@ def test_the_picture_says_what_the_plan_knows() -> None:
     text = svg(planned(ORGAN, measured=True))
     words = [shown(element) for element in ElementTree.fromstring(text).iter(f"{NS}text")]
     for expected in ("organ", "f1: B 2 7 7 7", "f2: B 5 4 4 4", "B 13", "frozen", "each x2", "loss 0.5", "optional",
-                     "encoder.dropout", "width 13", "classes liver/kidney", "may be absent",
+                     "encoder.dropout", "width 13", "classes liver/kidney", "may be missing",
                      "volume: B channels depth height width", "vector: B features",
                      "uncertainty: uncertainty.mc_dropout (samples 5)"):
         assert expected in words

@@ -144,7 +144,7 @@ def test_notes_tell_of_undefined_resamples_and_of_intervals_without_width():
     certain = [[0.9, 0.1]] * 9 + [[0.2, 0.8]]
     found = of([0] * 9 + [1], certain)
     assert "resamples in which it is defined" in found["sensitivity"].note
-    assert found["accuracy"].note == "all resamples agree, so the interval does not tell the uncertainty"
+    assert found["accuracy"].note == "all resamples agree, so the interval does not reflect the uncertainty"
 
 
 def test_an_interval_from_few_resamples_is_not_given():

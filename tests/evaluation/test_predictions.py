@@ -39,8 +39,8 @@ def test_patients_are_numbered_and_nobody_is_alone():
         ([[0.5, 0.5], [np.nan, 0.5], [0.5, 0.5]], "not finite for 1 of 3 cases .the first is case 2."),
         ([[3.0, -2.0]] * 3, "outside 0 to 1 for 3 of 3 cases .*logits"),
         ([[0.5, 0.5], [0.5, 0.5], [0.4, 0.4]], "do not add up to 1 for 1 of 3 cases .the first is case 3."),
-        ([[0.2, 0.3, 0.5]] * 3, r"shape \(3, 3\); one row of 2"),
-        ([0.5, 0.5, 0.5], r"shape \(3,\); one row of 2"),
+        ([[0.2, 0.3, 0.5]] * 3, r"shape \(3, 3\); expected one row of 2"),
+        ([0.5, 0.5, 0.5], r"shape \(3,\); expected one row of 2"),
     ],
 )
 def test_predictions_that_are_no_probabilities_are_refused_by_the_name_of_the_head(predictions, message):

@@ -135,7 +135,7 @@ def test_intervals_of_values_are_counted_and_one_without_end_has_no_width():
     endless = evaluate_predictions("h", "regression", names(2), targets, predicted, resamples=10,
                                    calibrated=Calibrated(CHOICES, None, None, bounds))
     assert value(endless, "sets", "coverage") == 1
-    assert endless.trust.figures["sets", "width"].note == "an interval has no end"
+    assert endless.trust.figures["sets", "width"].note == "an interval is unbounded"
 
 
 @pytest.mark.parametrize("patients", [None, [f"p{index // 3}" for index in range(151)]], ids=["cases", "patients"])
@@ -175,7 +175,7 @@ def test_it_is_drawn_and_printed(tmp_path):
     assert all(len(row) == len(TRUST_COLUMNS) for row in rows)
     assert rows[0][:2] == ("h", "negative log-likelihood")
     assert all(rows[0][2:])
-    assert rows[5][1] == "sets: coverage (asked: 0.8)"
+    assert rows[5][1] == "sets: coverage (target: 0.8)"
     content = json.loads((tmp_path / "metrics.json").read_text())["heads"]["h"]
     assert content["recalibrated"][0]["of"] == content["calibration"][0]["of"] == "the predicted class"
     assert sum(part["cases"] for part in content["recalibrated"][0]["bins"]) == 151

@@ -142,7 +142,7 @@ def test_a_component_that_needs_its_input_is_named() -> None:
         all_optional(model, registry())
     (found,) = caught.value.diagnostics
     assert found.code == "absent-input"
-    assert "fusion.strict cannot be without 'left'" in found.message
+    assert "fusion.strict requires 'left'" in found.message
 
 
 def test_without_a_prior_a_head_without_a_result_is_left_out() -> None:

@@ -65,9 +65,9 @@ def test_a_release_that_the_graph_does_not_name():
 
 def test_all_parts_that_cannot_be_are_told_at_once():
     assert refused({"release": {"gates.during": "a", "pooled.before": "b", "gates": "c"}}) == [
-        "bad-reference: 'reference' names 'gates.during', which is no component of the network",
-        "no-reference: encoder.pool names no release",
-        "bad-reference: 'reference' names 'gates', which is no component of the network"]
+        "bad-reference: 'reference' names 'gates.during', which is not a component of the network",
+        "no-reference: encoder.pool declares no release",
+        "bad-reference: 'reference' names 'gates', which is not a component of the network"]
 
 
 def test_a_release_of_another_name_uses_the_component_s_own():

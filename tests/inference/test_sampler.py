@@ -1,4 +1,4 @@
-"""Samples of a network: what does not depend on chance runs once, and the results are those of whole passes."""
+"""Samples of a network: its deterministic part runs once, and the results are those of full passes."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_build_leaves_the_folder_that_the_command_leaves(graph: Path, tmp_path: 
     names = sorted(path.name for path in (tmp_path / "there").iterdir())
     assert [path.name for path in sorted((tmp_path / "here").iterdir())] == names
     assert all((tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes() for name in names)
-    with pytest.raises(UserError, match="holds something else than a built network"):
+    with pytest.raises(UserError, match="holds something other than a built network"):
         fusionkit.build(graph, output=tmp_path)
 
 

@@ -110,11 +110,11 @@ def test_a_calibration_of_other_samples_is_left_out(study: Path, trained: Traine
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     made = fusionkit.predict(trained, study / "data.yaml", samples=5)
     said = capsys.readouterr().err
-    assert "the calibration of the run is left out" in said
+    assert "the calibration of the run is not used" in said
     assert not any(name.endswith((":set", ":calibrated")) for name in made.rows()[0])
     assert main(["predict", str(study / "run"), str(study / "data.yaml"), "--samples", "5"]) == 0
     there = capsys.readouterr()
-    assert "the calibration of the run is left out" in there.err
+    assert "the calibration of the run is not used" in there.err
     assert list(next(csv.reader(there.out.splitlines()))) == list(made.rows()[0])
 
 

@@ -148,7 +148,7 @@ def call(name: str) -> Call:
 @pytest.mark.parametrize(("name", "code", "message", "why"), [
     ("encoder.odd_refuses", "component", "encoder.odd_refuses: it cannot divide 7 features", "the groups have 2"),
     ("encoder.odd_no_module", "component-failed", "encoder.odd_no_module fails on its inputs: x (B 7)",
-     "TypeError: it gave 'dict' instead of an nn.Module"),
+     "TypeError: it returned 'dict' instead of an nn.Module"),
     ("encoder.odd_raises", "component-failed", "encoder.odd_raises fails on its inputs: x (B 7)",
      "ZeroDivisionError: division by zero"),
 ])

@@ -190,7 +190,7 @@ def test_a_missing_input_is_told_with_what_is_read(simple: FusionModel):
 
 
 def test_a_mask_for_no_input_is_refused(simple: FusionModel):
-    with pytest.raises(ValueError, match="there is no input 'erh' to be present or absent"):
+    with pytest.raises(ValueError, match="`present` has 'erh', which is not an input"):
         simple(inputs_of(simple), {"erh": torch.ones(2, dtype=torch.bool)})
 
 

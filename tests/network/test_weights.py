@@ -71,7 +71,7 @@ def test_a_malicious_file_is_refused_and_not_executed(tmp_path: Path, protocol: 
             read_tensors(path)
         found = fault(caught)
         assert found.code == "unreadable-weights"
-        assert found.fix == "save its tensors as .safetensors; files that carry objects are not loaded"
+        assert found.fix == "save its tensors as .safetensors; files with objects are not loaded"
         assert not trap.exists()
 
 
@@ -104,10 +104,10 @@ def test_files_that_hold_no_weights(tmp_path: Path, name: str):
 
 @pytest.mark.parametrize(("change", "why"), [
     ({"bias": None}, "missing bias"),
-    ({"scale": torch.ones(1)}, "left over scale"),
+    ({"scale": torch.ones(1)}, "unexpected scale"),
     ({"weight": torch.ones(3, 5)}, "of another size: weight is [3, 5], needed [3, 7]"),
-    ({"bias": None, "scale": torch.ones(1)}, "missing bias; left over scale"),
-    ({f"x{i}": torch.ones(1) for i in range(6)}, "left over x0, x1, x2, x3 and 2 more"),
+    ({"bias": None, "scale": torch.ones(1)}, "missing bias; unexpected scale"),
+    ({f"x{i}": torch.ones(1) for i in range(6)}, "unexpected x0, x1, x2, x3 and 2 more"),
 ])
 def test_weights_that_do_not_fit(change: dict[str, Tensor | None], why: str):
     tensors = {**layer().state_dict(), **change}

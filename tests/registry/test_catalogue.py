@@ -148,14 +148,15 @@ def test_nothing_written_by_hand_is_lost(tmp_path: Path, text: str):
 @pytest.mark.parametrize(("old", "new", "said"), [
     ("others:\n", "others: [7]\nrest:\n", "6:9: 'others' of a catalogue must be a mapping, not a list [wrong-type]"),
     ("  zebra:", "  zebra/:", "7:3: 'zebra/' is not the name of a package [bad-name]"),
-    ("  zebra:", "  ACME:", "7:3: the package 'ACME' stands in this catalogue already [name-taken]"),
-    ("  zebra:", "  yak.tools:", "14:3: the package 'Yak_Tools' stands in this catalogue already [name-taken]"),
+    ("  zebra:", "  ACME:", "7:3: the package 'ACME' is already in this catalogue [name-taken]"),
+    ("  zebra:", "  yak.tools:", "14:3: the package 'Yak_Tools' is already in this catalogue [name-taken]"),
     ("    versions: '>=0.2,<1'\n", "", "8:5: package 'zebra' needs the key 'versions' [missing-key]"),
-    (">=0.2,<1", "0.2", "8:15: 'versions' of package 'zebra' is no range of versions: '0.2' [wrong-value]"),
-    ("'>=0.2,<1'", "''", "8:15: 'versions' of package 'zebra' is no range of versions: '' [wrong-value]"),
+    (">=0.2,<1", "0.2", "8:15: 'versions' of package 'zebra' is not a version range: '0.2' [wrong-value]"),
+    ("'>=0.2,<1'", "''", "8:15: 'versions' of package 'zebra' is not a version range: '' [wrong-value]"),
     ("'>=0.2,<1'", "0.2", "8:15: 'versions' of package 'zebra' must be text, not 0.2 [wrong-type]"),
-    ("encoders.", "encoders", "9:14: 'summary' of package 'zebra' is no summary: 'Stripes for encoders' [wrong-value]"),
-    ("https://zebra", "http://zebra", "10:11: 'link' of package 'zebra' is no link: 'http://zebra.example/docs' "
+    ("encoders.", "encoders", "9:14: 'summary' of package 'zebra' is not a summary: 'Stripes for encoders' "
+                              "[wrong-value]"),
+    ("https://zebra", "http://zebra", "10:11: 'link' of package 'zebra' is not a link: 'http://zebra.example/docs' "
                                       "[wrong-value]"),
     ("link:", "links:", "10:5: package 'zebra' has no key 'links' [unknown-key]"),
     ("    provides:\n", "    provides: x\n    at:\n", "11:15: 'provides' of package 'zebra' must be a list of ids, not "

@@ -89,8 +89,8 @@ def test_a_component_that_cannot_be_imported(install: Install):
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    (COMPONENT.format(name="other", summary="Ours."), "acme_lungs.acme holds encoder.other"),
-    ("component = 7\n", "acme_lungs.acme holds int"),
+    (COMPONENT.format(name="other", summary="Ours."), "acme_lungs.acme contains encoder.other"),
+    ("component = 7\n", "acme_lungs.acme contains int"),
     ("", "AttributeError"),
     ("raise SystemExit\n", "SystemExit"),
     ("from fusionkit.api import Config, Encoder\ncomponent = Encoder('acme', Config, Config, rule='B')\n",

@@ -93,8 +93,8 @@ def test_no_options_are_the_defaults():
      "it must be greater than 0", "'taps': One tap or several. Default: 1."),
     ("{inner: {depth: 0}}", "bad-option", 23, "option 'inner.depth' of encoder.example cannot be 0",
      "it must be greater than 0", "'inner': the default is Inner(depth=1)"),
-    ("{width: 13, bias: false}", "bad-option", 7, "the options of encoder.example do not go together",
-     "'width' 13 needs a 'bias'", "change one of the options it names"),
+    ("{width: 13, bias: false}", "bad-option", 7, "the options of encoder.example contradict each other",
+     "'width' 13 needs a 'bias'", "change one of these options"),
     ("[1]", "bad-option", 7, "the options of encoder.example must be a mapping", None, "write {name: value, ...}"),
 ])
 def test_what_is_wrong_and_where(text: str, code: str, column: int, message: str, why: str | None, fix: str):

@@ -44,7 +44,7 @@ def agrees(folder, undisturbed, model, result):
     assert len((folder / "history.csv").read_text().splitlines()) == 1 + SETTINGS["epochs"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # over ten seconds: a process of its own imports torch and trains until it is killed
 @pytest.mark.parametrize("where", [
     {"kill": [2, 2]},  # in the middle of an epoch
     {"kill_saving": 7},  # state.json of the fourth state is not yet in its place; its tensors are
@@ -97,7 +97,7 @@ def test_a_state_holds_no_frozen_weights_and_knows_them_again(tmp_path):
         trained(tmp_path / "run", progress=interrupt)
     kept = {name.partition(".")[0] for name in states.weights_of(states.read_state(tmp_path / "run" / "last")[1])}
     assert kept == {"clinic", "kind", "size"}
-    with pytest.raises(UserError, match="the frozen nodes have other weights than when it began"):
+    with pytest.raises(UserError, match="the frozen nodes have other weights than at the start"):
         trained(tmp_path / "run", seed=1, resume=True)
     resumed, _ = trained(tmp_path / "run", resume=True)
     assert not differing(weights(whole), weights(resumed))
@@ -128,7 +128,7 @@ def test_a_second_signal_stops_at_once(tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match="stopped at once"):
+    with pytest.raises(Interrupted, match="stopped immediately"):
         run(tmp_path, progress=twice)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from small_runs import Cohort, network
 
-from fusionkit.training.class_balance import Drawing, Targets, balanced, tell_heads
+from fusionkit.training.class_balance import Drawing, Targets, balanced, set_class_frequencies
 from fusionkit.training.loop import fit
 from fusionkit.training.settings import TrainingSettings
 
@@ -48,9 +48,9 @@ def test_weights_of_a_drawing_are_its_mean():
 
 def test_heads_are_told_what_training_sees():
     model, targets = network(kind=BALANCED), Targets(Uneven(), ["kind", "size"])
-    tell_heads(model, targets, np.ones(23))
+    set_class_frequencies(model, targets, np.ones(23))
     torch.testing.assert_close(model.head("kind").weights, torch.tensor([21 / 45, 21 / 15, 21 / 3]))
-    tell_heads(model, targets, balanced(model, targets).weights())
+    set_class_frequencies(model, targets, balanced(model, targets).weights())
     torch.testing.assert_close(model.head("kind").weights, torch.ones(3))  # not corrected twice
 
 

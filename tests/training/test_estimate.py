@@ -51,10 +51,10 @@ def test_without_a_batch_to_train_on_there_is_no_time():
 
 
 @pytest.mark.parametrize(("available", "seconds", "lines"), [
-    (None, None, ["3,000,000 weights, 2,000,000 of them trained",
+    (None, None, ["3,000,000 weights, 2,000,000 of them trainable",
                   "at most 68.0 MB of memory on cpu: weights 12.0 MB, gradients 8.0 MB, optimiser 16.0 MB, "
                   "16 cases at once 32.0 MB", "50 epochs of 25 batches"]),
-    (10**9, 0.3, ["3,000,000 weights, 2,000,000 of them trained",
+    (10**9, 0.3, ["3,000,000 weights, 2,000,000 of them trainable",
                   "at most 68.0 MB of memory on cpu: weights 12.0 MB, gradients 8.0 MB, optimiser 16.0 MB, "
                   "16 cases at once 32.0 MB", "50 epochs of 25 batches: about 6.2 min (0.3 s a batch)"]),
 ])
@@ -66,4 +66,4 @@ def test_lines(available, seconds, lines):
 
 def test_too_little_memory_is_said():
     needs = Estimate(3, 2, 12, 8, 16, 2 * 10**9, 16 * 10**9, 16, 25, 50, "cuda")
-    assert needs.lines()[-1].startswith("that may not fit: there are 16.0 GB;")
+    assert needs.lines()[-1].startswith("this may not fit into 16.0 GB;")

@@ -77,7 +77,7 @@ def test_the_node_whose_output_turned_first_is_named(tmp_path):
     assert "is the first whose output is not finite; its weights and what it reads are finite" in text
     assert "in 1 of the 5 cases of the batch: 'case 13'" in text or "in 1 of the 3 cases" in text
     assert "the learning rate was 0.02" in text and "'learning_rate' (0.002)" in text
-    assert "no state was saved before" in text
+    assert "no state had been saved" in text
 
 
 def test_it_is_found_in_any_batch_of_a_step_and_after_good_epochs(tmp_path):
@@ -106,7 +106,7 @@ def test_an_input_that_is_not_finite_is_named_with_its_case(tmp_path):
 def test_a_gradient_that_is_not_finite_is_told_with_its_node(tmp_path):
     text = fails(fusionkit.build(graph("encoder.root"), components=COMPONENTS), tmp_path)
     assert text.startswith("the gradient turned NaN or infinite in epoch 1, step 1 of 5, while the loss was finite")
-    assert "node 'odd' is the closest to the loss whose gradient is not finite; also: none" in text
+    assert "node 'odd' is the node closest to the loss whose gradient is not finite; also: none" in text
 
 
 def test_a_loss_that_is_not_finite_over_finite_outputs_is_the_heads(tmp_path):

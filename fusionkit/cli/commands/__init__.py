@@ -1,8 +1,8 @@
-"""One file a command: its `SUMMARY`, its `add_arguments(parser)`, and `run(args, console)`, which gives the exit code.
+"""One file per command: `SUMMARY`, `add_arguments(parser)`, and `run(args, console)`, which returns the exit code.
 
-The file's name is the command's, `plugins_list` that of `plugins list`: a file that is put here is a command. Files
-import what is heavy inside functions. `SUMMARY` is a plain text on one line: the list of commands is printed from the
-lines of the files, for to import all of them would take as long as Python itself to start.
+The file's name is the command's (`plugins_list` is `plugins list`): every file in this folder is a command. Heavy
+imports go inside functions. `SUMMARY` is a plain string on one line: the list of commands is printed by reading that
+line of each file, because importing all of them would take as long as starting Python itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ORDER = (
     "plugins_list", "plugins_show", "plugins_new", "plugins_check", "plugins_catalogue",
     "weights_convert", "weights_verify", "schema", "demo", "doctor",
 )
-"""The order in which `--help` lists them, that of the work; a command that is not named here comes after these."""
+"""The order in which `--help` lists the commands, that of a typical workflow; other commands come after these."""
 
 
 def names() -> list[str]:
@@ -31,7 +31,7 @@ def names() -> list[str]:
 
 
 def words(name: str) -> list[str]:
-    """What one types for the command of a file: `plugins_list` is `plugins list`."""
+    """The words to type for the command of a file: `plugins_list` is `plugins list`."""
     group, _, rest = name.partition("_")
     return [group, rest.replace("_", "-")] if group in GROUPS else [name.replace("_", "-")]
 
@@ -39,6 +39,6 @@ def words(name: str) -> list[str]:
 def summary(name: str) -> str:
     """The `SUMMARY` of a file, read without importing it."""
     spec = find_spec(f"{__name__}.{name}")
-    assert spec is not None and spec.origin is not None, "names() gives files that are there; please report"
+    assert spec is not None and spec.origin is not None, "names() lists existing files; please report"
     with Path(spec.origin).open(encoding="utf-8") as lines:
         return str(literal_eval(next(line for line in lines if line.startswith("SUMMARY = ")).partition(" = ")[2]))

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.cli.arguments import add_graph_options
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options, seed
 from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
@@ -21,19 +21,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("graph", metavar="GRAPH", help="a graph file, or the name of a published graph")
     parser.add_argument("-o", "--output", metavar="DIR", help="write graph, weights, drawing and listing there")
     parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first weights (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the initial weights (default 0)")
+    add_data_root_option(parser)
     add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Plan, show, and write when asked."""
+    """Plan, show, and write if requested."""
     from fusionkit.interface.build import build, refuse_other_files
     from fusionkit.interface.plan import plan
     from fusionkit.planning.plan import advice_of
 
     if args.output:
         refuse_other_files(Path(args.output))
-    made = plan(args.graph, data=args.data, sets=args.sets, plugins=args.plugins)
+    made = plan(args.graph, data=args.data, data_roots=args.data_roots, sets=args.sets, plugins=args.plugins)
     show(made, console)
     build(made, output=args.output, seed=args.seed)
     advice = advice_of(made)

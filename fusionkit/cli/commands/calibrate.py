@@ -15,8 +15,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
     parser.add_argument("data", metavar="DATA", nargs="?", help="other data (default: the run's own validation cases)")
     parser.add_argument("--alpha", type=float, default=0.1, metavar="SHARE",
-                        help="share of cases whose truth may be outside its prediction set (default 0.1)")
-    parser.add_argument("--class-conditional", action="store_true", help="hold the share for each class by itself")
+                        help="share of cases whose true class may be outside the prediction set (default 0.1)")
+    parser.add_argument("--class-conditional", action="store_true", help="guarantee it for each class separately")
+    parser.add_argument("--include-training-cases", action="store_true",
+                        help="fit on cases that were trained on too, which are refused otherwise")
     add_running_options(parser)
 
 
@@ -26,6 +28,6 @@ def run(args: Namespace, console: Console) -> int:
 
     made = calibrate(**given(args), console=console)
     console.table(COLUMNS, made.table(), right=(1,))
-    console.line(f"\nkept in {made.folder / 'calibration.json'}: `fusionkit predict` and `fusionkit evaluate` use it")
+    console.line(f"\nsaved in {made.folder / 'calibration.json'}: `fusionkit predict` and `fusionkit evaluate` use it")
     console.data(made.calibration.model_dump(mode="json"))
     return 0

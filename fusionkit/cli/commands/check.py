@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from fusionkit.cli.arguments import add_graph_options
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
@@ -17,33 +17,37 @@ def add_arguments(parser: ArgumentParser) -> None:
                         "data file, whose cases are then checked without a graph")
     parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
     parser.add_argument("--resolved", action="store_true", help="print the graph with every option written out")
+    add_data_root_option(parser)
     add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Check each graph; all of them, even after a faulty one."""
+    """Check every graph, also after one with errors."""
     from fusionkit.interface.check import check
     from fusionkit.interface.check_data import check_data, is_data_file
     from fusionkit.registry.lookup import discover
 
     registry = discover(files=args.plugins)
     found: list[Diagnostic] = []
+    warned: list[Diagnostic] = []
     for source in args.graphs:
         try:
             if is_data_file(source):
                 with console.progress("reading") as update:
-                    checked = check_data(source, sets=args.sets, progress=update)
+                    checked = check_data(source, data_roots=args.data_roots, sets=args.sets, progress=update)
                 for warning in checked.warnings:
                     console.note(warning.render())
                 console.line(str(checked))
                 continue
-            good = check(source, data=args.data, sets=args.sets, registry=registry)
+            good = check(source, data=args.data, data_roots=args.data_roots, sets=args.sets, registry=registry)
         except UserError as error:
             found.extend(error.diagnostics)
             continue
         console.line(good.resolved if args.resolved else str(good))
-    if found or args.json:
-        console.diagnostics(found)
+        warned.extend(good.warnings)
+    shown = [*dict.fromkeys(warned), *found]
+    if shown or args.json:
+        console.diagnostics(shown)
     if found and not args.json:
         count = len(found)
         console.note(f"{count} mistake{'s' if count > 1 else ''} in {len(args.graphs)} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from fusionkit.cli.arguments import add_graph_options, add_training_options, given
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options, add_training_options, given
 from fusionkit.interface.console import Console
 
 SUMMARY = "Compare fusions: train each in one node, on the same cases and seeds."
@@ -17,24 +17,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
     parser.add_argument("--node", required=True, metavar="NODE", help="the node whose fusion is swapped")
     parser.add_argument("--with", required=True, metavar="ID,ID{OPTION: VALUE}", dest="candidates",
-                        help="the fusions to try, beside the node's own, which is the reference")
-    parser.add_argument("--folds", type=int, metavar="K", help="divide into K folds, instead of the data file's split")
+                        help="the fusions to try, in addition to the node's own, which is the reference")
+    parser.add_argument("--folds", type=int, metavar="K", help="use K folds instead of the data file's split")
     parser.add_argument("--repeats", type=int, default=1, metavar="N",
                         help="train N times, each with the next seed (default 1)")
-    parser.add_argument("--metric", metavar="NAME", help="what to compare (default: auroc, of a regression mae)")
+    parser.add_argument("--metric", metavar="NAME", help="what to compare (default: auroc; mae for regression)")
     parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
-                        help="what candidates share of frozen nodes: features, computed once and kept; batches, "
+                        help="what candidates share of frozen nodes: features, computed once and cached; batches, "
                              "computed once for each batch; nothing (default auto)")
     parser.add_argument("--no-baselines", action="store_false", dest="baselines",
-                        help="leave out each source alone, and scikit-learn on the tables")
+                        help="leave out the single-input networks and scikit-learn on the tables")
     parser.add_argument("-o", "--output", metavar="DIR", default="compare",
-                        help="where to write; the same command goes on with what it holds (default: compare)")
+                        help="where to write; repeating the command resumes from this folder (default: compare)")
     add_training_options(parser, without=("fold",))
+    add_data_root_option(parser)
     add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Check every candidate, train them, and show what came out."""
+    """Check every candidate, train them, and show the results."""
     from fusionkit.comparison import tables
     from fusionkit.interface.compare import compare
 
@@ -44,6 +45,6 @@ def run(args: Namespace, console: Console) -> int:
         console.table(tables.header(ranking), tables.table(made.result, ranking), right=(1, 3, 5, 6, 7, 8))
         for text in tables.verdicts(ranking):
             console.line(text)
-    console.line(f"\nthe report is {made.report}; beside it compare.csv, compare.json and the rank plot")
+    console.line(f"\nthe report is {made.report}; compare.csv, compare.json and the rank plot are in the same folder")
     console.data(made.as_json())
     return FAILED if made.failed else 0

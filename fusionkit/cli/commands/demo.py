@@ -1,4 +1,4 @@
-"""`fusionkit demo`: from nothing to figures, and what each of them means."""
+"""`fusionkit demo`: from no data at all to results, and what each of them means."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from fusionkit.cli.arguments import seed
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.cli import demonstration
 
-SUMMARY = "A small real run from nothing: data, training, evaluation, prediction."
+SUMMARY = "A small complete run: data, training, evaluation, prediction."
+_MOST_CASES = 100_000
 _ORGANS = """\
 Which organ lies at the middle of a small cube of a real CT?
   image   a cube of 27 mm, in HU: shows the tissue, not the place
@@ -22,25 +24,25 @@ Neither is enough. Three networks are trained on five folds; blocks of 36 mm of 
 together, so that a cube is not tested on a network that saw the same place."""
 
 _ORGANS_END = """\
-The accuracy is the share of cubes named rightly, each by a network that never saw its block
+The accuracy is the share of cubes classified correctly, each by a network that never saw its block
 of the body; ten organs, so guessing gives about 0.100. The interval is a 95 % bootstrap over cubes.
-What this is not: one patient, labels drawn by a segmentation network, a place that we
-blurred ourselves. It shows that the road from files to figures works; it is no clinical result."""
+This is not a clinical result: it is one patient, with labels from a segmentation network and
+positions that we blurred ourselves. It shows that the pipeline runs end to end."""
 
 _PHANTOM_END = """\
-The ceiling is the accuracy of the best possible rule, known because we wrote the law that
-made the cases (docs/phantom.md). A network may come close to it and must not pass it by more than
-three standard errors: then something would leak from the test cases."""
+The ceiling is the accuracy of the best possible classifier, known because the cases were drawn from
+a known distribution (docs/phantom.md). A network may come close to it but must not exceed it by
+more than three standard errors: that would mean a leak from the test cases."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
     parser.add_argument("folder", metavar="DIR", nargs="?", default="fusionkit-demo",
                         help="where to write (default: fusionkit-demo)")
-    parser.add_argument("--phantom", metavar="SCENARIO", help="a cohort of CT phantoms whose best accuracy is known")
+    parser.add_argument("--phantom", metavar="SCENARIO", help="a synthetic CT cohort with a known best accuracy")
     parser.add_argument("--tables", action="store_true", help="the breast-cancer tables of scikit-learn")
     parser.add_argument("--cases", type=int, help="how many cases to make")
-    parser.add_argument("--seed", type=int, default=0, help="seed of data and training (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of data and training (default 0)")
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -49,10 +51,11 @@ def run(args: Namespace, console: Console) -> int:
 
     started, folder = monotonic(), Path(args.folder)
     if args.phantom and args.tables:
-        raise GraphError(Diagnostic("bad-argument", "--phantom and --tables are two demonstrations", fix="name one"))
-    if args.cases is not None and args.cases < 100:
-        raise GraphError(Diagnostic("bad-argument", f"--cases {args.cases} is too few to train and test on",
-                                    fix="ask for 100 or more"))
+        raise GraphError(Diagnostic("bad-argument", "--phantom and --tables are two demonstrations", fix="choose one"))
+    if args.cases is not None and not 100 <= args.cases <= _MOST_CASES:
+        raise GraphError(Diagnostic("bad-argument", f"--cases {args.cases} is too "
+                                    f"{'few to train and test on' if args.cases < 100 else 'many for a demonstration'}",
+                                    fix=f"ask for 100 to {_MOST_CASES:,}"))
     if args.phantom:
         made = demonstration.phantom(folder, args.phantom, args.cases, args.seed, console)
     elif args.tables:
@@ -79,12 +82,12 @@ def _show(made: demonstration.Demo, args: Namespace, console: Console) -> None:
         console.line(_ORGANS_END)
     for figure in made.figures:
         if figure.passes:
-            console.note(f"{figure.name} passes its ceiling by more than three standard errors: something leaks")
+            console.note(f"{figure.name} exceeds its ceiling by more than three standard errors: something leaks")
     _predictions(made, console)
     fused = made.runs[made.fused]
     fold = fused / "fold-0" if (fused / "fold-0").is_dir() else fused
-    console.line("\nwhere everything is")
-    console.line(f"  {made.data}: the cohort, as a user would write it")
+    console.line("\nfiles")
+    console.line(f"  {made.data}: the cohort, in the form that a user would write")
     for name, path in made.runs.items():
         console.line(f"  {path}: {name}: predictions.csv, metrics.json, plots")
     console.line("what to try next")
@@ -93,11 +96,11 @@ def _show(made: demonstration.Demo, args: Namespace, console: Console) -> None:
 
 
 def _predictions(made: demonstration.Demo, console: Console) -> None:
-    """A few rows of what the fused network says, the least sure first."""
+    """A few predictions of the fused network, the most uncertain first."""
     from fusionkit.cli import demonstration
 
     rows = demonstration.doubtful(made, 4)
-    console.line(f"\nthe {len(rows)} predictions that the fused network is least sure of (entropy in nats, over "
+    console.line(f"\nthe {len(rows)} most uncertain predictions of the fused network (entropy in nats, over "
                  "random passes)")
     console.table(["case", "predicted", "probability", "entropy", "true"],
                   [[row.case, row.predicted, f"{row.probability:.2f}", f"{row.entropy:.2f}", row.true] for row in rows],

@@ -1,4 +1,4 @@
-"""`fusionkit doctor`: is this installation sound, and what can it use."""
+"""`fusionkit doctor`: whether this installation works, and what it can use."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from fusionkit import __version__
 from fusionkit.errors import UserError
 from fusionkit.interface.console import Console
 
-SUMMARY = "Say whether this installation is sound and what it can use."
+SUMMARY = "Report whether this installation works and what it can use."
 _EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "pyarrow": "parquet",
            "python-calamine": "excel", "pylibjpeg": "dicom", "python-gdcm": "dicom"}
 
 
 @dataclass(frozen=True)
 class ReportLine:
-    """One line of the report; a fault makes the installation unsound."""
+    """One line of the report; a fault means that the installation is broken."""
 
     what: str
     said: str
@@ -26,16 +26,16 @@ class ReportLine:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """None beside those of every command."""
+    """None besides those of every command."""
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Look at everything, then say all of it; 1 when something is broken."""
+    """Check everything, then report all of it; 1 if something is broken."""
     found = [*_packages(), *_devices(), *_plugins(), _network()]
     for item in found:
         console.line(f"{'FAULT' if item.fault else 'ok':5}  {item.what:16}  {item.said}")
     faults = [item for item in found if item.fault]
-    console.line(f"\nfaults: {len(faults)}" if faults else "\nthis installation is sound")
+    console.line(f"\nfaults: {len(faults)}" if faults else "\nthis installation works")
     console.data({"sound": not faults, "findings": [vars(item) for item in found]})
     return 1 if faults else 0
 

@@ -21,7 +21,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR",
                         help="where to write (default: RUN, or RUN/evaluation of DATA)")
     parser.add_argument("--missing", action="store_true",
-                        help="also take inputs away: the metrics of every selection of inputs, as a table and a curve")
+                        help="also evaluate every input subset: its metrics, as a table and a curve")
+    parser.add_argument("--include-training-cases", action="store_true",
+                        help="cases that were trained on are meant: all of the run's own data file, unmarked of others")
     add_running_options(parser)
 
 
@@ -37,7 +39,7 @@ def run(args: Namespace, console: Console) -> int:
 
 
 def show(made: Evaluation, console: Console) -> None:
-    """The metrics of every head, each with its interval, and what else was measured."""
+    """The metrics of every head with their intervals, and everything else that was measured."""
     for report in made.reports:
         console.line(f"{report.head}: {report.counts}")
     for place, (header, rows, right) in enumerate(made.tables()):

@@ -1,4 +1,4 @@
-"""`fusionkit explain`: where a trained network looks, how it sees the cases, and how much each modality counts."""
+"""`fusionkit explain`: where a trained network looks, how it arranges the cases, what each modality contributes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from argparse import ArgumentParser, Namespace
 from fusionkit.cli.arguments import add_device_options, given
 from fusionkit.interface.console import Console
 
-SUMMARY = "Look inside a trained run: Grad-CAM, t-SNE, the share of each modality."
+SUMMARY = "Explain a trained run: Grad-CAM, t-SNE, the share of each modality."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
     parser.add_argument("--case", nargs="+", action="extend", default=[], metavar="ID", dest="cases",
-                        help="cases to look at (default: some that it picks)")
+                        help="cases to explain (default: a few chosen automatically)")
     parser.add_argument("--data", metavar="DATA", help="other data (default: the run's own test cases)")
-    parser.add_argument("--head", metavar="HEAD", help="explain this head only (default: every one)")
+    parser.add_argument("--head", metavar="HEAD", help="explain this head only (default: all)")
     parser.add_argument("--class", metavar="NAME", dest="class_name",
-                        help="explain this class, label or value (default: what is predicted of each case)")
+                        help="explain this class, label or value (default: the prediction for each case)")
     parser.add_argument("--at", nargs="+", action="extend", default=[], metavar="PLACE",
                         help="draw Grad-CAM at these nodes or modules (default: every encoder behind an image or "
                              "volume)")
     parser.add_argument("--node", metavar="NODE",
-                        help="draw t-SNE of what this node gives (default: what the head reads)")
+                        help="draw t-SNE of this node's output (default: the input of the head)")
     parser.add_argument("-o", "--output", metavar="DIR", help="where to write (default: RUN/explain)")
     add_device_options(parser)
 
@@ -39,6 +39,6 @@ def run(args: Namespace, console: Console) -> int:
         console.table(header, table)
     for note in made.notes:
         console.note(note)
-    console.line(f"\n{len(made.files)} pictures and tables are in {made.folder}; {EXPLAIN} lists them")
+    console.line(f"\n{len(made.files)} pictures and tables are in {made.folder}, listed in {EXPLAIN}")
     console.data({"folder": str(made.folder), **made.content})
     return 0

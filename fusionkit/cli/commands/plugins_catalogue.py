@@ -1,4 +1,4 @@
-"""`fusionkit plugins catalogue`: what packages bring, as their catalogue files say it; --write makes the files."""
+"""`fusionkit plugins catalogue`: what packages provide, in the form of their catalogue files; --write writes these."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUMMARY = "Print a package's catalogue, or write it."
 
 @dataclass(frozen=True)
 class Made:
-    """The catalogue that the code of a package makes now, and the file where the package keeps it."""
+    """The catalogue generated from the current code of a package, and the file in which the package stores it."""
 
     package: str
     path: Path
@@ -36,19 +36,19 @@ class Made:
 
     @property
     def fresh(self) -> bool:
-        """Whether the file has it."""
+        """Whether the file has this content."""
         return self.path.is_file() and self.path.read_text(encoding="utf-8") == self.text
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
     parser.add_argument("package", metavar="PACKAGE", nargs="?",
-                        help="the name of an installed package (default: every one installed with pip install -e)")
-    parser.add_argument("--write", action="store_true", help="write the file that the package names")
+                        help="the name of an installed package (default: all that are installed with pip install -e)")
+    parser.add_argument("--write", action="store_true", help="write the file that the package declares")
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Print each catalogue, or write it where its package keeps it; 1 when one is stale and stays so."""
+    """Print each catalogue, or write it to its package's file; 1 if one is stale and is not written."""
     from fusionkit.testing.distributions import editable_packages
 
     packages = [args.package] if args.package else editable_packages()
@@ -68,7 +68,7 @@ def run(args: Namespace, console: Console) -> int:
 def _made(package: str) -> list[Made]:
     """The catalogue of each entry point of a package.
 
-    Raises: GraphError with `not-installed` or `broken-plugin`, and with all that is wrong with what is kept.
+    Raises: GraphError with `not-installed` or `broken-plugin`, and with every error in the stored file.
     """
     from fusionkit.registry.catalogue import collect, kept_others
     from fusionkit.registry.entry_points import GROUP

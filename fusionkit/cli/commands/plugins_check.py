@@ -1,4 +1,4 @@
-"""`fusionkit plugins check PACKAGE`: an installed package held against the contract, as a table and in full."""
+"""`fusionkit plugins check PACKAGE`: an installed package checked against the contract, as a table and in detail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Check everything, then say all of it; 1 when a check failed."""
+    """Run every check, then report all of them; 1 if a check failed."""
     from fusionkit.testing.packages.check import check_package
 
     with console.progress("checking") as update:
@@ -37,7 +37,7 @@ def run(args: Namespace, console: Console) -> int:
 
 
 def show(findings: Sequence[Finding], console: Console) -> None:
-    """A table, then in full all that is not as it should be, then the count."""
+    """A table, then everything that is not ok in detail, then the counts."""
     owners = dict.fromkeys(finding.component for finding in findings)
     if len(owners) <= _FEW + 1:
         console.table(["of", "check", "result", "seen"],
@@ -53,13 +53,13 @@ def show(findings: Sequence[Finding], console: Console) -> None:
 
 
 def _counted(findings: Sequence[Finding]) -> list[str]:
-    """How many checks went well, and the names of those that did not."""
+    """How many checks passed, and the names of the others."""
     return [str(sum(finding.result == "ok" for finding in findings)),
             *(", ".join(finding.check for finding in findings if finding.result == result) for result in _RESULTS[1:])]
 
 
 def _together(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings that differ in their check only, as one that names all of these checks."""
+    """Findings that differ only in their check, merged into one that names all of these checks."""
     checks: dict[Finding, list[str]] = {}
     for finding in findings:
         checks.setdefault(replace(finding, check=""), []).append(finding.check)

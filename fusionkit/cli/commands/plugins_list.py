@@ -1,4 +1,4 @@
-"""`fusionkit plugins list`: what is installed, from the catalogues, importing no component."""
+"""`fusionkit plugins list`: what is installed, read from the catalogues without importing any component."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
     parser.add_argument("--kind", choices=KINDS, help="only this kind")
     parser.add_argument("--category", metavar="CATEGORY", help="only this category, for example 'image'")
-    parser.add_argument("--all", action="store_true", help="also packages that the catalogue knows, not installed here")
+    parser.add_argument("--all", action="store_true", help="also list known packages that are not installed here")
 
 
 def run(args: Namespace, console: Console) -> int:
-    """The components by kind, then what is not in use or not installed, each with its reason.
+    """The components by kind, then what is not in use or not installed, each with the reason.
 
     Raises: GraphError with `unknown-category`.
     """
@@ -81,7 +81,7 @@ def _offers(other: KnownPackage, kind: str | None) -> bool:
 
 
 def _idle(registry: Registry, console: Console) -> list[dict[str, Any]]:
-    """What is installed and not in use, told and as data."""
+    """Print what is installed but not in use; returns the same as data."""
     idle = [provider for provider in registry.providers if provider.idle]
     for provider in idle:
         brings = ", ".join(entry.id for entry in provider.withheld)

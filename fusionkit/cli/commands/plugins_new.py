@@ -1,4 +1,4 @@
-"""`fusionkit plugins new NAME`: a plugin package to begin with, which passes its own tests."""
+"""`fusionkit plugins new NAME`: a new plugin package, which passes its own tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from fusionkit.components.kinds import KINDS
 from fusionkit.interface.console import Console
 
-SUMMARY = "Begin a plugin package of your own."
+SUMMARY = "Create a plugin package of your own."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Write the package and say what to do next."""
+    """Write the package and print what to do next."""
     from fusionkit.testing.scaffold.generate import PREFIX, new_package
 
     files = new_package(args.name, args.kind, Path(args.output) if args.output else None)

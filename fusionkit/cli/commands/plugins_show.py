@@ -1,4 +1,4 @@
-"""`fusionkit plugins show ID`: everything one wants to know before using a component."""
+"""`fusionkit plugins show ID`: what a user needs to know about a component."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 SUMMARY = "Show one component: options, rule, source, cost, a snippet to paste."
 ABSENCE = {
-    "drop": "absent inputs leave the result; the others are weighed anew",
-    "neutral": "an absent input counts as the operation's neutral element",
-    "identity": "an absent conditioner leaves the conditioned stream as it is",
-    "skip": "cases that lack the input pass by and stay absent",
-    "fill": "cases that lack the input get a stand-in and count as present",
-    "none": "cannot be without its inputs",
+    "drop": "missing inputs do not enter the result; the others are reweighted",
+    "neutral": "a missing input counts as the operation's neutral element",
+    "identity": "without the conditioning input, the conditioned features are unchanged",
+    "skip": "cases that lack the input are skipped and stay missing",
+    "fill": "cases that lack the input get a learned imputation and count as present",
+    "none": "requires all its inputs",
 }
 _CLAIMS = {"symmetric": "the order of its inputs does not matter", "onnx": "it exports to ONNX"}
 
@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Print a component's page, or give it as JSON with the schema of its options."""
+    """Print a component's page, or output it as JSON with the schema of its options."""
     from fusionkit.registry.catalogue import entry_of
     from fusionkit.registry.lookup import discover
     from fusionkit.syntax.writer import write
@@ -40,7 +40,7 @@ def run(args: Namespace, console: Console) -> int:
     registry = discover()
     component = registry.load(args.id)
     provider = registry.provider(args.id)
-    assert provider is not None, "what is loaded has a provider; please report"
+    assert provider is not None, "a loaded component has a provider; please report"
     example = example_of(component)
     for line in _page(component, str(provider), example):
         console.line(line)
@@ -61,7 +61,7 @@ def _page(component: Component, provider: str, example: Example) -> Iterator[str
              "releases": ", ".join(component.reference)}
     yield from (f"  {name:9} {value}" for name, value in facts.items() if value)
     if component.exceptions:
-        yield "\nchecks that it is excused from:"
+        yield "\nchecks that it is exempt from:"
         yield from (f"  {check}\n      {reason}" for check, reason in component.exceptions.items())
     options = list(option_rows(component))
     if options:
@@ -91,7 +91,7 @@ def option_rows(component: Component) -> Iterator[tuple[str, str, str, str]]:
     schema = component.config.model_json_schema()
     properties, definitions = schema.get("properties", {}), schema.get("$defs", {})
     for name, field in component.config.model_fields.items():
-        default = "needed" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
         yield name, _type(properties.get(name, {}), definitions), default, field.description or ""
 
 

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from fusionkit.cli.arguments import add_running_options, given
 from fusionkit.interface.console import Console
 
-SUMMARY = "Predict: one row for each case, with uncertainty where asked."
+SUMMARY = "Predict: one row for each case, with uncertainty if requested."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,5 +31,6 @@ def run(args: Namespace, console: Console) -> int:
     elif not args.json:
         console.text(csv_text([header, *rows]))
     console.data({"cases": [dict(zip(header, row, strict=True)) for row in rows],
-                  "file": args.output, "uncertainty": made.uncertainty})
+                  "file": args.output, "uncertainty": made.uncertainty,
+                  **({"trained_on": list(made.trained_on)} if made.trained_on else {})})
     return 0

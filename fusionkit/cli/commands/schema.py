@@ -1,4 +1,4 @@
-"""`fusionkit schema`: the JSON schema of graph files, which gives editors completion and checking."""
+"""`fusionkit schema`: the JSON schema of graph files, for completion and checking in editors."""
 
 from __future__ import annotations
 

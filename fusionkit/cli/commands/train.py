@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from fusionkit.cli.arguments import add_graph_options, add_training_options, given
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options, add_training_options, given
 from fusionkit.cli.commands.evaluate import show
 from fusionkit.interface.console import Console
 
@@ -16,13 +16,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("graph", metavar="GRAPH", help="a graph file, or the name of a published graph")
     parser.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
     parser.add_argument("-o", "--output", metavar="RUN", default="run", help="the run's folder (default: run)")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     add_training_options(parser)
+    add_data_root_option(parser)
     add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Check everything, say what it will need, train, and show what came out."""
+    """Check everything, print the estimated memory and time, train, and show the results."""
     from fusionkit.interface.train import of_launch, train
 
     console = of_launch(console)

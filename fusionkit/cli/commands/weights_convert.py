@@ -1,4 +1,4 @@
-"""`fusionkit weights convert`: a checkpoint of a release becomes weights for a graph."""
+"""`fusionkit weights convert`: turn a checkpoint of the authors' code into weights for a graph."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.cli.arguments import add_graph_options
+from fusionkit.cli.arguments import add_graph_options, seed
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
     from fusionkit.conversion.convert import Conversion
 
-SUMMARY = "Convert a checkpoint of a release, by the graph's `reference`."
+SUMMARY = "Convert a checkpoint of authors' code, by the graph's `reference`."
 _SHOWN = 6
 
 
@@ -24,15 +24,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--graph", required=True, metavar="GRAPH",
                         help="a graph file, or the name of a published graph")
     parser.add_argument("--from", default="release", metavar="NAME", dest="release",
-                        help="which release it is, as the graph's `reference` names it (default: release)")
+                        help="which of the graph's references it belongs to (default: release)")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="a .safetensors file")
-    parser.add_argument("--partial", action="store_true", help="write even if tensors are missing in the checkpoint")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the weights that are missing (default 0)")
+    parser.add_argument("--partial", action="store_true", help="write even if the checkpoint lacks tensors")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the missing weights (default 0)")
     add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Convert, say what became of every tensor, and write."""
+    """Convert, report what happened to every tensor, and write."""
     from fusionkit.conversion.convert import convert, parts_of, read_checkpoint, refusal
     from fusionkit.conversion.keras import KERAS_SUFFIXES, arranged, read_keras
     from fusionkit.network.build import build_plan, plan
@@ -69,10 +69,10 @@ def _show(conversion: Conversion, output: Path, console: Console) -> None:
         rows.append([node, str(used), str(missing), f"{output.name}#{node}"])
     console.table(["node", "used", "missing", "weights"], rows, right=(1, 2))
     console.line()
-    for label, names in (("missing in the release", report.missing),
-                         ("of the release, without use here by design", report.unused),
-                         ("of the release, unexpected", report.unexpected),
-                         ("nodes that the release says nothing of", list(conversion.uncovered))):
+    for label, names in (("missing in the checkpoint", report.missing),
+                         ("in the checkpoint, unused by design", report.unused),
+                         ("in the checkpoint, unexpected", report.unexpected),
+                         ("nodes that the checkpoint does not cover", list(conversion.uncovered))):
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             console.line(f"{label} ({len(names)}): {', '.join(names[:_SHOWN])}{more}")

@@ -1,6 +1,6 @@
-"""Weights of Keras: its files read without Keras, and the names of their layers as a release has them.
+"""Weights of Keras: reading its files without Keras, and matching their layer names with those of a release.
 
-The layers themselves are plugins. Releases of PyTorch code need nothing from here.
+The layers themselves are plugins. Code in PyTorch needs nothing from here.
 """
 
 from fusionkit.conversion.keras.layers import arranged

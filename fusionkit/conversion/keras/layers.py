@@ -1,4 +1,4 @@
-"""Names of Keras's layers as a release has them: nested models, layers counted from elsewhere, layers only counted."""
+"""Matches Keras layer names with those of a release: nested models, other counters, layers without names."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from fusionkit.conversion.name_mapping import Part, converted, joined, pairs
 
 _COUNTED = re.compile(r"(.*?)(?:_(\d+))?")
 _Named = dict[str, str]
-"""The release's name of a tensor to the file's."""
+"""From the release's name of a tensor to the file's."""
 
 
 def arranged(parts: Iterable[Part], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file by the names that the parts' releases have for them; all others as they were.
+    """The tensors of a file renamed to the names in the parts' releases; all others under their own names.
 
-    A part is looked for in the whole model and in every model inside it: its layers under their own names, under
-    names that Keras counted from another number on, and, where a file only counts layers by kind, in the
-    order that the release gives. The reading under which the most tensors have the right size is taken.
+    A part is searched for in the whole model and in every nested model: its layers under their own names, under
+    names with Keras's counters starting from another number, and, if a file only numbers layers by kind, in the
+    order given by the release. The reading with the most tensors of the right size is used.
     """
     taken: set[str] = set()
     found: dict[str, Tensor] = {}
@@ -32,7 +32,7 @@ def arranged(parts: Iterable[Part], tensors: Mapping[str, Tensor]) -> dict[str, 
 
 
 class _Fitting:
-    """What a part needs, and which tensors of a file have the right size for it."""
+    """The tensors that a part needs, and those of a file with the right size for it."""
 
     def __init__(self, part: Part, tensors: Mapping[str, Tensor]) -> None:
         start = f"{part.prefix}." if part.prefix else ""
@@ -41,7 +41,7 @@ class _Fitting:
         self.sizes = {joined(part.path, name): value.shape for name, value in part.module.state_dict().items()}
 
     def kept(self, named: _Named) -> _Named:
-        """The tensors whose name is one of the part's and whose size is right."""
+        """The tensors whose name is one of the part's and whose size matches."""
         return {name: source for name, source in named.items() if name in self.ours and self._fits(name, source)}
 
     def _fits(self, name: str, source: str) -> bool:
@@ -54,7 +54,7 @@ class _Fitting:
 
 
 def _readings(fitting: _Fitting) -> Iterator[_Named]:
-    """Every way to read the file for a part."""
+    """Every possible reading of the file for a part."""
     for start in _models(fitting.tensors):
         inside = {name.removeprefix(start): name for name in fitting.tensors if name.startswith(start)}
         flat = {name: source for name, source in inside.items() if name.count(".") == 1}
@@ -64,12 +64,12 @@ def _readings(fitting: _Fitting) -> Iterator[_Named]:
 
 
 def _models(names: Iterable[str]) -> list[str]:
-    """The beginnings of names in the model and in those inside it, '' first."""
+    """The name prefixes of the model and of nested models, '' first."""
     return sorted({"", *(f"{name.rsplit('.', 2)[0]}." for name in names if name.count(".") > 1)})
 
 
 def _counted(name: str) -> tuple[str, int, str]:
-    """conv2d_7.kernel as conv2d, 7, kernel; without a number it is the first."""
+    """conv2d_7.kernel as conv2d, 7, kernel; a name without a number is the first."""
     layer, _, variable = name.rpartition(".")
     match = _COUNTED.fullmatch(layer)
     assert match is not None
@@ -77,7 +77,7 @@ def _counted(name: str) -> tuple[str, int, str]:
 
 
 def _recounted(fitting: _Fitting, flat: _Named) -> _Named:
-    """With the counted layers of each kind moved to where the most of them fit; at a tie, to the least number."""
+    """With the counters of each kind shifted so that most layers fit; in a tie, to the smallest number."""
     kinds = {name.partition("_0.")[0] for name in fitting.ours if "_0." in name}
     found = {name: source for name, source in flat.items() if _counted(name)[0] not in kinds}
     for kind in kinds:
@@ -93,7 +93,7 @@ def _recounted(fitting: _Fitting, flat: _Named) -> _Named:
 
 
 def _ordered(flat: _Named, ordered: Mapping[str, Sequence[str]]) -> _Named:
-    """With the layers that are only counted named by their place among their kind."""
+    """With layers that are only numbered named by their position within their kind."""
     found: _Named = {}
     for name, source in flat.items():
         kind, number, variable = _counted(name)

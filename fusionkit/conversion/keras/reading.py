@@ -1,4 +1,4 @@
-"""Files of Keras as plain tensors by name: `.h5` of any age, `.weights.h5`, `.keras`. Nothing in them is executed."""
+"""Reads Keras files as tensors by name: `.h5` of any version, `.weights.h5`, `.keras`. Nothing is executed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _MOST_CONFIG = 64 << 20
 _MOST_DEPTH = 12
 _VARIABLES = {1: ("kernel",), 2: ("kernel", "bias"), 3: ("beta", "moving_mean", "moving_variance"),
               4: ("gamma", "beta", "moving_mean", "moving_variance")}
-"""What a layer's variables are, by how many it has; of three they are those of a normalisation that does not scale."""
+"""The names of a layer's variables, by their number; three are those of a normalisation without a scale."""
 
 
 class _KerasFileError(Exception):
-    """Why a file is not read."""
+    """The reason why a file cannot be read."""
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that Keras wrote by `layer.variable`, of a model inside the model behind its name.
+    """The tensors of a Keras file by `layer.variable`, with the name of a nested model as a prefix.
 
     Raises: GraphError with `missing-package` or `unreadable-weights`.
     """
@@ -56,7 +56,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
             RecursionError) as error:
         why = f"{type(error).__name__}: {error}"
     raise GraphError(Diagnostic("unreadable-weights", f"cannot read the weights {str(path)!r}", why=why,
-                                fix="give what Keras's save or save_weights wrote: .h5, .weights.h5 or .keras"))
+                                fix="give a file written by Keras's save or save_weights: .h5, .weights.h5 or .keras"))
 
 
 def _unzipped(path: Path) -> tuple[BytesIO, Mapping[str, Any]]:
@@ -68,11 +68,11 @@ def _unzipped(path: Path) -> tuple[BytesIO, Mapping[str, Any]]:
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     if name not in archive.namelist():
-        raise _KerasFileError(f"it holds no {name}")
+        raise _KerasFileError(f"it contains no {name}")
     if archive.getinfo(name).file_size > most:
         raise _KerasFileError(f"its {name} is larger than {most} bytes")
     with archive.open(name) as member:
-        # What the archive says of a size need not be true.
+        # The size stated in the archive may be wrong.
         found = member.read(most + 1)
     if len(found) > most:
         raise _KerasFileError(f"its {name} is larger than {most} bytes")
@@ -90,30 +90,30 @@ def _contents(hdf5: Any, file: Any, config: Mapping[str, Any]) -> dict[str, Tens
             raise _KerasFileError(f"its tensors are larger than {_MOST_BYTES} bytes")
         tensors[name] = _tensor(name, data)
     if not tensors:
-        raise _KerasFileError("it holds no layers")
+        raise _KerasFileError("it contains no layers")
     return tensors
 
 
 def _child(hdf5: Any, group: Any, name: str) -> Any:
-    """A member of a group that lies in this very file; links to others are not followed."""
+    """A member of a group in this file; links to other files are not followed."""
     for part in name.split("/"):
         if not isinstance(group, hdf5.Group) or not isinstance(group.get(part, getlink=True), hdf5.HardLink):
-            raise _KerasFileError(f"it lacks {name!r}, or keeps it behind a link")
+            raise _KerasFileError(f"it lacks {name!r}, or has a link in its place")
         group = group[part]
     if isinstance(group, hdf5.Dataset) and (group.is_virtual or group.external):
-        raise _KerasFileError(f"{name!r} lies in another file")
+        raise _KerasFileError(f"{name!r} is in another file")
     return group
 
 
 def _tensor(name: str, data: Any) -> Tensor:
     if data.dtype.kind not in "fiu":
-        raise _KerasFileError(f"{name} holds {data.dtype}, no numbers")
+        raise _KerasFileError(f"{name} contains {data.dtype}, not numbers")
     array = np.asarray(data[()])
     return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32 if array.dtype.kind == "f" else np.int64)))
 
 
 def _listed(group: Any, name: str) -> list[str] | None:
-    """A list of names among a group's attributes, in pieces where it is long; None where there is none."""
+    """A list of names in a group's attributes, possibly split into pieces; None if there is none."""
     keys = [name] if name in group.attrs else []
     while f"{name}{len(keys)}" in group.attrs and keys != [name]:
         keys.append(f"{name}{len(keys)}")
@@ -123,7 +123,7 @@ def _listed(group: Any, name: str) -> list[str] | None:
 
 
 def _legacy(hdf5: Any, top: Any) -> Iterator[tuple[str, Any]]:
-    """Files that list their layers, and for each layer its variables, `layer/kernel:0`."""
+    """Files that list their layers, and the variables of each layer, `layer/kernel:0`."""
     for layer in _listed(top, "layer_names") or ():
         group = _child(hdf5, top, layer)
         listed = _listed(group, "weight_names") or []
@@ -157,7 +157,7 @@ def _layers(hdf5: Any, group: Any, config: Mapping[str, Any], path: Sequence[str
 
 
 def _attribute(hdf5: Any, entry: Any) -> str | None:
-    """The layer's own name, where the file keeps it as an attribute."""
+    """The layer's own name, if the file has it as an attribute."""
     for group in (entry, _child(hdf5, entry, "vars") if "vars" in entry else None):
         if group is not None and "name" in group.attrs:
             name = group.attrs["name"]
@@ -166,7 +166,7 @@ def _attribute(hdf5: Any, entry: Any) -> str | None:
 
 
 def _known_names(config: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """The name and the configuration of each layer by its group: its kind, numbered in the model's order."""
+    """The name and the configuration of each layer by its group, which is its kind, numbered in the model's order."""
     counts: dict[str, int] = {}
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for one in config.get("config", {}).get("layers", ()):

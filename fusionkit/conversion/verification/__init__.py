@@ -1,6 +1,6 @@
-"""Recorded numbers of released code, computed again by our components: `fusionkit weights verify`.
+"""Verifies components against recorded results of authors' code: `fusionkit weights verify`.
 
-The recordings are files of the tests or of the user. Names are mapped by `conversion.name_mapping`.
+The recordings are files of the tests or of the user. Names are mapped in `conversion.name_mapping`.
 """
 
 from fusionkit.conversion.verification.check import EntryComparison, FixtureCheck, check

@@ -1,4 +1,4 @@
-"""A recorded case of a release, whatever the form of its file, and the numbers that the forms have in common."""
+"""A recorded case of a release, independent of the form of its file, and what the forms have in common."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Role = Literal["output", "tap", "gradient", "weight gradient", "after"]
 
 @dataclass(frozen=True)
 class Expected:
-    """One recorded result: `array` whole or, with `stride`, as a sample with the sums over all of it.
+    """One recorded result: `array` in full or, with `stride`, as a sample with sums over all of it.
 
-    The role `after` is a buffer as a pass in training mode leaves it; `name` is then its name in the release.
+    The role `after` is a buffer after a pass in training mode; `name` is then its name in the release.
     """
 
     entry: str
@@ -33,7 +33,7 @@ class Expected:
 
 
 class Parameters(Mapping[str, Tensor]):
-    """The release's parameters, each made when it is read; nothing is kept, so that a large network fits."""
+    """The release's parameters, each generated when read and not stored, so that large networks fit into memory."""
 
     def __init__(self, shapes: Mapping[str, Sequence[int]], fill: Callable[[str, Sequence[int]], Tensor],
                  without: frozenset[str] = frozenset()) -> None:
@@ -58,45 +58,45 @@ class Parameters(Mapping[str, Tensor]):
 
 @dataclass
 class Fixture:
-    """A recorded case of a release, as `fusionkit.api.Recorded` promises it, and what to compare with."""
+    """A recorded case of a release, which implements `fusionkit.api.Recorded`, and the expected results."""
 
     name: str
     meta: Mapping[str, Any]
     arrays: Mapping[str, Tensor]
     shapes: Mapping[str, tuple[int, ...]] | None
-    """The release's parameters and their shapes; None where the file tells of none."""
+    """The release's parameters and their shapes; None if the file has none."""
     kept: frozenset[str]
-    """Those that stay as they were constructed."""
+    """Those that keep their initial values."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
     expected: tuple[Expected, ...]
     fill: Callable[[str, Sequence[int]], Tensor]
-    """The numbers of a parameter by its name and shape."""
+    """Gives the values of a parameter by its name and shape."""
     rest: Mapping[str, Tensor] = field(default_factory=dict)
     cotangents: Mapping[int, Tensor] = field(default_factory=dict)
-    """What weighs each output, where the file stores it."""
+    """The weights (cotangents) of each output, if stored in the file."""
     trains: bool = False
-    """Whether the recorded pass was one in training mode."""
+    """Whether the recorded pass was in training mode."""
     relative_gradients: bool = False
-    """Whether an error of a gradient counts in parts of its largest entry."""
+    """Whether gradient errors are relative to the largest entry."""
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Every parameter that is filled, by the release's name."""
+        """Every filled parameter, by its name in the release."""
         return Parameters(self.shapes or {}, self.fill, self.kept)
 
     def without(self, names: set[str]) -> Parameters:
-        """Those that no parameter of ours took."""
+        """The parameters that were not assigned to any of ours."""
         return Parameters(self.shapes or {}, self.fill, self.kept | names)
 
     def cotangent(self, place: int, shape: Sequence[int]) -> Tensor:
-        """What weighs the output number `place` in the sum whose gradients are recorded."""
+        """The weights of output number `place` in the sum whose gradients are recorded."""
         if place in self.cotangents:
             return self.cotangents[place]
         return torch.from_numpy(normal(f"cotangent{place}", shape))
 
 
 def normal(key: str, shape: Sequence[int]) -> NDArray[np.float32]:
-    """The standard-normal numbers of a key: the same on every machine."""
+    """Standard-normal numbers determined by a key, the same on every machine."""
     random = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode())))
     return np.asarray(random.standard_normal(tuple(shape)), dtype=np.float32)

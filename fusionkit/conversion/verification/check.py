@@ -1,4 +1,4 @@
-"""Computes a recorded case again and compares every result, tap and gradient."""
+"""Recomputes a recorded case and compares every result, tap and gradient."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from fusionkit.registry.lookup import Registry, discover
 
 @dataclass(frozen=True)
 class EntryComparison:
-    """What one entry of a file was compared with: its largest error, and the largest that is allowed.
+    """The comparison of one entry of a file: its largest error, and the tolerance.
 
-    `note` says why there is no comparison.
+    `note` is the reason if there is no comparison.
     """
 
     entry: str
@@ -40,7 +40,7 @@ class EntryComparison:
 
     @property
     def ok(self) -> bool:
-        """Whether it is within the tolerance; what cannot be compared is not held against the component."""
+        """Whether it is within the tolerance; an entry that cannot be compared is not counted as a failure."""
         return bool(self.note) or self.error <= self.tolerance
 
 
@@ -58,7 +58,7 @@ class FixtureCheck:
         return any(not row.note for row in self.rows) and all(row.ok for row in self.rows)
 
     def as_json(self) -> dict[str, Any]:
-        """The comparisons as plain data; an error that is no number is null."""
+        """The comparisons as plain data; an error that is not a number is null."""
         return {"fixture": self.fixture, "target": self.target, "ok": self.ok, "rows": [
             {"entry": row.entry, "error": row.error if np.isfinite(row.error) else None, "tolerance": row.tolerance,
              "ok": row.ok, "note": row.note} for row in self.rows]}
@@ -68,9 +68,9 @@ def check(target: str, path: str | Path, *, options: Sequence[str] = (), release
           tolerance: float | None = None, registry: Registry | None = None) -> FixtureCheck:
     """Compare a component, or a graph, with a fixture file.
 
-    `options` are `name=value` for a component, and as for `--set` for a graph. `tolerance` replaces all bounds.
+    `options` are `name=value` for a component, and as in `--set` for a graph. `tolerance` replaces all bounds.
 
-    Raises: GraphError or DataError when the fixture or the component cannot be used.
+    Raises: GraphError or DataError if the fixture or the component cannot be used.
     """
     fixture = read_fixture(Path(path))
     subject = _subject(target, fixture, registry or discover(), release, options)
@@ -88,16 +88,16 @@ def _subject(target: str, fixture: Fixture, registry: Registry, release: str, se
 
 
 def _fill(subject: Subject, fixture: Fixture) -> None:
-    """Give every parameter its number; what is left of the release's goes to `fixture.rest`.
+    """Fill every parameter; the release's remaining parameters go to `fixture.rest`.
 
-    Raises: DataError with `wrong-parameters` naming what is missing, of another size, or of no known use.
+    Raises: DataError with `wrong-parameters` for parameters that are missing, of another size, or unused.
     """
     report = transfer(subject.parts, fixture.parameters, fixture.kept)
     prefixes = tuple(fixture.meta.get("unused_key_prefixes", ()))
     fixture.rest = fixture.without(set(report.used.values()))
     spare = [name for name in report.unexpected if not name.startswith(prefixes)] if prefixes else report.unexpected
     if fixture.shapes == {} or (fixture.shapes is None and subject.replays):
-        report.missing.clear()  # the release computes these results without any parameter, and so must a replay
+        report.missing.clear()  # the release computes these results without parameters, and so must a replay
     found = [_fault(label, names) for label, names in _faults(report, [] if subject.replays else spare) if names]
     if found:
         raise DataError(found)
@@ -112,7 +112,7 @@ def _faults(report: Transfer, spare: list[str]) -> Iterator[tuple[str, list[str]
 def _fault(label: str, names: Sequence[str]) -> Diagnostic:
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return Diagnostic("wrong-parameters", f"{label}: {', '.join(names[:6])}{more}",
-                      fix="mend `names`, `layout`, `unused` or `read` of the Release, or give options by --with")
+                      fix="correct `names`, `layout`, `unused` or `read` of the Release, or give options by --with")
 
 
 def _compare(subject: Subject, fixture: Fixture, bounds: Tolerance) -> Iterator[EntryComparison]:
@@ -121,14 +121,14 @@ def _compare(subject: Subject, fixture: Fixture, bounds: Tolerance) -> Iterator[
     except UserError:
         raise
     except Exception as error:
-        raise wrong(f"{fixture.name} cannot be run", "mend the component, or its `replay`",
+        raise wrong(f"{fixture.name} cannot be run", "fix the component, or its `replay`",
                     f"{type(error).__name__}: {error} ({_place(error)})") from error
     for one in fixture.expected:
         yield from _rows(one, values.get((one.role, one.name)), bounds, fixture)
 
 
 def _place(error: BaseException) -> str:
-    """Where an exception was raised, the innermost frame of a file of ours or a plugin's."""
+    """Where an exception was raised: the innermost frame in fusionkit or a plugin."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
 
@@ -145,7 +145,7 @@ def _rows(one: Expected, value: Tensor | None, bounds: Tolerance, fixture: Fixtu
     given = value.detach().to("cpu", torch.float64).numpy()
     if [n for n in given.shape if n != 1] != [n for n in one.shape if n != 1]:
         raise wrong(f"{one.entry} is {list(one.shape)} in the fixture and {list(given.shape)} here",
-                    "mend the options, or the tap")
+                    "correct the options, or the tap")
     flat = given.reshape(-1)
     recorded = one.array.astype(np.float64).reshape(-1)
     yield EntryComparison(one.entry, _largest((flat[:: one.stride] if one.stride else flat) - recorded), bound)
@@ -156,19 +156,19 @@ def _rows(one: Expected, value: Tensor | None, bounds: Tolerance, fixture: Fixtu
 
 
 def _why_not(one: Expected, value: Tensor | None, fixture: Fixture) -> str:
-    """Why a recorded result is not compared; '' when it is."""
+    """Why a recorded result is not compared; '' if it is."""
     entries = {other.entry for other in fixture.expected}
     if one.role == "tap" and value is None:
-        return "not compared: the Release names no such tap"
+        return "not compared: the Release has no such tap"
     if one.entry.endswith("32") and f"{one.entry[:-2]}64" in entries and value is None:
-        return "not compared: dominated by rounding, its float64 form is"
+        return "not compared: dominated by rounding errors; its float64 form is compared"
     if one.entry.replace("after/", "after_unbiased/") in entries - {one.entry}:
-        return "not compared: its unbiased form is"
+        return "not compared: its unbiased form is compared"
     return ""
 
 
 def _largest(difference: NDArray[Any]) -> float:
-    """The largest absolute error; what is no number counts as no agreement."""
+    """The largest absolute error; NaN counts as a mismatch."""
     if difference.size == 0:
         return 0.0
     largest = float(np.abs(difference).max())

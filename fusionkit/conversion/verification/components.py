@@ -1,4 +1,4 @@
-"""One component against a fixture: its options read off the fixture, built on the fixture's inputs."""
+"""One component against a fixture: its options and input sizes are derived from the fixture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fusionkit.syntax.writer import write
 
 @dataclass
 class OneComponent(Subject):
-    """A component by itself; `names` are the names of its results, where its rule or function gives any."""
+    """A single component; `names` are the names of its results, if its rule or function gives any."""
 
     release: Release
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class OneComponent(Subject):
         return self.release.replay is not None
 
     def run(self, inputs: Sequence[Tensor], fixture: Fixture) -> Mapping[str, Tensor]:
-        """What `replay` gives, else what `forward` gives, in order or by the names of its results."""
+        """The result of `replay`, else of `forward`, in order or by the names of its results."""
         if self.release.replay is not None:
             return self.release.replay(self.module, inputs, fixture)
         output = self.module(*inputs, **self._presence(inputs, fixture))
@@ -48,7 +48,7 @@ class OneComponent(Subject):
         kept = [part for name, part in zip(self.names, parts, strict=True) if not is_loss(name)] \
             if len(self.names) == len(parts) else list(parts)
         if len(kept) < len(fixture.outputs):
-            raise wrong(f"{fixture.name} holds the results {', '.join(fixture.outputs)}, and the component gives "
+            raise wrong(f"{fixture.name} has the results {', '.join(fixture.outputs)}, but the component gives "
                         f"{len(kept)}", "give its Release a `replay` that computes them")
         return dict(zip(fixture.outputs, kept, strict=False))
 
@@ -62,13 +62,13 @@ class OneComponent(Subject):
 
 
 def component_for(component: Component, fixture: Fixture, name: str, sets: Sequence[str]) -> Subject:
-    """A component set and built as the fixture asks; `sets` are options, `name=value`.
+    """A component configured and built for the fixture; `sets` are options, `name=value`.
 
-    Raises: GraphError or DataError when it cannot be built, or has no such release.
+    Raises: GraphError or DataError if it cannot be built, or has no such release.
     """
     release = release_of(component, name)
     if release is None:
-        raise wrong(f"{component.id} names no release", "declare Component(reference={'release': Release(...)})")
+        raise wrong(f"{component.id} declares no release", "declare Component(reference={'release': Release(...)})")
     written = {**release.options, **options_read(release, fixture.shapes or {}, fixture.meta)}
     config = _config(component, written, sets)
     sizes: Sequence[Sequence[int]] = [tuple(value.shape[1:]) for value in fixture.inputs]
@@ -90,11 +90,11 @@ def _config(component: Component, options: Mapping[str, Any], sets: Sequence[str
 
 
 def _built(component: Component, config: Any, sizes: Sequence[Sequence[int]]) -> tuple[nn.Module, Shape | None]:
-    """The module on these inputs, and the shape of its results where that is known beforehand."""
+    """The module for these inputs, and the shape of its results if that is known in advance."""
     try:
         shapes = [shape_of(tuple(one)) for one in sizes]
     except ValueError as error:
-        raise wrong(f"{component.id} cannot be built on the fixture's inputs", "let its Release give `sizes`",
+        raise wrong(f"{component.id} cannot be built on the fixture's inputs", "give its Release `sizes`",
                     str(error)) from None
     bound = component.parsed.bind([(f"input{i}", shape) for i, shape in enumerate(shapes)], dict(config))
     if isinstance(bound, Mismatch):

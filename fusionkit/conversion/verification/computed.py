@@ -1,4 +1,4 @@
-"""Runs a subject on a case: every result, tap, gradient and moved buffer, by the entry it is recorded under."""
+"""Runs a subject on a case: every result, tap, gradient and updated buffer, by its recorded entry."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fusionkit.conversion.verification.case import Fixture
 from fusionkit.conversion.verification.subject import Subject, wrong
 
 Key = tuple[str, str]
-"""A role and the name of a result in it."""
+"""A role and the name of a result with that role."""
 
 
 def compute(subject: Subject, fixture: Fixture) -> dict[Key, Tensor]:
-    """What the subject gives for everything that the case records; what it cannot give is left out.
+    """The subject's values for all recorded results; those it cannot give are left out.
 
-    Raises: DataError when outputs that gradients need are not given.
+    Raises: DataError if outputs that gradients need are missing.
     """
     roles = {one.role for one in fixture.expected}
     wanted = {one.name for one in fixture.expected if one.role == "gradient"}
@@ -41,7 +41,7 @@ def compute(subject: Subject, fixture: Fixture) -> dict[Key, Tensor]:
 
 
 class _Taps:
-    """Keeps what the tapped modules give, call by call, while it is open."""
+    """Collects the outputs of the tapped modules, call by call, while it is open."""
 
     def __init__(self, module: nn.Module, taps: Mapping[str, str], seen: dict[str, list[Tensor]]) -> None:
         self.module, self.taps, self.seen = module, taps, seen
@@ -52,7 +52,7 @@ class _Taps:
             try:
                 tapped = self.module.get_submodule(path)
             except AttributeError:
-                continue  # these options build no such part
+                continue  # there is no such part with these options
             self.hooks.append(tapped.register_forward_hook(self._keeper(name)))
 
     def __exit__(self, *_: object) -> None:
@@ -88,7 +88,7 @@ def _gradients(subject: Subject, results: Mapping[str, Tensor], inputs: Sequence
 def _weighed(results: Mapping[str, Tensor], fixture: Fixture) -> Tensor:
     missing = [name for name in fixture.outputs if name not in results]
     if missing:
-        raise wrong(f"the results lack {', '.join(missing)}", "let `replay` give every output of the fixture")
+        raise wrong(f"the results lack {', '.join(missing)}", "make `replay` return every output of the fixture")
     loss = torch.zeros(())
     for place, name in enumerate(fixture.outputs):
         shape = fixture.meta.get("outputs", {}).get(name, list(results[name].shape))
@@ -97,7 +97,7 @@ def _weighed(results: Mapping[str, Tensor], fixture: Fixture) -> Tensor:
 
 
 def _pulled_back(subject: Subject, gradients: Mapping[str, Tensor], fixture: Fixture) -> dict[str, Tensor]:
-    """Gradients by the release's parameters, in its layout: those of ours, back through the layout function."""
+    """Gradients with respect to the release's parameters in its layout: ours, mapped back by the layout function."""
     found: dict[str, Tensor] = {}
     for part in subject.parts:
         for ours, theirs in pairs(part):

@@ -1,4 +1,4 @@
-"""Results of a network's heads as a release records them: logits, probabilities, what the heads read, losses."""
+"""Results of a network's heads as recorded by a release: logits, probabilities, inputs of the heads, losses."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ POOLED, LOSS = "pooled", "loss"
 _NUMBERED = re.compile(r"(?:prob|logit)(\d+)")
 
 
-def head_results(model: FusionModel, results: Mapping[str, Tensor], left: Sequence[str],
+def head_results(model: FusionModel, results: Mapping[str, Tensor], remaining: Sequence[str],
                  fixture: Fixture) -> Iterator[tuple[str, Tensor]]:
-    """The results `left`, each of the head whose number its name has, else of the next head in the graph.
+    """The results named in `remaining`, each from the head with the number in its name, else from the next head.
 
-    A recorded result whose rows are shares of one is compared with what the head decodes, any other with its logits.
+    A recorded result whose rows sum to one is compared with the decoded output, any other with the logits.
     """
     heads = [head.name for head in model.plan.heads]
     recorded = {one.name: one for one in fixture.expected if one.role == "output"}
     sizes = fixture.meta.get("outputs", {})
-    for place, name in enumerate(left):
+    for place, name in enumerate(remaining):
         number = _NUMBERED.fullmatch(name)
         place = int(number[1]) if number else place
         if place >= len(heads):
@@ -38,7 +38,7 @@ def head_results(model: FusionModel, results: Mapping[str, Tensor], left: Sequen
 
 
 def losses(model: FusionModel, results: Mapping[str, Tensor], fixture: Fixture) -> dict[str, Tensor]:
-    """The mean loss of each head and their weighed sum, where the case has a label for every head."""
+    """The mean loss of each head and their weighted sum, if the case has a label for every head."""
     heads = model.plan.heads
     labels = [fixture.arrays.get(f"label{place}") for place in range(len(heads))]
     known = [label for label in labels if label is not None]
@@ -56,6 +56,6 @@ def _is_shares(recorded: Tensor) -> bool:
 
 
 def _margin(value: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Of two logits the second less the first, where the release has the one of a sigmoid."""
+    """Two logits as one, the second minus the first, if the release uses a sigmoid."""
     two_for_one = value.dim() == 2 and value.shape[1] == 2 and list(sizes)[1:] == [1]
     return value[:, 1:] - value[:, :1] if two_for_one else value

@@ -1,4 +1,4 @@
-"""A whole graph against a fixture: built to the fixture's sizes, its nodes set as its `reference` says."""
+"""A whole graph against a fixture: built with the fixture's sizes, its nodes filled according to its `reference`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from fusionkit.syntax.tree import to_plain
 
 @dataclass
 class WholeGraph(Subject):
-    """A network. A result is the tap of that name of one of its components, else the head in the same place."""
+    """A network. A result is the tap of that name of one of its components, else the head at the same position."""
 
     model: FusionModel
 
     def run(self, inputs: Sequence[Tensor], fixture: Fixture) -> Mapping[str, Tensor]:
-        """What the tapped modules and the heads give; beside it what the heads read, and their losses."""
+        """The outputs of the tapped modules and the heads, and the heads' inputs and losses."""
         names, heads = [value.name for value in self.model.plan.inputs], self.model.plan.heads
         if len(inputs) != len(names):
-            raise wrong(f"{fixture.name} has {len(inputs)} inputs and the graph {len(names)}",
+            raise wrong(f"{fixture.name} has {len(inputs)} inputs, but the graph has {len(names)}",
                         "choose a graph with the same inputs")
         seen: dict[str, Any] = {}
         hooks = [self.module.get_submodule(self.taps[name]).register_forward_hook(_keeper(seen, name))
@@ -44,13 +44,13 @@ class WholeGraph(Subject):
         finally:
             for hook in hooks:
                 hook.remove()
-        left = [name for name in fixture.outputs if name not in seen]
-        given = seen | dict(head_results(self.model, results, left, fixture)) | losses(self.model, results, fixture)
-        missing = [name for name in left if name not in given]
+        unseen = [name for name in fixture.outputs if name not in seen]
+        given = seen | dict(head_results(self.model, results, unseen, fixture)) | losses(self.model, results, fixture)
+        missing = [name for name in unseen if name not in given]
         if missing:
-            raise wrong(f"{fixture.name} holds the results {', '.join(missing)}, and the graph has the heads "
+            raise wrong(f"{fixture.name} has the results {', '.join(missing)}, but the graph has the heads "
                         f"{', '.join(head.name for head in heads)}",
-                        "let a component's Release name them among its `taps`")
+                        "add them to the `taps` of a component's Release")
         return given
 
 
@@ -69,9 +69,9 @@ def _reader(seen: dict[str, Any]) -> Any:
 def network_for(source: str, fixture: Fixture, registry: Registry, release: str, sets: Sequence[str]) -> Subject:
     """The network of a graph file, or of a published graph, with the sizes of the fixture.
 
-    Options that follow from the fixture's tensors go before those of the graph.
+    Options derived from the fixture's tensors override those of the graph.
 
-    Raises: GraphError or DataError when it cannot be built, or does not say what is what in the release.
+    Raises: GraphError or DataError if it cannot be built, or lacks a `reference` to the release.
     """
     tree = open_graph(source, registry=registry)
     resolved = resolve_tree(tree, registry)
@@ -116,9 +116,9 @@ def _set_options(node: dict[str, Any], step: int, options: Mapping[str, Any]) ->
 
 
 def _taps(parts: Sequence[Part], fixture: Fixture) -> dict[str, str]:
-    """Taps by name, each at its place in the network; the first component that names one has it.
+    """Taps by name with their paths in the network; the first component that declares a tap has it.
 
-    What is recorded under a component's own name in the release is that component's result.
+    A result recorded under a component's own name in the release is that component's output.
     """
     recorded = tuple(one.name for one in fixture.expected)
     found: dict[str, str] = {part.prefix: part.path for part in parts

@@ -1,4 +1,4 @@
-"""Fixture files: which form a file has, and its case."""
+"""Reads fixture files: detects the form of a file and returns its case."""
 
 from __future__ import annotations
 

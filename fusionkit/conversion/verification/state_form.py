@@ -21,7 +21,7 @@ _ROLES: dict[str, Role] = {"out": "output", "tap": "tap", "grad": "gradient"}
 def recorded(stem: str, arrays: dict[str, NDArray[Any]]) -> Fixture:
     """The case of a file's arrays.
 
-    Raises: KeyError, ValueError or TypeError when they are not of this form.
+    Raises: KeyError, ValueError or TypeError if they are not of this form.
     """
     meta = json.loads(str(arrays.pop("meta")))
     state = json.loads(str(arrays.pop("state"))) if "state" in arrays else None
@@ -49,7 +49,7 @@ def _inputs(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Iter
             made = normal(name, sizes[place])
             sample = arrays.get(f"{name}__sample")
             if sample is not None and not np.allclose(made.ravel()[:: int(arrays[f"{name}__stride"])], sample):
-                raise ValueError(f"{name} is not what the rule makes, and its numbers are not stored")
+                raise ValueError(f"{name} does not match the generation rule, and its values are not stored")
             yield torch.from_numpy(made)
         else:
             return
@@ -74,7 +74,7 @@ def _expected(arrays: Mapping[str, NDArray[Any]]) -> Iterator[Expected]:
 
 
 def filled(key: str, shape: Sequence[int]) -> Tensor:
-    """A parameter of the release by its key: normal numbers in the scale that its kind asks for."""
+    """A parameter of the release generated from its key: normal numbers at the scale for its kind."""
     numbers, last = normal(key, shape), key.rpartition(".")[2]
     if last == "running_mean" or last == "coef":
         numbers = np.float32(0.1) * numbers

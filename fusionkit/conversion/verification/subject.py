@@ -1,4 +1,4 @@
-"""What a fixture is compared with: a module, which of its parts is which of the release's, and how it is run."""
+"""What a fixture is compared with: a module, the correspondence of its parts to the release, and how it is run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fusionkit.errors import DataError, Diagnostic
 
 @dataclass
 class Subject:
-    """A module in evaluation mode, its parts with their release, and which submodule gives which tap."""
+    """A module in evaluation mode, its parts with their releases, and the submodule of each tap."""
 
     module: nn.Module
     parts: tuple[Part, ...]
@@ -24,7 +24,7 @@ class Subject:
 
     @property
     def replays(self) -> bool:
-        """Whether the results come from a `replay`, which may use parameters that are none of ours."""
+        """Whether the results come from a `replay`, which may use parameters that are not ours."""
         return False
 
     def run(self, inputs: Sequence[Tensor], fixture: Fixture) -> Mapping[str, Tensor]:
@@ -33,17 +33,17 @@ class Subject:
 
 
 def wrong(message: str, fix: str, why: str | None = None) -> DataError:
-    """A fault of the call: what was asked for does not go with the fixture."""
+    """The error for a request that does not match the fixture."""
     return DataError(Diagnostic("wrong-fixture", message, why=why, fix=fix))
 
 
 def options_read(release: Release, shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options that the shapes of the release's tensors tell of.
+    """The options that follow from the shapes of the release's tensors.
 
-    Raises: DataError with `wrong-fixture` when they are not the component's.
+    Raises: DataError with `wrong-fixture` if they are not those of the component.
     """
     try:
         return release.read(shapes, meta) if release.read else {}
     except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise wrong("the options cannot be read off the fixture's parameters", "is it a fixture of this component?",
+        raise wrong("the options cannot be derived from the fixture's parameters", "is it a fixture of this component?",
                     f"{type(error).__name__}: {error}") from None

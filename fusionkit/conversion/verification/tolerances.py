@@ -1,4 +1,4 @@
-"""How far a result may be from the recorded one, from what a case says of itself."""
+"""How far a result may be from the recorded one, based on the metadata of a case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SMALL, LARGE = 1e-5, 1e-4
 GRADIENT, SUM = 1e-4, 1e-4
 _MANY = 1_000_000
 _ROUNDED = 2e-6
-"""Where the release in float32 is farther than this from itself in float64, its results are large."""
+"""If the release in float32 differs from itself in float64 by more than this, its results are large."""
 _WIDER, _MARGIN = 3e-5, 6.0
 
 
@@ -18,7 +18,7 @@ _WIDER, _MARGIN = 3e-5, 6.0
 class Tolerance:
     """The largest absolute error allowed; `exact` for results that were computed in float64.
 
-    With `relative` that of a gradient is in parts of its largest entry.
+    With `relative`, gradient errors are relative to the largest entry.
     """
 
     results: float
@@ -36,9 +36,9 @@ class Tolerance:
 def tolerance_of(fixture: Fixture) -> Tolerance:
     """The tolerance of a case.
 
-    Networks of millions of parameters: 1e-4. Else 1e-5, and where the release in float32 misses itself in float64
-    by more than 2e-6, six times that and at least 3e-5. Float64 results that need no parameters are exact to 1e-6;
-    those behind filled parameters, a refit for instance, to 1e-4.
+    Networks with millions of parameters: 1e-4. Else 1e-5; if the release in float32 differs from itself in float64
+    by more than 2e-6, six times that difference and at least 3e-5. Float64 results without parameters: 1e-6; those
+    that depend on filled parameters, for example a refit: 1e-4.
     """
     if fixture.relative_gradients:
         return Tolerance(SMALL, relative=True)

@@ -20,9 +20,9 @@ _OUTPUT = re.compile(r"(output|prob)\d+")
 
 
 def recorded(stem: str, arrays: dict[str, NDArray[Any]]) -> Fixture:
-    """The case of a file's arrays, channels first; parameters keep the layout that they have there.
+    """The case of a file's arrays, with channels first; parameters keep their layout.
 
-    Raises: KeyError, ValueError or TypeError when they are not of this form.
+    Raises: KeyError, ValueError or TypeError if they are not of this form.
     """
     config = json.loads(str(arrays.pop("config")))
     weights = json.loads(str(arrays.pop("weights")))
@@ -44,7 +44,7 @@ def _filler(kinds: Mapping[str, str]) -> Callable[[str, Sequence[int]], Tensor]:
 
 
 def filled(name: str, shape: Sequence[int], kind: str) -> Tensor:
-    """A parameter of the release by its name: normal numbers in the scale of its kind."""
+    """A parameter of the release generated from its name: normal numbers at the scale of its kind."""
     numbers = normal(name, shape)
     if kind == "kernel":
         numbers = numbers / np.float32(np.sqrt(prod(shape[:-1])))
@@ -60,15 +60,15 @@ def filled(name: str, shape: Sequence[int], kind: str) -> Tensor:
 
 
 def _verify(weight: Mapping[str, Any]) -> None:
-    """Whether the rule gives what the file says of a weight: a file of another rule is found out here."""
+    """Check the generation rule against the file's checksums of a weight, to detect a file made by another rule."""
     made = filled(weight["name"], weight["shape"], weight["kind"]).double().reshape(-1)
     if not np.isclose(made.sum().item(), weight["sum"], rtol=1e-5, atol=1e-4) or not np.isclose(
             made[0].item(), weight["first"], rtol=1e-5):
-        raise ValueError(f"{weight['name']} is not what the rule makes")
+        raise ValueError(f"{weight['name']} does not match the generation rule")
 
 
 def _channels_first(array: NDArray[Any]) -> NDArray[Any]:
-    """A map, (B, ..., C), as (B, C, ...); anything of fewer axes as it is."""
+    """A map (B, ..., C) as (B, C, ...); anything with fewer axes unchanged."""
     return np.ascontiguousarray(np.moveaxis(array, -1, 1)) if array.ndim > 3 else array
 
 

@@ -1,6 +1,6 @@
-"""What is fitted on held-out cases: a temperature, and prediction sets that hold the truth as often as asked.
+"""Calibration on held-out cases: a temperature, and prediction sets with a requested coverage.
 
-Which cases these are is decided in `runs`. How well it worked is measured in `evaluation.uncertainty_metrics`.
+These cases are chosen in `runs`. The effect is measured in `evaluation.uncertainty_metrics`.
 """
 
 from fusionkit.evaluation.calibration.record import (

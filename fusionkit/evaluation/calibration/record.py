@@ -1,4 +1,4 @@
-"""The calibration of a run as plain data: fitted for each head, kept as `calibration.json`, applied to predictions."""
+"""The calibration of a run as plain data: fitted for each head, saved as `calibration.json`, applied to predictions."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class _Plain(BaseModel):
 
 
 class Choices(_Plain):
-    """How prediction sets are made: they miss the truth in a share `alpha` of cases, or of each class."""
+    """How prediction sets are made: they miss the true class in a share `alpha` of all cases, or of each class."""
 
     alpha: float = Field(default=0.1, gt=0, lt=1)
     class_conditional: bool = False
 
 
 class HeadCalibration(_Plain):
-    """What was fitted for one head.
+    """The fitted calibration of one head.
 
     `temperatures`: one for classes, one for each label, none for values. `thresholds`: for classes one row of K, for
     labels K rows of (no, yes), for values K rows of one; None is infinite. `cases` counts those that had a target.
@@ -51,7 +51,7 @@ class HeadCalibration(_Plain):
 
 
 class Calibration(_Plain):
-    """What was fitted for a run, on which cases, and for the results of which uncertainty method."""
+    """The fitted calibration of a run, the cases it was fitted on, and the uncertainty method of the results."""
 
     choices: Choices
     fitted_on: str
@@ -61,9 +61,9 @@ class Calibration(_Plain):
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a calibration makes of the predictions of one head.
+    """The calibrated predictions of one head.
 
-    Shapes: `values`, probabilities at the fitted temperature, (N, K), None for a regression; `sets`, which classes are
+    Shapes: `values`, probabilities at the fitted temperature, (N, K), None for regression; `sets`, which classes are
     in the prediction set, (N, K), of labels (N, K, 2) for no and yes; `bounds` of values, (N, K, 2), low and high.
     """
 
@@ -73,14 +73,14 @@ class Calibrated:
     bounds: Floats | None
 
     def joined(self, others: Sequence[Calibrated]) -> Calibrated:
-        """The cases of several, this one's first."""
+        """The concatenated cases of several, this one's first."""
         every = (self, *others)
 
-        def side_by_side(name: str) -> Any:
+        def concatenated(name: str) -> Any:
             parts = [getattr(part, name) for part in every]
             return None if parts[0] is None else np.concatenate(parts)
 
-        return Calibrated(self.choices, side_by_side("values"), side_by_side("sets"), side_by_side("bounds"))
+        return Calibrated(self.choices, concatenated("values"), concatenated("sets"), concatenated("bounds"))
 
     def at(self, rows: Any) -> Calibrated:
         """Some of the cases, by an index or a mask."""
@@ -130,18 +130,18 @@ def _too_few(label: str, thresholds: Sequence[float], names: Sequence[str], choi
     if inf not in thresholds:
         return []
     if len(thresholds) == 1 and not names:
-        missing, holds = "", "the interval holds every value"
+        missing, holds = "", "the interval contains every value"
     else:
         named = [name for name, value in zip(names or ("no", "yes"), thresholds, strict=True) if value == inf]
         every = len(named) == len(thresholds)
         missing = "" if every else f" of {', '.join(map(repr, named))}"
-        holds = f"every set holds {'everything' if every else ' and '.join(map(repr, named))}"
+        holds = f"every set contains {'everything' if every else ' and '.join(map(repr, named))}"
     return [f"{label}too few cases{missing} for alpha {choices.alpha:g}, which needs {fewest_cases(choices.alpha)}"
             f"{' of each class' if choices.class_conditional else ''}: {holds}"]
 
 
 def apply_head(fitted: HeadCalibration, predictions: Floats, choices: Choices) -> Calibrated:
-    """What a calibration makes of predictions (N, K)."""
+    """Calibrated predictions from predictions (N, K)."""
     limits = np.array([[inf if value is None else value for value in row] for row in fitted.thresholds])
     if fitted.task == "regression":
         return Calibrated(choices, None, None, np.stack([predictions - limits[:, 0], predictions + limits[:, 0]], 2))
@@ -155,12 +155,12 @@ def apply_head(fitted: HeadCalibration, predictions: Floats, choices: Choices) -
 
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
-    """Keep a calibration in the folder of its run."""
+    """Save a calibration in the folder of its run."""
     write_json(folder / CALIBRATION, {FORMAT: 1, **calibration.model_dump(mode="json")})
 
 
 def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ...]]]) -> Calibration | None:
-    """The calibration of a run, None when it has none; `heads` is what its network has, task and names by head.
+    """The calibration of a run, None if it has none; `heads` maps the network's heads to task and class names.
 
     Raises: UserError with `unreadable-calibration`.
     """
@@ -170,7 +170,7 @@ def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ..
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(data, dict) or data.pop(FORMAT, None) != 1:
-            raise ValueError("it was written by another fusionkit")
+            raise ValueError("it was written by another version of fusionkit")
         found = Calibration.model_validate(data)
         for name, head in found.heads.items():
             _check(name, head, heads.get(name))
@@ -178,7 +178,7 @@ def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ..
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
         raise UserError(Diagnostic("unreadable-calibration", f"cannot read {str(path)!r}", why=why,
-                                   fix=f"fit it anew: fusionkit calibrate {folder}")) from None
+                                   fix=f"fit it again: fusionkit calibrate {folder}")) from None
     return found
 
 
@@ -189,4 +189,4 @@ def _check(name: str, head: HeadCalibration, own: tuple[Task, tuple[str, ...]] |
     rows, width = {"multiclass": (1, count), "multilabel": (count, 2), "regression": (count, 1)}[head.task]
     temperatures = 0 if head.task == "regression" else rows
     if len(head.temperatures) != temperatures or [len(row) for row in head.thresholds] != [width] * rows:
-        raise ValueError(f"head {name!r} has another number of temperatures or thresholds than names")
+        raise ValueError(f"head {name!r} does not have as many temperatures or thresholds as names")

@@ -1,9 +1,9 @@
-"""Temperature scaling: one number that makes probabilities as sure as they are right, and changes no decision.
+"""Temperature scaling: one number that matches confidence to accuracy without changing any decision.
 
 Source: Guo, Pleiss, Sun, Weinberger 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599, section 4.2.
 Written for probabilities p, which may be the mean of several passes: q_k = p_k^(1/T) / sum_j p_j^(1/T), which for one
 softmax is that of its logits divided by T. T has the smallest negative log-likelihood on held-out cases; that is convex
-in 1/T, so the T where its derivative is 0 is found by halving.
+in 1/T, so the T where its derivative is 0 is found by bisection.
 """
 # Axes: N cases, K classes.
 
@@ -14,7 +14,7 @@ import numpy as np
 from fusionkit.arrays import Floats, Ints
 
 FEWEST_CASES = 10
-"""With fewer cases a temperature would be one of luck; it stays 1."""
+"""With fewer cases a fitted temperature would be unreliable; it stays 1."""
 SMALLEST, LARGEST = 0.05, 20.0
 # The smallest normal number of single precision, in which probabilities are given: their logarithms stay finite.
 TINY = float(np.finfo(np.float32).tiny)
@@ -28,7 +28,7 @@ def log_of(probabilities: Floats) -> Floats:
 
 
 def tempered(probabilities: Floats, temperature: float) -> Floats:
-    """Probabilities (N, K) at a temperature; above 1 they come nearer to each other. At 1 they are given back."""
+    """Probabilities (N, K) at a temperature; above 1 they move closer together. At 1 they are returned unchanged."""
     if temperature == 1:
         return probabilities
     scaled = log_of(probabilities) / temperature
@@ -44,7 +44,7 @@ def fit_temperature(probabilities: Floats, classes: Ints) -> tuple[float, str | 
     logarithms = log_of(probabilities)
     true = logarithms[np.arange(len(classes)), classes]
     if (true >= logarithms.max(axis=1)).all():
-        return 1.0, "every case is right, so that no temperature is too low: it stays 1"
+        return 1.0, "every case is correct, so no temperature is too low: it stays 1"
     low, high = np.log([1 / LARGEST, 1 / SMALLEST])
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -54,7 +54,8 @@ def test_inputs_that_are_not_stored_are_made(tmp_path: Path):
     given = sampled("input0", normal("input0", 5, 4), 3)
     assert compared(scaled_case(tmp_path / "b.npz", without=["input0"], also=given)).ok
     given["input0__sample"] = given["input0__sample"] + 1
-    assert "not what the rule makes" in refused(scaled_case(tmp_path / "c.npz", without=["input0"], also=given))
+    changed = scaled_case(tmp_path / "c.npz", without=["input0"], also=given)
+    assert "does not match the generation rule" in refused(changed)
 
 
 @pytest.mark.parametrize(("part", "by", "failing"), [
@@ -178,7 +179,7 @@ def test_weights_of_another_rule_are_found_out(tmp_path: Path):
     weights = json.loads(str(entries.pop("weights")))
     weights[2]["sum"] += 1
     np.savez(path, weights=np.array(json.dumps(weights)), **entries)
-    assert "bn.gamma is not what the rule makes" in refused(path, "encoder.normed")
+    assert "bn.gamma does not match the generation rule" in refused(path, "encoder.normed")
 
 
 @pytest.mark.parametrize("content", [b"no archive", None, {"a": np.zeros(3)}, {"meta": np.array("no json")}])
@@ -193,7 +194,7 @@ def test_files_that_are_no_fixtures(tmp_path: Path, content: object):
 
 def test_a_component_that_is_no_match(tmp_path: Path):
     path = scaled_case(tmp_path / "a.npz")
-    assert "names no release" in refused(path, "encoder.mlp")
+    assert "declares no release" in refused(path, "encoder.mlp")
     assert "cannot read the fixture's inputs" in refused(path, "encoder.normed")
     assert "is it a fixture of this component?" in refused(masked(tmp_path / "m.npz", without=["input1"]))
 
@@ -203,7 +204,7 @@ FOLDER = GOLDEN / "mmcaf"
 
 def test_exit_codes_and_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["encoder.se", str(FOLDER / "se_32.npz")]) == 0
-    assert "encoder.se computes what se_32 recorded" in capsys.readouterr().out
+    assert "encoder.se reproduces se_32" in capsys.readouterr().out
     with np.load(FOLDER / "se_32.npz") as file:
         entries = {name: file[name] for name in file.files}
     # Off by more than any processor's rounding: that of this one may be nothing at all.
@@ -241,4 +242,4 @@ reference: {release: {told: "", grade: head}, other: {told: net}}
     found = compared(scaled_case(path, width=5, **changed), str(graph))
     assert found.ok and {row.entry for row in found.rows} == {"tap_scaled_0", "tap_scaled_1", "out_logit"}
     assert "nothing here uses: head" in refused(path, str(graph), options=["reference.release={told: ''}"])
-    assert "knows no release 'mine'" in refused(path, str(graph), release="mine")
+    assert "has no release 'mine'" in refused(path, str(graph), release="mine")

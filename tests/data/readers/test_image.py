@@ -68,7 +68,7 @@ def test_promised_sizes():
     (lambda raw: raw[:50] + bytes(20) + raw[70:], "broken-image"),
     (lambda raw: raw[:16] + bytes(4) + raw[20:], "broken-image"),
     (lambda raw: b"", "not-an-image"),
-    (lambda raw: b"GIF89a" + raw, "not-an-image"),
+    (lambda raw: b"GIF89a" + raw, "broken-image"), (lambda raw: b"nothing", "not-an-image"),
 ])
 def test_damage_is_named(tmp_path, change, code):
     path = save(tmp_path, np.random.default_rng(0).integers(0, 256, (37, 41), dtype=np.uint8))

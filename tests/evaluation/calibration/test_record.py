@@ -98,8 +98,8 @@ def test_sets_hold_new_cases_as_often_as_was_asked(choices: Choices) -> None:
 def test_too_few_cases_give_sets_of_everything_and_say_so() -> None:
     found = fitted(Choices(alpha=0.1), cases=8)
     assert found["kind"].thresholds == ((None, None, None),)
-    assert found["kind"].notes[-1] == "too few cases for alpha 0.1, which needs 9: every set holds everything"
-    assert found["size"].notes[0] == "l: too few cases for alpha 0.1, which needs 9: the interval holds every value"
+    assert found["kind"].notes[-1] == "too few cases for alpha 0.1, which needs 9: every set contains everything"
+    assert found["size"].notes[0] == "l: too few cases for alpha 0.1, which needs 9: the interval contains every value"
     told = {name: apply_head(found[name], outcomes(task, len(names), cases=8)[0], Choices(alpha=0.1))
             for name, (task, names) in HEADS.items()}
     assert told["kind"].sets is not None
@@ -109,7 +109,7 @@ def test_too_few_cases_give_sets_of_everything_and_say_so() -> None:
     rare = fit_head("multiclass", ("a", "b"), np.tile([0.7, 0.3], (30, 1)), np.array([0] * 25 + [1] * 5),
                     Choices(alpha=0.1, class_conditional=True))
     assert rare.notes[-1] == ("too few cases of 'b' for alpha 0.1, which needs 9 of each class: "
-                              "every set holds 'b'")
+                              "every set contains 'b'")
 
 
 @pytest.mark.parametrize("choices", [WIDE, NARROW], ids=["over all", "by class"])
@@ -125,10 +125,10 @@ def test_what_is_written_is_read_again(tmp_path: Path, choices: Choices) -> None
 
 
 @pytest.mark.parametrize(("change", "told"), [
-    (lambda data: data.update({"fusionkit-calibration": 2}), "another fusionkit"),
+    (lambda data: data.update({"fusionkit-calibration": 2}), "another version of fusionkit"),
     (lambda data: data["choices"].update(alpha=1.5), "choices.alpha: Input should be less than 1"),
     (lambda data: data["heads"]["kind"].update(names=["a", "b"]), "head 'kind' is not that of this run"),
-    (lambda data: data["heads"]["kind"].update(thresholds=[[0.5]]), "another number of temperatures or thresholds"),
+    (lambda data: data["heads"]["kind"].update(thresholds=[[0.5]]), "as many temperatures or thresholds"),
     (lambda data: data["heads"]["signs"].update(temperatures=[1.0, -1.0]), "heads.signs.temperatures.1"),
     (lambda data: data.update(more=1), "more: Extra inputs are not permitted"),
     (lambda data: data["heads"].update(other=data["heads"]["kind"]), "head 'other' is not that of this run"),

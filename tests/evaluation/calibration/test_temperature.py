@@ -66,7 +66,7 @@ def test_what_cannot_be_fitted_is_told_and_left() -> None:
     assert fit_temperature(probabilities, truth) == (1.0, "9 cases are too few for a temperature: it stays 1")
     found, note = fit_temperature(probabilities.repeat(2, 0), probabilities.repeat(2, 0).argmax(1))
     assert found == 1.0
-    assert "every case is right" in str(note)
+    assert "every case is correct" in str(note)
 
 
 def test_bounds_are_told() -> None:

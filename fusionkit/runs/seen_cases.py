@@ -1,0 +1,69 @@
+"""Cases that a run learnt from, found again among those that it is to be used on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fusionkit.data.loading import Cohort
+from fusionkit.errors import DataError, Diagnostic
+from fusionkit.runs.cases_record import names_of, read_record
+from fusionkit.runs.folder import Run
+
+
+@dataclass(frozen=True)
+class SeenCases:
+    """Of some cases, by id: those that were trained on, those that chose the best epoch, and others of patients that
+    were trained on; `count` is how many cases there are."""
+
+    trained: tuple[str, ...]
+    watched: tuple[str, ...]
+    related: tuple[str, ...]
+    count: int
+
+    @property
+    def mark(self) -> str:
+        """What stands in a table beside figures that are not those of new cases; empty where none was trained on."""
+        return f"{len(self.trained)} of {self.count} cases" if self.trained else ""
+
+    def lines(self) -> list[str]:
+        """What there is to tell, a line each."""
+        told = [(self.trained, f"{len(self.trained)} of {self.count} cases were trained on"),
+                (self.watched, f"{len(self.watched)} of {self.count} cases chose the best epoch of the training"),
+                (self.related, f"{len(self.related)} of {self.count} cases are of patients that were trained on")]
+        return [f"{text}: {names_of(names)}" for names, text in told if names]
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"cases": self.count, "trained_on": list(self.trained)}
+
+
+def seen_of(runs: Sequence[Run], cohort: Cohort, rows: Sequence[int]) -> SeenCases:
+    """Which of the rows the runs have met; cases are known by their id, patients by theirs."""
+    trained = {name for run in runs for name in run.about.get("train") or ()}
+    watched = {name for run in runs for name in run.about.get("validation") or ()} - trained
+    patients: set[str] = set()
+    if cohort.description.patient is not None:
+        for run in runs:
+            record = read_record(run.folder)
+            kept = record.patients if record is not None else {}
+            patients |= {kept[name] for name in run.about.get("train") or () if name in kept}
+    named = [(cohort.ids[row], cohort.patients[row]) for row in rows]
+    return SeenCases(tuple(name for name, _ in named if name in trained),
+                     tuple(name for name, _ in named if name in watched),
+                     tuple(name for name, patient in named if patient in patients and name not in trained | watched),
+                     len(named))
+
+
+def refuse_seen(seen: SeenCases, data: str) -> None:
+    """Refuse to fit anything on cases that were trained on.
+
+    Raises: DataError with `trained-on`.
+    """
+    if seen.trained:
+        raise DataError(Diagnostic(
+            "trained-on", f"{len(seen.trained)} of {seen.count} cases of {data} were trained on: "
+            f"{names_of(seen.trained)}", why="of these a network is surer than of new cases, so that what is fitted on "
+            "them promises too much", fix="leave them out; if they are other cases that only share ids: "
+            "--include-training-cases"))
