@@ -57,11 +57,12 @@ def is_data_file(source: str) -> bool:
     return isinstance(tree, Mapping) and "fusionkit-data" in tree.entries
 
 
-def check_data(data: str | Path, *, data_roots: Sequence[str | Path] = (), sets: Sequence[str] = (),
-               progress: Progress | None = None) -> CheckedData:
+def check_data(
+    data: str | Path, *, sets: Sequence[str] = (), data_roots: Sequence[str | Path] = (),
+    progress: Progress | None = None
+) -> CheckedData:
     """Check a data file, its table and every file that it names; classes are those that its targets have.
 
-    `data_roots` are further folders whose files may be read.
     Raises: DataError with every mistake.
     """
     description = describe(data, sets, roots=data_roots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 
 from fusionkit.cli.arguments import add_data_root_option, add_graph_options
 from fusionkit.errors import Diagnostic, UserError
@@ -30,11 +31,12 @@ def run(args: Namespace, console: Console) -> int:
     registry = discover(files=args.plugins)
     found: list[Diagnostic] = []
     warned: list[Diagnostic] = []
+    counts: Counter[str] = Counter()
     for source in args.graphs:
         try:
             if is_data_file(source):
                 with console.progress("reading") as update:
-                    checked = check_data(source, data_roots=args.data_roots, sets=args.sets, progress=update)
+                    checked = check_data(source, sets=args.sets, data_roots=args.data_roots, progress=update)
                 for warning in checked.warnings:
                     console.note(warning.render())
                 console.line(str(checked))
@@ -42,6 +44,7 @@ def run(args: Namespace, console: Console) -> int:
             good = check(source, data=args.data, data_roots=args.data_roots, sets=args.sets, registry=registry)
         except UserError as error:
             found.extend(error.diagnostics)
+            counts.update(each.span.file if each.span else str(source) for each in error.diagnostics)
             continue
         console.line(good.resolved if args.resolved else str(good))
         warned.extend(good.warnings)
@@ -49,7 +52,6 @@ def run(args: Namespace, console: Console) -> int:
     if shown or args.json:
         console.diagnostics(shown)
     if found and not args.json:
-        count = len(found)
-        console.note(f"{count} mistake{'s' if count > 1 else ''} in {len(args.graphs)} "
-                     f"file{'s' if len(args.graphs) > 1 else ''}")
+        each = ", ".join(f"{count} in {file}" if len(counts) > 1 else file for file, count in counts.items())
+        console.note(f"{len(found)} mistake{'s' if len(found) > 1 else ''}{':' if len(counts) > 1 else ' in'} {each}")
     return 2 if found else 0
