@@ -1,56 +1,15 @@
 """Tables as they come from clinics and spreadsheet programs: what is read, what is refused, what is warned of."""
 
-import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from sheets import CASES, LABEL, loaded, numbers, one_input, refused, table_of, with_cells
 
 from fusionkit.comparison.splits import repeated
 from fusionkit.data.description import describe
-from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
+from fusionkit.data.loading import HeadTarget
 from fusionkit.errors import DataError
-
-CASES = 40
-
-
-def table_of(folder, columns, more=""):
-    """A data file over a table with the given columns, lists of texts; `id`, `split` and `label` are added."""
-    own = {"id": [f"c{row:03d}" for row in range(CASES)],
-           "split": [("train", "train", "train", "test")[row % 4] for row in range(CASES)],
-           "label": [("a", "b")[row // 4 % 2] for row in range(CASES)]}
-    given = {**own, **columns}
-    with (folder / "cases.csv").open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([list(given), *zip(*given.values(), strict=True)])
-    (folder / "data.yaml").write_text(
-        "fusionkit-data: 1\ncases: cases.csv\nid: id\n" + ("" if "split:" in more else "split: {column: split}\n")
-        + more + ("" if "targets:" in more else "targets:\n  label: {column: label}\n"))
-    return folder / "data.yaml"
-
-
-def loaded(file, heads=None, width=None, **more):
-    heads = heads or {"label": HeadTarget("multiclass", ("a", "b"), None, 2)}
-    description = describe(file)
-    return load_cohort(description, heads, {name: InputNeed((width,)) for name in description.inputs}, **more)
-
-
-def refused(file, heads=None):
-    with pytest.raises(DataError) as caught:
-        loaded(file, heads)
-    return caught.value.diagnostics
-
-
-def numbers(low=60, high=99, seed=0):
-    return [f"{value:.1f}" for value in np.random.default_rng(seed).uniform(low, high, CASES)]
-
-
-def one_input(options):
-    return f"inputs:\n  ehr: {{read: columns, {options}}}\n"
-
-
-def with_cells(cells, **changed):
-    """A column with some cells changed, by row."""
-    return [changed.get(f"r{row}", cell) for row, cell in enumerate(cells)]
 
 
 @pytest.mark.parametrize(("marks", "factor"), [('decimal: ","', 0.001), ('thousands: ","', 1),
@@ -215,9 +174,6 @@ def test_a_name_of_the_case_or_the_patient_among_the_inputs_is_refused(tmp_path,
     assert found.code == "id-as-input" and f"'{column}'" in found.message
 
 
-LABEL = [("a", "b")[row // 4 % 2] for row in range(CASES)]
-
-
 @pytest.mark.parametrize(("options", "cells", "says"), [
     ("numeric: [x]", [str(int(label == "b")) for label in LABEL], "each of its 2 values has one answer"),
     ("categorical: [x]", [f"{label}{row % 3}" for row, label in enumerate(LABEL)],
@@ -261,92 +217,6 @@ def test_unknown_categories_are_told_once_a_column_with_counts(tmp_path):
     assert [d.code for d in found] == ["unknown-category"] * 2
     assert "3 of 40 cells" in found[0].message and "'x' (2 times), 'y'" in found[0].message and not found[0].fix
     assert "'formr' (2 times), 'Former'" in found[1].message and found[1].fix == "did you mean 'former'?"
-
-
-TWO = {"finding": HeadTarget("multilabel", ("x", "y"), None, 2, partial=True)}
-
-
-def labels_of(folder, cells, values="", others=("0", "0", "1", "1", "1", "0", "1", "0") * 5):
-    columns = {"age": numbers(), "x": cells, "y": others}
-    targets = f"targets:\n  finding: {{columns: [x, y]{values}}}\n"
-    return table_of(folder, columns, one_input("numeric: [age]") + targets)
-
-
-@pytest.mark.parametrize(("no", "yes"), [
-    ("0", "1"), ("0.0", "1.0"), ("No", "Yes"), ("no", "YES"), ("False", "TRUE"), ("negative", "positive"), ("n", "Y"),
-    ("F", "T"), ("-", "+"), ("absent", "present"), ("0", "yes"),
-])
-def test_yes_and_no_are_understood(tmp_path, no, yes):
-    found = loaded(labels_of(tmp_path, [no, no, yes, yes, yes, no, yes, no] * 5), TWO)
-    assert found.targets["finding"].values[:8, 0].tolist() == [0, 0, 1, 1, 1, 0, 1, 0]
-
-
-@pytest.mark.parametrize(("cells", "says"), [
-    (["-1", "1"], ["values: {-1: 0}", "values: {-1: null}"]),
-    (["-1.0", "1.0"], ["values: {-1: 0}", "values: {-1: null}"]),
-    (["-1", "0", "1", "1"], ["values: {-1: null}"]), (["1", "2"], ["{1: 1, 2: 0}", "{1: 0, 2: 1}"]),
-    (["Ja", "Nein"], ["{Ja: ..., Nein: ...}"]), (["normal", "abnormal"], ["{normal: ..., abnormal: ...}"]),
-    (["yes", "no", "uncertain", "no"], ["values: {uncertain: null}"]), (["f", "m"], ["{f: ..., m: ...}"]),
-])
-def test_words_that_may_mean_either_are_refused_once_and_no_advice_turns_them_round(tmp_path, cells, says):
-    (found,) = refused(labels_of(tmp_path, (cells * 40)[:CASES]), TWO)
-    assert found.code == "bad-label" and [part for part in says if part not in found.fix] == []
-
-
-@pytest.mark.parametrize(("cells", "values"), [
-    (["-1.0", "1"], ", values: {-1: 0}"), (["1", "2"], ", values: {1: 0, 2: 1}"),
-    (["Nein", "Ja"], ", values: {Ja: 1, Nein: 0}"),
-])
-def test_the_advice_can_be_followed(tmp_path, cells, values):
-    columns = [[cells[row // length % 2] for row in range(CASES)] for length in (3, 5)]
-    found = loaded(labels_of(tmp_path, columns[0], values, columns[1]), TWO)
-    assert found.targets["finding"].values[:6, 0].tolist() == [0, 0, 0, 1, 1, 1]
-
-
-@pytest.mark.parametrize("values", [", values: {No: 1, Yes: 1}", ", values: {No: 0, Yes: 0}"])
-def test_a_mapping_that_leaves_one_answer_is_refused(tmp_path, values):
-    found = refused(labels_of(tmp_path, ["No", "No", "Yes", "Yes"] * 10, values), TWO)
-    assert [d.code for d in found] == ["class-absent"]
-
-
-def test_a_case_of_which_nothing_is_known_is_told_of_where_null_says_so(tmp_path):
-    columns = {"age": numbers(), "label": with_cells(LABEL, r8="unknown")}
-    file = table_of(tmp_path, columns, one_input("numeric: [age]")
-                    + "targets:\n  label: {column: label, values: {unknown: null}}\n")
-    (found,) = refused(file)
-    assert found.code == "target-missing" and "'c008'" in found.message
-
-
-@pytest.mark.parametrize(("classes", "cells"), [
-    (("no", "yes"), ("0", "1")), (("no", "yes"), ("False", "TRUE")), (("0", "1"), ("no", "Yes")),
-    (("negative", "positive"), ("0.0", "1.0")), (("-1", "1"), ("-1.0", "1.0")), (("absent", "present"), ("n", "y")),
-])
-def test_classes_that_say_yes_and_no_are_understood(tmp_path, classes, cells):
-    file = table_of(tmp_path, {"age": numbers(), "label": [cells[row // 4 % 2] for row in range(CASES)]},
-                    one_input("numeric: [age]"))
-    found = loaded(file, {"label": HeadTarget("multiclass", classes)})
-    assert found.targets["label"].values[:8].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
-
-
-@pytest.mark.parametrize(("classes", "cells", "says", "never"), [
-    (("benign", "malignant"), ("0", "1"), ["{0: benign, 1: malignant}", "{0: malignant, 1: benign}"], []),
-    (("benign", "malignant"), ("1", "2"), ["{1: benign, 2: malignant}", "{1: malignant, 2: benign}"], []),
-    (("benign", "malignant"), ("Benign", "MALIGNANT"), ["{Benign: benign, MALIGNANT: malignant}"], []),
-    (("tumour", "other"), ("other", "no tumour"), ["{no tumour: CLASS}"], ["no tumour: tumour", "mean"]),
-    (("female", "diverse"), ("female", "male"), ["{male: CLASS}"], ["male: female", "mean"]),
-])
-def test_words_that_are_no_class_are_refused_once_and_no_advice_turns_them_round(tmp_path, classes, cells, says, never):
-    file = table_of(tmp_path, {"age": numbers(), "label": [cells[row // 4 % 2] for row in range(CASES)]},
-                    one_input("numeric: [age]"))
-    found = refused(file, {"label": HeadTarget("multiclass", classes)})
-    (fault,) = [d for d in found if d.code == "unknown-class"]
-    assert [part for part in says if part not in fault.fix] == [] == [part for part in never if part in fault.fix]
-
-
-def test_a_head_that_needs_whole_targets_says_so(tmp_path):
-    whole = {"finding": HeadTarget("multilabel", ("x", "y"), None, 2)}
-    (found,) = refused(labels_of(tmp_path, with_cells(["0", "0", "1", "1"] * 10, r2="")), whole)
-    assert found.code == "blank-label"
 
 
 def test_categories_that_are_likely_one_are_warned_of_with_counts(tmp_path):
