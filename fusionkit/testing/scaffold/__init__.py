@@ -1,4 +1,4 @@
 """Creates a plugin package: `generate` fills in the files of `templates/` and writes them.
 
-Whether the result follows the contract is checked in `packages`.
+Whether the result follows the contract is checked in `packages`. The component itself is written by the author.
 """

@@ -283,7 +283,7 @@ def volumes(folder: Path, *codes: tuple[int, int]) -> None:
 def test_volumes_without_orientation_are_counted(tmp_path: Path) -> None:
     volumes(tmp_path, (1, 1), (0, 0), (1, 0))
     found = only(warnings(tmp_path, "read: nifti", 4), "no-geometry")
-    assert "1 of 3 cases do not say how they lie in the patient (case 'c1.nii')" in found.message
+    assert "1 of 3 cases have no orientation in the patient (case 'c1.nii')" in found.message
 
 
 def test_volumes_that_agree_are_no_news(tmp_path: Path) -> None:
