@@ -138,7 +138,7 @@ def test_samples_farther_apart_than_in_training_are_told_once(folder, tmp_path, 
     (tmp_path / "cases.csv").write_text((folder / "cases.csv").read_text())
     (found,) = load(tmp_path, READ[reader], preprocessing).warnings
     assert found.message.startswith("input 'x': 4 cases ('c0', 'c1', 'c2', 'c3') are sampled differently")
-    assert found.why.startswith("in training samples were [2, 1, 1] mm apart; of 'c0' they are [")
+    assert found.why.startswith("in training samples were [2, 1, 1] mm apart; in 'c0' they are [")
 
 
 def test_a_run_of_a_release_that_did_not_write_it_down_still_works(folder):

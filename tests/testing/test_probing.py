@@ -131,7 +131,8 @@ def test_what_fails_on_the_second_sizes_only_is_found() -> None:
 def test_exceptions_are_matched_part_by_part() -> None:
     declared = {"gradients: key.*": "one key", "rows": "a sequence", "gradients: none.*": "never"}
     exceptions = Exceptions(declared, "gradients")
-    left = exceptions.remaining(Fault("no gradient reaches {parts}", "fix", parts=("key.bias", "value.bias")), "defaults")
+    fault = Fault("no gradient reaches {parts}", "fix", parts=("key.bias", "value.bias"))
+    left = exceptions.remaining(fault, "defaults")
     assert left is not None
     assert left.text == "no gradient reaches value.bias"
     assert str(exceptions) == "key.bias: one key"
