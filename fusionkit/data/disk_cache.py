@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from fusionkit.errors import RunError
 
+_ENTRY = re.compile(r"[0-9a-f]{64}\.(npy|json)|\.aside-.*")
 _FORMAT = 2  # increase it when a reader gives other values for the same file and options
 
 
@@ -74,6 +76,25 @@ def _write(folder: Path, place: Path, write: Callable[[IO[bytes]], object]) -> N
             aside.unlink(missing_ok=True)
         raise RunError(f"cannot write to the cache {str(folder)!r}: {problem.strerror or problem}; "
                        "make room or choose another folder") from None
+
+
+def clear(folder: Path) -> tuple[int, int]:
+    """Remove the arrays of a cache and what lies beside them, and folders that are empty then; nothing else.
+
+    Gives the number of files and their bytes.
+    Raises: OSError when one cannot be removed.
+    """
+    count = size = 0
+    for place in sorted(folder.glob("[0-9a-f][0-9a-f]")):
+        for file in place.iterdir():
+            if _ENTRY.fullmatch(file.name) and not file.is_dir():
+                count, size = count + 1, size + file.lstat().st_size
+                file.unlink()
+        if not any(place.iterdir()):
+            place.rmdir()
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
+    return count, size
 
 
 def _place(folder: Path, name: str, ending: str = "npy") -> Path:

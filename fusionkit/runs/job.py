@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -57,7 +57,8 @@ class Precomputed:
 class Job:
     """One training on one split of the cases: the network, the settings, the folder and the reporter.
 
-    `fold` is None without folds, `given` if nothing was computed in advance.
+    `fold` is None without folds, `given` if nothing was computed in advance. `folds` is how many are trained one after
+    the other; the jobs of these share `reported`, the notes that were printed.
     """
 
     setup: Setup
@@ -69,6 +70,14 @@ class Job:
     plots: bool = True
     fold: int | None = None
     given: Precomputed | None = None
+    folds: int = 1
+    reported: set[str] = field(default_factory=set)
+
+    def report_once(self, text: str) -> None:
+        """A line that another fold may have printed already."""
+        if text not in self.reported:
+            self.reported.add(text)
+            self.reporter.line(text)
 
     @property
     def inference(self) -> Settings:

@@ -86,7 +86,7 @@ def train(
         reporter.line(f"fold {fold + 1} of {folds}")
         # Plots of all folds together are more informative than those of each, which would take seconds to draw.
         try:
-            done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, plots=False,
+            done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, folds=folds, plots=False,
                                            given=given.get(fold))))
         except UserError:
             if begins and not done:
@@ -199,10 +199,10 @@ def _fitted(cases: JobCases) -> list[FitResult]:
         own = settings.for_network(member, len(learned))
         model = build_plan(setup.plan, own.seed, given.modules if given else None)
         if not member and not job.fold and given is None:
-            for line in timed(estimate(setup.plan, own, len(learned)), model, learned, own).lines():
-                job.reporter.line(line)
-            if count > 1:
-                job.reporter.line(f"{count} networks, trained one after the other, each as above")
+            needed = timed(estimate(setup.plan, own, len(learned)), model, learned, own)
+            for line in [*needed.lines(), needed.total(job.folds, count)]:
+                if line:
+                    job.reporter.line(line)
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
             results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
                                resume=job.resume, progress=_over_epochs(update, own.epochs)))
@@ -234,7 +234,7 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
     made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
     for name, head in made.heads.items():
         for note in head.notes:
-            job.reporter.line(f"calibration of {name}: {note}")
+            job.report_once(f"calibration of {name}: {note}")
     write_calibration(job.folder, made)
     return made
 

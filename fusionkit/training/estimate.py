@@ -71,6 +71,14 @@ class Estimate:
                          "--accumulate, or --precision bf16, needs less")
         return lines
 
+    def total(self, folds: int, networks: int) -> str:
+        """The time of all folds and networks as text, empty if there is one network."""
+        if folds * networks == 1:
+            return ""
+        every = [*([f"{folds} folds"] if folds > 1 else []), *([f"{networks} networks"] if networks > 1 else [])]
+        time_text = "" if self.seconds is None else f": about {_time(self.seconds * folds * networks)} in all"
+        return f"{' of '.join(every)}, trained one after the other, each as above{time_text}"
+
 
 def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
     """The estimate for a measured plan and a number of training cases.

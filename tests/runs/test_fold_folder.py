@@ -137,3 +137,14 @@ def test_inputs_are_taken_away_from_one_network(run: Path, tmp_path: Path, monke
         fusionkit.evaluate(run, missing=True, quiet=True)
     made = fusionkit.evaluate(run, missing=True, fold=0, output=tmp_path, quiet=True)
     assert len(made.selections) == 3
+
+
+def test_a_note_on_calibration_stands_once_for_all_folds(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                         ) -> None:
+    command = ["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(tmp_path / "run"),
+               "--epochs", "1", "--patience", "1"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    notes = [line for line in said.splitlines() if line.startswith("calibration of result: ")]
+    assert notes and len(notes) == len(set(notes))
+    assert said.count("3 folds, trained one after the other, each as above: about ") == 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _CLAIMS = {"symmetric": "the order of its inputs does not matter", "onnx": "it e
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
-    parser.add_argument("id", metavar="ID", help="a component id, for example fusion.gmu")
+    parser.add_argument("id", metavar="ID", help="a component id, for example fusion.gmu; its kind may be left out")
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -38,8 +39,9 @@ def run(args: Namespace, console: Console) -> int:
     from fusionkit.testing.probing.examples import example_of
 
     registry = discover()
-    component = registry.load(args.id)
-    provider = registry.provider(args.id)
+    name = _whole(args.id, registry.ids)
+    component = registry.load(name)
+    provider = registry.provider(name)
     assert provider is not None, "a loaded component has a provider; please report"
     example = example_of(component)
     for line in _page(component, str(provider), example):
@@ -50,6 +52,18 @@ def run(args: Namespace, console: Console) -> int:
                   "options": component.config.model_json_schema(), "example": example.as_json(),
                   "snippet": example.snippet, "graph": write(example.graph(), width=1000)})
     return 0
+
+
+def _whole(name: str, known: Sequence[str]) -> str:
+    """An id that was typed without its kind as it is written in graphs.
+
+    Raises: UserError with `bad-argument` when components of several kinds are called so.
+    """
+    found = [other for other in known if other.partition(".")[2] == name]
+    if len(found) > 1:
+        raise UserError(Diagnostic("bad-argument", f"several components are called {name!r}",
+                                   fix=f"name one of them: {', '.join(found)}"))
+    return found[0] if found else name
 
 
 def _page(component: Component, provider: str, example: Example) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, colour_labels, labels_of, resize_as
 from fusionkit.data.readers.advice import Advice, constant, count, label_maps, ranges
 from fusionkit.data.readers.contents import first_bytes, misplaced
 from fusionkit.data.readers.facts import Facts, spread
@@ -102,7 +102,8 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
         raise ReadError("needs-window", f"the picture has values from {array.min():g} to {array.max():g}, without a "
                         "bit depth", "32-bit and floating-point pictures do not say which values are black and white",
                         "write 'window: [BLACK, WHITE]' on the input")
-    labels = labels_of(array) if len(array) == 1 and options.window is None else ()
+    find = labels_of if len(array) == 1 else colour_labels
+    labels = find(array) if options.window is None else ()
     if options.window is None:
         array = array / np.float32(picture.depth or 1)
     if options.channels == 1 and array.shape[0] == 3:
@@ -114,7 +115,10 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     if options.channels == 3 and array.shape[0] == 1:
         array = np.repeat(array, 3, axis=0)
     places = tuple(float(np.float32(label) / np.float32(picture.depth or 1)) for label in labels)
-    return np.ascontiguousarray(resize_as(array, options.size, options.interpolate, places)), facts
+    # Colours are mixed neither as such nor as the grey that is made of them.
+    by_colour = len(picture.stored) == 3 and labels and options.interpolate == "auto"
+    how = "nearest" if by_colour else options.interpolate
+    return np.ascontiguousarray(resize_as(array, options.size, how, places)), facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,7 @@ def test_exit_codes_and_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["encoder.se", str(tmp_path / "off.npz")]) == 1
     assert "WRONG" in capsys.readouterr().out
     assert main(["encoder.se", str(tmp_path / "off.npz"), "--tolerance", "1e-2"]) == 0
-    assert "encoder.se computes what" in capsys.readouterr().out
+    assert "encoder.se reproduces" in capsys.readouterr().out
     assert main(["encoder.se", "nowhere.npz"]) == 2
     assert "is not a fixture" in capsys.readouterr().err
     assert main(["encoder.se", str(FOLDER / "se_32.npz"), "--json"]) == 0

@@ -147,6 +147,19 @@ def test_a_mask_keeps_its_labels(tmp_path):
     assert len(np.unique(read(path, options(size=(15, 17), interpolate="linear")))) > 3
 
 
+@pytest.mark.parametrize("mode", ["P", "RGB"])
+def test_a_painted_mask_keeps_its_colours(tmp_path, mode):
+    painted = Image.fromarray(MASK, "L").convert("P")
+    painted.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    path = save(tmp_path, painted.convert(mode), "a.png")
+    known = {tuple(colour) for colour in read(path, options()).reshape(3, -1).T.tolist()}
+    assert len(known) == 3
+    found = read(path, options(size=(15, 17)))
+    assert {tuple(colour) for colour in found.reshape(3, -1).T.tolist()} == known
+    assert len(np.unique(read(path, options(size=(15, 17), channels=1)))) == 3
+    assert len(np.unique(read(path, options(size=(15, 17), interpolate="linear")))) > 3
+
+
 @pytest.mark.parametrize("size", [(14000, 13000), (20000, 20000)])
 def test_a_huge_picture_is_refused_with_its_size(tmp_path, size):
     path = tmp_path / "film.png"
