@@ -173,7 +173,7 @@ def test_a_root_reaches_no_farther_than_itself(tmp_path, disk):
     (disk / "2.npy").symlink_to(tmp_path / "secret.npy")
     found = refusal(file, [disk])
     assert "case 'c2'" in found.message
-    assert found.why == "a link on the way points out of the folder"
+    assert found.why == "a link in the path points out of the folder"
 
 
 def test_a_link_whose_file_was_not_fetched_is_told(tmp_path, disk):
@@ -183,7 +183,7 @@ def test_a_link_whose_file_was_not_fetched_is_told(tmp_path, disk):
         cohort(file, [tmp_path / ".git"])
     (found,) = caught.value.diagnostics
     assert found.code == "missing-file"
-    assert "is a link to '../../.git/annex/k3/data', which is not there" in found.why
+    assert "is a link to '../../.git/annex/k3/data', which does not exist" in found.why
     assert "git annex get" in found.fix
 
 

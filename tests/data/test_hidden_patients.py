@@ -47,7 +47,7 @@ def warned(file):
 def test_a_column_that_repeats_and_is_called_like_one_is_told(tmp_path, name):
     found = warned(visits(tmp_path, patient=name))["patient-not-named"]
     assert f"column {name!r} has 20 different values in 100 cases" in found.message and f"patient: {name}" in found.fix
-    assert "20 of these are on several sides of the split" in found.message
+    assert "20 of these are in several parts of the split" in found.message
 
 
 def test_ids_that_share_a_stem_are_told(tmp_path):

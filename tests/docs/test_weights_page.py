@@ -24,7 +24,7 @@ def masked(text: str) -> list[list[str]]:
 
 
 def test_the_table_of_the_page_is_the_one_printed(capsys: pytest.CaptureFixture[str]):
-    shown = re.search(r"^    entry .*?recorded$", PAGE, re.M | re.S)
+    shown = re.search(r"^    entry .*?reproduces \S+$", PAGE, re.M | re.S)
     assert main(["encoder.se", str(ROOT / "tests" / "golden" / "mmcaf" / "se_32.npz")]) == 0
     assert shown and masked(shown[0]) == masked(capsys.readouterr().out)
 

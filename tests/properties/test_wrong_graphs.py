@@ -16,7 +16,7 @@ from fusionkit.testing.random_graphs.drawn import DrawnGraph
 from fusionkit.testing.random_graphs.graphs import graphs
 from fusionkit.testing.random_graphs.misfits import MISFITS
 from fusionkit.testing.random_graphs.properties import refused_in_place
-from fusionkit.testing.random_graphs.wrong import WrongGraph, told, wrong_graphs
+from fusionkit.testing.random_graphs.wrong import WrongGraph, wrong_graph, wrong_graphs
 
 # One way is for components that cannot be without their inputs, of which none may be installed.
 WAYS = [way for way in dict.fromkeys((*BREAKS, *MISFITS)) if way.__name__ != "absent_input"]
@@ -38,6 +38,6 @@ def test_every_way_to_break_a_graph(way: Callable[..., Any]):
         fault = way(data.draw, changed, *([MENU] if way in MISFITS else []))
         assume(fault)  # not every graph has what is to be broken; a way that finds nothing in any graph fails
         DRAWN.note("break")
-        refused_in_place(told(graph, changed, way.__doc__, fault))
+        refused_in_place(wrong_graph(graph, changed, way.__doc__, fault))
 
     prove()

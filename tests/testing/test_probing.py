@@ -131,16 +131,17 @@ def test_what_fails_on_the_second_sizes_only_is_found() -> None:
 def test_exceptions_are_matched_part_by_part() -> None:
     declared = {"gradients: key.*": "one key", "rows": "a sequence", "gradients: none.*": "never"}
     exceptions = Exceptions(declared, "gradients")
-    left = exceptions.left(Fault("no gradient reaches {parts}", "fix", parts=("key.bias", "value.bias")), "defaults")
+    fault = Fault("no gradient reaches {parts}", "fix", parts=("key.bias", "value.bias"))
+    left = exceptions.remaining(fault, "defaults")
     assert left is not None
-    assert left.told == "no gradient reaches value.bias"
+    assert left.text == "no gradient reaches value.bias"
     assert str(exceptions) == "key.bias: one key"
     assert exceptions.unneeded == ["gradients: none.*"]
-    exceptions.left(Fault("seen", "fix", parts=("key.a", "key.b")), "defaults")
+    exceptions.remaining(Fault("seen", "fix", parts=("key.a", "key.b")), "defaults")
     assert str(exceptions) == "key.* (3 of them): one key"
-    assert Exceptions(declared, "rows").left(Fault("seen", "fix"), "width=3") is None
-    assert Exceptions({"rows: width=*": "why"}, "rows").left(Fault("seen", "fix"), "width=3") is None
-    assert Exceptions({"rows: width=*": "why"}, "rows").left(Fault("seen", "fix"), "defaults") is not None
+    assert Exceptions(declared, "rows").remaining(Fault("seen", "fix"), "width=3") is None
+    assert Exceptions({"rows: width=*": "why"}, "rows").remaining(Fault("seen", "fix"), "width=3") is None
+    assert Exceptions({"rows: width=*": "why"}, "rows").remaining(Fault("seen", "fix"), "defaults") is not None
 
 
 def line_of(text: str) -> str:

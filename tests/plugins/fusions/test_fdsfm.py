@@ -62,7 +62,7 @@ def test_the_grid_is_the_smallest_on_each_axis_or_what_is_asked_for() -> None:
     assert made(*maps, width=3)(*data(*maps)).shape == (2, 3, 7, 5)
     assert made(*maps, width=3, grid="last", upsample="nearest")(*data(*maps)).shape == (2, 3, 13, 5)
     assert made(*maps, width=3, grid=[2, 3])(*data(*maps)).shape == (2, 3, 2, 3)
-    with pytest.raises(ComponentError, match="smaller than the grid 13x5"):
+    with pytest.raises(ComponentError, match="smaller than the common size 13x5"):
         made(*maps, grid="last")
     with pytest.raises(ComponentError, match="3 sizes for 2"):
         made(*maps, grid=[1, 2, 3])
