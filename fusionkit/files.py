@@ -13,14 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fusionkit.printable import in_one_line
+
 MAX_JSON = 256 << 20
-"""Bytes of a JSON file that are read at most."""
+"""The maximum size of a JSON file in bytes."""
 
 
 def check_regular(path: str | Path) -> None:
-    """Refuse what is there and is no file: opening a pipe waits for ever, and a device may have no end.
+    """Refuse anything that exists but is not a file: opening a pipe may block forever, and a device may have no end.
 
-    A folder is left to whoever opens it, which says so in its own words.
+    A folder is not refused here: opening it has its own error.
     Raises: OSError.
     """
     mode = Path(path).stat().st_mode
@@ -33,12 +35,12 @@ _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a dev
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[BinaryIO]:
-    """A regular file, open for reading bytes; it never waits for somebody else to write.
+    """A regular file, opened for reading bytes; this never blocks waiting for a writer.
 
-    Raises: OSError, ValueError for a path that no file can have.
+    Raises: OSError, ValueError for an invalid path.
     """
     check_regular(path)
-    # Between the check and the opening another process may have put a pipe there.
+    # Between the check and opening, another process may have replaced the file by a pipe.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -47,7 +49,7 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file with its own line ends as '\\n'.
+    """The text of a UTF-8 file with line endings converted to '\\n'.
 
     Raises: OSError, ValueError.
     """
@@ -56,9 +58,9 @@ def read_text(path: str | Path) -> str:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
-    Raises: OSError, ValueError for anything that is no JSON, is nested too deep or is too large.
+    Raises: OSError, ValueError for anything that is not JSON, is nested too deeply or is too large.
     """
     with opened(path) as stream:
         raw = stream.read(MAX_JSON + 1)
@@ -67,7 +69,7 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(raw.decode("utf-8"))
     except RecursionError:
-        raise ValueError("its values are nested too deep") from None
+        raise ValueError("its values are nested too deeply") from None
 
 
 @contextmanager
@@ -80,6 +82,29 @@ def replacing(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def process_lives(number: int) -> bool:
+    """Whether this machine has a process of that number."""
+    if number == os.getpid():
+        return True
+    if os.name != "posix":
+        return True  # there, asking would end it
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the files that `replacing` left in a folder when its process died; those of living ones stay."""
+    for path in folder.glob(".*.part"):
+        number = path.suffixes[-2].removeprefix(".") if len(path.suffixes) > 1 else ""
+        if not number.isdecimal() or int(number) == os.getpid() or not process_lives(int(number)):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -103,10 +128,32 @@ def plain_json(path: Path) -> dict[str, Any] | None:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV, with the same line endings on every system; the first row is the header."""
+    """A table as CSV text with the same line endings on every system; the first row is the header.
+
+    Text that a spreadsheet would run as a formula begins with an apostrophe; control characters are escaped.
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(
+        [_text_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
+
+
+# Spreadsheets take the wide forms of these signs for the same.
+_FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+
+
+def _text_cell(text: str) -> str:
+    if text.lstrip(" ").startswith(_FORMULA) and not _is_number(text):
+        text = f"'{text}"
+    return in_one_line(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def inside(folder: Path, name: str) -> Path | None:

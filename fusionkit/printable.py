@@ -1,12 +1,12 @@
-"""Text of files and packages as a terminal may show it: what would act on the terminal is written as an escape."""
+"""Makes text from files and packages safe for a terminal: control characters are written as escapes."""
 
 from __future__ import annotations
 
 import json
 import unicodedata
 
-# Cc acts on the terminal, Cf (bidirectional marks among them) on the order of what is shown, Cs cannot be encoded,
-# Zl and Zp break lines where a reader does not expect it.
+# Cc controls the terminal, Cf (such as bidirectional marks) the order of characters, Cs cannot be encoded, Zl and Zp
+# break lines unexpectedly.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _KEPT = frozenset("\n\t")
 # Joiners choose between the forms of a letter, in Persian and in emoji, and act on nothing else.
@@ -14,14 +14,14 @@ _JOINERS = frozenset("\u200c\u200d")
 
 
 def printable(text: str, kept: frozenset[str] = _KEPT) -> str:
-    r"""The text with every character that acts instead of being seen as its escape (`\x1b`); `kept` ones stay."""
+    r"""The text with every control character written as an escape (`\x1b`), except those in `kept`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(char) if _acts(char) and char not in kept else char for char in text)
 
 
 def in_one_line(text: str) -> str:
-    """The same for a cell of a table: line ends and tabs are escaped too."""
+    """The same for a cell of a table: line breaks and tabs are escaped too."""
     return printable(text, frozenset())
 
 

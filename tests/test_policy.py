@@ -29,15 +29,16 @@ FLOORS: dict[int, str] = {
     4: "planning api",
     3: "graph registry layers data evaluation",
     2: "syntax components datasets",
-    1: "shapes errors files exports arrays progress printable",
+    1: "shapes errors files exports arrays progress",
+    0: "printable",
 }
 WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", "components", "graph", "registry",
                  "planning", "api", "drawing", "cli", "datasets"}
 FLOOR = {package: floor for floor, packages in FLOORS.items() for package in packages.split()}
 PLUGINS_READ = {"components", "layers", "shapes", "exports"}  # what `api` opens to plugins
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name
-LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "timm", "torchmetrics", "rich",
-        "sklearn"}
+LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "python_calamine", "timm",
+        "torchmetrics", "rich", "sklearn"}
 VAGUE = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 SOURCES = sorted(CORE.rglob("*.py"))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from small_study import description, write_files
 
 GRAPH = """\
 fusionkit: 1
@@ -16,28 +18,18 @@ nodes:
 uncertainty: {use: uncertainty.mc_dropout, with: {samples: 2}}
 training: {epochs: 2, batch_size: 8, learning_rate: 0.01, device: cpu, checkpoint_steps: 1}
 """
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: id
-split: {column: split}
-inputs:
-  table: {read: columns, numeric: [a, b]}
-targets:
-  result: {column: result}
-"""
+DATA = description({"table": "{read: columns, numeric: [a, b]}"}, {"result": "result"})
 
 
 def write_study(folder: Path, ids: list[str] | None = None) -> tuple[str, str]:
     """Write it and give the paths of graph and data."""
-    rng = np.random.default_rng(3)
-    names = ids or [f"c{case}" for case in range(24)]
-    lines = ["id,a,b,result,split"]
-    for case, name in enumerate(names):
-        label, part = case % 2, ("train", "train", "validation", "test")[case // 2 % 4]
-        quoted = '"' + name.replace('"', '""') + '"'
-        lines.append(f"{quoted},{rng.normal(label):.3f},{rng.normal(-label):.3f},{('no', 'yes')[label]},{part}")
-    (folder / "cases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "data.yaml").write_text(DATA, encoding="utf-8")
-    (folder / "graph.yaml").write_text(GRAPH, encoding="utf-8")
+    write_files(folder, _cases(ids or [f"c{case}" for case in range(24)]), GRAPH, DATA)
     return str(folder / "graph.yaml"), str(folder / "data.yaml")
+
+
+def _cases(ids: Sequence[str]) -> Iterator[dict[str, object]]:
+    rng = np.random.default_rng(3)
+    for case, name in enumerate(ids):
+        label, part = case % 2, ("train", "train", "validation", "test")[case // 2 % 4]
+        yield {"id": name, "a": f"{rng.normal(label):.3f}", "b": f"{rng.normal(-label):.3f}",
+               "result": ("no", "yes")[label], "split": part}

@@ -41,15 +41,12 @@ print("\n".join(Path("messy.csv").read_text().splitlines()[:6]))
 # %% [markdown]
 # ## What must change in the table
 #
-# All faults are reported together, before anything is trained. Three of them have to be corrected in the table: decimal
-# commas (`1,234` could be either number), the unit in one age, and the id `S019`, which two rows have. The corrected
-# table gets a new name, and the original stays as it was.
+# All faults are reported together, before anything is trained. Two of them have to be corrected in the table: the unit
+# in one age, and the id `S019`, which two rows have. The corrected table gets a new name, and the original stays as it
+# was.
 
 # %%
-import re
-
 table = Path("messy.csv").read_text()
-table = re.sub(r"(?<=\d),(?=\d)", ".", table)
 table = table.replace(" y;", ";")
 table = table.replace("P18;S019;", "P18;S020;")
 Path("cases.csv").write_text(table)
@@ -64,6 +61,7 @@ Path("data.yaml").write_text(description.replace("messy.csv", "cases.csv"))
 #
 # The rest needs no change in the table, but a key in `data.yaml`:
 #
+# - `decimal: ","` says how numbers are written;
 # - `blank: [NA, n/a]` lists the words that mean "no value";
 # - `fill: mean` replaces a missing number by the mean of the training cases;
 # - `values:` under the target renames classes.
@@ -73,6 +71,7 @@ Path("data.yaml").write_text(description.replace("messy.csv", "cases.csv"))
 # cases: cases.csv
 # id: Scan
 # patient: Patient
+# decimal: ","
 # blank: [NA, n/a]
 # split: {folds: 5, stratify: finding}
 # inputs:

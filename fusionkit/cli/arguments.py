@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Collection
 from typing import Any
 
+LARGEST_SEED = 1 << 62
 OF_THE_COMMAND_LINE = frozenset({"command", "command_run", "json", "verbose"})
 """What a parsed command line contains besides the arguments of the command."""
 
@@ -13,6 +14,14 @@ OF_THE_COMMAND_LINE = frozenset({"command", "command_run", "json", "verbose"})
 def given(args: Namespace) -> dict[str, Any]:
     """The arguments of a command as keyword arguments of the function of the same name."""
     return {name: value for name, value in vars(args).items() if name not in OF_THE_COMMAND_LINE}
+
+
+def seed(text: str) -> int:
+    """A seed as it is typed."""
+    value = int(text)
+    if not 0 <= value <= LARGEST_SEED:
+        raise ArgumentTypeError(f"it must be 0 to {LARGEST_SEED}, not {text}")
+    return value
 
 
 def add_graph_options(parser: ArgumentParser) -> None:

@@ -84,13 +84,14 @@ def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: U
         values = _shares(name, table[learned], target.values[learned], table[tested], len(head.names), seed=seed)
     else:
         for column in range(len(head.names)):
-            wanted = target.values[learned, column]
+            known = learned[~np.isnan(target.values[learned, column])]
+            wanted = target.values[known, column]
             if head.task == "multilabel":
-                values[:, column] = _shares(name, table[learned], wanted.astype(np.int64), table[tested], 2,
+                values[:, column] = _shares(name, table[known], wanted.astype(np.int64), table[tested], 2,
                                             seed=seed)[:, 1]
             else:
-                model = _model(name, "regression", len(learned), seed)
-                values[:, column] = model.fit(table[learned], wanted).predict(table[tested])
+                model = _model(name, "regression", len(known), seed)
+                values[:, column] = model.fit(table[known], wanted).predict(table[tested])
     return HeadOutputs(tested, target.values[tested].astype(np.float64), values)
 
 

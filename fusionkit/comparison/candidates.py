@@ -23,7 +23,8 @@ from fusionkit.planning.resolve import Resolved, resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
-from fusionkit.runs.setup import cache_for, needs
+from fusionkit.runs.categories import left_to_data
+from fusionkit.runs.setup import cache_for, fitted, needs
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.settings import TrainingSettings, read_settings
 
@@ -90,7 +91,7 @@ def plan_comparison(
     trees: dict[str, Tree] = {each.text: swapped(graph, node, each) for each in specs if not _wrong_kind(each)}
     found += [fault for each in specs if (fault := _wrong_kind(each))]
     swaps, faults = _resolved(trees, registry)
-    if not any(size is None for item in graph.inputs for size in item.sizes):
+    if not left_to_data(resolved) and not any(size is None for item in graph.inputs for size in item.sizes):
         # Errors that can be found without the data are reported before files are read.
         faults += _planned({"": resolved, **swaps}, {})[1]
     _refuse(found + faults)
@@ -99,7 +100,9 @@ def plan_comparison(
     if folds:
         description = in_folds(description, heads, folds, settings.seed)
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
-    plans, faults = _planned({"": resolved, **swaps}, cohort.sizes)
+    fits = {name: fitted(each, cohort) for name, each in {"": resolved, **swaps}.items()}
+    cohort = fits[""][1]
+    plans, faults = _planned({name: each for name, (each, _) in fits.items()}, cohort.sizes)
     _refuse(faults)
     check_tested(cohort)
     reference = plans.pop("")
@@ -223,7 +226,7 @@ def _singles(
             left_out.append((name, f"{', '.join(sorted(past))} reaches the heads without passing node {node!r}"))
             continue
         swaps, found = _resolved({name: alone(reference, node, source)}, registry)
-        plans, more = _planned(swaps, cohort.sizes)
+        plans, more = _planned({key: fitted(each, cohort)[0] for key, each in swaps.items()}, cohort.sizes)
         if plans:
             made.append(Candidate(name, "", "single", plans[name]))
         else:

@@ -187,7 +187,9 @@ def _cases(compared: ComparisonResult) -> list[str]:
     if spec is not None:
         how = {"column": f"the column {spec.column!r}", "folds": f"{spec.folds} folds drawn with seed {spec.seed}",
                "fraction": f"fractions drawn with seed {spec.seed}"}[spec.kind]
-        if spec.kind == "folds" and compared.repeats > 1:
+        if spec.fold_columns:
+            how = f"the folds in {', '.join(map(repr, spec.fold_columns[: compared.repeats]))}"
+        elif spec.kind == "folds" and compared.repeats > 1:
             how += f" to {spec.seed + compared.repeats - 1}, one for each repeat"
         kept = (spec.group or description.patient or description.id) if spec.grouped else None
         found.append(f"split by {how}" + (f", the same {kept!r} never on both sides" if kept else "")

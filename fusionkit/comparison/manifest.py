@@ -11,6 +11,7 @@ from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.files import write_json
 from fusionkit.planning.write_graph import written
+from fusionkit.runs.lock import holds_other_files
 from fusionkit.training.settings import RESUMABLE
 
 IDENTITY = "comparison.json"
@@ -28,7 +29,7 @@ def claim_comparison(folder: Path, comparison: ComparisonPlan, repeats: int) -> 
     now = _identity(comparison, repeats)
     path = folder / IDENTITY
     if not path.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or holds_other_files(folder)):
             raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} is not the folder of a comparison",
                                        fix="give another -o"))
         write_json(path, now)

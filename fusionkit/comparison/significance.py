@@ -79,7 +79,7 @@ def corrected_t(differences: Sequence[float], test_share: float) -> Difference:
 def paired_bootstrap(value: float, samples: NDArray[np.float64]) -> Difference:
     """A difference with the percentile interval of its resamples, which use the same patients for both networks.
 
-    **Shape* of `samples`: (R,), NaN where one of the two is undefined. p is twice the smaller share of resamples on
+    *Shape* of `samples`: (R,), NaN where one of the two is undefined. p is twice the smaller share of resamples on
     either side of zero, with one added to each count.
     """
     bounds, drawn = percentiles(samples), samples[~np.isnan(samples)]

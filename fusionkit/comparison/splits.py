@@ -38,8 +38,15 @@ def repeated(cohort: Cohort, repeats: int) -> list[Cohort]:
     if spec is None or not cohort.fold_count:
         return [cohort] * repeats
     made = [cohort]
+    if spec.fold_columns and repeats > len(spec.fold_columns):
+        raise DataError(Diagnostic(
+            "too-few-repeats", f"{repeats} repeats need as many columns of folds; the data file names "
+            f"{len(spec.fold_columns)}", cohort.description.span("split", "folds"),
+            why="stored folds are not drawn anew",
+            fix="name one column for each repeat: 'folds: {column: [fold_1, fold_2]}', or ask for fewer repeats"))
     for repeat in range(1, repeats):
-        description = replace(cohort.description, split=replace(spec, seed=spec.seed + repeat))
+        description = replace(cohort.description, split=replace(
+            spec, repeat=repeat if spec.fold_columns else 0, seed=spec.seed + (0 if spec.fold_columns else repeat)))
         findings = Findings()
         division = divide(description, cohort.table, cohort.ids, findings)
         findings.raise_errors()

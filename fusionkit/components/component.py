@@ -140,10 +140,18 @@ class Encoder(Component):
 
     Rows whose input is missing skip the module and stay missing, unless `absent` says otherwise: with `fill`,
     `forward` takes the keyword `present` and replaces missing rows, and its result is always present.
+    `categories` is the option, if there is one, with the number of categories of each of the last columns of a table:
+    `auto` becomes the list of the data, and a list is compared with the data before training.
     """
 
     absent: Absent = "skip"
+    categories: str = ""
     kind: ClassVar[str] = "encoder"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.categories and self.categories not in self.config.model_fields:
+            raise ContractError(f"{self.id}: categories={self.categories!r} is no option; name the one that lists them")
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,12 +171,14 @@ class Head(Component):
     """Turns features into a result, and owns its loss, its decoding and its metrics.
 
     `names` is the option that lists the names of the result's columns (classes, labels, values).
-    `metrics(targets, decoded)` may add metrics to the standard ones of its task.
+    `metrics(targets, decoded)` may add metrics to the standard ones of its task. `partial`: its loss accepts NaN for an
+    unknown label or value of a case, and learns nothing from it; without it a case has its whole target or none.
     """
 
     absent: Absent = "skip"
     task: Task = "multiclass"
     names: str = "classes"
+    partial: bool = False
     metrics: Callable[[Any, Any], Mapping[str, float]] | None = None
     kind: ClassVar[str] = "head"
 

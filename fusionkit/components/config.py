@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 if TYPE_CHECKING:
     pass
+
+MOST, MOST_NUMBERS = 1 << 40, 1000
+"""The largest number, and the longest list of whole numbers, that an option may be."""
+
 
 class Config(BaseModel):
     """The options of one component: the base of every options class.
@@ -17,6 +21,16 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _bounded(cls, value: Any) -> Any:
+        """No number and no list of numbers that can only be a slip: making the network would not end."""
+        if isinstance(value, int) and abs(value) > MOST:
+            raise ValueError(f"it must be at most {MOST:,}")
+        if isinstance(value, list | tuple) and len(value) > MOST_NUMBERS and isinstance(value[0], int):
+            raise ValueError(f"it must have at most {MOST_NUMBERS:,} whole numbers, not {len(value):,}")
+        return value
 
 
 class ContractError(ValueError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fusionkit.errors import Diagnostic, Span
 
 if TYPE_CHECKING:
+    from fusionkit.components.config import ComponentError
     from fusionkit.shapes.layouts import TensorShape
 
 _SHOWN = 8
@@ -29,8 +30,14 @@ def component_failed(
                       fix="check its options against its inputs; if they are correct, report it to the plugin's author")
 
 
+def refused(use: str, error: ComponentError, span: Span | None = None) -> Diagnostic:
+    """The finding that a component cannot work as the graph asks; it always says what to try."""
+    return Diagnostic("component", f"{use}: {error}", span, error.why, error.fix or
+                      f"change its options or what it reads; `fusionkit plugins show {use}` says what it takes")
+
+
 class StoppedError(Exception):
-    """Code of a plugin raised what ends a program, such as SystemExit or KeyboardInterrupt; `cause` is that."""
+    """Code of a plugin raised an exception that ends a program, such as SystemExit or KeyboardInterrupt: `cause`."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(raised(cause))
@@ -46,12 +53,12 @@ def raised(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """The first line of what it says; an exception of a plugin may fail even at that."""
+    """The first line of the message; for an exception of a plugin even this may fail."""
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
         return str(text).strip().partition("\n")[0]
     except Exception as second:
-        return f"its text cannot be had: {type(second).__name__}"
+        return f"its message cannot be shown: {type(second).__name__}"
 
 
 def raised_at(error: BaseException, inside: str = "") -> str:

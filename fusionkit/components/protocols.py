@@ -20,7 +20,7 @@ class HeadModule(Protocol):
 
         Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression. Cases without a target or a
         result have zeros in both, and their losses are ignored; a loss that compares cases should exclude
-        them.
+        them. With a head declared `partial`, an unknown label or value is NaN and adds nothing.
         """
 
     def decode(self, output: Tensor) -> Tensor:

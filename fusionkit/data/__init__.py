@@ -1,4 +1,4 @@
-"""Cases from files: what a run learns from, described, read, checked, divided and prepared.
+"""Cases from files: description, reading, checks, splits and preprocessing.
 
-Nothing here knows a network: `signature` says what one needs. Cohorts that fusionkit makes itself live in `datasets`.
+Nothing here depends on a network: `signature` describes what one needs. Example cohorts live in `datasets`.
 """

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Case(TypedDict):
-    """One case as `CaseDataset` gives it; `index` is its row in the cohort."""
+    """One case of a `CaseDataset`; `index` is its row in the cohort."""
 
     index: int
     inputs: dict[str, Tensor]
@@ -22,7 +22,7 @@ class Case(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Cases stacked on a first axis B.
+    """Cases stacked along a first axis B.
 
     Shapes: `inputs` float32 (B, ...); `present` and `target_present` bool (B,); `targets` int64 (B,) for
     multiclass and float32 (B, C) otherwise; `index` int64 (B,), the rows in the cohort.
@@ -52,7 +52,7 @@ class Batch:
 
 
 def collate(cases: Sequence[Case]) -> Batch:
-    """The batch of some cases of one dataset."""
+    """A batch of some cases of one dataset."""
     first = cases[0]
     return Batch(
         {name: torch.stack([case["inputs"][name] for case in cases]) for name in first["inputs"]},

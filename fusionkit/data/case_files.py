@@ -1,4 +1,4 @@
-"""The files of a cohort: where each lies, and whether each can be read."""
+"""The files of a cohort: where each is, and whether each can be read."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from fusionkit.errors import Diagnostic, Span, near
 from fusionkit.progress import Progress
 
 _MAX_LISTED = 20_000
-# torch says so in a RuntimeError.
+# torch raises a RuntimeError with one of these.
 _MEMORY = re.compile("can't allocate memory|DefaultCPUAllocator|out of memory", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the check of a file found: the shape of its array, and what it says of itself."""
+    """The result of checking a file: the shape of its array, and its metadata."""
 
     shape: tuple[int, ...]
     facts: Facts
@@ -39,15 +39,21 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to be read: the input it is for, the row it belongs to, and its place."""
+    """One file to be read: its input, its row, and its path."""
 
     spec: InputSpec
     row: int
     path: Path
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two rows share that read the same: the input, the path, and options that are filled in by row."""
+        filled = type(self.spec.options).filled
+        return self.spec.name, self.path, *(getattr(self.spec.options, name) for name in filled)
+
 
 def check_package(spec: InputSpec, findings: Findings) -> bool:
-    """Whether the package that the reader needs is installed; told once and not for every row."""
+    """Whether the package that the reader needs is installed; reported once, not for every row."""
     package = spec.source.package
     if package is None or find_spec(package) is not None:
         return True
@@ -58,9 +64,9 @@ def check_package(spec: InputSpec, findings: Findings) -> bool:
 
 def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings) -> tuple[
         list[Path | None], frozenset[int]]:
-    """The path of an input for every row, None where the case has none; and the rows whose path is noted as wrong.
+    """The path of an input for every row, None where the case has none; and the rows with a wrong path.
 
-    The faults are `missing-file`, `missing-folder`, `path-outside`, `bad-path` and `not-a-file`.
+    The errors are `missing-file`, `missing-folder`, `path-outside`, `bad-path` and `not-a-file`.
     """
     if _folder_missing(spec, findings):
         return [None] * len(table), frozenset(range(len(table)))
@@ -99,13 +105,13 @@ def _outside(spec: InputSpec, found: Sequence[tuple[int, Span | None, path_templ
 
 
 class _PlaceError(ReadError):
-    """A path that leads to no file; `part` counts the parts of the path up to the wrong one."""
+    """A path that does not lead to a file; `part` counts the parts of the path up to the wrong one."""
 
     part = 1 << 30
 
 
 def _folder_missing(spec: InputSpec, findings: Findings) -> bool:
-    """Notes once, and not for every row, that the folder of all files is not there."""
+    """Report once, not for every row, that the folder of all files does not exist."""
     folder = spec.root / path_template.fixed_folder(spec.template)
     if folder.exists() or spec.options.missing_ok or not path_template.columns(spec.template):
         return False
@@ -132,8 +138,8 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
             raise _PlaceError("not-a-file", f"{str(path)!r} is a folder", f"the reader {spec.reader!r} takes a file",
                               f"let 'path' name the file in it, for example '{spec.template}/NAME'")
         if path.exists():
-            raise _PlaceError("not-a-file", f"{str(path)!r} is neither a file nor a folder", fix="name a plain file")
-    except OSError as problem:  # a name that is too long, a folder that may not be entered
+            raise _PlaceError("not-a-file", f"{str(path)!r} is neither a file nor a folder", fix="name a regular file")
+    except OSError as problem:  # a name that is too long, a folder without permission
         raise _PlaceError("bad-path", f"{relative!r} cannot be looked up", problem.strerror,
                           "correct the cell") from None
     except _PlaceError:
@@ -178,14 +184,14 @@ def _missing(spec: InputSpec, relative: str) -> _PlaceError:
 
 
 def _same_but_for_writing(name: str, names: Sequence[str]) -> str | None:
-    """A name that differs in case or ending only: a merely similar one is as likely the file of another case."""
+    """A name that differs in case or extension only: a similar one is as likely the file of another case."""
     plain, stem = name.casefold(), name.casefold().split(".")[0]
     same = [other for other in names if other.casefold() == plain]
     return next(iter(sorted(same) or sorted(other for other in names if other.casefold().split(".")[0] == stem)), None)
 
 
 def _names(folder: Path) -> list[str]:
-    """The names in a folder; of a huge one only the first are searched for near matches."""
+    """The names in a folder; in a huge one only the first are searched for near matches."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
@@ -193,7 +199,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]:
-    """The array of one file, from the cache when it is there, and put there when it is not.
+    """The array of one file, from the cache if possible, else read and cached.
 
     Raises: `ReadError` when the file cannot be read or holds values that are not finite; `RunError` when the cache
     cannot be written.
@@ -204,7 +210,7 @@ def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]
 
 
 def examine(spec: InputSpec, path: Path, cache: Path | None) -> tuple[NDArray[np.float32], Facts]:
-    """The array of one file as `load` gives it, and what the file says of itself.
+    """The array of one file as in `load`, and its metadata.
 
     Raises: as `load`.
     """
@@ -252,14 +258,14 @@ def _read(spec: InputSpec, path: Path, cache: Path | None, name: str) -> tuple[N
 
 
 def key_of(spec: InputSpec, path: Path) -> str:
-    """A number of all that the array of one file hangs on; a changed file or setting gives another."""
+    """A hash of everything that the array of one file depends on; a changed file or setting gives another."""
     return disk.key(path, spec.reader, spec.options.model_dump(mode="json", exclude={"path", "missing_ok"}))
 
 
 def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
     assert array.dtype == np.float32, f"reader {spec.reader!r} gave {array.dtype}; please report"
     if array.size == 0:
-        raise ReadError("empty-array", f"it holds no values: its shape is {list(array.shape)}", fix="save it again")
+        raise ReadError("empty-array", f"it has no values: its shape is {list(array.shape)}", fix="save it again")
     finite = np.isfinite(array)
     if not finite.all():
         bad = int(finite.size - np.count_nonzero(finite))
@@ -272,14 +278,14 @@ def check_files(
     files: Sequence[File], table: Table, ids: Sequence[str], findings: Findings, *,
     cache: Path | None, workers: int | None, progress: Progress | None,
 ) -> dict[tuple[str, int], Checked]:
-    """What is found by input and row, every different file being read once, in threads; notes each file that is bad."""
+    """The results by input and row; every distinct file is read once, in threads, and every bad file is reported."""
     checked: dict[tuple[str, int], Checked] = {}
     problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
-    users: dict[tuple[str, Path], list[File]] = defaultdict(list)
+    users: dict[tuple[object, ...], list[File]] = defaultdict(list)
     for file in files:
-        users[file.spec.name, file.path].append(file)
+        users[file.identity].append(file)
     for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers), 1):
-        for file in users[first.spec.name, first.path]:
+        for file in users[first.identity]:
             if isinstance(result, ReadError):
                 problems[file.spec.name, file.row] = file, result
             else:

@@ -1,10 +1,10 @@
-"""What can be wrong with a cohort as a whole, found before training starts."""
+"""Checks of a cohort as a whole, before training starts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.grouped_folds import PARTS
+from fusionkit.data.labels import named
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.signature import HeadTarget, InputNeed, fits
@@ -20,15 +21,16 @@ from fusionkit.data.split import Division
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
+from fusionkit.printable import in_one_line
 
 _NAMED = 4  # cases that a warning about an input gives as examples
 
 
 def missing_columns(table: Table, needed: Sequence[str], spans: Callable[[int], Span], use: str, *,
                     known: Collection[str], findings: Findings) -> list[str]:
-    """Those of the needed columns that the table lacks; notes `unknown-column` at the span of each that is not known.
+    """The needed columns that the table lacks; reports `unknown-column` for each that is not in `known`.
 
-    `spans` gives the place in the data file that names the needed column of a number.
+    `spans` maps the number of a needed column to its location in the data file.
     """
     missing: list[str] = []
     for number, column in enumerate(needed):
@@ -44,7 +46,7 @@ def missing_columns(table: Table, needed: Sequence[str], spans: Callable[[int], 
 
 
 def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:
-    """The id of every case; notes `blank-id` and `duplicate-id`."""
+    """The id of every case; reports `blank-id` and `duplicate-id`."""
     ids = table.cells(column)
     first: dict[str, int] = {}
     for row, name in enumerate(ids):
@@ -52,17 +54,26 @@ def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:
             findings.add(Diagnostic("blank-id", f"this case has no {column!r}", table.span(row, column),
                                     why="cases are joined and reported by their id",
                                     fix="fill in the cell, or remove the row if it is empty"), column)
-        elif name in first:
-            findings.add(Diagnostic("duplicate-id", f"the id {name!r} occurs twice", table.span(row, column),
-                                    why=f"it already names the case on line {table.span(first[name]).line}",
+            continue
+        if (shown := in_one_line(name)) != name:
+            findings.add(Diagnostic("bad-id", f"the id '{shown}' holds characters that are not shown",
+                                    table.span(row, column), why="nobody could tell it from another by sight",
+                                    fix="write ids of letters, digits and signs"), column)
+        # Composed and decomposed forms of a letter look alike everywhere an id is shown.
+        same = normalize("NFC", name)
+        if same in first:
+            other = table.cell(first[same], column) != name
+            findings.add(Diagnostic("duplicate-id", f"the id {name!r} occurs twice"
+                                    f"{', in other code points' if other else ''}", table.span(row, column),
+                                    why=f"it already names the case on line {table.span(first[same]).line}",
                                     fix="give each case an id of its own, or remove the copy"), column)
-        first.setdefault(name, row)
+        first.setdefault(same, row)
     return tuple(name or f"on line {table.span(row, column).line}" for row, name in enumerate(ids))
 
 
 def check_described(description: DataDescription, heads: Mapping[str, HeadTarget], inputs: Mapping[str, InputNeed],
                     require_targets: bool, findings: Findings) -> None:
-    """Notes inputs and targets of the network that the data file does not describe."""
+    """Report inputs and targets of the network that the data file does not describe."""
     file = str(description.file)
     for name, need in inputs.items():
         if name not in description.inputs:
@@ -83,7 +94,7 @@ def check_described(description: DataDescription, heads: Mapping[str, HeadTarget
 
 def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: InputSpec, table: Table,
                   ids: Sequence[str], skip: frozenset[int], findings: Findings) -> None:
-    """Notes `absent-input` for cases that lack an input which the graph does not call optional."""
+    """Report `absent-input` for cases that lack an input which is not optional in the graph."""
     columns = spec.columns
     for row, there in enumerate(present):
         if there or need.optional or row in skip:
@@ -99,20 +110,20 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
 def check_shared(files: Sequence[File], division: Division, table: Table, ids: Sequence[str],
                  findings: Findings) -> None:
     """Warns of `shared-file`: one file that belongs to cases on both sides of the split."""
-    part = {row: name for name in ("train", "validation", "test") for row in division.rows(name)}
-    first: dict[tuple[str, Path], File] = {}
+    part = division.sides(len(table))
+    first: dict[tuple[object, ...], File] = {}
     for file in files:
-        other = first.setdefault((file.spec.name, file.path), file)
-        if part.get(other.row) != part.get(file.row):
+        other = first.setdefault(file.identity, file)
+        if part[other.row] != part[file.row]:
             findings.add(Diagnostic(
-                "shared-file", f"cases {ids[other.row]!r} ({part.get(other.row)}) and {ids[file.row]!r} "
-                f"({part.get(file.row)}) have the same file {str(file.path)!r}", table.span(file.row),
+                "shared-file", f"cases {ids[other.row]!r} ({part[other.row]}) and {ids[file.row]!r} "
+                f"({part[file.row]}) have the same file {str(file.path)!r}", table.span(file.row),
                 why="what is tested has then been seen in training", fix="put both cases on one side of the split",
                 severity="warning"), file.spec.name)
 
 
 def advise(spec: InputSpec, files: Mapping[int, Facts], ids: Sequence[str], findings: Findings) -> None:
-    """Notes what the reader of an input warns of when it sees what all its files, by row, say of themselves."""
+    """Report the reader's warnings about the metadata of all files of an input, by row."""
     rows = list(files)
     for advice in spec.source.advise(spec.options, list(files.values())):
         names = [repr(ids[rows[place]]) for place in advice.cases]
@@ -124,10 +135,10 @@ def advise(spec: InputSpec, files: Mapping[int, Facts], ids: Sequence[str], find
 
 def check_some_input(present: Mapping[str, Sequence[bool]], table: Table, ids: Sequence[str],
                      findings: Findings) -> None:
-    """Notes `empty-case` for cases of which every input is absent.
+    """Report `empty-case` for cases without any input.
 
-    With several inputs such a case is a slip. With one, as in the network that others are compared with, it is what an
-    optional input means: the case is kept, gets no result, and one warning says how many there are.
+    With several inputs such a case is a mistake. With one, as in the single-input networks of a comparison, it is what
+    an optional input means: the case is kept without a result, and one warning gives their number.
     """
     empty = [row for row in range(len(table)) if present and not any(there[row] for there in present.values())]
     if len(present) == 1 and 0 < len(empty) < len(table):
@@ -142,10 +153,10 @@ def check_some_input(present: Mapping[str, Sequence[bool]], table: Table, ids: S
 def resolve_sizes(spec: InputSpec, need: InputNeed, promised: Sizes | None,
                   shapes: Mapping[int, tuple[int, ...]], *, table: Table, ids: Sequence[str],
                   findings: Findings) -> tuple[int, ...] | None:
-    """The size of one input in all cases; notes `wrong-size`, once when all differ from the graph, else by row."""
+    """The size of one input in all cases; reports `wrong-size`, once if all differ from the graph, else by row."""
     usual: Sizes | None = promised
     if shapes:
-        # In the order of the rows, not in that in which threads read them, or a tie would fall by chance.
+        # In the order of the rows, not of the threads, so that ties are resolved deterministically.
         usual = Counter(shapes[row] for row in sorted(shapes)).most_common(1)[0][0]
     if promised is not None and not fits(promised, need.sizes):
         usual = promised
@@ -165,7 +176,7 @@ def resolve_sizes(spec: InputSpec, need: InputNeed, promised: Sizes | None,
                 "wrong-size", f"case {ids[row]!r}, input {spec.name!r}: its size is {show_sizes(shape)}, not "
                 f"{show_sizes(usual)}", table.span(row, columns[-1] if columns else None),
                 why=f"{sum(s == usual for s in shapes.values())} of {len(shapes)} cases have {show_sizes(usual)}, and "
-                    "all must be alike", fix=spec.source.size_fix(spec.name, spec.options, usual, shape)), spec.name)
+                    "all must be equal", fix=spec.source.size_fix(spec.name, spec.options, usual, shape)), spec.name)
     merged = tuple(one if one is not None else other for one, other in zip(usual, need.sizes, strict=True))
     return None if None in merged else tuple(size for size in merged if size is not None)
 
@@ -177,41 +188,48 @@ def _axes(count: int) -> str:
 
 def check_size_known(spec: InputSpec, need: InputNeed, size: tuple[int, ...] | None, present: Sequence[bool],
                      findings: Findings) -> None:
-    """Notes `unknown-size`: no case has an input of which only a file could tell the size."""
+    """Report `unknown-size`: no case has an input whose size is known only from its files."""
     if size is None and not any(present) and need.optional:
-        findings.add(Diagnostic("unknown-size", f"no case has the input {spec.name!r}, and its size is not written "
-                                "down", need.span or spec.span, why="the graph leaves a size to the data",
+        findings.add(Diagnostic("unknown-size", f"no case has the input {spec.name!r}, and its size is not "
+                                "given", need.span or spec.span, why="the graph takes a size from the data",
                                 fix="write the sizes in the graph, or correct 'path' of the input"), spec.name)
 
 
-def check_targets_present(columns: Sequence[str], table: Table, ids: Sequence[str], findings: Findings) -> None:
+def check_targets_present(specs: Sequence[TargetSpec], table: Table, ids: Sequence[str], findings: Findings) -> None:
     """Notes `target-missing` for cases of which every target column is blank; targets may share a column."""
-    columns = list(dict.fromkeys(columns))
+    columns = list(dict.fromkeys(column for spec in specs for column in spec.all_columns))
+    cells = [[named(cell, spec.values) for cell in table.cells(column)]
+             for spec in specs for column in spec.all_columns]
     for row in range(len(table)) if columns else ():
-        if not any(table.cell(row, column) for column in columns):
+        if not any(column[row] for column in cells):
             findings.add(Diagnostic("target-missing", f"case {ids[row]!r} has no target", table.span(row, columns[0]),
                                     why=f"{', '.join(map(repr, columns[:8]))} {'is' if len(columns) == 1 else 'are'} "
-                                        "blank, and nothing can be learnt from the case",
+                                        "blank, so the case cannot be used for training",
                                     fix="fill it in, or remove the row"), columns[0])
 
 
 def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: TargetSpec, *, division: Division,
                   table: Table, findings: Findings) -> None:
-    """Notes `class-absent`: a class, or a label, without a case in a part of the split."""
+    """Report `class-absent`: a class, or a label, without a case in a part of the split."""
     for code, label in enumerate(head.classes):
-        found = (values.values == code if head.task == "multiclass" else values.values[:, code] > 0) & values.present
         column = spec.column or (label if label in spec.columns else spec.columns[code])
-        if not found.any():
-            fault: _Fault | None = ("is in the whole table", "every case has another one", "correct the cells of the "
-                                    f"target, or take {label!r} out of the head's 'classes'", "error")
-        elif division.folds is not None:
-            fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
-        else:
-            fault = _part_fault(name, division, found, head.task == "multilabel")
-        if fault is not None:
-            where, why, fix, severity = fault
-            findings.add(Diagnostic("class-absent", f"no case of class {label!r} {where}", table.header(column), why,
-                                    fix, severity), name)
+        answers = values.values if head.task == "multiclass" else values.values[:, code]
+        ways = [(answers == code, f"of class {label!r}")] if head.task == "multiclass" else [
+            (answers > 0, f"of class {label!r}"), (answers == 0, f"without label {label!r}")]
+        for holds, words in ways:
+            found = holds & values.present
+            if not found.any():
+                why = "every case has another one" if words.startswith("of") else "every case has it"
+                fix = f"correct the cells of the target, or take {label!r} out of the head's 'classes'"
+                fault: _Fault | None = ("is in the whole table", why, fix, "error")
+            elif division.folds is not None:
+                fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
+            else:
+                fault = _part_fault(name, division, found, head.task == "multilabel")
+            if fault is not None:
+                where, why, fix, severity = fault
+                findings.add(Diagnostic("class-absent", f"no case {words} {where}", table.header(column), why, fix,
+                                        severity), name)
 
 
 _Fault = tuple[str, str, str, Severity]
@@ -223,7 +241,7 @@ def _part_fault(name: str, division: Division, found: NDArray[np.bool_], multila
     empty = [part for part, count in counts.items() if count == 0]
     if not empty:
         return None
-    # A rare label may well be missing from a small test set; its figures are then left out.
+    # A rare label may well be missing from a small test set; its metrics are then left out.
     severity: Severity = "warning" if multilabel and "train" not in empty else "error"
     return (f"is in {' and '.join(empty)}", "there are " + ", ".join(f"{n} in {part}" for part, n in counts.items()),
             f"move cases of the class there, or draw the split with 'fraction' and 'stratify: {name}'", severity)
@@ -234,19 +252,20 @@ def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fa
     if not empty:
         return None
     spread = "by fold there are " + ", ".join(map(str, counts.tolist()))
-    fix = f"use fewer folds, with 'stratify: {name}', or join rare classes with 'values'"
+    fix = f"use fewer folds, with 'stratify: {name}', or merge rare classes with 'values'"
     if len(empty) == division.fold_count - 1:
         only = int(counts.argmax())
-        return f"is outside fold {only}", f"{spread}; nothing is left to learn from when it is tested", fix, "error"
+        return f"is outside fold {only}", f"{spread}; none is left for training when it is tested", fix, "error"
     return f"is in {' and '.join(f'fold {fold}' for fold in empty[:6])}", spread, fix, "warning"
 
 
 def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], *, table: Table,
                         findings: Findings) -> None:
     """Notes `one-value` for a value to be predicted that is the same in all training cases."""
-    known = values.values[[row for row in rows if values.present[row]]]
     for position, column in enumerate(spec.all_columns):
-        if known.ndim == 2 and len(known) > 1 and len(np.unique(known[:, position])) == 1:
+        known = values.values[[row for row in rows if values.present[row]], position]
+        known = known[~np.isnan(known)]
+        if len(known) > 1 and len(np.unique(known)) == 1:
             findings.add(Diagnostic("one-value", f"target column {column!r} has one value in all {len(known)} training "
-                                    "cases", table.header(column), why=f"nothing can be learnt about {name!r} from it",
+                                    "cases", table.header(column), why=f"{name!r} cannot be learned from it",
                                     fix="check the column and the split"), column)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,8 +28,8 @@ from fusionkit.errors import DataError, Diagnostic
 class Cohort:
     """The checked cases of a data file; rows count from 0 in the order of the table.
 
-    `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are what was
-    found and does not stop a run.
+    `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
+    that do not stop a run.
     """
 
     description: DataDescription
@@ -56,13 +57,13 @@ class Cohort:
 
     @property
     def split_kind(self) -> Literal["none", "column", "folds", "fraction"]:
-        """How the cohort is divided."""
+        """How the cohort is split."""
         divided = self.division.parts or self.fold_count
         return self.description.split.kind if self.description.split and divided else "none"
 
     @property
     def fold_count(self) -> int:
-        """The number of folds, 0 when the cohort is not divided into folds."""
+        """The number of folds, 0 without folds."""
         return self.division.fold_count
 
     def split_rows(self, part: Literal["train", "validation", "test"]) -> tuple[int, ...]:
@@ -74,7 +75,7 @@ class Cohort:
         return self.division.fold(number)
 
     def hold_out(self, rows: Sequence[int], fraction: float, seed: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Some rows, divided into those that stay and those held out; groups stay whole, classes even."""
+        """Some rows, divided into those kept and those held out; groups stay together, classes are balanced."""
         groups, strata = self._kept_together(rows, ("multiclass",))
         parts = grouped_folds.fraction_of(groups, strata, {"test": fraction}, seed)
         pairs = list(zip(rows, parts, strict=True))
@@ -121,7 +122,7 @@ class Cohort:
         return np.array([path is not None for path in self.paths[name]], dtype=bool)
 
     def class_counts(self, head: str, rows: Sequence[int]) -> tuple[int, ...]:
-        """How many of the rows have each class, in the order of the head; of labels, how many have each label."""
+        """How many of the rows have each class or label, in the order of the head."""
         target, found = self.heads[head], self.targets[head]
         known = found.values[[row for row in rows if found.present[row]]]
         if target.task == "multilabel":
@@ -138,12 +139,12 @@ class Cohort:
         return Preprocessing(fitted, counts, {name: self._reading(name, rows) for name in self.sizes})
 
     def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
-        """How an input is read, and what the files of the given rows hold."""
+        """How an input is read, and the metadata of the files of the given rows."""
         facts = [self.facts[name, row] for row in rows if (name, row) in self.facts]
         return reading_of(self.description.inputs[name], self.sizes[name], facts)
 
     def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
-        """The cases of some rows; arrays of files are kept in the folder `cache` once they were read."""
+        """The cases of some rows; arrays of files are cached in the folder `cache` after reading."""
         inputs: dict[str, FileInput | ColumnInput] = {}
         for name in self.sizes:
             spec = self.description.inputs[name]
@@ -152,5 +153,6 @@ class Cohort:
                 encoded = vectors.encode(values, spec.options, preprocessing.columns[name])
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
-                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name])
+                specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs)
         return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory)

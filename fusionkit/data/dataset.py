@@ -1,4 +1,4 @@
-"""Cases as tensors, one by one, for a DataLoader."""
+"""A dataset of cases as tensors, for a DataLoader."""
 
 from __future__ import annotations
 
@@ -24,16 +24,24 @@ from fusionkit.errors import RunError
 
 @dataclass(frozen=True, slots=True)
 class FileInput:
-    """An input that is read when a case is asked for; `paths` has one entry a row of the cohort."""
+    """An input that is read when a case is asked for; `paths` has one entry a row of the cohort.
+
+    `specs` too, where options are filled in by row; else it is empty.
+    """
 
     spec: InputSpec
     size: tuple[int, ...]
     paths: Sequence[Path | None]
+    specs: Sequence[InputSpec] = ()
+
+    def of_row(self, row: int) -> InputSpec:
+        """The input as one row reads it."""
+        return self.specs[row] if self.specs else self.spec
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnInput:
-    """An input that is already a vector for every row of the cohort.
+    """An input that is already encoded as a vector for every row of the cohort.
 
     Shapes: `vectors` (rows, width), `present` (rows,).
     """
@@ -43,32 +51,32 @@ class ColumnInput:
 
 
 KEEP_BYTES = 1 << 30
-"""Arrays of files are kept in memory up to this much for each cohort: small cohorts are read once."""
+"""The memory for arrays of files of each cohort: small cohorts are read only once."""
 
 
 class Memory:
-    """Tensors of files by input and row, kept while there is room; the datasets of one cohort share it."""
+    """Tensors of files by input and row, cached while there is room; shared by the datasets of one cohort."""
 
     def __init__(self, room: int = KEEP_BYTES) -> None:
         self.room = room
         self._kept: dict[tuple[str, int], Tensor] = {}
 
     def get(self, name: str, row: int) -> Tensor | None:
-        """The tensor of an input and row, None when it is not kept."""
+        """The tensor of an input and row, None if it is not cached."""
         return self._kept.get((name, row))
 
     def put(self, name: str, row: int, tensor: Tensor) -> None:
-        """Keep a tensor when there is room for it."""
+        """Cache a tensor if there is room for it."""
         if tensor.nbytes <= self.room:
             self.room -= tensor.nbytes
             self._kept[name, row] = tensor
 
 
 class CaseDataset(Dataset[Case]):
-    """The cases of some rows of a cohort, prepared; an absent input is a zero tensor marked as not present.
+    """The preprocessed cases of some rows of a cohort; a missing input is a zero tensor marked as not present.
 
-    Made by `Cohort.dataset`. Files are read when a case is first asked for, and kept in memory while there is room.
-    Reading a case raises `RunError` when its file changed since it was checked.
+    Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
+    Reading a case raises `RunError` if its file has changed since it was checked.
     """
 
     def __init__(self, ids: Sequence[str], rows: Sequence[int], inputs: Mapping[str, FileInput | ColumnInput],
@@ -121,12 +129,12 @@ class CaseDataset(Dataset[Case]):
 
     def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
         try:
-            array = case_files.load(source.spec, path, self.cache)
+            array = case_files.load(source.of_row(row), path, self.cache)
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
-                           "the file could be read before the run started") from None
+                           "it was readable before the run started") from None
         if array.shape != source.size:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
                            f"{list(array.shape)}; it was {list(source.size)} before the run started")
-        # An array from the cache is mapped read-only, which a tensor must not share.
+        # An array from the cache is memory-mapped read-only, which a tensor must not share.
         return torch.from_numpy(array if array.flags.writeable else array.copy())

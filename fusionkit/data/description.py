@@ -1,9 +1,9 @@
-"""`data.yaml` as a value: which cases there are, how they are split, what is read for each."""
+"""`data.yaml` as a value: the cases, their split, and what is read for each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AbstractMapping
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
-_KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "blank", "decimal", "thousands", "split", "inputs",
-         "targets")
+_KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
+         "inputs", "targets")
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input of a case: the id of its reader, that reader's options, and where this is written.
+    """One input of a case: the id of its reader, the reader's options, and their location in the file.
 
     `root` and `template` say where its files lie; `template` is empty for readers of columns.
     `roots` are further folders that may be read.
@@ -48,16 +48,29 @@ class InputSpec:
         return READERS[self.reader]
 
     @property
+    def filled(self) -> dict[str, str]:
+        """The options that hold columns, besides the path, as they are written."""
+        found = {name: getattr(self.options, name) for name in getattr(type(self.options), "filled", ())}
+        return {name: text for name, text in found.items() if isinstance(text, str) and path_template.columns(text)}
+
+    def of_row(self, cell: Callable[[str], str]) -> InputSpec:
+        """The input as one row reads it, `cell` giving the cell of a column; an option with a blank cell is unset."""
+        filled = {name: path_template.fill(text, {column: cell(column) for column in path_template.columns(text)})
+                  for name, text in self.filled.items()}
+        return replace(self, options=self.options.model_copy(update=filled)) if filled else self
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the table that it reads."""
+        """The columns of the table that it reads; files are named by the first of them."""
         if self.source.files:
-            return path_template.columns(self.template)
+            return tuple(dict.fromkeys(column for text in (self.template, *self.filled.values())
+                                       for column in path_template.columns(text)))
         return tuple(column for columns in self.source.columns(self.options).values() for column in columns)
 
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """One target: a column, or one column a class (multilabel), and raw values renamed to classes."""
+    """One target: a column, or one column per class (multilabel), and raw values renamed to classes."""
 
     name: str
     span: Span
@@ -88,11 +101,12 @@ class DataDescription:
     targets: AbstractMapping[str, TargetSpec]
     blank: tuple[str, ...]
     numbers: NumberFormats
+    sheet: str | None
     tree: Tree = field(compare=False, repr=False)
     roots: tuple[Path, ...] = ()
 
     def span(self, *path: str | int) -> Span:
-        """The place of a value, or of the closest one around it."""
+        """The location of a value, or of the closest enclosing one."""
         return find(self.tree, path)
 
     def to_plain(self) -> dict[str, Any]:
@@ -130,22 +144,22 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     inputs, targets = _inputs(form, folder, readable), _targets(form)
     split = read_split(form, targets)
-    numbers = _numbers(form)
+    numbers, sheet = _numbers(form), form.words("sheet")
     if found:
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
-    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, tree,
-                           readable)
+    return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, sheet,
+                           tree, readable)
 
 
 def _check_version(form: DataFieldReader) -> None:
     version = form.tree.get("fusionkit-data")
     if version is None:
         if not form.broken:
-            form.note("data-version", "the data file does not say its version", fix="begin with 'fusionkit-data: 1'")
+            form.note("data-version", "the data file has no version", fix="start it with 'fusionkit-data: 1'")
     elif not isinstance(version, Leaf) or version.value != VERSION or isinstance(version.value, bool):
         form.note("data-version", f"data files of version {shown(version)} cannot be read", version.span,
-                  why=f"this release reads version {VERSION}", fix="write 'fusionkit-data: 1', or update fusionkit")
+                  why=f"this fusionkit reads version {VERSION}", fix="write 'fusionkit-data: 1', or update fusionkit")
 
 
 def _written_roots(form: DataFieldReader, folder: Path) -> list[Path]:
@@ -227,7 +241,7 @@ def _marks(form: DataFieldReader, key: str, marks: Sequence[str]) -> dict[str, s
 
 
 def _entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
-    """The named parts of a section, which must be a mapping."""
+    """The named entries of a section, which must be a mapping."""
     tree = form.tree.get(name)
     if tree is None:
         return {}
@@ -287,7 +301,7 @@ def _note_option(form: DataFieldReader, name: str, reader: Reader, tree: Mapping
                   why=f"the reader {reader.id!r} needs it", fix=f"{option!r} means: {fields[option].description}")
         return
     path = tuple(part for part in error["loc"] if isinstance(part, str | int))
-    # What a validator of ours says may end in '; ' and how to fix it.
+    # Messages of our validators may end in '; ' and a fix.
     message, _, fix = str(error["msg"]).removeprefix("Value error, ").partition("; ")
     message = "an entry is missing" if error["type"] == "missing" else message
     subject = f"option {option!r} of input {name!r}" if option else f"input {name!r}"
@@ -306,6 +320,12 @@ def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputS
         form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,
                   fix="write column names in braces, for example 'ct/{patient}/{series}'")
         return None
+    for option in type(spec.options).filled:
+        text = getattr(spec.options, option)
+        if isinstance(text, str) and (wrong := path_template.fault(text)):
+            form.note("bad-template", f"{option!r} of input {spec.name!r} cannot be filled in: {text!r}",
+                      find(tree, (option,)), why=wrong, fix="write a column name in braces, for example '{series}'")
+            return None
     if Path(written).is_absolute() and _typed(span):
         root, rest = path_template.split_absolute(written)
         return replace(spec, root=root, template=rest, template_span=span)
@@ -346,5 +366,6 @@ def _values(part: DataFieldReader) -> dict[str, str]:
         part.note("bad-value", f"'values' of {part.owner} must be a mapping, not {shown(tree)}", tree.span,
                   fix="write the cell and its class, for example 'values: {0: benign, 1: malignant}'")
         return {}
-    named = {raw.strip(): part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
+    named = {raw.strip(): "" if isinstance(value, Leaf) and value.value is None else
+             part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
     return {raw: name for raw, name in named.items() if name is not None}

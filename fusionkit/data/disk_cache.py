@@ -1,4 +1,4 @@
-"""Prepared arrays on disk, under a key of what they were made from; a changed file or setting gives a new key."""
+"""Caches prepared arrays on disk, under a key of file and settings; a change of these gives a new key."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from fusionkit.errors import RunError
 
 _ENTRY = re.compile(r"[0-9a-f]{64}\.(npy|json)|\.aside-.*")
-_FORMAT = 2  # raise it when a reader gives other values for the same file and options
+_FORMAT = 2  # increase it when a reader gives other values for the same file and options
 
 
 def key(path: Path, reader: str, settings: dict[str, Any]) -> str:
-    """The key of one file, or of a folder with all its files, read with the given settings.
+    """The cache key of one file, or of a folder with all its files, and the given settings.
 
-    The whole path is part of it: copies of one archive often agree in name, size and time.
+    The full path is part of it: copies of one archive often agree in name, size and time.
     """
     root = path.resolve()
     files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
@@ -37,16 +37,16 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def load(folder: Path, name: str) -> NDArray[np.float32] | None:
-    """The array under a key, mapped from disk and read-only; None when it is not there or not whole."""
+    """The array under a key, memory-mapped read-only; None if it is missing or damaged."""
     try:
         array = np.load(_place(folder, name), mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # a damaged entry is made again
+    except (OSError, ValueError, EOFError):  # a damaged entry is recreated
         return None
     return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None
 
 
 def load_facts(folder: Path, name: str) -> Any:
-    """What was stored beside the array under a key, as plain data; None when it is not there or not whole."""
+    """The metadata stored with the array under a key, as plain data; None if missing or damaged."""
     try:
         return json.loads(_place(folder, name, "json").read_bytes())
     except (OSError, ValueError):
@@ -54,7 +54,7 @@ def load_facts(folder: Path, name: str) -> Any:
 
 
 def store(folder: Path, name: str, array: NDArray[np.float32], facts: dict[str, Any] | None = None) -> None:
-    """Writes an array aside and moves it into place, so that another process never sees half of it; facts beside it.
+    """Write an array atomically, so that another process never sees a partial file, and its metadata.
 
     Raises: `RunError` when the cache cannot be written.
     """

@@ -17,7 +17,8 @@ from fusionkit.errors import Diagnostic
 _CODE = re.compile(r"-?([9876])\1{1,7}|-[189]|-1")
 _THREE = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 _COMPACT = re.compile(r"(19|20)\d{6}")
-_FEW = 2
+_FEW, _MANY = 2, 5
+_FAR, _NARROW = 10.0, 0.01  # of a target: a mean or a spread that a network does not reach from its first weights
 _SHORT, _KINDS = 10, 5  # a code of one digit is one only among so many different values
 
 
@@ -36,6 +37,52 @@ def doubtful_numbers(table: Table, column: str, form: NumberFormat, numbers: NDA
         found += _thousands(table, column, cells)
     found += _compact_dates(table, column, [table.cell(row, column) for row in kept])
     return found
+
+
+def out_of_range(table: Table, column: str, numbers: NDArray[np.float64], usual: tuple[float, float]
+                 ) -> list[Diagnostic]:
+    """A warning of `out-of-range` where cases lie far outside the range of the training cases, once for the column.
+
+    Far is farther from the range than the range is wide; or most of five or more cases are outside of it, as where a
+    weight is in pounds. Shapes: `numbers` (rows,), NaN where a cell is blank.
+    """
+    low, high = usual
+    rows = np.flatnonzero(~np.isnan(numbers))
+    known = numbers[rows]
+    outside = (known < low) | (known > high)
+    far = (known < low - (high - low)) | (known > high + (high - low))
+    told = outside if len(known) >= _MANY and outside.sum() > len(known) / 2 else far
+    if not told.any():
+        return []
+    lie = "lie outside" if told is outside else "lie far outside"
+    return [Diagnostic(
+        "out-of-range", f"column {column!r}: {int(told.sum())} of {len(known)} cases {lie} the training range, which "
+        f"is {low:g} to {high:g}; they go from {known[told].min():g} to {known[told].max():g}",
+        table.span(int(rows[told][0]), column),
+        why="a network knows nothing about such values; all cases of the table go from "
+            f"{known.min():g} to {known.max():g}",
+        fix="check the unit of the column, and for codes that mean a missing value list them under 'blank'",
+        severity="warning")]
+
+
+def target_scale(table: Table, column: str, numbers: NDArray[np.float64], rows: Sequence[int]) -> list[Diagnostic]:
+    """A warning of `target-scale` where the values to be predicted are far from 0, or their spread is far from 1.
+
+    Shapes: `numbers` (rows of the table,), NaN where not known; `rows` are those of training.
+    """
+    known = numbers[list(rows)]
+    known = known[~np.isnan(known)]
+    if len(known) < _FEW:
+        return []
+    mean, deviation = float(known.mean()), float(known.std())
+    if max(abs(mean), deviation) <= _FAR and (deviation >= _NARROW or not deviation):
+        return []
+    return [Diagnostic(
+        "target-scale", f"target column {column!r} has mean {mean:.4g} and deviation {deviation:.4g} in {len(known)} "
+        "training cases", table.header(column),
+        why="a network begins with values near 0 and of a size near 1, and may spend its training on getting there",
+        fix=f"rescale the column in the table: (value - {mean:.3g}) / {deviation:.3g}, which predictions are then in",
+        severity="warning")]
 
 
 def _missing_codes(table: Table, column: str, known: NDArray[np.float64]) -> list[Diagnostic]:

@@ -1,4 +1,4 @@
-"""One mapping of a data file: the form of every file, and the values that only data files have."""
+"""Reads the fields of one mapping of a data file, with types that only data files have."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ __all__ = ["DataFieldReader", "shown"]
 
 
 class DataFieldReader(fields.FieldReader):
-    """Takes values out of a mapping by name; a wrong one is noted in `found` and comes back as None."""
+    """Reads values of a mapping by name; a wrong one is reported in `found` and returned as None."""
 
     def note(self, code: str, message: str, span: Span | None = None, why: str | None = None,
              fix: str | None = None) -> None:
-        """Keeps one fault; without a span it stands at the mapping."""
+        """Report one error; without a span it is located at the mapping."""
         self.report(code, message, span or self.span, why, fix)
 
     def at(self, name: str) -> Span:
-        """The place of the value of a key, or of the mapping."""
+        """The location of the value of a key, or of the mapping."""
         value = self.tree.entries.get(name)
         return value.span if value is not None else self.span
 
     def require(self, name: str, example: str, meaning: str = "") -> None:
-        """Notes `missing-key` when the key is not written."""
+        """Report `missing-key` if the key is not written."""
         if not self.has(name) and not self.broken:
             self.note("missing-key", f"{self.owner} has no {name!r}", fix=f"add '{name}: {example}'{meaning}")
 
     def words(self, name: str) -> str | None:
-        """The value of a key that must be a text; numbers count as the text that is written."""
+        """The value of a text key; numbers count as the text that is written."""
         value = self.tree.entries.get(name)
         return None if value is None else self.as_text(value, f"{name!r} of {self.owner}")
 
     def as_text(self, value: Tree, what: str) -> str | None:
-        """One value that must be a text."""
+        """One text value."""
         if isinstance(value, Leaf) and value.value is not None and value.text.strip():
             return value.text.strip()
         self.note("bad-value", f"{what} must be a text, not {shown(value)}", value.span, fix="write one name")
         return None
 
     def texts(self, name: str) -> tuple[str, ...] | None:
-        """The value of a key that must be a list of different texts."""
+        """The value of a key with a list of distinct texts."""
         value = self.tree.entries.get(name)
         if value is None:
             return None
@@ -57,7 +57,7 @@ class DataFieldReader(fields.FieldReader):
         return None if None in texts else tuple(text for text in texts if text is not None)
 
     def integer(self, name: str, least: int, otherwise: int) -> int:
-        """The value of a key that must be a whole number of at least `least`."""
+        """The value of a key with a whole number of at least `least`."""
         value = self.tree.entries.get(name)
         if value is None:
             return otherwise
@@ -68,7 +68,7 @@ class DataFieldReader(fields.FieldReader):
         return otherwise
 
     def fraction(self, name: str) -> float | None:
-        """The value of a key that must be a number between 0 and 1, both excluded."""
+        """The value of a key with a number strictly between 0 and 1."""
         value = self.tree.entries.get(name)
         if value is None:
             return None

@@ -1,4 +1,4 @@
-"""All that is wrong with a cohort, in one list that stays readable when one fault occurs a thousand times."""
+"""Collects the errors of a cohort in a list that stays readable if one kind occurs a thousand times."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from fusionkit.errors import DataError, Diagnostic
 
-SHOWN = 8  # of one kind of fault in one column; the rest is counted and its lines are named
+SHOWN = 8  # of one kind of error in one column; the rest is counted with its line numbers
 _LINES = 40
 
 
 class Findings:
-    """Collects diagnostics; `group` says which of one code are alike, such as those of one column."""
+    """Collects diagnostics; `group` combines those of one code that belong together, such as those of one column."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], list[Diagnostic]] = defaultdict(list)
@@ -20,19 +20,19 @@ class Findings:
         self.count = 0
 
     def add(self, diagnostic: Diagnostic, group: str = "") -> None:
-        """Keeps one diagnostic."""
+        """Add one diagnostic."""
         self._groups[diagnostic.code, group].append(diagnostic)
         self.count += 1
         if diagnostic.span:
             self._files.setdefault(diagnostic.span.file, len(self._files))
 
     def extend(self, diagnostics: Iterable[tuple[str, Diagnostic]]) -> None:
-        """Keeps several, each beside its group."""
+        """Add several, each with its group."""
         for group, diagnostic in diagnostics:
             self.add(diagnostic, group)
 
     def of(self, severity: str) -> tuple[Diagnostic, ...]:
-        """The errors or the warnings, file by file and from top to bottom, as one goes through to mend them."""
+        """The errors or the warnings, by file and from top to bottom."""
         chosen = [shown for (_, group), found in self._groups.items()
                   for shown in _condense(sorted((d for d in found if d.severity == severity), key=self._place), group)]
         return tuple(sorted(chosen, key=self._place))
@@ -41,7 +41,7 @@ class Findings:
         return (self._files[found.span.file], found.span.line, found.span.column) if found.span else (-1, 0, 0)
 
     def raise_errors(self) -> None:
-        """Raises `DataError` with every error, when there is one."""
+        """Raise `DataError` with all errors, if there are any."""
         errors = self.of("error")
         if errors:
             raise DataError(errors)

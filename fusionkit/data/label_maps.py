@@ -51,6 +51,24 @@ def labels_of(array: NDArray[Any]) -> tuple[float, ...]:
     return tuple(float(label) for label in labels) if pairs and patches else ()
 
 
+def colour_labels(array: NDArray[np.float32]) -> tuple[float, ...]:
+    """A number for each colour of a picture whose colours look like labels, as in a painted mask; empty for others.
+
+    Shapes: (3, h, w), values 0 to 255.
+    """
+    flat = array.reshape(3, -1)
+    sample = flat[:, :: max(1, flat.shape[1] // _SAMPLE)]
+    if not sample.size or len(np.unique(_codes(sample))) > _VOTED:
+        return ()
+    colours, numbers = np.unique(_codes(flat), return_inverse=True)
+    return labels_of(numbers.reshape(1, *array.shape[1:])) if len(colours) <= _VOTED else ()
+
+
+def _codes(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    codes: NDArray[np.float32] = colours[0] + colours[1] * np.float32(256) + colours[2] * np.float32(65536)
+    return codes
+
+
 def _whole_labels(values: NDArray[Any]) -> bool:
     if not np.isfinite(values).all():
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.readers.columns import ColumnValues
 from fusionkit.data.signature import HeadTarget
+from fusionkit.data.spelling import spellings
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic
@@ -66,6 +68,21 @@ def check_categories_repeat(table: Table, columns: Sequence[str], values: Column
                 "there is no reader of text", fix="take it out of 'categorical', or put a few categories in its place",
                 severity="warning"), column)
     return found
+
+
+def check_spellings(table: Table, columns: Sequence[str], values: ColumnValues, rows: Sequence[int],
+                    findings: Findings) -> None:
+    """Warns of `category-spellings`: categories of the training cases that are likely one."""
+    for position, column in enumerate(columns):
+        counts = Counter(values.categorical[row][position] for row in rows)
+        groups = spellings(counts.keys() - {""})
+        if groups:
+            shown = "; ".join(" and ".join(f"{name!r} ({counts[name]} cases)" for name in group)
+                              for group in groups[:8])
+            findings.add(Diagnostic(
+                "category-spellings", f"column {column!r} has categories that are likely one: {shown}",
+                table.header(column), why="they are learnt as different categories",
+                fix="write each category in one way, if they are one", severity="warning"), column)
 
 
 def check_tells_target(table: Table, column: str, codes: Codes, numbers: NDArray[np.float64] | None, *,

@@ -1,23 +1,27 @@
-"""From a data file to a checked cohort: everything that is wrong is found here, before anything is trained."""
+"""From a data file to a checked cohort: all errors in the data are found here, before any training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from fusionkit.data import case_files, checks, leaks, targets
+import numpy as np
+
+from fusionkit.data import case_files, checks, leaks, path_template, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
-from fusionkit.data.doubtful_numbers import doubtful_numbers
+from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
+from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
 from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.signature import HeadTarget, InputNeed
-from fusionkit.data.split import Division, divide
+from fusionkit.data.split import Division, divide, groups_of
 from fusionkit.data.table import Table, read_table_and_faults
 from fusionkit.data.targets import TargetValues
 from fusionkit.progress import Progress
@@ -38,20 +42,20 @@ def load_cohort(
 ) -> Cohort:
     """The cohort of a data file, after every check; each file is read once, in `workers` threads.
 
-    `heads` and `inputs` are what the network asks for, by name. `require_targets` is False where cases may lack a
-    target: a split is then used when the table allows it and is not checked. `progress(done, total)` is called after
-    each file, in the calling thread. With `cache`, what is read is kept in that folder. `preprocessing` is that of a
-    trained run: it fixes the categories and thereby the sizes.
+    `heads` and `inputs` are the requirements of the network, by name. `require_targets` is False if cases may lack a
+    target: a split is then used if the table allows it and is not checked. `progress(done, total)` is called after
+    each file, in the calling thread. With `cache`, arrays are cached in that folder. `preprocessing` is that of a
+    trained run: it determines the categories and thereby the sizes.
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
     table, faults = read_table_and_faults(description.cases, description.blank, description.span("cases"),
-                                          description.numbers)
+                                          description.numbers, sheet=description.sheet)
     loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
                        reading=_Reading(workers, progress, cache))
     loading.findings.extend(("", fault) for fault in faults)
     # Where rows could not be read, their absence would look like faults of the cohort.
-    for step in _STEPS if not faults else _STEPS_OF_CELLS:
+    for step in _STEPS_OF_CELLS if any(fault.severity == "error" for fault in faults) else _STEPS:
         loading = step(loading)
     loading.findings.raise_errors()
     return Cohort(
@@ -61,7 +65,7 @@ def load_cohort(
 
 
 _Named = tuple[str, tuple[str | int, ...]]
-"""A column of the table, and the path of the value in the data file that names it."""
+"""A column of the table, and the path of its name in the data file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +79,10 @@ class _Reading:
 
 @dataclass(frozen=True)
 class _Loading:
-    """What is asked of a cohort, and what is known of it so far: each step gives back a copy that knows more.
+    """The requirements on a cohort, and what is known so far: each step returns a copy with more.
 
-    Faults are noted in `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
-    with a bad cell; `learnt` are the targets without a fault, `divided` says whether the split is without one.
+    Errors are added to `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
+    with a bad cell; `learnt` are the targets without an error, `divided` says whether the split has none.
     """
 
     description: DataDescription
@@ -105,7 +109,7 @@ class _Loading:
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def has_all(self, needed: Sequence[_Named], use: str) -> bool:
-        """Whether all columns are there; one that is missing is reported once, where it is first needed."""
+        """Whether all columns exist; a missing one is reported once, where it is first needed."""
         missing = checks.missing_columns(
             self.table, [column for column, _ in needed], lambda number: self.description.span(*needed[number][1]), use,
             known=self.missing, findings=self.findings)
@@ -120,14 +124,14 @@ class _Loading:
 
 
 def _identify_rows(loading: _Loading) -> _Loading:
-    """The id and the patient of every row; the data file must describe what the network reads and learns."""
+    """The id and the patient of every row; the data file must describe the network's inputs and targets."""
     description, table, findings = loading.description, loading.table, loading.findings
     named = loading.has_all([(description.id, ("id",))], "'id'")
     ids = checks.check_ids(table, description.id, findings) if named else tuple(
         f"row {row + 1}" for row in range(len(table)))
     patient = description.patient
     if patient is not None and patient not in table and not loading.required:
-        # Patients matter to a split and to intervals: cases that are only predicted need not name them.
+        # Patients matter for splits and intervals: cases that are only predicted need not have them.
         patient, description = None, replace(description, patient=None)
     known = patient is not None and loading.has_all([(patient, ("patient",))], "'patient'")
     checks.check_described(description, loading.heads, loading.inputs, loading.required, findings)
@@ -152,14 +156,14 @@ def _read_targets(loading: _Loading) -> _Loading:
             before = findings.count
             values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings,
                                          formats=loading.description.numbers)
-            # What follows from a fault is not reported beside it.
+            # Consequences of an error are not reported.
             if findings.count == before:
                 learnt[name] = spec
     return replace(loading, targets=values, learnt=learnt)
 
 
 def _target_columns(spec: TargetSpec) -> list[_Named]:
-    """The columns of a target, each beside the place that names it."""
+    """The columns of a target, each with its location in the data file."""
     if spec.column is not None:
         return [(spec.column, ("targets", spec.name, "column"))]
     return [(column, ("targets", spec.name, "columns", position)) for position, column in enumerate(spec.columns)]
@@ -182,7 +186,8 @@ def _splittable(loading: _Loading) -> bool:
     if spec is None:
         return False
     stratify = description.targets[spec.stratify].all_columns if spec.stratify else ()
-    keys = [("column", spec.column), ("group", spec.group), *(("stratify", column) for column in stratify)]
+    keys = [("column", spec.column), ("group", spec.group), *(("folds", column) for column in spec.fold_columns),
+            *(("stratify", column) for column in stratify)]
     named = [(key, column) for key, column in keys if column is not None]
     if not loading.required:
         return all(column in loading.table for _, column in named)
@@ -190,7 +195,7 @@ def _splittable(loading: _Loading) -> bool:
 
 
 def _resolve_inputs(loading: _Loading) -> _Loading:
-    """The cells of each input of columns, and the places of the files of each other input."""
+    """The cells of each input of columns, and the file paths of each other input."""
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
         if spec is None:
@@ -210,9 +215,11 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
 
 
 def _named_columns(spec: InputSpec) -> list[_Named]:
-    """The columns that an input reads, each beside the place that names it."""
+    """The columns that an input reads, each with its location in the data file."""
     if spec.source.files:
-        return [(column, ("inputs", spec.name, "path")) for column in spec.columns]
+        written = {"path": spec.template, **spec.filled}
+        return [(column, ("inputs", spec.name, option)) for option, text in written.items()
+                for column in path_template.columns(text)]
     return [(column, ("inputs", spec.name, key, position))
             for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
 
@@ -225,6 +232,12 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
     layout = columns.categories(values, train)
     if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
         layout = fitted.layout(spec.name)
+    if fitted is not None and spec.name in fitted.columns:
+        ranges = fitted.columns[spec.name].ranges
+        loading.findings.extend(
+            (column, found) for position, column in enumerate(spec.options.measured[: len(ranges)])
+            if (usual := ranges[position]) is not None
+            for found in out_of_range(table, column, values.numeric[:, position], usual))
     loading.findings.extend(columns.unknown_categories(table, spec.options, values, layout, loading.ids))
     return replace(loading, columns={**loading.columns, spec.name: values},
                    layouts={**loading.layouts, spec.name: layout},
@@ -233,7 +246,8 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
 
 def _read_files(loading: _Loading) -> _Loading:
     """What every file of every input is; each is read once, from the cache where it is there, and checked."""
-    files = [case_files.File(loading.description.inputs[name], row, path)
+    inputs = loading.description.inputs
+    files = [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path)
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
     how = loading.reading
     checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
@@ -268,17 +282,16 @@ def _settle_sizes(loading: _Loading) -> _Loading:
 
 
 def _check_cohort(loading: _Loading) -> _Loading:
-    """What is wrong with the cohort as a whole."""
+    """Check the cohort as a whole."""
     inputs, table, described = loading.inputs, loading.table, loading.description.targets
     present = {name: loading.present(name) for name in (*loading.columns, *loading.paths)}
     if len(present) == len(inputs) and all(need.optional for need in inputs.values()):
         checks.check_some_input(present, table, loading.ids, loading.findings)
     if not loading.required:
         return loading
-    named = [described[name].all_columns for name in loading.heads if name in described]
-    known = [column for names in named for column in names if column not in loading.missing]
-    if len(known) == sum(map(len, named)):
-        checks.check_targets_present(known, table, loading.ids, loading.findings)
+    learnt = [described[name] for name in loading.heads if name in described]
+    if not any(column in loading.missing for spec in learnt for column in spec.all_columns):
+        checks.check_targets_present(learnt, table, loading.ids, loading.findings)
     if loading.divided:
         _check_parts(loading)
     return loading
@@ -288,9 +301,10 @@ def _check_parts(loading: _Loading) -> None:
     table, division, findings = loading.table, loading.division, loading.findings
     train = division.rows("train") if division.parts else tuple(range(len(table)))
     for name, spec in loading.learnt.items():
-        checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
-                             findings=findings)
-        if loading.heads[name].task == "regression":
+        if loading.heads[name].task != "regression":
+            checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
+                                 findings=findings)
+        else:
             checks.check_target_varies(name, spec, loading.targets[name], train, table=table, findings=findings)
     for name, values in loading.columns.items():
         found = columns.constant_columns(table, name, loading.description.inputs[name].options, values, train)
@@ -305,9 +319,15 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     train = loading.division.rows("train") if loading.division.parts else range(len(table))
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
+    for name, spec in loading.learnt.items():
+        if loading.heads[name].task == "regression":
+            wanted = np.where(loading.targets[name].present[:, None], loading.targets[name].values, np.nan)
+            for position, column in enumerate(spec.all_columns):
+                findings.extend((column, doubt) for doubt in target_scale(table, column, wanted[:, position], train))
     for name, values in loading.columns.items():
         options = loading.description.inputs[name].options
         texts = leaks.check_categories_repeat(table, options.categorical, values, train, findings)
+        leaks.check_spellings(table, options.categorical, values, train, findings)
         for column, codes, numbers in columns.as_codes(values, options):
             if column not in loading.faulty and column not in texts:
                 leaks.check_tells_target(table, column, codes, numbers, answers=answers, patients=loading.patients,
@@ -319,8 +339,26 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     return loading
 
 
+def _warn_of_patients(loading: _Loading) -> _Loading:
+    """Cases that are divided as if they were independent and seem to be of one patient."""
+    description, table, findings = loading.description, loading.table, loading.findings
+    split = description.split
+    if not loading.required or not loading.divided or split is None or not split.grouped:
+        return loading
+    _, groups = groups_of(description, table, loading.ids)
+    if description.patient is None and split.group is None:
+        learnt = [column for spec in description.targets.values() for column in spec.all_columns]
+        check_patient_columns(table, loading.ids, {description.id, split.column, *learnt}, loading.division, findings)
+    for name, values in loading.columns.items():
+        check_near_rows(table, name, values.numeric, groups, division=loading.division, findings=findings)
+    files = [case_files.File(description.inputs[name], row, path)
+             for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
+    check_copied_files(files, groups, loading.division, table, findings)
+    return loading
+
+
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
     _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
-    _warn_of_doubts)
+    _warn_of_doubts, _warn_of_patients)
 """What is done in turn; a column that several steps miss is reported by the first of them."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

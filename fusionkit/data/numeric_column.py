@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
@@ -78,14 +79,14 @@ def _fix(kind: Kind, column: str, cells: Sequence[str], role: Role) -> str:
     if kind == "several":
         return "write one number in each cell; two values need two columns"
     words = list(dict.fromkeys(cells))
-    blank = ", ".join(_yaml(word) for word in words[:SHOWN_VALUES]) + (", ..." if len(words) > SHOWN_VALUES else "")
+    blank = ", ".join(yaml_word(word) for word in words[:SHOWN_VALUES]) + (", ..." if len(words) > SHOWN_VALUES else "")
     move = ", move the column to 'categorical'" if role == "input" else ""
     return f"write a number{move}{',' if move else ''} or, where it means no value, add 'blank: [{blank}]'"
 
 
-def _yaml(word: str) -> str:
-    """A word as an entry of a YAML list."""
-    return word if word.replace(" ", "").isalnum() else f'"{word}"'
+def yaml_word(word: str) -> str:
+    """A word as an entry of a YAML list or mapping."""
+    return word if re.fullmatch(r"-?[\w.]+(?: [\w.]+)*", word) else f'"{word}"'
 
 
 def read_days(faults: CellFaults, order: dates.Order | None) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Paths of files as data files write them: `ct/{patient}/{series}`, filled from a row, kept inside a folder."""
+"""Path templates of data files such as `ct/{patient}/{series}`: filled from a row, kept inside a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PART = re.compile(r"\{([^{}]*)\}")
 
 
 def columns(template: str) -> tuple[str, ...]:
-    """The columns that a template names, in order, each once."""
+    """The columns in a template, in order without duplicates."""
     return tuple(dict.fromkeys(name.strip() for name in _PART.findall(template)))
 
 
@@ -27,21 +27,21 @@ def fault(template: str) -> str | None:
 
 
 def fill(template: str, cells: Mapping[str, str]) -> str | None:
-    """The path of one row; None when a cell that it needs is blank."""
+    """The path of one row; None if a cell that it needs is blank."""
     if any(not cells[name] for name in columns(template)):
         return None
-    # A cell is put in as it stands and never read as a template itself.
+    # A cell is inserted literally and never interpreted as a template.
     return _PART.sub(lambda part: cells[part.group(1).strip()], template)
 
 
 def fixed_folder(template: str) -> str:
-    """The folders before the first part that a column fills; empty when there are none."""
+    """The folders before the first part with a column; empty if there are none."""
     parts = Path(template).parts
     return str(Path(*parts[: next((i for i, part in enumerate(parts) if "{" in part), len(parts) - 1)]))
 
 
 def column_of(template: str, cells: Mapping[str, str], part: int) -> str:
-    """The column that fills part number `part` of the path, or comes closest after it."""
+    """The column in part number `part` of the path, or in the closest one after it."""
     ends = [(len(Path(fill(template[: match.end()], cells) or "").parts) - 1, match.group(1).strip())
             for match in _PART.finditer(template)]
     exact = [name for end, name in ends if end == part]
@@ -99,7 +99,7 @@ def inside(root: Path, relative: str, others: Sequence[Path] = ()) -> Path:
 
 
 def split_absolute(template: str) -> tuple[Path, str]:
-    """An absolute template as the folder that holds no column, and the rest."""
+    """An absolute template split into the folder without columns, and the rest."""
     parts = Path(template).parts
     fixed = next((i for i, part in enumerate(parts) if "{" in part), len(parts) - 1)
     fixed = max(1, min(fixed, len(parts) - 1))

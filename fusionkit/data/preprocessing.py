@@ -1,4 +1,4 @@
-"""What is learnt from training cases before any training: statistics of columns, counts of classes, how all is read."""
+"""Preprocessing fitted on the training cases: column statistics, class counts, and how inputs are read."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from fusionkit.errors import DataError, Diagnostic, Severity
 
 _VERSION = 1
 _OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill"})
-"""Options that say how the files of one cohort are laid out, or what is done where a value lacks; `fill` is looked at
-by itself, since only the sort that adds values to the vector must be that of training."""
+"""Options that may differ from training: the file layout of a cohort and the handling of missing values; `fill` is
+checked separately, since it must be the same only if it adds values to the vector."""
 _SPACING_APART = 1.25
-"""Samples this many times farther apart, or closer, than any of training are told."""
+"""The factor by which the sample spacing may differ from that of all training files without a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputReading:
     """How an input was read in training: the reader, its options, the size of an array without the batch axis.
 
-    `meanings` are those of the training files, sorted; `spacing` is the lowest and the highest of each axis, in mm.
-    Both are empty where the headers say nothing.
+    `meanings` are those of the training files, sorted; `spacing` is the minimum and maximum of each axis, in mm.
+    Both are empty if the headers do not give them.
     """
 
     reader: str
@@ -38,7 +38,7 @@ class InputReading:
 
 
 def reading_of(spec: InputSpec, size: tuple[int, ...], files: Sequence[Facts]) -> InputReading:
-    """How an input is read, with what the headers of its training files say."""
+    """How an input is read, with the metadata of its training files."""
     spacings = {each.spacing for each in files}
     alike = len({len(spacing) for spacing in spacings}) == 1
     return InputReading(
@@ -48,10 +48,10 @@ def reading_of(spec: InputSpec, size: tuple[int, ...], files: Sequence[Facts]) -
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Fitted on training rows only, saved with the run, and used again for every later case.
+    """Fitted on training rows only, saved with the run, and applied to all later cases.
 
-    `columns` is by input, `class_counts` by head and then by class; `inputs` is how each input was read, empty for a
-    run of a release that did not write it down.
+    `columns` is by input, `class_counts` by head and then by class; `inputs` is how each input was read, empty for
+    runs of versions that did not record it.
     """
 
     columns: dict[str, ColumnsFit] = field(default_factory=dict)
@@ -60,14 +60,14 @@ class Preprocessing:
     version: int = _VERSION
 
     def to_json(self) -> str:
-        """The same as text, which `from_json` gives back without loss."""
+        """The preprocessing as text, which `from_json` restores without loss."""
         return _adapter().dump_json(self, indent=2).decode()
 
     @staticmethod
     def from_json(text: str | bytes) -> Preprocessing:
         """Preprocessing from its text.
 
-        Raises: `DataError` with `bad-preprocessing` when the text is not what `to_json` writes.
+        Raises: `DataError` with `bad-preprocessing` if the text was not written by `to_json`.
         """
         try:
             found = _adapter().validate_json(text)
@@ -75,18 +75,18 @@ class Preprocessing:
             first = problem.errors(include_url=False)[0]
             why = f"at {'.'.join(map(str, first['loc'])) or 'the top'}: {first['msg']}"
             raise DataError(Diagnostic("bad-preprocessing", "the preprocessing of the run cannot be read", why=why,
-                                       fix="use the file as the run wrote it")) from None
+                                       fix="use the file written by the run")) from None
         if found.version != _VERSION:
             raise DataError(Diagnostic("bad-preprocessing", f"preprocessing of version {found.version} cannot be read",
-                                       fix="use the release of fusionkit that trained the run"))
+                                       fix="use the version of fusionkit that trained the run"))
         return found
 
     def layout(self, name: str) -> Categories:
-        """The categories of an input in their places; a place that no training case filled is an empty text."""
+        """The categories of an input by position; a position without a training case is an empty text."""
         return tuple(tuple(category or "" for category in names) for names in self.columns[name].categories)
 
     def differences(self, description: DataDescription) -> list[Diagnostic]:
-        """Where a data file reads an input in another way than the cases that this was fitted on."""
+        """Differences between how a data file reads its inputs and how the training cases were read."""
         found = []
         for name in dict.fromkeys((*self.columns, *self.inputs)):
             spec, before = description.inputs.get(name), self.inputs.get(name)
@@ -106,8 +106,8 @@ class Preprocessing:
 
     def file_differences(self, description: DataDescription, facts: Mapping[tuple[str, int], Facts],
                          ids: Sequence[str]) -> list[Diagnostic]:
-        """Where the files of an input hold something else than those of training: refused for what numbers mean,
-        warned of for the distance between them. Each input is told once, with the number of its cases."""
+        """Differences between the files of an input and those of training: an error if the values have another meaning,
+        a warning if the sample spacing differs. Each input is reported once, with the number of its cases."""
         found = []
         for name, before in self.inputs.items():
             if name not in description.inputs or description.inputs[name].reader != before.reader:
@@ -123,20 +123,20 @@ class Preprocessing:
                     apart.append((row, file.spacing))
             for meaning, rows in meant.items():
                 found.append(Diagnostic(
-                    "preprocessing-differs", f"input {name!r} is not what it was in training: the values of "
-                    f"{_cases(rows, ids)} mean something else", description.span("inputs", name),
+                    "preprocessing-differs", f"input {name!r} differs from training: the values of "
+                    f"{_cases(rows, ids)} have another meaning", description.span("inputs", name),
                     f"in training they were {' or '.join(before.meanings)}; here they are "
-                    f"{meaning or 'of no kind that the header names'}",
-                    "give files of the kind that the run was trained on, or train on these"))
+                    f"{meaning or 'not described by the header'}",
+                    "give files of the same kind as in training, or train on these"))
             if apart:
                 span = ", ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in before.spacing)
                 here = ", ".join(f"{value:g}" for value in apart[0][1])
                 found.append(Diagnostic(
                     "preprocessing-differs", f"input {name!r}: {_cases([row for row, _ in apart], ids)} "
-                    f"{'is' if len(apart) == 1 else 'are'} sampled otherwise than any training case",
-                    description.span("inputs", name), f"in training samples were [{span}] mm apart; of "
+                    f"{'is' if len(apart) == 1 else 'are'} sampled differently from all training cases",
+                    description.span("inputs", name), f"in training samples were [{span}] mm apart; in "
                     f"{ids[apart[0][0]]!r} they are [{here}] mm apart",
-                    "resample the files as those of training were, or look at such cases by themselves", "warning"))
+                    "resample the files like those of training, or evaluate such cases separately", "warning"))
         return found
 
 
@@ -150,7 +150,7 @@ def _options_of(spec: InputSpec) -> dict[str, Any]:
 
 
 def _settings(before: InputReading, spec: InputSpec) -> dict[str, tuple[Any, Any]]:
-    """Each option as it was and as it is; one that the run does not know of had its default."""
+    """Each option then and now; one that the run did not record had its default."""
     defaults = type(spec.options).model_construct().model_dump(mode="json", warnings=False)
     return {option: (before.options.get(option, defaults.get(option)), now)
             for option, now in _options_of(spec).items()}
@@ -167,9 +167,9 @@ def _fitted_settings(fitted: ColumnsFit, options: ColumnsOptions) -> dict[str, t
 
 
 def _differs(description: DataDescription, name: str, option: str, before: object, now: object) -> Diagnostic:
-    # Without a size the arrays of training kept their own, so that one which makes others like them is no fault.
+    # Without a size, training arrays kept their own, so a size that makes others match them is not an error.
     severity: Severity = "warning" if option == "size" and before is None else "error"
-    fix = f"leave {option!r} out" if before is None else f"write '{option}: {_show(before)}'"
+    fix = f"remove {option!r}" if before is None else f"write '{option}: {_show(before)}'"
     return Diagnostic("preprocessing-differs", f"input {name!r} is not read as in training: {option!r} differs",
                       description.span("inputs", name, option),
                       why=f"in training it was {_show(before)}; here it is {_show(now)}", fix=fix, severity=severity)

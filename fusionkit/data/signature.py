@@ -1,4 +1,4 @@
-"""What a network asks of the data: one need for each head and for each input, by name."""
+"""The requirements of a network on the data: one for each head and each input, by name."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ Task = Literal["multiclass", "multilabel", "regression"]
 
 @dataclass(frozen=True, slots=True)
 class HeadTarget:
-    """What a head of the network learns; the target of the data file has the name of the head.
+    """The target of a head; the data file has a target of the same name.
 
-    `classes` are in the order of the head's outputs; `size` is the number of outputs.
+    `classes` are in the order of the head's outputs; `size` is the number of outputs. `partial`: some labels or
+    values of a case may be known and others not.
     """
 
     task: Task
     classes: tuple[str, ...] = ()
     span: Span | None = None
     size: int = 1
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class InputNeed:
-    """What an input of the network takes: its sizes without batch axis, None where the data decide (`auto`)."""
+    """The sizes of an input of the network without the batch axis, None if taken from the data (`auto`)."""
 
     sizes: Sizes
     optional: bool = False
@@ -34,7 +36,7 @@ class InputNeed:
 
 
 def fits(sizes: Sizes, others: Sizes) -> bool:
-    """Whether two sizes can be the same, None being any."""
+    """Whether two sizes are compatible, None matching any."""
     return len(sizes) == len(others) and all(
         one is None or other is None or one == other for one, other in zip(sizes, others, strict=True)
     )

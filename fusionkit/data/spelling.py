@@ -12,11 +12,12 @@ _LEAST = 5  # letters of a word in which one slip can be told from another word
 
 
 def plain(text: str) -> str:
-    """A text without what never changes its meaning: case, outer blanks, and blanks, hyphens or underscores within.
+    """A text without what never changes its meaning: case, blanks, hyphens and underscores, the decimals of 1.0.
 
     A hyphen or blank before anything but a letter is kept, for it may be a sign.
     """
-    return re.sub(r"[\s_-]+(?=[^\W\d_])|(?<=[^\W\d_])[\s_]+", "", text.strip().casefold()).removesuffix(".")
+    joined = re.sub(r"[\s_-]+(?=[^\W\d_])|(?<=[^\W\d_])[\s_]+", "", text.strip().casefold())
+    return re.sub(r"(?<=\d)\.0+$", "", joined).removesuffix(".")
 
 
 def likely_same(text: str, names: Iterable[str]) -> str | None:

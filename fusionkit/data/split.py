@@ -1,4 +1,4 @@
-"""The split of a cohort as its data file asks for it, and what is wrong with it."""
+"""The split of a cohort given by its data file, with checks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from fusionkit.data.split_spec import SplitSpec
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, Span, did_you_mean
 
+_MOST_FOLDS = 100
 _MANY = 10  # more different numbers than this are a measurement, which is stratified by quarters
 
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Where each row belongs: `parts` by column or fraction, `folds` by number; both are empty without a split."""
+    """The part of each row: `parts` by column or fraction, `folds` by number; both are empty without a split."""
 
     parts: tuple[str, ...] = ()
     folds: NDArray[np.int64] | None = None
@@ -40,9 +41,15 @@ class Division:
         held = self.folds == number
         return tuple(np.flatnonzero(~held).tolist()), tuple(np.flatnonzero(held).tolist())
 
+    def sides(self, count: int) -> list[str]:
+        """The part or the fold of each of `count` rows, empty without a split."""
+        if self.folds is not None:
+            return [f"fold {fold}" for fold in self.folds.tolist()]
+        return list(self.parts) or [""] * count
+
 
 def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """What stays together: the column that says so, and each row's value in it."""
+    """The grouping column, and each row's value in it."""
     spec = description.split
     column = (spec.group if spec and spec.group else description.patient) or description.id
     if (spec is not None and not spec.grouped) or column not in table:
@@ -51,9 +58,9 @@ def groups_of(description: DataDescription, table: Table, ids: Sequence[str]) ->
 
 
 def divide(description: DataDescription, table: Table, ids: Sequence[str], findings: Findings) -> Division:
-    """The split of every row; all columns that it names must be in the table.
+    """The split of every row; all its columns must be in the table.
 
-    The faults are `unknown-split`, `group-divided`, `blank-group`, `too-many-folds` and `empty-split`.
+    The errors are `unknown-split`, `group-divided`, `blank-group`, `too-many-folds` and `empty-split`.
     """
     spec = description.split
     if spec is None:
@@ -69,7 +76,35 @@ def divide(description: DataDescription, table: Table, ids: Sequence[str], findi
     if spec.column is not None:
         return _by_column(spec.column, column, groups, table, ids=ids, place=description.span("split", "column"),
                           findings=findings)
+    if spec.fold_columns:
+        return _stored(spec.fold_columns[spec.repeat], column, groups, table, ids=ids,
+                       place=description.span("split", "folds", "column"), findings=findings)
     return _drawn(spec, column, groups, table, description=description, findings=findings)
+
+
+def _stored(stored: str, group: str, groups: Sequence[str], table: Table, *, ids: Sequence[str], place: Span,
+            findings: Findings) -> Division:
+    """The folds in a column: its values in their order, the first of them fold 0."""
+    cells = table.cells(stored)
+    for row, cell in enumerate(cells):
+        if not cell:
+            findings.add(Diagnostic("unknown-split", f"case {ids[row]!r} has no fold", table.span(row, stored),
+                                    why=f"column {stored!r} says in which fold a case is tested",
+                                    fix="fill in the cell, or remove the row"), stored)
+    names = sorted(set(cells) - {""}, key=_fold_order)
+    if len(names) < 2 or len(names) > _MOST_FOLDS:
+        findings.add(Diagnostic("too-many-folds" if len(names) > 1 else "empty-split",
+                                f"column {stored!r} has {len(names)} different values", place,
+                                why=f"they are folds, 2 to {_MOST_FOLDS} of them", fix="name the column of the folds"))
+    _note_divided(stored, group, groups, cells, table, findings=findings)
+    places = {name: number for number, name in enumerate(names)}
+    return Division((), np.array([places.get(cell, 0) for cell in cells], dtype=np.int64), len(names))
+
+
+def _fold_order(name: str) -> tuple[float, str]:
+    """Numbers by their value, before words by their letters."""
+    number = PLAIN.read(name)
+    return (np.inf if number is None else number, name)
 
 
 def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, ids: Sequence[str], place: Span,
@@ -79,7 +114,7 @@ def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, i
         part = splitting.part_of(cell)
         parts.append(part or "")
         if part is None:
-            findings.add(Diagnostic("unknown-split", f"case {ids[row]!r}: {cell!r} is no part of a split" if cell
+            findings.add(Diagnostic("unknown-split", f"case {ids[row]!r}: {cell!r} is not a part of a split" if cell
                                     else f"case {ids[row]!r} has no split", table.span(row, split),
                                     why="the parts are train, validation and test",
                                     fix=did_you_mean(cell.lower(), splitting.PARTS)), split)
@@ -88,15 +123,20 @@ def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, i
     if "train" not in parts:
         findings.add(Diagnostic("empty-split", f"column {split!r} puts no case into 'train'", place,
                                 fix="write train in the rows to learn from"))
+    _note_divided(split, group, groups, parts, table, findings=findings)
+    return Division(tuple(parts))
+
+
+def _note_divided(split: str, group: str, groups: Sequence[str], parts: Sequence[str], table: Table, *,
+                  findings: Findings) -> None:
     for name, where in splitting.divided(groups, parts).items():
         lines = {part: ", ".join(str(table.span(row).line) for row in rows[:8]) for part, rows in where.items()}
         later = max(rows[0] for rows in where.values())
         findings.add(Diagnostic(
             "group-divided", f"{group} {name!r} is on both sides of the split: {' and '.join(where)}",
             table.span(later, split), why="; ".join(f"{part} on line {line}" for part, line in lines.items()),
-            fix=f"give all rows of one {group} the same split; if they may be divided, write 'group: none' under "
+            fix=f"give all rows of one {group} the same split; if they may be separated, write 'group: none' under "
                 "'split'"), split)
-    return Division(tuple(parts))
 
 
 def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *, description: DataDescription,
@@ -129,7 +169,7 @@ def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *,
 
 
 def strata_of(table: Table, columns: Sequence[str], formats: NumberFormats) -> tuple[str, ...]:
-    """The stratum of each row: the cells of a target, or the quarter of the cohort for a measurement."""
+    """The stratum of each row: the cells of a target, or the quartile of a measurement."""
     cells = list(zip(*(table.cells(column) for column in columns), strict=True))
     first, form = columns[0], formats.of(columns[0])
     numbers = [(PLAIN if table.is_number(row, first) else form).read(texts[0]) if texts[0] else np.nan

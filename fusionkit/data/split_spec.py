@@ -17,6 +17,8 @@ _KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
 class SplitSpec:
     """How cases are divided: by a column, into folds, or by fractions; exactly one of the three.
 
+    Folds are drawn, `folds` of them, or stored in `fold_columns`: one for each repeat, of which `repeat` is read.
+
     `group` is the column whose equal values stay together (None: the patient column, else the id);
     `grouped` is False after `group: none`.
     """
@@ -29,14 +31,19 @@ class SplitSpec:
     seed: int = 0
     group: str | None = None
     grouped: bool = True
+    fold_columns: tuple[str, ...] = ()
+    repeat: int = 0
 
     @property
     def kind(self) -> Literal["column", "folds", "fraction"]:
         """Which of the three ways it is."""
-        return "column" if self.column else "folds" if self.folds else "fraction"
+        return "column" if self.column else "folds" if self.folds or self.fold_columns else "fraction"
 
     def to_plain(self) -> dict[str, Any]:
         """The split as plain data, with its defaults written out."""
+        if self.fold_columns:
+            group = {"group": self.group or "none"} if self.group or not self.grouped else {}
+            return {"folds": {"column": list(self.fold_columns)}, **group}
         way: dict[str, Any] = {"column": self.column} if self.column else {
             "folds": self.folds} if self.folds else {"fraction": dict(self.fractions)}
         if self.kind != "column":
@@ -62,8 +69,9 @@ def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | N
                       fix="write 'split: {column: split}', 'split: {folds: 5, stratify: TARGET}' or "
                           "'split: {fraction: {validation: 0.15, test: 0.2}}'")
         return None
+    stored = _fold_columns(part)
     for name in ("stratify", "seed"):
-        if ways == ["column"] and part.has(name):
+        if (ways == ["column"] or stored) and part.has(name):
             part.note("bad-split", f"{name!r} has no effect beside 'column'", part.tree.keys[name],
                       why="the column already says where each case goes", fix=f"remove {name!r}")
     stratify, group = part.words("stratify"), part.words("group")
@@ -71,9 +79,21 @@ def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | N
         part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),
                   fix=did_you_mean(stratify, targets, "add the target to 'targets', or remove 'stratify'"))
     return SplitSpec(
-        tree.span, part.words("column"), part.integer("folds", 2, 0) or None, _fractions(part), stratify,
-        part.integer("seed", 0, 0), None if group == "none" else group, group != "none",
+        tree.span, part.words("column"), None if stored else part.integer("folds", 2, 0) or None, _fractions(part),
+        stratify, part.integer("seed", 0, 0), None if group == "none" else group, group != "none", stored,
     )
+
+
+def _fold_columns(part: DataFieldReader) -> tuple[str, ...]:
+    """The columns that hold folds, one for each repeat; empty where folds are drawn."""
+    tree = part.tree.get("folds")
+    if not isinstance(tree, syntax.Mapping):
+        return ()
+    inner = DataFieldReader(tree, "'folds'", ("column",), part.found)
+    inner.require("column", "fold", ", the column with the fold of each case, or a list with one for each repeat")
+    if isinstance(inner.tree.get("column"), syntax.Items):
+        return inner.texts("column") or ("",)
+    return (inner.words("column") or "",)
 
 
 def _fractions(part: DataFieldReader) -> dict[str, float]:

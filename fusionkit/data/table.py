@@ -1,4 +1,4 @@
-"""The table of cases, from CSV or Parquet; every cell knows its place in the file."""
+"""The table of cases, from CSV or Parquet; every cell has a location in the file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.data.numbers import PLAIN, NumberFormats
+from fusionkit.data.workbook import is_workbook, read_sheet
 from fusionkit.errors import DataError, Diagnostic, Span
 
 MAX_BYTES = 1 << 30
@@ -18,12 +19,13 @@ MAX_ROWS, MAX_CELLS = 1 << 22, 1 << 26
 """Of a Parquet table, whose bytes say little: equal values of a column take none."""
 _DELIMITERS = (",", ";", "\t")
 _PARQUET = (".parquet", ".pq")
+_WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _CODE = re.compile(r"[+-]?0\d")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Column names and rows of cells as texts without outer blanks; an empty text is a blank cell.
+    """Column names and rows of cells as stripped texts; an empty text is a blank cell.
 
     `numbers` are the rows, by column, whose cell the file holds as a number and not as a text.
     """
@@ -62,20 +64,21 @@ class Table:
         return row in self.numbers.get(column, ())
 
     def span(self, row: int, column: str | None = None) -> Span:
-        """The place of a cell, or of a row; in Parquet the line is the row number and the column the field number."""
+        """The location of a cell, or of a row; in Parquet, line and column are the row and field numbers."""
         position = self._positions[column] if column is not None else 0
         if not self.lines:
-            return Span(self.file, row + 1, position + 1)
+            return Span(self.file, self.starts[row] if self.starts else row + 1, position + 1)
         return _cell_span(self, self.starts[row], position)
 
     def header(self, column: str | None = None) -> Span:
-        """The place of a column's name, or of the first line."""
+        """The location of a column's name, or of the first line."""
         position = self._positions.get(column or "", 0)
-        return _cell_span(self, self.header_line, position) if self.lines else Span(self.file, 1, position + 1)
+        return _cell_span(self, self.header_line, position) if self.lines else Span(
+            self.file, self.header_line, position + 1)
 
 
 def _cell_span(table: Table, line: int, field: int) -> Span:
-    """Walks a row from its first line, counting delimiters outside quoted cells, to where a field begins."""
+    """The start of a field: scans a row from its first line, counting delimiters outside quoted cells."""
     begins, in_quotes, quoted, column = True, False, False, 1
     while field > 0 and line <= len(table.lines):
         for position, character in enumerate(table.lines[line - 1]):
@@ -95,30 +98,39 @@ def _cell_span(table: Table, line: int, field: int) -> Span:
 
 
 def read_table(path: Path, blank: Iterable[str] = (), span: Span | None = None,
-               formats: NumberFormats | None = None) -> Table:
-    """The table in a CSV file (comma, semicolon or tab) or a Parquet file; cells in `blank` become blank.
+               formats: NumberFormats | None = None, *, sheet: str | None = None) -> Table:
+    """The table in a CSV file (comma, semicolon or tab), a Parquet file or a workbook; cells in `blank` become blank.
 
     A word of `blank` that is a number stands for every cell with that number, as `formats` reads it. `span` is where
-    the table is named, for what is told about the file as a whole.
+    the table is named, for what is told about the file as a whole; `sheet` names a sheet of a workbook.
 
     Raises: `DataError` with `unreadable-file`, `not-utf8`, `table-limit`, `csv-syntax`, `ragged-row`,
-    `duplicate-column`, `empty-table`, `empty-row`, `missing-package`, `not-parquet` or `nested-column`.
+    `duplicate-column`, `empty-table`, `empty-row`, `missing-package`, `not-parquet`, `nested-column` or those of
+    `workbook`.
     """
-    table, faults = read_table_and_faults(path, blank, span, formats)
-    if faults:
-        raise DataError(faults)
+    table, faults = read_table_and_faults(path, blank, span, formats, sheet=sheet)
+    errors = [fault for fault in faults if fault.severity == "error"]
+    if errors:
+        raise DataError(errors)
     return table
 
 
 def read_table_and_faults(path: Path, blank: Iterable[str] = (), span: Span | None = None,
-                          formats: NumberFormats | None = None) -> tuple[Table, list[Diagnostic]]:
+                          formats: NumberFormats | None = None, *, sheet: str | None = None
+                          ) -> tuple[Table, list[Diagnostic]]:
     """The same, with the faults that leave other rows readable beside the table, which lacks the rows at fault.
 
     Raises: `DataError` as `read_table`, but for `not-utf8` where another encoding can be read, `ragged-row`
     and `empty-row`.
     """
     faults: list[Diagnostic] = []
-    table = _read_parquet(path, span) if path.suffix.lower() in _PARQUET else _read_csv(path, span, faults)
+    if is_workbook(path) or path.suffix.lower() in _WORKBOOKS:
+        table = _read_workbook(path, sheet, span, faults)
+    else:
+        table = _read_parquet(path, span) if path.suffix.lower() in _PARQUET else _read_csv(path, span, faults)
+        if sheet is not None:
+            faults.append(Diagnostic("bad-value", f"{str(path)!r} is no workbook and has no sheets", span,
+                                     fix="remove 'sheet' from the data file"))
     _refuse_empty(table, faults)
     table = _without_faulty_rows(table, faults)
     if not table.rows:
@@ -167,13 +179,12 @@ def _without_faulty_rows(table: Table, faults: list[Diagnostic]) -> Table:
     width, kept = len(table.columns), []
     for row, cells in enumerate(table.rows):
         if not any(cells):
-            faults.append(Diagnostic("empty-row", "this row is empty", _cell_span(table, table.starts[row], 0)
-                                     if table.lines else Span(table.file, row + 1, 1), fix="remove it from the table"))
+            faults.append(Diagnostic("empty-row", "this row is empty", table.span(row), fix="remove it from the table"))
         elif len(cells) != width:
             surplus = len(cells) > width
             faults.append(Diagnostic(
                 "ragged-row", f"this row has {len(cells)} cells; the table has {width} columns",
-                _cell_span(table, table.starts[row], min(len(cells) - 1, width)),
+                _cell_span(table, table.starts[row], min(len(cells) - 1, width)) if table.lines else table.span(row),
                 why=f"the names on line {table.header_line} give the width",
                 fix='put a cell that contains the delimiter in quotes: "a, b"' if surplus
                     else f"add the missing cells; a blank cell still needs its {table.delimiter!r}"))
@@ -182,7 +193,9 @@ def _without_faulty_rows(table: Table, faults: list[Diagnostic]) -> Table:
     if len(kept) == len(table):
         return table
     starts = tuple(table.starts[row] for row in kept) if table.starts else ()
-    return replace(table, rows=tuple(table.rows[row] for row in kept), starts=starts)
+    numbers = {column: frozenset(place for place, row in enumerate(kept) if row in held)
+               for column, held in table.numbers.items()}
+    return replace(table, rows=tuple(table.rows[row] for row in kept), starts=starts, numbers=numbers)
 
 
 def _text(path: Path, named: Span | None, faults: list[Diagnostic]) -> str:
@@ -235,7 +248,7 @@ def _count_outside_quotes(line: str, mark: str) -> int:
 
 
 def _parse(file: str, lines: Sequence[str], delimiter: str) -> tuple[list[tuple[str, ...]], list[int]]:
-    """The rows that are not empty lines, and the line on which each begins."""
+    """The rows that are not empty lines, and the first line of each."""
     reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
     rows: list[tuple[str, ...]] = []
     starts: list[int] = []
@@ -255,6 +268,25 @@ def _parse(file: str, lines: Sequence[str], delimiter: str) -> tuple[list[tuple[
                                    fix='close the quote; inside a quoted cell write a quote twice: "a ""b"" c"'),
                         ) from None
     return rows, starts
+
+
+def _read_workbook(path: Path, name: str | None, named: Span | None, faults: list[Diagnostic]) -> Table:
+    if not path.is_file():
+        raise DataError(Diagnostic("unreadable-file", f"cannot read the table {str(path)!r}: no such file", named,
+                                   fix="check 'cases' in the data file"))
+    sheet = read_sheet(path, name, named)
+    if sheet.others:
+        faults.append(Diagnostic(
+            "several-sheets", f"the workbook {str(path)!r} has several sheets; the first, {sheet.name!r}, is read",
+            named,
+            why=f"the others are {', '.join(map(repr, sheet.others[:12]))}",
+            fix="name the sheet in the data file: 'sheet: NAME'", severity="warning"))
+    first = next((row for row, cells in enumerate(sheet.rows) if any(cells)), 0)
+    columns, rows = sheet.rows[first] if sheet.rows else (), sheet.rows[first + 1 :]
+    numbers = {column: frozenset(row for row in range(len(rows)) if (row + first + 1, place) in sheet.numbers)
+               for place, column in enumerate(columns)}
+    return Table(str(path), columns, rows, starts=tuple(range(first + 2, first + 2 + len(rows))),
+                 header_line=first + 1, numbers=numbers)
 
 
 def _read_parquet(path: Path, named: Span | None) -> Table:
@@ -287,7 +319,7 @@ def _read_parquet(path: Path, named: Span | None) -> Table:
 
 
 def _refuse_huge(path: Path, metadata: Any, named: Span | None) -> None:
-    """Refuses by what the file's end says of its size, before a row is read."""
+    """Refuse a file by the size in its footer, before any row is read."""
     rows, columns = metadata.num_rows, metadata.num_columns
     size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     if rows > MAX_ROWS or rows * columns > MAX_CELLS or size > MAX_BYTES:

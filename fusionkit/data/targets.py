@@ -1,23 +1,23 @@
-"""What is to be learnt: the cells of target columns as class numbers, 0/1 labels or values."""
+"""Reads targets: the cells of target columns as class numbers, 0/1 labels or values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.data import labels
 from fusionkit.data.cell_faults import CellFault, CellFaults
 from fusionkit.data.description import TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.numbers import NumberFormats
 from fusionkit.data.numeric_column import read_numbers
 from fusionkit.data.signature import HeadTarget
+from fusionkit.data.spelling import likely_same
 from fusionkit.data.table import Table
-from fusionkit.errors import Diagnostic, did_you_mean, near
-
-_LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+from fusionkit.errors import Diagnostic, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class TargetValues:
     """The target of one head in every row.
 
     Shapes: `values` is int64 (rows,) for multiclass, float32 (rows, size) otherwise; zero where `present` (rows,)
-    is False.
+    is False, NaN for a label or value that is not known of a case of which others are.
     """
 
     values: NDArray[np.int64] | NDArray[np.float32]
@@ -33,7 +33,7 @@ class TargetValues:
 
 
 def absent(head: HeadTarget, count: int) -> TargetValues:
-    """The target of a head about which the data say nothing."""
+    """The target of a head without target data."""
     size = len(head.classes) if head.task == "multilabel" else head.size
     values: NDArray[np.int64] | NDArray[np.float32] = np.zeros(count, dtype=np.int64)
     if head.task != "multiclass":
@@ -45,7 +45,7 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
           findings: Findings, formats: NumberFormats | None = None) -> TargetValues:
     """The target of head `name` in every row; all its columns must be in the table.
 
-    The faults are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, and for numbers those of `numeric_column`.
+    The errors are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, and for numbers those of `numeric_column`.
     """
     if head.task == "multiclass":
         return _multiclass(table, name, spec, head, ids=ids, findings=findings)
@@ -53,18 +53,19 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
     if columns is None:
         return absent(head, len(table))
     values = np.full((len(table), len(columns)), np.nan)
+    blank = np.zeros(values.shape, dtype=bool)
     for position, column in enumerate(columns):
-        cells = [spec.values.get(cell, cell) for cell in table.cells(column)]
+        cells = [labels.named(cell, spec.values) for cell in table.cells(column)]
         faults = CellFaults(table, column, ids, f"target column {column!r}", cells)
+        blank[:, position] = [not cell for cell in cells]
         if head.task == "regression":
             values[:, position] = read_numbers(faults, (formats or NumberFormats()).of(column), "target")
         else:
             values[:, position] = _labels(faults)
         findings.extend((column, fault) for fault in faults.told())
-    blank: NDArray[np.bool_] = np.array(
-        [[not table.cell(row, column) for column in columns] for row in range(len(table))], dtype=bool)
-    _note_half_blank(table, columns, blank, ids, findings)
-    present: NDArray[np.bool_] = ~np.any(blank, axis=1)
+    if not head.partial:
+        _note_half_blank(table, columns, blank, ids, findings)
+    present: NDArray[np.bool_] = ~np.all(blank, axis=1) if head.partial else ~np.any(blank, axis=1)
     return TargetValues(np.where(present[:, None], values, 0.0).astype(np.float32), present)
 
 
@@ -72,41 +73,42 @@ def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, 
                 findings: Findings) -> TargetValues:
     found = absent(head, len(table))
     if spec.column is None:
-        findings.add(Diagnostic("bad-target", f"target {name!r} names several columns; its head has one answer a case",
+        findings.add(Diagnostic("bad-target", f"target {name!r} has several columns; its head has one result per case",
                                 spec.span, why=f"the head {name!r} chooses one of {len(head.classes)} classes",
                                 fix="name one 'column', or use the head 'head.multilabel'"))
         return found
     for raw, named in spec.values.items():
-        if named not in head.classes:
+        if named and named not in head.classes:
             findings.add(Diagnostic("unknown-class", f"'values' of target {name!r} maps {raw!r} to {named!r}, which is "
                                     "no class of the head", spec.span, why=f"its classes are {_listed(head.classes)}",
-                                    fix=did_you_mean(named, head.classes, "name one of its classes")))
+                                    fix=f"did you mean {meant!r}?" if (meant := likely_same(named, head.classes))
+                                    else "name one of its classes"))
     codes = {named: code for code, named in enumerate(head.classes)}
-    for row, cell in enumerate(table.cells(spec.column)):
-        named = _class_name(cell, spec, head)
-        if named in codes:
-            found.values[row], found.present[row] = codes[named], True
-        elif cell and cell not in spec.values:
-            findings.add(Diagnostic(
-                "unknown-class", f"case {ids[row]!r}: {cell!r} is no class of the head {name!r}",
-                table.span(row, spec.column), why=f"its classes are {_listed(head.classes)}",
-                fix=_class_fix(cell, head)), name)
+    cells = table.cells(spec.column)
+    renamed = {cell: labels.named(cell, spec.values) for cell in set(cells)}
+    words = {cell for cell in renamed if renamed[cell] and renamed[cell] == cell}
+    chosen = {cell: labels.class_of(word, words, head.classes) for cell, word in renamed.items() if word}
+    for row, cell in enumerate(cells):
+        if chosen.get(cell) in codes:
+            found.values[row], found.present[row] = codes[str(chosen[cell])], True
+    strange = [cell for cell in dict.fromkeys(cells) if cell in words and chosen[cell] is None]
+    findings.extend((name, fault) for fault in _strange(
+        CellFaults(table, spec.column, ids, f"target column {spec.column!r}"), strange, head, name,
+        met={word for word in chosen.values() if word}).told())
     return found
 
 
-def _class_name(cell: str, spec: TargetSpec, head: HeadTarget) -> str:
-    """The class that a cell names; whole numbers may have been written as 1.0 by a spreadsheet or by Parquet."""
-    if cell in spec.values or cell in head.classes:
-        return spec.values.get(cell, cell)
-    whole = cell[:-2] if cell.endswith(".0") else cell
-    return spec.values.get(whole, whole)
-
-
-def _class_fix(named: str, head: HeadTarget) -> str:
-    match = near(named, head.classes) or near(named.lower(), head.classes)
-    if match:
-        return f"did you mean {match!r}? for many such cells add 'values: {{{named}: {match}}}' to the target"
-    return f"correct the cell, map it with 'values: {{{named}: CLASS}}', or add the class to the head's 'classes'"
+def _strange(faults: CellFaults, strange: Sequence[str], head: HeadTarget, name: str, *, met: Collection[str]
+             ) -> CellFaults:
+    """The cells that are no class: misspelt ones beside the class that they are likely meant to be, then the others."""
+    meant = {word: likely_same(word, head.classes) for word in strange}
+    for row, cell in enumerate(faults.cells):
+        if cell in meant:
+            alike = [word for word in strange if bool(meant[word]) == bool(meant[cell])]
+            faults.add(row, CellFault(
+                "unknown-class", f"{{cell}} is no class of the head {name!r}", f"are no class of the head {name!r}",
+                f"its classes are {_listed(head.classes)}", labels.class_fix(alike, head.classes, met)))
+    return faults
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -114,7 +116,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) -> tuple[str, ...] | None:
-    """The columns in the order of the head's outputs: by name when they are the classes, else as they are listed."""
+    """The columns in the order of the head's outputs: by name if they are the classes, else as listed."""
     columns = spec.all_columns
     size = len(head.classes) if head.task == "multilabel" else head.size
     matching = set(columns) & set(head.classes)
@@ -140,12 +142,17 @@ def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) 
 
 def _labels(faults: CellFaults) -> NDArray[np.float64]:
     """The labels of one column as 0 and 1, NaN where a cell is blank or wrong."""
-    for row, cell in enumerate(faults.cells):
-        if cell and cell.lower() not in _LABELS:
-            faults.add(row, CellFault(
-                "bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1", "each column of a multilabel target "
-                "says whether a class is there", f"write 0 or 1, or map it with 'values: {{{cell}: 1}}'"))
-    return np.array([_LABELS.get(cell.lower(), np.nan) for cell in faults.cells], dtype=np.float64)
+    words = [word for word in dict.fromkeys(faults.cells) if word]
+    understood = labels.meaning(words)
+    strange = [word for word in words if word not in understood]
+    if strange:
+        fault = CellFault("bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1",
+                          "each column of a multilabel target says whether a class is there",
+                          labels.label_fix(strange, understood))
+        for row, cell in enumerate(faults.cells):
+            if cell and cell not in understood:
+                faults.add(row, fault)
+    return np.array([understood.get(cell, np.nan) for cell in faults.cells], dtype=np.float64)
 
 
 def _note_half_blank(table: Table, columns: Sequence[str], blank: NDArray[np.bool_], ids: Sequence[str],
@@ -153,5 +160,5 @@ def _note_half_blank(table: Table, columns: Sequence[str], blank: NDArray[np.boo
     for row in np.flatnonzero(np.any(blank, axis=1) & ~np.all(blank, axis=1)).tolist():
         column = columns[int(np.flatnonzero(blank[row])[0])]
         findings.add(Diagnostic("blank-label", f"case {ids[row]!r}: target column {column!r} is blank, others are not",
-                                table.span(row, column), why="a target is known as a whole or not at all",
+                                table.span(row, column), why="its head takes a target as a whole or not at all",
                                 fix="fill in the cell, or leave all columns of the target blank"), column)

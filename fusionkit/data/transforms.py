@@ -1,4 +1,4 @@
-"""Windows and sizes of pictures and volumes: the two steps that the readers share."""
+"""Windowing and resizing of pictures and volumes: the two steps that the readers share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fusionkit.data.readers.reader import ReadError
 
 
 def window(array: NDArray[np.generic], low: float, high: float) -> NDArray[np.float32]:
-    """The values between `low` and `high` scaled to 0..1; what lies outside is clipped.
+    """The values between `low` and `high` scaled to 0..1; values outside are clipped.
 
     Shapes: any shape, kept.
     """
@@ -23,20 +23,20 @@ def window(array: NDArray[np.generic], low: float, high: float) -> NDArray[np.fl
 
 
 def resize(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """The array at another size, by linear interpolation with antialiasing where it shrinks.
+    """The array resized by linear interpolation, with antialiasing when shrinking.
 
     Shapes: (c, h, w) with size (h, w), or (c, d, h, w) with size (d, h, w).
-    Raises: `ReadError` with `empty-array` when there is nothing to interpolate.
+    Raises: `ReadError` with `empty-array` if there is nothing to interpolate.
     """
     assert array.ndim == len(size) + 1 and len(size) in (2, 3), f"{array.shape} to {size}; please report"
     if array.size == 0:
-        raise ReadError("empty-array", f"it holds no values: its shape is {list(array.shape)}", fix="save it again")
+        raise ReadError("empty-array", f"it has no values: its shape is {list(array.shape)}", fix="save it again")
     if array.shape[1:] == tuple(size):
         return array.astype(np.float32, copy=False)
     values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     if len(size) == 2:
         return _plane(values[None], size[0], size[1])[0].numpy()
-    # torch antialiases planes only. The filter is separable: planes first, then depth as the rows of a plane.
+    # torch antialiases planes only. The filter is separable: first planes, then depth as the rows of a plane.
     depth, height, width = size
     planes_cdhw = _plane(values, height, width)
     channels, slices = planes_cdhw.shape[:2]

@@ -98,10 +98,10 @@ def collect(
 ) -> Outcomes:
     """Targets and predictions as one checked value; cases without a target are left out and counted.
 
-    A target is absent when it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
-    `head` names in messages what predicted.
+    A target is missing if it is NaN or, for classes and labels, negative. `classes` may be empty for regression.
+    `head` is the name of the head for messages.
 
-    **Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
+    *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     assert task in get_args(Task), f"unknown task {task!r}; please report"
     predicted = np.asarray(predictions, dtype=np.float64)

@@ -113,7 +113,7 @@ def evaluate_predictions(
     `patients` names the patient of each case; without it cases count individually. No intervals for `resamples` 0.
     `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions.
 
-    **Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
+    *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     outcomes = collect(task, classes, targets, predictions, head=head, patients=patients)
     measured = measure(outcomes)

@@ -102,8 +102,10 @@ def _scatter(explained: ExplainedHead, result: HeadResult, rows: Any, points: An
     column = explained.column or 0
     perplexity = perplexity_of(len(rows))
     if task == "regression":
-        shown = result.targets[rows].reshape(len(rows), -1)[:, column] if known.all() else result.values[rows, column]
-        what = f"{'true' if known.all() else 'predicted'} {names[column]}"
+        wanted = result.targets[rows].reshape(len(rows), -1)
+        true = bool(known.all()) and not np.isnan(wanted[:, column]).any()
+        shown = wanted[:, column] if true else result.values[rows, column]
+        what = f"{'true' if true else 'predicted'} {names[column]}"
         labels = tuple(f"{number:.6g}" for number in shown)
         return Scatter(points, labels, np.zeros(len(rows), dtype=bool), (what,), perplexity, shown), f"colour: {what}"
     wrong = known & ~correct(result)[rows]

@@ -87,7 +87,7 @@ def grad_cam(survey: Survey, place: FeatureMap, head: str, column: int, inputs: 
 
     None if a component between map and head passes no gradient.
 
-    **Shapes*: `inputs` (1, ...) and `present` (1,), one case; gives `size`, to which the map is interpolated linearly.
+    *Shapes*: `inputs` (1, ...) and `present` (1,), one case; gives `size`, to which the map is interpolated linearly.
     """
     from captum.attr import LayerAttribution, LayerGradCam
 

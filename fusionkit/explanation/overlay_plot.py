@@ -30,7 +30,7 @@ _HALF = 0.5
 class Overlay:
     """One map over one input of one case.
 
-    **Shapes*: `image` is (c, H, W) or (c, D, H, W), `heat` (H, W) or (D, H, W), non-negative. `title` has the lines of
+    *Shapes*: `image` is (c, H, W) or (c, D, H, W), `heat` (H, W) or (D, H, W), non-negative. `title` has the lines of
     the title.
     """
 
@@ -151,7 +151,7 @@ def _keys(figure: Figure, panels: list[Axes], peak: float, caption: str = "") ->
 def _grey(image: Floats) -> tuple[Floats, str]:
     """The image scaled to 0 to 1 from its darkest to its brightest value, and a caption about its channels.
 
-    **Shapes*: (c, ...) gives (..., 3) for an image with three channels, else (...), the first channel.
+    *Shapes*: (c, ...) gives (..., 3) for an image with three channels, else (...), the first channel.
     """
     colour = len(image) == 3 and image.ndim == 3
     shown = np.moveaxis(image, 0, -1) if colour else image[0]

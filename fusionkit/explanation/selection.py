@@ -135,7 +135,8 @@ def _best(head: PlannedHead, result: HeadResult, pool: Ints) -> list[tuple[str, 
     if head.task == "regression":
         if not len(known):
             return [("the first", int(pool[0]))] if len(pool) else []
-        error = np.abs(result.values[known] - result.targets[known].reshape(result.values[known].shape)).mean(axis=1)
+        error = np.nanmean(np.abs(result.values[known] - result.targets[known].reshape(result.values[known].shape)),
+                           axis=1)
         return [("smallest error", int(known[np.nanargmin(error)])), ("largest error", int(known[np.nanargmax(error)]))]
     sure, right = confidence(result), correct(result)
     found = [(why, part[np.argmax(sure[part])]) for why, part in (
@@ -178,5 +179,7 @@ def truth(result: HeadResult, place: int) -> str:
     if result.head.task == "multiclass":
         return names[int(target[0])]
     if result.head.task == "multilabel":
-        return ", ".join(name for name, value in zip(names, target, strict=True) if value == 1) or "none"
+        told = [name if value == 1 else f"{name} (not known)" for name, value in zip(names, target, strict=True)
+                if value != 0]
+        return ", ".join(told) or "none"
     return ", ".join(f"{value:.4g}" for value in target)

@@ -34,7 +34,7 @@ Prior = Callable[[PlannedHead], "Floats | None"]
 class Shares:
     """What each modality adds to the results of one head.
 
-    **Shapes*: `values` (N, M, K), `whole` and `nothing` (N, K): the results with all inputs of a case, and with none.
+    *Shapes*: `values` (N, M, K), `whole` and `nothing` (N, K): the results with all inputs of a case, and with none.
     `valid` (N,) is False where the head has no result, `there` (N, M) where a case lacks the modality: it adds 0.
     `answered` is True if the network itself has a result without inputs; otherwise that is the prior.
     """

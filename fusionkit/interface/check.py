@@ -8,19 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.components.component import Component
-from fusionkit.interface.plan import ShownPlan, plan
+from fusionkit.errors import Diagnostic
+from fusionkit.interface.plan import ShownPlan, planned
+from fusionkit.network.build import build_plan
 from fusionkit.planning.open_graph import Source
 from fusionkit.planning.write_graph import written
-from fusionkit.registry.lookup import Registry
+from fusionkit.registry.lookup import Registry, discover
 from fusionkit.syntax.writer import write
 
 
 @dataclass(frozen=True)
 class CheckedGraph:
-    """A valid graph, which displays as a drawing, as records, and as text with every option."""
+    """A valid graph, which displays as a drawing, as records, and as text with every option.
+
+    `warnings` are those of the data, where it was given.
+    """
 
     name: str
     plan: ShownPlan
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def resolved(self) -> str:
@@ -57,6 +63,8 @@ def check(
     `resolved` of the result is the graph with every option, as `fusionkit check --resolved` prints it.
     Raises: GraphError or DataError with every mistake.
     """
-    made = plan(graph, data=data, data_roots=data_roots, sets=sets, plugins=plugins, components=components,
-                registry=registry)
-    return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made)
+    registry = registry or discover(components=components, files=[str(file) for file in plugins])
+    made, warnings = planned(graph, data, sets, registry, data_roots=data_roots)
+    if any(node.node.weights is not None for node in made.nodes):
+        build_plan(made)  # only what is loaded shows whether a file of weights fits
+    return CheckedGraph(made.name if isinstance(graph, Mapping) else str(graph), made, warnings)

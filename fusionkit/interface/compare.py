@@ -30,7 +30,10 @@ from fusionkit.interface.tables import html_table
 from fusionkit.interface.training_options import TrainingOptions
 from fusionkit.planning.open_graph import Source
 from fusionkit.registry.lookup import discover
+from fusionkit.runs.lock import locked
 from fusionkit.runs.training_mark import training_mark
+
+MOST_REPEATS = 1000
 
 
 @dataclass(frozen=True)
@@ -106,27 +109,28 @@ def compare(
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
     metrics = metrics_of(heads, metric)
     cohorts = repeated(comparison.cohort, repeats)
-    claim_comparison(folder, comparison, repeats)
-    for warning in comparison.cohort.warnings:
-        console.note(warning.render())
-    for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
-        console.line(text)
-    trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse)
-    units = units_of(comparison, cohorts)
-    fitted, missing = _baselines(comparison, cohorts, units) if baselines else ({}, [])
-    missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
-    for name, why in missing:
-        console.line(f"{name} is left out: {why}")
-    outcomes = {**trained.outcomes, **fitted}
-    ranked = _ranked(comparison, metrics, outcomes, units, console)
-    failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
-    result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
-                              (*comparison.left_out, *missing, *failed), ways_taken(folder),
-                              {each.name: mark for each in comparison.candidates
-                               if (mark := training_mark(folder / RUNS / each.folder))})
-    named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
-    _write(folder, result, {"graph": named, "data": str(data)})
-    return Comparison(folder, result, trained.failed)
+    with locked(folder):
+        claim_comparison(folder, comparison, repeats)
+        for warning in comparison.cohort.warnings:
+            console.note(warning.render())
+        for text in [*comparison.notes, *(f"{name} is left out: {why}" for name, why in comparison.left_out)]:
+            console.line(text)
+        trained = train_all(comparison, cohorts, folder, Path(data), console, reuse=reuse)
+        units = units_of(comparison, cohorts)
+        fitted, missing = _baselines(comparison, cohorts, units) if baselines else ({}, [])
+        missing += [(head.name, f"this head is not measured by {metric}") for head in heads if head.name not in metrics]
+        for name, why in missing:
+            console.line(f"{name} is left out: {why}")
+        outcomes = {**trained.outcomes, **fitted}
+        ranked = _ranked(comparison, metrics, outcomes, units, console)
+        failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
+        result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
+                                  (*comparison.left_out, *missing, *failed), ways_taken(folder),
+                                  {each.name: mark for each in comparison.candidates
+                                   if (mark := training_mark(folder / RUNS / each.folder))})
+        named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
+        _write(folder, result, {"graph": named, "data": str(data)})
+        return Comparison(folder, result, trained.failed)
 
 
 def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
@@ -134,8 +138,9 @@ def _check_arguments(folds: int | None, repeats: int, reuse: str) -> None:
     if folds is not None and folds < 2:
         found.append(Diagnostic("bad-argument", f"--folds cannot be {folds}", why="each fold is tested by a network "
                                 "trained on the others", fix="use at least 2, for example --folds 5"))
-    if repeats < 1:
-        found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}", fix="use at least 1"))
+    if not 1 <= repeats <= MOST_REPEATS:
+        found.append(Diagnostic("bad-argument", f"--repeats cannot be {repeats}",
+                                fix=f"use at least 1 and at most {MOST_REPEATS:,}"))
     if reuse not in get_args(Reuse):
         found.append(Diagnostic("bad-argument", f"--reuse cannot be {reuse!r}",
                                 fix=f"choose one of {', '.join(get_args(Reuse))}"))

@@ -99,6 +99,8 @@ def explain(
     resolved = resolve_request(opened.model, request)
     with console.progress("reading") as update:
         cohort = cohort_of(opened, data, require_targets=False, progress=update, data_roots=data_roots)
+    for warning in cohort.warnings if data is not None else ():
+        console.note(warning.render())
     known = cases_of(opened, cohort, request, own=data is None, cache=cache_for(data or opened.data),
                      settings=settings)
     chosen = chosen_of(resolved, known, request)

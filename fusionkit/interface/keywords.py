@@ -11,10 +11,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def spell_out(options: Any, defaults: Mapping[str, Any] | None = None) -> Callable[[_Function], _Function]:
-    """Give a function with `**settings: Unpack[options]` a signature that names every key, with its default or None.
+    """Give a function with `**settings: Unpack[options]` a signature that lists every key, with its default or None.
 
     Editors and type checkers read the TypedDict itself; `help`, IPython and `inspect` see `**settings` alone. With
-    `defaults` the function is called with those as well, and other keys are refused as Python refuses them elsewhere.
+    `defaults` the function is called with those as well, and unknown keys raise the usual TypeError.
     """
     def spelled_out(function: _Function) -> _Function:
         own = signature(function)

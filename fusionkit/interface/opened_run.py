@@ -33,14 +33,14 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class RunKeywords(TypedDict, total=False):
-    """What the verbs of a run share: by which method, where and how the networks are run, and who is told."""
+    """Options that the verbs on runs share: the uncertainty method, how the networks are run, components, output."""
 
     uncertainty: str | None
     """The id of the method that replaces the graph's."""
     looped: bool
-    """Whether samples are drawn one after the other: to the bit those of whole passes. False when not given."""
+    """Whether samples are drawn one at a time, bit-identical to full passes. False by default."""
     memory: int | None
-    """Megabytes that samples drawn at once may take; 256 when not given."""
+    """Megabytes that samples drawn in one batch may take; 256 by default."""
     device: Device
     """Where to compute; `auto` when not given."""
     fold: int | None
@@ -48,11 +48,11 @@ class RunKeywords(TypedDict, total=False):
     data_roots: Sequence[str | Path]
     """Folders outside that of the data file whose files may be read."""
     plugins: Sequence[str | Path]
-    """Python files with components of your own."""
+    """Python files with your own components."""
     components: Sequence[Component]
-    """Components of your own."""
+    """Your own components."""
     quiet: bool
-    """Whether progress and warnings are not shown; False when not given."""
+    """Whether to hide progress and warnings; False by default."""
     console: Console | None
     """Where they are shown."""
 
@@ -61,6 +61,9 @@ run_keywords = spell_out(RunKeywords, RunKeywords(
     uncertainty=None, looped=False, memory=None, device="auto", fold=None, data_roots=(), plugins=(), components=(),
     quiet=False, console=None))
 """Gives a verb with `**options: Unpack[RunKeywords]` these keywords and their defaults."""
+
+
+MOST_MEMORY = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,16 @@ class OpenedRun:
     console: Console
 
     def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
-        """Cases for the run; its own without `data`.
+        """Cases for the run; its own without `data`. What other cases are warned of is shown.
 
         Raises: DataError with everything that is wrong.
         """
         with self.console.progress("reading") as update:
-            return cohort_of(self.run, data, require_targets=require_targets, progress=update,
-                             data_roots=self.options["data_roots"])
+            cohort = cohort_of(self.run, data, require_targets=require_targets, progress=update,
+                               data_roots=self.options["data_roots"])
+        for warning in cohort.warnings if data is not None else ():
+            self.console.note(warning.render())
+        return cohort
 
     def dataset(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None) -> CaseDataset:
         """Some cases in the form that the networks read; `data` is where the cohort is from."""
@@ -94,9 +100,9 @@ class OpenedRun:
         Raises: GraphError when an option is out of range.
         """
         memory, device = self.options["memory"], self.options["device"]
-        if memory is not None and memory < 0:
-            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}",
-                                        fix="give megabytes; with 0 samples are drawn one after the other"))
+        if memory is not None and not 0 <= memory <= MOST_MEMORY:
+            raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}", why="it is in megabytes, at "
+                                        f"most {MOST_MEMORY:,}", fix="with 0 samples are drawn one after the other"))
         check_device(device)
         trained = read_settings(self.run.model.plan.graph.training)
         made = Settings(trained.batch_size, device, trained.precision, trained.seed, looped=self.options["looped"])

@@ -10,12 +10,16 @@ from typing import Any
 from fusionkit.components.component import Component
 from fusionkit.drawing.labels import amount
 from fusionkit.drawing.svg import svg
-from fusionkit.interface.auto_sizes import data_sizes
+from fusionkit.errors import Diagnostic, GraphError, UserError, in_file_order
+from fusionkit.interface.auto_sizes import plan_of_data
 from fusionkit.interface.tables import html_table
 from fusionkit.network import build as network
-from fusionkit.planning.open_graph import Source
+from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.planning.plan import Plan
 from fusionkit.registry.lookup import Registry, discover
+from fusionkit.syntax.tree import Mapping as Tables
+from fusionkit.syntax.tree import Tree
+from fusionkit.training.settings import read_settings
 
 COLUMNS = ("node", "component", "reads", "gives", "weights", "multiply-adds", "activations", "depends on")
 
@@ -64,9 +68,9 @@ def plan(
     *,
     data: str | Path | None = None,
     data_roots: Sequence[str | Path] = (),
+    sizes: Mapping[str, Sequence[int]] | None = None,
     sets: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
-    sizes: Mapping[str, Sequence[int]] | None = None,
     components: Sequence[Component] = (),
     registry: Registry | None = None,
     measured: bool = True,
@@ -80,6 +84,37 @@ def plan(
     Raises: GraphError or DataError with all diagnostics of the step that failed.
     """
     registry = registry or discover(components=components, files=[str(file) for file in plugins])
-    if data is not None:
-        sizes = data_sizes(source, data, sets, registry, data_roots=data_roots)
-    return shown(network.plan(source, sets=sets, sizes=sizes, registry=registry, measured=measured))
+    return planned(source, data, sets, registry, data_roots=data_roots, sizes=sizes, measured=measured)[0]
+
+
+def planned(
+    source: Source, data: str | Path | None, sets: Sequence[str], registry: Registry, *,
+    data_roots: Sequence[str | Path] = (), sizes: Mapping[str, Sequence[int]] | None = None, measured: bool = True
+) -> tuple[ShownPlan, tuple[Diagnostic, ...]]:
+    """The plan of a graph, and the warnings of the data where it is given.
+
+    Raises: GraphError or DataError with every mistake.
+    """
+    tree = open_graph(source, sets, registry)
+    warnings: tuple[Diagnostic, ...] = ()
+    found = _training_faults(tree)
+    try:
+        if data is None:
+            made = network.plan_tree(tree, registry, sizes, measured)
+        else:
+            made, warnings = plan_of_data(source, data, sets, registry, data_roots=data_roots, measured=measured)
+    except GraphError as error:
+        raise GraphError(in_file_order([*error.diagnostics, *found])) from error.__cause__
+    if found:
+        raise GraphError(found)
+    return shown(made), warnings
+
+
+def _training_faults(tree: Tree) -> list[Diagnostic]:
+    """What is wrong with the settings of training, which no shape depends on."""
+    training = tree.get("training") if isinstance(tree, Tables) else None
+    try:
+        read_settings(training)
+    except UserError as error:
+        return list(error.diagnostics)
+    return []

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from fusionkit.inference.predict import HeadResult
 from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
-from fusionkit.runs.results import rows_of, write_predictions
+from fusionkit.runs.results import prediction_column, rows_of, write_predictions
 from fusionkit.runs.seen_cases import seen_of
 
 
@@ -37,7 +37,8 @@ class Predictions:
         header, rows = self.table()
         words = {"id", *(name for name in header if name.endswith(":set"))}
         for name, result in self.results.items():
-            words |= {name} | (set() if result.head.task == "regression" else {f"{name}:target"})
+            words |= {name, prediction_column(name)}
+            words |= set() if result.head.task == "regression" else {f"{name}:target"}
         return [{name: _read(cell, name in words) for name, cell in zip(header, row, strict=True)} for row in rows]
 
     def _repr_html_(self) -> str:
@@ -71,8 +72,6 @@ def predict(
     """
     opened = open_networks(run, options, samples=samples)
     cohort, console = opened.first.cohort(data, require_targets=False), opened.first.console
-    for warning in cohort.warnings:
-        console.note(warning.render())
     results, seen = opened.everywhere(cohort, cohort.rows, data), seen_of(opened.runs, cohort, cohort.rows)
     for line in seen.lines():
         console.note(line)

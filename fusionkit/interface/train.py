@@ -73,15 +73,15 @@ def train(
     """
     registry = discover(components=components, files=[str(file) for file in plugins])
     folder = Path(output)
-    runs.claim(folder, resume)
     console = of_launch(console_for(console, quiet))
-    with console.progress("reading") as update:
-        setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
-    given = {name: value for name, value in settings.items() if value is not None}
-    chosen = read_settings(setup.plan.graph.training, given)
-    for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
-        console.note(warning.render())
-    trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
+    with runs.claimed(folder, resume):
+        with console.progress("reading") as update:
+            setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
+        given = {name: value for name, value in settings.items() if value is not None}
+        chosen = read_settings(setup.plan.graph.training, given)
+        for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
+            console.note(warning.render())
+        trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
     return TrainedRun(trained.folder, Evaluation(
         trained.folder, tuple(trained.reports), training=training_mark(trained.folder)))
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.components.component import Component
+from fusionkit.errors import Diagnostic, GraphError, in_file_order
 from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.registry.lookup import Registry, discover
-from fusionkit.syntax.tree import TYPED, find
+from fusionkit.syntax.tree import TYPED, Tree, find
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,10 +35,18 @@ def plan(
     `sizes` gives the input sizes that are `auto` in the graph.
     Raises: GraphError with all diagnostics of the step that failed.
     """
+    registry = registry or discover(components=components)
+    return plan_tree(open_graph(source, sets, registry), registry, sizes, measured)
+
+
+def plan_tree(tree: Tree, registry: Registry, sizes: Mapping[str, Sequence[int]] | None = None, measured: bool = True
+              ) -> Plan:
+    """The plan of a graph's tree; the rest as `plan`.
+
+    Raises: GraphError with all diagnostics of the step that failed.
+    """
     from fusionkit.network.measure import measure, witness
 
-    registry = registry or discover(components=components)
-    tree = open_graph(source, sets, registry)
     inferred = infer(resolve_tree(tree, registry), witness, sizes)
     return measure(inferred) if measured else inferred
 
@@ -69,8 +78,14 @@ def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | Non
     check_shared(plan)
     own = {node.name for node in plan.nodes if node.node.weights is not None} - (modules or {}).keys()
     model = FusionModel(plan, seed, own, modules)
+    found: list[Diagnostic] = []
     for node in plan.nodes:
         if node.name in own:
             typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)
-            load_node(model.get_submodule(node.name), node.node, None if typed else Path(plan.graph.file).parent)
+            try:
+                load_node(model.get_submodule(node.name), node.node, None if typed else Path(plan.graph.file).parent)
+            except GraphError as error:
+                found.extend(error.diagnostics)
+    if found:
+        raise GraphError(in_file_order(found))
     return model

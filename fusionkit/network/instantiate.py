@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from torch.nn.parameter import is_lazy
 
 from fusionkit.components.config import ComponentError
-from fusionkit.components.failures import component_failed
-from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.components.failures import component_failed, refused
+from fusionkit.errors import GraphError
 from fusionkit.network.node_modules import Chain, Each
 from fusionkit.planning.plan import Call, Lane, PlannedNode
 
@@ -57,15 +64,46 @@ def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Mo
         # Not torch.manual_seed: it would also seed the generators of GPUs, which nothing restores.
         torch.default_generator.manual_seed(seed_of(seed, path))
         try:
-            module = call.component.module(config, call.shapes)
+            with _bounded():
+                module = call.component.module(config, call.shapes)
             if not isinstance(module, nn.Module):
                 raise TypeError(f"it returned {type(module).__name__!r} instead of an nn.Module")
         except ComponentError as error:
-            raise GraphError(Diagnostic("component", f"{call.component.id}: {error}", None, error.why, error.fix)
-                             ) from error
+            raise GraphError(refused(call.component.id, error)) from error
         except Exception as error:
             raise GraphError(component_failed(call.component.id, call.inputs, error)) from error
     return module
+
+
+MAX_PARTS, MAX_WEIGHTS = 30_000, 1 << 34
+"""Layers and tensors of weights, and numbers in them, that one component may have: a slip is likelier than a need."""
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Within, a module that grows without bound is refused while it is made.
+
+    Raises: ComponentError.
+    """
+    parts = weights = 0
+
+    def count(module: nn.Module, name: str, part: nn.Module | nn.Parameter | None) -> None:
+        nonlocal parts, weights
+        parts += 1
+        weights += part.numel() if isinstance(part, nn.Parameter) and not is_lazy(part) else 0
+        if parts > MAX_PARTS:
+            raise ComponentError(f"its options make more than {MAX_PARTS:,} layers and tensors of weights",
+                                 fix="write smaller numbers of blocks or layers, or shorter lists")
+        if weights > MAX_WEIGHTS:
+            raise ComponentError(f"its options make more than {MAX_WEIGHTS:,} weights",
+                                 fix="write smaller widths, or give it smaller inputs")
+
+    hooks = (register_module_module_registration_hook(count), register_module_parameter_registration_hook(count))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def seed_of(seed: int, path: str) -> int:

@@ -50,7 +50,7 @@ def answers(model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[s
             keep: Collection[str] | None = None) -> dict[str, Answer]:
     """Every head's results for a batch with only the inputs `keep` (None: all), as far as they are present.
 
-    **Shapes*: `inputs` (B, ...), `present` (B,), by input. Inputs that are removed must be optional in the plan.
+    *Shapes*: `inputs` (B, ...), `present` (B,), by input. Inputs that are removed must be optional in the plan.
     """
     kept = set(inputs) if keep is None else set(keep)
     optional = {value.name for value in model.plan.inputs if value.present is not None}

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from fusionkit.components.component import Head
 from fusionkit.components.config import ComponentError
-from fusionkit.components.failures import component_failed, listed
+from fusionkit.components.failures import component_failed, listed, refused
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order
 from fusionkit.graph.nodes import Input, Node
 from fusionkit.graph.reserved import RESERVED
@@ -24,6 +24,8 @@ from fusionkit.shapes.rule import Binding, Mismatch, Named, Port, given_back, re
 _LANE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _RESERVED_LANES = RESERVED | {"clear", "items", "keys", "pop", "update", "values"}
 _Result = TypeVar("_Result")
+MAX_CALLS = 1000
+"""Components of one network, each of which is run once to be measured."""
 
 Witness = Callable[[Use, Sequence[TensorShape]], Shape]
 """Runs a component on the meta device and returns its output shape; needed where a rule has `?`."""
@@ -56,6 +58,7 @@ class _Inference:
         self.witness = witness
         self.sizes = sizes
         self.found: list[Diagnostic] = []
+        self.calls = 0
         self.values: dict[str, tuple[Value, ...]] = {}
 
     def plan(self) -> Plan:
@@ -213,6 +216,13 @@ class _Inference:
         return sorted(edges, key=lambda edge: names.index(edge.port))
 
     def _call(self, use: Use, edges: list[_Edge]) -> Call | None:
+        self.calls += 1
+        if self.calls > MAX_CALLS:
+            if self.calls == MAX_CALLS + 1:
+                self._report("graph-limit", f"the graph has more than {MAX_CALLS:,} components", use.step.span,
+                             why="'each' has one for each tensor, and 'chain' one for each step",
+                             fix="write a smaller graph")
+            return None
         inputs = tuple((edge.label, edge.value.shape) for edge in edges)
         options = dict(use.config)
         bound = self._guarded(use, inputs, lambda: use.component.parsed.bind(inputs, options))
@@ -241,7 +251,7 @@ class _Inference:
         except GraphError as error:
             self.found.extend(replace(d, span=d.span or use.step.span) for d in error.diagnostics)
         except ComponentError as error:
-            self._report("component", f"{use.step.use}: {error}", use.step.span, error.why, error.fix)
+            self.found.append(refused(use.step.use, error, use.step.span))
         except Exception as error:
             self.found.append(component_failed(use.step.use, inputs, error, use.step.span))
         return None

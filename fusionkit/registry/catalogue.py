@@ -78,7 +78,8 @@ def read_catalogue(path: Path) -> Catalogue:
     top = FieldReader(read_file(path), "a catalogue", _TOP, found)
     version = top.need("fusionkit-catalogue", f"begin with 'fusionkit-catalogue: {FORMAT}'")
     if version is not None and getattr(version, "value", None) != FORMAT:
-        top.report("wrong-version", f"this fusionkit reads catalogues of format {FORMAT}", version.span)
+        top.report("wrong-version", f"this fusionkit reads catalogues of format {FORMAT}", version.span,
+                   fix="install a release of fusionkit and one of the package that go together")
     package = top.text("package") or ""
     top.need("components", "list the components")
     listed = top.mapping("components", "write 'kind.name: {at: module}'")

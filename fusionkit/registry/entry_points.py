@@ -1,4 +1,4 @@
-"""Entry points of installed packages; a package whose metadata are broken is a finding about that package alone."""
+"""Entry points of installed packages; broken metadata is a finding about that package only."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fusionkit.components.requirements import normal_name
 
 GROUP = "fusionkit"
 OWN = "fusionkit"
-"""The package that is installed as fusionkit itself."""
+"""The name of fusionkit's own package."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """One entry point of a package; `point` is None and `problem` says why where the metadata cannot be read.
+    """One entry point of a package; if the metadata cannot be read, `point` is None and `problem` is the reason.
 
-    `version` is empty where the metadata lack it.
+    `version` is empty if the metadata lacks it.
     """
 
     name: str
@@ -40,10 +40,10 @@ _unreadable: list[tuple[Distribution, Exception]] = []
 
 
 def tolerate_broken_metadata() -> None:
-    """Let every library of this process pass over packages whose entry points cannot be read.
+    """Make every library in this process skip packages whose entry points cannot be read.
 
-    pydantic and torch ask all installed packages for theirs, and one that is broken keeps them from being imported.
-    For a program of its own, such as the command line, not for a library within another program.
+    pydantic and torch read those of all installed packages, and a single broken one prevents them from being imported.
+    Only for a program such as the command line, not for a library inside another program.
     """
     read = Distribution.entry_points.fget  # type: ignore[attr-defined]
 
@@ -64,7 +64,7 @@ def declared() -> list[Declared]:
     try:
         found = [_declared(point, point.dist) for point in importlib.metadata.entry_points(group=GROUP)]
         found += [_broken(distribution, error) for distribution, error in _unreadable if _mentions_group(distribution)]
-    except Exception:  # one broken package among all that are installed is enough
+    except Exception:  # a single broken package is enough
         found = list(_one_by_one())
     return sorted(found, key=lambda each: (not each.own, each.name))
 
@@ -98,7 +98,7 @@ def _declared(point: EntryPoint, distribution: Distribution | None) -> Declared:
 
 
 def _mentions_group(distribution: Distribution) -> bool:
-    """Whether a file of entry points that cannot be read is about fusionkit at all."""
+    """Whether an unreadable file of entry points mentions fusionkit at all."""
     try:
         folder = Path(str(getattr(distribution, "_path", "")))
         return f"[{GROUP}]".encode() in (folder / "entry_points.txt").read_bytes()
@@ -107,7 +107,7 @@ def _mentions_group(distribution: Distribution) -> bool:
 
 
 def name_of(distribution: Distribution) -> str:
-    """A package's name; where its METADATA does not say, that of its folder."""
+    """A package's name; if its METADATA lacks it, that of its folder."""
     try:
         name = distribution.metadata["Name"]
     except Exception:
@@ -118,7 +118,7 @@ def name_of(distribution: Distribution) -> str:
 
 
 def version_of(distribution: Distribution) -> str:
-    """A package's version, empty where its METADATA does not say."""
+    """A package's version, empty if its METADATA lacks it."""
     try:
         version = distribution.version
     except Exception:

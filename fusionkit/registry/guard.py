@@ -1,4 +1,4 @@
-"""Code of other packages that runs while they are imported: what it does stays with the package and names it."""
+"""Guards the import of other packages: their side effects are contained and reported with the package's name."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from typing import Any
 
 from fusionkit.components.failures import StoppedError
 
-SECONDS_TOLD, SECONDS_ALLOWED = 5.0, 20.0
-"""After how long an import that goes on is told to the user, and after how long it is given up."""
+SECONDS_REPORTED, SECONDS_ALLOWED = 5.0, 20.0
+"""Seconds after which a slow import is reported to the user, and after which it is given up."""
 SECONDS_HEAVY = 30.0
-"""After how long the import of a component is told, which may load large libraries first."""
+"""Seconds after which the import of a component is reported, which may load large libraries first."""
 
 
 class _TooLong(BaseException):
-    """Raised within an import that does not end; no `except Exception` of the package swallows it."""
+    """Raised inside an import that does not end; not caught by `except Exception` in the package."""
 
 
 class _Exited(BaseException):
-    """Raised in place of the end of the process."""
+    """Raised instead of ending the process."""
 
 
 @contextlib.contextmanager
 def guarded(package: str, *, limited: bool = True) -> Iterator[None]:
-    """Run code of a package: nothing that it raises but an `Exception` comes out as it was.
+    """Run code of a package: of its exceptions, only an `Exception` is passed on unchanged.
 
-    What ends a program (SystemExit, KeyboardInterrupt, `os._exit`, any BaseException) becomes a StoppedError, unless
-    the user pressed Ctrl-C. What it prints goes to standard error, standard input is at its end, and the working
-    folder is put back. With `limited`, code that does not end is named after some seconds and then given up; without,
-    for components, it is only named. A crash leaves the lines of Python that led to it on standard error.
+    Anything that ends a program (SystemExit, KeyboardInterrupt, `os._exit`, any BaseException) becomes a StoppedError,
+    unless the user pressed Ctrl-C. Its output goes to standard error, standard input is empty, and the working folder
+    is restored. With `limited`, code that does not end is reported after some seconds and later given up; without, for
+    components, it is only reported. A crash leaves a Python traceback on standard error.
     """
     pressed: list[int] = []
-    with _Folder(), _redirected(), _no_exit(), _crash_told(), _interrupts(pressed), _clock(package, limited):
+    with _Folder(), _redirected(), _no_exit(), _crash_reported(), _interrupts(pressed), _clock(package, limited):
         try:
             yield
         except Exception:
@@ -52,7 +52,7 @@ def guarded(package: str, *, limited: bool = True) -> Iterator[None]:
 
 
 class _Folder:
-    """Puts the working folder back where it was."""
+    """Restores the working folder."""
 
     def __enter__(self) -> None:
         try:
@@ -68,7 +68,7 @@ class _Folder:
 
 @contextlib.contextmanager
 def _redirected() -> Iterator[None]:
-    """Standard output into standard error, for Python and for libraries in other languages; no standard input."""
+    """Redirects standard output to standard error, for Python and for native libraries; standard input is empty."""
     source, output = sys.stdin, sys.stdout
     sys.stdin = io.StringIO()
     sys.stdout = sys.stderr or io.StringIO()
@@ -85,7 +85,7 @@ def _redirected() -> Iterator[None]:
 
 
 def _diverted(output: Any) -> int | None:
-    """A copy of file descriptor 1, which now is that of standard error; None where one of the two is closed."""
+    """A copy of file descriptor 1, which is then redirected to standard error; None if one of the two is closed."""
     try:
         if output is not None:
             output.flush()
@@ -102,11 +102,11 @@ def _diverted(output: Any) -> int | None:
 
 @contextlib.contextmanager
 def _no_exit() -> Iterator[None]:
-    """`os._exit` of this process and thread raises, within the block alone."""
+    """Within, `os._exit` in this process and thread raises."""
     real, own, active = os._exit, (os.getpid(), threading.get_ident()), [True]
 
     def exit_(status: int) -> Any:
-        # A child that was forked meanwhile has to end.
+        # A child forked in the meantime has to exit.
         if active and own == (os.getpid(), threading.get_ident()):
             raise _Exited(f"os._exit({status})")
         real(status)
@@ -120,7 +120,7 @@ def _no_exit() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _crash_told() -> Iterator[None]:
+def _crash_reported() -> Iterator[None]:
     if faulthandler.is_enabled():
         yield
         return
@@ -137,7 +137,7 @@ def _crash_told() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupts(pressed: list[int]) -> Iterator[None]:
-    """Notes in `pressed` that the user pressed Ctrl-C, which a package may raise by itself too."""
+    """Records in `pressed` that the user pressed Ctrl-C, since a package may also raise KeyboardInterrupt itself."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
@@ -156,26 +156,27 @@ def _interrupts(pressed: list[int]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _clock(package: str, limited: bool) -> Iterator[None]:
-    """Says that an import takes long, then ends it; where a system has no such signal or it is in use, neither."""
+    """Reports a slow import, then ends it; does nothing if the system has no such signal or it is in use."""
     free = (hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL)
     if not free:
         yield
         return
-    told: list[bool] = []
+    reported: list[bool] = []
 
     def ring(number: int, frame: Any) -> None:
-        if told and limited:
+        if reported and limited:
             raise _TooLong(f"its import was given up after {SECONDS_ALLOWED:g} s")
-        if not told:
+        if not reported:
             text = (f"fusionkit: importing the plugin package {package} takes long; "
                     f"FUSIONKIT_PLUGINS_DISABLE={package} leaves it out\n")
             with contextlib.suppress(OSError):
                 os.write(2, text.encode("utf-8", "backslashreplace"))
-        told.append(True)
+        reported.append(True)
 
     signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS_TOLD if limited else SECONDS_HEAVY, SECONDS_ALLOWED - SECONDS_TOLD)
+    first = SECONDS_REPORTED if limited else SECONDS_HEAVY
+    signal.setitimer(signal.ITIMER_REAL, first, SECONDS_ALLOWED - SECONDS_REPORTED)
     try:
         yield
     finally:

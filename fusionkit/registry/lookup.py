@@ -24,7 +24,7 @@ Claim = TypeVar("Claim")
 
 
 class _Index:
-    """What some providers bring, by id and by name."""
+    """The components and graphs of some providers, by id and by name."""
 
     def __init__(self, providers: Iterable[Provider]) -> None:
         self.providers = tuple(providers)
@@ -43,7 +43,7 @@ class _Index:
 
 
 def _graphs_in(folder: Path | None) -> list[Path]:
-    """The graph files of a folder, none where it cannot be read."""
+    """The graph files of a folder, none if it cannot be read."""
     try:
         return sorted(folder.glob("*.yaml")) if folder else []
     except (OSError, ValueError):
@@ -51,10 +51,10 @@ def _graphs_in(folder: Path | None) -> list[Path]:
 
 
 class Registry:
-    """All providers, and the look-ups over them. Nothing here imports a component until it is asked to.
+    """All providers, and the look-ups over them. A component is imported only by `load`.
 
-    What is bundled keeps its ids and its graphs: a package that claims one of them too is told in `collisions`, and
-    changes nothing. Packages of others are asked for, by `packages`, when something else is looked for.
+    Bundled components and graphs keep their ids: another package that claims one of them is listed in `collisions`
+    without effect. Other packages are loaded, by `packages`, only if something that is not bundled is looked up.
     """
 
     def __init__(self, providers: Iterable[Provider], packages: Callable[[], Iterable[Provider]] = tuple) -> None:
@@ -72,11 +72,11 @@ class Registry:
 
     @property
     def providers(self) -> tuple[Provider, ...]:
-        """Every provider: what is bundled, packages, files, components."""
+        """Every provider: the bundled plugins, packages, files, components."""
         return self._whole.providers
 
     def _owners(self, name: str) -> list[tuple[Provider, Entry]]:
-        """Who provides an id, without the packages whose claim is not heard."""
+        """The providers of an id, without packages whose claim is ignored."""
         first = self._first.owners.get(name, [])
         return _heard(first) if any(provider.bundled for provider, _ in first) else self._whole.owners.get(name, [])
 
@@ -92,7 +92,7 @@ class Registry:
 
     @property
     def graphs(self) -> dict[str, Path]:
-        """Published graphs by name; of two with one name that of the first provider."""
+        """Published graphs by name; if two have the same name, that of the first provider."""
         return {name: owners[0][1] for name, owners in self._whole.graphs.items()}
 
     @property
@@ -114,12 +114,12 @@ class Registry:
         return {name: [p for p, _ in owners] for name, owners in self._whole.graphs.items() if len(owners) > 1}
 
     def provider(self, name: str) -> Provider | None:
-        """The provider of an id, None when it is unknown."""
+        """The provider of an id, None if unknown."""
         owners = self._owners(name)
         return owners[0][0] if owners else None
 
     def known_for(self, name: str) -> KnownPackage | None:
-        """The package, installed or not, for which a catalogue lists an id; None when none does."""
+        """The package, installed or not, for which a catalogue lists an id; None if none does."""
         return self._whole.others.get(name)
 
     def graph(self, name: str) -> Path | None:
@@ -160,7 +160,7 @@ class Registry:
                               fix=provider.fix)
         if name in self._whole.others:
             return self._elsewhere(name, self._whole.others[name], span)
-        # Of a provider whose ids are known, this is none.
+        # A provider whose ids are known does not have this one.
         idle = [f"{p.name} ({p.idle})" for p in self.providers if p.idle and not p.withheld]
         match = self._near(name)
         return Diagnostic("unknown-component", f"there is no component {name!r}", span,
@@ -185,7 +185,7 @@ class Registry:
         return f" It is not installed: {other.install}" if other else ""
 
     def _near(self, name: str) -> str | None:
-        """The id that was meant: compared after the dot, since equal kinds make all ids alike."""
+        """The nearest id, compared after the dot only, since the same kind makes all ids similar."""
         known = {*self._whole.owners, *self._whole.withheld, *self._whole.others}
         kind, _, rest = name.partition(".")
         others = {other.partition(".")[2]: other for other in known if not other.startswith(f"{kind}.")}
@@ -194,7 +194,7 @@ class Registry:
 
 
 def _heard(owners: list[tuple[Provider, Claim]]) -> list[tuple[Provider, Claim]]:
-    """Those whose claim counts: beside what is bundled only what the user named himself."""
+    """The providers whose claim counts: besides the bundled plugins, only those given by the user."""
     if not any(provider.bundled for provider, _ in owners):
         return owners
     return [(provider, claim) for provider, claim in owners if provider.bundled or provider.components]
@@ -226,7 +226,7 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
 def discover(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Registry:
     """The registry of every provider: installed packages, files given by the user, components passed in.
 
-    Packages of others are imported when something is looked for that is not bundled.
+    Other packages are imported only if something that is not bundled is looked up.
 
     Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
     """

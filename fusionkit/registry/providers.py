@@ -32,9 +32,9 @@ DISABLE = "FUSIONKIT_PLUGINS_DISABLE"
 class Provider:
     """One source of components: an installed package, a file given by the user, or Python code.
 
-    `problem` says why it is not in use, `fix` what to do; such a provider has no entries, and `withheld` are
-    those that it would have. `others` are packages that its catalogue knows. What is `bundled` with fusionkit keeps its
-    ids and graphs, whoever else claims them.
+    `problem` is the reason why it is not in use, `fix` what to do; such a provider has no entries, and `withheld` are
+    those that it would have. `others` are packages that its catalogue lists. A `bundled` provider keeps its ids and
+    graphs even if others claim them.
     """
 
     name: str
@@ -85,7 +85,7 @@ def call_hooks(module: Any, name: str) -> HookAnswers:
 
 
 def own_providers(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Iterator[Provider]:
-    """What is bundled with fusionkit, then files typed by the user, then components handed over.
+    """The bundled plugins, then files given by the user, then components passed in.
 
     Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
     """
@@ -97,23 +97,23 @@ def own_providers(files: Sequence[str | Path] = (), components: Sequence[Compone
 
 
 def package_providers() -> Iterator[Provider]:
-    """Installed packages of others, imported now; one that fails is given with its problem.
+    """Other installed packages, imported now; one that fails is returned with its problem.
 
-    `FUSIONKIT_PLUGINS_DISABLE` names packages to leave out, split by commas.
+    `FUSIONKIT_PLUGINS_DISABLE` lists packages to leave out, separated by commas.
     """
     yield from (_installed(each, guarded(each.package)) for each in declared() if not each.own)
 
 
 def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
-    """What an entry point brings; its module is imported and asked within the guard."""
+    """The provider of an entry point; its module is imported and its hooks are called within the guard."""
     provider = Provider(each.name, each.package, each.version, bundled=each.own)
     disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
     if {each.name, each.package} & disabled:
         return replace(provider, disabled=True)
     if each.point is None:
-        return replace(provider, problem=each.problem, fix=f"install it anew: pip install --force-reinstall "
+        return replace(provider, problem=each.problem, fix=f"reinstall it: pip install --force-reinstall "
                                                            f"{each.package}")
-    check = f"`fusionkit plugins check {each.package}` says more"
+    check = f"`fusionkit plugins check {each.package}` has details"
     try:
         with guard:
             answers = call_hooks(each.point.load(), each.name)

@@ -103,7 +103,7 @@ def cohort_of(
     Raises: DataError with everything that is wrong.
     """
     plan = run.model.plan
-    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names)) for head in plan.heads}
+    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), partial=True) for head in plan.heads}
     inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()

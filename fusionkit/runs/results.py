@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,34 +24,44 @@ def rows_of(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a prediction table: one row for each case.
 
-    For each head: its predicted class or labels, the probability of each, its uncertainty measures, the calibrated
-    results, and the target if known. A case for which a head has no result has empty cells there.
+    For each head: its predicted class or labels (`a|b`, `{}` for none, and in targets `a?` for an unknown label), the
+    probability of each, its uncertainty measures, the calibrated results, and the target if known. A case for which a
+    head has no result has empty cells there.
     """
     columns: dict[str, Sequence[str]] = {"id": list(ids), **(extra or {})}
     for name, result in results.items():
-        columns.update(_columns(name, result))
+        for key, cells in _columns(name, result, frozenset(columns)):
+            assert key not in columns, f"two columns are named {key!r}; please report"
+            columns[key] = cells
     header = list(columns)
     return header, [list(row) for row in zip(*columns.values(), strict=True)]
 
 
-def _columns(name: str, result: HeadResult) -> dict[str, list[str]]:
+def prediction_column(name: str, taken: Collection[str] = ("id", "fold")) -> str:
+    """The column of a head's predicted class or labels; `taken` are columns that are no head's."""
+    return f"{name}:predicted" if name in taken else name
+
+
+def _columns(name: str, result: HeadResult, taken: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each column of a head with its name: a class that is called as another column is `HEAD:class:NAME`."""
     names, task = result.head.names, result.head.task
-    columns: dict[str, list[str]] = {}
+    calibrated = {} if result.calibrated is None else _calibrated(names, result.calibrated)
+    others = {prediction_column(name, taken), f"{name}:target", *(f"{name}:{measure}" for measure in result.measures),
+              *(f"{name}{key}" for key in calibrated)}
     if task == "multiclass":
-        columns[name] = _where(result.valid, [names[index] for index in result.values.argmax(1)])
+        yield prediction_column(name, taken), _where(result.valid, [names[place] for place in result.values.argmax(1)])
     elif task == "multilabel":
-        chosen = [" ".join(n for n, p in zip(names, row, strict=True) if p >= 0.5) for row in result.values]
-        columns[name] = _where(result.valid, chosen)
+        yield prediction_column(name, taken), _where(result.valid, _sets(names, result.values >= 0.5))
     for index, column in enumerate(names):
-        columns[f"{name}:{column}"] = _where(result.valid, [f"{value:.6g}" for value in result.values[:, index]])
+        key = f"{name}:{column}"
+        yield (f"{name}:class:{column}" if key in others else key,
+               _where(result.valid, [f"{value:.6g}" for value in result.values[:, index]]))
     for measure, values in result.measures.items():
-        columns[f"{name}:{measure}"] = _where(result.valid, [f"{value:.6g}" for value in values])
-    if result.calibrated is not None:
-        columns.update({f"{name}{key}": _where(result.valid, cells)
-                        for key, cells in _calibrated(names, result.calibrated).items()})
+        yield f"{name}:{measure}", _where(result.valid, [f"{value:.6g}" for value in values])
+    for key, cells in calibrated.items():
+        yield f"{name}{key}", _where(result.valid, cells)
     if result.known.any():
-        columns[f"{name}:target"] = _where(result.known, [_target(result, row) for row in range(len(result.known))])
-    return columns
+        yield f"{name}:target", _where(result.known, [_target(result, row) for row in range(len(result.known))])
 
 
 def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]:
@@ -84,8 +94,12 @@ def _target(result: HeadResult, row: int) -> str:
     if result.head.task == "multiclass":
         return names[int(target)]
     if result.head.task == "multilabel":
-        return " ".join(name for name, value in zip(names, np.atleast_1d(target), strict=True) if value == 1)
-    return " ".join(f"{value:.6g}" for value in np.atleast_1d(target))
+        # A label that is not known is marked, since one that is not named is known to be absent.
+        marks = {0.0: None, 1.0: ""}
+        told = [name + mark for name, value in zip(names, np.atleast_1d(target).tolist(), strict=True)
+                if (mark := marks.get(value, "?")) is not None]
+        return "|".join(told) or "{}"
+    return " ".join("?" if np.isnan(value) else f"{value:.6g}" for value in np.atleast_1d(target))
 
 
 def write_predictions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusionkit.components.component import Head
@@ -17,6 +17,7 @@ from fusionkit.planning.resolve import Resolved, resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry, discover
+from fusionkit.runs.categories import with_categories
 
 CACHE, CACHE_VARIABLE = ".fusionkit-cache", "FUSIONKIT_CACHE"
 
@@ -49,7 +50,7 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             use = resolved.uses[node.name][-1]
             assert isinstance(use.component, Head)
             names = tuple(str(name) for name in getattr(use.config, use.component.names))
-            heads[node.name] = HeadTarget(use.component.task, names, node.span, len(names))
+            heads[node.name] = HeadTarget(use.component.task, names, node.span, len(names), use.component.partial)
     inputs = {item.name: InputNeed(item.sizes, item.optional, item.span) for item in resolved.graph.inputs}
     return heads, inputs
 
@@ -75,12 +76,21 @@ def matched(
     source: Source, data: str | Path, sets: Sequence[str], registry: Registry | None, *,
     progress: Progress | None = None, data_roots: Sequence[str | Path] = ()
 ) -> tuple[Resolved, Cohort]:
-    """A graph with its components, and the cohort of a data description, checked against what the graph asks of it.
+    """A graph with its components, and the cohort of a data description, checked against the graph's requirements.
 
     Raises: GraphError or DataError with everything that is wrong.
     """
     registry = registry or discover()
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)
-    return resolved, load_cohort(describe(data, roots=data_roots), heads, inputs, progress=progress,
-                                 cache=cache_for(data))
+    cohort = load_cohort(describe(data, roots=data_roots), heads, inputs, progress=progress, cache=cache_for(data))
+    return fitted(resolved, cohort)
+
+
+def fitted(resolved: Resolved, cohort: Cohort) -> tuple[Resolved, Cohort]:
+    """The graph with what it leaves to the data filled in, and the cohort with what was found in doing so.
+
+    Raises: GraphError where the graph and the data do not fit.
+    """
+    resolved, found = with_categories(resolved, cohort)
+    return resolved, replace(cohort, warnings=(*cohort.warnings, *found))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from fusionkit.runs.cases_record import CASES, PARTS, record_of
 from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, open_run
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
+from fusionkit.runs.lock import holds_other_files, locked
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
 from fusionkit.runs.resumption import (
     check_graph,
@@ -105,12 +107,23 @@ def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
     return untrained(setup.plan, lambda name: not setup.cohort.present(name)[rows].all())
 
 
-def claim(folder: Path, resume: bool) -> None:
-    """Refuse a folder that is not empty, unless a run in it is to be resumed.
+@contextmanager
+def claimed(folder: Path, resume: bool) -> Iterator[None]:
+    """Have a folder for this process alone; one that is not empty is refused, unless a run in it is to be resumed.
 
-    Raises: DataError with `folder-not-empty`.
+    Raises: DataError with `folder-not-empty` or `folder-in-use`.
     """
-    if not resume and is_main() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_main():
+        yield
+        return
+    _refuse_other_files(folder, resume)
+    with locked(folder):
+        _refuse_other_files(folder, resume)  # which another process may have written meanwhile
+        yield
+
+
+def _refuse_other_files(folder: Path, resume: bool) -> None:
+    if folder.exists() and (not folder.is_dir() or (not resume and holds_other_files(folder))):
         raise DataError(Diagnostic("folder-not-empty", f"{str(folder)!r} already exists and is not an empty folder",
                                    fix="give another -o, or continue an interrupted run: --resume"))
 

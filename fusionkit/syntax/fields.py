@@ -62,7 +62,7 @@ class FieldReader:
         return value
 
     def mapping(self, name: str, fix: str) -> Mapping | None:
-        """The value of a key that holds a mapping, None when it is not written."""
+        """The value of a mapping key, None if not written."""
         value = self.tree.entries.get(name)
         if value is None or isinstance(value, Mapping):
             return value

@@ -1,4 +1,4 @@
-"""Holds a component against the contract, for `fusionkit plugins check`, for pytest and for authors' own tests.
+"""Checks a component against the contract, for `fusionkit plugins check`, for pytest and for authors' own tests.
 
 In a test of your package, if you do not use the pytest plugin:
 
@@ -7,7 +7,7 @@ In a test of your package, if you do not use the pytest plugin:
         for finding in check_component(component, [check]):
             assert finding.result in ("ok", "excepted"), finding
 
-docs/conformance.md says what each check proves.
+docs/conformance.md describes each check.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fusionkit.testing.checks.onnx_export import NotProbedError, onnx
 from fusionkit.testing.faults import Fault, Finding
 from fusionkit.testing.places import place_of, place_of_declaration, place_of_error, place_of_forward
 from fusionkit.testing.probing.options import Choice, NoExampleError, choices
-from fusionkit.testing.probing.probes import Probe, told
+from fusionkit.testing.probing.probes import Probe, one_line
 from fusionkit.testing.probing.selection import Probes, probe_of, probes_of
 
 __all__ = ["Finding", "Kit", "check_component", "checks_of", "place_of"]
@@ -41,7 +41,7 @@ Which = Literal["accepted", "few", "first", "mapped"]
 
 @dataclass(frozen=True)
 class ConformanceCheck:
-    """A check on probes: on all that were accepted, on a few, on the first of these, or on the first with a map."""
+    """A check and its probes: all that were accepted, a few, the first of these, or the first with a map."""
 
     run: Callable[[Probe], Fault | None]
     on: Which = "few"
@@ -85,7 +85,7 @@ CHECKS: Mapping[str, ConformanceCheck] = {
 
 _IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence", "symmetry", "dtype", "autocast",
                "channels-last", "compile", "export", "onnx"}
-"""Checks whose faults are of `forward`, as long as nothing says where in it."""
+"""Checks whose faults are located at `forward` unless a line is known."""
 
 
 def checks_of(component: Component) -> tuple[str, ...]:
@@ -98,10 +98,10 @@ def checks_of(component: Component) -> tuple[str, ...]:
 def check_component(component: Component, checks: Sequence[str] | None = None, *,
                     options: Mapping[str, Any] | None = None,
                     inputs: Sequence[Sequence[int]] | None = None) -> list[Finding]:
-    """What each check finds, all that apply when `checks` names none.
+    """The findings of each check; all checks that apply when `checks` names none.
 
     Options and inputs are made from the options class and the rule: defaults first, then every option changed
-    once; every alternative of the rule, each free axis a prime of its own. `options` sets some by hand,
+    once; every alternative of the rule, with a different prime for each free axis. `options` sets some by hand,
     `inputs` gives the sizes of all inputs without the batch axis. What the component refuses with a
     ComponentError is left out; when it refuses everything, its checks are `not probed`.
     """
@@ -110,7 +110,7 @@ def check_component(component: Component, checks: Sequence[str] | None = None, *
 
 
 class Kit:
-    """The checks of one component, which share what it is tried on; give `options` and `inputs` as to the function."""
+    """The checks of one component, which share its probes; `options` and `inputs` as in `check_component`."""
 
     def __init__(self, component: Component, options: Mapping[str, Any] | None = None,
                  inputs: Sequence[Sequence[int]] | None = None) -> None:
@@ -123,9 +123,9 @@ class Kit:
     @classmethod
     def exactly(cls, component: Component, options: Mapping[str, Any], inputs: Sequence[Sequence[int]],
                 exceptions: Mapping[str, str] | None = None) -> Kit:
-        """Checks with just these options on inputs of just these sizes; exceptions are added to the component's.
+        """Checks with exactly these options and input sizes; exceptions are added to the component's.
 
-        Those given here must be needed; the component's own may be needed elsewhere.
+        Exceptions given here must be needed; the component's own may be needed elsewhere.
         """
         kit = cls(component, options, inputs)
         kit.exceptions |= exceptions or {}
@@ -148,41 +148,43 @@ class Kit:
 
     @property
     def probes(self) -> Probes:
-        """What the component is tried on.
+        """The probes of the component.
 
-        Raises: NoExampleError when the options that it needs cannot be guessed.
+        Raises: NoExampleError when its required options cannot be guessed.
         """
         if isinstance(self._found, NoExampleError):
             raise self._found
         return self._found
 
     def finding(self, name: str) -> Finding:
-        """What one check finds."""
+        """The finding of one check."""
         exceptions = Exceptions(self.exceptions, name)
         try:
             with _one_thread(), warnings.catch_warnings():
-                # What a component says of its data is true here, and of no use: they are drawn numbers.
+                # Warnings of a component about its data are irrelevant here: the numbers are random.
                 warnings.filterwarnings("ignore", category=UserWarning,
                                         module=re.escape(str(self.component.module.__module__)))
                 fault, seen = self._checked(name, exceptions)
         except NotProbedError as error:
-            return self._told(name, "not probed", error.seen, error.fix)
+            return self._finding(name, "not probed", error.seen, error.fix)
         needed = self.every or name not in map(check_named, self.component.exceptions)
         if fault is None and needed and exceptions.unneeded:
-            fault = Fault(f"the exception {exceptions.unneeded[0]!r} is declared, and nothing needs it",
-                          "take it out: what it excused is mended, or its pattern matches nothing",
+            fault = Fault(f"the exception {exceptions.unneeded[0]!r} is declared but not needed",
+                          "remove it: what it excused is fixed, or its pattern matches nothing",
                           place_of_declaration(self.component))
         if fault:
-            return self._told(name, "failed", fault.told, fault.fix, fault.place)
-        return self._told(name, "excepted", str(exceptions)) if exceptions.excused else self._told(name, "ok", seen)
+            return self._finding(name, "failed", fault.text, fault.fix, fault.place)
+        if exceptions.excused:
+            return self._finding(name, "excepted", str(exceptions))
+        return self._finding(name, "ok", seen)
 
-    def _told(self, name: str, result: Any, seen: str = "", fix: str = "", place: str = "") -> Finding:
+    def _finding(self, name: str, result: Any, seen: str = "", fix: str = "", place: str = "") -> Finding:
         return Finding(self.component.id, name, result, seen, fix, place or place_of(self.component))
 
     def _checked(self, name: str, exceptions: Exceptions) -> tuple[Fault | None, str]:
-        """The fault that no exception excuses, else what to say of a check that holds.
+        """The fault that no exception excuses, else the text of a check that passes.
 
-        Raises: NotProbedError when it cannot be done.
+        Raises: NotProbedError when it cannot be run.
         """
         component = self.component
         if name == "declaration":
@@ -203,14 +205,14 @@ class Kit:
             raise NotProbedError(str(found), _EXAMPLE)
         if name == "rule" and found.failed:
             probe, error, place = found.failed[0]
-            narrower = "let the rule accept only what works, or raise a ComponentError that says why not"
+            narrower = "make the rule accept only what works, or raise a ComponentError that says why not"
             return Fault(f"with {probe}, which the rule accepts, the module fails: {error}",
-                         advice(error, narrower if found.accepted else f"mend what raises; or {narrower}"), place), ""
+                         advice(error, narrower if found.accepted else f"fix the exception; or {narrower}"), place), ""
         if not found.accepted:
             if found.failed:
-                raise NotProbedError("the module fails on all that was tried", "see what the check 'rule' says")
-            refused = f"all that was tried is refused, such as {found.refused[0]}" if found.refused else "no inputs fit"
-            raise NotProbedError(refused, "give options= and inputs= that it accepts, in a test of yours")
+                raise NotProbedError("the module fails on everything that was tried", "see the result of check 'rule'")
+            refused = f"everything tried is refused, such as {found.refused[0]}" if found.refused else "no inputs fit"
+            raise NotProbedError(refused, "give options= and inputs= that it accepts, in a test of your own")
         check = CHECKS[name]
         probes = [probe for probe in getattr(found, check.on) if check.fits(probe)]
         for probe in probes:
@@ -231,25 +233,25 @@ class Kit:
         return None, _count(len(self._choices))
 
     def _excused(self, check: Callable[[], Fault | None], exceptions: Exceptions, options: str) -> Fault | None:
-        """The check's fault, as far as no exception excuses it; what the component raises is one too."""
+        """The check's fault, as far as no exception excuses it; an exception the component raises is a fault too."""
         try:
             fault = check()
         except NotProbedError:
             raise
         except Exception as error:
-            fault = Fault(told(error), advice(told(error)), place_of_error(error, self.component))
-        return exceptions.left(fault, options) if fault else None
+            fault = Fault(one_line(error), advice(one_line(error)), place_of_error(error, self.component))
+        return exceptions.remaining(fault, options) if fault else None
 
 
 _EXAMPLE = "give an example where the option is declared, Field(examples=[...]), or options= in a test"
 
 
 def _declaration(component: Component, exceptions: Mapping[str, str]) -> Fault | None:
-    """Exceptions are of checks that the component has to pass."""
+    """Declared exceptions must refer to checks that the component has to pass."""
     strange = strange_exceptions(exceptions, checks_of(component))
     if not strange:
         return None
-    return Fault(f"the exception {strange[0]!r} is of no check of this component",
+    return Fault(f"the exception {strange[0]!r} refers to no check of this component",
                  f"write 'check' or 'check: pattern' with one of {', '.join(checks_of(component)[1:])}",
                  place_of_declaration(component))
 
@@ -273,7 +275,7 @@ def _count(number: int) -> str:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Small tensors are quickest on one thread, and how threads share a sum changes its last bits."""
+    """Small tensors are fastest on one thread, and the way threads split a sum changes its last bits."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Installed packages with plugins: found by name, where their project stands, and whether it may be written."""
+"""Installed packages with plugins: found by name, where their project is, and whether it is installed from sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fusionkit.registry.entry_points import GROUP, declared
 
 
 def find_distribution(package: str) -> Distribution:
-    """The installed package of this name; the name of its module or of its entry point will do.
+    """The installed package of this name; the name of its module or of its entry point works too.
 
     Raises: GraphError with `not-installed`.
     """
@@ -48,12 +48,12 @@ def _is_editable(distribution: Distribution) -> bool:
 
 
 def _beside(distribution: Distribution) -> Path:
-    """The pyproject.toml beside what was installed, where that is the folder of the sources itself."""
+    """The pyproject.toml beside the installed package, where that is the source folder itself."""
     return Path(str(distribution.locate_file("pyproject.toml"))).resolve()
 
 
 def place_of_project(distribution: Distribution) -> str:
-    """file:line where a package declares its entry points or should; '' when it is found nowhere."""
+    """file:line where a package declares its entry points or should; '' when there is no such file."""
     file = _project_file(distribution)
     if file is None:
         return ""
@@ -66,7 +66,7 @@ def place_of_project(distribution: Distribution) -> str:
 
 
 def _project_file(distribution: Distribution) -> Path | None:
-    """The pyproject.toml of a package that is installed from its sources, else what the installation knows of it."""
+    """The pyproject.toml of a package that is installed from its sources, else its path in the installation record."""
     parts = urlsplit(_origin(distribution).get("url", ""))
     folder = Path(url2pathname(parts.path)) if parts.scheme == "file" else None
     own = [folder / "pyproject.toml" if folder else None, _beside(distribution)]

@@ -1,4 +1,4 @@
-"""What a check reports: a fault as a check sees it, and the finding that people and programs read."""
+"""What a check reports: a fault as the check sees it, and the finding that people and programs read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Result = Literal["ok", "failed", "excepted", "not probed"]
 
 @dataclass(frozen=True)
 class Fault:
-    """What was seen, what its author can do, and `place` (file:line) where that is known better than by the class.
+    """What was seen, what its author can do, and `place` (file:line) where it is known more exactly than by the class.
 
-    `parts` names what is at fault one by one, where an exception may excuse some of it: parameters, inputs; `seen`
-    then says {parts} where they are to stand.
+    `parts` lists what is at fault, such as parameters or inputs, where an exception may excuse some of them; `seen`
+    then contains {parts} as their placeholder.
     """
 
     seen: str
@@ -22,14 +22,14 @@ class Fault:
     parts: tuple[str, ...] = ()
 
     @property
-    def told(self) -> str:
-        """`seen` with the parts in it."""
+    def text(self) -> str:
+        """`seen` with the parts filled in."""
         return self.seen.replace("{parts}", ", ".join(self.parts))
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: `seen`, what to do about it, and where the component stands (file:line)."""
+    """What one check found: `seen`, what to do about it, and where the component is declared (file:line)."""
 
     component: str
     check: str

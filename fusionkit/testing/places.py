@@ -1,4 +1,4 @@
-"""Where in an author's file a thing stands, as file:line; '' where there is no source to point at."""
+"""Where something is in an author's file, as file:line; '' where there is no source."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def place_of(component: Component) -> str:
 
 
 def place_of_forward(component: Component, module: Any) -> str:
-    """The `forward` of a module (or of its class), where the plugin's own file has it, else the component."""
+    """The `forward` of a module (or of its class), where it is in the plugin's own file, else the component."""
     place = _source(getattr(module, "forward", None))
     return place if place.rpartition(":")[0] == source_file(component) else place_of(component)
 
 
 def place_of_declaration(component: Component) -> str:
-    """The line that declares the component, where its module's file does, else that of its module."""
+    """The line that declares the component, where it is in its module's file, else that of its module."""
     file = source_file(component)
     found = [node.lineno for node in (_tree(file).body if file else ()) if isinstance(node, ast.Assign)
              and any(isinstance(target, ast.Name) and target.id == "component" for target in node.targets)]
@@ -50,7 +50,7 @@ def place_of_option(component: Component, name: str) -> str:
 def place_of_attribute(component: Component, path: str) -> str:
     """The line of the plugin's file that assigns the attribute by which a parameter's path begins.
 
-    That of the module's own class, or of one that it extends, goes before those of others in the file.
+    The module's own class and its base classes take precedence over other classes in the file.
     """
     file, first = source_file(component), path.partition(".")[0]
     if not file:
@@ -63,7 +63,7 @@ def place_of_attribute(component: Component, path: str) -> str:
 
 
 def place_of_error(error: BaseException, component: Component) -> str:
-    """The innermost line of the plugin's own file through which an exception came, '' when none."""
+    """The innermost line of the plugin's own file in an exception's traceback, '' when there is none."""
     own = source_file(component)
     frames = traceback.extract_tb(error.__traceback__)
     return next((f"{frame.filename}:{frame.lineno}" for frame in reversed(frames) if own and frame.filename == own), "")
@@ -83,7 +83,7 @@ def _source(part: Any) -> str:
 
 
 def _find(owner: type, wanted: Callable[[ast.AST], bool]) -> str:
-    """The first statement in the body of a class that is wanted."""
+    """The first statement in a class body that the predicate accepts."""
     file, _, line = _source(owner).rpartition(":")
     if not file:
         return ""

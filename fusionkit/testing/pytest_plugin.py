@@ -1,4 +1,4 @@
-"""The conformance kit as tests of pytest: one for each component and check, and one for the package around them.
+"""The conformance kit as pytest tests: one for each component and check, and one for their package.
 
     pytest --fusionkit fusionkit-difference          # an installed package, or the path of a plugin file
     pytest --fusionkit difference.py -k gradients
@@ -8,9 +8,9 @@ In pyproject.toml, for every run of pytest that names no files:
     [tool.pytest.ini_options]
     fusionkit = ["fusionkit-difference"]
 
-The ids read `fusion.difference: gradients`. What cannot be probed is skipped with the reason, what an exception of the
-component excuses is an expected failure with that reason. pytest loads this module in every session, so it imports
-nothing of fusionkit until it is asked.
+Test ids look like `fusion.difference: gradients`. Checks that cannot be run are skipped with the reason; a failure
+that the component declares as an exception is an expected failure with that reason. pytest loads this module in every
+session, so it imports nothing from fusionkit until it is needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option and the setting, both named fusionkit."""
-    text = "hold an installed package of fusionkit components, or a plugin file, against the contract"
+    text = "check an installed package of fusionkit components, or a plugin file, against the contract"
     group = parser.getgroup("fusionkit")
     group.addoption("--fusionkit", action="append", default=[], metavar="PACKAGE", dest="fusionkit_packages",
                     help=f"{text} (may be given several times)")
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Adds the tests, before others choose among them by -k."""
+    """Adds the tests, before -k selects among them."""
     packages = list(config.getoption("fusionkit_packages"))
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         packages += config.getini("fusionkit")
@@ -52,7 +52,7 @@ class Package(pytest.Collector):
     """An installed package, or a plugin file."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """A test of the package around its components, then one for each component and check."""
+        """A test of the package itself, then one for each component and check."""
         from fusionkit.errors import UserError
         from fusionkit.testing.conformance import checks_of
 
@@ -77,7 +77,7 @@ def _in_file(path: str) -> Iterator[Component]:
 
 
 def _in_package(package: str) -> Iterator[Component]:
-    """Components of a package's catalogue that import; the test of the package tells of the others."""
+    """Components of a package's catalogue that can be imported; the test of the package reports the others."""
     from fusionkit.errors import GraphError
     from fusionkit.registry.lookup import discover
     from fusionkit.testing.distributions import find_distribution
@@ -90,7 +90,7 @@ def _in_package(package: str) -> Iterator[Component]:
 
 
 class ComponentGroup(pytest.Collector):
-    """One component; its checks share what it is tried on."""
+    """One component; its checks share its probes."""
 
     _latest: Kit | None = None
 
@@ -99,12 +99,12 @@ class ComponentGroup(pytest.Collector):
         self.component = component
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Nothing: its package makes the tests."""
+        """Nothing: its package creates the tests."""
         return iter(())
 
     @property
     def kit(self) -> Kit:
-        """The kit of the component; only that of the latest is kept, since each holds modules."""
+        """The kit of the component; only the latest is cached, since each holds modules."""
         from fusionkit.testing.conformance import Kit
 
         kit = ComponentGroup._latest
@@ -114,10 +114,10 @@ class ComponentGroup(pytest.Collector):
 
 
 class _Reported(pytest.Item):
-    """A test that says what is wrong as a finding, without a traceback."""
+    """A test that reports a finding without a traceback."""
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The findings as text; a fault of ours with its traceback."""
+        """The findings as text; internal errors with their traceback."""
         return str(excinfo.value) if isinstance(excinfo.value, NonConformityError) else super().repr_failure(excinfo)
 
 
@@ -148,7 +148,7 @@ class Item(_Reported):
             raise NonConformityError([finding])
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where the component stands."""
+        """Where the component is declared."""
         from fusionkit.testing.places import place_of
 
         file, _, line = place_of(self.parent.component).rpartition(":")
@@ -156,10 +156,10 @@ class Item(_Reported):
 
 
 class Around(_Reported):
-    """What is no component's own: entry point, hooks, catalogue, graphs, names, imports."""
+    """The checks of the package itself: entry point, hooks, catalogue, graphs, names, imports."""
 
     def runtest(self) -> None:
-        """Fails with all that is wrong."""
+        """Fails with all faults."""
         from fusionkit.testing.packages.check import check_package
 
         assert self.parent is not None

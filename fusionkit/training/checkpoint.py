@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.files import inside, replacing
+from fusionkit.files import inside, remove_abandoned, replacing
 from fusionkit.network.model import FusionModel
 from fusionkit.training.distributed import assign, whole
 
@@ -102,8 +102,9 @@ def save_state(folder: Path, state: TrainingState, tensors: Mapping[str, Tensor]
     with replacing(folder / STATE) as aside:
         aside.write_text(text, encoding="utf-8")
         _flush(aside)
-    for old in [*before, *folder.glob(".*.part")]:
+    for old in before:
         old.unlink(missing_ok=True)
+    remove_abandoned(folder)
 
 
 def _names(folder: Path) -> list[Path]:

@@ -46,7 +46,7 @@ def set_class_frequencies(network: FusionModel, targets: Targets, weights_N: NDA
         kept = targets.present[head.name]
         values, weights = targets.values[head.name][kept], weights_N[kept]
         seen = (np.bincount(values, weights, len(head.names)) if head.task == "multiclass"
-                else (values * weights[:, None]).sum(0))
+                else np.nansum(values * weights[:, None], axis=0))
         network.head(head.name).balance(torch.as_tensor(seen, dtype=torch.float32))
 
 

@@ -50,7 +50,7 @@ from fusionkit.training.step import Stepper, Totals, combined
 from fusionkit.training.validation import Scores, validate
 
 EPOCH_SECONDS = 10.0
-"""The end of an epoch is saved when so many seconds have passed since the last state."""
+"""The end of an epoch is saved only if this many seconds have passed since the last state."""
 
 
 def fit(
@@ -65,10 +65,10 @@ def fit(
 ) -> FitResult:
     """Train a network; afterwards it has its best weights, or the last without a validation set, in evaluation mode.
 
-    In `folder` it keeps `model.safetensors` (the best weights so far), `history.csv`, and `last/` and `best/`, the
-    states to resume from, written as time goes by; `folder` must be the same for every process of a launch. With
-    `resume` it goes on from `last/`, or begins where there is none; on the CPU the result is that of an undisturbed
-    run, bit for bit. Every process of a launch calls it with the same arguments.
+    It keeps `model.safetensors` (the best weights so far), `history.csv`, and `last/` and `best/`, the states to
+    resume from, in `folder`, which must be the same for every process of a launch; they are written at intervals. With
+    `resume` it continues from `last/` if that exists; on the CPU the result is bit-identical to that of an
+    uninterrupted run. Every process of a launch calls it with the same arguments.
 
     Raises: UserError if settings, data and network do not fit together, or `folder` contains a run that is not to be
     resumed; Interrupted, after saving, on Ctrl-C or SIGTERM; RunError if the loss turns NaN, with the node where it
@@ -269,8 +269,8 @@ class Training:
         self.clock = now
 
     def _save(self, ended: bool = False) -> dict[str, torch.Tensor]:
-        """Write where the run is: the best weights first and the state last, so that a kill in between repeats what
-        it lost. Every process takes part, the main one writes.
+        """Save the run: the best weights first and the state last, so that a run killed in between repeats the lost
+        part. Every process takes part, the main one writes.
         """
         self._tick()
         self.state.scaler = self._scaler()
@@ -315,7 +315,7 @@ class Training:
         return scores
 
     def _end_epoch(self, scores: Scores | None, training_seconds: float) -> None:
-        """Close an epoch."""
+        """Finish an epoch."""
         state = self.state
         totals = Totals({name: int(state.sums[f"#{name}"]) for name in self.stepper.weights}, int(state.sums["#"]))
         loss = combined(state.sums, self.stepper.weights, self.stepper.auxiliary, totals)
@@ -340,9 +340,9 @@ class Training:
             state.seconds = 0.0
 
     def _epoch_due(self) -> bool:
-        """Whether the end of an epoch is a moment to save: a short epoch would take longer to save than to train.
+        """Whether to save at the end of an epoch: saving a short epoch would take longer than training it.
 
-        Several processes save after each, since their clocks differ and all must take part.
+        Several processes save after every epoch, since their clocks differ and all must take part.
         """
         return (self.processes.count > 1 or self.settings.checkpoint_seconds == 0
                 or time.perf_counter() - self.saved > EPOCH_SECONDS or not has_state(self.folder / LAST))

@@ -1,4 +1,4 @@
-"""Whether settings, data, network and folder of a training fit together, asked before its first step."""
+"""Checks that settings, data, network and folder of a training fit together, before its first step."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from fusionkit.training.validation import has_accuracy
 
 def check_run(train: Dataset[Case], validation: Dataset[Case] | None, settings: TrainingSettings, *, folder: Path,
               resume: bool, model: FusionModel) -> None:
-    """Raises: UserError when settings, data and network do not fit together, or the folder holds another run."""
+    """Raises: UserError if settings, data and network do not fit together, or the folder contains another run."""
     found = []
     if len(cast(Sized, train)) == 0:
-        found.append(Diagnostic("no-cases", "there are no training cases", fix="look at 'split' in the data file"))
+        found.append(Diagnostic("no-cases", "there are no training cases", fix="check 'split' in the data file"))
     if validation is not None and len(cast(Sized, validation)) == 0:
-        found.append(Diagnostic("no-cases", "there are no validation cases", fix="look at 'split' in the data file"))
+        found.append(Diagnostic("no-cases", "there are no validation cases", fix="check 'split' in the data file"))
     if settings.patience and validation is None:
-        found.append(Diagnostic("no-validation", "'patience' needs a validation set, and the data file names none",
+        found.append(Diagnostic("no-validation", "'patience' needs a validation set, and the data file has none",
                                 fix="add validation cases to 'split', or set 'patience: 0'"))
     if settings.monitor != "loss" and not has_accuracy(model.plan.heads):
         found.append(Diagnostic("no-accuracy", f"no head of this network has an accuracy, which 'monitor: "
-                                f"{settings.monitor}' asks for", fix="set 'monitor: loss'"))
+                                f"{settings.monitor}' needs", fix="set 'monitor: loss'"))
     found += faults(model.plan, settings)
     if not resume and has_state(folder / LAST):
         found.append(Diagnostic("run-exists", f"{str(folder)!r} already holds a run",
-                                fix="go on with it by --resume, or choose another folder"))
+                                fix="continue it with --resume, or choose another folder"))
     if found:
         raise UserError(found)

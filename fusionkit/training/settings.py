@@ -15,12 +15,21 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Tree
+
+_EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
+LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES,
+           "warmup_epochs": _EPOCHS, "step_epochs": _EPOCHS, "patience": _EPOCHS, "modulation_first_epoch": _EPOCHS,
+           "modulation_last_epoch": _EPOCHS, "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST,
+           "fold": _EPOCHS, "checkpoint_steps": _LARGEST}
+"""The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
@@ -123,6 +132,14 @@ class TrainingSettings(BaseModel):
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
+    @field_validator(*LARGEST)
+    @classmethod
+    def _bounded(cls, value: Any, about: ValidationInfo) -> Any:
+        bound = LARGEST[str(about.field_name)]
+        if isinstance(value, int | float) and value > bound:
+            raise ValueError(f"it must be at most {bound:,}")
+        return value
+
     @property
     def held_out(self) -> float:
         """The share of the training cases that is held out of training, by one network."""
@@ -175,12 +192,12 @@ def _flag_fault(fault: Any) -> Diagnostic:
     path = fault["loc"]
     if not path:
         return Diagnostic("bad-option", "the training settings do not fit together",
-                          why=fault["msg"].removeprefix("Value error, "))
+                          why=fault["msg"].removeprefix("Value error, "), fix="change one of the settings it names")
     flag = flag_of(str(path[0]))
     if fault["type"] == "extra_forbidden":
         return Diagnostic("unknown-option", f"training has no setting {str(path[0])!r}",
                           fix=did_you_mean(str(path[0]), TrainingSettings.model_fields))
-    reason = str(fault["msg"])
+    reason = str(fault["msg"]).removeprefix("Value error, ")
     field = TrainingSettings.model_fields[str(path[0])]
     return Diagnostic("bad-option", f"{flag} cannot be {fault['input']!r}", why=reason[:1].lower() + reason[1:],
                       fix=f"{flag}: {field.description}")

@@ -82,8 +82,9 @@ def _tally(head: PlannedHead, decoded_BK: Tensor, target: Tensor, valid_B: Tenso
         true = F.one_hot(target.where(valid_B, 0), len(head.names)).bool()
         found = F.one_hot(decoded_BK.argmax(1), len(head.names)).bool()
     else:
-        yes, predicted = target > 0.5, decoded_BK > 0.5
-        true, found = torch.cat([yes, ~yes], 1), torch.cat([predicted, ~predicted], 1)
+        # A label that is not known is NaN, neither above nor below.
+        predicted = decoded_BK > 0.5
+        true, found = torch.cat([target > 0.5, target <= 0.5], 1), torch.cat([predicted, ~predicted], 1)
     true = true & valid_B[:, None]
     return torch.cat([true.sum(0), (true & found).sum(0)])
 

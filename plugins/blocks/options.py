@@ -64,9 +64,9 @@ def rescaling(parts: str, reader: str) -> Any:
 
 
 def check_names(option: str, names: Sequence[str], one: str, **weights: object) -> None:
-    """Refuse names of classes, labels or values of which two are the same, and a list of `weights` of another length.
+    """Refuse duplicate names of classes, labels or values, and a list of `weights` of another length.
 
-    `weights` is an option by its name, if there is one; anything but a list in it is no matter of names.
+    `weights` is an option by its name, if there is one; a value that is not a list is not checked.
     Raises: ValueError.
     """
     if len(set(names)) < len(names):

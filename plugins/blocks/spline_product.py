@@ -70,7 +70,7 @@ class Expansion(NamedTuple):
         return values if self.base is None else torch.cat([values, self.base.function(x_Ni).unsqueeze(1)], 1)
 
     def write(self, x_Ni: Tensor, row_NRi: Tensor, slopes: bool) -> Tensor | None:
-        """Write the row into an existing tensor; return the derivatives of the spline part, (N, J, i), if requested."""
+        """Write the row into an existing tensor; return the derivatives of the splines, (N, J, i), if requested."""
         inside_Ni = x_Ni if self.outside == "zero" else self.basis.inside(x_Ni)
         values = row_NRi[:, : self.basis.count]
         found = self.basis.write(inside_Ni, values, slopes or self.outside == "linear")

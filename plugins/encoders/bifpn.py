@@ -31,7 +31,7 @@ class BifpnConfig(Config):
     """Options of `encoder.bifpn`."""
 
     width: PositiveInt = Field(64, examples=[8], description="Channels of every level.")
-    repeats: PositiveInt = Field(3, examples=[1], description="Number of top-down and bottom-up passes.")
+    repeats: PositiveInt = Field(3, le=1000, examples=[1], description="Number of top-down and bottom-up passes.")
     weighted: bool = Field(True, description="Whether each join has learned weights, relu(w) divided by their sum; "
                                              "without, it is a plain sum.")
     norm: Literal["batch", "group", "none"] = Field(

@@ -26,8 +26,8 @@ class ConvConfig(Config):
 
     widths: list[PositiveInt] = Field([16, 32, 64], min_length=1,
                                       description="Channels of each stage; all but the first halve the spatial size.")
-    blocks: NonNegativeInt = Field(1, description="Residual blocks in each stage; 0: one plain convolution per stage, "
-                                                  "the cheapest form.")
+    blocks: NonNegativeInt = Field(
+        1, le=1000, description="Residual blocks in each stage; 0: one plain convolution per stage, the cheapest form.")
     stem_stride: PositiveInt = Field(1, description="Stride of the first convolution; 2 halves the spatial size.")
     norm: Literal["batch", "group", "none"] = Field(
         "batch", description="Normalisation after each convolution; use group for small batches.")

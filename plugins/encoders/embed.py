@@ -7,6 +7,7 @@ Source: Guo, Berkhahn 2016, Entity Embeddings of Categorical Variables, arXiv 16
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -18,8 +19,9 @@ from fusionkit.api import Activation, ComponentError, Config, Encoder, TensorSha
 class EmbedConfig(Config):
     """Options of `encoder.embed`."""
 
-    categories: list[PositiveInt] = Field(
-        [], description="How many known categories each of the last columns has; those before are numbers.")
+    categories: list[PositiveInt] | Literal["auto"] = Field(
+        [], description="How many known categories each of the last columns has, or auto to take them from the data; "
+                        "the columns before are numbers.")
     dimension: PositiveInt = Field(8, description="Length of the embedding of one categorical column.")
     width: PositiveInt = Field(64, description="Width of the result.")
     activation: Activation = Field("relu", description="Activation at the end.")
@@ -35,11 +37,14 @@ class Embed(nn.Module):
 
     Shapes: (B, C); gives (B, width). Missing rows are skipped.
 
-    Raises: ComponentError if there are more categories than columns.
+    Raises: ComponentError if there are more categories than columns, or they are left to data that is not given.
     """
 
     def __init__(self, config: EmbedConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
+        if config.categories == "auto":
+            raise ComponentError("'categories' is 'auto', and there is no data to take it from",
+                                 fix="give the data description: --data data.yaml, or list one size for each column")
         columns, coded = inputs[0].width, len(config.categories)
         if coded > columns:
             raise ComponentError(f"'categories' has {coded} columns, but its input has {columns}",
@@ -67,4 +72,4 @@ def _known(codes_B: Tensor, count: int) -> Tensor:
 
 
 component = Encoder("embed", EmbedConfig, Embed, rule="B _ -> B {width}", category="table", paper="arXiv:1604.06737",
-                    claims=("onnx",))
+                    categories="categories", claims=("onnx",))

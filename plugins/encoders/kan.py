@@ -39,7 +39,7 @@ class KANConfig(Config):
 
     width: PositiveInt = Field(64, description="Width of the last layer, which is the result.")
     hidden: list[PositiveInt] = Field([], description="Widths of the layers before the last.")
-    intervals: PositiveInt = Field(5, description="Intervals of the grid of each input.")
+    intervals: PositiveInt = Field(5, le=10_000, description="Intervals of the grid of each input.")
     order: PositiveInt = Field(3, le=8, description="Order of the splines: 1 linear, 3 cubic.")
     range: list[float] = Field(
         [-1.0, 1.0], min_length=2, max_length=2,

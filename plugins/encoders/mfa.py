@@ -62,7 +62,7 @@ class ChannelMap(nn.Module):
 
 
 class TwoMaps(nn.Module):
-    """The two maps with which both branches of the gate begin."""
+    """The first two maps of both branches of the gate."""
 
     def __init__(self, channels: int, units: int, preset: Preset, rank: int | None) -> None:
         super().__init__()

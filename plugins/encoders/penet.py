@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from fusionkit_plugins.encoders.aspp import RELEASE_NAMES as ASPP_NAMES
 from fusionkit_plugins.encoders.aspp import Aspp, AsppConfig
@@ -51,7 +51,7 @@ class PenetConfig(GroupedConfig):
     aspp: PositiveInt | None = Field(
         None, description="Channels of an ASPP between the last map and the pooled vector (the release: 256); none "
                           "by default. 'output: pyramid' has no vector, and builds none.")
-    blocks: list[PositiveInt] = Field(
+    blocks: list[Annotated[PositiveInt, Field(le=1000)]] = Field(
         [3, 4, 6], min_length=1, examples=[[1, 1]],
         description="Bottlenecks of each stage; each after the first halves the spatial size. PENet's classifier has "
                     "[3, 4, 6, 3].")

@@ -51,7 +51,8 @@ class TimmStage(nn.Module):
         ends = list(network.return_layers)
         names = list(network)
         if config.stage >= len(ends):
-            raise ComponentError(f"{config.model!r} has the stages 0 to {len(ends) - 1}, not {config.stage}")
+            raise ComponentError(f"{config.model!r} has the stages 0 to {len(ends) - 1}, not {config.stage}",
+                                 fix=f"write 'stage' as one of 0 to {len(ends) - 1}")
         wanted = network.feature_info.channels()[config.stage - 1]
         if config.stage and inputs[0].width != wanted:
             raise ComponentError(f"stage {config.stage} of {config.model!r} takes {wanted} channels, not "

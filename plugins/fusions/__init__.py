@@ -1,1 +1,1 @@
-"""Fusions: several streams into one, or an exchange between them. One file, one component."""
+"""Fusions: combine several inputs into one, or exchange information between them. One component per file."""

@@ -1,8 +1,8 @@
-"""Cosine alignment: inputs are given back, and a loss turns the vectors of one case in one direction.
+"""Cosine alignment: returns the inputs, with a loss that aligns the directions of the vectors of a case.
 
 Source: the cosine embedding loss of two vectors that belong together; the symmetric form without predictor of Chen and
 He 2021, Exploring Simple Siamese Representation Learning, arXiv 2011.10566, eq. 1.
-Without negatives all vectors may turn in one direction, of all cases; the other losses of the network must prevent it.
+Without negatives the vectors of all cases may collapse to one direction; the network's other losses must prevent it.
 """
 # Axes: B batch, M inputs, c width of all inputs.
 
@@ -25,11 +25,11 @@ class AlignCosineConfig(Config):
 
 
 class AlignCosine(PairLoss):
-    """The inputs as they are, and the mean of 1 - cos(x_a, x_b) over rows and pairs.
+    """The inputs unchanged, and the mean of 1 - cos(x_a, x_b) over rows and pairs.
 
-    Shapes: M inputs (B, c), two or more; gives each back, and `loss_align_cosine`, ().
+    Shapes: M inputs (B, c), two or more; returns each, and `loss_align_cosine`, ().
 
-    Missing inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+    Missing inputs: are returned as zeros and stay missing; rows without both of a pair do not enter the loss.
 
     Raises: ComponentError for a single input.
     """

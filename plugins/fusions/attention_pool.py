@@ -1,7 +1,7 @@
-"""Gated attention pooling: a small network scores every input, or every token, and the scores weigh a mean.
+"""Gated attention pooling: a small network scores every input, or every token, and the scores weight their mean.
 
 Source: Ilse, Tomczak and Welling 2018, Attention-based Deep Multiple Instance Learning, arXiv 1802.04712, eq. 7 to 9.
-The authors' code adds a learned number to all scores, which a softmax over them does not see; it is left out here.
+The authors' code adds a learned number to all scores, which has no effect on their softmax; it is left out here.
 """
 # Axes: B batch, M inputs, c width of one input, n items (inputs, or tokens of all), d width of an item, h {hidden}.
 
@@ -22,19 +22,19 @@ class AttentionPoolConfig(Config):
     """Options of `fusion.attention_pool`."""
 
     width: PositiveInt | None = input_width("takes")
-    hidden: PositiveInt = Field(64, description="Features of the network that scores.")
-    gated: bool = Field(True, description="Whether a sigmoid gates the hidden features; without, the score is "
+    hidden: PositiveInt = Field(64, description="Hidden features of the scoring network.")
+    gated: bool = Field(True, description="Whether a sigmoid gates the hidden features; without it, the score is "
                                           "u tanh(V x), eq. 8.")
 
 
 class AttentionPool(nn.Module):
     """`y = sum w_i x_i`, w the softmax over the present i of `u (tanh(V x_i + b) * sigmoid(U x_i + c))`.
 
-    The x_i are the inputs, if they are vectors, or the tokens of all of them: slices of a scan, say.
+    The x_i are the inputs, if these are vectors, or the tokens of all of them, for example slices of a scan.
 
     Shapes: M inputs (B, c_m), or (B, n_m, c_m) of any numbers of tokens; gives (B, d). Costs 2 (d h + h) + h.
 
-    Missing inputs: they leave the softmax. Rows with nothing present give zeros.
+    Missing inputs: they do not enter the softmax. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> None:
@@ -52,7 +52,7 @@ class AttentionPool(nn.Module):
         return (weights_Bn.unsqueeze(2) * items_Bnd).sum(1)
 
     def weights(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
-        """How much each item counts, for a report: (B, n), in the order of inputs and tokens."""
+        """The weight of each item, for reports: (B, n), in the order of inputs and tokens."""
         return self._weighed(features, present)[1]
 
     def _weighed(self, features: Sequence[Tensor], present: Tensor | None) -> tuple[Tensor, Tensor]:

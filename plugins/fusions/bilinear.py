@@ -1,8 +1,8 @@
-"""Bilinear fusion: every product of a feature of one vector with a feature of the other, freely weighted.
+"""Bilinear fusion: all products of a feature of one vector with a feature of the other, with free weights.
 
 Source: Tenenbaum and Freeman 2000, Separating Style and Content with Bilinear Models,
 doi:10.1162/089976600300015349, eq. 1; the 1 before each vector, which keeps first-order terms, as in TFN.
-The start of the weights, normal with variance 1 over the number of products, is ours.
+The initial weights, normal with variance 1 over the number of products, are ours.
 """
 
 # Axes: B batch, c width of the first, d width of the second, w {width}.
@@ -30,7 +30,7 @@ class Bilinear(nn.Module):
 
     Shapes: vectors (B, c) and (B, d); gives (B, width). Costs width (c + 1)(d + 1).
 
-    Missing inputs: `[1; x]` becomes `[1; 0]`: what is left is linear in the other. Rows with nothing present give
+    Missing inputs: `[1; x]` becomes `[1; 0]`: the rest is linear in the other input. Rows with nothing present give
     zeros.
     """
 

@@ -1,8 +1,8 @@
-"""BLOCK: two projections cut into chunks, each chunk fused as MUTAN fuses the whole, then put side by side.
+"""BLOCK: two projections split into chunks, each fused as in MUTAN, then concatenated.
 
 Source: Ben-Younes et al. 2019, BLOCK: Bilinear Superdiagonal Fusion for Visual Question Answering and Visual
 Relationship Detection, arXiv 1902.00038: the block-term decomposition with blocks of low rank.
-The start of the weights, which keeps the variance through both products, is ours.
+The initial weights, which preserve the variance through both products, are ours.
 """
 
 # Axes: B batch, c width of one input, h {hidden}, n {chunks}, s h / n, r {rank}, w {width}.
@@ -24,8 +24,8 @@ class BLOCKConfig(Config):
 
     width: PositiveInt = Field(64, description="Width of the result.")
     hidden: PositiveInt = Field(64, description="Width of the two projections and of their product.")
-    chunks: PositiveInt = Field(4, examples=[2], description="How many chunks they are cut into; it divides 'hidden'.")
-    rank: PositiveInt = Field(5, description="How many products are summed in each chunk.")
+    chunks: PositiveInt = Field(4, examples=[2], description="Number of chunks; must divide 'hidden'.")
+    rank: PositiveInt = Field(5, description="Number of products summed in each chunk.")
 
 
 class BLOCK(nn.Module):
@@ -37,7 +37,7 @@ class BLOCK(nn.Module):
     Shapes: vectors (B, c_1) and (B, c_2); gives (B, width). Costs
     (c_1 + 1) h + (c_2 + 1) h + 2 n r s (s + 1) + (h + 1) width.
 
-    Weights start normal and biases at zero, so that inputs of variance 1 give about 1.
+    Weights are initially normal and biases zero, so that inputs of variance 1 give a variance of about 1.
 
     Missing inputs: each factor `A_ji u_j + a_ji`, or `B_ji v_j + b_ji`, is 1. Rows with nothing present give zeros.
 
@@ -48,11 +48,11 @@ class BLOCK(nn.Module):
         super().__init__()
         hidden, chunks, rank = config.hidden, config.chunks, config.rank
         if hidden % chunks:
-            raise ComponentError(f"'hidden' is {hidden}, which {chunks} chunks do not divide",
+            raise ComponentError(f"'hidden' is {hidden}, which is not divisible by {chunks} chunks",
                                  fix=f"set 'hidden' to {hidden + chunks - hidden % chunks}, or change 'chunks'")
         self.sizes = (chunks, rank, hidden // chunks)
         self.enter = nn.ModuleList(started(nn.Linear(shape.width, hidden)) for shape in inputs)
-        # A convolution of one position whose groups are the chunks: a linear layer for each.
+        # A convolution over one position whose groups are the chunks: a linear layer for each.
         self.factors = nn.ModuleList(
             started(nn.Conv1d(hidden, hidden * rank, 1, groups=chunks), rank**-0.25) for _ in inputs)
         self.output = started(nn.Linear(hidden, config.width))

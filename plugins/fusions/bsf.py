@@ -1,8 +1,8 @@
-"""Bidirectional scale fusion (BSF): two vectors of two scales, summed and re-weighed by where they agree.
+"""Bidirectional scale fusion (BSF): two vectors of two scales, summed and reweighted by their agreement.
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), the BSF of its fusion.
-The paper's figure puts the two re-weighed vectors side by side (`merge: concat`), the authors' code adds them.
+The paper's figure concatenates the two reweighted vectors (`merge: concat`), the authors' code adds them.
 """
 # Axes: B batch, w width.
 
@@ -24,16 +24,16 @@ class BSFConfig(Config):
     width: PositiveInt | None = Field(
         None, description="Width to which both vectors are projected; None is that of the first, the finer one.")
     merge: Literal["sum", "concat"] = Field(
-        "sum", description="Whether the two re-weighed vectors are added or stand side by side, twice as wide.")
+        "sum", description="Whether the two reweighted vectors are added or concatenated.")
 
 
 class BSF(nn.Module):
     """`(u + v) * (1 + softmax(u * v))` with u = P x, v = Q y; the softmax runs over the features.
 
-    Shapes: a fine vector (B, c) and a coarse one (B, d); gives (B, w), or (B, 2 w) side by side.
+    Shapes: a fine vector (B, c) and a coarse one (B, d); gives (B, w), or (B, 2 w) if concatenated.
     Costs c w + d w + 2 w.
 
-    Missing inputs: u or v is zero, so the weights are equal and the other passes, 1 + 1/w times as large.
+    Missing inputs: u or v is zero, so the weights are equal and the other is scaled by 1 + 1/w.
     """
 
     def __init__(self, config: BSFConfig, inputs: Sequence[TensorShape]) -> None:

@@ -1,9 +1,9 @@
-"""CentralNet: a network in the middle that reads, at every depth, itself and all encoders, each weighed by one number.
+"""CentralNet: a central network that reads, at every depth, itself and all encoders, each with a learned weight.
 
 Source: Vielzeuf, Lechervy, Pateux and Jurie 2018, CentralNet: a Multilayer Approach for Multimodal Fusion, arXiv
 1808.07275, section 3, eq. 1 and 2.
-The loss of eq. 2 adds that of a classifier behind each encoder. A fusion sees no targets: these are heads of the graph,
-each with its `loss`, as in the graph `centralnet`. That maps may differ, and be absent, is ours.
+The loss of eq. 2 adds that of a classifier after each encoder. A fusion sees no targets: these are heads of the graph,
+each with its `loss`, as in the graph `centralnet`. Support for different and missing maps is ours.
 """
 # Axes: B batch, M modalities, L levels, c channels of one map, ... spatial axes, w {width}.
 
@@ -32,33 +32,33 @@ from fusionkit.api import (
 )
 
 _LEAST = 1e-3
-"""Weights whose sum is smaller are not rescaled to it: the quotient would be noise."""
+"""Weights with a smaller sum are not rescaled: the quotient would be noise."""
 
 
 class CentralNetConfig(Config):
     """Options of `fusion.centralnet`."""
 
-    modalities: PositiveInt = Field(2, description="How many encoders the maps come from: as many maps of each, from "
+    modalities: PositiveInt = Field(2, description="Number of encoders of the maps: equally many maps of each, from "
                                                    "fine to coarse, one encoder after the other.")
-    width: PositiveInt | None = Field(None, description="Features of the result; by default as many as the first "
-                                                        "encoder has channels at the last level.")
+    width: PositiveInt | None = Field(None, description="Features of the result; by default the channels of the first "
+                                                        "encoder at the last level.")
     norm: Literal["batch", "group", "none"] = Field(
-        "batch", description="Normalisation of the central layers; group where batches are small.")
+        "batch", description="Normalisation of the central layers; use group for small batches.")
 
 
 class CentralNet(nn.Module):
     """`c_l = layer_l(a_l c_(l-1) + sum over m of a_(m,l) x_m^l)`, without a c at the first level; then the mean.
 
-    A layer is a 3x3 convolution to the channels and grid of the next level, norm and ReLU. Maps of one level are pooled
-    to the smallest grid and, if their channels differ from the first encoder's, projected. Every a
-    starts at 1 / (M + 1).
+    A layer is a 3x3 convolution to the channels and size of the next level, norm and ReLU. Maps of one level are pooled
+    to the smallest size and, if their channels differ from the first encoder's, projected. Every a is initially
+    1 / (M + 1).
 
     Shapes: M L maps (B, c, ...); gives (B, w). Costs the layers, L (M + 1) - 1 numbers a, and the projections.
 
-    Missing inputs: their terms leave, the rest is multiplied with (sum of the a) / (sum of the present a), unless
-    that sum is next to nothing. Norms see rows that have something. Rows with nothing present give zeros.
+    Missing inputs: their terms are dropped and the rest is multiplied by (sum of the a) / (sum of the present a),
+    unless that sum is close to zero. Norms see only rows with a present input. Rows with nothing present give zeros.
 
-    Raises: ComponentError if the maps are not as many of each modality, or levels are images and volumes.
+    Raises: ComponentError if the modalities have different numbers of maps, or levels are images and volumes.
     """
 
     def __init__(self, config: CentralNetConfig, inputs: Sequence[TensorShape]) -> None:
@@ -87,7 +87,7 @@ class CentralNet(nn.Module):
         return zero_empty(central.flatten(2).mean(2), present)
 
     def _level(self, place: int, maps: Sequence[Tensor], present: Tensor | None, central: Tensor | None) -> Tensor:
-        """What the layer of this level reads."""
+        """The input of the layer of this level."""
         weights_M = self.weights[place].to(maps[0].dtype)
         parts = [project(align(x)) for project, align, x in zip(
             self.project[place], self.align[place], fill_absent(maps, present), strict=True)]
@@ -102,7 +102,7 @@ class CentralNet(nn.Module):
 
 
 class Layer(nn.Module):
-    """A 3x3 convolution to another grid, norm, ReLU. Shapes: as `shape`; gives `end`."""
+    """A 3x3 convolution to another size, norm, ReLU. Shapes: as `shape`; gives `end`."""
 
     def __init__(self, config: CentralNetConfig, shape: TensorShape, end: TensorShape) -> None:
         super().__init__()

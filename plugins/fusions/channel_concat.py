@@ -1,4 +1,4 @@
-"""Channel concatenation: images of one grid become one image with the channels of all, before any network.
+"""Channel concatenation: images of one size become one image with all channels, before any network.
 
 Source: common practice; Li et al. 2024, A review of deep learning-based information fusion techniques for
 multimodal medical image classification, arXiv 2404.15022 (input fusion).
@@ -23,22 +23,22 @@ class ChannelConcatConfig(Config):
     """Options of `fusion.channel_concat`."""
 
     fill: float | list[float] = Field(
-        0.0, description="The value of every channel of an absent input, in its normalised units: one number for all "
+        0.0, description="The value of every channel of a missing input, in its normalised units: one number for all "
         "inputs, or a list with one for each.")
-    availability: bool = presence_flag("plane", "; advised where inputs are often absent or are dropped in training")
+    availability: bool = presence_flag("plane", "; recommended if inputs are often missing or are dropped in training")
     rescale: bool = rescaling("channels", "the first convolution")
 
 
 class ChannelConcat(nn.Module):
-    """`y = [x_1; ...; x_M]` on channels, with a plane of ones or zeros for each input when asked for.
+    """`y = [x_1; ...; x_M]` along channels, optionally with a plane of ones or zeros for each input.
 
-    Shapes: M maps (B, c_m, ...) on one grid; gives (B, sum of c_m, ...), with `availability` M channels more.
+    Shapes: M maps (B, c_m, ...) of one spatial size; gives (B, sum of c_m, ...), with `availability` M channels more.
 
-    The grids must be one in space too, not only in size: registered, with one spacing and orientation, which a
-    tensor does not tell. Normalise each input on its own before, never all of them as one stack.
+    The images must be aligned in space, not only equal in size: registered, with one spacing and orientation, which
+    cannot be checked here. Normalise each input separately before, never all of them as one stack.
 
-    Missing inputs: their channels become `fill`, a value like any other for what follows; `availability` tells
-    the two apart. The planes are not rescaled. Rows with nothing present give zeros.
+    Missing inputs: their channels become `fill`, an ordinary value for later layers; `availability` distinguishes
+    the two. The planes are not rescaled. Rows with nothing present give zeros.
 
     Raises: ComponentError if `fill` is a list of another length than there are inputs.
     """

@@ -1,9 +1,9 @@
-"""CLIP alignment: projections of the inputs joined, and an auxiliary loss that pulls those of one case together.
+"""CLIP alignment: combines projections of the inputs, with an auxiliary contrastive loss between those of a case.
 
 Source: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision, arXiv 2103.00020,
-figure 3; on CT and records: Sanjeev et al. 2023, PECon, arXiv 2308.14050, whose release computes this loss.
-PECon's paper has a supervised form, in which all cases of one class belong together. It needs the targets, which a
-fusion does not see; it is not here. More than two inputs, the mean over their pairs, are ours.
+figure 3; on CT and records: Sanjeev et al. 2023, PECon, arXiv 2308.14050, whose code computes this loss.
+PECon's paper has a supervised form, in which all cases of one class are positives. It needs the targets, which a
+fusion does not see, and is not included. The extension to more than two inputs, the mean over pairs, is ours.
 """
 # Axes: B batch, M inputs, c width of one input, w {width}.
 
@@ -41,11 +41,11 @@ class ClipAlignConfig(Config):
 
     width: PositiveInt | None = Field(
         64, description="Width to which each input is projected; None uses them as they are, with equal widths.")
-    merge: Literal["concat", "sum"] = Field("concat", description="How the projections become the result.")
-    weight: NonNegativeFloat = Field(0.1, description="Weight of the alignment in the loss of the network.")
+    merge: Literal["concat", "sum"] = Field("concat", description="How the projections are combined.")
+    weight: NonNegativeFloat = Field(0.1, description="Weight of the alignment loss.")
     temperature: PositiveFloat = Field(
-        0.07, description="What similarities are divided by at the start; its logarithm is learned.")
-    largest_scale: PositiveFloat = Field(100.0, description="Similarities are multiplied with no more than this.")
+        0.07, description="Initial divisor of the similarities; its logarithm is learned.")
+    largest_scale: PositiveFloat = Field(100.0, description="Upper bound on the factor of the similarities.")
 
 
 class Alignment(nn.Module):
@@ -53,8 +53,8 @@ class Alignment(nn.Module):
 
     S = e^t n_a n_b^T of vectors of length one; the loss of a pair is (CE(S) + CE(S^T)) / 2 with the diagonal as target.
 
-    Shapes: M inputs (B, w); gives (). Rows without both inputs leave the matrix; a pair of inputs that fewer than two
-    rows have leaves the mean. No two processes share negatives.
+    Shapes: M inputs (B, w); gives (). Rows without both inputs are excluded from the matrix; a pair of inputs in fewer
+    than two rows is excluded from the mean. Processes do not share negatives.
     """
 
     def __init__(self, temperature: float, largest_scale: float) -> None:
@@ -66,7 +66,7 @@ class Alignment(nn.Module):
         """The loss."""
         if present is None:
             present = torch.ones(features[0].shape[0], len(features), dtype=torch.bool, device=features[0].device)
-        # Beyond the cap the gradient still arrives, or the scale could never come back.
+        # The gradient passes beyond the cap, or the scale could never come back.
         scale = (self.log_scale - (self.log_scale - self.largest).clamp(min=0).detach()).exp()
         directions = [F.normalize(at_least_single(x), dim=1) for x in features]
         columns = present.unbind(1)
@@ -79,9 +79,9 @@ class Alignment(nn.Module):
 
 
 def _contrast(scores_BB: Tensor, both_B: Tensor) -> Tensor:
-    """The mean cross-entropy of rows and columns against the diagonal, over the rows and columns that count."""
+    """The mean cross-entropy of rows and columns against the diagonal, over the valid rows and columns."""
     place_B = torch.arange(both_B.shape[0], device=both_B.device)
-    # The diagonal stays, so that no row is a sum over nothing.
+    # The diagonal stays, so that no row is an empty sum.
     kept_BB = (both_B.unsqueeze(1) & both_B) | (place_B.unsqueeze(1) == place_B)
     scores_BB = scores_BB.where(kept_BB, float("-inf"))
     losses_B = (scores_BB.logsumexp(1) + scores_BB.logsumexp(0)) / 2 - scores_BB.diagonal()
@@ -89,13 +89,13 @@ def _contrast(scores_BB: Tensor, both_B: Tensor) -> Tensor:
 
 
 class ClipAlign(nn.Module):
-    """The projections side by side or summed, and the alignment loss, weighed.
+    """The projections concatenated or summed, and the weighted alignment loss.
 
     A case has as many negatives as the batch has other cases: with a batch of 4 that is 3, and little is learned.
 
     Shapes: M inputs (B, c_m), two or more; gives `features`, (B, M w) or (B, w), and `loss_align`, ().
 
-    Missing inputs: their part of the result is zeros, and their rows leave the loss.
+    Missing inputs: their part of the result is zeros, and their rows do not enter the loss.
 
     Raises: ComponentError if `width` is None and the inputs have different widths.
     """
@@ -108,7 +108,7 @@ class ClipAlign(nn.Module):
         self.align = Alignment(config.temperature, config.largest_scale)
 
     def forward(self, first: Tensor, *others: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The joined projections and the loss."""
+        """The combined projections and the loss."""
         parts = self.project([first, *others], present)
         joined = torch.cat(parts, 1) if self.concat else torch.stack(parts).sum(0)
         return joined, (self.weight * self.align(parts, present)).to(joined.dtype)

@@ -1,8 +1,8 @@
-"""Parallel co-attention: two rows of tokens weigh each other through one matrix of affinities.
+"""Parallel co-attention: two token sequences weight each other through one affinity matrix.
 
 Source: Lu, Yang, Batra and Parikh 2016, Hierarchical Question-Image Co-Attention for Visual Question Answering, arXiv
 1606.00061, section 3.3, eq. 3 to 5.
-The paper's tokens have one width; here the affinity joins any two.
+The paper's tokens have one width; here the two widths may differ.
 """
 # Axes: B batch, n and m tokens of the two streams, c and d their widths, h {hidden}.
 
@@ -19,18 +19,18 @@ from fusionkit.api import Config, Fusion, TensorShape, fill_absent, row_mask
 class CoattentionConfig(Config):
     """Options of `fusion.coattention`."""
 
-    hidden: PositiveInt = Field(64, description="Features of the layers that score the tokens.")
+    hidden: PositiveInt = Field(64, description="Hidden features of the layers that score the tokens.")
 
 
 class Coattention(nn.Module):
     """F = tanh(X W Y^T); H_x = tanh(X W_x + F Y W_y), H_y = tanh(Y W_y + F^T X W_x); weights softmax(H_x u) and
-    softmax(H_y v) over the tokens of each; given are the weighted sums of X and of Y.
+    softmax(H_y v) over the tokens of each; the results are the weighted sums of X and of Y.
 
     Shapes: X (B, n, c) and Y (B, m, d); gives (B, c) and (B, d). Costs c d + (c + d) h + 2 h, no biases; for one width
     that is d^2 + 2 d h + 2 h.
 
-    Absent streams: the affinity to an absent one is zero, so that the other is weighed by itself alone; an absent
-    stream gives zeros.
+    Missing inputs: the affinity to a missing one is zero, so that the other is weighted by itself only; the result of a
+    missing input is zeros.
     """
 
     def __init__(self, config: CoattentionConfig, inputs: Sequence[TensorShape]) -> None:
@@ -43,7 +43,7 @@ class Coattention(nn.Module):
         self.score_second = nn.Linear(config.hidden, 1, bias=False)
 
     def forward(self, first: Tensor, second: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Both streams, each as one vector."""
+        """Both inputs, each as one vector."""
         x_Bnc, y_Bmd = fill_absent([first, second], present)
         affinity_Bnm = (x_Bnc @ self.affinity(y_Bmd).transpose(1, 2)).tanh()
         x_Bnh, y_Bmh = self.hide_first(x_Bnc), self.hide_second(y_Bmd)

@@ -1,8 +1,8 @@
-"""Concatenation: the features, or the tokens, of all inputs side by side.
+"""Concatenation of the features, or of the tokens, of all inputs.
 
 Source: common practice; Li et al. 2024, A review of deep learning-based information fusion techniques
 for multimodal medical image classification, arXiv 2404.15022 (single-level fusion; on raw images of one
-grid this is its input fusion).
+size this is its input fusion).
 """
 
 # Axes: B batch, M inputs, c width of one input, n tokens, w {width}.
@@ -35,25 +35,25 @@ class ConcatConfig(Config):
     """Options of `fusion.concat`."""
 
     axis: Literal["features", "tokens"] = Field(
-        "features", description="Where the inputs are joined: 'features' puts the features of each position side by "
-        "side, 'tokens' makes one longer row of tokens (tokens of one width only).")
+        "features", description="The axis of concatenation: 'features' at each position, 'tokens' makes one longer "
+        "sequence of tokens (tokens of one width only).")
     width: PositiveInt | None = Field(
-        None, description="Width of the result after a learned projection; None gives the joined features as they are.")
-    fill: float = Field(0.0, description="The value of every feature of an absent input, in the input's own units.")
+        None, description="Width of the result after a learned projection; None returns the concatenated features.")
+    fill: float = Field(0.0, description="The value of every feature of a missing input, in the input's own units.")
     availability: bool = presence_flag("feature", " (with axis 'tokens', one feature on each token for its own input)")
     rescale: bool = rescaling("inputs", "a following layer")
 
 
 class Concat(nn.Module):
-    """`y = [x_1; ...; x_M]`, then a projection when `width` is given.
+    """`y = [x_1; ...; x_M]`, then a projection if `width` is given.
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with sum of c_m features,
     or (B, sum of n_m, c) with axis 'tokens'; `width` replaces the number of features.
 
-    Missing inputs: the entry is replaced by the constant `fill` and the row goes on, which among the
-    declarations is `neutral`: an operand is replaced, none leaves and nothing is rescaled unless asked. A
-    concatenation has no true neutral element, though: a biased or normalised layer behind it sees `fill` as
-    a value. `availability` lets that layer tell the two apart; a learned value is an `encoder.placeholder`
+    Missing inputs: the entry is replaced by the constant `fill`, which is declared as `neutral`: an operand is
+    replaced, none is dropped, and nothing is rescaled unless requested. A
+    concatenation has no true neutral element, though: a biased or normalised layer after it sees `fill` as
+    a value. `availability` lets that layer distinguish the two; for a learned value, put an `encoder.placeholder`
     before this. Rows with nothing present give zeros.
     """
 
@@ -65,7 +65,7 @@ class Concat(nn.Module):
         self.project = pointwise(joined, config.width) if config.width else None
 
     def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
-        """The joined inputs, in their order."""
+        """The concatenated inputs, in order."""
         parts = fill_absent(features, present, self.config.fill)
         if self.config.rescale and present is not None:
             parts = rescaled(parts, present)
@@ -82,7 +82,7 @@ class Concat(nn.Module):
 
 
 def rescaled(parts: Sequence[Tensor], present_BM: Tensor) -> list[Tensor]:
-    """The present inputs times M / (number present), the absent ones as they are: M times (B, ...) and (B, M)."""
+    """The present inputs times M / (number present), the missing ones unchanged: M times (B, ...) and (B, M)."""
     factor_B = len(parts) / present_BM.sum(1).clamp(min=1)
     columns = present_BM.unbind(1)
     return [torch.where(row_mask(p, x), x * row_mask(factor_B, x).to(x.dtype), x)
@@ -92,21 +92,21 @@ def rescaled(parts: Sequence[Tensor], present_BM: Tensor) -> list[Tensor]:
 def _joined(config: ConcatConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     """The shape before the projection.
 
-    Raises: ComponentError if the inputs cannot stand side by side on the axis that was asked for.
+    Raises: ComponentError if the inputs cannot be concatenated along the chosen axis.
     """
     if config.axis == "features":
         if any(shape.positions != inputs[0].positions for shape in inputs):
             counts = " and ".join(str(shape.positions) for shape in inputs)
-            raise ComponentError(f"its inputs have {counts} tokens, which cannot stand side by side",
-                                 fix="with 'axis: tokens' they make one longer row")
+            raise ComponentError(f"its inputs have {counts} tokens, so their features cannot be concatenated",
+                                 fix="use 'axis: tokens' to make one longer sequence")
         width = sum(shape.width for shape in inputs)
         return with_width(inputs[0], width + config.availability * len(inputs))
     if inputs[0].layout != "tokens":
-        raise ComponentError(f"'axis: tokens' joins tokens, and its inputs are of the layout {inputs[0].layout!r}",
-                             fix="leave 'axis' out, or turn the inputs into tokens before it")
+        raise ComponentError(f"'axis: tokens' needs tokens, but its inputs are of the layout {inputs[0].layout!r}",
+                             fix="remove 'axis', or turn the inputs into tokens before it")
     if any(shape.width != inputs[0].width for shape in inputs):
         widths = " and ".join(str(shape.width) for shape in inputs)
-        raise ComponentError(f"'axis: tokens' needs tokens of one width, and these have {widths} features",
+        raise ComponentError(f"'axis: tokens' needs tokens of one width, but these have {widths} features",
                              fix="put an `encoder.project` before it")
     return Tokens((sum(shape.positions for shape in inputs), inputs[0].width + config.availability))
 

@@ -1,4 +1,4 @@
-"""Cross-attention: one stream asks the others, or every stream asks all the others.
+"""Cross-attention: one input attends to the others, or every input attends to all the others.
 
 Source: Vaswani et al. 2017, Attention Is All You Need, arXiv 1706.03762, section 3.2; between modalities:
 Tsai et al. 2019, Multimodal Transformer for Unaligned Multimodal Language Sequences, arXiv 1906.00295,
@@ -34,27 +34,27 @@ class CrossAttentionConfig(Config):
     """Options of `fusion.cross_attention`."""
 
     mode: Literal["one_way", "bidirectional", "pairs", "hub"] = Field(
-        "one_way", description="Who asks whom: 'one_way' the first stream all others, and its refined form is the "
-        "result; in all other modes every stream is given back. 'bidirectional' each all the others in one row of "
-        "keys; 'pairs' each every other one in a block of its own, of which the mean counts; 'hub' the first all "
-        "others, and these it.")
+        "one_way", description="Query -> key/value. 'one_way': the first input -> all others, and its refined form is "
+        "the result; all other modes return every input. 'bidirectional': each -> all others as one sequence of keys; "
+        "'pairs': each -> every other one in a block of its own, averaged; 'hub': the first -> all others, and "
+        "these -> the first.")
     width: PositiveInt | None = Field(
-        None, description="Width to which each stream is projected first; None uses the streams as they are, which "
+        None, description="Width to which each input is projected first; None uses the inputs unchanged, which "
         "must then have equal widths.")
-    heads: PositiveInt = Field(4, description="Number of attention heads; it divides the width.")
+    heads: PositiveInt = Field(4, description="Number of attention heads; must divide the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
     dropout: BlockDropout = 0.0
-    share: bool = Field(False, description="Whether all that is asked uses one block of weights.")
+    share: bool = Field(False, description="Whether all directions share one block of weights.")
     zero_start: bool = Field(
-        False, description="Whether the block begins as the identity, so that inserting it into a trained network "
+        False, description="Whether the block is initially the identity, so that inserting it into a trained network "
         "changes nothing at first.")
     vector_to_tokens: PositiveInt | None = Field(
-        None, description="Number of learned tokens that a vector becomes when it is asked. None leaves it a single "
-        "key: attention over one key is 1 whatever the query is, so the block only adds a projection of the vector.")
+        None, description="Number of learned tokens that a vector becomes when it is attended to. None keeps a single "
+        "key: attention over one key is 1 for any query, so the block only adds a projection of the vector.")
 
 
 class Asking(nn.Module):
-    """The block of one asking stream: attention to the keys, then a feed-forward layer, both residual.
+    """The block of one query input: attention to the keys, then a feed-forward layer, both residual.
 
     Shapes: queries (B, q, d) and keys (B, k, d); gives (B, q, d).
     """
@@ -76,7 +76,7 @@ class Asking(nn.Module):
     def forward(
         self, queries_Bqd: Tensor, keys_Bkd: Tensor, ignored_Bk: Tensor | None, heard_B: Tensor | None
     ) -> Tensor:
-        """The refined queries; `ignored_Bk` marks keys to pass over, `heard_B` rows that have any key."""
+        """The refined queries; `ignored_Bk` marks keys to skip, `heard_B` rows that have any key."""
         keys_Bkd = self.norm_keys(keys_Bkd)
         answer_Bqd, _ = self.attention(self.norm_queries(queries_Bqd), keys_Bkd, keys_Bkd,
                                        key_padding_mask=ignored_Bk, need_weights=False)
@@ -88,13 +88,13 @@ class Asking(nn.Module):
 
 class CrossAttention(nn.Module):
     """`y = x + attention(LN(x), LN(others))`, then `y + feed_forward(LN(y))`; keys of all others together. In
-    the mode 'pairs' y is the mean of one such y for each other stream that is present.
+    the mode 'pairs' y is the mean of one such y for each other input that is present.
 
-    Shapes: streams (B, n_m, c_m) or (B, c_m), a vector being one token; gives the asking streams in their own
-    layout, `width` wide: one tensor, or all of them as a bundle. All directions read the streams as they came in.
+    Shapes: inputs (B, n_m, c_m) or (B, c_m), a vector being one token; gives the query inputs in their own
+    layout, `width` wide: one tensor, or all of them as named outputs. All directions read the original inputs.
 
-    Missing inputs: an absent stream is not asked; where none can be, the attention term is zero and the
-    asking stream goes on alone. A stream that is itself absent comes out as zeros.
+    Missing inputs: a missing input is not attended to; without any keys, the attention term is zero and the
+    query input is only refined by itself. The result of a missing query input is zeros.
     """
 
     def __init__(self, config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> None:
@@ -118,7 +118,7 @@ class CrossAttention(nn.Module):
     def forward(
         self, query: Tensor, *context: Tensor, present: Tensor | None = None
     ) -> Tensor | tuple[Tensor, ...]:
-        """The refined first stream, or all streams."""
+        """The refined first input, or all inputs."""
         filled = fill_absent([query, *context], present)
         streams = [self.project[str(m)](x) if str(m) in self.project else x for m, x in enumerate(filled)]
         streams = [x.unsqueeze(1) if vector else x for x, vector in zip(streams, self.vectors, strict=True)]
@@ -141,7 +141,7 @@ class CrossAttention(nn.Module):
 
 
 def _asked(config: CrossAttentionConfig, count: int) -> list[list[list[int]]]:
-    """For each asking stream, the streams that each of its blocks asks."""
+    """For each query input, the inputs that each of its blocks attends to."""
     others = [[m for m in range(count) if m != place] for place in range(count)]
     if config.mode == "one_way":
         return [others[:1]]
@@ -151,7 +151,7 @@ def _asked(config: CrossAttentionConfig, count: int) -> list[list[list[int]]]:
 
 
 def _mean_heard(answers: list[Tensor], heard: list[Tensor | None]) -> Tensor:
-    """The mean over what had any key, or over all where nothing had: those are the stream alone."""
+    """The mean over blocks with any key, or over all blocks if none has: these give the input itself."""
     rows = [torch.ones_like(answers[0][:, 0, 0], dtype=torch.bool) if one is None else one for one in heard]
     heard_BM = torch.stack(rows, 1)
     counted_BM = heard_BM | ~heard_BM.any(1, keepdim=True)
@@ -162,7 +162,7 @@ def _mean_heard(answers: list[Tensor], heard: list[Tensor | None]) -> Tensor:
 def key_validity(
     keys: list[Tensor], others: list[int], present_BM: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Which keys to ignore, (B, k), and which rows have any key, (B,); None where nothing has to be marked."""
+    """Which keys to ignore, (B, k), and which rows have any key, (B,); None if nothing has to be marked."""
     if len(others) == 1:
         return None, None if present_BM is None else present_BM[:, others[0]]
     if present_BM is None:
@@ -170,14 +170,14 @@ def key_validity(
         present_BM = torch.ones(keys[0].shape[0], len(keys), dtype=torch.bool, device=keys[0].device)
     valid_Bk = torch.cat([present_BM[:, m : m + 1].expand(-1, keys[m].shape[1]) for m in others], 1)
     heard_B = valid_Bk.any(1)
-    # A row without any key would be a softmax over nothing, NaN; it may look anywhere, its answer is zeroed.
+    # A row without any key would be a softmax over nothing, NaN; it attends to everything, and its result is zeroed.
     return ~valid_Bk & heard_B.unsqueeze(1), heard_B
 
 
 def _output(config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> Shape:
     width = joined_shape(config, inputs).width
     if width % config.heads:
-        raise ComponentError(f"{config.heads} heads cannot share {width} features equally",
+        raise ComponentError(f"{width} features cannot be divided equally among {config.heads} heads",
                              fix="choose 'heads' that divides the width")
     shapes = [type(shape)((*shape.sizes[:-1], width)) for shape in inputs]
     if config.mode == "one_way":
@@ -187,10 +187,10 @@ def _output(config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> Shap
 
 
 def single_key(asked: Iterable[Iterable[int]], cure: str) -> list[str]:
-    """The advice where what is asked together is one vector or one token; `asked` counts the keys of each stream."""
+    """The advice if the keys used together are one vector or one token; `asked` counts the keys of each input."""
     if not any(sum(keys) == 1 for keys in asked):
         return []
-    return [f"a stream is asked that is a single key, and attention over one key is 1 whatever the query is: query and "
+    return [f"an input attends to a single key, and attention over one key is 1 for any query: query and "
             f"key learn nothing; {cure}"]
 
 
@@ -205,7 +205,7 @@ component = Fusion(
     rule="query: B _ _, *context: B _ _ | query: B _, *context: B _ _ | query: B _ _, *context: B _ "
          "| query: B _, *context: B _",
     output=_output, absent="identity", category="attention", paper="arXiv:1706.03762",
-    exceptions={"gradients: blocks.*.norm_queries.*": "attention to a single key is 1 whatever the query is; with "
+    exceptions={"gradients: blocks.*.norm_queries.*": "attention to a single key is 1 for any query; with "
                                                       "'vector_to_tokens' a vector becomes several keys"},
     claims=("onnx",), advice=_advice,
 )

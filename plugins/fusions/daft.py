@@ -1,10 +1,10 @@
-"""DAFT: a table scales and shifts the channels of an image, bare or inside a residual block.
+"""DAFT: a table scales and shifts the channels of an image, directly or inside a residual block.
 
 Source: Poelsterl, Wolf and Wachinger 2021, Combining 3D Image and Tabular Data via the Dynamic Affine Feature Map
-Transform, arXiv 2107.05990, section 2; the places in the block are those of the authors' release.
-The authors' code has no `1 +` (`residual: false`); a fresh map then shrinks its image to a small part of itself.
-The authors' code knows no absent table: here the map leaves the image as it is. It refuses location 2 where the block
-keeps grid and width; nothing stands against it, and it works here.
+Transform, arXiv 2107.05990, section 2; the locations in the block are those of the authors' code.
+The authors' code has no `1 +` (`residual: false`); an untrained map then shrinks its image to a small fraction.
+The authors' code does not support a missing table: here the image is then unchanged. It refuses location 2 if the block
+keeps size and width, without need; that works here.
 """
 # Axes: B batch, c channels, p columns of the table, n tokens, ... spatial axes of a map.
 
@@ -33,34 +33,34 @@ class AffineConfig(Config):
     scale: bool = Field(True, description="Whether the channels are scaled.")
     shift: bool = Field(True, description="Whether the channels are shifted.")
     activation: Literal["linear", "sigmoid", "tanh"] = Field(
-        "linear", description="What the computed scale passes through.")
+        "linear", description="Activation of the computed scale.")
     residual: bool = Field(
         True, description="Whether the image is scaled by 1 + the computed scale, and the last layer starts at zero, "
-        "so that the map begins as the identity. The published form has no 1.")
+        "so that the map starts as the identity. The published form has no 1.")
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if not (self.scale or self.shift):
             raise ValueError("with neither 'scale' nor 'shift' it does nothing")
         if self.residual and self.activation == "sigmoid":
-            raise ValueError("a sigmoid begins at 1/2, and 1 + it at no identity: set 'residual: false'")
+            raise ValueError("a sigmoid starts at 1/2, so 1 + sigmoid is not the identity: set 'residual: false'")
         return self
 
 
 class ModulationConfig(AffineConfig):
-    """Options of an affine map that may stand in a residual block."""
+    """Options of an affine map that may be inside a residual block."""
 
     location: Literal[0, 1, 2, 3, 4] | None = Field(
-        None, description="Where in a residual block the map acts: 0 on the block's input, 1 on what bypasses the "
-        "convolutions, 2 on what enters them, 3 after the first norm, 4 after the first ReLU. None: there is no block.")
+        None, description="Where in a residual block the map acts: 0 on the block's input, 1 on the shortcut, 2 on the "
+        "input of the convolutions, 3 after the first norm, 4 after the first ReLU. None: without a block.")
     width: PositiveInt | None = Field(
-        None, description="Channels that the block gives; None keeps those of the image.")
+        None, description="Channels of the block's result; None keeps those of the image.")
     stride: PositiveInt = Field(1, description="Stride of the block's first convolution.")
 
     @model_validator(mode="after")
     def _has_a_block(self) -> Self:
         if self.location is None and (self.width is not None or self.stride > 1):
-            raise ValueError("'width' and 'stride' are those of a block: set 'location'")
+            raise ValueError("'width' and 'stride' belong to a block: set 'location'")
         return self
 
 
@@ -76,7 +76,7 @@ def average(features: Tensor, shape: TensorShape) -> Tensor:
 
 
 def everywhere(numbers_Bc: Tensor, shape: TensorShape) -> Tensor:
-    """One number for each channel, shaped so that it broadcasts over all positions of a layout."""
+    """One number for each channel, reshaped to broadcast over all positions of a layout."""
     return numbers_Bc.unsqueeze(1) if shape.layout == "tokens" else spread(numbers_Bc, shape)
 
 
@@ -96,7 +96,7 @@ class AffineMap(nn.Module):
             nn.init.zeros_(self.expand.weight)
 
     def forward(self, image: Tensor, table_Bp: Tensor, heard_B: Tensor | None) -> Tensor:
-        """The changed image; where `heard_B` says that there is no table, it stays as it is."""
+        """The changed image; rows without a table by `heard_B` are unchanged."""
         seen = torch.cat([average(image, self.shape), table_Bp], 1) if self.sees_image else table_Bp
         numbers = list(self.expand(self.squeeze(seen).relu()).chunk(self.config.scale + self.config.shift, 1))
         if self.config.scale:
@@ -112,11 +112,11 @@ def _unless(heard_B: Tensor | None, numbers_Bc: Tensor, neutral: float) -> Tenso
 
 
 class ResidualBlock(nn.Module):
-    """conv - norm - ReLU - conv - norm, plus the input, ReLU; an affine map at one of five places, or none.
+    """conv - norm - ReLU - conv - norm, plus the input, ReLU; with an affine map at one of five locations, or none.
 
-    Convolutions of 3 without biases; the input passes a pointwise convolution and a norm where grid or width change.
+    Convolutions of size 3 without biases; the shortcut is a pointwise convolution and a norm if size or width change.
 
-    Shapes: (B, c, ...); gives (B, width, ...), the grid divided by the stride and rounded up.
+    Shapes: (B, c, ...); gives (B, width, ...), the size divided by the stride and rounded up.
     """
 
     def __init__(
@@ -147,15 +147,15 @@ class ResidualBlock(nn.Module):
 
 
 def block_shape(image: TensorShape, width: int, stride: int) -> TensorShape:
-    """The shape that a residual block gives."""
+    """The output shape of a residual block."""
     return shape_of((width, *((size - 1) // stride + 1 for size in image.spatial)))
 
 
 class Hosted(nn.Module):
-    """A fusion into an image: without the image there is nothing, without the table the image goes on alone.
+    """A fusion into an image: without the image there is no result, without the table the image is used alone.
 
-    Missing inputs: rows without an image give zeros and take no part in the statistics of norms; rows without a
-    table keep their image unchanged by it, and it enters as zeros.
+    Missing inputs: rows without an image give zeros and do not enter the statistics of norms; rows without a
+    table keep their image unchanged, and the table enters as zeros.
     """
 
     def transform(self, image: Tensor, table_Bp: Tensor, heard_B: Tensor | None) -> Tensor:
@@ -163,7 +163,7 @@ class Hosted(nn.Module):
         raise NotImplementedError
 
     def forward(self, image: Tensor, table: Tensor, present: Tensor | None = None) -> Tensor:
-        """The image as the table makes it."""
+        """The image changed by the table."""
         if present is None:
             return self.transform(image, table, None)
         image, table = fill_absent([image, table], present)
@@ -181,7 +181,7 @@ class Hosted(nn.Module):
     def _with_running_statistics(
         self, norms: Sequence[nn.Module], image: Tensor, table: Tensor, present: Tensor
     ) -> Tensor:
-        """As in evaluation: one row is too few to take statistics from."""
+        """As in evaluation mode: one row is too few for batch statistics."""
         try:
             for norm in norms:
                 norm.eval()
@@ -192,12 +192,12 @@ class Hosted(nn.Module):
 
 
 class DAFT(Hosted):
-    """`a * image + b` in each channel, `[a; b] = W_2 relu(W_1 [mean of the image; table])`, perhaps within a block.
+    """`a * image + b` in each channel, `[a; b] = W_2 relu(W_1 [mean of the image; table])`, optionally in a block.
 
     Shapes: an image (B, c, ...), tokens (B, n, c) or a vector (B, c), and a table (B, p); gives that of the image, or
     that of the residual block, which takes maps only. Costs (c + p) bottleneck + 2 c bottleneck.
 
-    Raises: ComponentError if a block is asked for and the first input is no map.
+    Raises: ComponentError if a block is requested and the first input is not a map.
     """
 
     sees_image: ClassVar[bool] = True
@@ -220,20 +220,20 @@ class DAFT(Hosted):
 def modulated_shape(config: ModulationConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     """The shape of the result.
 
-    Raises: ComponentError if a block is asked for and the first input is no map.
+    Raises: ComponentError if a block is requested and the first input is not a map.
     """
     image = inputs[0]
     if config.location is None:
         return image
     if not image.spatial:
-        raise ComponentError(f"'location' asks for a residual block, and 'image' is ({image})",
+        raise ComponentError(f"'location' requires a residual block, but 'image' is ({image})",
                              why="the block's convolutions need an image or a volume",
-                             fix="leave 'location' out, and the features are scaled and shifted as they are")
+                             fix="remove 'location' to scale and shift the features directly")
     return block_shape(image, config.width or image.width, config.stride)
 
 
 def said(meta: Mapping[str, Any]) -> dict[str, str]:
-    """What a recorded case says of the settings of its release, `name=value` by name."""
+    """The authors' settings in the metadata of a recorded case, `name=value` by name."""
     return dict(re.findall(r"(\w+)=([\w.]+)", str(meta.get("constructor", ""))))
 
 
@@ -256,7 +256,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 block_names = {"affine.squeeze": "aux.aux_base", "affine.expand": "aux.aux_out", "conv1": "conv1", "norm1": "bn1",
                "conv2": "conv2", "norm2": "bn2", "shortcut": "downsample"}
-"""Beginnings of names in a residual block, here and in the authors' code."""
+"""Name prefixes in a residual block, here and in the authors' code."""
 modulation_rule = " | ".join(f"image: {axes}, table: B _" for axes in ("B _ ...", "B _", "B _ _"))
 release = Release(names={f"body.{ours}": theirs for ours, theirs in block_names.items()}, read=_read)
 

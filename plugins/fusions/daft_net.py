@@ -1,7 +1,7 @@
-"""The whole DAFT network: a small residual network on an image, its last block changed by a table.
+"""The whole DAFT network: a small residual network for an image, whose last block is modulated by a table.
 
 Source: Poelsterl, Wolf and Wachinger 2021, Combining 3D Image and Tabular Data via the Dynamic Affine Feature Map
-Transform, arXiv 2107.05990, section 3; the layers are those of the authors' release, without its last linear layer,
+Transform, arXiv 2107.05990, section 3; the layers are those of the authors' code, without its last linear layer,
 which is the head's. The authors' class has the affine map at location 0, its training scripts and here at 3; it has
 no `1 +` (`residual: false`).
 """
@@ -36,14 +36,14 @@ class DAFTNetConfig(AffineConfig):
     width: PositiveInt = Field(
         4, examples=[8], description="Channels of the first stage; the result has eight times as many.")
     location: Literal[0, 1, 2, 3, 4] = Field(
-        3, description="Where in the last block the affine map acts: 0 on its input, 1 on what bypasses the "
-        "convolutions, 2 on what enters them, 3 after the first norm, 4 after the first ReLU.")
+        3, description="Where in the last block the affine map acts: 0 on its input, 1 on the shortcut, 2 on the "
+        "input of the convolutions, 3 after the first norm, 4 after the first ReLU.")
 
 
 class DAFTNet(Hosted):
     """conv, max pool, blocks of n, 2n, 4n and 8n channels (the last with the table), mean over all positions.
 
-    The grid is halved before the first block and in each of the other three.
+    The spatial size is halved before the first block and in each of the other three.
 
     Shapes: an image (B, c, ...) and a table (B, p); gives (B, 8n).
 
@@ -69,7 +69,7 @@ class DAFTNet(Hosted):
         self.last = ResidualBlock(shape, self.shape.width, 2, affine, config.location)
 
     def transform(self, image: Tensor, table_Bp: Tensor, heard_B: Tensor | None) -> Tensor:
-        """The features of the image as the table makes them."""
+        """The features of the image modulated by the table."""
         image = self.pool(self.norm(self.conv(image)).relu())
         for block in self.blocks:
             image = block(image)
@@ -82,8 +82,8 @@ def result_shape(config: DAFTNetConfig, inputs: Sequence[TensorShape]) -> Tensor
     Raises: ComponentError if an axis of the image is shorter than 2.
     """
     if min(inputs[0].spatial) < 2:
-        raise ComponentError(f"its image has the grid {'x'.join(map(str, inputs[0].spatial))}",
-                             why="a max pool of 2 halves every axis, and one of 1 has no half",
+        raise ComponentError(f"its image has the spatial size {'x'.join(map(str, inputs[0].spatial))}",
+                             why="a max pool of 2 halves every axis, so 1 is too small",
                              fix="give it an image of at least 2 along every axis")
     return shape_of((8 * config.width,))
 

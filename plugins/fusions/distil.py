@@ -1,7 +1,7 @@
-"""Distillation: logits are given back, and a loss brings those of students to those of a teacher.
+"""Distillation: returns logits, with a loss that pulls those of students towards those of a teacher.
 
 Source: Hinton et al. 2015, Distilling the Knowledge in a Neural Network, arXiv 1503.02531, section 2.
-Several students, the mean over them, and labels that are there or not each on its own, are ours.
+The extensions to several students, with the mean over them, and to independent labels are ours.
 """
 # Axes: B batch, K classes or labels.
 
@@ -21,22 +21,22 @@ from fusionkit.api import Config, Fusion, TensorShape, at_least_single, fill_abs
 class DistilConfig(Config):
     """Options of `fusion.distil`."""
 
-    weight: NonNegativeFloat = Field(1.0, description="Weight of the distillation in the loss of the network.")
+    weight: NonNegativeFloat = Field(1.0, description="Weight of the distillation loss.")
     temperature: PositiveFloat = Field(
-        2.0, description="What logits are divided by: the higher, the more the classes count that are not likely.")
+        2.0, description="Divisor of the logits: the higher, the more weight unlikely classes have.")
     task: Literal["multiclass", "multilabel"] = Field(
         "multiclass", description="multiclass: the logits are those of one softmax; multilabel: each of a sigmoid.")
 
 
 class Distil(nn.Module):
-    """The inputs as they are, and T^2 KL[softmax(t / T) || softmax(s / T)] of teacher t and student s.
+    """The inputs unchanged, and T^2 KL[softmax(t / T) || softmax(s / T)] of teacher t and student s.
 
-    With `task: multilabel` T^2 times the mean over labels of the divergence of two coins, sigmoid(t / T) and
-    sigmoid(s / T). No gradient reaches the teacher from here; give it a head, or freeze it.
+    With `task: multilabel`, T^2 times the mean over labels of the divergence of two Bernoulli distributions,
+    sigmoid(t / T) and sigmoid(s / T). The teacher gets no gradient from here; give it a head, or freeze it.
 
-    Shapes: `teacher` and `students`, one or more, (B, K) each; gives each back, and `loss_distil`, ().
+    Shapes: `teacher` and `students`, one or more, (B, K) each; returns each, and `loss_distil`, ().
 
-    Missing inputs: come back as zeros, absent still; rows without the teacher or the student leave the loss.
+    Missing inputs: are returned as zeros and stay missing; rows without teacher or student do not enter the loss.
     """
 
     def __init__(self, config: DistilConfig, inputs: Sequence[TensorShape]) -> None:

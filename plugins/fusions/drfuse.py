@@ -1,12 +1,12 @@
-"""DrFuse: what the inputs share and what only one of them says, weighed for each class by attention.
+"""DrFuse: shared and modality-specific features, weighted for each class by attention.
 
 Source: Yao et al. 2024, DrFuse: Learning Disentangled Representation for Clinical Multi-Modal Fusion with Missing
 Modality and Modal Inconsistency, arXiv 2403.06197, section 3.
-The authors' code sums the divergence over all rows and divides by those with both inputs; here both count the latter.
+The authors' code sums the divergence over all rows and divides by those with both inputs; here both use the latter.
 It leaves out the divergence of 1 - p (`bernoulli: true` adds it). Two inputs, the first always present, are the
-release's; any number, any of them absent, are ours. The losses that need targets are not here, since a fusion does not
-see them: those of the parts are heads on `shared` and on the distinct vectors; the ranking of the attention by the
-parts' losses has no place.
+authors'; any number, any of them missing, are ours. The losses that need targets are not included, since a fusion does
+not see them: those of the parts are heads on `shared` and on the distinct vectors; the ranking of the attention by the
+parts' losses is not supported.
 """
 # Axes: B batch, M inputs, h width of all vectors, t = M + 1 tokens, K {classes}.
 
@@ -46,18 +46,18 @@ from fusionkit.api import (
 class DrFuseConfig(Config):
     """Options of `fusion.drfuse`."""
 
-    classes: PositiveInt = Field(2, description="Number of classes or labels, each with an attention of its own.")
+    classes: PositiveInt = Field(2, description="Number of classes or labels, each with its own attention.")
     inputs: Literal["vectors", "pairs"] = Field(
-        "vectors", description="What is given: 'vectors' one for each modality, of which two linear layers make the "
+        "vectors", description="The inputs: 'vectors' one for each modality, from which two linear layers make the "
         "shared and the distinct part; 'pairs' these parts themselves, first shared, first distinct, second shared ...")
     width: PositiveInt | None = Field(
         None, description="Width of the shared and distinct parts made of 'vectors'; None takes that of the inputs.")
     disentangle: NonNegativeFloat = Field(
-        1.0, description="Weight of the cosine between shared and distinct parts in the loss of the network.")
+        1.0, description="Weight of the loss of the cosine between shared and distinct parts.")
     align: NonNegativeFloat = Field(
-        1.0, description="Weight of the divergence between shared parts in the loss of the network.")
+        1.0, description="Weight of the loss of the divergence between shared parts.")
     bernoulli: bool = Field(
-        False, description="Whether the divergence has the terms of 1 - p too; the authors' code has those of p alone.")
+        False, description="Whether the divergence also has the terms of 1 - p; the authors' code has only those of p.")
 
 
 class ClassAttention(nn.Module):
@@ -77,7 +77,7 @@ class ClassAttention(nn.Module):
         return weights_BtK.mT @ values_Bth
 
     def weigh(self, tokens_Bth: Tensor, present_Bt: Tensor) -> tuple[Tensor, Tensor]:
-        """How much each token counts for each class, (B, t, K), and what it says, (B, t, h)."""
+        """The weight of each token for each class, (B, t, K), and its value, (B, t, h)."""
         queries_Bth, values_Bth, *keys = self.project(tokens_Bth).split(self.width, 2)
         counts_B1 = present_Bt.sum(1, keepdim=True).clamp(min=1).to(queries_Bth.dtype)
         query_Bh = queries_Bth.where(present_Bt.unsqueeze(2), 0.0).sum(1) / counts_B1
@@ -86,7 +86,7 @@ class ClassAttention(nn.Module):
 
 
 class DrFuse(nn.Module):
-    """Shared parts pooled as probabilities, attention over distinct parts and shared one, a layer for each class.
+    """Shared parts pooled as probabilities, attention over the distinct parts and the shared one, a layer per class.
 
     With S the same layers for all inputs and s_m = S(shared_m), the shared part is s = logit(mean of sigmoid(s_m)).
     The tokens are distinct_1, s, distinct_2, ..., distinct_M.
@@ -97,10 +97,10 @@ class DrFuse(nn.Module):
     Shapes: M inputs (B, c_m), or M pairs of (B, h); gives `logits` (B, K), `tokens` (B, K, h), the class vectors,
     `shared` (B, h), and the two losses, ().
 
-    Missing inputs: a modality is present where all that is given of it is; others leave the pool, the attention and
+    Missing inputs: a modality is present if all its inputs are; others do not enter the pooling, the attention and
     the losses. Rows with nothing present give zeros.
 
-    Raises: ComponentError if the widths do not fit, or of 'pairs' one half is missing.
+    Raises: ComponentError if the widths do not fit, or the number of 'pairs' inputs is odd.
     """
 
     def __init__(self, config: DrFuseConfig, inputs: Sequence[TensorShape]) -> None:
@@ -127,7 +127,7 @@ class DrFuse(nn.Module):
         return logits_BK, vectors_BKh, pooled_Bh, disentangle.to(pooled_Bh.dtype), align.to(pooled_Bh.dtype)
 
     def parts(self, features: Sequence[Tensor], present: Tensor | None) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """Shared and distinct parts, (B, h) each, those of absent modalities zeros, and what is present, (B, M)."""
+        """Shared and distinct parts, (B, h) each, zeros for missing modalities, and presence, (B, M)."""
         if present is None:
             present = torch.ones(features[0].shape[0], len(features), dtype=torch.bool, device=features[0].device)
         if self.config.inputs == "pairs":
@@ -141,13 +141,13 @@ class DrFuse(nn.Module):
 
 
 def with_shared(present_BM: Tensor) -> Tensor:
-    """Which tokens are present, (B, t): the shared one stands second and is there when any input is."""
+    """Which tokens are present, (B, t): the shared one is second and is present if any input is."""
     return torch.cat([present_BM[:, :1], present_BM.any(1, keepdim=True), present_BM[:, 1:]], 1)
 
 
 def pool(shared: Sequence[Tensor], present_BM: Tensor) -> Tensor:
     """logit(mean of sigmoid(s_m)) over the present ones, without leaving log space: M times (B, h) to (B, h)."""
-    # Rows with nothing present keep their filler: over minus infinities alone there would be NaN on the way.
+    # Rows with nothing present keep their filler: minus infinities only would give NaN in between.
     kept_BM = present_BM | ~present_BM.any(1, keepdim=True)
     yes, no = ([F.logsigmoid(sign * at_least_single(s)) for s in shared] for sign in (1, -1))
     return (torch.stack(fill_absent(yes, kept_BM, float("-inf"))).logsumexp(0)
@@ -192,13 +192,13 @@ def _width(config: DrFuseConfig, inputs: Sequence[TensorShape]) -> int:
     if config.inputs == "vectors":
         return joined_shape(config, inputs).width
     if len(inputs) % 2:
-        raise ComponentError(f"'inputs: pairs' reads shared and distinct vectors in turn, and {len(inputs)} are given",
-                             fix="give two for each modality, or leave 'inputs' out")
+        raise ComponentError(f"'inputs: pairs' alternates shared and distinct vectors, but {len(inputs)} are given",
+                             fix="give two for each modality, or remove 'inputs'")
     widths = {shape.width for shape in inputs} | ({config.width} if config.width else set())
     if len(widths) > 1:
         raise ComponentError(f"its pairs have {' and '.join(map(str, sorted(widths)))} features",
-                             why="shared and distinct vectors stand side by side as tokens, all of one width",
-                             fix="bring them to one width where they are made, with an `encoder.project`")
+                             why="shared and distinct vectors are used as tokens, which must have one width",
+                             fix="bring them to one width with an `encoder.project`")
     return widths.pop()
 
 

@@ -1,10 +1,10 @@
-"""EmbraceNet: each feature of the result is drawn from one present input, by chance in training.
+"""EmbraceNet: each feature of the result is taken from one present input, chosen at random in training.
 
 Source: Choi and Lee 2019, EmbraceNet: A robust deep learning architecture for multimodal classification,
 arXiv 1904.09078, section 3.
-In evaluation the expectation over the draws takes their place, so that a case has one result.
-The paper puts an activation behind each projection, which `activation` adds. The start of the projections, which
-keeps the variance, is ours.
+In evaluation the expectation over the draws is used, so that results are deterministic.
+The paper has an activation after each projection, which `activation` adds. The initial projections, which preserve
+the variance, are ours.
 """
 
 # Axes: B batch, M inputs, w {width}.
@@ -28,9 +28,9 @@ class EmbraceConfig(Config):
 
     width: PositiveInt = Field(64, description="Width of the result; each input is projected to it.")
     probabilities: Literal["equal"] | list[PositiveFloat] = Field(
-        "equal", description="How probable each input is to be drawn: 'equal', or a list with one number for each, "
-        "which are divided by the sum of those that are present.")
-    activation: Activation = Field("none", description="The function behind each projection.")
+        "equal", description="Probability of each input to be drawn: 'equal', or a list with one number for each, "
+        "which are divided by the sum over the present ones.")
+    activation: Activation = Field("none", description="The activation after each projection.")
 
 
 class Embrace(nn.Module):
@@ -38,7 +38,7 @@ class Embrace(nn.Module):
 
     Shapes: M vectors (B, c_m); gives (B, width). Costs SC width + M width, SC the sum of the c_m.
 
-    Missing inputs: never drawn; the probabilities are divided by the sum of the present ones. Rows with nothing
+    Missing inputs: are never drawn; the probabilities are divided by the sum of the present ones. Rows with nothing
     present give zeros.
 
     Raises: ComponentError if `probabilities` is a list of another length than there are inputs.
@@ -55,7 +55,7 @@ class Embrace(nn.Module):
         self.activation = activation(config.activation)
 
     def probabilities(self, present: Tensor | None = None) -> Tensor:
-        """How probable each input is: (1, M), or (B, M) when presence is given; those of the present sum to 1."""
+        """The probability of each input: (1, M), or (B, M) if presence is given; those of present inputs sum to 1."""
         return softmax_present(self.scores.unsqueeze(0), present)
 
     def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
@@ -68,7 +68,7 @@ class Embrace(nn.Module):
         return torch.stack(docked, 1).gather(1, self._draw(docked[0].shape[0], present).unsqueeze(1)).squeeze(1)
 
     def _draw(self, rows: int, present: Tensor | None) -> Tensor:
-        """Which input each feature is from, (B, w). Rows with nothing present draw among zeros."""
+        """The input that each feature is taken from, (B, w). Rows with nothing present draw among zeros."""
         drawable = present if present is None else present | ~present.any(1, keepdim=True)
         chances = self.probabilities(drawable).float().expand(rows, -1)
         return chances.multinomial(self.width, replacement=True)

@@ -1,7 +1,7 @@
-"""Evidential fusion (TMC): the evidence of all predictors by Dempster's rule, with doubt and conflict beside it.
+"""Evidential fusion (TMC): combines the evidence of all predictors by Dempster's rule, with uncertainty and conflict.
 
 Source: Han et al. 2021, Trusted Multi-View Classification, arXiv 2102.02051, eq. 2-5 and definition 4. The closed
-form of the combination of any number of views is ours; its results are those of the paper's pairwise rule.
+form for combining any number of views is ours; its results are those of the paper's pairwise rule.
 """
 
 # Axes: B batch, M predictors, k classes or labels, l labels (1 for classes), K outcomes of each: classes, yes and no.
@@ -28,23 +28,24 @@ class EvidentialConfig(Config):
 
     task: Task = Field(
         "multiclass", description="What the scores mean: 'multiclass', one Dirichlet over all classes; 'multilabel', "
-        "a Beta for each label, whose no has the score with the other sign.")
+        "a Beta for each label, in which 'no' has the negated score.")
 
 
 class Evidential(nn.Module):
     """`e_m = softplus(l_m)`, `e = K (prod_m (1 + e_m / K) - 1)`, `alpha = e + 1`, over the present predictors.
 
     That is the reduced rule of Dempster over any number of predictors, in any order. With S the sum of alpha, the
-    probabilities are alpha / S and the doubt is u = K / S. The conflict of two predictors with beliefs b = e / S is
-    `sum over i != j of b1_i b2_j`; given is the largest of all pairs.
+    probabilities are alpha / S and the uncertainty is u = K / S. The conflict of two predictors with beliefs b = e / S
+    is `sum over i != j of b1_i b2_j`; the result is the largest of all pairs.
 
-    u is never larger than that of the surest predictor, and two that are sure of different classes make a result that
-    looks sure: only the conflict shows it. Reject by both. A further predictor on joined features makes ETMC.
+    u is never larger than that of the most confident predictor, and two that are confident of different classes give a
+    confident result: only the conflict shows it. Reject by both. A further predictor on fused features makes it ETMC.
 
-    Shapes: M times logits (B, k); gives `logits` (B, k), log(alpha), whose softmax, or of labels sigmoid, is the
-    probability; `uncertainty` and `conflict` (B, 1), or of labels (B, k), both in 0..1.
+    Shapes: M times logits (B, k); gives `logits` (B, k), log(alpha), whose softmax, or sigmoid for labels, is the
+    probability; `uncertainty` and `conflict` (B, 1), or (B, k) for labels, both in 0..1.
 
-    Missing inputs: their evidence is zero, which is exactly to leave them out. Rows with nothing present give zeros.
+    Missing inputs: their evidence is zero, which is equivalent to leaving them out. Rows with nothing present give
+    zeros.
     """
 
     def __init__(self, config: EvidentialConfig, inputs: Sequence[TensorShape]) -> None:
@@ -52,7 +53,7 @@ class Evidential(nn.Module):
         self.multiclass = config.task == "multiclass"
 
     def forward(self, *logits: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The logits, the doubt and the conflict."""
+        """The logits, the uncertainty and the conflict."""
         scores_BMk = stacked(logits, present)
         outcomes = scores_BMk.unsqueeze(2) if self.multiclass else torch.stack([scores_BMk, -scores_BMk], 3)
         evidence_BMlK = F.softplus(outcomes)
@@ -69,13 +70,13 @@ class Evidential(nn.Module):
 
 
 def combined(evidence_BMlK: Tensor) -> Tensor:
-    """The evidence of all predictors together: (B, M, l, K) to (B, l, K)."""
+    """The combined evidence of all predictors: (B, M, l, K) to (B, l, K)."""
     count = evidence_BMlK.shape[3]
     return count * torch.log1p(evidence_BMlK / count).sum(1).clamp(max=LARGEST).expm1()
 
 
 def conflict(evidence_BMlK: Tensor) -> Tensor:
-    """The largest conflict of two predictors, zero for a single one: (B, M, l, K) to (B, l)."""
+    """The largest conflict of any two predictors, zero for a single one: (B, M, l, K) to (B, l)."""
     strength = evidence_BMlK.sum(3, keepdim=True) + evidence_BMlK.shape[3]
     beliefs = (evidence_BMlK / strength).unbind(1)
     found = [(a.sum(2) * b.sum(2) - (a * b).sum(2)).clamp(min=0) for a, b in combinations(beliefs, 2)]

@@ -1,8 +1,8 @@
-"""Fusion of different-sized feature maps: all maps are pooled to one grid and merged by a 1x1 convolution.
+"""Fusion of different-sized feature maps: all maps are pooled to one size and merged by a 1x1 convolution.
 
 Source: Agarwal, Arya, Meena 2024, MultiFusionNet, arXiv 2401.00728 (FDSFM). The paper, its summaries and its released
 notebook describe three merges: `concat_project` is the notebook's, `project_concat` the summaries', `concat` has no
-convolution. They never meet grids that do not divide; `align` says what is done then. With
+convolution. They never have sizes that do not divide; `align` says what is done then. With
 `preset: release` norms and initial values are Keras's, as in the notebook; with `torch` PyTorch's.
 """
 # Axes: B batch, M maps, c channels of one map, w {width}, ... spatial axes, G sizes of the common grid.
@@ -31,24 +31,24 @@ class FDSFMConfig(Config):
     width: PositiveInt = Field(2048, description="Channels of the result; project_concat divides them among the maps, "
                                                  "each part a multiple of 8; concat keeps those of the maps.")
     merge: Literal["concat_project", "project_concat", "concat"] = Field(
-        "concat_project", description="concat_project: join, normalise, 1x1 convolution, ReLU; project_concat: a 1x1 "
-                                      "convolution for each map, then join; concat: join only.")
+        "concat_project", description="concat_project: concatenate, normalise, 1x1 convolution, ReLU; project_concat: "
+                                      "a 1x1 convolution for each map, then concatenate; concat: concatenate only.")
     grid: Literal["min", "last"] | list[PositiveInt] = Field(
-        "min", description="The common grid: on each axis the smallest size, the last map's, or given sizes.")
+        "min", description="The common spatial size: the smallest on each axis, the last map's, or given sizes.")
     align: Literal["adaptive", "fixed", "halving", "strict"] = Field(
-        "adaptive", description="Pooling windows where sizes do not divide: adaptive (nearly equal ones), fixed (one "
+        "adaptive", description="Pooling windows if sizes do not divide: adaptive (nearly equal ones), fixed (one "
                                 "window and stride), halving (2x2 again and again, as published, else refused), strict "
-                                "(refused). Where they divide all are equal.")
+                                "(refused). If they divide, all are equal.")
     pool: Literal["max", "avg", "interp"] = Field("max", description="Maximum, mean, or linear interpolation.")
     upsample: Literal["none", "nearest", "linear"] = Field(
-        "none", description="How a map smaller than the common grid is enlarged; none refuses it.")
+        "none", description="How a map smaller than the common size is upsampled; none refuses it.")
     norm: Literal["batch", "group", "layer", "none"] = Field(
-        "batch", description="Normalisation of the joined maps in concat_project; group where batches are small.")
+        "batch", description="Normalisation of the concatenated maps in concat_project; use group for small batches.")
     preset: Literal["release", "torch"] = Field("release", description="Norms and initial values: Keras's, or torch's.")
 
 
 class Align(nn.Module):
-    """One map to the common grid.
+    """Resizes one map to the common size.
 
     Shapes: (B, c, ...); gives (B, c, *G).
     """
@@ -59,14 +59,14 @@ class Align(nn.Module):
         self.mode = "nearest" if config.upsample == "nearest" else ("bilinear" if self.rank == 2 else "trilinear")
         self.enlarge = any(size < wanted for size, wanted in zip(grid, goal, strict=True))
         if self.enlarge and config.upsample == "none":
-            raise ComponentError(f"a map of {_sizes(grid)} is smaller than the grid {_sizes(goal)}",
-                                 fix="take 'grid: min', or say how to enlarge it with 'upsample'")
+            raise ComponentError(f"a map of {_sizes(grid)} is smaller than the common size {_sizes(goal)}",
+                                 fix="use 'grid: min', or set 'upsample'")
         self.windows: list[tuple[list[int], list[int]]] = []
         if config.pool != "interp" and not self.enlarge and config.align != "adaptive":
             self.windows = _halvings(grid, goal) if config.align == "halving" else [_window(config, grid, goal)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """The map on the common grid."""
+        """The map at the common size."""
         if tuple(x.shape[2:]) == self.goal:
             return x
         if self.enlarge or self.pool == "interp":
@@ -81,8 +81,8 @@ class Align(nn.Module):
 
 def _window(config: FDSFMConfig, grid: Sequence[int], goal: Sequence[int]) -> tuple[list[int], list[int]]:
     if config.align == "strict" and any(size % wanted for size, wanted in zip(grid, goal, strict=True)):
-        raise ComponentError(f"{_sizes(grid)} is no multiple of {_sizes(goal)}",
-                             fix="take 'align: adaptive', or other maps")
+        raise ComponentError(f"{_sizes(grid)} is not a multiple of {_sizes(goal)}",
+                             fix="use 'align: adaptive', or other maps")
     strides = [size // wanted for size, wanted in zip(grid, goal, strict=True)]
     return [size - (wanted - 1) * stride for size, wanted, stride in zip(grid, goal, strides, strict=True)], strides
 
@@ -96,7 +96,7 @@ def _halvings(grid: Sequence[int], goal: Sequence[int]) -> list[tuple[list[int],
         now = [size // window for size, window in zip(now, kernel, strict=True)]
     if now != list(goal):
         raise ComponentError(f"halving {_sizes(grid)} does not reach {_sizes(goal)}",
-                             fix="take 'align: adaptive', or maps whose sizes are the grid's times a power of two")
+                             fix="use 'align: adaptive', or maps whose sizes are the common size times a power of two")
     return windows
 
 
@@ -105,10 +105,10 @@ def _sizes(grid: Sequence[int]) -> str:
 
 
 class FDSFM(nn.Module):
-    """Pool to the common grid, join, merge.
+    """Pools to the common size, concatenates, merges.
 
     Shapes: M maps (B, c_m, ...) of one rank; gives (B, w, *G). The maps come from one encoder: a case that lacks one
-    of them passes by and stays absent, and the norm never sees it.
+    of them is skipped and stays missing, and the norm never sees it.
     """
 
     def __init__(self, config: FDSFMConfig, inputs: Sequence[TensorShape]) -> None:
@@ -138,14 +138,15 @@ class FDSFM(nn.Module):
 def _goal(config: FDSFMConfig, inputs: Sequence[TensorShape]) -> tuple[int, ...]:
     grids = [shape.spatial for shape in inputs]
     if len({len(grid) for grid in grids}) > 1:
-        raise ComponentError("its inputs are images and volumes", why="all of them must have as many spatial axes",
+        raise ComponentError("its inputs are images and volumes", why="all must have the same number of spatial axes",
                              fix="connect maps of one encoder")
     if config.grid == "last":
         return grids[-1]
     if config.grid == "min":
         return tuple(min(sizes) for sizes in zip(*grids, strict=True))
     if len(config.grid) != len(grids[0]):
-        raise ComponentError(f"'grid' has {len(config.grid)} sizes for {len(grids[0])} spatial axes")
+        raise ComponentError(f"'grid' has {len(config.grid)} sizes for {len(grids[0])} spatial axes",
+                             fix="write one size for each spatial axis")
     return tuple(config.grid)
 
 

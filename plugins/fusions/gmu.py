@@ -1,4 +1,4 @@
-"""Gated multimodal unit: a learned gate weighs the inputs, feature by feature.
+"""Gated multimodal unit: a learned gate weights the inputs, feature by feature.
 
 Source: Arevalo et al. 2017, Gated Multimodal Units for Information Fusion, arXiv 1702.01992, eq. 1-5.
 The softmax over more than two inputs is ours; for two inputs it is the published gate.
@@ -36,7 +36,7 @@ class GMU(nn.Module):
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features. On
     tokens and maps every position has its own gates.
 
-    Missing inputs: they enter the gates as zeros and leave the sum; the softmax runs over the others, so a
+    Missing inputs: they enter the gates as zeros but not the sum; the softmax runs over the others, so a
     single present input has gate 1. Independent gates are not rescaled. Rows with nothing present give zeros.
     """
 
@@ -50,11 +50,11 @@ class GMU(nn.Module):
         self.gate = pointwise(together, self.gate_count * config.width, config.bias)
 
     def gates(self, features: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
-        """The gates, whose mean shows how much each input counts: (B, M, ...), the rest as the result."""
+        """The gates, whose mean shows the weight of each input: (B, M, ...), otherwise shaped like the result."""
         scores = self.gate(torch.cat(fill_absent(features, present), self.feature_axis))
         parts = scores.chunk(self.gate_count, self.feature_axis)
         if len(features) == 2:
-            # A softmax over (s, 0) is (sigmoid(s), 1 - sigmoid(s)): the published gate, ready for absence.
+            # A softmax over (s, 0) is (sigmoid(s), 1 - sigmoid(s)): the published gate, ready for missing inputs.
             parts = (parts[0], torch.zeros_like(parts[0]))
         stacked_BM = torch.stack(parts, 1)
         if self.softmax:

@@ -1,9 +1,9 @@
-"""InfoNCE between any pair of inputs: each is given back, and a loss pulls the vectors of one case together.
+"""InfoNCE between all pairs of inputs: returns the inputs, with a loss that pulls the vectors of a case together.
 
 Source: van den Oord et al. 2018, Representation Learning with Contrastive Predictive Coding, arXiv 1807.03748, eq. 4;
-both ways and with a learned temperature: Radford et al. 2021, arXiv 2103.00020, figure 3.
-More than two inputs, the mean over their pairs, are ours. A fusion sees no patients: two cases of one patient in a
-batch are negatives of each other, so where patients have several cases, let a split or a sampler keep them apart.
+in both directions and with a learned temperature: Radford et al. 2021, arXiv 2103.00020, figure 3.
+The extension to more than two inputs, the mean over pairs, is ours. A fusion sees no patients: two cases of one patient
+in a batch are negatives of each other, so if patients have several cases, a sampler should keep them apart.
 """
 # Axes: B batch, M inputs, c width of one input, w {width}.
 
@@ -23,24 +23,24 @@ class InfoNCEConfig(Config):
     """Options of `fusion.infonce`."""
 
     width: PositiveInt | None = Field(
-        64, description="Width to which each input is projected for the comparison; None compares them as they are, "
+        64, description="Width to which each input is projected for the comparison; None compares them unchanged, "
                         "with equal widths.")
-    weight: NonNegativeFloat = Field(0.1, description="Weight of the comparison in the loss of the network.")
+    weight: NonNegativeFloat = Field(0.1, description="Weight of the contrastive loss.")
     temperature: PositiveFloat = Field(
-        0.07, description="What similarities are divided by at the start; its logarithm is learned.")
-    largest_scale: PositiveFloat = Field(100.0, description="Similarities are multiplied with no more than this.")
+        0.07, description="Initial divisor of the similarities; its logarithm is learned.")
+    largest_scale: PositiveFloat = Field(100.0, description="Upper bound on the factor of the similarities.")
 
 
 class InfoNCE(nn.Module):
-    """The inputs as they are, and the mean over pairs of (CE(S) + CE(S^T)) / 2, S = e^t n_a n_b^T, n = P x / |P x|.
+    """The inputs unchanged, and the mean over pairs of (CE(S) + CE(S^T)) / 2, S = e^t n_a n_b^T, n = P x / |P x|.
 
     Cases are contrasted within the batch of one process: a batch of 4 has 3 negatives, and little is learned.
-    `fusion.clip_align` computes the same loss and joins the projections.
+    `fusion.clip_align` computes the same loss and combines the projections.
 
-    Shapes: M inputs (B, c_m), two or more; gives each back, and `loss_infonce`, ().
+    Shapes: M inputs (B, c_m), two or more; returns each, and `loss_infonce`, ().
 
-    Missing inputs: come back as zeros, absent still; their rows leave the loss. A pair that fewer than two rows have
-    leaves the mean.
+    Missing inputs: are returned as zeros and stay missing; their rows do not enter the loss. A pair in fewer than two
+    rows does not enter the mean.
 
     Raises: ComponentError for a single input, or when `width` is None and the inputs have different widths.
     """

@@ -1,8 +1,9 @@
-"""Jensen-Shannon divergence: inputs are given back, and a loss brings the distributions that they mean together.
+"""Jensen-Shannon divergence: returns the inputs, with a loss that pulls the distributions they encode together.
 
 Source: Lin 1991, Divergence Measures Based on the Shannon Entropy, doi:10.1109/18.61115, section IV. Between shared
-features, each a probability of its own: Yao et al. 2024, DrFuse, arXiv 2403.06197, whose release sums over features and
-leaves out the terms of 1 - p; here both terms count, and the mean over features, so that ln 2 is the most either way.
+features, each a separate probability: Yao et al. 2024, DrFuse, arXiv 2403.06197, whose code sums over features and
+leaves out the terms of 1 - p; here both terms are used, and the mean over features, so that ln 2 is the maximum either
+way.
 """
 # Axes: B batch, M inputs, c width of all inputs.
 
@@ -21,20 +22,20 @@ from fusionkit.api import Config, Fusion, TensorShape, at_least_single
 class JensenShannonConfig(Config):
     """Options of `fusion.jensen_shannon`."""
 
-    weight: NonNegativeFloat = Field(1.0, description="Weight of the divergence in the loss of the network.")
+    weight: NonNegativeFloat = Field(1.0, description="Weight of the divergence loss.")
     bernoulli: bool = Field(
-        False, description="Whether each feature is a probability of its own, by a sigmoid, as of labels or of shared "
-                           "features; else all are one distribution, by a softmax, as of classes.")
+        False, description="Whether each feature is a separate probability, by a sigmoid, as for labels or shared "
+                           "features; else all are one distribution, by a softmax, as for classes.")
 
 
 class JensenShannon(PairLoss):
-    """The inputs as they are, and the mean over pairs of (KL[p || m] + KL[q || m]) / 2, m = (p + q) / 2.
+    """The inputs unchanged, and the mean over pairs of (KL[p || m] + KL[q || m]) / 2, m = (p + q) / 2.
 
-    The divergence is symmetric and no more than ln 2. Gradients reach both sides; `fusion.distil` has a teacher.
+    The divergence is symmetric and at most ln 2. Both sides get gradients; `fusion.distil` has a teacher instead.
 
-    Shapes: M inputs (B, c), two or more; gives each back, and `loss_jensen_shannon`, ().
+    Shapes: M inputs (B, c), two or more; returns each, and `loss_jensen_shannon`, ().
 
-    Missing inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+    Missing inputs: are returned as zeros and stay missing; rows without both of a pair do not enter the loss.
 
     Raises: ComponentError for a single input.
     """

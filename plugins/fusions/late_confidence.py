@@ -1,4 +1,4 @@
-"""Confidence-weighted late fusion: in each case the surer predictors count for more.
+"""Confidence-weighted late fusion: in each case the more confident predictors have more weight.
 
 Source: Zhang et al. 2023, Provable Dynamic Fusion for Low-Quality Multimodal Data (QMF), arXiv 2306.02050,
 section 4 (weights from the energy); the weights from the entropy, and the softmax over predictors, are ours.
@@ -25,30 +25,30 @@ class LateConfidenceConfig(Config):
     """Options of `fusion.late_confidence`."""
 
     measure: Literal["entropy", "energy"] = Field(
-        "entropy", description="What makes a predictor sure: a low 'entropy' of its probabilities, or a low 'energy', "
-        "minus the log of the sum of its exponentiated scores.")
+        "entropy", description="The measure of confidence: a low 'entropy' of the probabilities, or a low 'energy', "
+        "minus the log of the sum of the exponentiated scores.")
     temperature: PositiveFloat = Field(
-        1.0, description="What the measure is divided by: the smaller, the more the surest counts alone.")
-    learned: bool = Field(False, description="Whether the temperature is learned, from the given one on.")
+        1.0, description="Divisor of the measure: the smaller, the more the most confident predictor dominates.")
+    learned: bool = Field(False, description="Whether the temperature is learned, starting from the given one.")
     space: Literal["prob", "logit"] = Field(
         "prob", description="What is averaged: 'prob' the probabilities; 'logit' the scores as they are, as in QMF.")
     task: Task = Field(
-        "multiclass", description="What the scores mean: 'multiclass' reads them through a softmax, 'multilabel' reads "
-        "each through a sigmoid, and weighs for each label.")
+        "multiclass", description="What the scores mean: 'multiclass' applies a softmax, 'multilabel' a sigmoid to "
+        "each, with weights for each label.")
 
 
 class LateConfidence(nn.Module):
     """`p = sum w_m p_m` over the present predictors, `w = softmax(-H(p_m) / t)`, or of `-energy / t`.
 
-    A label with score z has the entropy of its yes and no, and the energy `-log(exp(z/2) + exp(-z/2))`.
+    A label with score z has the binary entropy, and the energy `-log(exp(z/2) + exp(-z/2))`.
 
-    Only as good as the predictors' own measure of doubt: calibrate them, or one that is wrong and sure takes over.
-    Energies depend on a constant added to all scores of a predictor, which its probabilities do not show.
+    It is only as good as the predictors' own uncertainty: calibrate them, or a confidently wrong one dominates.
+    Energies depend on a constant added to all scores of a predictor, which its probabilities do not.
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is p.
 
-    Missing inputs: they leave the mean, and the softmax runs over the others. Rows with nothing present give zeros:
-    equal probabilities.
+    Missing inputs: they do not enter the mean, and the softmax runs over the others. Rows with nothing present give
+    zeros: equal probabilities.
     """
 
     log_temperature: Tensor

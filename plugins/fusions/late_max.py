@@ -1,4 +1,4 @@
-"""Late maximum: for each class the highest probability that any predictor gives it, or the surest predictor alone.
+"""Late maximum: the highest probability of any predictor for each class, or the most confident predictor only.
 
 Source: common practice; Li et al. 2024, arXiv 2404.15022 (output fusion).
 """
@@ -23,19 +23,19 @@ class LateMaxConfig(Config):
 
     pick: Literal["largest", "most_confident"] = Field(
         "largest", description="'largest' takes the largest probability of each class and divides by their sum; "
-        "'most_confident' takes the probabilities of the predictor that is surest of its first choice.")
+        "'most_confident' uses the probabilities of the most confident predictor.")
     task: SeparateScores = "multiclass"
 
 
 class LateMax(nn.Module):
     """`p_k = max_m p_mk / sum_j max_m p_mj` over the present m, or p of the m with the largest `max_k p_mk`.
 
-    Labels are not divided by a sum; for a label, the surest predictor is the one farthest from 1/2. Several that
-    are equally sure are averaged.
+    Labels are not divided by a sum; for a label, the most confident predictor is the one farthest from 1/2. Ties
+    are averaged.
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is p.
 
-    Missing inputs: they are not among the candidates. Rows with nothing present give zeros: equal probabilities.
+    Missing inputs: they are not considered. Rows with nothing present give zeros: equal probabilities.
     """
 
     def __init__(self, config: LateMaxConfig, inputs: Sequence[TensorShape]) -> None:
@@ -63,7 +63,7 @@ class LateMax(nn.Module):
 
 
 def _candidates(values_BMk: Tensor, present: Tensor | None) -> Tensor:
-    """The values with minus infinity for absent predictors; a row with nothing present stays."""
+    """The values with minus infinity for missing predictors; a row with nothing present is unchanged."""
     return values_BMk if present is None else values_BMk.where(some(present).unsqueeze(2), float("-inf"))
 
 

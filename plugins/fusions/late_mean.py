@@ -25,17 +25,17 @@ class LateMeanConfig(Config):
     """Options of `fusion.late_mean`."""
 
     space: Literal["prob", "logit"] = Field(
-        "prob", description="What is averaged: 'prob' the probabilities, better calibrated; 'logit' the scores as they "
-        "are, sharper, and the one for regression.")
+        "prob", description="What is averaged: 'prob' the probabilities, better calibrated; 'logit' the scores "
+        "themselves, sharper, and the choice for regression.")
     task: ScoresOfMean = "multiclass"
 
 
 class LateMean(nn.Module):
-    """The mean of the present predictions, given back as logits of the averaged probabilities.
+    """The mean of the present predictions, as logits of the averaged probabilities.
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is the mean probability.
 
-    Missing inputs: they leave the mean. Rows with nothing present give zeros: equal probabilities.
+    Missing inputs: they do not enter the mean. Rows with nothing present give zeros: equal probabilities.
     """
 
     def __init__(self, config: LateMeanConfig, inputs: Sequence[TensorShape]) -> None:
@@ -63,7 +63,7 @@ def _count(present_BM: Tensor, like: Tensor) -> Tensor:
 
 def _log_mean(log_probabilities: list[Tensor], present_BM: Tensor) -> Tensor:
     """The log of the mean of the present probabilities, (B, k), without leaving log space."""
-    # Rows with nothing present keep their filler: over minus infinities alone there would be NaN on the way.
+    # Rows with nothing present keep their filler: minus infinities only would give NaN in between.
     kept_BM = present_BM | ~present_BM.any(1, keepdim=True)
     total = torch.stack(fill_absent(log_probabilities, kept_BM, float("-inf"))).logsumexp(0)
     return total - _count(present_BM, total).log()

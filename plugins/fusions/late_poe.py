@@ -1,7 +1,7 @@
 """Product of experts: multiplies the probabilities of several predictors, and divides by their sum.
 
 Source: Hinton 2002, Training Products of Experts by Minimizing Contrastive Divergence,
-doi:10.1162/089976602760128018, eq. 1; with a prior that all experts have counted, as of independent evidence.
+doi:10.1162/089976602760128018, eq. 1; with a prior that all experts share, for independent evidence.
 """
 
 # Axes: B batch, M predictors, k classes or labels.
@@ -25,11 +25,11 @@ class LatePoEConfig(Config):
     """Options of `fusion.late_poe`."""
 
     weights: Literal["one", "geomean", "learned"] = Field(
-        "one", description="The exponent of each predictor: 'one', the plain product, which counts evidence twice that "
-        "two predictors share; 'geomean', 1 / (number present), their geometric mean; 'learned', 1 at the start.")
+        "one", description="The exponent of each predictor: 'one', the plain product, which counts shared evidence "
+        "twice; 'geomean', 1 / (number present), the geometric mean; 'learned', initially 1.")
     prior: list[PositiveFloat] | None = Field(
-        None, description="How frequent each class is, or each label (then below 1), which every predictor has counted "
-        "once and the product should count once only; None leaves it out, as if all were equally frequent.")
+        None, description="The frequency of each class, or of each label (then below 1), which every predictor "
+        "includes and the product should include once; None assumes equal frequencies.")
     task: SeparateScores = "multiclass"
 
 
@@ -38,10 +38,10 @@ class LatePoE(nn.Module):
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is p.
 
-    Missing inputs: their factor is 1, and it is not counted in what the prior is divided out. Rows with nothing
+    Missing inputs: their factor is 1, and the prior is not divided out for them. Rows with nothing
     present give zeros: equal probabilities.
 
-    Raises: ComponentError if `prior` is not one number for each class, or for a label not below 1.
+    Raises: ComponentError if `prior` does not have one number for each class, or one for a label is not below 1.
     """
 
     prior: Tensor
@@ -64,7 +64,7 @@ class LatePoE(nn.Module):
         return zero_empty(fused.to(logits[0].dtype), present)
 
     def _weights(self, scores_BMk: Tensor, present: Tensor | None) -> Tensor:
-        """The exponents, zeros for absent predictors: (B, M)."""
+        """The exponents, zeros for missing predictors: (B, M)."""
         weights_BM = scores_BMk.new_ones(scores_BMk.shape[:2])
         if self.exponents is not None:
             weights_BM = weights_BM * at_least_single(self.exponents)
@@ -85,7 +85,7 @@ def _prior_scores(config: LatePoEConfig, width: int) -> Tensor:
     if config.task == "multiclass":
         return torch.tensor([log(share / sum(config.prior)) for share in config.prior])
     if max(config.prior) >= 1:
-        raise ComponentError(f"'prior' has {max(config.prior):g}, and the share of a label is below 1",
+        raise ComponentError(f"'prior' has {max(config.prior):g}, but the share of a label must be below 1",
                              fix="give the share of the cases that have each label")
     return torch.tensor([log(share / (1 - share)) for share in config.prior])
 
@@ -94,5 +94,5 @@ component = Fusion(
     "late_poe", LatePoEConfig, LatePoE, rule="*logits: B k -> B k",
     absent="neutral", category="output", paper="doi:10.1162/089976602760128018",
     claims=("symmetric", "onnx"),
-    exceptions={"symmetry: *weights='learned'*": "each predictor has an exponent of its own"},
+    exceptions={"symmetry: *weights='learned'*": "each predictor has its own exponent"},
 )

@@ -1,7 +1,7 @@
 """Majority vote: the class that most predictors put first.
 
 Source: common practice; Li et al. 2024, arXiv 2404.15022 (output fusion). Votes have no derivative: what the vote
-is computed from learns through heads of its own, and nothing through this.
+is computed from must be trained through other heads, since no gradient passes this.
 """
 
 # Axes: B batch, M predictors, k classes or labels, l labels (1 for classes), K outcomes of each: classes, no and yes.
@@ -26,16 +26,15 @@ class LateVoteConfig(Config):
     """Options of `fusion.late_vote`."""
 
     task: Task = Field(
-        "multiclass", description="What the scores mean: 'multiclass', each predictor votes for its first class; "
-        "'multilabel', it votes on each label, for it where the probability is above 1/2.")
+        "multiclass", description="What the scores mean: 'multiclass', each predictor votes for its top class; "
+        "'multilabel', it votes on each label, for it if the probability is above 1/2.")
 
 
 class LateVote(nn.Module):
-    """The share of the present predictors' votes that each class has; for evaluation, since no gradient passes.
+    """The share of the present predictors' votes for each class; for evaluation only, since no gradient passes.
 
-    Of several classes with most votes, the one with the largest sum of probabilities is first, of several the
-    lowest; it gets half a vote more. A label has its share of yes against no in the same way. A share of zero is
-    given as 1e-6, so take accuracies of votes, not losses.
+    Ties are broken by the largest sum of probabilities, then by the lowest class, with half a vote more. A label has
+    its share of yes against no in the same way. A share of zero becomes 1e-6, so use accuracies of votes, not losses.
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is the share.
 
@@ -67,7 +66,7 @@ def _share(probabilities_BMlK: Tensor, present: Tensor | None) -> Tensor:
         votes, probabilities_BMlK = votes.where(kept, 0.0), probabilities_BMlK.where(kept, 0.0)
     counts_BlK = votes.sum(1)
     voters = counts_BlK.sum(2, keepdim=True)
-    # Below one vote, so it decides only between those that have as many.
+    # Less than one vote, so it only breaks ties.
     first = F.one_hot((counts_BlK + probabilities_BMlK.sum(1) / (voters + 1)).argmax(2), outcomes)
     tied = (counts_BlK == counts_BlK.amax(2, keepdim=True)).sum(2, keepdim=True) > 1
     counts_BlK = counts_BlK + 0.5 * (first * tied).to(counts_BlK.dtype)

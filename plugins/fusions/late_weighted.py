@@ -1,4 +1,4 @@
-"""Weighted late fusion: averages the predictions of several predictors, each with a weight of its own.
+"""Weighted late fusion: averages the predictions of several predictors, each with its own weight.
 
 Source: common practice; Huang et al. 2020, doi:10.1038/s41598-020-78888-w (for two predictors, a weight from a grid
 is their late elastic average).
@@ -26,11 +26,11 @@ class LateWeightedConfig(Config):
     """Options of `fusion.late_weighted`."""
 
     weights: Literal["learned"] | list[PositiveFloat] = Field(
-        "learned", description="'learned', or a list with one fixed number for each predictor, such as those that did "
+        "learned", description="'learned', or a list with one fixed number for each predictor, such as those that were "
         "best on validation data; they are divided by their sum.")
     per_class: bool = Field(False, description="Whether a predictor has a learned weight for each class or label.")
     space: Literal["prob", "logit"] = Field(
-        "prob", description="What is averaged: 'prob' the probabilities; 'logit' the scores as they are, and the one "
+        "prob", description="What is averaged: 'prob' the probabilities; 'logit' the scores themselves, the choice "
         "for regression.")
     task: ScoresOfMean = "multiclass"
 
@@ -38,15 +38,15 @@ class LateWeightedConfig(Config):
 class LateWeighted(nn.Module):
     """`p = sum w_m p_m` over the present predictors, w a softmax over them of one learned number each.
 
-    All weights are equal at the start. Probabilities averaged with weights for each class are divided by their sum.
+    All weights are initially equal. Probabilities averaged with weights for each class are divided by their sum.
 
-    Predictors that have learned on the same cases look better than they are, most of all those that overfit: learn
+    Predictors trained on the same cases look better than they are, especially those that overfit: train
     the weights on other cases than the predictors (freeze these), or give fixed ones.
 
     Shapes: M times logits (B, k); gives logits (B, k): their softmax, or sigmoid, is the weighted mean.
 
-    Missing inputs: they leave the mean, and the weights of the others are normalised again. Rows with nothing present
-    give zeros: equal probabilities.
+    Missing inputs: they do not enter the mean, and the weights of the others are renormalised. Rows with nothing
+    present give zeros: equal probabilities.
 
     Raises: ComponentError if `weights` is a list of another length than there are predictors, or `per_class` is set.
     """
@@ -66,7 +66,7 @@ class LateWeighted(nn.Module):
             self.register_buffer("scores", torch.tensor(config.weights, dtype=torch.float32).log().unsqueeze(1))
 
     def weights(self, present: Tensor | None = None) -> Tensor:
-        """The weights, for a report or a log: (1, M, 1 or k), or (B, M, 1 or k) when presence is given."""
+        """The weights, for reports and logs: (1, M, 1 or k), or (B, M, 1 or k) if presence is given."""
         return log_shares(self.scores.unsqueeze(0), present).exp()
 
     def forward(self, *logits: Tensor, present: Tensor | None = None) -> Tensor:
@@ -82,14 +82,14 @@ class LateWeighted(nn.Module):
 
 
 def stacked(logits: Sequence[Tensor], present: Tensor | None) -> Tensor:
-    """The predictors' scores in at least single precision, absent ones zeros: M times (B, k) to (B, M, k)."""
+    """The predictors' scores in at least single precision, zeros for missing ones: M times (B, k) to (B, M, k)."""
     return at_least_single(torch.stack(fill_absent(logits, present), 1))
 
 
 def log_shares(scores: Tensor, present: Tensor | None) -> Tensor:
-    """The log of a softmax of scores over the present predictors (axis 1), minus infinity for absent ones.
+    """The log of a softmax of scores over the present predictors (axis 1), minus infinity for missing ones.
 
-    A row with nothing present keeps all of them, since over nothing there would be NaN on the way; the caller
+    A row with nothing present keeps all of them, since an empty softmax would be NaN; the caller
     replaces such rows. Shapes: (B or 1, M, ...) and (B, M); gives (B, M, ...), (1, M, ...) without a mask.
     """
     if present is None:

@@ -1,8 +1,8 @@
-"""Low-rank fusion (LMF): all interactions of the inputs, through a tensor of weights of low rank.
+"""Low-rank fusion (LMF): all interactions of the inputs, through a low-rank weight tensor.
 
 Source: Liu et al. 2018, Efficient Low-rank Multimodal Fusion with Modality-Specific Factors, arXiv 1806.00064,
 eq. 4-7. The weights of the ranks are fixed to 1 in the paper and learned in the release: option `rank_weights`.
-The authors' code starts its factors as if a whole factor were one matrix, far too small; here they keep the variance.
+The authors' code initialises a whole factor like one matrix, far too small; here factors preserve the variance.
 """
 
 # Axes: B batch, M inputs, c width of one input, w {width}, r {rank}.
@@ -24,7 +24,7 @@ class LMFConfig(Config):
     """Options of `fusion.lmf`."""
 
     width: PositiveInt = Field(64, description="Width of the result.")
-    rank: PositiveInt = Field(4, description="How many products are summed; the rank of the tensor of weights.")
+    rank: PositiveInt = Field(4, description="Number of products summed, the rank of the weight tensor.")
     rank_weights: Literal["learned", "ones"] = Field(
         "learned", description="The weight of each rank: 'learned' as in the authors' code, or 'ones' as in the paper.")
 
@@ -32,15 +32,15 @@ class LMFConfig(Config):
 class LMF(nn.Module):
     """`y = b + sum_i v_i prod_m F_m,i [1; x_m]`, one factor F_m,i of (width, c_m + 1) for each input and rank.
 
-    That is `fusion.tfn` with a weight tensor of rank r. A factor's entries start normal with variance
-    1 / (c_m + 1), and v at 1 / sqrt(r), so that the result has the variance of the inputs however many there are
-    (with `rank_weights: ones` the factors carry the share of v). b starts at zero.
+    That is `fusion.tfn` with a weight tensor of rank r. A factor's entries are initially normal with variance
+    1 / (c_m + 1), and v is 1 / sqrt(r), so that the result has the variance of the inputs for any number of them
+    (with `rank_weights: ones` the factors include the share of v). b is initially zero.
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features, each
-    position on its own.
+    position separately.
 
-    Missing inputs: `[1; x_m]` becomes `[1; 0]`: the interactions with m vanish, those of the others stay, times
-    what F_m has learned for the 1. Rows with nothing present give zeros.
+    Missing inputs: `[1; x_m]` becomes `[1; 0]`: the interactions with m vanish, those of the others remain, times
+    the learned row of F_m for the 1. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: LMFConfig, inputs: Sequence[TensorShape]) -> None:

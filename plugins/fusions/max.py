@@ -1,4 +1,4 @@
-"""Maximum: the largest value among the inputs that are present, feature by feature.
+"""Maximum: the largest value among the present inputs, feature by feature.
 
 Source: common practice; Li et al. 2024, arXiv 2404.15022 (single-level fusion).
 """
@@ -24,7 +24,7 @@ class MaxConfig(Config):
 
 
 class Max(nn.Module):
-    """`y = max over the present m of P_m(x_m)`; where several are largest, they share the gradient equally.
+    """`y = max over the present m of P_m(x_m)`; ties share the gradient equally.
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
@@ -37,7 +37,7 @@ class Max(nn.Module):
 
     def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
         """The maximum."""
-        # amax, not a chain of maximum: the chain would give the last of three equal inputs half the gradient.
+        # amax, not a chain of maximum: a chain would give the last of three equal inputs half the gradient.
         largest = torch.stack(self.project(features, present, float("-inf"))).amax(0)
         return zero_empty(largest, present)
 

@@ -1,9 +1,9 @@
-"""Attention bottlenecks (MBT): streams meet only in a few shared tokens that each of them reads and writes.
+"""Attention bottlenecks (MBT): modalities exchange information only through a few shared tokens.
 
 Source: Nagrani et al. 2021, Attention Bottlenecks for Multimodal Fusion, arXiv 2107.00135, section 3.2, eq. 4 to 9.
-The authors' code averages the bottlenecks of all streams, here of those that are present; it has one bottleneck more
-than it says where class tokens are used, here there are as many as `bottlenecks` says. The paper averages the logits of
-one linear layer over the streams' class tokens, which is that layer on their mean: what `output: class` gives.
+The authors' code averages the bottlenecks of all inputs, here of those that are present; it has one bottleneck more
+than configured if class tokens are used, here there are exactly `bottlenecks`. The paper averages the logits of
+one linear layer over the inputs' class tokens, which equals that layer on their mean, the result of `output: class`.
 """
 # Axes: B batch, M streams, c width of one stream, n tokens, z bottlenecks, d {width}.
 
@@ -25,44 +25,44 @@ from fusionkit.api import Config, Fusion, Shape, TensorShape, Tokens, Vector, fi
 class MBTConfig(Config):
     """Options of `fusion.mbt`."""
 
-    width: PositiveInt = Field(64, examples=[8], description="Width of the tokens; each stream is projected to it.")
-    layers: PositiveInt = Field(2, description="Number of transformer blocks of each stream; the paper has 12.")
+    width: PositiveInt = Field(64, examples=[8], description="Width of the tokens; each input is projected to it.")
+    layers: PositiveInt = Field(2, description="Number of transformer blocks of each input; the paper has 12.")
     fusion_layer: NonNegativeInt = Field(
-        0, description="Blocks of each stream before the first that has bottlenecks; the paper has 8. Streams hear of "
-                       "each other from the block after that on.")
+        0, description="Blocks of each input before the first with bottlenecks; the paper has 8. Inputs exchange "
+                       "information from the block after that.")
     bottlenecks: PositiveInt = Field(4, description="Number of shared tokens.")
-    heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; it divides the width.")
+    heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; must divide the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
     dropout: BlockDropout = 0.0
-    share: bool = Field(False, description="Whether all streams use one set of blocks.")
+    share: bool = Field(False, description="Whether all inputs share one set of blocks.")
     positions: LearnedPositions = "maps"
     output: Literal["class", "bottlenecks", "tokens"] = Field(
-        "class", description="What is given: 'class' the mean of the class tokens of present streams; 'bottlenecks' "
-                             "the shared tokens after the last block; 'tokens' those of all streams in a row, without "
-                             "class tokens.")
+        "class", description="The result: 'class' the mean of the class tokens of present inputs; 'bottlenecks' "
+                             "the shared tokens after the last block; 'tokens' those of all inputs concatenated, "
+                             "without class tokens.")
 
     @model_validator(mode="after")
     def _streams_meet(self) -> Self:
-        # In the first block with bottlenecks every stream reads them as they start, and then writes.
+        # In the first block with bottlenecks every input reads their initial values, and then writes.
         needed = 1 if self.output == "bottlenecks" else 2
         if self.layers - self.fusion_layer < needed:
-            raise ValueError(f"the streams never meet: 'fusion_layer' counts blocks before the first with bottlenecks, "
-                             f"and must leave {needed} of the 'layers' for the output {self.output!r}, in which a "
-                             "stream writes into them" + (" and another reads it" if needed > 1 else ""))
+            raise ValueError(f"the inputs are never fused: 'fusion_layer' counts blocks before the first with "
+                             f"bottlenecks, and must leave {needed} of the 'layers' for the output {self.output!r}, in "
+                             "which an input writes to them" + (" and another reads it" if needed > 1 else ""))
         return self
 
 
 class MBT(nn.Module):
-    """`[x_m; z_m] = block_m([x_m; z])` for every present stream m, then z = mean of the present z_m.
+    """`[x_m; z_m] = block_m([x_m; z])` for every present input m, then z = mean of the present z_m.
 
-    Before block number `fusion_layer` the streams are alone. Each has a class token of its own in front.
+    Before block number `fusion_layer` the inputs are processed separately. Each starts with its own class token.
 
-    Shapes: M streams (B, c), (B, n, c) or (B, c, ...), all of one layout; gives (B, d),
+    Shapes: M inputs (B, c), (B, n, c) or (B, c, ...), all of one layout; gives (B, d),
     (B, z, d) or (B, n, d). Costs sum of (c_m + 1) d, the codes of positions, 2 M d, z d and 12 d^2 + 13 d for each
-    block of each stream, or once with `share`; the work grows with the square of the tokens of one stream, not of all.
+    block of each input, or once with `share`; the cost grows with the square of the tokens of one input, not of all.
 
-    Absent streams write into no bottleneck, and leave the means. Among `tokens` theirs are zeros. Rows with nothing
-    present give zeros.
+    Missing inputs do not write to the bottlenecks and do not enter the means. Their part of `tokens` is zeros. Rows
+    with nothing present give zeros.
     """
 
     def __init__(self, config: MBTConfig, inputs: Sequence[TensorShape]) -> None:
@@ -103,7 +103,7 @@ class MBT(nn.Module):
 
 
 def mean_present(parts: Sequence[Tensor], present_BM: Tensor | None) -> Tensor:
-    """The mean over the streams that are present; zeros where none is. What absent ones hold must be finite.
+    """The mean over the present inputs; zeros if there are none. Missing ones must be finite.
 
     Shapes: M tensors (B, ...) and (B, M), True = present; gives (B, ...).
     """

@@ -1,8 +1,8 @@
-"""Compact bilinear pooling (MCB): the outer product of two vectors, sketched in few numbers by a convolution.
+"""Compact bilinear pooling (MCB): a compact sketch of the outer product of two vectors, by a convolution.
 
 Source: Fukui et al. 2016, Multimodal Compact Bilinear Pooling for Visual Question Answering and Visual Grounding,
 arXiv 1606.01847, algorithm 1; signed root and L2 norm as there.
-The root is that of MFB, whose slope at zero is finite; the start of the linear layer is ours.
+The root is that of MFB, whose slope at zero is finite; the initial linear layer is ours.
 """
 
 # Axes: B batch, c width of one input, s {sketch}, f frequencies of a sketch, w {width}.
@@ -31,13 +31,13 @@ class MCBConfig(Config):
 class MCB(nn.Module):
     """`y = W n(z)`, z the circular convolution of a count sketch of each input, n the signed root and the L2 norm.
 
-    z is itself a count sketch of the outer product of both: inner products of two z are on average those of the
-    outer products.
+    z is itself a count sketch of the outer product of both: inner products of two z are those of the outer products in
+    expectation.
 
     Shapes: vectors (B, c_1) and (B, c_2); gives (B, width). Costs (sketch + 1) width. Three Fourier transforms,
     in single precision at least.
 
-    n(z) has length 1, so W starts normal with variance 1, which gives the result the variance 1; its bias is zero.
+    n(z) has length 1, so W is initially normal with variance 1, which gives the result variance 1; its bias is zero.
     """
 
     def __init__(self, config: MCBConfig, inputs: Sequence[TensorShape]) -> None:
@@ -56,9 +56,9 @@ class MCB(nn.Module):
 
 
 class CountSketch(nn.Module):
-    """Every feature, its sign kept or turned, added to one of `length` sums; which and how is drawn once.
+    """A count sketch: every feature, with a random sign, is added to a random one of `length` sums, drawn once.
 
-    The draw is a buffer: saved and loaded, it gives the same sketch wherever the weights go.
+    The draw is a buffer, saved and loaded with the weights.
 
     Shapes: (B, width); gives (B, length).
     """

@@ -1,4 +1,4 @@
-"""Mean: averages the inputs that are present, feature by feature.
+"""Mean: averages the present inputs, feature by feature.
 
 Source: common practice; Li et al. 2024, arXiv 2404.15022 (single-level fusion).
 """
@@ -29,7 +29,7 @@ class Mean(nn.Module):
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
-    Missing inputs: they leave the average, whose scale stays. Rows with nothing present give zeros.
+    Missing inputs: they do not enter the average, whose scale is unchanged. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: MeanConfig, inputs: Sequence[TensorShape]) -> None:

@@ -1,8 +1,8 @@
-"""MedFuse: an LSTM reads the inputs one after the other, and those that are absent are no step of it.
+"""MedFuse: an LSTM reads the inputs as a sequence, without the missing ones.
 
 Source: Hayat, Geras and Shamout 2022, MedFuse: Multi-modal fusion with clinical time-series data and chest X-ray
 images, arXiv 2207.07027, section 3.2.
-The authors' code has two inputs, and the first is always there; here any number, and any of them may be absent.
+The authors' code has two inputs, and the first is always present; here any number, any of which may be missing.
 """
 # Axes: B batch, M inputs, c width of one input, s width of one step, h {width}.
 
@@ -24,8 +24,8 @@ class MedFuseConfig(Config):
 
     width: PositiveInt = Field(64, description="Width of the LSTM's state, which is the result.")
     step_width: PositiveInt | None = Field(
-        None, description="Width to which the inputs are projected before they are read. None takes that of the first "
-        "input, which is then read as it is.")
+        None, description="Width to which the inputs are projected first. None uses that of the first "
+        "input, which is then not projected.")
 
 
 class MedFuse(nn.Module):
@@ -33,8 +33,8 @@ class MedFuse(nn.Module):
 
     Shapes: M inputs (B, c_m); gives (B, h). Costs 4 h (s + h + 2) for the LSTM, and the projections.
 
-    Missing inputs: they are left out of the sequence, exactly as if it were packed: the state passes over them
-    unchanged. Rows with nothing present give zeros.
+    Missing inputs: they are left out of the sequence, as in a packed sequence: the state is unchanged by
+    them. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: MedFuseConfig, inputs: Sequence[TensorShape]) -> None:
@@ -51,7 +51,7 @@ class MedFuse(nn.Module):
         hidden_Bh = weights.new_zeros(anchor.shape[0], self.cell.hidden_size)
         memory_Bh = hidden_Bh
         for place, (layer, x) in enumerate(zip(self.project, filled, strict=True)):
-            # Where autocast made the projection half, the cell's weights still are not.
+            # Autocast may have made the projection half precision, but not the cell's weights.
             step_Bs = layer(x).to(weights.dtype)
             hidden, memory = self.cell(step_Bs, (hidden_Bh, memory_Bh))
             if present is not None:

@@ -3,7 +3,7 @@
 Source: Yu et al. 2017, Multi-modal Factorized Bilinear Pooling with Co-Attention Learning for Visual Question
 Answering, arXiv 1708.01471, eq. 3-5 and figure 2 (dropout, sum, signed root, L2 norm).
 The root is `sign(z) (sqrt(|z| + e) - sqrt(e))`, since the bare one has an infinite slope at zero; the linear layer
-to the result, and its start, are ours.
+to the result, and its initial values, are ours.
 """
 
 # Axes: B batch, c width of one input, h {hidden}, k {factors}, w {width}.
@@ -27,7 +27,7 @@ class MFBConfig(Config):
 
     width: PositiveInt = Field(64, description="Width of the result.")
     hidden: PositiveInt = Field(64, description="Width of the normalised product.")
-    factors: PositiveInt = Field(5, description="How many products are summed to one feature of it.")
+    factors: PositiveInt = Field(5, description="Number of products summed to one feature of it.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Probability of dropping a product before the sum.")
 
 
@@ -37,7 +37,7 @@ class MFB(nn.Module):
     Shapes: vectors (B, c_1) and (B, c_2); gives (B, width). Costs
     (c_1 + 1) h k + (c_2 + 1) h k + (h + 1) width.
 
-    n(z) has length 1, so W starts normal with variance 1, which gives the result the variance 1; its bias is zero.
+    n(z) has length 1, so W is initially normal with variance 1, which gives the result variance 1; its bias is zero.
 
     Missing inputs: each of their factors is 1. Rows with nothing present give zeros.
     """

@@ -1,9 +1,9 @@
 """Multimodal information fusion attention: one gate from all inputs, applied to each of them.
 
 Source: Dhar et al. 2025, Multimodal Fusion Learning with Dual Attention for Medical Imaging, WACV, arXiv 2412.01248,
-MGIFA and MLIFA; the equations are those of the authors' code. It joins two inputs of one width; here any number, of
-any widths and grids. The gate starts near 1, in the flat part of the sigmoid, so it learns slowly at first;
-with more than two inputs `reduce: scaled` keeps it from getting flatter still.
+MGIFA and MLIFA; the equations are those of the authors' code. It takes two inputs of one width; here any number, of
+any widths and sizes. The gate starts near 1, in the flat part of the sigmoid, so it learns slowly at first;
+with more than two inputs `reduce: scaled` keeps it from becoming even flatter.
 """
 # Axes: B batch, M inputs, c channels of one input, u units of the gate, ... spatial axes, n tokens.
 
@@ -28,17 +28,17 @@ class MIFAConfig(Config):
 
     units: PositiveInt | None = Field(None, description="Units of the gate; by default the largest number of channels. "
                                                         "An input of another width gets learned adapters.")
-    scale: bool = Field(True, description="Learn how much the two branches of the gate count.")
-    reduce: Literal["sum", "scaled"] = Field("sum", description="How inputs add up: sum, as published; scaled: times "
-                                                                "2 / inputs, which for two is the same.")
+    scale: bool = Field(True, description="Learn the weights of the two branches of the gate.")
+    reduce: Literal["sum", "scaled"] = Field("sum", description="How inputs are added: sum, as published; scaled: "
+                                                                "times 2 / inputs, which is the same for two.")
     preset: Preset = Field("release", description="Initial values: release (Glorot-uniform, biases zero) or torch.")
 
 
 class MIFA(nn.Module):
     """x_i * gate * alpha_i, the gate from the pooled statistics of all inputs.
 
-    Shapes: M inputs (B, c_i, ...), or all (B, n_i, c_i); gives the same. The sums over inputs run over those that are
-    present and are scaled to M of them; an absent input stays absent, its result is zero.
+    Shapes: M inputs (B, c_i, ...), or all (B, n_i, c_i); gives the same. The sums over inputs run over the present ones
+    and are scaled to M of them; a missing input stays missing, and its result is zero.
     """
 
     def __init__(self, config: MIFAConfig, inputs: Sequence[TensorShape]) -> None:
@@ -57,7 +57,7 @@ class MIFA(nn.Module):
         self.gate = nn.Sigmoid()
 
     def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
-        """Every input, weighed."""
+        """Every input, weighted."""
         maps = [x.transpose(1, 2) if self.tokens else x for x in fill_absent(features, present)]
         sum_Bu = self._sum(maps, present)
         results = []
@@ -70,7 +70,7 @@ class MIFA(nn.Module):
         return tuple(results) if len(results) > 1 else results[0]
 
     def _sum(self, maps: Sequence[Tensor], present: Tensor | None) -> Tensor:
-        """What the gate is the sigmoid of: (B, u)."""
+        """The logits of the gate: (B, u)."""
         pooled_BMu3 = torch.stack([enter(_pooled(x)) for enter, x in zip(self.enter, maps, strict=True)], 1)
         local_BMu = torch.stack([_pooled(layer(x).sigmoid()).sum(2) for layer, x in zip(self.local, maps, strict=True)],
                                 1)
@@ -82,7 +82,7 @@ class MIFA(nn.Module):
 
 
 def _adapters(widths: Sequence[tuple[int, int]], preset: Preset) -> nn.ModuleList:
-    """A learned map where two widths differ, else nothing."""
+    """A learned map if two widths differ, else the identity."""
     return nn.ModuleList(nn.Identity() if before == after else ChannelMap(before, after, preset)
                          for before, after in widths)
 
@@ -94,7 +94,7 @@ def _pooled(x: Tensor) -> Tensor:
 
 
 def _total(parts: Tensor, present: Tensor | None) -> Tensor:
-    """The sum over the inputs that are present, scaled to all of them: (B, M, ...) to (B, ...)."""
+    """The sum over the present inputs, scaled to all of them: (B, M, ...) to (B, ...)."""
     if present is None:
         return parts.sum(1)
     mask = present.reshape(*present.shape, *[1] * (parts.dim() - 2))

@@ -1,10 +1,10 @@
-"""MMTM: what all streams are on average gates the channels of each, and each is given back.
+"""MMTM: the means of all inputs gate the channels of each, and each is returned.
 
 Source: Vaezi Joze, Shaban, Iuzzolino and Koishida 2020, MMTM: Multimodal Transfer Module for CNN Fusion, arXiv
 1911.08670, section 3.
 The paper doubles the gates (`gate_scale: 2`), the authors' code does not. The paper's text has half as wide a hidden
-layer (`ratio: 8`). The authors' code knows no absent stream: here one enters as zeros, and a stream that is alone stays
-as it is.
+layer (`ratio: 8`). The authors' code does not support missing inputs: here one enters as zeros, and a single present
+input is unchanged.
 """
 # Axes: B batch, M streams, c channels of one stream, n tokens, ... spatial axes of a map.
 
@@ -26,20 +26,20 @@ class MMTMConfig(Config):
     """Options of `fusion.mmtm`."""
 
     ratio: PositiveInt = Field(
-        4, description="The hidden layer has twice the channels of all streams together, divided by this.")
+        4, description="The hidden layer has twice the total channels of all inputs, divided by this.")
     gate_scale: Literal[1, 2] = Field(
-        1, description="What the gates, between 0 and 1, are multiplied with. With 2 the last layers start at zero, so "
-        "that the gates begin at one and inserting them into trained streams changes nothing at first.")
+        1, description="Factor of the gates, which are between 0 and 1. With 2 the last layers are initially zero, so "
+        "that the gates start at one and inserting them into a trained network changes nothing at first.")
 
 
 class MMTM(nn.Module):
     """`y_m = g sigmoid(W_m z + b_m) * x_m` with `z = relu(W [s_1; ...; s_M] + b)`, s_m the mean of x_m over positions.
 
-    Shapes: M streams (B, c_m), (B, n_m, c_m) or (B, c_m, ...), the first of one layout and the others of one, their
-    grids as they like; gives all of them back. Costs (C + 1) h + (h + 1) C, C channels together, h hidden ones.
+    Shapes: M inputs (B, c_m), (B, n_m, c_m) or (B, c_m, ...), the first of one layout and the others of one, of any
+    sizes; returns all of them. Costs (C + 1) h + (h + 1) C, C total channels, h hidden ones.
 
-    Missing inputs: an absent stream enters the gates as zeros and comes out absent; a stream that is the only one
-    present is not gated.
+    Missing inputs: a missing input enters the gates as zeros and stays missing; a single present input
+    is not gated.
     """
 
     def __init__(self, config: MMTMConfig, inputs: Sequence[TensorShape]) -> None:
@@ -56,7 +56,7 @@ class MMTM(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, first: Tensor, *others: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The gated streams, in their order."""
+        """The gated inputs, in order."""
         streams = fill_absent([first, *others], present)
         means = [average(x, shape) for x, shape in zip(streams, self.shapes, strict=True)]
         together = self.squeeze(torch.cat(means, 1)).relu()

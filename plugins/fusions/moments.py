@@ -1,7 +1,7 @@
-"""Moments: the mean of the present inputs and their variance, side by side, for any subset of inputs.
+"""Moments: the mean and the variance of the present inputs, concatenated, for any subset of inputs.
 
 Source: Havaei et al. 2016, HeMIS: Hetero-Modal Image Segmentation, arXiv 1607.05194, section 2 (abstraction layer).
-The forms with a deviation in place of the variance and with the maximum are ours.
+The forms with the standard deviation instead of the variance and with the maximum are ours.
 """
 
 # Axes: B batch, M inputs, c width of one input, w {width}.
@@ -29,7 +29,7 @@ from fusionkit.api import (
     zero_empty,
 )
 
-# Inside the root: its slope at a variance of zero, which every single present input has, is infinite.
+# Inside the root: its slope is infinite at a variance of zero, the case of a single present input.
 EPSILON = 1e-6
 
 
@@ -38,7 +38,7 @@ class MomentsConfig(Config):
 
     width: PositiveInt | None = input_width("takes")
     spread: Literal["variance", "deviation"] = Field(
-        "variance", description="What stands behind the mean: the 'variance' over the present inputs, or the standard "
+        "variance", description="What follows the mean: the 'variance' over the present inputs, or the standard "
         "'deviation', its root, which has the units of the mean.")
     maximum: bool = Field(False, description="Whether to append the maximum over the present inputs.")
 
@@ -49,7 +49,7 @@ class Moments(nn.Module):
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with twice `width` features,
     with `maximum` three times.
 
-    Missing inputs: they leave both moments; a single present input has variance zero (a deviation is
+    Missing inputs: they do not enter the moments; a single present input has variance zero (a deviation is
     sqrt(var + 1e-6)). Rows with nothing present give zeros.
     """
 
@@ -60,7 +60,7 @@ class Moments(nn.Module):
         self.project = Projections(inputs, config.width)
 
     def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
-        """The moments, side by side."""
+        """The concatenated moments."""
         values = self.project(features, present)
         count = _count(values, present)
         mean = reduce(torch.add, values) / count
@@ -74,7 +74,7 @@ class Moments(nn.Module):
 
 
 def _count(values: Sequence[Tensor], present: Tensor | None) -> Tensor:
-    """The number of present inputs, at least 1, shaped to broadcast over the values."""
+    """The number of present inputs, at least 1, reshaped to broadcast over the values."""
     if present is None:
         # On the device: dividing by a Python number multiplies by its inverse there, which rounds differently.
         return values[0].new_full((), len(values))

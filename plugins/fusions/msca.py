@@ -1,8 +1,8 @@
-"""Multiscale cross-attention (MSCA): streams ask each other at several widths, whose answers become one vector.
+"""Multiscale cross-attention (MSCA): inputs attend to each other at several widths, combined into one vector.
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
-Classification (MMCAF-Net), its fusion. Written for two vectors; more streams, tokens and absent streams are ours.
-The text reduces step by step (`chain: true`), the authors' code makes each coarser scale from the first one.
+Classification (MMCAF-Net), its fusion. Designed for two vectors; more inputs, tokens and missing inputs are ours.
+The text reduces step by step (`chain: true`), the authors' code computes each coarser scale from the first one.
 The paper's figure ends with a concatenation (`merge: concat`), the authors' code with a sum.
 """
 # Axes: B batch, M streams, n tokens of a stream, E width of a scale.
@@ -44,17 +44,17 @@ class MSCAConfig(Config):
     """Options of `fusion.msca`."""
 
     width: PositiveInt | None = stream_width("the first scale and of the result")
-    scales: PositiveInt = Field(3, description="Number of scales; 1 is plain cross-attention.")
+    scales: PositiveInt = Field(3, le=30, description="Number of scales; 1 is plain cross-attention.")
     scale_widths: list[PositiveInt] | None = Field(
         None, description="Widths of the scales after the first; None halves the width from each to the next.")
     heads: list[PositiveInt] = Field(
-        [4, 2], min_length=1, description="Attention heads at each scale, the last for all that follow; where they do "
+        [4, 2], min_length=1, description="Attention heads at each scale, the last for all further ones; if they do "
         "not divide a width, the largest smaller number that does.")
     norm: StreamNorm = "batch"
     dropout: float = Field(0.5, ge=0, lt=1, description="Probability of dropping a feature of a coarser scale.")
-    chain: bool = Field(False, description="Whether each scale is made from the one before instead of the first.")
+    chain: bool = Field(False, description="Whether each scale is computed from the previous one instead of the first.")
     merge: Literal["sum", "concat"] = Field(
-        "sum", description="How the two finest results are joined: added, or side by side, twice as wide.")
+        "sum", description="How the two finest results are combined: added or concatenated.")
 
     @model_validator(mode="after")
     def _widths_fit(self) -> MSCAConfig:
@@ -65,19 +65,19 @@ class MSCAConfig(Config):
 
 
 class MSCA(nn.Module):
-    """At every scale s each stream asks the others, and their answers' mean is z_s; then y_s = BSF(z_s, y_s+1).
+    """At every scale s each input attends to the others, with mean result z_s; then y_s = BSF(z_s, y_s+1).
 
-    Scale 0 is the normed streams; coarser ones are reductions of it, the same for all streams, and add to each stream
-    its own projection of its answer one scale up. The result is y_0.
+    Scale 0 is the normalised inputs; coarser ones are reductions of it, the same for all inputs, plus a projection of
+    each input's result one scale up. The result is y_0.
 
-    Shapes: streams (B, c_m) or (B, n_m, c_m), a vector being one token; gives (B, E), or (B, 2 E) side by side. z_s is
-    the mean over tokens, then over streams.
+    Shapes: inputs (B, c_m) or (B, n_m, c_m), a vector being one token; gives (B, E), or (B, 2 E) if concatenated. z_s
+    is the mean over tokens, then over inputs.
 
-    With two vectors attention has a single key and is 1: `query` and `key` learn nothing. Tokens, or a third stream,
-    bring them to life.
+    With two vectors, attention has a single key and is 1: `query` and `key` learn nothing, unlike with tokens or a
+    third input.
 
-    Missing inputs: an absent stream is not asked and leaves the mean, and the norms' statistics do not see it. A stream
-    that is alone passes every attention as it is.
+    Missing inputs: a missing input is not attended to and does not enter the mean or the norms' statistics. A single
+    present input passes every attention unchanged.
     """
 
     def __init__(self, config: MSCAConfig, inputs: Sequence[TensorShape]) -> None:
@@ -102,7 +102,7 @@ class MSCA(nn.Module):
             self.blend.append(BSF(BSFConfig(merge=merge), [Vector((widths[scale],)), Vector((widths[scale + 1],))]))
 
     def forward(self, first: Tensor, *others: Tensor, present: Tensor | None = None) -> Tensor:
-        """The joined vector."""
+        """The fused vector."""
         streams = made = self._normed([first, *others], present)
         answers: list[Tensor] = []
         means: list[Tensor] = []
@@ -130,7 +130,7 @@ class MSCA(nn.Module):
 
 
 def _mean(answers: Sequence[Tensor], present_BM: Tensor | None) -> Tensor:
-    """The mean over tokens, then over the streams that are present: (B, E)."""
+    """The mean over tokens, then over the present inputs: (B, E)."""
     means = fill_absent([answer.mean(1) for answer in answers], present_BM)
     total = reduce(torch.add, means)
     if present_BM is None:
@@ -141,7 +141,7 @@ def _mean(answers: Sequence[Tensor], present_BM: Tensor | None) -> Tensor:
 def _widths(config: MSCAConfig, inputs: Sequence[TensorShape]) -> list[int]:
     """The widths of all scales.
 
-    Raises: ComponentError if `width` is None and the streams have different widths.
+    Raises: ComponentError if `width` is None and the inputs have different widths.
     """
     width = joined_shape(config, inputs).width
     if config.scale_widths is not None:

@@ -1,4 +1,4 @@
-"""The attention of MSCA: a stream plus what it reads from another, with neither norm nor output projection.
+"""The attention of MSCA: an input plus what it reads from another, with neither norm nor output projection.
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), the multi-head cross-attention of its fusion; after Vaswani et al. 2017, Attention Is All
@@ -26,13 +26,13 @@ from fusionkit.api import ComponentError, Config, Fusion, Release, Shape, Tensor
 class MscaAttentionConfig(Config):
     """Options of `fusion.msca_attention`."""
 
-    heads: PositiveInt = Field(4, description="Number of attention heads; it divides the width of the asking stream.")
+    heads: PositiveInt = Field(4, description="Number of attention heads; must divide the width of the query.")
 
 
 class AttentionBlock(nn.Module):
-    """`x + softmax(Q K' / sqrt(w)) V`, the heads side by side; rows that hear nothing give x.
+    """`x + softmax(Q K' / sqrt(w)) V`, the heads concatenated; rows without any key give x.
 
-    Attention over a single key is 1 whatever is asked: then it is `x + V`, and `query` and `key` learn nothing.
+    Attention over a single key is 1 for any query: then it is `x + V`, and `query` and `key` learn nothing.
 
     Shapes: queries (B, q, d) and context (B, k, c); gives (B, q, d). Costs d^2 + d + 2 (c d + d).
     """
@@ -46,7 +46,7 @@ class AttentionBlock(nn.Module):
 
     def forward(self, queries_Bqd: Tensor, context_Bkc: Tensor, ignored_Bk: Tensor | None = None,
                 heard_B: Tensor | None = None) -> Tensor:
-        """The refined queries; `ignored_Bk` marks keys to pass over, `heard_B` rows that have any key."""
+        """The refined queries; `ignored_Bk` marks keys to skip, `heard_B` rows that have any key."""
         query, key, value = (
             layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, queries_Bqd), (self.key, context_Bkc), (self.value, context_Bkc)))
@@ -58,19 +58,19 @@ class AttentionBlock(nn.Module):
 
 
 class MscaAttention(nn.Module):
-    """The block for one stream that asks one or more others of equal width.
+    """The block for one input that attends to one or more others of equal width.
 
     Shapes: query (B, q, d) or (B, d), contexts (B, k_m, c) or (B, c), a vector being one token; gives the shape of the
     query.
 
-    Missing inputs: an absent context is not asked; with none left the query comes out as it is. Without a query the
-    result is absent.
+    Missing inputs: a missing context is not attended to; without any context the query is unchanged. Without a query
+    the result is missing.
     """
 
     def __init__(self, config: MscaAttentionConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
         if inputs[0].width % config.heads:
-            raise ComponentError(f"{config.heads} heads cannot share {inputs[0].width} features equally",
+            raise ComponentError(f"{inputs[0].width} features cannot be divided equally among {config.heads} heads",
                                  fix="choose 'heads' that divides the width of the query")
         self.attention = AttentionBlock(inputs[0].width, inputs[1].width, config.heads)
 
@@ -84,14 +84,14 @@ class MscaAttention(nn.Module):
 
 
 def as_tokens(features: Tensor) -> Tensor:
-    """Tokens as they are, and a vector as one token: (B, n, c)."""
+    """Tokens unchanged, and a vector as one token: (B, n, c)."""
     return features.unsqueeze(1) if features.dim() == 2 else features
 
 
 def ask(block: AttentionBlock, place: int, streams: Sequence[Tensor], present_BM: Tensor | None) -> Tensor:
-    """The stream at this place, having asked all others together.
+    """The input at this position after attending to all others together.
 
-    Shapes: streams (B, n_m, c) and (B, M), True = present; gives (B, n, d).
+    Shapes: inputs (B, n_m, c) and (B, M), True = present; gives (B, n, d).
     """
     others = [m for m in range(len(streams)) if m != place]
     ignored_Bk, heard_B = key_validity(list(streams), others, present_BM)
@@ -116,7 +116,7 @@ def _advice(config: MscaAttentionConfig, inputs: Sequence[TensorShape]) -> list[
 
 
 def advice_of_all(config: Config, inputs: Sequence[TensorShape]) -> list[str]:
-    """The advice where every stream asks all the others."""
+    """The advice for inputs that all attend to each other."""
     return single_key(([shape.positions for m, shape in enumerate(inputs) if m != place]
                        for place in range(len(inputs))), CURE)
 

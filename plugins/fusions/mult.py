@@ -1,8 +1,8 @@
-"""MulT: every stream asks each other one through a stack of its own, then itself; all summaries side by side.
+"""MulT: every input attends to each other one through its own stack, then to itself; summaries are concatenated.
 
 Source: Tsai et al. 2019, Multimodal Transformer for Unaligned Multimodal Language Sequences, arXiv 1906.00295, section
-3.1 to 3.3. The authors' code takes the last time step for a summary, which is padding where sequences differ in length;
-here it is the mean, or a token that collects. Their convolutions over neighbouring time steps are left to an encoder.
+3.1 to 3.3. The authors' code uses the last time step as the summary, which is padding if sequences differ in length;
+here it is the mean, or a class token. Their convolutions over neighbouring time steps are left to an encoder.
 """
 # Axes: B batch, M streams, c width of one stream, n its tokens, d {width}.
 
@@ -31,30 +31,30 @@ from fusionkit.api import ComponentError, Config, Fusion, Shape, TensorShape, Ve
 class MulTConfig(Config):
     """Options of `fusion.mult`."""
 
-    width: PositiveInt = Field(32, examples=[4], description="Width of the tokens; each stream is projected to it.")
-    layers: PositiveInt = Field(2, examples=[1], description="Blocks in which one stream asks another.")
-    self_layers: PositiveInt = Field(1, description="Blocks in which what a stream has heard asks itself.")
-    heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; it divides the width.")
+    width: PositiveInt = Field(32, examples=[4], description="Width of the tokens; each input is projected to it.")
+    layers: PositiveInt = Field(2, examples=[1], description="Blocks in which one input attends to another.")
+    self_layers: PositiveInt = Field(1, description="Self-attention blocks over the results of one input.")
+    heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; must divide the width.")
     expansion: PositiveInt = Field(4, examples=[1], description="Width of the feed-forward layers, in multiples of "
                                                                 "that of the tokens.")
     dropout: BlockDropout = 0.0
     positions: Positions = Field(
-        "all", description="Whether tokens get a learned code of their place; 'none' where their order means nothing "
-                           "('maps', for which other components tell them apart, is none here).")
+        "all", description="Whether tokens get a learned position code; 'none' if their order has no meaning "
+                           "('maps', an option of other components, is the same as none here).")
     pool: Literal["mean", "class"] = Field(
-        "mean", description="How a stream becomes one vector: the mean of its tokens, or a token in front that asks "
-                            "all of them, in the blocks where the stream asks itself.")
+        "mean", description="How an input becomes one vector: the mean of its tokens, or a class token that attends to "
+                            "all of them in the self-attention blocks.")
 
 
 class MulT(nn.Module):
-    """For each stream a: a stack of asking blocks for each other stream b, side by side (M - 1) d wide, then blocks of
-    self-attention, pooled; the vectors of all a side by side.
+    """For each input a: a stack of cross-attention blocks for each other input b, concatenated to (M - 1) d, then
+    self-attention blocks, pooled; the vectors of all a are concatenated.
 
-    Shapes: 2 to 4 streams (B, n_m, c_m); gives (B, M (M - 1) d). Costs sum of (c_m + 1) d, codes and M d; M (M - 1)
-    stacks of 12 d^2 + 15 d a block and M of 12 e^2 + 13 e a block, e = (M - 1) d.
+    Shapes: 2 to 4 inputs (B, n_m, c_m); gives (B, M (M - 1) d). Costs sum of (c_m + 1) d, codes and M d; M (M - 1)
+    stacks of 12 d^2 + 15 d per block and M of 12 e^2 + 13 e per block, e = (M - 1) d.
 
-    Absent streams: nothing asks them, where they would be asked the asking stream goes on alone; their own part of the
-    result is zeros. A row with nothing present gives zeros.
+    Missing inputs: they are not attended to; in their stacks the query input is refined by itself; their own part of
+    the result is zeros. A row with nothing present gives zeros.
     """
 
     def __init__(self, config: MulTConfig, inputs: Sequence[TensorShape]) -> None:
@@ -71,7 +71,7 @@ class MulT(nn.Module):
         self.collectors = nn.ParameterList(parameter(1, 1, wide) for _ in places if config.pool == "class")
 
     def forward(self, *streams: Tensor, present: Tensor | None = None) -> Tensor:
-        """The summaries of all streams."""
+        """The summaries of all inputs."""
         inputs = fill_absent(streams, present)
         rows = [stream(x) for stream, x in zip(self.streams, inputs, strict=True)]
         valid = [valid_keys(None if present is None else present[:, m : m + 1], [x.shape[1]], x)
@@ -100,9 +100,9 @@ class MulT(nn.Module):
 def _output(config: MulTConfig, inputs: Sequence[TensorShape]) -> Shape:
     count = len(inputs)
     if not 2 <= count <= 4:
-        raise ComponentError(f"it reads {count} stream{'s' * (count > 1)}", why="every stream asks every other one, in "
-                             "stacks of blocks of their own, so it takes 2 to 4",
-                             fix="join some before, or use `fusion.mbt`, which grows with their number alone")
+        raise ComponentError(f"it reads {count} input{'s' * (count > 1)}", why="every input attends to every other, "
+                             "in separate stacks of blocks, so it takes 2 to 4",
+                             fix="combine some first, or use `fusion.mbt`, which grows only linearly with their number")
     check_heads(config.width, config.heads)
     return Vector((count * (count - 1) * config.width,))
 

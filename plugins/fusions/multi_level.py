@@ -1,4 +1,4 @@
-"""Multi-level fusion: the maps of each depth are joined, and what was joined may be carried down the depths.
+"""Multi-level fusion: fuses the maps of each depth, and optionally carries the fused maps to the next depth.
 
 Source: Li et al. 2022, Multimodal Information Fusion for Glaucoma and Diabetic Retinopathy Classification, arXiv
 2209.00979 (hierarchical fusion); Li et al. 2024, arXiv 2404.15022 (hierarchical fusion).
@@ -42,39 +42,39 @@ class MultiLevelConfig(Config):
     modalities: PositiveInt = Field(2, description="How many encoders the maps come from: as many maps of each, from "
                                                    "fine to coarse, one encoder after the other.")
     join: Literal["sum", "mean", "max", "weighted_sum", "product", "gmu", "concat"] = Field(
-        "sum", description="The fusion of each level, `fusion.sum` and so on, with its defaults and this `width`.")
-    width: PositiveInt = Field(64, description="Channels of every joined level.")
+        "sum", description="The fusion at each level, `fusion.sum` and so on, with its defaults and this `width`.")
+    width: PositiveInt = Field(64, description="Channels of every fused level.")
     carry: Literal["none", "down"] = Field(
-        "down", description="'down': each joined level goes on into the next, coarser one; 'none': they stay apart.")
+        "down", description="'down': each fused level is carried into the next, coarser one; 'none': no carrying.")
     reduce: Literal["pool", "conv"] = Field(
-        "pool", description="How what is carried comes to the next grid: 'pool' by the largest values, 'conv' by a 3x3 "
-                            "convolution with strides.")
+        "pool", description="How carried maps are downsampled to the next level: 'pool' by max pooling, 'conv' by a "
+                            "strided 3x3 convolution.")
     norm: Literal["batch", "group", "none"] = Field(
-        "batch", description="Normalisation of the carried levels; group where batches are small.")
+        "batch", description="Normalisation of the carried levels; use group for small batches.")
     output: Literal["vector", "last", "pyramid"] = Field(
-        "vector", description="'vector': the means of all levels side by side; 'last': the coarsest map, into which "
+        "vector", description="'vector': the concatenated means of all levels; 'last': the coarsest map, into which "
                               "the others were carried; 'pyramid': the map of every level.")
 
     @model_validator(mode="after")
     def _every_level_counts(self) -> Self:
         if self.carry == "none" and self.output == "last":
-            raise ValueError("with 'carry: none' nothing of the finer levels would reach 'output: last'")
+            raise ValueError("with 'carry: none' the finer levels would not affect 'output: last'")
         return self
 
 
 class MultiLevel(nn.Module):
-    """`z_l = join of the x_m^l`; carried, `c_1 = z_1` and `c_l = relu(norm(R [z_l; c_(l-1) on the grid of l]))`, R 1x1.
+    """`z_l = fusion of the x_m^l`; carried, `c_1 = z_1` and `c_l = relu(norm(R [z_l; c_(l-1) resized to l]))`, R 1x1.
 
-    Maps of one level are pooled to the smallest size on each axis; where some are images and others volumes, the latter
+    Maps of one level are pooled to the smallest size on each axis; if some are images and others volumes, the latter
     are averaged over their slices.
 
-    Shapes: M L maps (B, c, ...); gives (B, L w), (B, w, ...), or f1, f2, ..., each (B, w, ...). Costs what the joins
-    do, and 2 w^2 + 2 w for each level but the first, with `reduce: conv` 3^r w^2 + w more.
+    Shapes: M L maps (B, c, ...); gives (B, L w), (B, w, ...), or f1, f2, ..., each (B, w, ...). Costs those of the
+    fusions, and 2 w^2 + 2 w for each level but the first, with `reduce: conv` 3^r w^2 + w more.
 
-    Missing inputs: as the join of each level has it; what is carried is not affected. Norms see rows that have
-    something. Rows with nothing present give zeros.
+    Missing inputs: as in the fusion of each level; carrying is not affected. Norms see only rows with a present
+    input. Rows with nothing present give zeros.
 
-    Raises: ComponentError if the maps are not as many of each modality, or levels are images and volumes.
+    Raises: ComponentError if the modalities have different numbers of maps, or levels are images and volumes.
     """
 
     def __init__(self, config: MultiLevelConfig, inputs: Sequence[TensorShape]) -> None:
@@ -106,9 +106,9 @@ class MultiLevel(nn.Module):
 
 
 class Carry(nn.Module):
-    """`relu(norm(R [z; c brought to the grid of z]))`.
+    """`relu(norm(R [z; c resized to z]))`.
 
-    Shapes: z (B, w, ...) and c (B, w, ...) on a finer grid; gives the shape of z.
+    Shapes: z (B, w, ...) and c (B, w, ...) of a larger size; gives the shape of z.
     """
 
     def __init__(self, config: MultiLevelConfig, before: TensorShape, shape: TensorShape) -> None:
@@ -119,13 +119,13 @@ class Carry(nn.Module):
         self.norm = PresentNorm(config.norm, shape)
 
     def forward(self, level: Tensor, carried: Tensor, present_B: Tensor | None = None) -> Tensor:
-        """The level with what was carried to it."""
+        """The level with the carried maps."""
         mixed = self.mix(torch.cat([level, self.reduce(carried)], 1))
         return self.norm(mixed, present_B).relu()
 
 
 class PresentNorm(nn.Module):
-    """A normalisation by name, of which a batch norm sees present rows alone. Shapes: as given."""
+    """A normalisation by name; a batch norm sees present rows only. Shapes: as given."""
 
     def __init__(self, kind: Literal["batch", "group", "none"], shape: TensorShape) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class PresentNorm(nn.Module):
 
 
 class OnGrid(nn.Module):
-    """A map on a grid of other sizes, made smaller by largest values, a volume averaged to an image if that is wanted.
+    """A map downsampled by max pooling, with a volume averaged to an image if needed.
 
     Shapes: (B, c, ...); gives (B, c, *grid).
     """
@@ -151,13 +151,13 @@ class OnGrid(nn.Module):
         self.align = Align(config, shape.spatial[1:] if self.flat else shape.spatial, grid)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The map on the grid."""
+        """The resized map."""
         result: Tensor = self.align(features.mean(2) if self.flat else features)
         return result
 
 
 class Reduce(nn.Sequential):
-    """A 3x3 convolution whose strides come near to a smaller grid, then pooling to it.
+    """A strided 3x3 convolution close to a smaller size, then pooling to it.
 
     Shapes: (B, c, ...) as `before`; gives `after`.
     """
@@ -171,25 +171,25 @@ class Reduce(nn.Sequential):
 
 
 def by_level(inputs: Sequence[TensorShape], modalities: int) -> list[list[TensorShape]]:
-    """The maps of each level, of maps that come one modality after the other.
+    """The maps of each level, from maps ordered by modality.
 
-    Raises: ComponentError if there are not as many maps of each modality, or one level comes down to images and
-    another to volumes.
+    Raises: ComponentError if the modalities have different numbers of maps, or some levels are images and others
+    volumes.
     """
     if len(inputs) % modalities:
-        raise ComponentError(f"{len(inputs)} maps do not divide among {modalities} modalities",
-                             fix="set 'modalities' to the number of encoders, and connect as many maps of each")
+        raise ComponentError(f"{len(inputs)} maps cannot be divided equally among {modalities} modalities",
+                             fix="set 'modalities' to the number of encoders, and connect equally many maps of each")
     count = len(inputs) // modalities
     levels = [list(inputs[place::count]) for place in range(count)]
     if len({len(common_grid(level)) for level in levels}) > 1:
         raise ComponentError("some of its levels are images and others volumes",
-                             why="a level in which there is an image is one of images, and is carried into the next",
+                             why="a level with an image is a level of images, and is carried into the next",
                              fix="give the maps of one encoder after those of another, each from fine to coarse")
     return levels
 
 
 def common_grid(level: Sequence[TensorShape]) -> tuple[int, ...]:
-    """The smallest size on each axis, slices left out where not all maps are volumes."""
+    """The smallest size on each axis, without slices if not all maps are volumes."""
     rank = min(len(shape.spatial) for shape in level)
     return tuple(min(sizes) for sizes in zip(*(shape.spatial[-rank:] for shape in level), strict=True))
 

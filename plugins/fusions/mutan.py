@@ -1,8 +1,8 @@
 """MUTAN: a bilinear fusion whose core is a sum of a few products of projections.
 
 Source: Ben-Younes et al. 2017, MUTAN: Multimodal Tucker Fusion for Visual Question Answering, arXiv 1705.06676,
-eq. 5-8. `tanh` squashes the two projections as the paper does. The start of the weights, which keeps the variance
-through both products, is ours.
+eq. 5-8. `tanh` is applied to the two projections as in the paper. The initial weights, which preserve the variance
+through both products, are ours.
 """
 
 # Axes: B batch, c width of one input, h {hidden}, r {rank}, w {width}.
@@ -26,7 +26,7 @@ class MUTANConfig(Config):
 
     width: PositiveInt = Field(64, description="Width of the result.")
     hidden: PositiveInt = Field(64, description="Width of the two projections and of their product.")
-    rank: PositiveInt = Field(5, description="How many products are summed.")
+    rank: PositiveInt = Field(5, description="Number of products summed.")
     tanh: bool = Field(True, description="Whether the two projections pass through tanh, as in the paper.")
 
 
@@ -36,7 +36,7 @@ class MUTAN(nn.Module):
     Shapes: vectors (B, c_1) and (B, c_2); gives (B, width). Costs
     (c_1 + 1) h + (c_2 + 1) h + 2 r h (h + 1) + (h + 1) width.
 
-    Weights start normal and biases at zero, so that inputs of variance 1 give about 1.
+    Weights are initially normal and biases zero, so that inputs of variance 1 give a variance of about 1.
 
     Missing inputs: each factor `A_i u + a_i`, or `B_i v + b_i`, is 1. Rows with nothing present give zeros.
     """
@@ -61,7 +61,7 @@ class MUTAN(nn.Module):
 
 
 def started(layer: Layer, gain: float = 1.0) -> Layer:
-    """The layer with normal weights, which keep the variance of its inputs times gain^2, and no bias."""
+    """The layer with normal initial weights, which scale the variance of its inputs by gain^2, and zero bias."""
     nn.init.normal_(layer.weight, std=gain * layer.weight[0].numel() ** -0.5)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

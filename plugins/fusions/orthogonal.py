@@ -1,4 +1,4 @@
-"""Orthogonality: inputs are given back, and a loss keeps what is shared and what is specific at right angles.
+"""Orthogonality: returns the inputs, with a loss that keeps shared and specific features orthogonal.
 
 Source: the mean |cosine| as in Yao et al. 2024, DrFuse, arXiv 2403.06197, section 3.2.
 More than two inputs are ours.
@@ -20,17 +20,17 @@ from fusionkit.api import Config, Fusion, TensorShape, at_least_single
 class OrthogonalConfig(Config):
     """Options of `fusion.orthogonal`."""
 
-    weight: NonNegativeFloat = Field(1.0, description="Weight of the cosines in the loss of the network.")
-    pairs: Pairs = Field("all", description="Which inputs are kept apart: 'all' from each other, or the 'first', such "
-                                            "as a shared part, from each of the others.")
+    weight: NonNegativeFloat = Field(1.0, description="Weight of the loss of the cosines.")
+    pairs: Pairs = Field("all", description="Which inputs are kept orthogonal: 'all' to each other, or the 'first', "
+                                            "such as a shared part, to each of the others.")
 
 
 class Orthogonal(PairLoss):
-    """The inputs as they are, and the mean of |cos(x_a, x_b)| over rows and pairs.
+    """The inputs unchanged, and the mean of |cos(x_a, x_b)| over rows and pairs.
 
-    Shapes: M inputs (B, c), two or more; gives each back, and `loss_orthogonal`, ().
+    Shapes: M inputs (B, c), two or more; returns each, and `loss_orthogonal`, ().
 
-    Missing inputs: come back as zeros, absent still; rows without both of a pair leave the loss.
+    Missing inputs: are returned as zeros and stay missing; rows without both of a pair do not enter the loss.
 
     Raises: ComponentError for a single input.
     """

@@ -1,8 +1,8 @@
-"""PEfusion: layers for each input, then the same layers again on all of them side by side.
+"""PEfusion: layers for each input, then further layers of the same form on their concatenation.
 
 Source: Huang, Pareek, Zamanian, Banerjee and Lungren 2020, Multimodal fusion with deep neural networks for leveraging
 CT imaging and electronic health record, doi:10.1038/s41598-020-78888-w, the joint variant. The last layer of the
-release, to one logit, is the head's. The late average, which did best there, is `fusion.late_mean`.
+authors' code, to one logit, is the head's. The late average, which did best there, is `fusion.late_mean`.
 """
 # Axes: B batch, M inputs, c width of one input, w {width}.
 
@@ -29,16 +29,16 @@ class PEfusionConfig(Config):
 
     width: PositiveInt = Field(64, description="Width of every layer, and of the result; published: 10 to 500.")
     hidden: NonNegativeInt = Field(1, description="Hidden layers after the first of each stack; published: 0 to 10.")
-    activation: Literal["elu", "leaky_relu", "tanh", "relu"] = Field("elu", description="Function after each layer.")
+    activation: Literal["elu", "leaky_relu", "tanh", "relu"] = Field("elu", description="Activation after each layer.")
     dropout: NonNegativeFloat = Field(
         0.0, lt=1.0, description="Probability of dropping a feature after a hidden layer.")
     start: Literal["kaiming", "xavier", "normal"] = Field(
-        "kaiming", description="How weights are drawn: normal by Kaiming's rule, by Xavier's with gain 0.2, or with "
-        "deviation 0.2. Biases start at zero.")
+        "kaiming", description="Initial weights: normal by Kaiming's rule, by Xavier's with gain 0.2, or with "
+        "standard deviation 0.2. Biases are initially zero.")
 
 
 class PEfusion(nn.Module):
-    """`S([S_1 x_1; ...; S_M x_M])`; a stack S is a layer to w, a function, and `hidden` times layer, function, dropout.
+    """`S([S_1 x_1; ...; S_M x_M])`; a stack S is layer, activation, then `hidden` times layer, activation, dropout.
 
     Shapes: M inputs (B, c_m); gives (B, w).
 
@@ -92,7 +92,7 @@ def _replay(module: PEfusion, inputs: Sequence[Tensor], case: Recorded) -> Mappi
 component = Fusion(
     "pefusion", PEfusionConfig, PEfusion, rule="*features: B _ -> B {width}", absent="neutral",
     category="single-level", paper="doi:10.1038/s41598-020-78888-w",
-    exceptions={"variance": "the published 'xavier' and 'normal' starts do not keep the size of a signal"},
+    exceptions={"variance": "the published 'xavier' and 'normal' initialisations do not preserve the variance"},
     reference={"release": Release(names={"towers.{i}": "feature_fcnns.{i}.feed_forward", "joint": _LAST}, read=_read,
                                   replay=_replay)},
 )

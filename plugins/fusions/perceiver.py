@@ -1,8 +1,8 @@
-"""Perceiver: a few learned latents ask the tokens of all inputs, then each other, again and again.
+"""Perceiver: a few learned latents repeatedly attend to the tokens of all inputs and to each other.
 
 Source: Jaegle et al. 2021, Perceiver: General Perception with Iterative Attention, arXiv 2103.03206, section 3.
-The paper joins features, position codes and a code of the modality side by side; here the first two are joined and
-projected to the latents' width, and the third is added, which is the same up to the projection.
+The paper concatenates features, position codes and a modality code; here the first two are concatenated and
+projected to the latents' width, and the third is added, which is equivalent up to the projection.
 """
 # Axes: B batch, M inputs, c width of one input, n tokens of all inputs, l {latents}, d {width}.
 
@@ -34,31 +34,31 @@ class PerceiverConfig(Config):
 
     width: PositiveInt = Field(64, examples=[8], description="Width of latents and tokens; each input is projected.")
     latents: PositiveInt = Field(16, examples=[3], description="Number of latents.")
-    depth: PositiveInt = Field(2, examples=[1], description="How often the latents ask the inputs.")
-    self_layers: NonNegativeInt = Field(1, description="Blocks in which the latents ask each other, after each time.")
-    cross_heads: PositiveInt = Field(1, description="Attention heads with which inputs are asked; it divides the "
+    depth: PositiveInt = Field(2, examples=[1], description="Number of times that the latents attend to the inputs.")
+    self_layers: NonNegativeInt = Field(1, description="Self-attention blocks of the latents after each time.")
+    cross_heads: PositiveInt = Field(1, description="Attention heads for attending to the inputs; must divide the "
                                                     "width.")
-    heads: PositiveInt = Field(4, examples=[2], description="Attention heads among the latents; it divides the width.")
+    heads: PositiveInt = Field(4, examples=[2], description="Attention heads among the latents; must divide the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
     dropout: BlockDropout = 0.0
     tie: bool = Field(False, description="Whether all times use the same weights.")
     positions: Positions = Field(
         "maps", description="What gets a code of its position, sines and cosines: 'maps' only, 'all' maps and tokens, "
-                            "or 'none'; without one, the order of positions is not seen.")
+                            "or 'none'; without one, the order of positions is ignored.")
     bands: PositiveInt = Field(6, description="Frequencies of the position code on each axis, up to half its size.")
-    output: Literal["mean", "latents"] = Field("mean", description="What is given: the mean of the latents, or them.")
+    output: Literal["mean", "latents"] = Field("mean", description="The mean of the latents, or all of them.")
 
 
 class Perceiver(nn.Module):
-    """`depth` times: every latent asks all tokens, in a block, then the latents ask each other in `self_layers` blocks.
+    """`depth` times: every latent attends to all tokens, then the latents to each other in `self_layers` blocks.
 
-    A vector is one token, a map has one for each position. Every input has an embedding of its own, which is added.
+    A vector is one token, a map has one for each position. Every input has its own embedding, which is added.
 
     Shapes: M inputs (B, c), (B, n, c) or (B, c, ...), all of one layout; gives (B, d), or (B, l, d). Costs l d, sum of
     (c_m + p_m + 2) d with p_m features of positions, and for each time, or once with `tie`, 12 d^2 + 15 d and
-    12 d^2 + 13 d for each block among the latents. The work grows with the number of tokens, not with its square.
+    12 d^2 + 13 d for each block among the latents. The cost grows with the number of tokens, not with its square.
 
-    Missing inputs: their tokens are not asked. Rows with nothing present give zeros.
+    Missing inputs: their tokens are not attended to. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: PerceiverConfig, inputs: Sequence[TensorShape]) -> None:

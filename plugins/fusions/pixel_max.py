@@ -1,4 +1,4 @@
-"""Pixel maximum: images of one grid become one image, the largest of the present values at each place.
+"""Pixel maximum: images of one size become one image, the largest of the present values at each position.
 
 Source: common practice; Li et al. 2024, arXiv 2404.15022 (input fusion).
 """
@@ -20,11 +20,11 @@ class PixelMaxConfig(Config):
 
 
 class PixelMax(nn.Module):
-    """`y = max over the present m of x_m`; where several are largest, they share the gradient equally.
+    """`y = max over the present m of x_m`; ties share the gradient equally.
 
-    Shapes: M maps (B, c, ...) on one grid; gives (B, c, ...).
+    Shapes: M maps (B, c, ...) of one spatial size; gives (B, c, ...).
 
-    Values are compared as they are, so inputs must be in the same units, such as those of one normalisation.
+    Values are compared directly, so inputs must be in the same units, such as those of one normalisation.
 
     Missing inputs: they count as minus infinity. Rows with nothing present give zeros.
     """

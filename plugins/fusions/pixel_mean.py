@@ -1,4 +1,4 @@
-"""Pixel mean: images of one grid become one image, the weighted average of those that are present.
+"""Pixel mean: images of one size become one image, the weighted average of the present ones.
 
 Source: common practice; Li et al. 2024, arXiv 2404.15022 (input fusion).
 """
@@ -22,16 +22,16 @@ class PixelMeanConfig(Config):
     """Options of `fusion.pixel_mean`."""
 
     weights: Literal["equal", "learned"] | list[PositiveFloat] = Field(
-        "equal", description="How much each input counts: 'equal'; 'learned', a softmax of one learned number for "
+        "equal", description="Weight of each input: 'equal'; 'learned', a softmax of one learned number for "
         "each input; or a list with one fixed number for each.")
 
 
 class PixelMean(nn.Module):
-    """`y = sum w_m x_m / sum w_m`, both sums over the present inputs; learned weights start equal.
+    """`y = sum w_m x_m / sum w_m`, both sums over the present inputs; learned weights are initially equal.
 
-    Shapes: M maps (B, c, ...) on one grid; gives (B, c, ...).
+    Shapes: M maps (B, c, ...) of one spatial size; gives (B, c, ...).
 
-    Missing inputs: they leave both sums. Rows with nothing present give zeros.
+    Missing inputs: they do not enter either sum. Rows with nothing present give zeros.
 
     Raises: ComponentError if `weights` is a list of another length than there are inputs.
     """
@@ -47,7 +47,7 @@ class PixelMean(nn.Module):
             self.register_buffer("scores", start)
 
     def weights(self, present: Tensor | None = None) -> Tensor:
-        """The weights, for a report or a log: (1, M), or (B, M) when presence is given; present ones sum to 1."""
+        """The weights, for reports and logs: (1, M), or (B, M) if presence is given; present ones sum to 1."""
         return softmax_present(self.scores.unsqueeze(0), present)
 
     def forward(self, *maps: Tensor, present: Tensor | None = None) -> Tensor:
@@ -56,9 +56,9 @@ class PixelMean(nn.Module):
 
 
 def scores_of(weights: Sequence[float] | None, count: int, option: str) -> Tensor:
-    """Numbers (count,) whose softmax is in proportion to the weights; equal ones when these are None.
+    """Numbers (count,) whose softmax is proportional to the weights; equal ones if these are None.
 
-    Raises: ComponentError, which names the option, when there are more or fewer weights than inputs.
+    Raises: ComponentError, which names the option, if the number of weights is not that of the inputs.
     """
     if weights is None:
         return torch.zeros(count)
@@ -69,7 +69,7 @@ def scores_of(weights: Sequence[float] | None, count: int, option: str) -> Tenso
 
 
 def weighted_mean(features: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """`sum w_m x_m`, of M tensors (B, ...) and weights (B, M) or (1, M); what has weight 0 must be finite all the same.
+    """`sum w_m x_m`, of M tensors (B, ...) and weights (B, M) or (1, M); tensors with weight 0 must be finite too.
     """
     columns = weights.unbind(1)
     return reduce(torch.add, [row_mask(w, x).to(x.dtype) * x for w, x in zip(columns, features, strict=True)])
@@ -79,5 +79,5 @@ component = Fusion(
     "pixel_mean", PixelMeanConfig, PixelMean, rule="*maps: B c ... -> B c ...",
     absent="drop", category="input", paper="arXiv:2404.15022",
     claims=("symmetric", "onnx"),
-    exceptions={"symmetry: *weights=*": "learned or given, each input has a weight of its own"},
+    exceptions={"symmetry: *weights=*": "learned or given, each input has its own weight"},
 )

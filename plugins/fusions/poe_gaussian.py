@@ -1,8 +1,8 @@
-"""Product of Gaussian experts: each present input says where a latent vector lies and how surely, and all agree on one.
+"""Product of Gaussian experts: each present input gives mean and variance of a latent vector, which are combined.
 
 Source: Wu and Goodman 2018, Multimodal Generative Models for Scalable Weakly-Supervised Learning (MVAE),
 arXiv 1802.05335, section 2.2. The authors' code adds its small constant to the variance twice, and leaves a modality
-out for a whole batch only; here it is added once, and inputs are absent row by row.
+out for a whole batch only; here it is added once, and inputs are missing per row.
 """
 
 # Axes: B batch, M inputs, c width of one input, d {width} of the latent vector.
@@ -41,26 +41,26 @@ class PoEGaussianConfig(Config):
 
     width: PositiveInt | None = Field(
         None, description="Width of the latent vector, to whose mean and log variance each input is projected; None "
-        "reads each input as they are, the mean in its first half and the log variance in its second.")
-    prior: bool = Field(True, description="Whether the standard normal distribution is one expert more.")
+        "reads the mean from the first half of each input and the log variance from the second.")
+    prior: bool = Field(True, description="Whether the standard normal distribution is a further expert.")
     sample: bool = Field(
-        True, description="Whether `latent` is drawn at random in training; else, and in evaluation, it is the mean.")
+        True, description="Whether `latent` is sampled in training; else, and in evaluation, it is the mean.")
     beta: float = Field(
-        0.0, ge=0, description="Weight of the loss that draws the joint distribution to the standard normal one.")
+        0.0, ge=0, description="Weight of the loss that pulls the joint distribution towards the standard normal one.")
 
 
 class PoEGaussian(nn.Module):
     """`T = sum 1/var_m` (`+ 1` for the prior), `mu = sum (mu_m / var_m) / T`, over the present inputs.
 
-    Log variances are held within -10..10. `loss_kl` is beta times the mean, over rows with anything present, of
+    Log variances are clamped to -10..10. `loss_kl` is beta times the mean, over rows with anything present, of
     KL(N(mu, 1/T) || N(0, 1)) summed over the vector.
 
-    Trained on complete cases alone, a single input never learns to stand for all: drop inputs at random in training.
+    Trained on complete cases only, a single input never learns to represent all: drop inputs at random in training.
 
     Shapes: M vectors (B, c_m), or (B, 2 d); gives `latent`, `mean` and `logvar`, each (B, d), and `loss_kl` ().
 
-    Missing inputs: their precision is zero. With the prior, few inputs lie nearer to zero than many. Rows with
-    nothing present give zeros, which is that prior.
+    Missing inputs: their precision is zero. With the prior, the mean of few inputs is closer to zero. Rows with
+    nothing present give zeros, the mean of that prior.
 
     Raises: ComponentError if without `width` the inputs have an odd width.
     """
@@ -90,7 +90,7 @@ class PoEGaussian(nn.Module):
         variances = [logvar.clamp(-LARGEST, LARGEST).exp() + EPSILON for _, logvar in halves]
         precisions = fill_absent([1 / variance for variance in variances], present)
         total = reduce(torch.add, precisions)
-        # With nothing present there is no precision, and whatever stands here is replaced.
+        # With nothing present there is no precision, and this value is replaced.
         total = total + 1 if self.config.prior else total.where(total > 0, 1.0)
         weighted = reduce(torch.add, [mu * t for (mu, _), t in zip(halves, precisions, strict=True)])
         return weighted / total, -total.log()
@@ -106,8 +106,8 @@ def _width(config: PoEGaussianConfig, inputs: Sequence[TensorShape]) -> int:
         return config.width
     width = joined_shape(config, inputs).width
     if width % 2:
-        raise ComponentError(f"its inputs have {width} features, which are no mean and log variance of one width",
-                             fix="set 'width', and each input is projected to both")
+        raise ComponentError(f"its inputs have {width} features, which cannot be split into mean and log variance",
+                             fix="set 'width' to project each input to both")
     return width // 2
 
 

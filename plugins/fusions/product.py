@@ -1,4 +1,4 @@
-"""Product: multiplies the projected inputs, feature by feature, so that only interactions count.
+"""Product: multiplies the projected inputs, feature by feature, so that only interactions remain.
 
 Source: Kim et al. 2017, Hadamard Product for Low-rank Bilinear Pooling, arXiv 1610.04325, eq. 5-8 (MLB:
 two inputs, tanh, output projection). The residual form, the default for three inputs or more, is ours.
@@ -35,16 +35,16 @@ class ProductConfig(Config):
 
     width: PositiveInt | None = input_width("multiplies", "before the product")
     output_width: PositiveInt | None = Field(
-        None, description="Width of a learned projection after the product; None leaves it out.")
+        None, description="Width of a learned projection after the product; None for no projection.")
     tanh: bool = Field(True, description="Whether each factor passes through tanh, which bounds it to -1..1.")
-    norm: bool = Field(False, description="Whether each factor is layer-normalised, before its tanh.")
+    norm: bool = Field(False, description="Whether each factor is layer-normalised before its tanh.")
     residual: bool | None = Field(
         None, description="Whether 1 is added to each factor, which keeps the terms of fewer inputs and the scale; "
         "None adds it for three inputs or more.")
 
 
 class Product(nn.Module):
-    """`y = prod f_m`, or `prod (1 + f_m)` in the residual form; `f_m = tanh(norm(P_m(x_m)))` as options say.
+    """`y = prod f_m`, or `prod (1 + f_m)` in the residual form; `f_m = tanh(norm(P_m(x_m)))` by the options.
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features, or
     `output_width`.
@@ -84,5 +84,5 @@ component = Fusion(
     output=_output, absent="neutral", category="single-level", paper="arXiv:1610.04325",
     claims=("symmetric", "onnx"),
     exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own",
-                "symmetry: *norm=True*": "each input has a normalisation of its own"},
+                "symmetry: *norm=True*": "each input has its own normalisation"},
 )

@@ -1,4 +1,4 @@
-"""Plain cross-attention, MSCA at a single scale: streams ask each other, and their answers' mean is the result.
+"""Plain cross-attention, MSCA at a single scale: inputs attend to each other, and the mean is the result.
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
 Classification (MMCAF-Net), the row "Cross-Attention" of its Table 3.
@@ -23,16 +23,16 @@ class SimpleFuseConfig(Config):
 
     width: PositiveInt | None = stream_width("the result")
     heads: PositiveInt = Field(
-        4, description="Attention heads; where they do not divide the width, the largest smaller number that does.")
+        4, description="Attention heads; if they do not divide the width, the largest smaller number that does.")
     norm: StreamNorm = "batch"
 
 
 class SimpleFuse(MSCA):
-    """The mean of `a + attention(a, t)` and `t + attention(t, a)`, the same attention for all, of normed streams.
+    """The mean of `a + attention(a, t)` and `t + attention(t, a)`, the same attention for all, of normalised inputs.
 
-    Shapes: streams (B, c_m) or (B, n_m, c_m), a vector being one token; gives (B, E).
+    Shapes: inputs (B, c_m) or (B, n_m, c_m), a vector being one token; gives (B, E).
 
-    Missing inputs: as `fusion.msca` does.
+    Missing inputs: as in `fusion.msca`.
     """
 
     def __init__(self, config: SimpleFuseConfig, inputs: Sequence[TensorShape]) -> None:

@@ -1,4 +1,4 @@
-"""Stacking: one linear layer reads the scores of all predictors and which of them are there.
+"""Stacking: one linear layer reads the scores of all predictors and which of them are present.
 
 Source: Wolpert 1992, Stacked Generalization, doi:10.1016/S0893-6080(05)80023-1; the bits of presence, and the start
 as the mean of the scores, are ours.
@@ -21,11 +21,11 @@ class StackingConfig(Config):
 
 
 class Stacking(nn.Module):
-    """`y = W [l_1; ...; l_M; a] + b`, a the bits of presence; at the start y is the mean of the scores.
+    """`y = W [l_1; ...; l_M; a] + b`, a the presence bits; initially y is the mean of the scores.
 
-    Costs (M k + M + 1) k. **Learn it on out-of-fold scores only**: of predictors that have seen the case, it trusts
-    those most that overfit. So give it scores computed by cross-validation as inputs of the graph, or predictors
-    that were trained on other cases and are frozen (`freeze: true`). It cannot see where its scores are from.
+    Costs (M k + M + 1) k. **Train it on out-of-fold scores only**: among predictors that have seen the case, it relies
+    most on those that overfit. So give it scores computed by cross-validation as inputs of the graph, or predictors
+    that were trained on other cases and are frozen (`freeze: true`). It cannot check where its scores come from.
 
     Shapes: M times logits (B, k); gives logits (B, k).
 

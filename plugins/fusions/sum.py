@@ -30,8 +30,8 @@ class Sum(nn.Module):
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
-    Missing inputs: the term, its bias included, is zero. The scale of the result therefore falls with the
-    number of present inputs; `fusion.mean` keeps it. Rows with nothing present give zeros.
+    Missing inputs: the term, including its bias, is zero. The scale of the result therefore depends on the
+    number of present inputs, unlike with `fusion.mean`. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: SumConfig, inputs: Sequence[TensorShape]) -> None:

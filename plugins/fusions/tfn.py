@@ -1,7 +1,7 @@
-"""Tensor fusion (TFN): every product of the inputs' features, of all orders, through one linear layer.
+"""Tensor fusion (TFN): all products of the inputs' features, of all orders, through one linear layer.
 
 Source: Zadeh et al. 2017, Tensor Fusion Network for Multimodal Sentiment Analysis, arXiv 1707.07250, eq. 2-4.
-The start of the layer, normal with variance 1 over its inputs and no bias, is ours.
+The initial layer, normal with variance 1 over its inputs and zero bias, is ours.
 """
 
 # Axes: B batch, M inputs, c width of one input, w {width}, P product of all (c + 1).
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from fusionkit.api import ComponentError, Config, Fusion, TensorShape, Vector, fill_absent, zero_empty
 
-# Products of one case; three inputs of 128 features are just above it.
+# Products per case; three inputs of 128 features are just above it.
 LARGEST = 2_000_000
 
 
@@ -33,7 +33,7 @@ class TFN(nn.Module):
 
     Shapes: M vectors (B, c_m); gives (B, width). Costs width * P weights, P the product of all c_m + 1.
 
-    Missing inputs: `[1; x_m]` becomes `[1; 0]`: products with m vanish, all others stay. Rows with nothing present
+    Missing inputs: `[1; x_m]` becomes `[1; 0]`: products with m vanish, all others remain. Rows with nothing present
     give zeros.
 
     Raises: ComponentError if P is above 2 million and `force` is not set.
@@ -53,7 +53,7 @@ class TFN(nn.Module):
 
 
 def outer_product(vectors: Sequence[Tensor]) -> Tensor:
-    """All products of one entry of each `[1; x_m]`, the last input fastest: M times (B, c_m) to (B, P)."""
+    """All products with one entry of each `[1; x_m]`, the last input fastest: M times (B, c_m) to (B, P)."""
     product = with_one(vectors[0])
     for vector in vectors[1:]:
         product = (product.unsqueeze(2) * with_one(vector).unsqueeze(1)).flatten(1)
@@ -70,7 +70,7 @@ def _output(config: TFNConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     if count > LARGEST and not config.force:
         raise ComponentError(f"its inputs have {count:,} products, and each costs {config.width} weights",
                              why=f"above {LARGEST:,} it is nearly always a mistake",
-                             fix="narrow the inputs with an `encoder.project`, take `fusion.lmf`, or set 'force: true'")
+                             fix="narrow the inputs with an `encoder.project`, use `fusion.lmf`, or set 'force: true'")
     return Vector((config.width,))
 
 

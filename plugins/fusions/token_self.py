@@ -1,8 +1,8 @@
-"""Self-attention over the tokens of all inputs together, with a class token that collects.
+"""Self-attention over the tokens of all inputs together, with a class token.
 
 Source: Vaswani et al. 2017, Attention Is All You Need, arXiv 1706.03762, section 3; with a class token: Dosovitskiy et
 al. 2021, arXiv 2010.11929, eq. 1 to 4; over several medical images: Dai, Gao and Liu 2021, TransMed, arXiv 2103.05940.
-Normalisation comes before attention and feed-forward layer, as in the second; there is none behind the last block.
+Normalisation comes before attention and feed-forward layer, as in the second; there is none after the last block.
 """
 # Axes: B batch, M inputs, c width of one input, n tokens of all inputs, d {width}.
 
@@ -25,26 +25,26 @@ class TokenSelfConfig(Config):
 
     width: PositiveInt = Field(64, examples=[8], description="Width of the tokens; each input is projected to it.")
     layers: PositiveInt = Field(2, examples=[1], description="Number of transformer blocks.")
-    heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; it divides the width.")
+    heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; must divide the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
     dropout: BlockDropout = 0.0
     positions: LearnedPositions = "maps"
     output: Literal["class", "mean", "tokens"] = Field(
-        "class", description="What is given: 'class' the class token, 'mean' the mean of the other tokens, those of "
-                             "present inputs, 'tokens' all of them but the class token, in the order of the inputs.")
+        "class", description="The result: 'class' the class token, 'mean' the mean of the other tokens of present "
+                             "inputs, 'tokens' all of them except the class token, in the order of the inputs.")
 
 
 class TokenSelf(nn.Module):
-    """[class; tokens of input 1; ...; tokens of input M] through blocks in which every token asks all.
+    """[class; tokens of input 1; ...; tokens of input M] through blocks in which every token attends to all.
 
-    A vector is one token, a map has one for each position. Every input has an embedding of its own, which is added.
+    A vector is one token, a map has one for each position. Every input has its own embedding, which is added.
 
     Shapes: M inputs (B, c), (B, n, c) or (B, c, ...), all of one layout; gives (B, d), or
-    (B, n, d). Costs sum of (c_m + 1) d, (M + 1) d, a number for each coded position and feature, and 12 d^2 + 13 d a
-    block; the work grows with the square of the number of tokens, so pool maps to some 14 x 14 or 6 x 6 x 6 before.
+    (B, n, d). Costs sum of (c_m + 1) d, (M + 1) d, a number for each coded position and feature, and 12 d^2 + 13 d per
+    block; the cost grows with the square of the number of tokens, so pool maps to about 14 x 14 or 6 x 6 x 6 first.
 
-    Missing inputs: nothing asks their tokens, and they leave the mean. Among `tokens` theirs are zeros. Rows with
-    nothing present give zeros.
+    Missing inputs: their tokens are not attended to and do not enter the mean. Their part of `tokens` is zeros. Rows
+    with nothing present give zeros.
     """
 
     def __init__(self, config: TokenSelfConfig, inputs: Sequence[TensorShape]) -> None:

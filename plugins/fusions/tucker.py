@@ -1,8 +1,8 @@
-"""Tucker fusion: all products of two projections, freely weighted by a dense core, and a last projection.
+"""Tucker fusion: all products of two projections, weighted by a dense core, and a final projection.
 
 Source: Ben-Younes et al. 2017, MUTAN: Multimodal Tucker Fusion for Visual Question Answering, arXiv 1705.06676:
-the Tucker decomposition, before its core is made of low rank.
-The biases and the start of the weights, which keeps the variance through both contractions, are ours.
+the Tucker decomposition, before its core is restricted to low rank.
+The biases and the initial weights, which preserve the variance through both contractions, are ours.
 """
 
 # Axes: B batch, c width of one input, h {hidden} of the first, k {hidden} of the core's result, g {hidden} of the
@@ -27,16 +27,16 @@ class TuckerConfig(Config):
     width: PositiveInt = Field(64, description="Width of the result.")
     hidden: PositiveInt = Field(
         64, examples=[11], description="Width of the two projections and of their product; the core has its cube.")
-    shared: bool = Field(False, description="Whether both inputs pass one projection; they must have one width then.")
+    shared: bool = Field(False, description="Whether both inputs share one projection, for equal widths.")
 
 
 class Tucker(nn.Module):
     """`y = W z`, `z_k = u' G_k v + g_k`, u and v projections of the inputs and G a dense core of (h, h, h).
 
     Shapes: vectors (B, c_1) and (B, c_2); gives (B, width). Costs
-    (c_1 + 1) h + (c_2 + 1) h + h^3 + h + (h + 1) width, less (c + 1) h when one projection is shared.
+    (c_1 + 1) h + (c_2 + 1) h + h^3 + h + (h + 1) width, less (c + 1) h if the projection is shared.
 
-    Weights start normal and biases at zero, so that inputs of variance 1 give about 1.
+    Weights are initially normal and biases zero, so that inputs of variance 1 give a variance of about 1.
 
     Missing inputs: the factor u, or v, is 1 in each of its features. Rows with nothing present give zeros.
 
@@ -48,9 +48,9 @@ class Tucker(nn.Module):
         widths = [shape.width for shape in inputs]
         if config.shared and widths[0] != widths[1]:
             raise ComponentError(f"its inputs have {widths[0]} and {widths[1]} features",
-                                 why="with 'shared' both pass one projection, which takes one width",
-                                 fix="give inputs of one width, or leave out 'shared'")
-        # One layer in the list, not one layer twice: there is no second that could be set, saved or loaded apart.
+                                 why="with 'shared' both use one projection, which takes one width",
+                                 fix="give inputs of equal width, or remove 'shared'")
+        # One layer in the list, not the same layer twice: no second one is set, saved or loaded separately.
         self.enter = nn.ModuleList(started(nn.Linear(c, config.hidden)) for c in widths[:1 if config.shared else 2])
         self.core_hkg = nn.Parameter(torch.empty(config.hidden, config.hidden, config.hidden))
         nn.init.normal_(self.core_hkg, std=1 / config.hidden)

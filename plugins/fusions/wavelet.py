@@ -1,4 +1,4 @@
-"""Wavelet fusion: images of one grid become one, with the mean of their coarse parts and the strongest details.
+"""Wavelet fusion: images of one size become one, with the mean of their low bands and the strongest details.
 
 Source: Mallat 1989, A theory for multiresolution signal decomposition: the wavelet representation,
 doi:10.1109/34.192463; the rules are those of classic image fusion. The wavelet is Haar's.
@@ -27,27 +27,27 @@ WINDOW = 3
 class WaveletConfig(Config):
     """Options of `fusion.wavelet`."""
 
-    levels: int = Field(2, ge=1, le=3, description="How often the coarse part is divided again.")
+    levels: int = Field(2, ge=1, le=3, description="Number of decomposition levels.")
     low: Literal["mean"] | list[PositiveFloat] = Field(
-        "mean", examples=[[1.0, 3.0]], description="The coarse part of the result: 'mean' of the inputs' ones; or a "
-        "list with one fixed weight for each, which are divided by the sum of those that are present.")
+        "mean", examples=[[1.0, 3.0]], description="The low band of the result: 'mean' of those of the inputs; or a "
+        "list with one fixed weight for each, which are divided by the sum over the present ones.")
     high: Literal["maxabs", "mean", "local_energy"] = Field(
-        "maxabs", description="Each detail of the result: 'maxabs' that of the input where it is largest, whatever its "
-        "sign; 'mean' of all; 'local_energy' that of the input whose squares around it have the largest sum.")
+        "maxabs", description="Each detail of the result: 'maxabs' the one with the largest absolute value; 'mean' of "
+        "all; 'local_energy' that of the input with the largest sum of squares around it.")
 
 
 class Wavelet(nn.Module):
-    """Every input is divided into a coarse part and details, level by level; the fused parts are put together again.
+    """Every input is decomposed into a low band and details, level by level; the fused bands are recomposed.
 
-    With one input the result is that input, to rounding.
+    With one input the result is that input, up to rounding.
 
-    The grids must be one in space too, not only in size. Odd sizes are padded by one, mirrored, and cut again.
-    Nothing is learned. Where a detail is chosen, the gradient goes to the input that it is from, and to no other; of
-    equal ones the first counts.
+    The images must be aligned in space, not only equal in size. Odd sizes are padded by one, mirrored, and cropped
+    again. Nothing is learned. If a detail is selected, only its input gets the gradient; in a tie, the
+    first is selected.
 
-    Shapes: M maps (B, c, ...) on one grid; gives (B, c, ...).
+    Shapes: M maps (B, c, ...) of one spatial size; gives (B, c, ...).
 
-    Missing inputs: they leave the means and the choice. Rows with nothing present give zeros.
+    Missing inputs: they do not enter the means and the choice. Rows with nothing present give zeros.
 
     Raises: ComponentError if `low` is a list of another length than there are inputs.
     """
@@ -62,7 +62,7 @@ class Wavelet(nn.Module):
 
     def forward(self, *maps: Tensor, present: Tensor | None = None) -> Tensor:
         """The fused map."""
-        # The transform knows no channels of each other, so those of all inputs pass it together.
+        # The transform acts on each channel separately, so those of all inputs are transformed together.
         low, fused = torch.cat(fill_absent(maps, present), 1), []
         for _ in range(self.levels):
             bands = haar(padded_to_even(low))
@@ -77,7 +77,7 @@ class Wavelet(nn.Module):
         return result
 
     def _details(self, details_BnMc: Tensor, present: Tensor | None) -> Tensor:
-        """The fused details of one level, (B, n, c, ...); those of absent inputs are zeros, which win over nothing."""
+        """The fused details of one level, (B, n, c, ...); those of missing inputs are zeros, never selected."""
         if self.high == "mean":
             equal = softmax_present(torch.zeros_like(self.low_scores).unsqueeze(0), present)
             return weighted_mean(details_BnMc.unbind(2), equal)
@@ -92,7 +92,7 @@ class Wavelet(nn.Module):
             return details_BnMc.abs()
         rank = details_BnMc.dim() - 4
         squares = at_least_single(details_BnMc).square().flatten(1, 3)
-        # Padded here: a pool's own padding does not make up for a grid that is smaller than the window.
+        # Padded here: a pool's own padding does not help if the map is smaller than the window.
         bordered = F.pad(squares, [WINDOW // 2] * (2 * rank))
         pool = F.avg_pool2d if rank == 2 else F.avg_pool3d
         return pool(bordered, WINDOW, stride=1).unflatten(1, details_BnMc.shape[1:4])
@@ -101,5 +101,5 @@ class Wavelet(nn.Module):
 component = Fusion(
     "wavelet", WaveletConfig, Wavelet, rule="*maps: B c ... -> B c ...",
     absent="drop", category="input", paper="doi:10.1109/34.192463", claims=("symmetric", "onnx"),
-    exceptions={"symmetry: *low=*": "each input has a weight of its own"},
+    exceptions={"symmetry: *low=*": "each input has its own weight"},
 )

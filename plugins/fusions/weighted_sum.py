@@ -29,7 +29,7 @@ from fusionkit.api import (
     spread,
 )
 
-# EfficientDet's: small against the weights, large enough for half precision.
+# EfficientDet's: small compared with the weights, large enough for half precision.
 EPSILON = 1e-4
 
 
@@ -38,20 +38,20 @@ class WeightedSumConfig(Config):
 
     width: PositiveInt | None = input_width("weighs")
     norm: Literal["softmax", "fast", "none"] = Field(
-        "softmax", description="How weights are made from the learned numbers: 'softmax' over the present inputs; "
-        "'fast' for relu divided by the sum, which stops learning once a number is below zero; 'none' as they are.")
+        "softmax", description="How weights are computed from the learned numbers: 'softmax' over the present inputs; "
+        "'fast' for relu divided by the sum, which stops learning once a number is below zero; 'none' unchanged.")
     groups: PositiveInt | Literal["features"] = Field(
-        1, description="How many weights each input has: 1 for the input as a whole, a number that divides the width "
+        1, description="Number of weights of each input: 1 for the whole input, a number that divides the width "
         "for groups of neighbouring features, 'features' for one weight for each feature.")
 
 
 class WeightedSum(nn.Module):
-    """`y = sum over the present m of w_m P_m(x_m)`; all weights are equal at the start.
+    """`y = sum over the present m of w_m P_m(x_m)`; all weights are initially equal.
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
-    Missing inputs: they leave the sum, and the weights of the others are normalised again (with norm 'none'
-    there is nothing to normalise, and they stay). Rows with nothing present give zeros.
+    Missing inputs: they do not enter the sum, and the weights of the others are renormalised (not with norm
+    'none'). Rows with nothing present give zeros.
     """
 
     def __init__(self, config: WeightedSumConfig, inputs: Sequence[TensorShape]) -> None:
@@ -64,7 +64,7 @@ class WeightedSum(nn.Module):
         self.scores_MG = nn.Parameter(torch.full((len(inputs), groups), start))
 
     def weights(self, present: Tensor | None = None) -> Tensor:
-        """The weights, for a report or a log: (1, M, G), or (B, M, G) when presence is given."""
+        """The weights, for reports and logs: (1, M, G), or (B, M, G) if presence is given."""
         scores_1MG = self.scores_MG.unsqueeze(0)
         if self.norm == "softmax":
             return softmax_present(scores_1MG, present)
@@ -74,7 +74,7 @@ class WeightedSum(nn.Module):
         return values if self.norm == "none" else values / (values.sum(1, keepdim=True) + EPSILON)
 
     def gates(self, features: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
-        """The weights of every case, (B, M, G), as `fusionkit explain` reads them; cases differ by presence alone."""
+        """The weights of every case, (B, M, G), for `fusionkit explain`; cases differ only by presence."""
         return self.weights(present).expand(features[0].shape[0], -1, -1)
 
     def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
@@ -83,7 +83,7 @@ class WeightedSum(nn.Module):
         if weights_BMG.shape[2] > 1:
             weights_BMG = weights_BMG.repeat_interleave(self.shape.width // weights_BMG.shape[2], 2)
         values = self.project(features, present)
-        # By the values' own layout: a node with `share` may read others than the one that it was built for.
+        # By the values' own layout: a node with `share` may read other layouts than the one that it was built for.
         layout = shape_of(tuple(values[0].shape[1:]))
         if layout.layout == "tokens":
             weights_BMG = weights_BMG.unsqueeze(2)
@@ -94,7 +94,7 @@ class WeightedSum(nn.Module):
 def _output(config: WeightedSumConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     shape = joined_shape(config, inputs)
     if config.groups != "features" and shape.width % config.groups:
-        raise ComponentError(f"{shape.width} features do not divide into {config.groups} groups",
+        raise ComponentError(f"{shape.width} features cannot be divided equally into {config.groups} groups",
                              fix="choose 'groups' that divides the width, or 'features' for one weight each")
     return shape
 

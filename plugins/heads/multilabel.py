@@ -38,7 +38,7 @@ class Multilabel(ReadoutHead):
     """Maps features to K logits, each with its own sigmoid.
 
     Loss of a case with targets y, logits z and positive weights w:
-    -(1 / K) sum_k [w_k y_k log p_k + (1 - y_k) log(1 - p_k)], p = sigmoid(z).
+    -(1 / K) sum_k [w_k y_k log p_k + (1 - y_k) log(1 - p_k)], p = sigmoid(z), the sum over the labels that are known.
 
     Shapes: (B, c); gives logits (B, K). Missing rows are skipped.
 
@@ -53,11 +53,15 @@ class Multilabel(ReadoutHead):
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """The loss of each case, a mean over labels: (B, K) logits and (B, K) targets in 0..1 give (B,)."""
+        """The loss of each case, a mean over labels: (B, K) logits and (B, K) targets in 0..1 give (B,).
+
+        A target that is NaN is not known and adds 0.
+        """
         logits = at_least_single(output)
-        losses_BK = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none",
-                                                       pos_weight=self.weights.to(logits.dtype))
-        return losses_BK.mean(1)
+        known_BK = ~target.isnan()
+        losses_BK = F.binary_cross_entropy_with_logits(logits, target.where(known_BK, 0).to(logits.dtype),
+                                                       reduction="none", pos_weight=self.weights.to(logits.dtype))
+        return losses_BK.where(known_BK, 0).mean(1)
 
     def decode(self, output: Tensor) -> Tensor:
         """The probability of each label, (B, K)."""
@@ -68,4 +72,4 @@ class Multilabel(ReadoutHead):
 
 
 component = Head("multilabel", MultilabelConfig, Multilabel, rule="features: B _ -> B {labels}", task="multilabel",
-                 names="labels", category="classification", claims=("onnx",))
+                 names="labels", partial=True, category="classification", claims=("onnx",))

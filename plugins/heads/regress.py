@@ -42,7 +42,7 @@ class Regress(ReadoutHead):
 
     Targets are not standardised, so a target far from zero, or with a large
     spread, should be rescaled in the table. Loss of a case with error e: (1 / K) sum_k of e_k^2 (mse), |e_k|
-    (mae), or e_k^2 / 2 up to |e_k| = delta and delta (|e_k| - delta / 2) beyond (huber).
+    (mae), or e_k^2 / 2 up to |e_k| = delta and delta (|e_k| - delta / 2) beyond (huber), over the known values.
 
     Shapes: (B, c); gives (B, K). Missing rows are skipped.
 
@@ -55,16 +55,20 @@ class Regress(ReadoutHead):
         self.delta = config.delta
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """The loss of each case, a mean over values: (B, K) and targets (B, K) give (B,)."""
+        """The loss of each case, a mean over values: (B, K) and targets (B, K) give (B,).
+
+        A target that is NaN is not known and adds 0.
+        """
         values = at_least_single(output)
-        target = target.to(values.dtype)
+        known_BK = ~target.isnan()
+        target = target.where(known_BK, 0).to(values.dtype)
         if self.kind == "mse":
             losses_BK = F.mse_loss(values, target, reduction="none")
         elif self.kind == "mae":
             losses_BK = F.l1_loss(values, target, reduction="none")
         else:
             losses_BK = F.huber_loss(values, target, reduction="none", delta=self.delta)
-        return losses_BK.mean(1)
+        return losses_BK.where(known_BK, 0).mean(1)
 
     def decode(self, output: Tensor) -> Tensor:
         """The values, (B, K)."""
@@ -75,4 +79,4 @@ class Regress(ReadoutHead):
 
 
 component = Head("regress", RegressConfig, Regress, rule="features: B _ -> B {values}", task="regression",
-                 names="values", category="regression", claims=("onnx",))
+                 names="values", partial=True, category="regression", claims=("onnx",))

@@ -18,7 +18,8 @@ from fusionkit.api import Config, Prediction, Runner, Uncertainty
 class DeepEnsembleConfig(Config):
     """Options of `uncertainty.deep_ensemble`."""
 
-    members: PositiveInt = Field(5, description="Networks; `fusionkit train` trains as many, each from its own seed.")
+    members: PositiveInt = Field(
+        5, le=1000, description="Networks; `fusionkit train` trains as many, each from its own seed.")
     per_class: bool = Field(False, description="Also the variance of every class or label, as variance_1 ...")
 
 

@@ -16,7 +16,7 @@ from fusionkit.api import Config, Prediction, Runner, Uncertainty
 class MCDropoutConfig(Config):
     """Options of `uncertainty.mc_dropout`."""
 
-    samples: int = Field(30, ge=2, description="Random passes for each case.")
+    samples: int = Field(30, ge=2, le=100_000, description="Random passes for each case.")
     per_class: bool = Field(False, description="Also the variance of every class or label, as variance_1 ...")
 
 

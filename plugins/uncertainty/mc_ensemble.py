@@ -21,8 +21,10 @@ from fusionkit.api import Config, Prediction, Runner, Uncertainty
 class MCEnsembleConfig(Config):
     """Options of `uncertainty.mc_ensemble`."""
 
-    members: PositiveInt = Field(5, description="Networks; `fusionkit train` trains as many, each from its own seed.")
-    samples: PositiveInt = Field(30, description="Random passes of each member; 1 is one pass with all randomness off.")
+    members: PositiveInt = Field(
+        5, le=1000, description="Networks; `fusionkit train` trains as many, each from its own seed.")
+    samples: PositiveInt = Field(
+        30, le=100_000, description="Random passes of each member; 1 is one pass with all randomness off.")
     per_class: bool = Field(False, description="Also the variance of every class or label, as variance_1 ...")
 
 

@@ -173,7 +173,7 @@ def test_what_cannot_be_guessed_is_said():
         which: dict[str, int] = Field(description="Which.")
 
     example = example_of(Fusion("closed", Closed, Odd, rule="first: B 5, *others: B _ -> B 3"))
-    assert "'which' is needed" in example.problem
+    assert "'which' is required" in example.problem
     assert "which: '...'" in example.snippet or "which: ..." in example.snippet
     page = "\n".join(plugins_show._page(example.component, "acme", example))
-    assert "no example: the option 'which' is needed and its type gives no example" in page
+    assert "no example: the option 'which' is required and its type gives no example" in page

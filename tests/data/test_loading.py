@@ -106,7 +106,7 @@ def test_checked_files_are_not_decoded_again(cohort_file, tmp_path, monkeypatch)
 def test_a_file_that_changes_after_the_check_stops_the_run_by_name(cohort_file):
     cohort = load(cohort_file)
     (cohort_file.parent / "x" / "c0.png").write_bytes(b"gone")
-    with pytest.raises(RunError, match=r"case 'c0', input 'picture'.*not a PNG"):
+    with pytest.raises(RunError, match=r"case 'c0', input 'picture'.*not a picture"):
         cohort.dataset((0,), cohort.fit(cohort.rows))[0]
 
 

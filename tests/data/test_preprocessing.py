@@ -72,7 +72,7 @@ def test_what_is_read_alike_is_taken(folder, reader):
     ("dicom", READ["dicom"].replace("400", "300"), "window", "[-1000, 400]", "write 'window: [-1000, 400]'"),
     ("dicom", READ["dicom"] + ", tilt: keep", "tilt", "refuse", "write 'tilt: refuse'"),
     ("dicom", READ["nifti"], "read", "dicom", "write 'read: dicom'"),
-    ("nifti", READ["nifti"] + ", fill_nan: 0", "fill_nan", "not given", "leave 'fill_nan' out"),
+    ("nifti", READ["nifti"] + ", fill_nan: 0", "fill_nan", "not given", "remove 'fill_nan'"),
     ("numpy", READ["numpy"].replace("none", "first"), "channels", "none", "write 'channels: none'"),
     ("numpy", "read: columns, numeric: [y]", "read", "numpy", "write 'read: numpy'"),
 ])
@@ -118,7 +118,7 @@ def test_values_that_mean_something_else_are_refused(folder, monkeypatch):
     with pytest.raises(DataError) as caught:
         load(folder, READ["dicom"], preprocessing)
     (found,) = caught.value.diagnostics
-    assert found.message.endswith("the values of case 'c2' mean something else")
+    assert found.message.endswith("the values of case 'c2' have another meaning")
     assert found.why == "in training they were CT, HU; here they are PT, BQML"
 
 
@@ -137,7 +137,7 @@ def test_samples_farther_apart_than_in_training_are_told_once(folder, tmp_path, 
             nibabel.save(image, tmp_path / "nii" / f"c{case}.nii")
     (tmp_path / "cases.csv").write_text((folder / "cases.csv").read_text())
     (found,) = load(tmp_path, READ[reader], preprocessing).warnings
-    assert found.message.startswith("input 'x': 4 cases ('c0', 'c1', 'c2', 'c3') are sampled otherwise")
+    assert found.message.startswith("input 'x': 4 cases ('c0', 'c1', 'c2', 'c3') are sampled differently")
     assert found.why.startswith("in training samples were [2, 1, 1] mm apart; of 'c0' they are [")
 
 

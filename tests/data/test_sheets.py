@@ -1,10 +1,12 @@
 """Tables as they come from clinics and spreadsheet programs: what is read, what is refused, what is warned of."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fusionkit.comparison.splits import repeated
 from fusionkit.data.description import describe
 from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.errors import DataError
@@ -230,7 +232,7 @@ def test_a_column_that_tells_the_target_is_warned_of(tmp_path, options, cells, s
 
 
 def test_a_target_in_another_unit_is_warned_of(tmp_path):
-    volume = numbers(1, 400)
+    volume = [f"{value:.6f}" for value in np.random.default_rng(0).uniform(1, 4, CASES)]
     file = table_of(tmp_path, {"volume": volume, "ml": [f"{float(cell) / 1000}" for cell in volume]},
                     one_input("numeric: [ml]") + "targets:\n  v: {column: volume}\n")
     (found,) = loaded(file, {"v": HeadTarget("regression")}).warnings
@@ -259,3 +261,188 @@ def test_unknown_categories_are_told_once_a_column_with_counts(tmp_path):
     assert [d.code for d in found] == ["unknown-category"] * 2
     assert "3 of 40 cells" in found[0].message and "'x' (2 times), 'y'" in found[0].message and not found[0].fix
     assert "'formr' (2 times), 'Former'" in found[1].message and found[1].fix == "did you mean 'former'?"
+
+
+TWO = {"finding": HeadTarget("multilabel", ("x", "y"), None, 2, partial=True)}
+
+
+def labels_of(folder, cells, values="", others=("0", "0", "1", "1", "1", "0", "1", "0") * 5):
+    columns = {"age": numbers(), "x": cells, "y": others}
+    targets = f"targets:\n  finding: {{columns: [x, y]{values}}}\n"
+    return table_of(folder, columns, one_input("numeric: [age]") + targets)
+
+
+@pytest.mark.parametrize(("no", "yes"), [
+    ("0", "1"), ("0.0", "1.0"), ("No", "Yes"), ("no", "YES"), ("False", "TRUE"), ("negative", "positive"), ("n", "Y"),
+    ("F", "T"), ("-", "+"), ("absent", "present"), ("0", "yes"),
+])
+def test_yes_and_no_are_understood(tmp_path, no, yes):
+    found = loaded(labels_of(tmp_path, [no, no, yes, yes, yes, no, yes, no] * 5), TWO)
+    assert found.targets["finding"].values[:8, 0].tolist() == [0, 0, 1, 1, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("cells", "says"), [
+    (["-1", "1"], ["values: {-1: 0}", "values: {-1: null}"]),
+    (["-1.0", "1.0"], ["values: {-1: 0}", "values: {-1: null}"]),
+    (["-1", "0", "1", "1"], ["values: {-1: null}"]), (["1", "2"], ["{1: 1, 2: 0}", "{1: 0, 2: 1}"]),
+    (["Ja", "Nein"], ["{Ja: ..., Nein: ...}"]), (["normal", "abnormal"], ["{normal: ..., abnormal: ...}"]),
+    (["yes", "no", "uncertain", "no"], ["values: {uncertain: null}"]), (["f", "m"], ["{f: ..., m: ...}"]),
+])
+def test_words_that_may_mean_either_are_refused_once_and_no_advice_turns_them_round(tmp_path, cells, says):
+    (found,) = refused(labels_of(tmp_path, (cells * 40)[:CASES]), TWO)
+    assert found.code == "bad-label" and [part for part in says if part not in found.fix] == []
+
+
+@pytest.mark.parametrize(("cells", "values"), [
+    (["-1.0", "1"], ", values: {-1: 0}"), (["1", "2"], ", values: {1: 0, 2: 1}"),
+    (["Nein", "Ja"], ", values: {Ja: 1, Nein: 0}"),
+])
+def test_the_advice_can_be_followed(tmp_path, cells, values):
+    columns = [[cells[row // length % 2] for row in range(CASES)] for length in (3, 5)]
+    found = loaded(labels_of(tmp_path, columns[0], values, columns[1]), TWO)
+    assert found.targets["finding"].values[:6, 0].tolist() == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("values", [", values: {No: 1, Yes: 1}", ", values: {No: 0, Yes: 0}"])
+def test_a_mapping_that_leaves_one_answer_is_refused(tmp_path, values):
+    found = refused(labels_of(tmp_path, ["No", "No", "Yes", "Yes"] * 10, values), TWO)
+    assert [d.code for d in found] == ["class-absent"]
+
+
+def test_a_case_of_which_nothing_is_known_is_told_of_where_null_says_so(tmp_path):
+    columns = {"age": numbers(), "label": with_cells(LABEL, r8="unknown")}
+    file = table_of(tmp_path, columns, one_input("numeric: [age]")
+                    + "targets:\n  label: {column: label, values: {unknown: null}}\n")
+    (found,) = refused(file)
+    assert found.code == "target-missing" and "'c008'" in found.message
+
+
+@pytest.mark.parametrize(("classes", "cells"), [
+    (("no", "yes"), ("0", "1")), (("no", "yes"), ("False", "TRUE")), (("0", "1"), ("no", "Yes")),
+    (("negative", "positive"), ("0.0", "1.0")), (("-1", "1"), ("-1.0", "1.0")), (("absent", "present"), ("n", "y")),
+])
+def test_classes_that_say_yes_and_no_are_understood(tmp_path, classes, cells):
+    file = table_of(tmp_path, {"age": numbers(), "label": [cells[row // 4 % 2] for row in range(CASES)]},
+                    one_input("numeric: [age]"))
+    found = loaded(file, {"label": HeadTarget("multiclass", classes)})
+    assert found.targets["label"].values[:8].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("classes", "cells", "says", "never"), [
+    (("benign", "malignant"), ("0", "1"), ["{0: benign, 1: malignant}", "{0: malignant, 1: benign}"], []),
+    (("benign", "malignant"), ("1", "2"), ["{1: benign, 2: malignant}", "{1: malignant, 2: benign}"], []),
+    (("benign", "malignant"), ("Benign", "MALIGNANT"), ["{Benign: benign, MALIGNANT: malignant}"], []),
+    (("tumour", "other"), ("other", "no tumour"), ["{no tumour: CLASS}"], ["no tumour: tumour", "mean"]),
+    (("female", "diverse"), ("female", "male"), ["{male: CLASS}"], ["male: female", "mean"]),
+])
+def test_words_that_are_no_class_are_refused_once_and_no_advice_turns_them_round(tmp_path, classes, cells, says, never):
+    file = table_of(tmp_path, {"age": numbers(), "label": [cells[row // 4 % 2] for row in range(CASES)]},
+                    one_input("numeric: [age]"))
+    found = refused(file, {"label": HeadTarget("multiclass", classes)})
+    (fault,) = [d for d in found if d.code == "unknown-class"]
+    assert [part for part in says if part not in fault.fix] == [] == [part for part in never if part in fault.fix]
+
+
+def test_a_head_that_needs_whole_targets_says_so(tmp_path):
+    whole = {"finding": HeadTarget("multilabel", ("x", "y"), None, 2)}
+    (found,) = refused(labels_of(tmp_path, with_cells(["0", "0", "1", "1"] * 10, r2="")), whole)
+    assert found.code == "blank-label"
+
+
+def test_categories_that_are_likely_one_are_warned_of_with_counts(tmp_path):
+    smoking = with_cells(["former", "never", "never", "never"] * 10, r4="Former", r5="NEVER")
+    sex = with_cells(["male", "female", "female", "male"] * 10, r0="m")
+    found = loaded(table_of(tmp_path, {"smoking": smoking, "sex": sex},
+                            one_input("categorical: [smoking, sex]"))).warnings
+    assert [d.code for d in found] == ["category-spellings"] * 2
+    assert "'Former' (1 cases) and 'former' (9 cases); 'NEVER' (1 cases) and 'never'" in found[0].message
+    assert "'male' (9 cases) and 'm' (1 cases)" in found[1].message
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(40000, 70000, True), (-5, -4.9, False), (20, 90, True),
+                                                  (0.0001, 0.0009, True), (-2, 2, False)])
+def test_a_target_far_from_zero_is_warned_of_with_mean_and_deviation(tmp_path, low, high, told):
+    cells = [f"{value:.6f}" for value in np.random.default_rng(1).uniform(low, high, CASES)]
+    file = table_of(tmp_path, {"age": numbers(), "volume": cells},
+                    one_input("numeric: [age]") + "targets:\n  v: {column: volume}\n")
+    found = loaded(file, {"v": HeadTarget("regression")}).warnings
+    assert [d.code for d in found] == ["target-scale"] * told
+    if told:
+        train = [float(cell) for row, cell in enumerate(cells) if row % 4 < 3]
+        assert f"mean {np.mean(train):.4g} and deviation {np.std(train):.4g} in 30 training cases" in found[0].message
+
+
+@pytest.mark.parametrize(("factor", "plus", "cells", "told"), [
+    (2.2046, 0, CASES, "40 of 40 cases lie outside the training range"), (1000, 0, CASES, "40 of 40 cases lie outside"),
+    (0.001, 0, 3, "3 of 3 cases lie far outside"), (1.8, 32, CASES, "40 of 40 cases lie outside"), (1, 3, CASES, ""),
+    (1, 0, 3, ""),
+])
+def test_values_in_another_unit_are_told_once_with_both_ranges(tmp_path, factor, plus, cells, told):
+    weight, height = numbers(60, 90), numbers(150, 190, seed=1)
+    file = table_of(tmp_path, {"weight": weight, "height": height}, one_input("numeric: [weight, height]"))
+    cohort = loaded(file)
+    fitted = cohort.fit(cohort.split_rows("train"))
+    changed = [f"{float(cell) * factor + plus:.4f}" for cell in weight]
+    table_of(tmp_path, {"weight": changed, "height": height}, one_input("numeric: [weight, height]"))
+    lines = (tmp_path / "cases.csv").read_text().splitlines()
+    (tmp_path / "cases.csv").write_text("\n".join(lines[: cells + 1]) + "\n")
+    found = loaded(file, preprocessing=fitted, require_targets=False).warnings
+    assert [d.code for d in found] == ["out-of-range"] * bool(told)
+    if told:
+        low, high = fitted.columns["ehr"].ranges[0]
+        assert told in found[0].message and f"which is {low:g} to {high:g}" in found[0].message
+        assert f"to {max(map(float, changed[:cells])):g}" in found[0].message
+
+
+def test_one_value_far_away_is_told_and_a_run_without_ranges_is_read(tmp_path):
+    file = table_of(tmp_path, {"weight": numbers(60, 90)}, one_input("numeric: [weight]"))
+    cohort = loaded(file)
+    fitted = cohort.fit(cohort.split_rows("train"))
+    table_of(tmp_path, {"weight": with_cells(numbers(60, 90), r9="7.35e4")}, one_input("numeric: [weight]"))
+    (found,) = loaded(file, preprocessing=fitted, require_targets=False).warnings
+    assert "1 of 40 cases lie far outside" in found.message and found.span.line == 11
+    old = replace(fitted, columns={"ehr": replace(fitted.columns["ehr"], ranges=())})
+    assert not loaded(file, preprocessing=old, require_targets=False).warnings
+
+
+FOLDS = [str(row // 3 % 5 + 1) for row in range(CASES)]
+
+
+def test_stored_folds_are_taken_in_the_order_of_their_values(tmp_path):
+    columns = {"age": numbers(), "fold": [f"{10 * int(fold)}" for fold in FOLDS]}
+    cohort = loaded(table_of(tmp_path, columns, "split: {folds: {column: fold}}\n" + one_input("numeric: [age]")))
+    assert (cohort.fold_count, cohort.split_kind) == (5, "folds")
+    assert [cohort.fold(number)[1] for number in range(5)] == [
+        tuple(row for row in range(CASES) if FOLDS[row] == str(number + 1)) for number in range(5)]
+    assert cohort.description.to_plain()["split"] == {"folds": {"column": ["fold"]}}
+
+
+def test_repeats_are_further_columns_of_folds(tmp_path):
+    columns = {"age": numbers(), "a": FOLDS, "b": [str(row % 4) for row in range(CASES)]}
+    file = table_of(tmp_path, columns, "split: {folds: {column: [a, b]}}\n" + one_input("numeric: [age]"))
+    cohorts = repeated(loaded(file), 2)
+    assert [cohort.fold_count for cohort in cohorts] == [5, 4] and cohorts[1].fold(3)[1] == tuple(range(3, CASES, 4))
+    with pytest.raises(DataError, match="too-few-repeats"):
+        repeated(loaded(file), 3)
+
+
+@pytest.mark.parametrize(("folds", "more", "codes"), [
+    (with_cells(FOLDS, r5=""), "", ["unknown-split"]), (["1"] * CASES, "", ["empty-split"]),
+    (FOLDS, "patient: person\n", ["group-divided"]), (["x"] * 20 + ["y"] * 20, "", []),
+])
+def test_stored_folds_that_cannot_be_used_are_refused(tmp_path, folds, more, codes):
+    people = ["p1", "p2", "p3", "p1", *(f"q{n}" for n in range(CASES - 4))]
+    columns = {"age": numbers(), "fold": folds, "person": people}
+    file = table_of(tmp_path, columns, f"{more}split: {{folds: {{column: fold}}}}\n" + one_input("numeric: [age]"))
+    if codes:
+        assert [d.code for d in refused(file)] == codes
+    else:
+        assert loaded(file).fold_count == 2
+
+
+@pytest.mark.parametrize("split", ["{folds: {column: fold}, seed: 1}", "{folds: {columns: fold}}", "{folds: {}}",
+                                   "{folds: {column: []}}", "{folds: {column: fold}, fraction: {test: 0.2}}"])
+def test_a_split_by_stored_folds_that_is_written_wrongly_is_refused(tmp_path, split):
+    file = table_of(tmp_path, {"age": numbers(), "fold": FOLDS}, f"split: {split}\n" + one_input("numeric: [age]"))
+    with pytest.raises(DataError):
+        describe(file)

@@ -103,6 +103,7 @@ def run(study: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def told(run: Path) -> Any:
+    """Takes over ten seconds: every picture is painted, once for all tests of this file."""
     assert main(["explain", str(run)]) == 0
     return json.loads((run / "explain" / "explain.json").read_text())
 
@@ -263,8 +264,8 @@ def test_a_fusion_that_needs_all_its_inputs_leaves_out_shapley_values_only(
     assert "fusion.strict_difference requires 'small', which may be missing [absent-input]" in output
 
 
-def test_python_gives_what_the_command_wrote(run: Path, told: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-                                             ) -> None:
+def test_python_gives_what_the_command_wrote(run: Path, told: Any, unpainted: None, tmp_path: Path,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
     made = fusionkit.explain(run, output=tmp_path / "explained", quiet=True)
     assert capsys.readouterr() == ("", "")
     assert made.content == told

@@ -27,7 +27,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SECONDS_TOLD", 0.1)
+    monkeypatch.setattr(guard, "SECONDS_REPORTED", 0.1)
     monkeypatch.setattr(guard, "SECONDS_ALLOWED", 0.3)
 
 
@@ -39,7 +39,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     ("import os; os._exit(3)", "Exited: os._exit(3) ("),
     ("from os import _exit; _exit(0)", "Exited: os._exit(0) ("),
     ("input('licence key: ')", "EOFError"),
-    ("class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute", "its text cannot be had"),
+    ("class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute", "its message cannot be shown"),
     ("def f(): f()\nf()", "RecursionError"),
     (HOOKS.replace("return Path(__file__).parent / \"registry.yaml\"", "raise KeyboardInterrupt"), "KeyboardInterrupt"),
 ])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_study import description, read_table, write_files
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.data.description import describe
 from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.errors import DataError
-from fusionkit.evaluation import report
 from fusionkit.inference.predict import Settings, predict
 from fusionkit.runs.folder import cohort_of, open_run
 
@@ -24,40 +24,24 @@ GRAPH: dict[str, Any] = {
     "nodes": {"code": {"use": "encoder.mlp", "from": "table", "with": {"width": 5, "hidden": [7]}},
               "kind": {"use": "head.classify", "from": "code", "with": {"classes": ["no", "yes"]}}},
     "training": {"batch_size": 8, "learning_rate": 0.01, "threads": 1}}
-DATA = """\
-fusionkit-data: 1
-cases: cases.csv
-id: id
-patient: patient
-split: {column: split}
-inputs:
-  table: {read: columns, numeric: [a, b, c]}
-targets:
-  kind: {column: kind}
-"""
+DATA = description({"table": "{read: columns, numeric: [a, b, c]}"}, {"kind": "kind"}, patient="patient")
 CASES, TESTED = 53, 11
 
 
 def write_study(folder: Path, validation: bool = False) -> Path:
     """Patients of one or two cases; the last are tested."""
+    data = DATA if not validation else DATA.replace("patient: patient\n", "")
+    return write_files(folder, _cases(validation), GRAPH, data) / "data.yaml"
+
+
+def _cases(validation: bool) -> Iterator[dict[str, object]]:
     rng = np.random.default_rng(3)
-    with (folder / "cases.csv").open("w", newline="") as stream:
-        sheet = csv.writer(stream)
-        sheet.writerow(["id", "patient", "a", "b", "c", "kind", "split"])
-        for case in range(CASES):
-            part = "test" if case >= CASES - TESTED else "validation" if validation and case < 9 else "train"
-            kind = case // 3 % 2
-            sheet.writerow([f"c{case}", f"p{case // 3}", *(f"{v:.3f}" for v in rng.normal(kind, 1, 3)),
-                            ["no", "yes"][kind], part])
-    (folder / "data.yaml").write_text(DATA if not validation else DATA.replace("patient: patient\n", ""))
-    return folder / "data.yaml"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda *_: [])
-        yield
+    for case in range(CASES):
+        part = "test" if case >= CASES - TESTED else "validation" if validation and case < 9 else "train"
+        kind = case // 3 % 2
+        yield {"id": f"c{case}", "patient": f"p{case // 3}",
+               **{name: f"{value:.3f}" for name, value in zip("abc", rng.normal(kind, 1, 3), strict=True)},
+               "kind": ["no", "yes"][kind], "split": part}
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +74,7 @@ def test_the_mean_of_the_five_predicts(run: Path) -> None:
     assert len(alone) == 5 and not np.allclose(alone[0], alone[1])
     found = fusionkit.predict(run, run.parent / "data.yaml", quiet=True).results["kind"].values[list(rows)]
     assert found == pytest.approx(np.mean(alone, axis=0), abs=1e-6)
-    with (run / "predictions.csv").open() as stream:
-        shown = [float(row["kind:yes"]) for row in csv.DictReader(stream)]
+    shown = [float(row["kind:yes"]) for row in read_table(run / "predictions.csv")]
     assert shown == pytest.approx(found[:, 1], abs=1e-5)
 
 

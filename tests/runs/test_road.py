@@ -21,7 +21,7 @@ inputs:
 nodes:
   seen: {use: encoder.conv, from: picture, with: {widths: [4], output: pooled}}
   told: {use: encoder.mlp, from: table, with: {width: 5, hidden: [7]}}
-  both: {use: fusion.concat, from: [seen, told], with: {availability: true}}
+  both: {use: fusion.concat, from: [visual, tabular], with: {availability: true}}
   result: {use: head.classify, from: both, with: {classes: [no, yes], dropout: 0.1}}
 uncertainty: {use: uncertainty.mc_dropout, with: {samples: 3}}
 training: {epochs: 3, batch_size: 16, learning_rate: 0.01}
@@ -53,6 +53,12 @@ def run(study: Path) -> Path:
     return train(study)
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take most of the time, and `run` has drawn them."""
+    monkeypatch.setattr("fusionkit.evaluation.report._draw", lambda report, folder: [])
+
+
 def test_run_holds_what_repeats_it(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert {"graph.yaml", "data.yaml", "lock.json", "model.safetensors", "preprocessing.json", "history.csv",
@@ -79,7 +85,8 @@ def test_metrics_have_intervals(run: Path) -> None:
         assert metrics[name]["low"] is None or metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
 
 
-def test_evaluate_gives_the_figures_of_the_run(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_evaluate_gives_the_figures_of_the_run(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                                               undrawn: None) -> None:
     before = json.loads((run / "metrics.json").read_text())["heads"]["result"]["metrics"]["accuracy"]
     assert main(["evaluate", str(run), "-o", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -114,7 +121,7 @@ def test_a_used_folder_is_refused(run: Path, study: Path, capsys: pytest.Capture
     assert (run / "model.safetensors").read_bytes() == before
 
 
-def test_same_seed_gives_the_same_weights(run: Path, study: Path, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_weights(run: Path, study: Path, tmp_path: Path, undrawn: None) -> None:
     again = tmp_path / "again"
     assert main(["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(again)]) == 0
     assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
@@ -125,7 +132,7 @@ def test_a_folder_that_is_no_run_is_told(tmp_path: Path, study: Path, capsys: py
     assert "contains no finished run" in capsys.readouterr().err
 
 
-def test_folds_predict_every_case_once(study: Path, tmp_path: Path) -> None:
+def test_folds_predict_every_case_once(study: Path, tmp_path: Path, undrawn: None) -> None:
     folds = DATA.replace("{column: split}", "{folds: 3, stratify: result}")
     (study / "folds.yaml").write_text(folds)
     run = tmp_path / "folds"

@@ -94,7 +94,7 @@ def test_what_fails_on_everything_is_told_once(component: Component, seen: str, 
     assert fix in found["rule"].fix
     assert stands_in_it(found["rule"].where, component)
     assert found["rows"].result == "not probed"
-    assert found["rows"].fix == "see what the check 'rule' says"
+    assert found["rows"].fix == "see the result of check 'rule'"
 
 
 def test_what_is_declared_wrongly_is_shown_where_it_is_declared(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_what_cannot_be_guessed_is_a_note() -> None:
 def test_what_refuses_everything_is_a_note() -> None:
     rule = check_component(REFUSES, ["rule"])[0]
     assert rule.result == "not probed"
-    assert rule.seen == "all that was tried is refused, such as 'B _': it wants 1000 features"
+    assert rule.seen == "everything tried is refused, such as 'B _': it wants 1000 features"
     assert "options= and inputs=" in rule.fix
 
 

@@ -26,9 +26,9 @@ inputs:
   blood: {vector: [2]}
   history: {vector: [1], optional: true}
 nodes:
-  seen: {use: encoder.new_encoder, from: blood, with: {width: 8}}
-  told: {chain: [{use: encoder.new_encoder, with: {width: 5}}, encoder.dropout], from: history}
-  fused: {use: fusion.new_fusion, from: [seen, told], with: {width: 7}}
+  visual: {use: encoder.new_encoder, from: blood, with: {width: 8}}
+  tabular: {chain: [{use: encoder.new_encoder, with: {width: 5}}, encoder.dropout], from: history}
+  fused: {use: fusion.new_fusion, from: [visual, tabular], with: {width: 7}}
   result: {use: head.new_head, from: fused, with: {classes: [benign, malignant]}}
 uncertainty: {use: uncertainty.new_uncertainty, with: {samples: 4}}
 """

@@ -72,4 +72,4 @@ def test_what_is_declared_or_silent_is_not_told(faults: dict[str, Fault]) -> Non
 def test_time_is_that_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "SECONDS", -1.0)
     fault = import_faults(["fusionkit_plugins.uncertainty.none"], "fusionkit")["fusionkit_plugins.uncertainty.none"]
-    assert "s of the processor" in fault.seen
+    assert "s of CPU time" in fault.seen

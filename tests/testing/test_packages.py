@@ -68,7 +68,7 @@ BROKEN: dict[str, tuple[str, str, str, tuple[str, str], dict[str, str | None]]] 
     "no folder of graphs": (
         "hooks", "which is no folder", "package-data", (INIT, "@hookimpl"), {GRAPH: None}),
     "contract not stated": (
-        "contract", "it does not say for which contract it was written", "() -> str: return '>=1.0,<2'",
+        "contract", "it does not state the contract it was written for", "() -> str: return '>=1.0,<2'",
         (INIT, "Plugins of"), {INIT: GOOD[INIT].rpartition("\n\n\n@hookimpl")[0] + "\n"}),
     "contract of the future": (
         "contract", "written for contract >=2,<3; this fusionkit offers 1.0", "pip install --upgrade fusionkit",
@@ -100,28 +100,28 @@ BROKEN: dict[str, tuple[str, str, str, tuple[str, str], dict[str, str | None]]] 
         "import", "it has no 'component', and the catalogue names it", "declare one", (CODE, "Nothing"),
         {CODE: '"""Nothing."""\n'}),
     "component crashes": (
-        "import", "ZeroDivisionError: division by zero", "mend what raises", (CODE, "1 / 0"), {CODE: "\n1 / 0\n"}),
+        "import", "ZeroDivisionError: division by zero", "fix the exception", (CODE, "1 / 0"), {CODE: "\n1 / 0\n"}),
     "wrong base": (
         "import", "is of type dict, not an Encoder", "declare it", (CODE, "component"),
         {CODE: '"""Wrong."""\n\ncomponent = {}\n'}),
     "declared against the contract": (
-        "import", "ContractError: encoder.broken", "mend what raises", (CODE, "component = "), {
+        "import", "ContractError: encoder.broken", "fix the exception", (CODE, "component = "), {
             CODE: "from fusionkit.api import Config, Encoder\n\n"
                   "component = Encoder('broken', Config, print, rule='B _ -> B d')\n"}),
     "no requirement": (
-        "import", "needs 'a b', which pip cannot install", "mend what raises", (CODE, "component = "),
+        "import", "needs 'a b', which pip cannot install", "fix the exception", (CODE, "component = "),
         changed(CODE, '    rule=', '    needs=("a b",), rule=')),
     "heavy": (
-        "light import", "loads numpy", "import components nowhere in it", (INIT, "import numpy"),
+        "light import", "loads numpy", "import neither components in it", (INIT, "import numpy"),
         changed(INIT, "_HERE = ", "import numpy\n\n_HERE = ")),
     "imports its component": (
-        "light import", "loads pydantic, torch", "import components nowhere in it", (INIT, "import broken"),
+        "light import", "loads pydantic, torch", "import neither components in it", (INIT, "import broken"),
         changed(INIT, "_HERE = ", "from fusionkit_broken import broken\n\n_HERE = ")),
     "talks": (
         "light import", "prints 'welcome'", "print nothing", (INIT, "print"),
         changed(INIT, "_HERE = ", "print()\nprint('welcome')\n_HERE = ")),
     "slow": (
-        "light import", " ms of the processor", "import components nowhere in it", (INIT, "Plugins of"),
+        "light import", " ms of CPU time", "import neither components in it", (INIT, "Plugins of"),
         changed(INIT, "_HERE = ", "import time\nwhile time.process_time() < 1:\n    pass\n_HERE = ")),
     "taken": (
         "name", "fusionkit 0.", "name.v2", (LIST, "catalogue"), changed(LIST, "encoder.broken", "encoder.mlp")),
@@ -165,7 +165,7 @@ def test_what_is_as_it_should_be_is_told_too(tmp_path: Path) -> None:
     found = check(tmp_path, {})
     assert {name: finding.result for name, finding in found.items()} == dict.fromkeys(
         ("entry point", "light import", "hooks", "contract", "catalogue", "graph broken", "import"), "ok")
-    assert re.fullmatch(r"\d+ ms of the processor", found["light import"].seen)
+    assert re.fullmatch(r"\d+ ms of CPU time", found["light import"].seen)
     assert found["contract"].seen == ">=1.0,<2"
 
 

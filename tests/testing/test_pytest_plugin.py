@@ -58,7 +58,7 @@ def test_a_plugin_file_is_checked(pytester: pytest.Pytester) -> None:
     assert "difference.py::fusion.difference::rows FAILED" in text
     line = next(number for number, text in enumerate(PLUGIN.splitlines(), 1) if "def forward" in text)
     assert f"{place}:{line}: fusion.difference: rows failed" in text
-    assert "fix: let no case see another" in text
+    assert "fix: do not mix cases" in text
     assert "forgotten.bias, forgotten.weight: kept for the release's weights" in text
     assert "Traceback" not in text
     assert "behaviour.py" not in text

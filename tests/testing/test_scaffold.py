@@ -78,7 +78,7 @@ def train_a_step(graph: str) -> None:
         assert (told.measures["spread"] > 0).any()
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # over ten seconds: pip builds and installs a package, whose own tests are a process of their own
 def test_its_own_tests_pass_and_pip_installs_it_whole(tmp_path: Path) -> None:
     """A real installation, offline, beside the checkout: the wheel has the catalogue and the graphs in it."""
     folder, site = tmp_path / "fusionkit-born-again", tmp_path / "site"

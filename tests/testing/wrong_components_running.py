@@ -245,7 +245,7 @@ def known(name: str, module: Any, rule: str = SAME) -> Component:
 
 WRONG: list[tuple[Component, set[str], str]] = [
     (Encoder("caches", Width, Caches, rule=VECTOR), {"memory"}, "forward sets attributes of the module: cache"),
-    (Encoder("counts", Width, Counts, rule=VECTOR), {"memory"}, "with all buffers put back"),
+    (Encoder("counts", Width, Counts, rule=VECTOR), {"memory"}, "with all buffers restored"),
     (Encoder("updates", Width, Updates, rule=VECTOR), {"evaluation"}, "evaluation changes buffers: seen"),
     (Encoder("ranked", Width, Ranked, rule=VECTOR), {"rows"}, "the same case alone"),
     (Encoder("always_single", Width, AlwaysSingle, rule=VECTOR), {"dtype"}, "float64 inputs give float32"),
@@ -263,7 +263,7 @@ WRONG: list[tuple[Component, set[str], str]] = [
     (Fusion("explodes", Width, Explodes, rule=MASKED), {"variance"}, "a variance of"),
     (known("clamps", Clamps), {"absence"}, "holds 1e+30 changes the result"),
     (known("late", Late, MASKED), {"absence"}, "changes the gradient of a parameter"),
-    (known("rescales", Rescales), {"absence"}, "bit for bit"),
+    (known("rescales", Rescales), {"absence"}, "bit-identical"),
     (known("divides", Divides), {"absence", "autocast"}, "nothing present"),
     (Head("unbalanced", Named, Unbalanced, rule="features: B _ -> B {classes}"), {"head"}, "do not sum to 1"),
 ]

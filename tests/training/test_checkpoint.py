@@ -44,7 +44,7 @@ def agrees(folder, undisturbed, model, result):
     assert len((folder / "history.csv").read_text().splitlines()) == 1 + SETTINGS["epochs"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # over ten seconds: a process of its own imports torch and trains until it is killed
 @pytest.mark.parametrize("where", [
     {"kill": [2, 2]},  # in the middle of an epoch
     {"kill_saving": 7},  # state.json of the fourth state is not yet in its place; its tensors are

@@ -51,7 +51,7 @@ def on_loopback(port, *more):
     return [*more, "--master-addr", "127.0.0.1", "--master-port", port]
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # over ten seconds: torchrun starts two processes, and each imports torch
 def test_two_processes_have_the_losses_of_one(tmp_path, alone):
     copied, divided = printed(start(on_loopback(free_port(), "2"), tmp_path, strategies=["ddp", "fsdp"]))
     assert copied == pytest.approx(alone, abs=1e-5)
@@ -60,7 +60,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path, alone):
     torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # over ten seconds: two processes, which import torch, train five networks
 def test_a_process_whose_rows_lack_an_input_keeps_step(tmp_path):
     """One case has a table: in every step one process, if not both, meets a batch without any."""
     names, expected = sorted(FUSIONS), []
@@ -72,7 +72,7 @@ def test_a_process_whose_rows_lack_an_input_keeps_step(tmp_path):
                          tables=[5])) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # over ten seconds: two launches at once, each with a process that imports torch
 def test_two_machines_have_the_losses_of_one(tmp_path, alone):
     port = free_port()
     agents = [start(on_loopback(port, "1", "--nnodes", "2", "--node-rank", str(rank)), tmp_path) for rank in (0, 1)]

@@ -183,7 +183,7 @@ def test_a_run_that_was_interrupted_ends_as_an_undisturbed_one(tmp_path):
     assert not differing(resumed[0], undisturbed[0]) and resumed[1] == undisturbed[1]
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # over ten seconds: torchrun starts two processes, and each imports torch
 @pytest.mark.parametrize(("modulation", "strategy"), [("ogm", "fsdp"), ("ogm_ge", "ddp")])
 def test_two_processes_have_the_losses_of_one(modulation, strategy, tmp_path):
     """Noise is the same in every process only where each has the whole of a gradient."""

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.cli.arguments import add_data_root_option, add_graph_options
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options, seed
 from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("graph", metavar="GRAPH", help="a graph file, or the name of a published graph")
     parser.add_argument("-o", "--output", metavar="DIR", help="write graph, weights, drawing and listing there")
     parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the initial weights (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the initial weights (default 0)")
     add_data_root_option(parser)
     add_graph_options(parser)
 

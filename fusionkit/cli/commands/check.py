@@ -29,6 +29,7 @@ def run(args: Namespace, console: Console) -> int:
     registry = discover(files=args.plugins)
     found: list[Diagnostic] = []
     counts: Counter[str] = Counter()
+    warned: list[Diagnostic] = []
     for source in args.graphs:
         try:
             good = check(source, data=args.data, data_roots=args.data_roots, sets=args.sets, registry=registry)
@@ -37,8 +38,10 @@ def run(args: Namespace, console: Console) -> int:
             counts.update(each.span.file if each.span else str(source) for each in error.diagnostics)
             continue
         console.line(good.resolved if args.resolved else str(good))
-    if found or args.json:
-        console.diagnostics(found)
+        warned.extend(good.warnings)
+    shown = [*dict.fromkeys(warned), *found]
+    if shown or args.json:
+        console.diagnostics(shown)
     if found and not args.json:
         each = ", ".join(f"{count} in {file}" if len(counts) > 1 else file for file, count in counts.items())
         console.note(f"{len(found)} mistake{'s' if len(found) > 1 else ''}{':' if len(counts) > 1 else ' in'} {each}")

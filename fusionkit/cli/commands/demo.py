@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from fusionkit.cli.arguments import seed
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.interface.console import Console
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from fusionkit.cli import demonstration
 
 SUMMARY = "A small complete run: data, training, evaluation, prediction."
+_MOST_CASES = 100_000
 _ORGANS = """\
 Which organ lies at the middle of a small cube of a real CT?
   image   a cube of 27 mm, in HU: shows the tissue, not the place
@@ -40,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--phantom", metavar="SCENARIO", help="a synthetic CT cohort with a known best accuracy")
     parser.add_argument("--tables", action="store_true", help="the breast-cancer tables of scikit-learn")
     parser.add_argument("--cases", type=int, help="how many cases to make")
-    parser.add_argument("--seed", type=int, default=0, help="seed of data and training (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of data and training (default 0)")
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -50,9 +52,10 @@ def run(args: Namespace, console: Console) -> int:
     started, folder = monotonic(), Path(args.folder)
     if args.phantom and args.tables:
         raise GraphError(Diagnostic("bad-argument", "--phantom and --tables are two demonstrations", fix="choose one"))
-    if args.cases is not None and args.cases < 100:
-        raise GraphError(Diagnostic("bad-argument", f"--cases {args.cases} is too few to train and test on",
-                                    fix="ask for 100 or more"))
+    if args.cases is not None and not 100 <= args.cases <= _MOST_CASES:
+        raise GraphError(Diagnostic("bad-argument", f"--cases {args.cases} is too "
+                                    f"{'few to train and test on' if args.cases < 100 else 'many for a demonstration'}",
+                                    fix=f"ask for 100 to {_MOST_CASES:,}"))
     if args.phantom:
         made = demonstration.phantom(folder, args.phantom, args.cases, args.seed, console)
     elif args.tables:

@@ -13,7 +13,7 @@ from fusionkit.interface.console import Console
 
 SUMMARY = "Report whether this installation works and what it can use."
 _EXTRAS = {"captum": "explain", "scikit-learn": "explain", "nibabel": "nifti", "pyarrow": "parquet",
-           "pylibjpeg": "dicom", "python-gdcm": "dicom"}
+           "python-calamine": "excel", "pylibjpeg": "dicom", "python-gdcm": "dicom"}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.cli.arguments import add_graph_options
+from fusionkit.cli.arguments import add_graph_options, seed
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.interface.console import Console
 
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="which of the graph's references it belongs to (default: release)")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="a .safetensors file")
     parser.add_argument("--partial", action="store_true", help="write even if the checkpoint lacks tensors")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the missing weights (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the missing weights (default 0)")
     add_graph_options(parser)
 
 

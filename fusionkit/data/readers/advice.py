@@ -1,4 +1,4 @@
-"""What the files of one input say together: how they differ, and what then reads otherwise than it seems."""
+"""Warnings about the files of one input taken together, such as inconsistent or constant files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OTHER_SCALE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A warning about one input; `cases` are the positions of the files that it is about, at least one."""
+    """A warning about one input; `cases` are the positions of the affected files, at least one."""
 
     code: str
     message: str
@@ -26,7 +26,7 @@ class Advice:
 
 
 def constant(files: Sequence[Facts]) -> list[Advice]:
-    """`constant-input`: files of one value everywhere; all files that are the same."""
+    """`constant-input`: files that are constant everywhere; files that are all identical."""
     flat = tuple(place for place, facts in enumerate(files) if facts.outcome[0] == facts.outcome[1])
     if flat:
         met = sorted({files[place].outcome[0] for place in flat})
@@ -34,19 +34,19 @@ def constant(files: Sequence[Facts]) -> list[Advice]:
         before = [files[place].values for place in flat]
         low, high = min(values[0] for values in before), max(values[2] for values in before)
         zero = next((files[place].remark("slope-zero") for place in flat if files[place].remark("slope-zero")), None)
-        why = zero or ("the files themselves hold one value" if all(values[0] == values[2] for values in before) else
+        why = zero or ("the files themselves are constant" if all(values[0] == values[2] for values in before) else
                f"the values of the files run from {low:g} to {high:g} before the window")
         return [Advice("constant-input", f"{count(flat, files)} have one value everywhere ({shown})", flat, why,
-                       "check the files and 'window'; an input that never varies tells the network nothing")]
+                       "check the files and 'window'; an input that never varies carries no information")]
     if len(files) > 1 and len({facts.digest for facts in files}) == 1:
         return [Advice("constant-input", f"it is the same in all {len(files)} cases", (0,),
-                       "an input that never varies tells the network nothing",
-                       "check 'path': it should lead to another file for each case")]
+                       "an input that never varies carries no information",
+                       "check 'path': it should lead to a different file for each case")]
     return []
 
 
 def count(cases: Sequence[int], files: Sequence[Facts]) -> str:
-    """How many of the cases, as messages say it."""
+    """How many of the cases, as text."""
     return f"{len(cases)} of {len(files)} cases"
 
 

@@ -1,4 +1,4 @@
-"""The `columns` reader: numbers and categories of a row as one vector."""
+"""The `columns` reader: encodes numbers and categories of a row as one vector."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ class ColumnsOptions(BaseModel):
     )
     categorical: tuple[str, ...] = Field((), description="Columns of categories; they follow the numbers.")
     encode: Literal["codes", "onehot"] = Field(
-        "codes", description="`codes` gives one value a column: 0 for a blank or unknown category, 1 and up for the "
+        "codes", description="`codes` gives one value per column: 0 for a blank or unknown category, 1 and up for the "
         "categories of the training cases in alphabetical order; `onehot` gives one 0/1 value for each category.",
     )
     fill: Literal["refuse", "mean", "median", "indicator"] = Field(
-        "refuse", description="What a blank number becomes: `refuse` stops, `mean` and `median` are of the training "
-        "cases, `indicator` is the mean beside a further 0/1 value for each numeric column that says it was blank.",
+        "refuse", description="Filling of blank numbers: `refuse` is an error, `mean` and `median` are of the training "
+        "cases, `indicator` is the mean plus a 0/1 value for each numeric column that says whether it was blank.",
     )
     standardise: bool = Field(
-        True, description="Whether numbers lose the mean of the training cases and are divided by their deviation."
+        True, description="Whether numbers are standardised by mean and standard deviation of the training cases."
     )
 
     @model_validator(mode="after")
@@ -107,7 +107,7 @@ class ColumnsOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
-    """The cells of one input as they were written.
+    """The cells of one input as written.
 
     Shapes: `numeric` (rows, columns of numbers and dates), NaN where a cell is blank; `categorical` has one tuple a
     row; `present` (rows,) is False where every cell of the input is blank.
@@ -120,7 +120,7 @@ class ColumnValues:
 
 @dataclass(frozen=True, slots=True)
 class ColumnsFit:
-    """What training cases say about an input of columns; `None` in `categories` stands for one they lack."""
+    """Statistics of the training cases of an input of columns; `None` in `categories` stands for one they lack."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
@@ -132,20 +132,21 @@ class ColumnsFit:
     medians: tuple[float, ...]
     categories: tuple[tuple[str | None, ...], ...]
     dates: tuple[str, ...] = ()
+    ranges: tuple[tuple[float, float] | None, ...] = ()
 
 
 Categories = tuple[tuple[str, ...], ...]
 
 
 def shape(options: ColumnsOptions) -> Sizes | None:
-    """One size: known from the options, except that `onehot` also needs the categories."""
+    """The width: known from the options, except that `onehot` also needs the categories."""
     if options.encode == "onehot" and options.categorical:
         return (None,)
     return (_width(options, len(options.categorical)),)
 
 
 def size_fix(name: str, options: ColumnsOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected."""
+    """What to do if an input has unexpected sizes."""
     return f"write 'vector: {show_sizes(met)}' in the graph, or change the columns of the input"
 
 
@@ -155,7 +156,7 @@ def columns(options: ColumnsOptions) -> dict[str, tuple[str, ...]]:
 
 
 def width(options: ColumnsOptions, categories: Categories) -> int:
-    """The size of the vector once the categories are known."""
+    """The size of the vector, given the categories."""
     onehot = options.encode == "onehot"
     return _width(options, sum(map(len, categories)) if onehot else len(options.categorical))
 
@@ -166,9 +167,9 @@ def _width(options: ColumnsOptions, categorical: int) -> int:
 
 def parse(table: Table, name: str, options: ColumnsOptions, ids: Sequence[str],
           formats: NumberFormats | None = None) -> tuple[ColumnValues, list[tuple[str, Diagnostic]]]:
-    """The cells of input `name` in every row, and what is wrong with them, each beside the column it is in.
+    """The cells of input `name` in every row, and the errors in them, each with its column.
 
-    The faults are `blank-number` and those of `numeric_column`. All columns must be in the table.
+    The errors are `blank-number` and those of `numeric_column`. All columns must be in the table.
     """
     formats = formats or NumberFormats()
     cells = {column: table.cells(column) for column in options.measured + options.categorical}
@@ -201,14 +202,14 @@ def _note_blanks(cells: Sequence[str], present: NDArray[np.bool_], name: str, fa
 
 
 def categories(values: ColumnValues, rows: Sequence[int]) -> Categories:
-    """The categories that occur in the given rows, column by column, in alphabetical order."""
+    """The categories that occur in the given rows, by column, in alphabetical order."""
     count = len(values.categorical[0]) if values.categorical else 0
     return tuple(tuple(sorted({values.categorical[row][column] for row in rows} - {""})) for column in range(count))
 
 
 def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValues, layout: Categories,
                        ids: Sequence[str]) -> list[tuple[str, Diagnostic]]:
-    """Warnings of `unknown-category`, each beside its column: a category that no training case has."""
+    """Warnings of `unknown-category`, each with its column: a category that no training case has."""
     found: list[tuple[str, Diagnostic]] = []
     for position, column in enumerate(options.categorical):
         known = set(layout[position]) | {""}
@@ -241,7 +242,7 @@ def as_codes(values: ColumnValues, options: ColumnsOptions) -> Iterator[tuple[
 
 def constant_columns(table: Table, name: str, options: ColumnsOptions, values: ColumnValues,
                      rows: Sequence[int]) -> list[tuple[str, Diagnostic]]:
-    """Faults of `one-value`, each beside its column: a column that says the same of all these training cases."""
+    """Errors of `one-value`, each with its column: a column that is constant over all these training cases."""
     found: list[tuple[str, Diagnostic]] = []
     filled = [row for row in rows if values.present[row]]
     if len(filled) < 2:
@@ -258,37 +259,40 @@ def constant_columns(table: Table, name: str, options: ColumnsOptions, values: C
                 only = met.pop().removesuffix(".0")
                 found.append((column, Diagnostic(
                     "one-value", f"column {column!r} is {only if only else 'blank'} in all {len(filled)} training "
-                    "cases", table.header(column), why="a column that never varies tells the network nothing",
-                    fix=f"take it out of {'date' if column in options.date else kind!r} of input {name!r}")))
+                    "cases", table.header(column), why="a column that never varies carries no information",
+                    fix=f"remove it from {'date' if column in options.date else kind!r} of input {name!r}")))
     return found
 
 
 def fit(values: ColumnValues, options: ColumnsOptions, rows: Sequence[int], layout: Categories) -> ColumnsFit:
     """Means, deviations, medians and categories of the training rows.
 
-    `layout` fixes the places of the categories, so that every fold of one cohort gives the same width.
+    `layout` fixes the positions of the categories, so that every fold of one cohort has the same width.
     """
     known_RN = values.numeric[list(rows)]
     means, deviations, medians = [], [], []
+    ranges: list[tuple[float, float] | None] = []
     for column in range(known_RN.shape[1]):
         filled = known_RN[:, column][~np.isnan(known_RN[:, column])]
         mean, deviation = (float(filled.mean()), float(filled.std())) if len(filled) else (0.0, 0.0)
         means.append(mean)
-        # A column without spread is only centred; dividing by its deviation would blow up any other value.
+        # A constant column is only centred; dividing by its deviation would blow up any other value.
         deviations.append(deviation if deviation > 1e-12 * max(1.0, abs(mean)) else 1.0)
+        ranges.append((float(filled.min()), float(filled.max())) if len(filled) else None)
         medians.append(float(np.median(filled)) if len(filled) else 0.0)
     seen = categories(values, rows)
     kept = tuple(tuple(name if name in seen[column] else None for name in names)
                  for column, names in enumerate(layout))
     return ColumnsFit(options.measured, options.categorical, options.encode, options.fill, options.standardise,
                       tuple(means), tuple(deviations), tuple(medians), kept,
-                      tuple(f"{column}: {rule}" for column, rule in options.date.items()))
+                      tuple(f"{column}: {rule}" for column, rule in options.date.items()),
+                      tuple(ranges))
 
 
 def encode(values: ColumnValues, options: ColumnsOptions, fitted: ColumnsFit) -> NDArray[np.float32]:
-    """Every row as a vector: numbers, then (with `indicator`) what was blank, then categories.
+    """Every row as a vector: numbers, then (with `indicator`) which were blank, then categories.
 
-    Shapes: (rows, width). A row that is absent is all zeros.
+    Shapes: (rows, width). A missing row is all zeros.
     """
     blank_RN = np.isnan(values.numeric)
     stand_in = fitted.medians if options.fill == "median" else fitted.means

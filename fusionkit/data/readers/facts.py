@@ -1,4 +1,4 @@
-"""What a file says of itself beside its values: kept with the array, and compared over the cases of a cohort."""
+"""Metadata of a file: cached with the array, and compared over the cases of a cohort."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-_SAMPLE = 1 << 16  # values looked at for a percentile; a volume has millions
+_SAMPLE = 1 << 16  # values used for a percentile; a volume has millions
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one file; what a format does not say is left empty.
+    """The metadata of one file; what a format does not provide is empty.
 
-    `values` are the smallest value, the 99th percentile of the sizes and the largest value before `window`, and
-    `outcome` the smallest and the largest value of the array that the reader gives. `bits` are those that the format
-    uses of a stored value. `units` is what a value means. `labels` are the values of a label map. `remarks` are
-    further codes that a reader gives itself for its advice, each with a detail.
+    `values` are the minimum, the 99th percentile of the absolute values and the maximum before `window`, `outcome` the
+    minimum and maximum of the reader's array. `bits` are the used bits of a stored value. `units` is the meaning of a
+    value. `labels` are the values of a label map. `remarks` are further codes that a reader uses for its own advice,
+    each with a detail.
     Units: `values` as in the file; `spacing` in mm, (d, h, w).
     """
 
@@ -38,26 +38,26 @@ class Facts:
 
     @property
     def meaning(self) -> str:
-        """What the values are, as far as the file says: the modality and the unit."""
+        """The meaning of the values, if known: the modality and the unit."""
         return ", ".join(word for word in (self.modality, self.units) if word)
 
     def remark(self, code: str) -> str | None:
-        """The detail of a remark, None when the file has none of this code."""
+        """The detail of a remark, None if the file has none with this code."""
         return dict(self.remarks).get(code)
 
     def of_outcome(self, array: NDArray[np.float32]) -> Facts:
-        """The same facts with those of the array that the network gets."""
+        """The same metadata with that of the array that the network gets."""
         digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
         low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
         return replace(self, outcome=(low, high), digest=digest)
 
     def as_json(self) -> dict[str, Any]:
-        """The facts as plain data."""
+        """The metadata as plain data."""
         return asdict(self)
 
     @staticmethod
     def from_json(plain: Any) -> Facts | None:
-        """The facts from plain data, None when it is something else."""
+        """The metadata from plain data, None if that is something else."""
         try:
             return TypeAdapter(Facts).validate_python(plain)
         except ValidationError:
@@ -65,10 +65,10 @@ class Facts:
 
 
 def spread(values: NDArray[Any]) -> tuple[float, float, float]:
-    """The smallest value, the 99th percentile of the sizes (from a sample of large arrays), and the largest value."""
+    """The minimum, the 99th percentile of absolute values (of a sample of large arrays), and the maximum."""
     flat = values.reshape(-1)
     sample = np.abs(flat[:: max(1, flat.size // _SAMPLE)].astype(np.float64))
-    sample = sample[np.isfinite(sample)]  # files with other values are refused after they were read
+    sample = sample[np.isfinite(sample)]  # files with other values are refused after reading
     if not sample.size:
         return 0.0, 0.0, 0.0
     return float(flat.min()), float(np.percentile(sample, 99)), float(flat.max())

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
+from fusionkit.data.label_maps import INTERPOLATE, Interpolation, colour_labels, labels_of, resize_as
 from fusionkit.data.readers.advice import Advice, constant, count, label_maps, ranges
+from fusionkit.data.readers.contents import first_bytes, misplaced
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import window
@@ -37,23 +38,23 @@ class ImageOptions(FileOptions):
     )
     interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     channels: Literal[1, 3] | None = Field(
-        None, description="1 turns colour into grey, 3 repeats grey three times; without it each picture keeps its own."
+        None, description="1 converts colour to grey, 3 repeats grey three times; without it each keeps its own."
     )
 
 
 def shape(options: ImageOptions) -> Sizes | None:
-    """Channels, height, width; None where only the file can tell."""
+    """Channels, height, width; None if known only from the file."""
     return (options.channels, *(options.size or (None, None)))
 
 
 def size_fix(name: str, options: ImageOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected; the number of channels is an option too."""
+    """What to do if an input has unexpected sizes; the number of channels is an option too."""
     more = [f"'channels: {expected[0] or met[0]}'"] if expected[0] != met[0] else []
     return file_size_fix(name, expected, met, *more)
 
 
 def advise(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
-    """What is odd about the files of one input, taken together."""
+    """Warnings about the files of one input taken together."""
     lost = tuple(place for place, facts in enumerate(files) if facts.remark("bits-lost") is not None)
     several = tuple(place for place, facts in enumerate(files) if facts.remark("several-pictures") is not None)
     found = []
@@ -84,12 +85,12 @@ def _narrow(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
 
 
 def read(path: Path, options: ImageOptions) -> NDArray[np.float32]:
-    """The array of `examine` alone."""
+    """Only the array of `examine`."""
     return examine(path, options)[0]
 
 
 def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Facts]:
-    """The picture, upright as its EXIF orientation says; transparency is dropped.
+    """The picture, rotated by its EXIF orientation; transparency is dropped.
 
     Shapes: (c, h, w), c is 1 for grey and 3 for colour. Units: 0..1. Pillow gives 16-bit colour at 8 bits.
 
@@ -101,7 +102,8 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
         raise ReadError("needs-window", f"the picture holds values from {array.min():g} to {array.max():g}, without a "
                         "bit depth", "32-bit and floating-point pictures do not say which values are black and white",
                         "write 'window: [BLACK, WHITE]' on the input")
-    labels = labels_of(array) if len(array) == 1 and options.window is None else ()
+    find = labels_of if len(array) == 1 else colour_labels
+    labels = find(array) if options.window is None else ()
     if options.window is None:
         array = array / np.float32(picture.depth or 1)
     if options.channels == 1 and array.shape[0] == 3:
@@ -113,7 +115,10 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     if options.channels == 3 and array.shape[0] == 1:
         array = np.repeat(array, 3, axis=0)
     places = tuple(float(np.float32(label) / np.float32(picture.depth or 1)) for label in labels)
-    return np.ascontiguousarray(resize_as(array, options.size, options.interpolate, places)), facts
+    # Colours are mixed neither as such nor as the grey that is made of them.
+    by_colour = len(picture.stored) == 3 and labels and options.interpolate == "auto"
+    how = "nearest" if by_colour else options.interpolate
+    return np.ascontiguousarray(resize_as(array, options.size, how, places)), facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ def _decode(path: Path) -> _Picture:
         if isinstance(problem, ReadError) or problem.errno is not None:
             raise
         raise _broken(problem) from None
-    except Exception as problem:  # decoders of foreign files raise almost anything
+    except Exception as problem:  # decoders raise almost anything for damaged files
         raise _broken(problem) from None
 
 
@@ -208,10 +213,10 @@ def _stored(picture: Any, kind: str) -> tuple[NDArray[np.float32], int | None]:
 
 
 def _unidentified(path: Path) -> ReadError:
-    with path.open("rb") as stream:
-        start = stream.read(8)
-    if start.startswith((b"\x89PNG", b"\xff\xd8\xff")):
+    start = first_bytes(path, 16)
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8")):
         return ReadError("broken-image", "the picture cannot be decoded", "its header is damaged", _DAMAGED)
-    return ReadError("not-an-image", "it is not a PNG or JPEG picture",
-                     f"the file begins with {start!r}" if start else "the file is empty",
-                     "export it as PNG or JPEG; other kinds have their own readers (dicom, nifti, numpy)")
+    return misplaced(path, "not-an-image", "a picture") or ReadError(
+        "not-an-image", "it is not a picture in a known format (PNG, JPEG, TIFF, BMP, WebP, GIF, PGM)",
+        f"the file begins with {start[:8]!r}",
+        "export it as PNG or JPEG; other kinds have their own readers (dicom, nifti, numpy)")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
-from fusionkit.data.readers.advice import Advice, constant, label_maps, ranges, spacings
+from fusionkit.data.readers.advice import Advice, constant, count, label_maps, ranges, spacings
+from fusionkit.data.readers.contents import first_bytes, is_nifti, misplaced, unzipped
 from fusionkit.data.readers.facts import Facts, spread
+from fusionkit.data.readers.nifti_affine import Place, place_of
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window, file_size_fix
 from fusionkit.data.transforms import window
 
@@ -24,98 +28,146 @@ from fusionkit.data.transforms import window
 class NiftiOptions(FileOptions):
     """Options of the reader `nifti`."""
 
-    window: Window | None = Field(None, description="Two values that become 0 and 1; what lies outside is clipped.")
+    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
     interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
-        None, allow_inf_nan=False, description="The value put in place of NaN; without it NaN is refused."
+        None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
 
 
 def shape(options: NiftiOptions) -> Sizes | None:
-    """Channels, which only the file can tell, and the size."""
+    """Channels, which are known only from the file, and the size."""
     return (None, *(options.size or (None, None, None)))
 
 
 def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected."""
+    """What to do if an input has unexpected sizes."""
     return file_size_fix(name, expected, met)
 
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
     """What is odd about the files of one input, taken together."""
-    return [*spacings(files, options.size is not None), *label_maps(options, files), *ranges(files), *constant(files)]
+    return [*_places(files), *spacings(files, options.size is not None), *label_maps(options, files), *ranges(files),
+            *constant(files)]
+
+
+def _places(files: Sequence[Facts]) -> list[Advice]:
+    found = []
+    if cases := _remarked(files, "no-geometry"):
+        found.append(Advice("no-geometry", f"{count(cases, files)} do not say how they lie in the patient", cases,
+                            "their qform_code and sform_code are 0: axes are taken as stored, others are turned to RAS",
+                            "write the affine with the tool that made the files, or check that all lie alike"))
+    if cases := _remarked(files, "sform-singular"):
+        found.append(Advice("sform-singular", f"{count(cases, files)} have an sform that cannot be used", cases,
+                            "it is all zeros or flat; the qform of the header is used instead",
+                            "write the affine again with the tool that made the files"))
+    if cases := _remarked(files, "affines-disagree"):
+        most = max(float(files[place].remark("affines-disagree") or 0) for place in cases)
+        found.append(Advice("affines-disagree", f"{count(cases, files)} have a qform and an sform that differ, by up "
+                            f"to {most:g} mm", cases, "the sform is used, as nibabel does; other tools use the qform",
+                            "check which is right, and write both alike"))
+    if cases := _remarked(files, "odd-spacing"):
+        found.append(Advice("odd-spacing", f"{count(cases, files)} have voxels of "
+                            f"{files[cases[0]].remark('odd-spacing')} mm", cases,
+                            "no scanner makes such voxels; the unit of the header may be wrong",
+                            "correct pixdim or xyzt_units of the header"))
+    return found
+
+
+def _remarked(files: Sequence[Facts], code: str) -> tuple[int, ...]:
+    return tuple(place for place, facts in enumerate(files) if facts.remark(code) is not None)
 
 
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
-    """The array of `examine` alone."""
+    """Only the array of `examine`."""
     return examine(path, options)[0]
 
 
 def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume, scaled by slope and intercept of its header, in closest canonical (RAS+) orientation.
 
-    Shapes: (c, d, h, w): c is 1, or the fourth axis of a 4D file; d runs from inferior to superior, h from
-    posterior to anterior, w from left to right.
+    A file without an orientation is taken in the order of its axes.
+    Shapes: (c, d, h, w): c is 1, the fourth axis of a 4D file or the three colours; d runs from inferior to superior,
+    h from posterior to anterior, w from left to right.
 
-    Raises: `ReadError` with `missing-package`, `not-nifti`, `wrong-rank`, `not-numeric`, `too-large` or
-    `broken-nifti`.
+    Raises: `ReadError` with `missing-package`, `not-nifti`, `wrong-rank`, `not-numeric`, `too-large`,
+    `singular-affine` or `broken-nifti`.
     """
-    volume = np.ascontiguousarray(_canonical(path).T)
-    volume = volume[None] if volume.ndim == 3 else volume
-    if options.fill_nan is not None:
-        volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
-    facts = Facts(values=spread(volume), spacing=_spacing(path),
-                  labels=labels_of(volume) if options.window is None else ())
-    if options.window is not None:
-        volume = window(volume, *options.window)
-    return resize_as(volume, options.size, options.interpolate, facts.labels), facts
-
-
-def _spacing(path: Path) -> tuple[float, ...]:
-    """The distances of voxels along (d, h, w) in mm, as the header has them; empty where it has no orientation."""
-    nibabel: Any = import_module("nibabel")  # only partly typed
-    image = nibabel.load(path)
-    axes = nibabel.io_orientation(image.affine)[:, 0]
-    if not np.isfinite(axes).all():
-        return ()
-    factor = {"meter": 1000.0, "micron": 0.001}.get(image.header.get_xyzt_units()[0], 1.0)
-    sizes = dict(zip(axes.astype(int).tolist(), nibabel.affines.voxel_sizes(image.affine) * factor, strict=True))
-    return tuple(float(f"{sizes[axis]:.6g}") for axis in (2, 1, 0))
-
-
-def _canonical(path: Path) -> NDArray[np.float32]:
     try:
         nibabel: Any = import_module("nibabel")  # only partly typed
     except ImportError:
         raise ReadError("missing-package", "reading NIfTI needs the package nibabel",
                         fix='install "fusionkit[nifti]"') from None
+    with ExitStack() as streams:
+        image = _open(path, nibabel, streams)
+        _refuse(path, image, nibabel)
+        place = place_of(image.header, tuple(image.shape))
+        stored, axes = _canonical(image, place, nibabel)
+    volume = np.ascontiguousarray(stored.T)
+    volume = volume[None] if volume.ndim == 3 else volume
+    if options.fill_nan is not None:
+        volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
+    facts = Facts(values=spread(volume), spacing=tuple(place.spacing[axis] for axis in axes[::-1]),
+                  labels=labels_of(volume) if options.window is None else (), remarks=place.remarks)
+    if options.window is not None:
+        volume = window(volume, *options.window)
+    return resize_as(volume, options.size, options.interpolate, facts.labels), facts
+
+
+def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:
+    """The image, told by the content of the file: a name may lack its ending, or have that of a packed file."""
+    start = first_bytes(path)
+    packed = start.startswith(b"\x1f\x8b")
+    start = unzipped(start) if packed else start
+    kind = (nibabel.Nifti1Image if start[344:348] == b"n+1\0" else
+            nibabel.Nifti2Image if start[4:8] == b"n+2\0" else None)
     try:
-        image = nibabel.load(path)
+        if kind is None or path.name.lower().endswith(".nii.gz" if packed else ".nii"):
+            return nibabel.load(path)
+        stream = streams.enter_context(gzip.GzipFile(path) if packed else path.open("rb"))
+        return kind.from_file_map({key: nibabel.FileHolder(fileobj=stream) for key in ("header", "image")})
     except Exception as problem:  # nibabel, gzip and zlib raise many kinds for foreign or damaged files
-        raise ReadError("not-nifti", "it cannot be opened as NIfTI", " ".join(str(problem).split()),
-                        "convert it to .nii or .nii.gz, or copy the file again") from None
-    _refuse(image, nibabel)
+        other = None if is_nifti(start) else misplaced(path, "not-nifti", "a NIfTI volume", packed=True)
+        raise other or ReadError("not-nifti", "it cannot be opened as NIfTI", " ".join(str(problem).split()),
+                                 "convert it to .nii or .nii.gz, or copy the file again") from None
+
+
+def _canonical(image: Any, place: Place, nibabel: Any) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """The voxels along axes that lead right, front and up, and the axis of the file that each of them was.
+
+    Shapes: (x, y, z), or (x, y, z, c).
+    """
+    turn = None if place.affine is None else nibabel.io_orientation(place.affine)
+    axes = () if turn is None else tuple(int(axis) for axis in np.argsort(turn[:, 0]))
     try:
         with np.errstate(all="ignore"):  # what overflows becomes infinite and is refused as such
-            return np.asarray(nibabel.as_closest_canonical(image).dataobj, dtype=np.float32)
+            if image.get_data_dtype().names:
+                colours = np.asanyarray(image.dataobj)
+                colours = colours if turn is None else nibabel.apply_orientation(colours, turn)
+                return np.stack([colours[name] for name in ("R", "G", "B")], axis=-1).astype(np.float32), axes
+            if turn is None or (turn == [[0, 1], [1, 1], [2, 1]]).all():
+                return np.asarray(image.dataobj, dtype=np.float32), axes
+            return np.asarray(nibabel.apply_orientation(np.asanyarray(image.dataobj), turn), dtype=np.float32), axes
     except Exception as problem:  # as above
         raise ReadError("broken-nifti", "the voxels of the volume cannot be read", " ".join(str(problem).split()),
                         "copy or convert the file again; it is cut off or damaged") from None
 
 
-def _refuse(image: Any, nibabel: Any) -> None:
+def _refuse(path: Path, image: Any, nibabel: Any) -> None:
     if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti1Pair):
-        raise ReadError("not-nifti", f"it is a {type(image).__name__}, not a NIfTI file",
-                        fix="convert it to .nii or .nii.gz")
+        other = misplaced(path, "not-nifti", "a NIfTI volume", packed=True)
+        raise other or ReadError("not-nifti", f"it is a {type(image).__name__}, not a NIfTI volume",
+                                 fix="convert it to .nii or .nii.gz")
     shape = tuple(int(length) for length in image.shape)
     if len(shape) not in (3, 4):
         raise ReadError("wrong-rank", f"the volume has {len(shape)} axes: {list(shape)}",
-                        "three axes are a volume; a fourth one is taken as channels",
+                        "three axes are a volume; a fourth one is the channels",
                         "save one volume, or a 4D file with the channels on the fourth axis")
-    if image.get_data_dtype().kind not in "biuf":
+    colour = {"R", "G", "B"} <= {*(image.get_data_dtype().names or ())} and len(shape) == 3
+    if image.get_data_dtype().kind not in "biuf" and not colour:
         raise ReadError("not-numeric", f"the voxels are {image.get_data_dtype()}, not numbers",
                         fix="save a volume of plain numbers")
     if int(np.prod(shape, dtype=object)) > MAX_VALUES:

@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
 from fusionkit.data.readers.advice import Advice, constant, label_maps, ranges
+from fusionkit.data.readers.contents import misplaced
 from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import window
@@ -22,18 +23,18 @@ from fusionkit.data.transforms import window
 class ArrayOptions(FileOptions):
     """Options of the reader `numpy`."""
 
-    key: str | None = Field(None, description="Which array of an .npz file; needed when it holds several.")
+    key: str | None = Field(None, description="Which array of an .npz file; needed if there are several.")
     channels: Literal["first", "last", "none"] = Field(
-        "first", description="Where the channels stand: `first` takes the array as it is, `last` moves the last axis "
+        "first", description="Position of the channels: `first` keeps the array unchanged, `last` moves the last axis "
         "to the front, `none` adds an axis of one channel.",
     )
-    window: Window | None = Field(None, description="Two values that become 0 and 1; what lies outside is clipped.")
+    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
     size: tuple[PositiveInt, ...] | None = Field(
         None, description="Height and width, or depth, height and width, that every array is resized to."
     )
     interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
-        None, allow_inf_nan=False, description="The value put in place of NaN; without it NaN is refused."
+        None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
 
     @field_validator("size")
@@ -52,17 +53,17 @@ def shape(options: ArrayOptions) -> Sizes | None:
 
 
 def size_fix(name: str, options: ArrayOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected."""
+    """What to do if an input has unexpected sizes."""
     return file_size_fix(name, expected, met)
 
 
 def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
-    """What is odd about the files of one input, taken together."""
+    """Warnings about the files of one input taken together."""
     return [*label_maps(options, files), *ranges(files), *constant(files)]
 
 
 def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
-    """The array of `examine` alone."""
+    """Only the array of `examine`."""
     return examine(path, options)[0]
 
 
@@ -76,9 +77,9 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
     """
     array = _load(path, options.key)
     if array.dtype.kind not in "biuf":
-        raise ReadError("not-numeric", f"the array holds {array.dtype}, not numbers",
+        raise ReadError("not-numeric", f"the array contains {array.dtype}, not numbers",
                         fix="save it as a float or integer array")
-    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused as such
+    with np.errstate(over="ignore"):  # overflows become infinite and are refused as such
         values = array.astype(np.float32)
     if options.fill_nan is not None:
         values = np.nan_to_num(values, copy=False, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
@@ -92,10 +93,14 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
     if options.size is not None:
         if values.ndim != len(options.size) + 1:
             raise ReadError("wrong-rank", f"the array has {values.ndim} axes with its channels",
-                            f"'size' has {len(options.size)} entries, which asks for {len(options.size) + 1} axes",
-                            "correct 'size', or say with 'channels' where the channels stand")
+                            f"'size' has {len(options.size)} entries, which requires {len(options.size) + 1} axes",
+                            "correct 'size', or set 'channels' to the position of the channels")
         values = resize_as(values, options.size, options.interpolate, facts.labels)
     return np.ascontiguousarray(values), facts
+
+
+class _NoArrayError(Exception):
+    """A file, or a member of an archive, that does not begin as an array."""
 
 
 def _load(path: Path, key: str | None) -> NDArray[Any]:
@@ -107,6 +112,10 @@ def _load(path: Path, key: str | None) -> NDArray[Any]:
             return _load_stream(stream, path.stat().st_size)
     except ReadError:
         raise
+    except _NoArrayError:
+        raise misplaced(path, "not-an-array", "a .npy or .npz file") or ReadError(
+            "not-an-array", "it is not a .npy or .npz file", fix="save the array with numpy.save or numpy.savez"
+        ) from None
     except Exception as problem:  # numpy and zipfile raise many kinds for damaged files
         raise ReadError("broken-array", "the array cannot be read", str(problem).split("\n")[0],
                         "save it again with numpy.save; it is cut off or damaged") from None
@@ -116,27 +125,26 @@ def _load_member(path: Path, key: str | None) -> NDArray[Any]:
     with zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         if key is None and len(names) != 1:
-            raise ReadError("unknown-array", f"the file holds {len(names)} arrays: {', '.join(names) or 'none'}",
+            raise ReadError("unknown-array", f"the file contains {len(names)} arrays: {', '.join(names) or 'none'}",
                             fix=f"choose one, for example 'key: {names[0] if names else 'image'}'")
         if key is not None and key not in names:
-            raise ReadError("unknown-array", f"the file holds no array {key!r}",
-                            f"it holds {', '.join(names) or 'none'}", "correct 'key'")
+            raise ReadError("unknown-array", f"the file contains no array {key!r}",
+                            f"it contains {', '.join(names) or 'none'}", "correct 'key'")
         member = archive.getinfo(f"{key or names[0]}.npy")
         with archive.open(member) as stream:
             return _load_stream(stream, member.file_size)
 
 
 def _load_stream(stream: IO[bytes], size: int) -> NDArray[Any]:
-    """Reads the header first: what it claims is held against the bytes that are there, before any is allocated."""
+    """Read the header first: its size is checked against the available bytes before any memory is allocated."""
     try:
         version = npy.read_magic(stream)
     except ValueError:
-        raise ReadError("not-an-array", "it is not a .npy or .npz file",
-                        fix="save the array with numpy.save or numpy.savez") from None
+        raise _NoArrayError from None
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(stream)
     if dtype.hasobject:
-        raise ReadError("object-array", "the array holds Python objects, not numbers",
+        raise ReadError("object-array", "the array contains Python objects, not numbers",
                         "such a file is a pickle, which could run code, and is never loaded",
                         "save a plain array: numpy.save(path, array.astype('float32'), allow_pickle=False)")
     count = 1
@@ -147,7 +155,7 @@ def _load_stream(stream: IO[bytes], size: int) -> NDArray[Any]:
                         "check the file; crop the array or save it in parts")
     if count * dtype.itemsize > size - stream.tell():
         raise ReadError("broken-array", "the array is cut off",
-                        f"its header promises {count * dtype.itemsize} bytes, {size - stream.tell()} are there",
+                        f"its header claims {count * dtype.itemsize} bytes, but there are {size - stream.tell()}",
                         "copy or save the file again")
     stream.seek(0)
     array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""One file a reader: how one input of a case comes from columns or from a file."""
+"""The interface of readers, which read one input of a case from columns or from a file, and their list."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
@@ -40,7 +40,7 @@ def _bounded(size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Bounded = AfterValidator(_bounded)
-"""Refuses a size that no machine could hold, before memory is asked for."""
+"""Refuse an impossibly large size before any memory is allocated."""
 PlaneSize = Annotated[tuple[PositiveInt, PositiveInt], Bounded]
 VolumeSize = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Bounded]
 
@@ -48,7 +48,7 @@ VolumeSize = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Bounded]
 class ReadError(Exception):
     """One file could not be read; the caller adds the case, the row and the column.
 
-    `code` is stable; `message` starts with what the file is or holds and does not repeat its path.
+    `code` is stable; `message` starts with a predicate about the file and does not repeat its path.
     """
 
     def __init__(self, code: str, message: str, why: str | None = None, fix: str | None = None) -> None:
@@ -60,29 +60,34 @@ class ReadError(Exception):
 
 
 def show_sizes(sizes: Sizes | None) -> str:
-    """Sizes as a graph file writes them, for messages."""
+    """Sizes as written in a graph file, for messages."""
     if sizes is None:
         return "[auto]"
     return "[" + ", ".join("auto" if size is None else str(size) for size in sizes) + "]"
 
 
 def is_decoder_failure(error: BaseException) -> bool:
-    """Whether a decoder failed, and not the user or the process: panics of Rust code derive from BaseException."""
+    """Whether a decoder failed, rather than an interrupt or exit: panics of Rust code derive from BaseException."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 class FileOptions(BaseModel):
-    """The options that every reader of files has."""
+    """The options that every reader of files has.
+
+    `filled` names further options whose texts may hold {column}, which is filled in from each row as in `path`.
+    """
+
+    filled: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str = Field(
         min_length=1,
-        description="Where the file (or the folder of a series) of a case lies, relative to the data file; "
-        "{column} stands for the cell of that column.",
+        description="Path of the file (or the folder of a series) of a case, relative to the data file; "
+        "{column} is replaced by the cell of that column.",
     )
     missing_ok: bool = Field(
-        False, description="When true, a file that does not exist makes the input absent for that case."
+        False, description="If true, the input is missing for cases whose file does not exist."
     )
 
 
@@ -94,20 +99,20 @@ def file_size_fix(name: str, expected: Sizes, met: Sizes, *more: str) -> str:
     writes = [*([f"'size: {show_sizes(expected[1:])}'"] if resize else []), *more]
     if writes:
         return f"write {' and '.join(writes)} on input {name!r} of the data file"
-    return "correct the sizes in the graph, or make the files alike"
+    return "correct the sizes in the graph, or give all files the same size"
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One reader by id; its module is imported when its options or its work are asked for.
+    """One reader by id; its module is imported when it is first used.
 
-    A reader module gives `shape(options) -> Sizes | None`, the sizes without the batch axis that the options alone
-    promise (None for a size, or for all of them, that only a file can tell), and
-    `size_fix(name, options, expected, met) -> str`, what to do when an input has other sizes than expected. When
-    `files` is true, it gives `examine(path, options) -> (float32 array, Facts)`, channels first, which raises
-    `ReadError`, and `advise(options, files) -> list[Advice]`, what the facts of all files of an input say together;
-    else `columns(options)`, the columns of the table by the option that names them. `folders`: it also takes a folder.
-    `package`: a package that must be importable, `extra`: the extra of fusionkit that brings it.
+    A reader module provides `shape(options) -> Sizes | None`, the sizes without the batch axis that follow from the
+    options (None for a size, or all sizes, known only from the file), and
+    `size_fix(name, options, expected, met) -> str`, what to do if an input has unexpected sizes. If `files` is true, it
+    provides `examine(path, options) -> (float32 array, Facts)`, channels first, which raises `ReadError`, and
+    `advise(options, files) -> list[Advice]`, warnings about the metadata of all files of an input; else
+    `columns(options)`, the columns of the table by the option that names them. `folders`: it also takes a folder.
+    `package`: a package that must be importable, `extra`: the extra of fusionkit that installs it.
     """
 
     id: str
@@ -125,33 +130,33 @@ class Reader:
         return found
 
     def shape(self, options: Any) -> Sizes | None:
-        """The sizes that the options alone promise, without the batch axis."""
+        """The sizes that follow from the options, without the batch axis."""
         found: Sizes | None = import_module(self.module).shape(options)
         return found
 
     def size_fix(self, name: str, options: Any, expected: Sizes, met: Sizes) -> str:
-        """What to do when input `name` has other sizes than expected."""
+        """What to do if input `name` has unexpected sizes."""
         found: str = import_module(self.module).size_fix(name, options, expected, met)
         return found
 
     def columns(self, options: Any) -> dict[str, tuple[str, ...]]:
-        """The columns of the table that it reads, by the option that names them; files are named by `path`."""
+        """The columns of the table that it reads, by the option that names them; `path` for readers of files."""
         if self.files:
             return {}
         found: dict[str, tuple[str, ...]] = import_module(self.module).columns(options)
         return found
 
     def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
-        """The array of one file, channels first, and what the file says of itself.
+        """The array of one file, channels first, and its metadata.
 
-        Raises: `ReadError` when the file is not what the options say.
+        Raises: `ReadError` if the file does not match the options.
         """
         assert self.files, f"reader {self.id!r} reads no files; please report"
         found: tuple[NDArray[np.float32], Facts] = import_module(self.module).examine(path, options)
         return found
 
     def advise(self, options: Any, files: Sequence[Facts]) -> list[Advice]:
-        """What is odd about the files of one input, taken together; nothing without files."""
+        """Warnings about the files of one input taken together; none without files."""
         if not files or not self.files:
             return []
         found: list[Advice] = import_module(self.module).advise(options, files)

@@ -1,4 +1,4 @@
-"""What a component that knows of absent inputs must do with them, and one whose inputs have no order."""
+"""Checks of components that handle missing inputs, and of those whose inputs have no order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fusionkit.components.config import ComponentError
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.checks.behaviour import difference, equal, mixed
 from fusionkit.testing.faults import Fault
-from fusionkit.testing.probing.probes import Probe, results, run, told
+from fusionkit.testing.probing.probes import Probe, one_line, results, run
 
 # Axes: B batch, M inputs.
 _CONTENTS = (float("nan"), float("inf"), float("-inf"), 1e30)
@@ -24,32 +24,32 @@ _FIX = "replace absent entries before any arithmetic: fusionkit.api.fill_absent"
 
 
 def absence(probe: Probe) -> Fault | None:
-    """What an absent entry holds reaches nothing; all present equals no mask; none present stays finite."""
+    """Values of missing inputs have no effect; all present equals no mask; none present stays finite."""
     if not probe.knows_presence:
-        return Fault("forward does not take 'present'", "see what the check 'ports' says")
+        return Fault("forward does not take 'present'", "see the result of the check 'ports'")
     return _content(probe) or _all_present(probe) or _none_present(probe)
 
 
 def _content(probe: Probe) -> Fault | None:
     for training in (False, True):
         wanted = _with_absent(probe, (0.0,), training)
-        # All together first; which of them it was is asked only when there is something to tell.
+        # All together first; they are told apart only when there is a fault to report.
         for contents in (_CONTENTS[:1], _CONTENTS[1:]):
             if _changed(_with_absent(probe, contents, training), wanted):
                 trials = {content: _changed(_with_absent(probe, (content,), training), wanted)
                           for content in contents}
                 content, name = next(((content, name) for content, name in trials.items() if name),
                                      (contents, _NAMES_OF_TRIAL[0]))
-                return Fault(f"an absent entry that holds {content} changes the {name}"
+                return Fault(f"a missing input that holds {content} changes the {name}"
                              f"{' in training' if training else ''}", _FIX)
         masks = probe.some_absent()["present"].unbind(1)
         if any(bool(gradient[~mask].any()) for gradient, mask in zip(wanted[2], masks, strict=True)):
-            return Fault(f"a gradient reaches an absent entry{' in training' if training else ''}", _FIX)
+            return Fault(f"a gradient reaches a missing input{' in training' if training else ''}", _FIX)
     return None
 
 
 def _changed(trial: _Trial, wanted: _Trial) -> str:
-    """Which part of a trial differs, '' when none does."""
+    """The part of a trial that differs, '' when none does."""
     return next((name for name, found, standard in zip(_NAMES_OF_TRIAL, trial, wanted, strict=True)
                  if not equal(found, standard)), "")
 
@@ -59,7 +59,7 @@ def _all_present(probe: Probe) -> Fault | None:
     full = torch.ones(5, len(inputs), dtype=torch.bool)
     if equal(run(module, inputs, present=full), run(module, inputs)):
         return None
-    return Fault("with everything present the result is not, bit for bit, that without 'present'",
+    return Fault("with everything present the result is not bit-identical to that without 'present'",
                  "do the same arithmetic in both cases")
 
 
@@ -73,19 +73,19 @@ def _none_present(probe: Probe) -> Fault | None:
     total = mixed(outputs)
     if not total.requires_grad:
         return None
-    # NaN on the way that a later `where` hides would still stop everyone who looks for NaN of their own.
+    # An intermediate NaN that a later `where` hides would still trip every user who searches for NaN.
     with torch.autograd.set_detect_anomaly(True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             total.backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            return Fault(f"with nothing present the gradient is not finite: {told(error)}",
-                         "let no NaN arise on the way, not even one that a later 'where' hides: softmax_present")
+            return Fault(f"with nothing present the gradient is not finite: {one_line(error)}",
+                         "avoid intermediate NaN, even those that a later 'where' hides: softmax_present")
     return None
 
 
 def _with_absent(probe: Probe, contents: Sequence[float], training: bool) -> _Trial:
-    """Results and gradients of parameters and inputs when absent entries hold these numbers in turn."""
+    """Results and gradients of parameters and inputs, with each of these numbers in the missing entries."""
     module = probe.module().train(training)
     keywords = probe.some_absent()
     inputs = []
@@ -111,7 +111,7 @@ def symmetry(probe: Probe) -> Fault | None:
     alike = replace(probe, inputs=(probe.inputs[0],) * len(probe.inputs))
     try:
         if isinstance(alike.promised(), Mismatch):
-            return Fault("the rule never takes inputs of one shape, so they cannot change places",
+            return Fault("the rule never takes inputs of equal shape, so they cannot be exchanged",
                          "do not claim 'symmetric'")
         dtype = alike.widest
     except ComponentError:

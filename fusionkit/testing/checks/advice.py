@@ -1,4 +1,4 @@
-"""What to do about an exception that a module raises, as far as its message tells."""
+"""What to do about an exception that a module raises, going by its message."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 DEVICE = ("make new tensors on the device of an input, x.new_zeros(...) or torch.arange(n, device=x.device), with no "
-          "'cuda' and no 'cpu' written out; let nothing hang on the values of tensors: no if, no item(), no int(x)")
+          "'cuda' and no 'cpu' written out; do not depend on the values of tensors: no if, no item(), no int(x)")
 DTYPE = ("make new tensors like an input: x.new_zeros(...), torch.zeros_like(x); do what needs more digits, or cannot "
          "be done in bfloat16, with x.float(), and cast the result back: .to(x.dtype)")
 _MENDED = "mend what raises"
@@ -26,5 +26,5 @@ _KNOWN: Mapping[str, str] = {
 
 
 def advice(message: str, otherwise: str = "") -> str:
-    """What to do about an exception with this message; `otherwise` where it tells nothing."""
+    """What to do about an exception with this message; `otherwise` where it gives no hint."""
     return next((text for pattern, text in _KNOWN.items() if re.search(pattern, message)), otherwise or _MENDED)

@@ -1,4 +1,4 @@
-"""What every module must do, each as one small check on one probe: nothing to say, or a fault."""
+"""What every module must do; each is one small check on one probe that returns None or a fault."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.checks.advice import DEVICE
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_attribute, place_of_error, place_of_forward
-from fusionkit.testing.probing.probes import Probe, results, run, told
+from fusionkit.testing.probing.probes import Probe, one_line, results, run
 
 # Axes: B batch.
 _DRAWS = 5  # a unit may be at rest for one draw of weights and data; a dead parameter is so for all
 _ZERO = {torch.float64: 1e-12, torch.float32: 1e-5}
-"""A gradient is none below this share of the largest: what cancels leaves 1e-16 in double precision, 1e-7 in single."""
+"""Below this share of the largest, a gradient counts as zero: cancellation leaves 1e-16 in float64, 1e-7 in float32."""
 
 
 def ports(component: Component, module: Any) -> Fault | None:
-    """The parameters of `forward` are the rule's ports, and `present` where absence is its business."""
+    """The parameters of `forward` are the rule's ports, and `present` where the module handles missing inputs."""
     place = place_of_forward(component, module)
     parameters = [p for p in inspect.signature(module.forward).parameters.values() if p.name != "self"]
     masks = [p for p in parameters if p.name == "present"]
     needed = component.absent in ("drop", "neutral", "identity", "fill")
     if needed and (not masks or masks[0].default is not None):
         return Fault(f"absent={component.absent!r}, and forward has no keyword 'present' with the default None",
-                     "add 'present: Tensor | None = None' to forward, and leave absent rows out of the result", place)
+                     "add 'present: Tensor | None = None' to forward, and leave missing rows out of the result", place)
     if masks and not needed:
         return Fault(f"forward takes 'present', and absent={component.absent!r} never gives it",
                      "declare absent='drop', 'neutral' or 'identity', or remove the keyword", place)
@@ -39,13 +39,13 @@ def ports(component: Component, module: Any) -> Fault | None:
     wanted = [f"{'*' if port.variadic else ''}{port.name or ''}" for port in component.parsed.ports]
     if names == wanted or (wanted == [""] and len(names) == 1 and not names[0].startswith("*")):
         return None
-    said = ", ".join(wanted) if wanted != [""] else "one input"
-    return Fault(f"forward takes ({', '.join(names)}), the rule has ({said})",
+    expected = ", ".join(wanted) if wanted != [""] else "one input"
+    return Fault(f"forward takes ({', '.join(names)}), the rule has ({expected})",
                  "give the parameters of forward the names of the rule's ports, in the same order", place)
 
 
 def rule(probe: Probe) -> Fault | None:
-    """The module gives what the rule says, on two sets of sizes with a batch of its own each."""
+    """The module gives what the rule says, for two sets of sizes, each with another batch size."""
     for witness in probe.witnesses:
         promised = probe.promised(witness.inputs)
         assert not isinstance(promised, Mismatch), f"{probe}: {promised}; please report"
@@ -55,10 +55,10 @@ def rule(probe: Probe) -> Fault | None:
             if any(sizes and sizes[0] != batch for sizes in gave):
                 return Fault(f"a batch of {batch}{of} gives {_sizes(gave)}", "keep the batch as the first axis")
             continue
-        said = [() if is_loss(name) else (batch, *shape.sizes) for name, shape in members(promised)]
-        if gave != said or witness.output.single != isinstance(promised, TensorShape):
+        expected = [() if is_loss(name) else (batch, *shape.sizes) for name, shape in members(promised)]
+        if gave != expected or witness.output.single != isinstance(promised, TensorShape):
             kind = "" if witness.output.single else ", in a tuple"
-            return Fault(f"for a batch of {batch}{of} the rule '{probe.component.parsed}' says {_sizes(said)}; "
+            return Fault(f"for a batch of {batch}{of} the rule '{probe.component.parsed}' says {_sizes(expected)}; "
                          f"forward gives {_sizes(gave)}{kind}", "correct the rule, output=, or forward")
     return None
 
@@ -78,13 +78,13 @@ def device(probe: Probe) -> Fault | None:
     try:
         found = run(module.cuda(), [x.cuda() for x in probe.data(5)], **{name: m.cuda() for name, m in mask.items()})
     except RuntimeError as error:
-        return Fault(f"on the GPU: {told(error)}", DEVICE)
+        return Fault(f"on the GPU: {one_line(error)}", DEVICE)
     if any(part.device.type != "cuda" for part in found):
-        return Fault("on the GPU the result is somewhere else", DEVICE)
+        return Fault("the result of an input on the GPU is on another device", DEVICE)
     for one, other in zip(found, wanted, strict=True):
         if not torch.allclose(one.cpu(), other, rtol=1e-2, atol=1e-2 * float(1 + other.abs().max())):
             return Fault(f"the GPU's result differs by {float((one.cpu() - other).abs().max()):.3g} from the CPU's",
-                         "look for values that are made on another device, or not initialised at all")
+                         "look for values that are created on another device, or are uninitialised")
     return None
 
 
@@ -92,18 +92,18 @@ def gradients(probe: Probe) -> Fault | None:
     """A gradient reaches every parameter that is trained, and every input."""
     dead = _dead(probe, probe.widest)
     if dead and probe.widest is torch.float32 and probe.takes_double:
-        dead = _dead(probe, torch.float64)  # in single precision it may only have been small
+        dead = _dead(probe, torch.float64)  # in single precision it may just have been small
     if not dead:
         return None
     names = tuple(sorted(dead, key=lambda name: (name.startswith("input:"), name)))
     place = "" if names[0].startswith("input:") else place_of_attribute(probe.component, names[0])
-    return Fault("no gradient reaches {parts}", "let forward use it, remove it, or freeze it with "
-                 "requires_grad_(False); where it cannot be otherwise, declare it: exceptions={'gradients: NAME': why}",
+    return Fault("no gradient reaches {parts}", "use it in forward, remove it, or freeze it with "
+                 "requires_grad_(False); where this is intended, declare it: exceptions={'gradients: NAME': why}",
                  place, names)
 
 
 def _dead(probe: Probe, dtype: torch.dtype) -> set[str]:
-    """Parameters and inputs that no gradient reaches in any of a few draws."""
+    """Parameters and inputs that no gradient reaches in any of several draws."""
     dead: set[str] | None = None
     for draw in range(_DRAWS):
         module = probe.module(seed=draw).to(dtype)
@@ -127,7 +127,7 @@ def _without_gradient(module: nn.Module, inputs: dict[str, Tensor], zero: float)
 
 
 def evaluation(probe: Probe) -> Fault | None:
-    """In evaluation mode nothing is random, nothing is kept between calls, and no input is changed."""
+    """Evaluation mode is deterministic, keeps no state between calls, and changes no input."""
     module, inputs = probe.module(), probe.data(3)
     state = {name: value.clone() for name, value in module.state_dict().items()}
     originals = [x.clone() for x in inputs]
@@ -139,11 +139,11 @@ def evaluation(probe: Probe) -> Fault | None:
         return Fault("evaluation draws random numbers", "draw them only 'if self.training': nn.Dropout does, and "
                      "functional.dropout(x, training=self.training)")
     if not equal(inputs, originals):
-        return Fault("forward changes its inputs in place", "work on copies: no method that ends in '_' on an input")
+        return Fault("forward changes its inputs in place", "work on copies: call no method that ends in '_' on it")
     run(module, probe.data(3, seed=9))
     if not equal(run(module, originals), first):
-        return Fault("the same batch gives other results after another batch", "keep nothing of one batch for the "
-                     "next: no self.NAME = ... in forward, no list that grows, no global")
+        return Fault("the same batch gives other results after another batch", "keep no state from one batch to the "
+                     "next: no self.NAME = ... in forward, no growing list, no global")
     changed = tuple(name for name, value in module.state_dict().items() if not torch.equal(value, state[name]))
     if changed:
         return Fault("evaluation changes buffers: {parts}", "update buffers only 'if self.training'", parts=changed)
@@ -151,16 +151,16 @@ def evaluation(probe: Probe) -> Fault | None:
 
 
 def rows(probe: Probe) -> Fault | None:
-    """A case's result depends on that case alone: not on the others of its batch, their number or their order."""
+    """A case's result depends on that case only: not on the other cases of the batch, their number or order."""
     dtype = probe.widest
     module, inputs, keywords = probe.module().to(dtype), probe.data(5, dtype=dtype), probe.some_absent()
     whole = [part for part in run(module, inputs, **keywords) if part.dim()]
-    fix = "let no case see another in evaluation: no mean, softmax, sorting or attention over the first axis"
+    fix = "do not mix cases in evaluation: no mean, softmax, sorting or attention over the first axis"
     for item in range(5):
         try:
             alone = _rows_of(module, inputs, keywords, [item])
         except (ValueError, RuntimeError) as error:
-            return Fault(f"a batch of one case: {told(error)}", "let one case be enough in evaluation",
+            return Fault(f"a batch of one case: {one_line(error)}", "support a batch of one in evaluation",
                          place_of_error(error, probe.component))
         apart = difference(alone, [part[item : item + 1] for part in whole], dtype)
         if apart:
@@ -178,7 +178,7 @@ def _rows_of(module: nn.Module, inputs: Sequence[Tensor], keywords: dict[str, Te
 
 
 def difference(found: Sequence[Tensor], wanted: Sequence[Tensor], dtype: torch.dtype) -> str:
-    """By how much results differ beyond rounding, '' when they do not."""
+    """How much results differ beyond rounding, '' when they do not."""
     tolerance = 1e-9 if dtype == torch.float64 else 1e-4
     for one, other in zip(found, wanted, strict=True):
         if one.shape != other.shape:
@@ -190,14 +190,14 @@ def difference(found: Sequence[Tensor], wanted: Sequence[Tensor], dtype: torch.d
 
 
 def mixed(outputs: Sequence[Tensor]) -> Tensor:
-    """One number that depends on every entry of the results, each in its own way."""
+    """One number that depends on every entry of the results, each with another weight."""
     random = torch.Generator().manual_seed(2)
     parts = [(part * torch.randn(part.shape, generator=random).to(part)).sum() for part in outputs]
     return torch.stack(parts).sum()
 
 
 def equal(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
-    """Bit for bit, and NaN where NaN is."""
+    """Whether two tensors are bit-identical; NaN equals NaN."""
     return len(found) == len(wanted) and all(
         one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
         for one, other in zip(found, wanted, strict=True))

@@ -1,4 +1,4 @@
-"""Exceptions that a component declares: what each excuses, and whether it was needed."""
+"""Exceptions that a component declares: what each one excuses, and whether it was needed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fusionkit.testing.faults import Fault
 
 
 class Exceptions:
-    """What a component declares of one check, and which of it was needed so far.
+    """The exceptions a component declares from one check, and which of them were needed so far.
 
     'check' excuses all that the check finds, 'check: pattern' what the pattern matches: the parts of a fault, such as
-    names of parameters; of a fault without parts the options it was found with, as reports write them ('width=3').
+    names of parameters; for a fault without parts, the options it was found with, as in reports ('width=3').
     """
 
     def __init__(self, declared: Mapping[str, str], check: str) -> None:
@@ -21,8 +21,8 @@ class Exceptions:
         self.keys = {_pattern(key): key for key in declared if check_named(key) == check}
         self.excused: dict[str, list[str]] = {}
 
-    def left(self, fault: Fault, options: str) -> Fault | None:
-        """The fault without what is excused, None when nothing is left of it."""
+    def remaining(self, fault: Fault, options: str) -> Fault | None:
+        """The fault without its excused parts, None when all of it is excused."""
         strange = [part for part in fault.parts or (options,) if not self._excuses(part)]
         if not strange:
             return None
@@ -38,7 +38,7 @@ class Exceptions:
 
     @property
     def unneeded(self) -> list[str]:
-        """Exceptions, as they are declared, that excused nothing."""
+        """Exceptions, as declared, that excused nothing."""
         return [key for pattern, key in self.keys.items() if pattern not in self.excused]
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Exceptions:
 
 
 _MANY = 2
-"""Parts that one pattern excuses, up to which the report names each."""
+"""Up to this many parts excused by one pattern, the report names each."""
 
 
 def strange_exceptions(declared: Mapping[str, str], checks: Collection[str]) -> list[str]:
@@ -59,7 +59,7 @@ def strange_exceptions(declared: Mapping[str, str], checks: Collection[str]) -> 
 
 
 def check_named(key: str) -> str:
-    """The check that an exception is of."""
+    """The check that an exception refers to."""
     return key.partition(":")[0].strip()
 
 

@@ -1,4 +1,4 @@
-"""What heads and uncertainty methods must do: losses, decoding, predictions and their measures."""
+"""Checks of heads and uncertainty methods: losses, decoding, predictions and their measures."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from fusionkit.testing.probing.probes import Probe, results
 
 
 def head(probe: Probe) -> Fault | None:
-    """A head's loss is one number a case that counts, its decoding one column for each name, in range for its task."""
+    """A head's loss has one number per case that counts; decoding gives a column per name, in the range of its task."""
     component = probe.component
     assert isinstance(component, Head)
     names = getattr(probe.config, component.names, None)
     if not isinstance(names, list | tuple) or not names:
         return Fault(f"the option {component.names!r} does not list the names of the result's columns",
-                     "give the options class such a list, and say which in Head(..., names=...)")
+                     "give the options class such a list, and name it in Head(..., names=...)")
     module, size = probe.module(), len(names)
     for method in ("loss", "decode", "balance"):
         if not callable(getattr(module, method, None)):
             return Fault(f"the module has no method {method!r}",
                          f"write {method}; see fusionkit.components.protocols.HeadModule")
-    return _head_results(module, probe, size, component.task)
+    return _head_results(module, probe, size, component)
 
 
-def _head_results(module: Any, probe: Probe, size: int, task: str) -> Fault | None:
+def _head_results(module: Any, probe: Probe, size: int, component: Head) -> Fault | None:
+    task = component.task
     if task == "multiclass":
         module.balance(torch.arange(1, size + 1).float())
         target = torch.arange(5) % size
@@ -44,10 +45,13 @@ def _head_results(module: Any, probe: Probe, size: int, task: str) -> Fault | No
     loss, decoded = module.loss(output, target), module.decode(output)
     if tuple(loss.shape) != (5,) or not bool(loss.isfinite().all()):
         return Fault(f"the loss of 5 cases is of shape {list(loss.shape)}" if loss.shape != (5,) else
-                     "the loss is not finite", "give one finite number a case: reduction='none', not a mean")
+                     "the loss is not finite", "give one finite number per case: reduction='none', not a mean")
     if _heeds_what_does_not_count(module, output, target):
-        return Fault("a case that does not count changes the loss of another",
+        return Fault("a case that does not count changes the loss of another one",
                      "leave out cases whose output is zeros: they have no target, or no result")
+    if component.partial and _heeds_what_is_not_known(module, output, target):
+        return Fault("a label or value that is not known changes the loss, or has a gradient",
+                     "leave out targets that are NaN, or do not declare the head 'partial'")
     if tuple(decoded.shape) != (5, size):
         return Fault(f"decode gives {list(decoded.shape)} for 5 cases and {size} names", "give a column for each name")
     if task != "regression" and not bool(((decoded >= 0) & (decoded <= 1)).all()):
@@ -64,11 +68,24 @@ def _heeds_what_does_not_count(module: Any, output: Tensor, target: Tensor) -> b
     return not torch.allclose(beside, alone, rtol=1e-4, atol=1e-5)
 
 
+def _heeds_what_is_not_known(module: Any, output: Tensor, target: Tensor) -> bool:
+    """Whether the output beside a target that is NaN takes part in the loss."""
+    spoilt = target.clone()
+    spoilt[0, 0] = torch.nan
+    given = output.detach().clone().requires_grad_()
+    loss = module.loss(given, spoilt)
+    (gradient,) = torch.autograd.grad(loss.sum(), given)
+    changed = output.detach().clone()
+    changed[0, 0] += 1
+    same = torch.allclose(module.loss(changed, spoilt), loss, rtol=1e-4, atol=1e-5)
+    return not (same and bool(loss.isfinite().all()) and bool(gradient.isfinite().all()) and gradient[0, 0] == 0)
+
+
 @dataclass
 class ExampleRunner:
     """A runner without a network, with one head of each task: implements `fusionkit.api.Runner`.
 
-    Shapes: results are (4, 3) for `classes`, (4, 2) for `labels`, (4, 1) for `values`. Every member draws its own.
+    Shapes: results are (4, 3) for `classes`, (4, 2) for `labels`, (4, 1) for `values`. Results differ by member.
     """
 
     tasks: Mapping[str, Task] = field(default_factory=lambda: {
@@ -77,12 +94,12 @@ class ExampleRunner:
     members: int = 2
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
-        """Decoded results, as one pass without chance gives them."""
+        """Decoded results of one deterministic pass."""
         drawn = {name: torch.randn(4, size, generator=self.random) for name, size in _SIZES.items()}
         return {"classes": drawn["classes"].softmax(1), "labels": drawn["labels"].sigmoid(), "values": drawn["values"]}
 
     def samples(self, count: int, member: int = 0) -> Iterator[dict[str, Tensor]]:
-        """Decoded results of `count` passes, each its own."""
+        """Decoded results of `count` passes, all different."""
         for _ in range(count):
             yield self.once(member)
 
@@ -91,7 +108,7 @@ _SIZES = {"classes": 3, "labels": 2, "values": 1}
 
 
 def method(made: Any) -> Fault | None:
-    """An uncertainty method predicts for every head: values of its columns, and measures of one number a case."""
+    """An uncertainty method predicts for every head: values of its columns, and measures with one number per case."""
     if not callable(getattr(made, "predict", None)):
         return Fault("it has no method 'predict'",
                      "write predict(run); see fusionkit.components.protocols.UncertaintyMethod")
@@ -99,11 +116,11 @@ def method(made: Any) -> Fault | None:
     if set(prediction) != set(_SIZES):
         return Fault(f"it predicts for {', '.join(prediction) or 'no head'}; the network has {', '.join(_SIZES)}",
                      "give one HeadPrediction for each head that the runner's results name")
-    for name, told_of in prediction.items():
-        if not isinstance(told_of, HeadPrediction):
-            return Fault(f"for {name!r} it gives {type(told_of).__name__}", "give a fusionkit.api.HeadPrediction")
-        sizes = {"values": (4, _SIZES[name]), **dict.fromkeys(told_of.measures, (4,))}
-        for part, value in {"values": told_of.values, **told_of.measures}.items():
+    for name, predicted in prediction.items():
+        if not isinstance(predicted, HeadPrediction):
+            return Fault(f"for {name!r} it gives {type(predicted).__name__}", "give a fusionkit.api.HeadPrediction")
+        sizes = {"values": (4, _SIZES[name]), **dict.fromkeys(predicted.measures, (4,))}
+        for part, value in {"values": predicted.values, **predicted.measures}.items():
             if tuple(value.shape) != sizes[part] or not bool(value.isfinite().all()):
                 return Fault(f"{part!r} of {name!r} is {list(value.shape)} for 4 cases, or not finite",
                              f"give finite numbers of shape {list(sizes[part])}")

@@ -1,4 +1,4 @@
-"""What a module keeps between calls, beyond the buffers that training updates."""
+"""Checks for state that a module keeps between calls, other than the buffers that training updates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OF_TORCH = set(vars(nn.Module()))
 
 
 def memory(probe: Probe) -> Fault | None:
-    """A call leaves no trace in the module but in its buffers, in training and in evaluation."""
+    """A call changes nothing in the module except its buffers, in training and in evaluation."""
     for training in (False, True):
         module = probe.module().train(training)
         before = dict(attributes(module))
@@ -25,8 +25,8 @@ def memory(probe: Probe) -> Fault | None:
                         if _print(before.get(name, _NONE)) != _print(after.get(name, _NONE)))
         if changed:
             return Fault(f"forward sets attributes of the module{' in training' if training else ''}: {{parts}}",
-                         "return what is to go on; register_buffer what has to stay, and compute anew what was cached: "
-                         "a kept tensor is neither saved nor moved, and copies share it",
+                         "return what is needed later; register_buffer what must persist, recompute what was cached: a "
+                         "stored tensor is neither saved nor moved, and copies share it",
                          place_of_attribute(probe.component, changed[0].rpartition(".")[2]), changed)
         if training:
             return _hidden(probe, module, first)
@@ -39,8 +39,8 @@ def _hidden(probe: Probe, module: nn.Module, first: tuple[Tensor, ...]) -> Fault
     run(module, probe.data(5, seed=9))
     if equal(_seeded(probe, module, fresh), first):
         return None
-    return Fault("in training the same batch gives other results after another batch, with all buffers put back",
-                 "keep what changes in buffers of the module, not in globals or on the class")
+    return Fault("in training the same batch gives other results after another batch, with all buffers restored",
+                 "keep state in buffers of the module, not in globals or on the class")
 
 
 def _seeded(probe: Probe, module: nn.Module, state: dict[str, Tensor]) -> tuple[Tensor, ...]:
@@ -50,13 +50,13 @@ def _seeded(probe: Probe, module: nn.Module, state: dict[str, Tensor]) -> tuple[
 
 
 def attributes(module: nn.Module) -> list[tuple[str, Any]]:
-    """What a module and its parts hold as plain attributes, by path; torch's own tables left out."""
+    """Plain attributes of a module and its submodules, by path, without torch's own tables."""
     return [(f"{path}.{name}" if path else name, _copied(value)) for path, part in module.named_modules()
             for name, value in vars(part).items() if name not in _OF_TORCH]
 
 
 def _copied(value: Any) -> Any:
-    """Containers anew, so that what is added to them later shows; with each tensor the count of its changes."""
+    """Copies of containers, so that later additions show; with each tensor its version counter."""
     if isinstance(value, Tensor):
         return value, value._version
     if isinstance(value, dict):
@@ -70,7 +70,7 @@ _NONE = object()
 
 
 def _print(value: Any) -> Any:
-    """What tells two values apart: plain ones by value, all others by identity."""
+    """A key that identifies a value: plain ones by value, all others by identity."""
     if isinstance(value, dict):
         return {key: _print(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What becomes of precision, of the order of numbers in memory, and of the size of numbers."""
+"""Checks of precision, memory layout and the scale of numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fusionkit.testing.checks.advice import DTYPE
 from fusionkit.testing.checks.behaviour import mixed
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_error
-from fusionkit.testing.probing.probes import Probe, results, run, told
+from fusionkit.testing.probing.probes import Probe, one_line, results, run
 
 # Axes: B batch, c features.
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
@@ -32,13 +32,13 @@ _WORK = 30_000_000  # multiply-adds, or numbers of the inputs, that a batch may 
 
 
 def dtypes(probe: Probe) -> Fault | None:
-    """Weights and inputs in single, double or half precision give results in the same."""
+    """Weights and inputs in single, double or half precision give results of the same precision."""
     given: dict[str, tuple[Tensor, ...]] = {}
     for name, dtype in _DTYPES.items():
         try:
             given[name] = run(probe.module().to(dtype), probe.data(3, dtype=dtype))
         except RuntimeError as error:
-            return Fault(f"in {{parts}}: {told(error)}", DTYPE, place_of_error(error, probe.component), (name,))
+            return Fault(f"in {{parts}}: {one_line(error)}", DTYPE, place_of_error(error, probe.component), (name,))
         other = {str(part.dtype).removeprefix("torch.") for part in given[name]} - {name}
         if other:
             return Fault(f"{{parts}} inputs give {', '.join(sorted(other))}", DTYPE, parts=(name,))
@@ -53,8 +53,8 @@ def dtypes(probe: Probe) -> Fault | None:
 def autocast(probe: Probe) -> Fault | None:
     """Mixed precision, as training uses it, runs forwards and backwards and stays finite.
 
-    Convolutions and their gradients are computed in single precision and rounded to what the kernel would give, so that
-    the verdict is on the component: some CPUs' kernels read, and write, past the ends of their arrays
+    Convolutions and their gradients are computed in single precision and rounded to half precision, so that
+    the component is tested and not the kernel: some CPU kernels read and write past the ends of their arrays
     (docs/decisions/0020-convolutions-under-autocast.md).
     """
     module, inputs = probe.module(), [x.requires_grad_() for x in probe.data(5)]
@@ -84,15 +84,16 @@ class _SingleConvolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]  
 
 
 def channels_last(probe: Probe) -> Fault | None:
-    """Maps that lie in memory channels last, as GPUs like them, give the same results."""
+    """Maps in the memory format channels last, which is fast on GPUs, give the same results."""
     module, inputs = probe.module(), probe.data(3)
     laid = [x.to(memory_format=_FORMATS[shape.layout]) if shape.layout in _FORMATS else x
             for x, shape in zip(inputs, probe.inputs, strict=True)]
-    fix = "use reshape and flatten, not view or as_strided, and no strides"
+    fix = "use reshape and flatten; avoid view, as_strided and strides"
     try:
         results_laid = run(module, laid)
     except RuntimeError as error:
-        return Fault(f"maps with channels last in memory: {told(error)}", fix, place_of_error(error, probe.component))
+        return Fault(f"maps with channels last in memory: {one_line(error)}", fix,
+                             place_of_error(error, probe.component))
     for found, wanted in zip(results_laid, run(module, inputs), strict=True):
         if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-3):
             apart = float((found - wanted).abs().max())
@@ -101,19 +102,19 @@ def channels_last(probe: Probe) -> Fault | None:
 
 
 def variance(probe: Probe) -> Fault | None:
-    """A new module keeps the size of its signal: inputs of variance one give each result a variance in a band.
+    """A new module preserves the scale of its signal: with inputs of variance one, each result's variance is in a band.
 
-    The variance is over the cases of a batch, in training, of each number of a result, and the mean of these; of
-    three starts the middle one. A result that does not depend on the case has none, however large it is. Half of a
-    map's or a token row's variance is common to all its positions, as in real ones: pure noise would vanish in
+    The variance over the cases of a batch, in training, is averaged over the numbers of a result; the median of
+    three initialisations counts. A result that does not depend on the case has none, however large it is. Half of a
+    map's or a token row's variance is common to all its positions, as in real data: pure noise would vanish in
     any mean over positions.
 
     The band is 1e-4 to 1e4, deviations of a hundredth to a hundred. PyTorch's own linear layers start with a third of
     the input's variance, and a ReLU halves that again, so a perceptron of three layers ends near 5e-3 and is sound;
     a sum or product of a dozen unit inputs stays below 1e2. Two more orders of magnitude on either side, and a
-    neighbour of unit variance in a concatenation drowns it or is drowned: the gradients of the layer behind differ by
-    the same factor of a hundred, and one learning rate no longer serves both. Products of several projections that
-    each shrink (low-rank fusions whose factors are started for one factor's size) end at 1e-12, for good.
+    neighbour of unit variance in a concatenation dominates it or is dominated: the gradients of the next layer differ
+    by the same factor of a hundred, and one learning rate no longer suits both. Products of several projections that
+    each shrink (low-rank fusions whose factors are initialised as if there were one) end at 1e-12 and stay there.
     """
     seen: dict[str, list[float]] = {}
     for start in range(_STARTS if probe.cost * _CASES[1] < _WORK else 1):
@@ -123,10 +124,10 @@ def variance(probe: Probe) -> Fault | None:
     strange = {name: median(values) for name, values in seen.items() if not low <= median(values) <= high}
     if not strange:
         return None
-    told_of = ", ".join(f"{value:.2g}" for value in strange.values())
-    return Fault(f"inputs of variance 1 give a new module's {{parts}} a variance of {told_of}",
-                 f"start the weights so that it lies in {low:g} to {high:g}, counting the terms of every sum and the "
-                 "factors of every product; a start that is meant so is declared: exceptions={'variance': why}",
+    variances = ", ".join(f"{value:.2g}" for value in strange.values())
+    return Fault(f"inputs of variance 1 give a new module's {{parts}} a variance of {variances}",
+                 f"initialise the weights so that it lies in {low:g} to {high:g}, counting the terms of every sum and "
+                 "the factors of every product; declare an intended exception: exceptions={'variance': why}",
                  parts=tuple(strange))
 
 

@@ -1,4 +1,4 @@
-"""ONNX, for components that claim it: exported, read by onnxruntime, and run with equal results."""
+"""ONNX, for components that claim it: exported, loaded by onnxruntime, and run with equal results."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fusionkit.testing.checks.behaviour import difference
 from fusionkit.testing.checks.onnx_registry import one_registry
 from fusionkit.testing.checks.tracing import exported, other_batch, place_of_trace, quiet
 from fusionkit.testing.faults import Fault
-from fusionkit.testing.probing.probes import Probe, run, told
+from fusionkit.testing.probing.probes import Probe, one_line, run
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class NotProbedError(Exception):
-    """A check cannot be done here: what is missing, and how to get it."""
+    """A check cannot be run here: what is missing, and how to get it."""
 
     def __init__(self, seen: str, fix: str) -> None:
         super().__init__(seen)
@@ -30,7 +30,7 @@ class NotProbedError(Exception):
 
 
 def onnx(probe: Probe) -> Fault | None:
-    """The ONNX file of the module, with a batch of any size, gives the same through onnxruntime.
+    """The ONNX file of the module, with a batch of any size, gives the same results in onnxruntime.
 
     Raises: NotProbedError when a package for it is not installed.
     """
@@ -43,13 +43,13 @@ def onnx(probe: Probe) -> Fault | None:
         found = _through_onnx(probe, [*inputs, *keywords.values()])
     except Exception as error:
         cause: BaseException = error
-        while cause.__cause__:  # the exporter tells last what it met first
+        while cause.__cause__:  # the first error of the exporter is the innermost cause
             cause = cause.__cause__
-        return Fault(f"ONNX: {told(cause)}", "do without operators that ONNX lacks, or do not claim 'onnx'",
+        return Fault(f"ONNX: {one_line(cause)}", "avoid operators that ONNX lacks, or do not claim 'onnx'",
                      place_of_trace(error, probe.component))
     apart = difference(found, run(probe.module(), inputs, **keywords), torch.float32)
-    return Fault(f"through onnxruntime the result differs by {apart}",
-                 "look for an operator that ONNX understands differently, or do not claim 'onnx'") if apart else None
+    return Fault(f"in onnxruntime the result differs by {apart}",
+                 "look for an operator that ONNX defines differently, or do not claim 'onnx'") if apart else None
 
 
 def _through_onnx(probe: Probe, values: list[Tensor]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""PyTorch's table of ONNX functions, made once: every export makes it anew, which takes longer than most exports."""
+"""PyTorch's table of ONNX functions, built once: each export rebuilds it, which takes longer than most exports."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MADE: dict[Any, Any] = {}
 
 @contextmanager
 def one_registry() -> Iterator[None]:
-    """Inside, exports for the same version of the operator set read copies of one table.
+    """Context in which exports for the same version of the operator set use copies of one table.
 
-    Copies, because an exporter may add functions to its own. The place is PyTorch's own business: where it is none
-    that is known here, each export makes the table itself, with the same result.
+    Copies, because an exporter may add functions to its own. The table is a PyTorch internal: in versions where its
+    place is not known here, each export builds the table itself, with the same result.
     """
     owner = _owner()
     if owner is None:
@@ -42,7 +42,7 @@ def one_registry() -> Iterator[None]:
 
 
 def _owner() -> Any:
-    """The class whose tables can be kept, None when this PyTorch has no such class."""
+    """The class whose tables can be cached, None when this PyTorch has no such class."""
     try:
         owner = import_module(_PLACE).ONNXRegistry
         return owner if "from_torchlib" in vars(owner) and isinstance(owner().functions, dict) else None

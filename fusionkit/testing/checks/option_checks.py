@@ -1,4 +1,4 @@
-"""What a component's options must be: described, valid where they have a default, bounded where a module is not."""
+"""Checks of a component's options: descriptions, valid defaults, and bounds where modules need them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fusionkit.syntax.writer import write
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_error, place_of_option, place_of_options
 from fusionkit.testing.probing.options import Choice
-from fusionkit.testing.probing.probes import Probe, results, told
+from fusionkit.testing.probing.probes import Probe, one_line, results
 
 _EXTREMES: Mapping[str, tuple[Any, ...]] = {"integer": (-1, 0), "number": (-1.0, 2.0)}
 _NO_OPTION = "no_such_option"
@@ -31,7 +31,7 @@ _NO_OPTION = "no_such_option"
 def options(component: Component, choice: Choice | None) -> Fault | None:
     """Every option is described, unknown ones are refused, defaults are valid, and the component has a summary.
 
-    `choice` holds valid options, None when there are none to be had.
+    `choice` holds valid options, None when none could be found.
     """
     silent = tuple(name for name, field in _fields(component.config) if not (field.description or "").strip())
     if silent:
@@ -43,7 +43,7 @@ def options(component: Component, choice: Choice | None) -> Fault | None:
 
 
 def _fields(owner: type[BaseModel], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every field with its path, those of options that have parts included."""
+    """Every field with its path, nested ones included."""
     for name, field in owner.model_fields.items():
         yield path + name, field
         for part in _models(field.annotation):
@@ -65,19 +65,19 @@ def _unknown(component: Component, choice: Choice | None) -> Fault | None:
             return Fault(f"unknown options are not refused by {owner.__name__}", _strict(owner),
                          place_of_options(owner))
     if choice and not any(_NO_OPTION in found.message for found in _refusals(component, choice, _NO_OPTION, 1)[1]):
-        return Fault("unknown options are not refused", "write no validator that takes or drops what it does not know",
+        return Fault("unknown options are not refused", "write no validator that accepts or drops unknown options",
                      place_of_options(component.config))
     return None
 
 
 def _strict(owner: type[BaseModel]) -> str:
     if issubclass(owner, Config):
-        return "leave model_config of fusionkit.api.Config as it is"
+        return "do not override model_config of fusionkit.api.Config"
     return f"derive {owner.__name__} from fusionkit.api.Config, or give it model_config = ConfigDict(extra='forbid')"
 
 
 def _defaults(component: Component, choice: Choice) -> Fault | None:
-    """pydantic takes a default as it stands; a graph that writes the same value must get it too."""
+    """pydantic does not validate defaults; a graph that writes the same value must be accepted and get that value."""
     for name, field in component.config.model_fields.items():
         if field.is_required() or name in choice.written:
             continue
@@ -86,16 +86,16 @@ def _defaults(component: Component, choice: Choice) -> Fault | None:
             made = component.config.model_validate({**choice.written, name: value})
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]["msg"]
-            return Fault(f"the default {value!r} of {{parts}} is refused when it is written: {problem}",
+            return Fault(f"the default {value!r} of {{parts}} is refused when a graph states it: {problem}",
                          "give a default that the field allows", place_of_option(component, name), (name,))
         if getattr(made, name) != value:
-            return Fault(f"the default of {{parts}} is {value!r}, and written so it becomes {getattr(made, name)!r}",
-                         "let no validator change a value", place_of_option(component, name), (name,))
+            return Fault(f"the default of {{parts}} is {value!r}; stated in a graph it becomes {getattr(made, name)!r}",
+                         "validators must not change values", place_of_option(component, name), (name,))
     return None
 
 
 def bounds(probe: Probe) -> Fault | None:
-    """What no module can work with is refused by a message that names the option: by its bounds, or ComponentError."""
+    """Values that no module can use are refused with a message that names the option: by bounds, or ComponentError."""
     component, choice = probe.component, probe.choice
     schema = component.config.model_json_schema()
     for name, field in schema.get("properties", {}).items():
@@ -103,7 +103,7 @@ def bounds(probe: Probe) -> Fault | None:
             config, found = _refusals(component, choice, name, value)
             if found and not any(name in f"{one.message} {one.why or ''}" for one in found):
                 return Fault(f"{{parts}}={value!r} is refused by a message that does not name it: {found[0].message}: "
-                             f"{found[0].why}", "let the message of the validator name the option",
+                             f"{found[0].why}", "name the option in the validator's message",
                              place_of_option(component, name), (name,))
             wrong = _fails(probe, config) if config is not None else None
             if wrong:
@@ -117,7 +117,7 @@ _NOTHING = {"nothing": "of the kind"}
 
 
 def _beyond(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Any]:
-    """Values at and beyond the ends of what a number can be, alone and in lists, and just beyond declared bounds."""
+    """Extreme numbers, alone and in lists, and values just beyond declared bounds."""
     if "$ref" in field:
         yield from _beyond(definitions[field["$ref"].rpartition("/")[2]], definitions)
     for part in (*field.get("anyOf", []), *field.get("oneOf", [])):
@@ -133,14 +133,14 @@ def _beyond(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterato
 
 
 def _refusals(component: Component, choice: Choice, name: str, value: Any) -> tuple[Config | None, list[Diagnostic]]:
-    """What a graph would be told that writes this option so."""
+    """The diagnostics of a graph with this value of the option."""
     tree = read(write({**choice.written, name: value}))
     assert isinstance(tree, Tree)
     return check_options(component.config, tree, component.id, Span("options", 1, 1))
 
 
 def _fails(probe: Probe, config: Config) -> tuple[str, str] | None:
-    """The exception of a module with these options, and where it was raised; a ComponentError is none."""
+    """The exception of a module with these options, and where it was raised; a ComponentError does not count."""
     trial = replace(probe, choice=Choice("", config))
     try:
         if isinstance(trial.promised(), Mismatch):
@@ -157,4 +157,4 @@ def _fails(probe: Probe, config: Config) -> tuple[str, str] | None:
     except ComponentError:
         return None
     except Exception as error:
-        return told(error), place_of_error(error, probe.component)
+        return one_line(error), place_of_error(error, probe.component)

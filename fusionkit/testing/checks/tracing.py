@@ -1,4 +1,4 @@
-"""What follows a module's code: `torch.compile` and `torch.export`, warnings of theirs kept to themselves."""
+"""Tracing of a module's code by `torch.compile` and `torch.export`; their warnings are suppressed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fusionkit.components.component import Component
 from fusionkit.testing.checks.behaviour import difference
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_error, source_file
-from fusionkit.testing.probing.probes import Probe, run, told
+from fusionkit.testing.probing.probes import Probe, one_line, run
 
 # Axes: B batch, M inputs.
 _FIX = ("let no branch, loop or size depend on values of tensors: torch.where in place of if, no item(), no int(x); "
@@ -26,10 +26,10 @@ _FIX = ("let no branch, loop or size depend on values of tensors: torch.where in
 
 
 def compiles(probe: Probe) -> Fault | None:
-    """`torch.compile(fullgraph=True)` follows the whole of `forward`, and the graph gives the same.
+    """`torch.compile(fullgraph=True)` can trace all of `forward`, and the graph gives the same results.
 
-    With the backend `eager`, which runs the graph as it was recorded: whether Python can be followed is the author's
-    doing; making kernels of it is not, takes minutes, and needs a compiler.
+    With the backend `eager`, which runs the recorded graph: whether the code can be traced depends on the author;
+    compiling kernels does not, takes minutes, and needs a compiler.
     """
     module, inputs, keywords = probe.module(), probe.data(5), probe.some_absent()
     wanted = run(module, inputs, **keywords)
@@ -39,18 +39,19 @@ def compiles(probe: Probe) -> Fault | None:
             compiled = torch.compile(module, fullgraph=True, backend="eager", dynamic=False)
             found = run(compiled, inputs, **keywords)
         except Exception as error:
-            return Fault(f"torch.compile(fullgraph=True): {told(error)}", _FIX, place_of_trace(error, probe.component))
+            return Fault(f"torch.compile(fullgraph=True): {one_line(error)}", _FIX,
+                                     place_of_trace(error, probe.component))
         finally:
             torch._dynamo.reset()
     return _apart("compiled", found, wanted)
 
 
 def exports(probe: Probe) -> Fault | None:
-    """`torch.export` follows it with a batch of any size, and the program gives the same for another size."""
+    """`torch.export` works with a batch of any size, and the program gives the same results for another size."""
     try:
         program = exported(probe)
     except Exception as error:
-        return Fault(f"torch.export with a batch of any size: {told(error)}", f"{_FIX}; no loop over the cases",
+        return Fault(f"torch.export with a batch of any size: {one_line(error)}", f"{_FIX}; no loop over the cases",
                      place_of_trace(error, probe.component))
     inputs, keywords = other_batch(probe)
     with quiet():
@@ -59,11 +60,11 @@ def exports(probe: Probe) -> Fault | None:
 
 
 def exported(probe: Probe) -> torch.export.ExportedProgram:
-    """The program of a probe's module, with its mask where it knows one, and a batch of any size.
+    """The program of a probe's module, with its mask where it takes one, and a batch of any size.
 
-    The latest one is kept: one check asks for it after the other.
+    The latest one is cached: several checks in a row use it.
 
-    Raises: what torch.export raises when it cannot follow the module.
+    Raises: what torch.export raises when it cannot trace the module.
     """
     if not (_LATEST and _LATEST[0][0] is probe):
         _LATEST[:] = [(probe, _exported(probe))]
@@ -87,19 +88,19 @@ def _exported(probe: Probe) -> torch.export.ExportedProgram:
 
 
 def other_batch(probe: Probe) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """Inputs for a batch of another size than the one that was exported with, and the mask that goes with them."""
+    """Inputs for a batch of another size than the exported one, and their mask."""
     keywords = {name: torch.cat([mask, mask.flip(0)])[:7] for name, mask in probe.some_absent().items()}
     return probe.data(7), keywords
 
 
 def _apart(word: str, found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> Fault | None:
     apart = difference(found, wanted, torch.float32)
-    return Fault(f"{word}, the result differs by {apart}", "let forward depend on its inputs only: what it reads "
-                 "elsewhere is frozen when it is recorded") if apart else None
+    return Fault(f"{word}, the result differs by {apart}", "forward must depend on its inputs only: anything it reads "
+                 "elsewhere becomes a constant when it is traced") if apart else None
 
 
 def place_of_trace(error: BaseException, component: Component) -> str:
-    """The line of the plugin's file that could not be followed: of the traceback, or as the message tells it."""
+    """The line of the plugin's file that could not be traced: from the traceback, or from the message."""
     own = source_file(component)
     named = re.findall(rf'File "{re.escape(own)}", line (\d+)', str(error)) if own else []
     return f"{own}:{named[-1]}" if named else place_of_error(error, component)
@@ -107,7 +108,7 @@ def place_of_trace(error: BaseException, component: Component) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Tracers tell of themselves in warnings, prints and records of a log; none of it is of the component."""
+    """Suppresses the warnings, prints and log records of tracers; none of them concern the component."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

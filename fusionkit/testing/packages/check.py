@@ -1,4 +1,4 @@
-"""Holds an installed package against the contract: entry point, hooks, catalogue, graphs, and its components."""
+"""Checks an installed package against the contract: entry point, hooks, catalogue, graphs, and its components."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from fusionkit.testing.packages.published import check_graphs
 from fusionkit.testing.places import place_of
 
 Part = Component | Finding
-"""What a module gives: its component, or why there is none that can be tried."""
+"""What a module provides: its component, or why there is none that can be tested."""
 
 
 def check_package(package: str, progress: Progress | None = None, components: bool = True) -> list[Finding]:
-    """What every check finds in an installed package, and in each of its components unless these are left out.
+    """The findings of every check of an installed package, and of its components unless these are left out.
 
     Raises: GraphError with `not-installed` when there is no package of that name.
     """
@@ -74,7 +74,7 @@ def _contents(opened: Opened, components: bool, progress: Progress | None) -> It
 
 
 def _modules(opened: Opened) -> list[str]:
-    """Every module of the package, and those that its catalogue names beside them."""
+    """Every module of the package, and others that its catalogue names."""
     name = opened.module.__name__
     paths = getattr(opened.module, "__path__", [])
     inside = [name, *(info.name for info in pkgutil.walk_packages(paths, f"{name}.", lambda name: None))]
@@ -82,7 +82,7 @@ def _modules(opened: Opened) -> list[str]:
 
 
 def _part(opened: Opened, at: str) -> Part | None:
-    """The component of a module; None for one that declares none and is not said to."""
+    """The component of a module; None for one that declares none and is not in the catalogue."""
     entry = opened.entry(at)
     name, where = entry.id if entry else at, _line(at)
     lack = _lacking(name, entry.needs if entry else (), where)
@@ -93,19 +93,19 @@ def _part(opened: Opened, at: str) -> Part | None:
     except (Exception, SystemExit) as error:
         place = raised_at(error, str(Path(opened.module.__file__ or "").parent))
         return Finding(name, "import", "failed", raised(error),
-                       "mend what raises, or declare in needs= what is missing", place or where)
+                       "fix the exception, or declare in needs= what is missing", place or where)
     if isinstance(part, Component):
         return _lacking(part.id, part.needs, where) or part
     if part is not None:
         return Finding(name, "import", "failed",
                        f"its 'component' is of type {type(part).__name__}, not an Encoder, Fusion, Head or Uncertainty",
-                       "declare it: component = Fusion(...); or give what is no component another name", where)
+                       "declare it: component = Fusion(...); or rename it if it is no component", where)
     return Finding(name, "import", "failed", "it has no 'component', and the catalogue names it",
                    f"declare one, or fusionkit plugins catalogue {opened.package} --write", where) if entry else None
 
 
 def _lacking(name: str, needs: Sequence[str], where: str) -> Finding | None:
-    """That a component cannot be tried here, since packages are missing."""
+    """The finding that a component cannot be tested here, since packages are missing."""
     lacks = missing(needs)
     if not lacks:
         return None
@@ -114,7 +114,7 @@ def _lacking(name: str, needs: Sequence[str], where: str) -> Finding | None:
 
 
 def _line(at: str) -> str:
-    """file:line of what a module calls `component`, of its beginning where it has none; '' without a file."""
+    """file:line of a module's `component`, or of its first line where it has none; '' without a file."""
     try:
         spec = find_spec(at)
         origin = spec.origin if spec else None
@@ -127,11 +127,11 @@ def _line(at: str) -> str:
 
 
 def _catalogue(opened: Opened, broken: Sequence[str]) -> Finding:
-    """The catalogue file says what the components say."""
+    """The catalogue file agrees with the components."""
     fix = f"fusionkit plugins catalogue {opened.package} --write"
     if broken:
         return Finding(opened.package, "catalogue", "not probed", f"these do not import: {', '.join(sorted(broken))}",
-                       "see what is said of each", f"{opened.path}:1")
+                       "see the finding of each", f"{opened.path}:1")
     made = collect(opened.package, opened.module.__name__)
     known = {entry.id for entry in opened.catalogue.entries}
     lacks, extra = {entry.id for entry in made} - known, known - {entry.id for entry in made}
@@ -147,7 +147,7 @@ def _catalogue(opened: Opened, broken: Sequence[str]) -> Finding:
 
 
 def _taken(opened: Opened, parts: dict[str, Part], registry: Registry) -> Iterator[Finding]:
-    """Ids that somebody else provides, or for which a catalogue lists somebody else."""
+    """Ids that another package provides, or that a catalogue lists for another package."""
     places = {part.id: place_of(part) for part in parts.values() if isinstance(part, Component)}
     for name in sorted({*places, *(entry.id for entry in opened.catalogue.entries)}):
         owners = [str(owner) for owner in registry.collisions.get(name, ()) if owner.package != opened.package]

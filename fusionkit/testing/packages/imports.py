@@ -1,6 +1,6 @@
-"""What importing the modules of a package brings along: text, warnings, changed settings, other packages.
+"""Side effects of importing the modules of a package: printed text, warnings, changed settings, other packages.
 
-All modules are imported in one process of their own, torch and fusionkit before them, so that what is new is
+All modules are imported in one separate process, after torch and fusionkit, so that every side effect seen is
 theirs.
 """
 
@@ -23,12 +23,12 @@ from fusionkit.components.requirements import normal_name
 from fusionkit.testing.faults import Fault
 
 SECONDS = 2.0
-"""Time of the processor that one import may take beyond torch and fusionkit; reading a file takes a hundredth."""
-_PATIENCE = 120  # seconds until an import is said to hang
+"""CPU time in seconds that one import may take beyond torch and fusionkit; reading a file takes a hundredth."""
+_PATIENCE = 120  # seconds until an import is reported to hang
 
 
 def import_faults(modules: Sequence[str], package: str) -> dict[str, Fault]:
-    """What is wrong with importing each module of an installed package, by its name; silent ones are left out.
+    """Faults of importing each module of an installed package, by its name; modules without faults are left out.
 
     Packages that may be loaded are those that fusionkit or `package` requires, theirs in turn, and what the
     module's component names in `needs`.
@@ -45,21 +45,21 @@ def import_faults(modules: Sequence[str], package: str) -> dict[str, Fault]:
 
 
 def _witnessed(modules: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """What the process wrote down for each module; where it ended during one, that and then the rest anew."""
-    left = list(modules)
-    while left:
+    """The process's record of each module; where the process ended during one, that error, and then a new process."""
+    remaining = list(modules)
+    while remaining:
         with tempfile.TemporaryDirectory() as folder:
             records = Path(folder) / "records"
-            end = _run([str(records), *left])
+            end = _run([str(records), *remaining])
             rows = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()] \
                 if records.is_file() else []
         done = [row for row in rows if "module" in row]
         yield from done
-        left = left[len(done):]
-        if left and len(rows) == 2 * len(done):
-            raise AssertionError(f"the process that imports {left[0]} did not begin: {end}; please report")
-        if left:
-            yield {"module": left.pop(0), "error": end}
+        remaining = remaining[len(done):]
+        if remaining and len(rows) == 2 * len(done):
+            raise AssertionError(f"the process that imports {remaining[0]} did not begin: {end}; please report")
+        if remaining:
+            yield {"module": remaining.pop(0), "error": end}
 
 
 def _run(arguments: list[str]) -> str:
@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> str:
 
 
 class _Allowed:
-    """Which top-level packages the modules of a package may load."""
+    """The top-level packages that the modules of a package may load."""
 
     def __init__(self, package: str, modules: Sequence[str]) -> None:
         self.owners = importlib.metadata.packages_distributions()
@@ -83,7 +83,7 @@ class _Allowed:
         self.own = {module.partition(".")[0] for module in modules} | {"fusionkit", "fusionkit_plugins"}
 
     def strangers(self, loaded: Iterable[str], needs: Iterable[str]) -> list[str]:
-        """Packages that nobody declared; what Python or an unnamed module brings is no package."""
+        """Packages that nobody declared; Python's own modules and those without a distribution do not count."""
         names = [_name(need) for need in needs]
         declared = self.required | _required(names)
         free = {*sys.stdlib_module_names, *self.own, *(name.replace("-", "_") for name in names)}
@@ -97,12 +97,12 @@ def _name(requirement: str) -> str:
 
 
 def _required(names: Iterable[str]) -> set[str]:
-    """These distributions and all that they require, as far as they are installed; extras only where asked for."""
+    """These distributions and all that they require, as far as installed; extras only where requested."""
     found: set[str] = set()
     seen: set[tuple[str, str]] = set()
-    left = [(name, "") for name in names]
-    while left:
-        name, extra = left.pop()
+    remaining = [(name, "") for name in names]
+    while remaining:
+        name, extra = remaining.pop()
         if (name, extra) in seen:
             continue
         seen.add((name, extra))
@@ -118,35 +118,35 @@ def _required(names: Iterable[str]) -> set[str]:
             parts = re.match(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
             assert parts, f"{name} requires {line!r}; please report"
             extras = [part.strip() for part in (parts[2] or "").split(",") if part.strip()]
-            left.extend((parts[1], part) for part in ("", *extras))
+            remaining.extend((parts[1], part) for part in ("", *extras))
     return found
 
 
 def _complaints(row: Mapping[str, Any], allowed: _Allowed) -> Iterator[tuple[str, str, str]]:
-    """Seen, fix and place of everything that an import should not have done."""
+    """Seen, fix and place of every forbidden side effect of an import."""
     if row["error"]:
-        yield f"it does not import: {row['error']}", "mend what raises; a module only declares, it does nothing", ""
+        yield f"it does not import: {row['error']}", "fix the exception; importing must only define things", ""
         return
     if row["printed"]:
         yield f"importing it prints {row['printed'].splitlines()[0]!r}", "print nothing when imported", ""
     if row["warned"]:
-        yield f"importing it warns: {row['warned'][0]}", "mend what is warned of", ""
+        yield f"importing it warns: {row['warned'][0]}", "fix the cause of the warning", ""
     if row["changed"]:
         yield (f"importing it changes {', '.join(row['changed'])}",
-               "change nothing outside the module when imported; do it in forward, and put it back", "")
+               "change no global state on import; do it in forward, and restore it", "")
     if row["seconds"] > SECONDS:
-        yield (f"importing it takes {row['seconds']:.1f} s of the processor",
-               f"stay below {SECONDS:.0f} s: import what is slow in the constructor that uses it", "")
+        yield (f"importing it takes {row['seconds']:.1f} s of CPU time",
+               f"stay below {SECONDS:.0f} s: import slow packages in the constructor that uses them", "")
     strangers = allowed.strangers(row["loaded"], row["needs"])
     if strangers:
         direct = [name for name in strangers if _line(row["module"], (name,))] or strangers
         yield (f"importing it loads {', '.join(direct)}, which nobody declares",
-               "add it to the dependencies of the package or to needs=, or do without",
+               "add it to the dependencies of the package or to needs=, or do not use it",
                _line(row["module"], direct))
 
 
 def _line(module: str, names: Sequence[str]) -> str:
-    """file:line where a module imports one of these packages, '' where it does not; its first line for no names."""
+    """file:line where a module imports one of these packages, '' where it does not; the first line for no names."""
     spec = find_spec(module)
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         return ""

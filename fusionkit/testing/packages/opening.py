@@ -1,4 +1,4 @@
-"""Looks into an installed package: imports the module behind its entry point, asks its hooks, reads its catalogue."""
+"""Opens an installed package: imports the module of its entry point, calls its hooks, reads its catalogue."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from fusionkit.testing.distributions import place_of_project
 from fusionkit.testing.faults import Finding
 
 _SECONDS = 0.3
-"""Time of the processor that the module behind an entry point may take; every command waits for it."""
-_PATIENCE = 120  # seconds until an import is said to hang
+"""CPU time in seconds that importing the module of an entry point may take; every command waits for it."""
+_PATIENCE = 120  # seconds until an import is reported to hang
 
 
 class UnopenedError(Exception):
-    """A package cannot be looked into; `finding` says why."""
+    """A package cannot be opened; `finding` says why."""
 
     def __init__(self, package: str, check: str, seen: str, fix: str, where: str) -> None:
         super().__init__(seen)
@@ -39,7 +39,7 @@ class UnopenedError(Exception):
 
 @dataclass(frozen=True)
 class Opened:
-    """A package that could be looked into, and whether its contract is one that this fusionkit offers."""
+    """A package that could be opened, and whether this fusionkit supports its contract."""
 
     package: str
     module: ModuleType
@@ -49,26 +49,26 @@ class Opened:
     fits: bool
 
     def entry(self, at: str) -> Entry | None:
-        """What the catalogue says of a module."""
+        """The catalogue's entry of a module."""
         return next((entry for entry in self.catalogue.entries if entry.at == at), None)
 
 
 def open_package(distribution: Distribution, point: EntryPoint, findings: list[Finding]) -> Opened:
-    """The package behind an entry point; what is found on the way is added to the findings.
+    """The package of an entry point; results of the checks on the way are added to the findings.
 
-    Raises: UnopenedError at the first fault on which the rest depends.
+    Raises: UnopenedError at the first fault that prevents further checks.
     """
     package = name_of(distribution)
     module = _load(distribution, point)
     findings.append(Finding(package, "entry point", "ok", f"{point.name} = {point.value}"))
     findings.append(_light(package, point.module))
-    said = _call_hooks(package, module, point.name)
+    answers = _call_hooks(package, module, point.name)
     findings.append(Finding(package, "hooks", "ok"))
-    findings.append(_contract(package, module, said.contract))
-    path = said.catalogue
+    findings.append(_contract(package, module, answers.contract))
+    path = answers.catalogue
     assert path is not None, "the hooks are checked; please report"
-    return Opened(package, module, said.graphs, path, _catalogue(package, module, path),
-                  contract_refusal(said.contract) is None)
+    return Opened(package, module, answers.graphs, path, _catalogue(package, module, path),
+                  contract_refusal(answers.contract) is None)
 
 
 def _load(distribution: Distribution, point: EntryPoint) -> ModuleType:
@@ -89,18 +89,18 @@ def _load(distribution: Distribution, point: EntryPoint) -> ModuleType:
 
 
 def _names_nothing(point: EntryPoint, error: BaseException) -> bool:
-    """Whether the entry point itself is wrong, not the module that it names."""
+    """Whether the entry point itself is wrong, rather than the module that it names."""
     if isinstance(error, ModuleNotFoundError):
         return f"{point.module}.".startswith(f"{error.name}.")
     return bool(point.attr) and isinstance(error, AttributeError)
 
 
 def _call_hooks(package: str, module: ModuleType, name: str) -> HookAnswers:
-    """What the hooks say, as far as the rest depends on it."""
-    fix = "write it as the generated packages do: @hookimpl def fusionkit_catalogue() -> Path"
+    """The results of the hooks that later checks need."""
+    fix = "write it as in generated packages: @hookimpl def fusionkit_catalogue() -> Path"
     try:
         with guarded(package):
-            said = call_hooks(module, name)
+            answers = call_hooks(module, name)
     except Exception as caught:
         error = caught.cause if isinstance(caught, StoppedError) else caught
         strange = next((name for name in vars(module) if name.startswith("fusionkit_")
@@ -109,16 +109,16 @@ def _call_hooks(package: str, module: ModuleType, name: str) -> HookAnswers:
         inside = raised_at(error, folder)
         place = inside if inside.startswith(folder) else _place(module, strange)
         raise UnopenedError(package, "hooks", raised(error), fix, place) from error
-    if said.catalogue is None:
+    if answers.catalogue is None:
         raise UnopenedError(package, "hooks", "fusionkit_catalogue is not implemented", fix, _place(module))
-    if said.graphs is not None and not said.graphs.is_dir():
-        raise UnopenedError(package, "hooks", f"fusionkit_graphs names {said.graphs}, which is no folder",
+    if answers.graphs is not None and not answers.graphs.is_dir():
+        raise UnopenedError(package, "hooks", f"fusionkit_graphs names {answers.graphs}, which is no folder",
                             "ship the folder: package-data in pyproject.toml", _place(module, "fusionkit_graphs"))
-    return said
+    return answers
 
 
 def _place(module: ModuleType, name: str = "") -> str:
-    """file:line of something in a module, or of its beginning."""
+    """file:line of a name in a module, or of its first line."""
     try:
         line = inspect.getsourcelines(getattr(module, name))[1]
     except (AttributeError, TypeError, OSError):
@@ -129,7 +129,7 @@ def _place(module: ModuleType, name: str = "") -> str:
 def _contract(package: str, module: ModuleType, stated: object) -> Finding:
     """The versions of the contract that the package was written for."""
     if stated is None:
-        return Finding(package, "contract", "failed", "it does not say for which contract it was written",
+        return Finding(package, "contract", "failed", "it does not state the contract it was written for",
                        f"write @hookimpl def fusionkit_contract() -> str: return {CONTRACT_RANGE!r}", _place(module))
     refusal = contract_refusal(stated)
     if refusal:
@@ -138,7 +138,7 @@ def _contract(package: str, module: ModuleType, stated: object) -> Finding:
 
 
 def _catalogue(package: str, module: ModuleType, path: Path) -> Catalogue:
-    fix = f"write it anew: fusionkit plugins catalogue {package} --write"
+    fix = f"write it again: fusionkit plugins catalogue {package} --write"
     if not path.is_file():
         raise UnopenedError(package, "catalogue", f"{path} does not exist", f"{fix}; and ship it: package-data",
                             _place(module, "fusionkit_catalogue"))
@@ -148,15 +148,15 @@ def _catalogue(package: str, module: ModuleType, path: Path) -> Catalogue:
         first = error.diagnostics[0]
         place = f"{first.span.file}:{first.span.line}" if first.span else f"{path}:1"
         raise UnopenedError(package, "catalogue", "; ".join(one.message for one in error.diagnostics),
-                            f"{first.fix or 'mend it'}; or {fix}", place) from error
+                            f"{first.fix or 'fix it'}; or {fix}", place) from error
 
 
 def _light(package: str, module: str) -> Finding:
-    """The module behind the entry point is imported by every command, so it must be quick, silent and light."""
+    """The module of the entry point is imported by every command, so it must be fast, silent and light."""
     record = _witnessed(module)
     if record["seconds"] > _SECONDS and not record["loaded"]:
         record = min(record, _witnessed(module), key=lambda one: one["seconds"])
-    fix = "import components nowhere in it, nor what they need; the catalogue says what there is"
+    fix = "import neither components in it nor what they need; the catalogue lists them"
     where = f"{record['origin']}:1"
     if record["loaded"]:
         names, places = list(record["loaded"]), [place for place in record["loaded"].values() if place]
@@ -166,14 +166,14 @@ def _light(package: str, module: str) -> Finding:
         first = record["printed"].splitlines()[0]
         return Finding(package, "light import", "failed", f"importing {module} prints {first!r}",
                        "print nothing when imported", record["printed_at"] or where)
-    spent = f"{1000 * record['seconds']:.0f} ms of the processor"
+    spent = f"{1000 * record['seconds']:.0f} ms of CPU time"
     if record["seconds"] > _SECONDS:
         return Finding(package, "light import", "failed", f"importing {module} takes {spent}", fix, where)
     return Finding(package, "light import", "ok", spent)
 
 
 def _witnessed(module: str) -> dict[str, Any]:
-    """What a process of its own wrote down about importing a module."""
+    """The record of importing a module in a separate process."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "fusionkit.testing.witnesses.entry_witness", module]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False,  # noqa: S603  # our own program

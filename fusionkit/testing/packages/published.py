@@ -1,4 +1,4 @@
-"""Checks the graphs that a package publishes: each is read, planned, held against its modules, and built."""
+"""Checks the graphs that a package publishes: each is read, planned, compared with its modules, and built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fusionkit.syntax.reader import read_file
 from fusionkit.testing.faults import Finding
 
 _AUTO = 32
-"""What stands for a size that a graph leaves to the data."""
+"""Used for a size that a graph leaves to the data."""
 _OF_SIZES = {"component", "component-failed", "input-count", "shape-clash", "wrong-size"}
 
 
@@ -36,13 +36,13 @@ def check_graphs(package: str, folder: Path, registry: Registry) -> Iterator[Fin
         try:
             nodes = _build(path, guessed, registry)
         except UserError as error:
-            yield _told(package, check, error.diagnostics, path, bool(guessed))
+            yield _finding(package, check, error.diagnostics, path, bool(guessed))
         else:
             yield Finding(package, check, "ok", f"{nodes} nodes", where=f"{path}:1")
 
 
 def _build(path: Path, sizes: Mapping[str, Sequence[int]], registry: Registry) -> int:
-    """Plan and build a graph; gives the number of its nodes."""
+    """Plan and build a graph; returns the number of its nodes."""
     made = plan(str(path), sizes=sizes, registry=registry)
     if any(node.node.weights is not None for node in made.nodes):
         build_plan(made)
@@ -53,7 +53,7 @@ def _build(path: Path, sizes: Mapping[str, Sequence[int]], registry: Registry) -
 
 
 def _guessed(path: Path) -> dict[str, list[int]]:
-    """Sizes of the inputs that leave some to the data; none where the graph cannot be read, which is told later."""
+    """Sizes of inputs that leave some to the data; empty where the graph cannot be read, which is reported later."""
     try:
         inputs = from_tree(read_file(path)).inputs
     except UserError:
@@ -61,8 +61,8 @@ def _guessed(path: Path) -> dict[str, list[int]]:
     return {item.name: [_AUTO] * len(item.sizes) for item in inputs if None in item.sizes}
 
 
-def _told(package: str, check: str, found: Sequence[Diagnostic], path: Path, guessed: bool) -> Finding:
-    """All that is wrong with a graph as one finding, at the place of the first."""
+def _finding(package: str, check: str, found: Sequence[Diagnostic], path: Path, guessed: bool) -> Finding:
+    """All diagnostics of a graph as one finding, at the place of the first."""
     first = found[0]
     place = f"{first.span.file}:{first.span.line}" if first.span else f"{path}:1"
     seen = "; ".join(f"{one.message}{f', {one.why}' if one.why else ''}" for one in found)

@@ -1,4 +1,4 @@
-"""What a component is tried on: options from its options class, sizes from its rule, and runs on these.
+"""Chooses what a component is tested with: options from its options class, sizes from its rule, and runs on these.
 
-Whether what a run gives is right is judged in `checks`. Random graphs have strategies of their own, in `random_graphs`.
+Results of the runs are checked in `checks`. The strategies of random graphs are in `random_graphs`.
 """

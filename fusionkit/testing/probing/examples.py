@@ -1,4 +1,4 @@
-"""An example of a component in use: needed options, inputs that it takes, what it costs, and a graph around it."""
+"""An example of a component in use: required options, inputs that it takes, its cost, and a graph with it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", 
 
 @dataclass(frozen=True)
 class Example:
-    """A component as a graph uses it: what is needed and nothing more.
+    """A component as a graph uses it, with required options only.
 
     `inputs` and `outputs` are shapes by name, `parameters` the numbers in its weights, `multiply_adds` the work of
-    one case, `losses` the auxiliary losses that it gives. Where no inputs could be guessed, these are empty and
+    one case, `losses` its auxiliary losses. Where no inputs could be guessed, these are empty and
     `problem` says why.
     """
 
@@ -86,7 +86,7 @@ class Example:
 
 
 def example_of(component: Component, sizes: Mapping[str, Sequence[int]] | None = None) -> Example:
-    """The first inputs of those that the kit tries which the component takes with default options.
+    """The first of the kit's inputs that the component takes with default options.
 
     `sizes`, by layout, are tried in place of the kit's own first: {'vector': (64,)}.
     """
@@ -107,7 +107,7 @@ def example_of(component: Component, sizes: Mapping[str, Sequence[int]] | None =
 
 def _candidates(component: Component, choice: Choice, sizes: Mapping[str, Sequence[int]]
                 ) -> Iterator[Sequence[TensorShape]]:
-    """The sizes asked for, what the kit tries, then the same layouts as pictures have them, grey or in colours."""
+    """The requested sizes, then the kit's, then the same layouts with the channels of images: grey or colour."""
     tried = [shapes for layout in layouts(component, choice) for shapes in layout.sizes[0]]
     yield from dict.fromkeys(tuple(shape_of(tuple(sizes[shape.layout])) for shape in shapes) for shapes in tried
                              if all(shape.layout in sizes for shape in shapes))
@@ -122,7 +122,7 @@ def _picture(shape: TensorShape, channels: int) -> TensorShape:
 
 
 def _tried(component: Component, choice: Choice, shapes: Sequence[TensorShape]) -> Example:
-    """The example with these inputs, having built and run the component once without memory and data."""
+    """The example with these inputs, after building and running the component once on the meta device."""
     sources, names = _sources(component.parsed.ports, len(shapes)), _names(component.parsed.ports, len(shapes))
     named = tuple(zip(names, shapes, strict=True))
     output = _output(component, choice, named)
@@ -137,7 +137,7 @@ def _tried(component: Component, choice: Choice, shapes: Sequence[TensorShape]) 
 
 
 def _output(component: Component, choice: Choice, named: Sequence[Named]) -> Shape | None:
-    """What the component says that it gives, its members under the names that a graph has for them."""
+    """The declared outputs of the component, with the names that a graph gives them."""
     options = dict(choice.config)
     bound = component.parsed.bind(named, options)
     if isinstance(bound, Mismatch):
@@ -161,7 +161,7 @@ def _names(ports: Sequence[Port], count: int) -> list[str]:
 
 
 def _sources(ports: Sequence[Port], count: int = 2) -> Any:
-    """What stands after `from:`."""
+    """The value of `from:`."""
     names = _names(ports, max(count, len(ports)))
     if len(names) == 1:
         return names[0]

@@ -1,4 +1,4 @@
-"""Options to try a component with, made from its options class alone."""
+"""Options to test a component with, derived from its options class."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import Config
 
 _NUMBERS = (3, 2, 24)
-"""Tried in this order for a whole number; none of them is a size that an input is given."""
+"""Tried in this order for an integer; none of them is a size of a generated input."""
 _NAMES = ("first", "second", "third", "fourth")
 _NEVER_VARIED = "pretrained"  # it would fetch a file from the network
 
 
 class NoExampleError(ValueError):
-    """Options that are needed cannot be guessed; the text says which and why."""
+    """Required options cannot be guessed; the text says which and why."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One set of checked options: `label` says how it differs from the defaults, `written` what a graph would say.
+    """One set of checked options: `label` is its difference from the defaults, `written` the options as in a graph.
 
-    `small` are the defaults with the author's examples in their place.
+    `small` are the defaults with the author's examples substituted.
     """
 
     label: str
@@ -38,11 +38,11 @@ class Choice:
 def choices(component: Component, options: Mapping[str, Any] | None = None) -> list[Choice]:
     """Default options, then one set for every other value worth trying of every option.
 
-    Options that are needed come from `options`, else from `Field(examples=[...])`, else from their type. Where options
-    with a default have examples, the first of each make the second set, and what follows varies that one: so an
-    author keeps the kit from building the full size of a large network again and again.
+    Required options come from `options`, else from `Field(examples=[...])`, else from their type. Where options
+    with a default have examples, the first of each make the second set, and later sets vary that one: this way an
+    author avoids that the kit builds a large network at full size again and again.
 
-    Raises: NoExampleError when the needed options cannot be guessed.
+    Raises: NoExampleError when the required options cannot be guessed.
     """
     schema = component.config.model_json_schema()
     definitions = schema.get("$defs", {})
@@ -83,7 +83,7 @@ def _needed(name: str, field: dict[str, Any], definitions: dict[str, Any]) -> An
     try:
         return next(_values(field, definitions))
     except StopIteration:
-        raise NoExampleError(f"the option {name!r} is needed and its type gives no example") from None
+        raise NoExampleError(f"the option {name!r} is required and its type gives no example") from None
 
 
 def _others(field: dict[str, Any], standard: Any, definitions: dict[str, Any]) -> Iterator[Any]:
@@ -126,7 +126,7 @@ def _typed(field: dict[str, Any], definitions: dict[str, Any]) -> Iterator[Any]:
 
 
 def _lists(field: dict[str, Any], definitions: dict[str, Any]) -> Iterator[list[Any]]:
-    """One list with the fewest items that are allowed and at least two, all different where that can be."""
+    """One list with the fewest allowed items, at least two, all different where possible."""
     length = max(min(2, field.get("maxItems", 2)), field.get("minItems", 0))
     item = field.get("items", {})
     values = list(_values(item, definitions))

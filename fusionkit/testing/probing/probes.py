@@ -1,4 +1,4 @@
-"""Inputs to try a component on, made from its rule: each free axis has a prime of its own, and then another."""
+"""Inputs to test a component with, derived from its rule: two sets, each with a different prime per free axis."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fusionkit.testing.probing.options import Choice
 
 # Axes: B batch, M inputs.
 HEAVY = 20_000_000
-"""The work of one case above which other options are tried less: the checks together run a few hundred cases."""
+"""Work of one case above which other options are tried less: all checks together run a few hundred cases."""
 OVERHEAD = 50_000
-"""What an operation costs beside its arithmetic, in multiply-adds: some 10 microseconds, on the meta device more."""
+"""Overhead of an operation in multiply-adds: about 10 microseconds, more on the meta device."""
 LIGHT = 1_000_000
-"""Multiply-adds of one case below which neither need its grid be smaller nor its precision single."""
+"""Multiply-adds of one case below which it runs with the full grid and in double precision."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Witness:
-    """What a module gave for a batch on one set of sizes, multiply-adds for a case, and its operations."""
+    """A module's output sizes for a batch on one set of sizes, its multiply-adds per case, and number of operations."""
 
     inputs: tuple[TensorShape, ...]
     output: Output
@@ -52,9 +52,9 @@ class Witness:
 class Probe:
     """A component with checked options on inputs that its rule accepts.
 
-    `witnesses` are runs on inputs of this kind and, where it takes them, on others of which every free size is
-    another, on the meta device where that works; `meta_error` is what went wrong there where the same works on the
-    CPU. `inputs` may have smaller grids than the witnesses, so that what is to be computed stays little.
+    `witnesses` are runs on these inputs and, where the component takes them, on others with every free size
+    changed, on the meta device where that works; `meta_error` is the error there if the same works on the
+    CPU. `inputs` may have smaller grids than the witnesses, to limit the computation.
     """
 
     component: Component
@@ -81,7 +81,7 @@ class Probe:
 
     @property
     def work(self) -> int:
-        """What running one case takes, in multiply-adds."""
+        """The cost of running one case, in multiply-adds."""
         return self.cost + OVERHEAD * self.operations
 
     @property
@@ -90,7 +90,7 @@ class Probe:
         return self.work > HEAVY
 
     def promised(self, inputs: Sequence[TensorShape] | None = None) -> Shape | Mismatch | None:
-        """What the rule, or the output function, says of the inputs; None where it is left to a run."""
+        """The result of the rule, or of the output function; None where only a run can tell."""
         shapes = self.inputs if inputs is None else tuple(inputs)
         named = [(f"input {place}", shape) for place, shape in enumerate(shapes, start=1)]
         bound = self.component.parsed.bind(named, dict(self.config))
@@ -111,16 +111,16 @@ class Probe:
 
     @cached_property
     def built(self) -> nn.Module:
-        """One module for all that only looks at it."""
+        """One shared module for checks that do not change it."""
         return self.build()
 
     def module(self, seed: int = 0) -> nn.Module:
-        """A copy of the module with its weights moved off any special start, such as zeros."""
+        """A copy of the module with its weights perturbed, away from special initial values such as zeros."""
         return copy.deepcopy(self._moved) if seed == 0 else _moved(copy.deepcopy(self.built), seed)
 
     @cached_property
     def _moved(self) -> nn.Module:
-        """What most checks begin with: for large modules the drawing takes longer than the copying."""
+        """Used by most checks: for large modules, drawing weights takes longer than copying them."""
         return _moved(copy.deepcopy(self.built), 0)
 
     def data(self, batch: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -130,7 +130,7 @@ class Probe:
 
     @cached_property
     def takes_double(self) -> bool:
-        """Whether the module can do double precision; where it cannot, that is another check's."""
+        """Whether the module supports double precision; where it does not, another check reports it."""
         try:
             outputs = run(self.module().double(), self.data(2, dtype=torch.float64))
         except RuntimeError:
@@ -139,7 +139,7 @@ class Probe:
 
     @property
     def widest(self) -> torch.dtype:
-        """Double precision, in which rounding hides nothing, unless it cannot be or would take long."""
+        """Double precision, in which rounding hides nothing, unless it is unsupported or would take long."""
         return torch.float64 if self.cost <= LIGHT and self.takes_double else torch.float32
 
     @cached_property
@@ -194,7 +194,7 @@ def witness(probe: Probe, device: str, batch: int, masked: bool = False) -> Witn
 
 
 class _Work(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
-    """Counts what convolutions and products cost; torch's own mode takes every other operation apart, which is slow."""
+    """Counts the cost of convolutions and products; torch's own mode slowly decomposes every other operation."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -216,10 +216,10 @@ def _output(batch: int, output: Any) -> Output:
 def run(module: Callable[..., Any], inputs: Sequence[Tensor], **keywords: Tensor) -> tuple[Tensor, ...]:
     """The results of a module without gradients, one tensor as a tuple of one.
 
-    Inputs are given as copies and chance begins anew, so that a module that changes the ones or draws from the other
-    is found by the check of that, and not by all that compare results.
+    Inputs are copied and the random state is reset, so that a module that changes inputs or draws random numbers
+    is found by the check for that, and not by every check that compares results.
 
-    Raises: TypeError when it gives something else than tensors.
+    Raises: TypeError when it gives something other than tensors.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -229,7 +229,7 @@ def run(module: Callable[..., Any], inputs: Sequence[Tensor], **keywords: Tensor
 def results(output: Any) -> tuple[Tensor, ...]:
     """A module's output as a tuple of tensors.
 
-    Raises: TypeError when it is something else.
+    Raises: TypeError when it is anything else.
     """
     parts = output if isinstance(output, tuple) else (output,)
     for part in parts:
@@ -238,6 +238,6 @@ def results(output: Any) -> tuple[Tensor, ...]:
     return parts
 
 
-def told(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """An exception in one line."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

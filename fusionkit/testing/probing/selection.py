@@ -1,4 +1,4 @@
-"""Finds what a component can be tried on: which options on which inputs, and which of these are worth the time."""
+"""Selects what a component is tested with: which options on which inputs, and which of these are worth the time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fusionkit.components.config import ComponentError
 from fusionkit.shapes.layouts import TensorShape, shape_of
 from fusionkit.testing.places import place_of_error
 from fusionkit.testing.probing.options import Choice, choices
-from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, told, witness
+from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, one_line, witness
 from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shrunk
 
 _META_BATCHES, _CPU_BATCHES = (61, 67), (2, 5)
@@ -22,20 +22,20 @@ _META_BATCHES, _CPU_BATCHES = (61, 67), (2, 5)
 
 @dataclass
 class Probes:
-    """All probes of one component, what refused to be one, and what failed on inputs that the rule accepts."""
+    """All probes of one component, refused ones, and failures on inputs that the rule accepts."""
 
     accepted: list[Probe] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     """Options and inputs, the exception, and file:line of where it was raised."""
     exact: bool = False
-    """Whether the inputs are to stay as they are, however long it takes."""
+    """Whether the inputs must not be reduced, however long the checks take."""
 
     @cached_property
     def few(self) -> list[Probe]:
-        """The defaults on every layout, and each other choice on one of the layouts in turn while it is little work.
+        """The defaults on every layout, and each other choice on one of the layouts in turn while it is cheap.
 
-        Of a network that is large by default and has examples of smaller options, these stand for the defaults.
+        For a network that is large by default and has examples of smaller options, these replace the defaults.
         """
         if self.exact:
             return self.accepted
@@ -45,22 +45,22 @@ class Probes:
         first, *others = groups.values()
         if others and others[0][0].choice.small and any(probe.heavy for probe in first):
             first, *others = others
-        chosen, left = list(map(_shrunk, first)), 2 * HEAVY
+        chosen, budget = list(map(_shrunk, first)), 2 * HEAVY
         for turn, group in enumerate(others):
-            if left > 0:
+            if budget > 0:
                 probe = _shrunk(group[turn % len(group)])
-                left -= probe.work
+                budget -= probe.work
                 chosen.append(probe)
         return chosen
 
     @property
     def first(self) -> list[Probe]:
-        """The first of the few: what follows code takes a second or more."""
+        """The first of the few: tracing takes a second or more."""
         return self.few[:1]
 
     @property
     def mapped(self) -> list[Probe]:
-        """The first on a map that is little work, else the first."""
+        """The first cheap one on a map, else the first."""
         return [*(probe for probe in self.few if not probe.heavy and any(shape.spatial for shape in probe.inputs)),
                 *self.few][:1]
 
@@ -69,9 +69,9 @@ def probes_of(component: Component, options: Mapping[str, Any] | None = None,
               inputs: Sequence[Sequence[int]] | None = None) -> Probes:
     """Every set of options on every layout of the rule; `inputs` are sizes to use in place of generated ones.
 
-    A `ComponentError` is a refusal, which a component is free to give; any other exception is a failure.
+    A `ComponentError` is a refusal, which is allowed; any other exception is a failure.
 
-    Raises: NoExampleError when the needed options cannot be guessed.
+    Raises: NoExampleError when the required options cannot be guessed.
     """
     found = Probes()
     reached: set[str] = set()
@@ -92,7 +92,7 @@ def probes_of(component: Component, options: Mapping[str, Any] | None = None,
 
 
 def probe_of(component: Component, options: Mapping[str, Any], inputs: Sequence[Sequence[int]]) -> Probe:
-    """The one probe with just these options on inputs of these sizes.
+    """The one probe with exactly these options and input sizes.
 
     Raises: what the component raises on them, and ComponentError when its rule refuses them.
     """
@@ -109,7 +109,7 @@ def _given(inputs: Sequence[Sequence[int]]) -> InputLayout:
 
 def _first_accepted(component: Component, choice: Choice, layout: InputLayout, found: Probes,
                     pairs: bool) -> str | None:
-    """Adds the first inputs that the component takes; gives why it took none."""
+    """Adds the first inputs that the component takes; returns why it took none."""
     refusal, failure = None, None
     candidates, others = layout.sizes if pairs else (layout.sizes[0], ())
     for place, shapes in enumerate(candidates):
@@ -120,7 +120,7 @@ def _first_accepted(component: Component, choice: Choice, layout: InputLayout, f
         except ComponentError as error:
             refusal = refusal or str(error)
         except Exception as error:
-            failure = failure or (str(probe), told(error), place_of_error(error, component))
+            failure = failure or (str(probe), one_line(error), place_of_error(error, component))
     else:
         refusal = refusal or (failure[1] if failure else "no sizes fit")
         shapes = ()
@@ -130,10 +130,10 @@ def _first_accepted(component: Component, choice: Choice, layout: InputLayout, f
 
 
 def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: Probes | None = None) -> Probe:
-    """The probe, having run on its inputs, and with another batch on the first other sizes that it takes.
+    """The probe, after running on its inputs, and with another batch on the first other sizes that it takes.
 
-    Where it takes no others the other batch has the same; where the meta device will not do, both run on the CPU.
-    What fails on other sizes is added to `found`.
+    Where it takes no others the other batch has the same sizes; where the meta device fails, both run on the CPU.
+    Failures on other sizes are added to `found`.
     """
     try:
         first = witness(probe, "meta", _META_BATCHES[0])
@@ -142,7 +142,7 @@ def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: Probe
         raise
     except Exception as error:
         witnesses = tuple(witness(probe, "cpu", batch, masked=batch > 2) for batch in _CPU_BATCHES)
-        return replace(probe, witnesses=witnesses, meta_error=told(error), cost=witnesses[0].cost)
+        return replace(probe, witnesses=witnesses, meta_error=one_line(error), cost=witnesses[0].cost)
     for shapes in [*(shapes for shapes in others if shapes != probe.inputs), *([probe.inputs] if others else [])]:
         try:
             other = witness(replace(probe, inputs=shapes), "meta", _META_BATCHES[1], masked=True)
@@ -152,13 +152,13 @@ def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: Probe
         except Exception as error:
             if found is None:
                 raise
-            found.failed.append((probe.on(shapes), told(error), place_of_error(error, probe.component)))
+            found.failed.append((probe.on(shapes), one_line(error), place_of_error(error, probe.component)))
             break
     return done
 
 
 def _shrunk(probe: Probe) -> Probe:
-    """The probe with smaller grids, if it is no light work and the module takes them, in training too."""
+    """The probe with smaller grids, if it is not cheap and the module takes them, in training too."""
     inputs = shrunk(probe.inputs)
     if probe.cost <= LIGHT or probe.meta_error or inputs == probe.inputs:
         return probe
@@ -167,6 +167,6 @@ def _shrunk(probe: Probe) -> Probe:
         cost = witness(small, "meta", _CPU_BATCHES[1]).cost
         with torch.no_grad():
             small.build("meta").train()(*[torch.zeros(5, *shape.sizes, device="meta") for shape in inputs])
-    except Exception:  # whatever it is, the larger grids are as good
+    except Exception:  # whatever it is, the larger grids still work
         return probe
     return replace(small, cost=cost)

@@ -1,4 +1,4 @@
-"""Sizes for the inputs of a rule: two sets, in which each free axis has a prime of its own, another in the second."""
+"""Sizes for the inputs of a rule: two sets, with a different prime for each free axis, and others in the second."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PRIMES = (17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59)
 class InputLayout:
     """One way to use a component: `sizes` holds candidates for the inputs, and others in the same order.
 
-    `extra` is tried for good measure: that a component refuses it is not worth a word.
+    `extra` layouts are optional: a component that refuses them is not reported.
     """
 
     name: str
@@ -38,7 +38,7 @@ class InputLayout:
 
 @dataclass(frozen=True)
 class _Scheme:
-    """How sizes are chosen: every `_` with its own, or those in the same place equal; which numbers; how large.
+    """How sizes are chosen: a separate one for every `_`, or equal ones in the same place; which numbers; how large.
 
     With `pyramid` each further map has half the grid of the one before it, rounded up.
     """
@@ -50,27 +50,27 @@ class _Scheme:
 
 
 def layouts(component: Component, choice: Choice, fewest: bool = False) -> Iterator[InputLayout]:
-    """Every alternative of the rule, maps as images and as volumes; with `fewest` also with as few inputs as can be.
+    """Every alternative of the rule, maps as images and as volumes; with `fewest` also with as few inputs as possible.
 
-    With one input less to attend to, compare or weigh, parts of a component may have nothing to do.
+    With one input less to attend to, compare or weight, parts of a component may be unused.
     """
     schemes = _schemes(component.kind)
     for alternative in component.parsed.alternatives:
         axes = [axis for port in alternative.inputs for axis in port.axes or ()]
         mapped = any(axis.kind in ("map", "any_map") for axis in axes)
-        left = ", ".join(map(str, alternative.inputs))
+        written = ", ".join(map(str, alternative.inputs))
         more, fewer = _repeated(alternative)
         for rank, kind in ((2, " as images"), (3, " as volumes")) if mapped else ((0, ""),):
-            yield InputLayout(f"'{left}'{kind}", _candidates(more + fewer, rank, schemes, dict(choice.config)))
+            yield InputLayout(f"'{written}'{kind}", _candidates(more + fewer, rank, schemes, dict(choice.config)))
             if fewest and fewer:
-                yield InputLayout(f"'{left}'{kind}, fewest", _candidates(fewer[:1], rank, schemes, dict(choice.config)),
-                             extra=True)
+                yield InputLayout(f"'{written}'{kind}, fewest",
+                                  _candidates(fewer[:1], rank, schemes, dict(choice.config)), extra=True)
 
 
 def _schemes(kind: str) -> tuple[_Scheme, ...]:
-    """The first that a component does not refuse is used: some want equal widths, some that divide well, some colours.
+    """The first that a component accepts is used: some need equal widths, some divisible ones, some colour channels.
 
-    An encoder may halve its map several times; what comes after it need not wait for large ones.
+    An encoder may halve its map several times; later components do not need large ones.
     """
     grids = _GRIDS if kind == "encoder" else _SMALL_GRIDS
     return (_Scheme(grids), _Scheme(grids, shared=True), _Scheme(grids, shared=True, features=_DIVISIBLE),
@@ -79,7 +79,7 @@ def _schemes(kind: str) -> tuple[_Scheme, ...]:
 
 
 def _repeated(alternative: Alternative) -> tuple[list[list[Port]], list[list[Port]]]:
-    """The ports with a `*` port written out: with more inputs, and with as few as can be of use."""
+    """The ports with a `*` port expanded: with more inputs, and with the fewest useful ones."""
     ports = list(alternative.inputs)
     if not ports[-1].variadic:
         return [ports], []
@@ -129,7 +129,7 @@ class _Sizes:
 
     def _one(self, key: Any, place: int, axes: int) -> int:
         if key not in self.known:
-            # Three axes or more are a map whose grid the rule writes out.
+            # Three axes or more are a map whose grid the rule states axis by axis.
             written = place and axes - 1 in self.scheme.grids
             features = self.scheme.features[self.turn]
             self.known[key] = self._grid(axes - 1)[place - 1] if written else features[next(self.drawn) % len(features)]
@@ -137,14 +137,14 @@ class _Sizes:
 
 
 def exchanged(shapes: Shapes) -> Shapes:
-    """The same inputs with every size exchanged for another prime, equal ones for equal ones."""
+    """The same inputs with every size replaced by another prime; equal sizes stay equal."""
     sizes = sorted({size for shape in shapes for size in shape.sizes})
     other = dict(zip(sizes, (prime for prime in (*_PRIMES, *_FEATURES[1]) if prime not in sizes), strict=False))
     return tuple(shape_of(tuple(other.get(size, size) for size in shape.sizes)) for shape in shapes)
 
 
 def shrunk(shapes: Shapes) -> Shapes:
-    """The same inputs on smaller grids, of the first map the smallest, of others by the same share."""
+    """The same inputs on smaller grids: the smallest for the first map, the same fraction for others."""
     maps = [shape for shape in shapes if shape.spatial]
     if not maps:
         return shapes

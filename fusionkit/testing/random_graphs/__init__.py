@@ -4,5 +4,5 @@
     def test_my_fusion_in_any_graph(graph):
         plan_is_true(graph)
 
-A component alone is checked in `checks`. How many graphs fusionkit's own tests draw is said in `tests/properties`.
+A component alone is checked in `checks`. How many graphs fusionkit's own tests draw is set in `tests/properties`.
 """

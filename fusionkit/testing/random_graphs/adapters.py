@@ -1,4 +1,4 @@
-"""What stands between two parts that do not fit: pooling, a projection, a stand-in for what may be absent."""
+"""Steps between two parts that do not fit: pooling, a projection, learned imputation for inputs that may be missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POOL, _PROJECT = "encoder.pool", "encoder.project"
 
 def adapted(menu: Menu, component: Component, stream: Stream, port: Port, known: Binding,
             *, options: Mapping[str, Any]) -> list[ComponentUse] | None:
-    """Steps after which a tensor may fit a port, none where nothing is to be done; None where there is no way."""
+    """Steps after which a tensor may fit a port, empty where none are needed; None where it cannot fit."""
     steps: list[ComponentUse] = []
     if stream.optional and component.absent == "none":
         if menu.filler is None:
@@ -34,7 +34,7 @@ def adapted(menu: Menu, component: Component, stream: Stream, port: Port, known:
 
 
 def _layout(shape: TensorShape, port: Port) -> str | None:
-    """The layout that a tensor can be given for a port."""
+    """The layout to which a tensor can be converted for a port."""
     axes = port.axes or ()
     if any(axis.kind in ("map", "any_map") for axis in axes):
         return shape.layout if shape.spatial else None
@@ -44,7 +44,7 @@ def _layout(shape: TensorShape, port: Port) -> str | None:
 
 
 def _width(port: Port, known: Binding, options: Mapping[str, Any]) -> int | None:
-    """The number of features that a port asks for, where it does."""
+    """The number of features that a port requires, if any."""
     axes = port.axes or ()
     axis: Axis = axes[1] if len(axes) == 2 and axes[1].kind not in ("map", "any_map") else axes[0]
     if axis.kind == "name":

@@ -1,4 +1,4 @@
-"""Faults of structure: each function breaks a graph in one place and says where, and what is to be said of it."""
+"""Faults of structure: each function breaks a graph in one place and returns the expected code and place."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from fusionkit.testing.random_graphs.places import (
 from fusionkit.testing.random_graphs.rewriting import renamed
 
 GraphFault = tuple[str, list[Spot]]
-"""The code of what is to be said, and where: at one of the spots."""
+"""The expected diagnostic code, and where: at one of the spots."""
 Break = Callable[[DrawFn, Data], GraphFault | None]
-"""Changes the data in place; None where the graph has nothing to be broken in this way."""
+"""Changes the data in place; None where the graph cannot be broken in this way."""
 
 
 def wrong_version(draw: DrawFn, data: Data) -> GraphFault:
-    """Another version of the format, or no number."""
+    """Another version of the format, or not a number."""
     data["fusionkit"] = draw(st.sampled_from((2, 0, "1", 1.0, None, True, [1])))
     return "wrong-version", [Spot(("fusionkit",))]
 
 
 def missing_top_key(draw: DrawFn, data: Data) -> GraphFault:
-    """One of the keys that every graph has is gone."""
+    """One of the required keys of a graph is missing."""
     del data[draw(st.sampled_from(("fusionkit", "inputs", "nodes")))]
     return "missing-key", [Spot(())]
 
@@ -54,14 +54,14 @@ def missing_node_key(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def unknown_key(draw: DrawFn, data: Data) -> GraphFault:
-    """A key that means nothing, in the graph, a node or an input."""
+    """An unknown key, in the graph, a node or an input."""
     path: Path = draw(st.sampled_from([(), ("nodes", _node(draw, data)), ("inputs", _input(draw, data))]))
     value_at(data, path)["zzqx"] = draw(st.sampled_from((1, "text", None, [])))
     return "unknown-key", [Spot((*path, "zzqx"), key=True)]
 
 
 def misspelt_key(draw: DrawFn, data: Data) -> GraphFault:
-    """A key with two letters changed places."""
+    """A key with two letters swapped."""
     name = _node(draw, data)
     node = data["nodes"][name]
     key = draw(st.sampled_from([key for key in node if key in ("from", "chain", "freeze", "share", "each")]))
@@ -85,7 +85,7 @@ def wrong_type(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def wrong_weight(draw: DrawFn, data: Data) -> GraphFault:
-    """The weight of a head in the loss is no number of at least zero."""
+    """The weight of a head in the loss is not a number of at least zero."""
     path: Path = ("nodes", draw(st.sampled_from(heads(data))), "loss")
     value = draw(st.sampled_from((-1, float("nan"), float("inf"), "much", True)))
     put(data, path, value)
@@ -93,7 +93,7 @@ def wrong_weight(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def key_out_of_place(draw: DrawFn, data: Data) -> GraphFault | None:
-    """A key on a node where it means nothing."""
+    """A key on a node where it has no meaning."""
     kind = draw(st.sampled_from(("each", "share", "loss", "use")))
     results = heads(data)
     fits = {"each": results, "share": [name for name, node in data["nodes"].items() if "each" not in node],
@@ -107,7 +107,7 @@ def key_out_of_place(draw: DrawFn, data: Data) -> GraphFault | None:
 
 
 def head_not_last(draw: DrawFn, data: Data) -> GraphFault:
-    """A chain goes on behind its head."""
+    """A chain continues after its head."""
     name = draw(st.sampled_from(heads(data)))
     node = data["nodes"][name]
     chain = node.get("chain") or [{key: node[key] for key in ("use", "with") if key in node}]
@@ -116,7 +116,7 @@ def head_not_last(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def no_head(draw: DrawFn, data: Data) -> GraphFault:
-    """All heads are something else."""
+    """All heads are replaced by other components."""
     for name in heads(data):
         path = ids_of(data, name)[-1]
         put(data, path, "encoder.dropout")
@@ -127,7 +127,7 @@ def no_head(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def bad_id(draw: DrawFn, data: Data) -> GraphFault:
-    """Something that is no id of a component."""
+    """A value that is not the id of a component."""
     path = draw(st.sampled_from(ids(data)))
     strange = ("os.system", "conv", "encoder.", "Encoder.Conv", "torch.nn.Linear", 5, True)
     put(data, path, draw(st.sampled_from(strange)))
@@ -135,7 +135,7 @@ def bad_id(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def unknown_name(draw: DrawFn, data: Data) -> GraphFault:
-    """A reference to nothing: no node, or no member."""
+    """A reference to a node or member that does not exist."""
     path = draw(st.sampled_from(references(data)))
     name = str(value_at(data, path)).partition(".")[0]
     put(data, path, draw(st.sampled_from(("nowhere", f"{name}q", f"{name}.zzqx"))))
@@ -143,7 +143,7 @@ def unknown_name(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def cycle(draw: DrawFn, data: Data) -> GraphFault:
-    """A node reads itself, or one that waits for it."""
+    """A node reads itself, or one that depends on it."""
     name = _node(draw, data)
     put(data, draw(st.sampled_from(references_of(data, name))), draw(st.sampled_from(readers(data, name))))
     return "cycle", [Spot(path) for path in circular(data)]
@@ -157,7 +157,7 @@ def taken_name(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def bad_name(draw: DrawFn, data: Data) -> GraphFault:
-    """A name with a sign that no name has, or one that every network has already."""
+    """A name with an invalid character, or one that is reserved in every network."""
     name = _node(draw, data)
     code, new = draw(st.sampled_from([("bad-name", "1st"), ("bad-name", "a-b"), ("bad-name", "d\u00fcnn"),
                                       ("reserved-name", "forward"), ("reserved-name", "train")]))
@@ -180,7 +180,7 @@ def unused_input(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def bad_input(draw: DrawFn, data: Data) -> GraphFault:
-    """Sizes that no input has, two layouts, or none."""
+    """Invalid sizes of an input, two layouts, or none."""
     name = _input(draw, data)
     layout = next(key for key in data["inputs"][name] if key in LAYOUTS)
     path: Path = ("inputs", name, layout)
@@ -204,7 +204,7 @@ def bad_input(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def open_size(draw: DrawFn, data: Data) -> GraphFault:
-    """A size is left to the data, and there is none."""
+    """A size is left to the data, and there is no data."""
     name = _input(draw, data)
     layout = next(key for key in data["inputs"][name] if key in LAYOUTS)
     data["inputs"][name][layout] = draw(st.sampled_from(("auto", ["auto"] * len(LAYOUTS[layout].axes))))
@@ -212,7 +212,7 @@ def open_size(draw: DrawFn, data: Data) -> GraphFault:
 
 
 def method_out_of_place(draw: DrawFn, data: Data) -> GraphFault:
-    """An uncertainty method that is none."""
+    """An invalid uncertainty method."""
     data["uncertainty"] = {"use": value_at(data, draw(st.sampled_from(ids(data))))}
     return "wrong-kind", [Spot(("uncertainty", "use"))]
 

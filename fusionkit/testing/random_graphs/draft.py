@@ -21,7 +21,7 @@ _NOT_LANES = {"clear", "items", "keys", "pop", "update", "values", "forward", "t
 
 @dataclass(frozen=True)
 class Stream:
-    """One tensor: how a graph refers to it, which input or node gives it, and whether it may be absent."""
+    """One tensor: how a graph refers to it, which input or node gives it, and whether it may be missing."""
 
     reference: str
     owner: str
@@ -31,7 +31,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class DraftLane:
-    """What one module, or a chain of them, reads and gives; `name` tells the lanes of `each` apart."""
+    """What one module, or a chain of them, reads and gives; `name` distinguishes the branches of `each`."""
 
     reads: tuple[Stream, ...]
     trials: tuple[Trial, ...]
@@ -44,7 +44,7 @@ class DraftLane:
 
 
 class Draft:
-    """A graph to which nodes are added, each with all its sources there already."""
+    """A graph to which nodes are added; the sources of a node must exist already."""
 
     def __init__(self, menu: Menu) -> None:
         self.menu = menu
@@ -58,11 +58,11 @@ class Draft:
 
     @property
     def left(self) -> Limits:
-        """What further nodes may cost."""
+        """The budget of further nodes."""
         return self.menu.limits.less(self.spent)
 
     def loose(self) -> list[str]:
-        """Inputs and nodes that nothing reads yet, which a graph may not have; heads are no such."""
+        """Inputs and nodes that nothing reads yet, which is invalid in a graph; without heads."""
         owners = dict.fromkeys(stream.owner for stream in self.streams)
         return [owner for owner in owners if owner not in self._read | self._heads]
 
@@ -96,8 +96,8 @@ class Draft:
         self.streams.extend(given)
         return given
 
-    def told_apart(self, steps: Sequence[ComponentUse], lanes: Sequence[DraftLane]) -> bool:
-        """Whether all that a node would give has different names."""
+    def has_distinct_names(self, steps: Sequence[ComponentUse], lanes: Sequence[DraftLane]) -> bool:
+        """Whether all outputs of a node would have different names."""
         components = [self.menu.component(use) for use, _ in steps]
         names = [member for lane in lanes for member, _, _ in _given(components, lane)]
         return len(set(names)) == len(names)
@@ -122,12 +122,12 @@ def _step(step: ComponentUse) -> dict[str, Any]:
 
 
 def _bare(step: ComponentUse) -> Any:
-    """A step of a chain, which may do with its id."""
+    """A step of a chain, of which the id may be enough."""
     return _step(step) if step[1] else step[0]
 
 
 def _given(components: Sequence[Component], lane: DraftLane) -> Iterator[tuple[str, TensorShape, bool]]:
-    """What a lane adds to the node: member names, shapes, and whether each may be absent, as docs/graph.md says."""
+    """The outputs of a branch: member names, shapes, and whether each may be missing, as in docs/graph.md."""
     output = _labelled(components, lane)
     optional = [stream.optional for stream in lane.reads]
     own = len(components) == 1 and isinstance(output, Bundle) and _each_back(components[0], lane, output)
@@ -154,7 +154,7 @@ def _may_be_absent(components: Sequence[Component], optional: Sequence[bool]) ->
 
 
 def _labels(component: Component, read: Sequence[str]) -> list[str]:
-    """How a call names what it is given: by its port, or at a `*` port by what was read, of members the last part."""
+    """How a call names its inputs: by port, or at a `*` port by reference, of which members keep the last part."""
     alternative = component.parsed.alternatives[0]
     ports = [None if port.variadic else port.name
              for port in written_out(alternative, len(read) - len(alternative.inputs) + 1)]
@@ -165,7 +165,7 @@ def _labels(component: Component, read: Sequence[str]) -> list[str]:
 
 
 def _labelled(components: Sequence[Component], lane: DraftLane) -> Shape:
-    """The output of a lane, by the names of what was read where a rule gives each back."""
+    """The output of a branch, under the names of its inputs where a rule returns each of them."""
     output, read = lane.output, [stream.reference for stream in lane.reads]
     for component, trial in zip(components, lane.trials, strict=True):
         output = trial.output
@@ -176,7 +176,7 @@ def _labelled(components: Sequence[Component], lane: DraftLane) -> Shape:
 
 
 def follow(menu: Menu, steps: Sequence[ComponentUse], reads: Sequence[Stream], left: Limits) -> DraftLane | None:
-    """What a chain of steps makes of some tensors, None where one refuses, costs too much or cannot be without them."""
+    """The result of a chain of steps on tensors, None where a step refuses, costs too much or needs present inputs."""
     trials: list[Trial] = []
     shapes = [stream.shape for stream in reads]
     strict = any(stream.optional for stream in reads)
@@ -195,7 +195,7 @@ def follow(menu: Menu, steps: Sequence[ComponentUse], reads: Sequence[Stream], l
 
 
 def lane_names(reads: Sequence[Stream]) -> list[str] | None:
-    """What `each` calls the tensors of a list, None where it cannot tell them apart."""
+    """The names `each` gives to the tensors of a list, None where they are not distinct."""
     names = [stream.reference for stream in reads]
     short = [name.rpartition(".")[2] for name in names]
     names = short if len(set(short)) == len(short) else [name.replace(".", "_") for name in names]
@@ -203,7 +203,7 @@ def lane_names(reads: Sequence[Stream]) -> list[str] | None:
 
 
 def plain(reads: Sequence[Stream], ports: Mapping[str, list[str]] | None = None) -> Any:
-    """What stands under `from`: a name, a list, or a mapping by port."""
+    """The value of `from`: a name, a list, or a mapping by port."""
     if ports:
         return {port: names[0] if len(names) == 1 else list(names) for port, names in ports.items()}
     return reads[0].reference if len(reads) == 1 else [stream.reference for stream in reads]

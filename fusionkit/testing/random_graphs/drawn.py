@@ -41,13 +41,13 @@ class DrawnGraph:
 
     @property
     def size(self) -> int:
-        """How many nodes it has."""
+        """The number of its nodes."""
         return len(self.data["nodes"])
 
     def __repr__(self) -> str:
         return f"\n# fusionkit build graph.yaml\n{self.text}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Printed line by line by Hypothesis, which would otherwise print how the graph was drawn."""
+        """Printed line by line by Hypothesis, which would otherwise print the drawing steps."""
         printer.text(repr(self))
 

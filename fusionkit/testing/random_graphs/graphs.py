@@ -1,4 +1,4 @@
-"""Whole graphs, drawn so that their types fit: every installed component, 2 to 30 nodes, one to four inputs."""
+"""Whole well-typed graphs: every installed component, 2 to 30 nodes, one to four inputs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TRIES = 12
 
 @dataclass(frozen=True)
 class _Feed:
-    """Where one input of a component comes from: a tensor there is, or a new input; steps that make it fit."""
+    """The source of one input of a component: an existing tensor, or a new input; steps that make it fit."""
 
     stream: Stream
     fitted: Stream
@@ -39,7 +39,7 @@ class _Feed:
 
 def graphs(menu: Menu | None = None, *, using: str | None = None, most_nodes: int = MOST_NODES,
            optional: bool = False) -> SearchStrategy[DrawnGraph]:
-    """Graphs of everything on the menu, all installed components unless it says otherwise.
+    """Graphs of everything on the menu, by default all installed components.
 
     `using` names a component that every graph has; with `optional` every graph has an optional input.
     """
@@ -65,7 +65,7 @@ def _graphs(draw: DrawFn, menu: Menu, using: str | None, most_nodes: int, option
 
 
 class _Drawing:
-    """Adds nodes to a draft, each a component on the menu whose rule takes what there is."""
+    """Adds nodes to a draft, each a component on the menu whose rule takes existing tensors."""
 
     def __init__(self, draw: DrawFn, menu: Menu, optional: bool) -> None:
         self.draw = draw
@@ -74,23 +74,23 @@ class _Drawing:
         self.draft.add_input(draw(shapes()), optional or self.sometimes(3))
 
     def sometimes(self, times: int) -> bool:
-        """True about once in so many times; a counterexample shrinks to False."""
+        """True with probability of about 1 in `times`; a counterexample shrinks to False."""
         return self.draw(st.integers(1, times)) == times
 
     def insist(self, name: str, tries: int) -> bool:
-        """Place a component, with larger and larger inputs of its own."""
+        """Place a component, with new inputs of increasing size."""
         return any(self.place(name, scale=attempt * (LARGEST + 1) // tries, least=attempt % 2 == 1)
                    for attempt in range(tries))
 
     def grow(self, size: int) -> None:
-        """Place components until the graph, with a head for each loose end, has about as many nodes."""
+        """Place components until the graph, with a head for each loose end, has about this many nodes."""
         for _ in range(2 * size):
             if len(self.draft.nodes) + len(self.draft.loose()) >= size:
                 return
             self.place(self.draw(st.sampled_from(self.menu.of_kind(*NODE_KINDS))))
 
     def finish(self, most_nodes: int) -> None:
-        """Let every loose end lead to a head: some joined by fusions, the rest each to its own."""
+        """Connect every loose end to a head: some through fusions, each of the others to a separate one."""
         fusions, heads = self.menu.of_kind("fusion"), self.menu.of_kind("head")
         while loose := self.draft.loose():
             room = len(self.draft.nodes) + 2 * len(loose) < most_nodes
@@ -109,7 +109,7 @@ class _Drawing:
         self.draft.add_node(steps, [lane], stream.reference)
 
     def place(self, name: str, scale: int | None = None, only: str | None = None, least: bool = False) -> bool:
-        """Add a node with a component if there is a way; `only` names the input or node that it is to read."""
+        """Add a node with a component if possible; `only` names the input or node that it has to read."""
         component = self.menu.component(name)
         step: ComponentUse = (name, self.draw(options_of(component, self.menu.values.get(name), least)))
         free = (only, scale) == (None, None)
@@ -132,13 +132,13 @@ class _Drawing:
             streams, steps = [self._ready(feed) for feed in feeds], [step]
         steps = self._tail(steps, [streams])
         lane = follow(self.menu, steps, streams, self.draft.left)
-        if lane is None or not self.draft.told_apart(steps, [lane]):
+        if lane is None or not self.draft.has_distinct_names(steps, [lane]):
             return False
         self.draft.add_node(steps, [lane], self._source(component, streams, steps[0] == step), **self._keys(steps))
         return True
 
     def _source(self, component: Component, streams: Sequence[Stream], own_ports: bool) -> Any:
-        """What stands under `from`: by port where the ports have names, now and then."""
+        """The value of `from`; sometimes by port, where the ports have names."""
         ports = written_out(component.parsed.alternatives[0], len(streams))[: len(streams)]
         if own_ports and ports[0].name and self.draw(st.booleans()):
             by_port: dict[str, list[str]] = {}
@@ -150,20 +150,20 @@ class _Drawing:
         return [written] if isinstance(written, str) and self.sometimes(4) else written
 
     def _bundle(self, step: ComponentUse) -> bool:
-        """Read all that some node gives, by its bare name."""
+        """Read all outputs of a node, by its bare name."""
         bundles = self.draft.bundles()
         if not bundles:
             return False
         group = self.draw(st.sampled_from(bundles))
         steps = self._tail([step], [group])
         lane = follow(self.menu, steps, group, self.draft.left)
-        if lane is None or not self.draft.told_apart(steps, [lane]):
+        if lane is None or not self.draft.has_distinct_names(steps, [lane]):
             return False
         self.draft.add_node(steps, [lane], group[0].owner, **self._keys(steps))
         return True
 
     def _each(self, step: ComponentUse) -> bool:
-        """One module for each of several tensors, or one for all that are alike."""
+        """One module for each of several tensors, or a shared one for tensors of equal shape."""
         whole = self.draft.bundles() if self.sometimes(2) else []
         if whole:
             chosen = self.draw(st.sampled_from(whole))
@@ -192,7 +192,7 @@ class _Drawing:
             names = [f"part{place}" for place in range(1, len(chosen) + 1)]
             source = {name: stream.reference for name, stream in zip(names, chosen, strict=True)}
         named = [replace(lane, name=name) for lane, name in zip(lanes, names, strict=True)]
-        if not self.draft.told_apart(steps, named):
+        if not self.draft.has_distinct_names(steps, named):
             return False
         self.draft.add_node(steps, named, source, each=True, **({"share": True} if share else {}),
                             **self._keys(steps))
@@ -200,7 +200,7 @@ class _Drawing:
 
     def _tail(self, steps: Sequence[ComponentUse], groups: Sequence[Sequence[Stream]],
               heads: bool = True) -> list[ComponentUse]:
-        """The steps, and now and then more of them in a row, as long as every group of tensors can pass."""
+        """The steps, and sometimes further ones in a chain, as long as every group of tensors fits."""
         longer = list(steps)
         kinds = NODE_KINDS if heads else ("encoder", "fusion")
         choice = self.menu.of_kind(*kinds)
@@ -213,7 +213,7 @@ class _Drawing:
         return longer
 
     def _keys(self, steps: Sequence[ComponentUse]) -> dict[str, Any]:
-        """Keys that change nothing about shapes."""
+        """Keys that do not affect shapes."""
         keys: dict[str, Any] = {"freeze": True} if self.sometimes(8) else {}
         if steps[-1][0].startswith("head.") and self.sometimes(4):
             keys["loss"] = self.draw(st.sampled_from((0.3, 2, 0)))
@@ -221,7 +221,7 @@ class _Drawing:
 
     def _feeds(self, component: Component, options: Mapping[str, Any], scale: int | None,
                only: str | None) -> list[_Feed] | None:
-        """Something for every port of one alternative of the rule."""
+        """Sources for every port of one alternative of the rule."""
         alternative = self.draw(st.sampled_from(component.parsed.alternatives))
         ports = written_out(alternative, 1 if only else self.draw(st.sampled_from((2, 3, 1, 4))))
         feeds: list[_Feed] = []
@@ -261,7 +261,7 @@ class _Drawing:
 
     def _fit(self, component: Component, stream: Stream, ports: Sequence[Port], before: Sequence[TensorShape],
              known: Binding, *, options: Mapping[str, Any]) -> _Feed | None:
-        """A tensor, with steps that make it fit where it does not as it is."""
+        """A tensor, with adapting steps if it does not fit."""
         steps = adapted(self.menu, component, stream, ports[-1], known, options=options)
         if steps is None:
             return None
@@ -285,7 +285,7 @@ class _Drawing:
         return self.draft.add_input(feed.stream.shape, feed.stream.optional) if feed.new else feed.stream
 
     def _ready(self, feed: _Feed) -> Stream:
-        """The tensor of a feed, its steps made a node."""
+        """The tensor of a feed, after adding its steps as a node."""
         stream = self._there(feed)
         if not feed.steps:
             return stream

@@ -20,7 +20,7 @@ _MAPS = ("map", "any_map")
 
 
 def bind(ports: Sequence[Port], inputs: Sequence[TensorShape], options: Mapping[str, Any]) -> Binding | Mismatch:
-    """What the first ports of a rule make of as many inputs: the sizes that they leave for the ports behind."""
+    """The binding of a rule's first ports to as many inputs: the sizes that it fixes for later ports."""
     alone = tuple(replace(port, variadic=False) for port in ports)
     if not alone:
         return Binding(Alternative((), None), (), {}, None)
@@ -28,7 +28,7 @@ def bind(ports: Sequence[Port], inputs: Sequence[TensorShape], options: Mapping[
 
 
 def written_out(alternative: Alternative, count: int) -> list[Port]:
-    """The ports of an alternative, one at its end that is `*` standing `count` times."""
+    """The ports of an alternative, with a final `*` port repeated `count` times."""
     ports = list(alternative.inputs)
     return ports[:-1] + [ports[-1]] * count if ports[-1].variadic else ports
 
@@ -36,9 +36,9 @@ def written_out(alternative: Alternative, count: int) -> list[Port]:
 @st.composite
 def port_shapes(draw: DrawFn, port: Port, known: Binding, options: Mapping[str, Any],
                 scale: int | None = None) -> TensorShape:
-    """A shape that fits a port behind ports that are bound already."""
+    """A shape that fits a port after earlier ports are bound."""
     axes = port.axes or ()
-    written = len(axes) - 1 if len(axes) > 2 and not _ranks(port) else 0  # a rule may write the grid out, axis by axis
+    written = len(axes) - 1 if len(axes) > 2 and not _ranks(port) else 0  # a rule may state the grid axis by axis
     fixed = known.spatial if any(axis.kind == "map" for axis in axes) else None
     rank = written or (draw(st.sampled_from(_ranks(port))) if _ranks(port) and not fixed else 0)
     grid = fixed or (draw(grids(rank, scale)) if rank else ())
@@ -53,7 +53,7 @@ def port_shapes(draw: DrawFn, port: Port, known: Binding, options: Mapping[str, 
 
 
 def _ranks(port: Port) -> tuple[int, ...]:
-    """How many spatial axes the `...` of a port may stand for; none where it has no such."""
+    """The numbers of spatial axes that the `...` of a port may match; empty where it has none."""
     if not any(axis.kind in _MAPS for axis in port.axes or ()):
         return ()
     return tuple(rank for rank in (2, 3) if len(port.axes or ()) - 1 + rank <= len(LAYOUTS["volume"].axes))
@@ -67,7 +67,7 @@ def _fixed(axis: Axis, known: Binding, options: Mapping[str, Any]) -> int | None
 
 @st.composite
 def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any]) -> tuple[TensorShape, ...]:
-    """Shapes that fit the rule; `options` are checked, with every default. A component may refuse them all the same."""
+    """Shapes that fit the rule; `options` are checked and complete. A component may still refuse the shapes."""
     alternative = draw(st.sampled_from(component.parsed.alternatives))
     ports = written_out(alternative, draw(st.integers(1, MOST_INPUTS)))
     found: list[TensorShape] = []
@@ -80,7 +80,7 @@ def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any]) -> 
 
 @dataclass(frozen=True)
 class Violation:
-    """Shapes of which one is wrong for a rule, and what the rule says of it."""
+    """Shapes of which one violates a rule, and the rule's message."""
 
     shapes: tuple[TensorShape, ...]
     mismatch: Mismatch

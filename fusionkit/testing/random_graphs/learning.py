@@ -1,4 +1,4 @@
-"""What holds for every graph when it is trained and when inputs are absent; see `properties` for the rest."""
+"""Properties of every graph in training and with missing inputs; see `properties` for the others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def data_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:
 
 
 def masks_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:
-    """For every optional input which cases have it: (batch,) boolean; the first has all, the second none."""
+    """For every optional input, which cases have it: (batch,) boolean; the first has all, the second none."""
     random = torch.Generator().manual_seed(seed)
     masks = {value.name: torch.rand(batch, generator=random) < 0.5 for value in plan.inputs if value.present}
     for mask in masks.values():
@@ -53,7 +53,7 @@ def masks_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:
 
 
 def advised(prove: Callable[..., None]) -> Callable[..., None]:
-    """The property without the warnings that a component gives about data; such a warning begins with its id."""
+    """Runs the property without the warnings of components about data; such a warning begins with the id."""
     @wraps(prove)
     def checked(graph: DrawnGraph, *args: object) -> None:
         with warnings.catch_warnings():
@@ -66,11 +66,10 @@ def advised(prove: Callable[..., None]) -> Callable[..., None]:
 
 @advised
 def it_learns(graph: DrawnGraph) -> None:
-    """Forward, backward and a step of the optimiser work; what is frozen stands still, and all else moves.
+    """Forward, backward and a step of the optimiser work; frozen parameters do not change, and all others do.
 
-    A parameter that does not move must be one that the conformance kit calls dead on the same shapes, one whose
-    results only votes read, which have no slope, or one on which the loss does not depend, as numerical derivatives
-    show.
+    A parameter that does not change must be one that the conformance kit finds dead on the same shapes, one whose
+    results are read by votes only, which have no gradient, or one with a numerical derivative of zero.
     """
     waiting: set[str] | None = None
     for draw in range(_DRAWS):
@@ -91,7 +90,7 @@ def it_learns(graph: DrawnGraph) -> None:
 
 
 def _drawn(plan: Plan, seed: int) -> FusionModel:
-    """The network with its weights moved off any special start, such as zeros, in training mode."""
+    """The network in training mode with its weights perturbed, away from special initial values such as zeros."""
     network = build_plan(plan, seed)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -101,7 +100,7 @@ def _drawn(plan: Plan, seed: int) -> FusionModel:
 
 
 def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
-    """The trained parameters that a step leaves as they are."""
+    """The trained parameters that a step does not change."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.Adam(trained.values(), lr=0.01) if trained else None
@@ -122,7 +121,7 @@ def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
 
 
 def _loss(network: FusionModel, draw: int) -> Tensor:
-    """The loss of a batch as training has it: the first draw with all inputs, the others with some absent."""
+    """The loss of a batch as in training: the first draw with all inputs, the others with some missing."""
     plan, dtype = network.plan, next((p.dtype for p in network.parameters()), torch.float32)
     present = masks_of(plan, _CASES, draw)
     if draw == 0:
@@ -152,7 +151,7 @@ def _without_gradient(network: FusionModel, draw: int) -> set[str]:
 
 
 def _change_of_loss(network: FusionModel, names: Sequence[str], draw: int) -> float:
-    """How much the loss changes with a small change of some parameters."""
+    """The change of the loss for a small change of some parameters."""
     changed = deepcopy(network)
     random = torch.Generator().manual_seed(draw + 1)
     with torch.no_grad():
@@ -163,7 +162,7 @@ def _change_of_loss(network: FusionModel, names: Sequence[str], draw: int) -> fl
 
 
 def _dead(plan: Plan, suspects: Collection[str]) -> set[str]:
-    """The parameters that do not learn even where their component stands alone, or are declared not to."""
+    """The parameters that get no gradient even when their component is tested alone, or are declared not to."""
     dead: set[str] = set()
     for node in plan.nodes:
         for call, path in calls_of(node):
@@ -190,7 +189,7 @@ def _dead_alone(call: Call) -> set[str]:
 def without_slope(plan: Plan) -> set[str]:
     """Paths of modules whose results reach losses only through components that declare no gradient of their inputs.
 
-    Such a component counts votes, say: near a tie the loss jumps with a small change, and has no slope all the same.
+    For example, a component counts votes: near a tie the loss jumps with a small change, yet its gradient is zero.
     """
     sloped: set[str] = set()
     cut: set[str] = set()
@@ -215,9 +214,9 @@ def _declared(component: Component, name: str) -> bool:
 
 @advised
 def absence_is_unread(graph: DrawnGraph, seed: int = 0) -> None:
-    """What an absent optional input holds changes no result, no gradient and no statistic.
+    """Values of a missing optional input change no result, no gradient and no statistic.
 
-    An input that is left out is one that every case lacks, and everything present is no mask at all, bit for bit.
+    Leaving an input out equals masking it in every case, and a mask with everything present equals no mask, exactly.
     """
     made = graph.plan
     masks = masks_of(made, _CASES, seed)
@@ -242,7 +241,7 @@ def _equal(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str)
 
 
 def _traces(plan: Plan, masks: Mapping[str, Tensor], content: Sequence[float], training: bool) -> Tensors:
-    """Results, gradients and state of a run in which absent entries hold `content`, row by row."""
+    """Results, gradients and state of a run in which missing entries hold `content`, row by row."""
     network = build_plan(plan).train(training)
     inputs = data_of(plan, _CASES)
     for name, mask in masks.items():
@@ -269,7 +268,7 @@ def _gradients(what: str, tensors: Mapping[str, Tensor]) -> Tensors:
 
 @advised
 def it_predicts(graph: DrawnGraph) -> None:
-    """The graph's own method of prediction gives every head finite values in range, and the same ones again."""
+    """The graph's prediction method gives every head finite values in range, reproducibly."""
     networks = [build_plan(graph.plan, seed) for seed in range(members_of(graph.plan.uncertainty))]
     cases = _Cases(graph.plan)
     settings = Settings(batch_size=4, device="cpu")
@@ -285,7 +284,7 @@ def it_predicts(graph: DrawnGraph) -> None:
 
 
 class _Cases(Dataset[Case]):
-    """Cases with normal numbers for inputs and no targets; some lack what is optional."""
+    """Cases with normal numbers for inputs and no targets; some lack optional inputs."""
 
     def __init__(self, plan: Plan) -> None:
         self.inputs = data_of(plan, _CASES)

@@ -1,4 +1,4 @@
-"""The components that graphs are drawn from, and what each gives for some inputs: asked once, then remembered."""
+"""The components that graphs are drawn from, and their results for given inputs, which are cached."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fusionkit.testing.random_graphs.sizes import MOST_NUMBERS
 Values = Mapping[str, Mapping[str, Sequence[Any]]]
 _REMEMBERED = 20_000
 _MANY = 256  # positions from which a module may be too large to be built only to be refused
-# What is drawn from shrinks to its first entry, so these stand in a counterexample where any would do.
+# Draws shrink to the first entry, so counterexamples use these where any component would do.
 _PLAIN = ("encoder.project", "encoder.mlp", "fusion.sum", "fusion.concat", "head.regress", "encoder.pool")
 
 
@@ -38,17 +38,17 @@ def _plainest_first(name: str) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a graph may cost, so that it builds and runs in some milliseconds.
+    """The budget of a graph, so that it builds and runs in a few milliseconds.
 
-    `work` is the number of parameters times the positions that they meet, or the multiply-adds where these are more,
-    as in attention, whose cost is the square of its positions.
+    `work` is the number of parameters times the positions they are applied to, or the multiply-adds where these are
+    more, as in attention, whose cost is quadratic in its positions.
     """
 
     parameters: int = 600_000
     work: int = 150_000_000
 
     def less(self, spent: Limits) -> Limits:
-        """What is left."""
+        """The remaining budget."""
         return Limits(self.parameters - spent.parameters, self.work - spent.work)
 
     def holds(self, cost: Limits) -> bool:
@@ -58,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a component gives for some inputs; `given_back` says that it is the inputs, one by one."""
+    """The output of a component for some inputs; `given_back` means that it has one result per input."""
 
     output: Shape
     cost: Limits
@@ -66,14 +66,14 @@ class Trial:
 
 
 class ComponentFailure(AssertionError):  # noqa: N818 - a finding about a component, as a failed assertion is
-    """A component fails on inputs that its rule accepts; the message holds a graph that shows it."""
+    """A component fails on inputs that its rule accepts; the message contains a graph that reproduces it."""
 
 
 class Menu:
     """Installed components by id, of which `ids` may be drawn.
 
-    Pooling, projections and a plain head are always used where two parts of a graph do not fit. `values` gives
-    what to draw an option from: {'encoder.timm': {'model': ['test_resnet']}}.
+    Pooling, projections and a plain head are always used where two parts of a graph do not fit. `values` lists
+    the values to draw an option from: {'encoder.timm': {'model': ['test_resnet']}}.
     """
 
     def __init__(self, registry: Registry | None = None, ids: Collection[str] | None = None,
@@ -101,15 +101,15 @@ class Menu:
 
     @cached_property
     def filler(self) -> str | None:
-        """A component that stands in for an absent input, the bundled one where there is a choice."""
+        """A component that imputes a missing input, the bundled one where there is a choice."""
         found = [name for name in self.registry.ids
                  if name.startswith("encoder.") and self.component(name).absent == "fill"]
         return "encoder.placeholder" if "encoder.placeholder" in found else found[0] if found else None
 
     def trial(self, name: str, options: Mapping[str, Any], inputs: Sequence[TensorShape]) -> Trial | None:
-        """What a component gives, None where it refuses the inputs or costs too much.
+        """The output of a component, None where it refuses the inputs or costs too much.
 
-        Raises: ComponentFailure when it does neither.
+        Raises: ComponentFailure when it fails in any other way.
         """
         key = f"{name} {json.dumps(options, sort_keys=True)} {[shape.sizes for shape in inputs]}"
         if key not in self._trials:
@@ -119,7 +119,7 @@ class Menu:
         return self._trials[key]
 
     def shares(self, name: str, options: Mapping[str, Any], first: TensorShape, other: TensorShape) -> bool:
-        """Whether a module that is built for one tensor does for another what one of its own would do."""
+        """Whether a module built for one tensor works for another like one built for that."""
         alone = self.trial(name, options, [other])
         if first == other or alone is None or self.trial(name, options, [first]) is None:
             return alone is not None and first == other
@@ -129,7 +129,7 @@ class Menu:
         try:
             with torch.no_grad():
                 return _seen(module(torch.zeros(2, *other.sizes))) == alone.output
-        except Exception:  # whatever it raises says that it does not fit
+        except Exception:  # any exception means that it does not fit
             return False
 
     def _try(self, component: Component, options: Mapping[str, Any], inputs: Sequence[TensorShape]) -> Trial | None:
@@ -141,7 +141,7 @@ class Menu:
         if isinstance(bound, Mismatch):
             return None
         try:
-            told = component.output(config, inputs) if component.output else result_shape(bound, dict(config))
+            declared = component.output(config, inputs) if component.output else result_shape(bound, dict(config))
             call, positions = Call(component, config, named, Bundle(())), max(shape.positions for shape in inputs)
             large = positions > _MANY
             module = _built(call, "meta" if large else "cpu")
@@ -151,7 +151,7 @@ class Menu:
             module = _built(call, "cpu") if large else module
             with torch.no_grad():
                 given = module.eval()(*[torch.zeros(2, *shape.sizes) for shape in inputs])
-            output = told or _seen(given)
+            output = declared or _seen(given)
         except ComponentError:
             return None
         except GraphError as error:
@@ -171,7 +171,7 @@ def _built(call: Call, device: str) -> nn.Module:
 
 
 def _cost(module: nn.Module, positions: int, counted_on: Sequence[TensorShape] = ()) -> Limits:
-    """What a module costs; on inputs of the shapes given, if any, its multiply-adds are counted too."""
+    """The cost of a module; with shapes of inputs its multiply-adds are counted too."""
     parameters = sum(parameter.numel() for parameter in module.parameters())
     work = parameters * positions
     if counted_on and work <= Limits().work:
@@ -188,7 +188,7 @@ def _seen(given: Any) -> Shape:
 
 
 def _shown(name: str, options: Mapping[str, Any], inputs: Sequence[TensorShape], error: Exception) -> str:
-    """The failure, and a graph that meets it as soon as it is checked or run."""
+    """The failure, and a graph that reproduces it when checked or run."""
     graph = {
         "fusionkit": 1,
         "inputs": {f"x{number}": {shape.layout: list(shape.sizes)} for number, shape in enumerate(inputs, 1)},

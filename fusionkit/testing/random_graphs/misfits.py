@@ -25,7 +25,7 @@ _TRIES = 8
 
 
 def unknown_component(draw: DrawFn, data: Data, menu: Menu) -> GraphFault:
-    """An id that nobody provides, far from all or one letter off."""
+    """An id that nobody provides, unlike all others or one letter off."""
     path = draw(st.sampled_from(ids(data)))
     put(data, path, draw(st.sampled_from((f"{value_at(data, path)}q", "encoder.zzqx", "fusion.zzqx", "head.zzqx"))))
     return "unknown-component", [Spot(path)]
@@ -50,7 +50,7 @@ def unknown_option(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
 
 
 def options_are_no_mapping(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
-    """Something else than a mapping under `with`."""
+    """A value of `with` that is not a mapping."""
     found = steps(data)
     if not found:
         return None
@@ -60,7 +60,7 @@ def options_are_no_mapping(draw: DrawFn, data: Data, menu: Menu) -> GraphFault |
 
 
 def bad_option(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
-    """A value that an option cannot have: another type, out of bounds, no choice of its list."""
+    """An invalid value of an option: another type, out of bounds, not among its choices."""
     found = steps(data)
     if not found:
         return None
@@ -77,7 +77,7 @@ def bad_option(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
 
 
 def missing_option(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
-    """An option is gone that the component cannot be without."""
+    """A required option is missing."""
     found = [(path, name) for path in steps(data) for name in value_at(data, path).get("with", {})
              if menu.component(value_at(data, (*path, "use"))).config.model_fields[name].is_required()]
     if not found:
@@ -97,12 +97,12 @@ def _refused(component: Component, options: Data) -> set[str]:
 
 
 def violated_rule(draw: DrawFn, data: Data, menu: Menu) -> GraphFault:
-    """A node more, one of whose inputs its rule does not take."""
+    """An additional node, one of whose inputs its rule does not take."""
     return violation_of(draw, data, menu, draw(st.sampled_from(menu.of_kind(*NODE_KINDS))))
 
 
 def violation_of(draw: DrawFn, data: Data, menu: Menu, name: str) -> GraphFault:
-    """A node more with a component, one of whose inputs its rule does not take."""
+    """An additional node with a given component, one of whose inputs its rule does not take."""
     component = menu.component(name)
     options = draw(options_of(component, menu.values.get(name)))
     found = draw(violating(component, dict(component.config.model_validate(options))))
@@ -112,7 +112,7 @@ def violation_of(draw: DrawFn, data: Data, menu: Menu, name: str) -> GraphFault:
 
 
 def unknown_port(draw: DrawFn, data: Data, menu: Menu) -> GraphFault:
-    """A node more, whose input stands at a port that its rule does not have."""
+    """An additional node, with an input at a port that its rule does not have."""
     component, options = _component(draw, menu, *NODE_KINDS)
     _add(data, component, options, [LAYOUTS["vector"]((3,))])
     put(data, (*_WRONG, "from"), {"zzqx": "wrong1"})
@@ -120,7 +120,7 @@ def unknown_port(draw: DrawFn, data: Data, menu: Menu) -> GraphFault:
 
 
 def unconnected_port(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
-    """A node more, one of whose ports nothing is connected to."""
+    """An additional node with an unconnected port."""
     several = [name for name in menu.of_kind("encoder", "fusion") if len(menu.component(name).parsed.ports) > 1]
     if not several:
         return None
@@ -132,7 +132,7 @@ def unconnected_port(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
 
 
 def absent_input(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
-    """A node more that cannot be without an input, and one that may be absent."""
+    """An additional node that needs all its inputs, one of which may be missing."""
     strict = [name for name in menu.of_kind(*NODE_KINDS) if menu.component(name).absent == "none"]
     if not strict:
         return None
@@ -148,7 +148,7 @@ def absent_input(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
 
 
 def refused_inputs(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
-    """A node more, whose inputs fit its rule and which its component refuses all the same."""
+    """An additional node whose inputs fit its rule but are refused by its component."""
     for _ in range(_TRIES):
         component, options = _component(draw, menu, "encoder", "fusion")
         config = component.config.model_validate(options)
@@ -163,7 +163,7 @@ def refused_inputs(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
 
 
 def one_name_twice(draw: DrawFn, data: Data, menu: Menu) -> GraphFault:
-    """`each` over the same tensor twice, which would have one name."""
+    """`each` over the same tensor twice, which gives two results one name."""
     data["inputs"]["wrong1"] = {"vector": [3]}
     data["nodes"]["wrong"] = {"use": "encoder.dropout", "from": ["wrong1", "wrong1"], "each": True}
     data["nodes"]["wrong_result"] = {**_RESULT, "from": "wrong.wrong1"}
@@ -192,7 +192,7 @@ def _named(shapes: Sequence[TensorShape]) -> list[tuple[str, TensorShape]]:
 
 
 def _add(data: Data, component: Component, options: Data, shapes: Sequence[TensorShape]) -> None:
-    """A node `wrong` over inputs of its own, and a head that reads it."""
+    """A node `wrong` with separate inputs, and a head that reads it."""
     data["inputs"] |= {name: {shape.layout: list(shape.sizes)} for name, shape in _named(shapes)}
     data["nodes"]["wrong"] = {"use": component.id, "from": [name for name, _ in _named(shapes)],
                               **({"with": options} if options else {})}

@@ -26,10 +26,10 @@ _NEVER = "pretrained"  # it would fetch a file from the network
 @st.composite
 def options_of(draw: DrawFn, component: Component, values: Mapping[str, Sequence[Any]] | None = None,
                least: bool = False) -> Options:
-    """Options as a graph writes them, checked by the component's class; what is not written has its default.
+    """Options as a graph states them, checked by the component's class; others have their defaults.
 
-    `values` gives what to draw some options from, where their type says too little. With `least` every option that
-    is a whole number is written and small, since defaults are sizes for real data.
+    `values` lists values to draw some options from, where their type is too general. With `least` every integer
+    option is stated and small, since defaults are sizes for real data.
     """
     fields, required, definitions = _schema(component.config)
     written: Options = {}
@@ -49,7 +49,7 @@ def _schema(config: type[Config]) -> tuple[dict[str, Schema], frozenset[str], di
 
 
 def _valid(component: Component, written: Options, required: frozenset[str]) -> Options:
-    """The options, without those that do not go together with the others."""
+    """The options, without those that cannot be combined with the others."""
     for name in (None, *[name for name in reversed(written) if name not in required]):
         written.pop(name or "", None)
         try:
@@ -81,7 +81,7 @@ def _integers(field: Schema, definitions: Mapping[str, Schema]) -> SearchStrateg
 
 
 def _bound(field: Schema, closed: str, open_: str, otherwise: float) -> float:
-    """A bound of a number, closed or open, or what stands in for one."""
+    """A bound of a number, closed or open, or a default for it."""
     return float(field[closed] if closed in field else field.get(open_, otherwise))
 
 

@@ -1,4 +1,4 @@
-"""Where things stand in the data of a graph: paths of ids, references and keys, and their places in a text."""
+"""Positions in the data of a graph: paths of ids, references and keys, and their places in a text."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def ids_of(data: Data, name: str) -> list[Path]:
 
 
 def steps(data: Data) -> list[Path]:
-    """The paths of what holds a `use`, and may hold a `with`: nodes, and steps of chains that are not bare."""
+    """The paths of mappings with `use`, which may have `with`: nodes, and steps of chains that are not bare."""
     return [path[:-1] for path in ids(data) if path[-1] == "use"]
 
 
@@ -71,7 +71,7 @@ def references(data: Data) -> list[Path]:
 
 
 def references_of(data: Data, name: str) -> list[Path]:
-    """The paths of what one node reads."""
+    """The paths of the references of one node."""
     path: Path = ("nodes", name, "from")
     return list(_leaves(value_at(data, path), path))
 
@@ -90,20 +90,20 @@ def heads(data: Data) -> list[str]:
 
 
 def sources(data: Data) -> dict[str, dict[Path, str]]:
-    """For every node the paths of what it reads, with the input or node that stands there."""
+    """For every node the paths of its references, with the input or node at each."""
     return {name: {path: str(value_at(data, path)).partition(".")[0] for path in references_of(data, name)}
             for name in data["nodes"]}
 
 
 def circular(data: Data) -> list[Path]:
-    """The references that stand in a circle."""
+    """The references that are part of a cycle."""
     read = {name: set(found.values()) for name, found in sources(data).items()}
     return [path for name, found in sources(data).items() for path, source in found.items()
             if name in _behind(read, source)]
 
 
 def _behind(read: dict[str, set[str]], name: str) -> set[str]:
-    """A node and all that it reads, directly or not."""
+    """A node and everything it depends on, directly or indirectly."""
     reached: set[str] = set()
     pending = [name]
     while pending:
@@ -115,7 +115,7 @@ def _behind(read: dict[str, set[str]], name: str) -> set[str]:
 
 
 def readers(data: Data, name: str) -> list[str]:
-    """A node and every node that reads from it, directly or not."""
+    """A node and everything that depends on it, directly or indirectly."""
     read = {node: set(found.values()) for node, found in sources(data).items()}
     return [node for node in data["nodes"] if name in _behind(read, node)]
 

@@ -1,4 +1,4 @@
-"""What holds for every graph, each as one function that raises an AssertionError where it does not.
+"""Properties of every graph; each is a function that raises an AssertionError where it does not hold.
 
     @given(graphs(using="fusion.difference"))
     def test_my_fusion_in_any_graph(graph):
@@ -59,8 +59,8 @@ def plan_is_true(graph: DrawnGraph) -> None:
         products = sum(next(turns)[1].products // BATCH for lane in node.lanes for _ in lane.calls)
         weights = list(network.get_submodule(node.name).parameters())
         counted = (sum(w.numel() for w in weights), sum(w.numel() for w in weights if w.requires_grad), products)
-        said = (node.cost.parameters, node.cost.trainable, node.cost.multiply_adds)
-        assert counted == said, f"parameters, trained and multiply-adds of {node.name}: {counted}, planned {said}"
+        planned = (node.cost.parameters, node.cost.trainable, node.cost.multiply_adds)
+        assert counted == planned, f"parameters, trained and multiply-adds of {node.name}: {counted}, planned {planned}"
     # A raw output may hold more than a number for each name, such as what only the loss reads.
     assert {head.name: tuple(network.head(head.name).decode(outputs[head.name]).shape) for head in made.heads} == {
         head.name: (BATCH, len(head.names)) for head in made.heads}
@@ -68,7 +68,7 @@ def plan_is_true(graph: DrawnGraph) -> None:
 
 
 def _by_hand(graph: DrawnGraph, network: FusionModel, inputs: Mapping[str, Tensor]) -> Tensors:
-    """The results by reading the file: each module called with what stands under its `from`."""
+    """The results from the file alone: each module is called with the values of its `from`."""
     values: dict[str, Tensors] = {name: {name: value} for name, value in inputs.items()}
     outputs: Tensors = {}
     heads = {head.name for head in network.plan.heads}
@@ -98,22 +98,22 @@ def _read(values: Mapping[str, Tensors], ref: str) -> list[Tensor]:
 
 
 def refused_in_place(wrong: WrongGraph) -> None:
-    """A graph that is wrong in one place is refused there, and all that is said can be shown."""
+    """A graph that is wrong in one place is refused there, and its diagnostics can be rendered."""
     try:
         measure(infer(resolve_tree(read(wrong.text, "graph.yaml"), wrong.registry), witness))
     except GraphError as error:
-        told = error.diagnostics
+        diagnostics = error.diagnostics
     else:
-        raise AssertionError("the graph is taken as right")
-    for found in told:
+        raise AssertionError("the graph is accepted")
+    for found in diagnostics:
         assert found.span is not None and found.span.file == "graph.yaml" and found.span.line >= 1, found
         assert found.message.strip() and found.fix and found.render(), f"{found.code} says too little"
-    places = {(found.span.line, found.span.column) for found in told if found.span and found.code == wrong.code}
-    assert places & wrong.places, "\n".join(found.render() for found in told)
+    places = {(found.span.line, found.span.column) for found in diagnostics if found.span and found.code == wrong.code}
+    assert places & wrong.places, "\n".join(found.render() for found in diagnostics)
 
 
 def order_is_free(graph: DrawnGraph, shuffle: Shuffle) -> None:
-    """Writing the graph out and reading it back, in another order of its lines too, changes nothing."""
+    """Writing the graph and reading it back, with its lines in another order too, changes nothing."""
     for compact in (True, False):
         assert to_plain(read(write(graph.data, one_line=compact))) == graph.data
     first = build_plan(graph.plan).eval()
@@ -130,9 +130,9 @@ def _planned(data: dict[str, Any], graph: DrawnGraph) -> Plan:
 
 
 def _described(made: Plan) -> dict[str, Any]:
-    """The plan as data, the nodes by name: their order in a file is free."""
-    told = made.as_json()
-    return {**told, "nodes": {node["name"]: node for node in told["nodes"]}}
+    """The plan as data, with nodes by name: their order in a file is arbitrary."""
+    data = made.as_json()
+    return {**data, "nodes": {node["name"]: node for node in data["nodes"]}}
 
 
 def _both(first: FusionModel, second: FusionModel) -> tuple[Tensors, Tensors]:
@@ -142,9 +142,9 @@ def _both(first: FusionModel, second: FusionModel) -> tuple[Tensors, Tensors]:
 
 
 def names_are_free(graph: DrawnGraph, names: Sequence[str]) -> None:
-    """Other names of inputs and nodes leave every shape, and with the same weights every result, as it is.
+    """Renaming inputs and nodes changes no shape and, with the same weights, no result.
 
-    The weights of a node are drawn by its own name, so nodes that keep theirs keep their weights.
+    The weights of a node are drawn by its name, so nodes that keep their name keep their weights.
     """
     data = named_lanes(graph.data, graph.plan)
     table = dict(zip(movable(graph.plan), names, strict=False))
@@ -165,7 +165,7 @@ def names_are_free(graph: DrawnGraph, names: Sequence[str]) -> None:
 
 
 def branches_are_apart(graph: DrawnGraph, source: str) -> None:
-    """A branch more with a head of its own changes neither weights nor results of what was there."""
+    """An additional branch with a separate head changes neither weights nor results of the others."""
     first = build_plan(graph.plan).eval()
     more = branched(graph.data, graph.plan, source, "more")
     second = build_plan(_planned(more, graph)).eval()
@@ -180,7 +180,7 @@ def branches_are_apart(graph: DrawnGraph, source: str) -> None:
 
 
 def copies_are_apart(graph: DrawnGraph) -> None:
-    """A deep copy gives the same results, and changing it leaves the network as it was."""
+    """A deep copy gives the same results, and changing it does not change the network."""
     network = build_plan(graph.plan).eval()
     copy = deepcopy(network)
     before, found = _both(network, copy)

@@ -1,4 +1,4 @@
-"""The same graph written in another way: other order of lines, other names, a branch more."""
+"""The same graph written in another way: other order of lines, other names, an additional branch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Shuffle = Callable[[list[Any]], list[Any]]
 def reordered(data: Data, shuffle: Shuffle) -> Data:
     """The graph with its lines in another order: top keys, inputs, nodes, keys of a node, options, ports.
 
-    What stands under the `from` of a node with `each` keeps its order, in which its bundle is.
+    References of a node with `each` keep their order, which is the order of its bundle.
     """
     mixed = {key: _mixed(value, shuffle) if key != "nodes" else value for key, value in data.items()}
     mixed["nodes"] = {name: _mixed_node(node, shuffle) for name, node in _mixed(data["nodes"], shuffle, 1).items()}
@@ -30,14 +30,14 @@ def _mixed_node(node: Data, shuffle: Shuffle) -> Data:
 
 
 def _mixed(value: Any, shuffle: Shuffle, depth: int = 20) -> Any:
-    """Every mapping with its keys in another order, down to a depth; lists stay as they are."""
+    """Every mapping with its keys in another order, down to a depth; lists are unchanged."""
     if isinstance(value, dict):
         return {key: _mixed(value[key], shuffle, depth - 1) if depth > 1 else value[key] for key in shuffle([*value])}
     return [_mixed(item, shuffle, depth) for item in value] if isinstance(value, list) else value
 
 
 def named_lanes(data: Data, plan: Plan) -> Data:
-    """The graph with every tensor that `each` reads written out under the name that it has anyway."""
+    """The graph with an explicit name, the default one, for every tensor that `each` reads."""
     named = deepcopy(data)
     for node in plan.nodes:
         if node.node.each:
@@ -46,9 +46,9 @@ def named_lanes(data: Data, plan: Plan) -> Data:
 
 
 def movable(plan: Plan) -> list[str]:
-    """Inputs and nodes whose name stands in no member of a bundle, once the lanes of `each` are written out.
+    """Inputs and nodes whose name is in no member of a bundle, once the branches of `each` are named explicitly.
 
-    A rule that gives back what a `*` port read names the members after what was read.
+    A rule that returns each input of a `*` port names the members after these inputs.
     """
     pinned = set()
     for node in plan.nodes:
@@ -62,7 +62,7 @@ def movable(plan: Plan) -> list[str]:
 
 
 def renamed(data: Data, names: Mapping[str, str]) -> Data:
-    """The graph with other names of inputs and nodes, wherever they stand."""
+    """The graph with other names of inputs and nodes, wherever they occur."""
     changed = deepcopy(data)
     changed["inputs"] = {names.get(name, name): value for name, value in changed["inputs"].items()}
     changed["nodes"] = {names.get(name, name): node for name, node in changed["nodes"].items()}
@@ -81,7 +81,7 @@ def _renamed(source: Any, names: Mapping[str, str]) -> Any:
 
 
 def branched(data: Data, plan: Plan, source: str, name: str) -> Data:
-    """The graph with a branch of its own head that reads one of its inputs, under names that begin with `name`."""
+    """The graph with an additional branch and head that read one of its inputs; new names begin with `name`."""
     more = deepcopy(data)
     value = next(value for value in plan.inputs if value.name == source)
     head = {"use": "head.regress", "with": {"values": ["extra"]}}

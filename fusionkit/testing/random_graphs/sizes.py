@@ -11,9 +11,9 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from fusionkit.shapes.layouts import LAYOUTS, TensorShape
 
 FEATURES = (2, 3, 5, 7, 4, 11, 8, 13, 1, 16, 24)
-"""Widths and numbers of tokens; what comes first is what a counterexample shrinks to."""
+"""Widths and numbers of tokens; counterexamples shrink to the first ones."""
 MOST_NUMBERS = 40_000
-"""In one tensor of one case: more make a graph slow, whatever its parameters."""
+"""Numbers in one tensor of one case; more make a graph slow, whatever its parameters."""
 _GRIDS = (
     {2: (5, 7, 3, 11, 8, 2, 1), 3: (3, 5, 4, 7, 2, 1)},
     {2: (16, 17, 32, 37, 64), 3: (8, 11, 16, 17, 24)},
@@ -37,7 +37,7 @@ def features() -> SearchStrategy[int]:
 
 
 def fitting(width: int, grid: tuple[int, ...]) -> int:
-    """A width at most this large, with which a map does not have too many numbers."""
+    """A width up to a limit with which a map does not have too many numbers."""
     return max(1, min(width, MOST_NUMBERS // prod(grid)))
 
 

@@ -1,4 +1,4 @@
-"""What a built network really does: the shapes on every edge, and products counted operation by operation."""
+"""Records what a built network does: the shapes on every edge, and multiply-adds counted by operation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Sizes = tuple[int, ...]
 class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
     """Counts the products of matrix products, convolutions and attention by the sizes of their operands.
 
-    The formulas are written out here, so that the plan's costs are held against something other than themselves.
+    The formulas are repeated here, so that the plan's costs are checked independently.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Seen:
 
 
 def watched(network: FusionModel, inputs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[tuple[Call, Seen]]]:
-    """The results of a network, and beside every call of its plan what was seen of it."""
+    """The results of a network, and for every call of its plan what was recorded."""
     planned = [(call, path) for node in network.plan.nodes for call, path in calls_of(node)]
     paths = dict.fromkeys(path for _, path in planned)
     seen: dict[str, list[Seen]] = {path: [] for path in paths}
@@ -77,7 +77,7 @@ def watched(network: FusionModel, inputs: Mapping[str, Tensor]) -> tuple[dict[st
 
 
 def calls_of(node: PlannedNode) -> Iterator[tuple[Call, str]]:
-    """Every call of a node in the order in which it runs, and the path of the module that is called."""
+    """Every call of a node in execution order, and the path of the called module."""
     shared = node.lanes[0].name
     for lane in node.lanes:
         path = f"{node.name}.{shared if node.node.share else lane.name}" if node.node.each else node.name
@@ -87,11 +87,11 @@ def calls_of(node: PlannedNode) -> Iterator[tuple[Call, str]]:
 
 @contextmanager
 def _noting(network: FusionModel, products: _Products, seen: Mapping[str, list[Seen]]) -> Iterator[None]:
-    """Hooks on the modules of a network that note what each call reads, gives and costs."""
+    """Hooks on the modules of a network that record inputs, outputs and cost of each call."""
     handles = []
     for path, found in seen.items():
         module = network.get_submodule(path)
-        assert not isinstance(module, Chain | Each), f"{path} is no component's module; please report"
+        assert not isinstance(module, Chain | Each), f"{path} is not a component's module; please report"
         began: list[int] = []
         handles += [module.register_forward_pre_hook(_begun(products, began)),
                     module.register_forward_hook(_ended(products, began, found))]

@@ -1,4 +1,4 @@
-"""Graphs that are wrong in one place, with the code and the place that are to be told."""
+"""Graphs that are wrong in one place, with the expected code and place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class WrongGraph:
-    """The text of a graph with one fault, and what is to be said: a code, at one of some places (line, column)."""
+    """The text of a graph with one fault, and the expected diagnostic: a code, at one of some places (line, column)."""
 
     text: str
     what: str
@@ -37,7 +37,7 @@ class WrongGraph:
         return f"\n# {self.what} [{self.code}] at {where}; fusionkit check graph.yaml\n{self.text}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Printed line by line by Hypothesis, which would otherwise print how the graph was drawn."""
+        """Printed line by line by Hypothesis, which would otherwise print the drawing steps."""
         printer.text(repr(self))
 
 
@@ -50,13 +50,13 @@ def wrong_graphs(menu: Menu | None = None, most_nodes: int = 12) -> SearchStrate
 
 @st.composite
 def violations(draw: DrawFn, name: str, menu: Menu | None = None) -> WrongGraph:
-    """Small graphs, each with one node that gives a component an input that its rule does not take."""
+    """Small graphs, each with one node whose component gets an input that its rule does not take."""
     menu = menu or Menu()
     head = {"use": "head.regress", "from": "ehr", "with": {"values": ["y"]}}
     graph = DrawnGraph({"fusionkit": 1, "inputs": {"ehr": {"vector": [7]}}, "nodes": {"right": head}}, menu.registry,
                        compact=draw(st.booleans()))
     data = deepcopy(graph.data)
-    return told(graph, data, violation_of.__doc__, violation_of(draw, data, menu, name))
+    return wrong_graph(graph, data, violation_of.__doc__, violation_of(draw, data, menu, name))
 
 
 @st.composite
@@ -65,7 +65,7 @@ def _broken(draw: DrawFn, menu: Menu, most_nodes: int) -> WrongGraph:
     way = draw(st.sampled_from(BREAKS))
     data = deepcopy(graph.data)
     fault = way(draw, data) or unknown_key(draw, data := deepcopy(graph.data))
-    return told(graph, data, way.__doc__, fault)
+    return wrong_graph(graph, data, way.__doc__, fault)
 
 
 @st.composite
@@ -74,11 +74,11 @@ def _misfits(draw: DrawFn, menu: Menu, most_nodes: int) -> WrongGraph:
     way = draw(st.sampled_from(MISFITS))
     data = deepcopy(graph.data)
     fault = way(draw, data, menu) or unknown_key(draw, data := deepcopy(graph.data))
-    return told(graph, data, way.__doc__, fault)
+    return wrong_graph(graph, data, way.__doc__, fault)
 
 
-def told(graph: DrawnGraph, data: dict[str, Any], what: str | None, fault: GraphFault) -> WrongGraph:
-    """A graph that was changed to be wrong, with what is to be said of it."""
+def wrong_graph(graph: DrawnGraph, data: dict[str, Any], what: str | None, fault: GraphFault) -> WrongGraph:
+    """A graph that was changed to be wrong, with the expected diagnostic."""
     code, spots = fault
     text = write(data, one_line=graph.compact)
     tree = read(text)
@@ -88,7 +88,7 @@ def told(graph: DrawnGraph, data: dict[str, Any], what: str | None, fault: Graph
 
 @st.composite
 def _bad_texts(draw: DrawFn, menu: Menu, most_nodes: int) -> WrongGraph:
-    """Text that is no graph however it is read: a key twice, a tag, an alias, a second document, an open bracket."""
+    """Text that is not a valid graph file: a key twice, a tag, an alias, a second document, an open bracket."""
     graph = draw(graphs(menu, most_nodes=most_nodes))
     lines = write(graph.data, one_line=False).splitlines()
     last = len(lines) + 1

@@ -1,4 +1,4 @@
-"""Begins a plugin package: `generate` fills in the files of `templates/` and writes them.
+"""Creates a plugin package: `generate` fills in the files of `templates/` and writes them.
 
-Whether the result holds to the contract is checked in `packages`. The component that is published is the author's.
+Whether the result follows the contract is checked in `packages`.
 """

@@ -1,4 +1,4 @@
-"""Writes the beginning of a plugin package, from `templates/`: complete, and passing its own tests as it stands."""
+"""Writes a new plugin package from `templates/`: complete, and passing its own tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fusionkit.shapes.rule_parser import parse_rule
 PREFIX = "fusionkit"
 _LONGEST = 30  # names stand in lines of the generated files, which end at column 120
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
-# What the generated files import or define: a class of that name would hide it.
+# Names that the generated files import or define: a class of such a name would hide them.
 _TAKEN = {"Config", "Encoder", "F", "Field", "Fusion", "Head", "HeadPrediction", "Path", "PositiveInt", "Prediction",
           "Projections", "Runner", "Sequence", "Tensor", "TensorShape", "Uncertainty"}
 
@@ -32,7 +32,7 @@ _TEMPLATES = files("fusionkit.testing.scaffold") / "templates"
 
 @dataclass(frozen=True)
 class KindTemplate:
-    """What differs between kinds of component, but for the files: the line in a graph, and what the catalogue says."""
+    """Differences between kinds of component other than files: the line in a graph, and the catalogue entry."""
 
     snippet: str
     summary: str
@@ -41,10 +41,10 @@ class KindTemplate:
 
 
 TEMPLATES = {
-    "encoder": KindTemplate("seen: {use: $id, from: image, with: {width: 16}}",
+    "encoder": KindTemplate("visual: {use: $id, from: image, with: {width: 16}}",
                             "one learned layer at every position, then a ReLU.",
                             "B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ..."),
-    "fusion": KindTemplate("fused: {use: $id, from: [seen, told], with: {width: 24}}",
+    "fusion": KindTemplate("fused: {use: $id, from: [visual, tabular], with: {width: 24}}",
                            "the mean of the projected inputs, each with a learned weight.",
                            "*features: B _ -> B {width}", "drop"),
     "head": KindTemplate("result: {use: $id, from: fused, with: {classes: [benign, malignant]}}",
@@ -102,7 +102,7 @@ def _name_faults(name: str, kind: str) -> list[Diagnostic]:
     if kind not in TEMPLATES:
         return [Diagnostic("bad-name", f"there is no kind {kind!r}", fix=f"choose one of {', '.join(TEMPLATES)}")]
     if name.startswith((f"{PREFIX}-", f"{PREFIX}_")):
-        return [Diagnostic("bad-name", f"{name!r} has the prefix of the package in it", why="it is added by itself",
+        return [Diagnostic("bad-name", f"{name!r} has the prefix of the package in it", why="it is added automatically",
                            fix=f"write {name[len(PREFIX) + 1:]!r}")]
     if not _NAME.fullmatch(name):
         close = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
@@ -112,7 +112,7 @@ def _name_faults(name: str, kind: str) -> list[Diagnostic]:
     if len(name) > _LONGEST:
         return [Diagnostic("bad-name", f"{name!r} has {len(name)} characters", fix=f"at most {_LONGEST}")]
     if keyword.iskeyword(name):
-        return [Diagnostic("bad-name", f"{name!r} is a word of the Python language", why="a module cannot be called so",
+        return [Diagnostic("bad-name", f"{name!r} is a word of the Python language", why="no module can have this name",
                            fix=f"write '{name}-{kind}'")]
     return []
 
@@ -143,7 +143,7 @@ def _target_faults(target: Path) -> list[Diagnostic]:
 
 
 def _write(texts: dict[str, str], target: Path) -> None:
-    """The whole folder at once, or nothing."""
+    """Write the whole folder atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

@@ -1,4 +1,5 @@
-"""Programs that import an author's code in a process of their own and write down what it does.
+"""Programs that import an author's code in a separate process and record what it does.
 
-Nothing heavy is imported here: what a witness sees must come from the author. What it saw is judged in `packages`.
+Nothing heavy is imported here, so that everything a witness records comes from the author's code. `packages` checks
+the records.
 """

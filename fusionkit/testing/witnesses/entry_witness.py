@@ -1,8 +1,8 @@
-"""Run as a program in a process of its own: imports the module behind an entry point and writes down what happens.
+"""Run as a program in a separate process: imports the module of an entry point and records what happens.
 
     python -m fusionkit.testing.witnesses.entry_witness MODULE
 
-Prints one JSON object: the time of the processor, what was printed, which heavy packages were loaded, and where.
+Prints one JSON object: CPU time, what was printed, which heavy packages were loaded, and where.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEAVY = ("jax", "matplotlib", "numpy", "pandas", "pydantic", "scipy", "sklearn",
 
 
 class _Places:
-    """Says which line of a folder is being run."""
+    """Finds which line of a folder is being run."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -36,21 +36,21 @@ class _Places:
 
 
 class _Loads:
-    """Stands before Python's finders: notes who asks for a heavy package, and finds nothing."""
+    """Precedes Python's finders: records who imports a heavy package, and finds nothing."""
 
     def __init__(self, places: _Places) -> None:
         self.places = places
         self.seen: dict[str, str] = {}
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Nothing; the finders after it do the work."""
+        """None; the finders after this one do the work."""
         if name in HEAVY:
             self.seen.setdefault(name, self.places.now(outermost=True))
         return None
 
 
 class _Printed(io.StringIO):
-    """A stream that knows where the first text came from."""
+    """A stream that records where the first text came from."""
 
     def __init__(self, places: _Places) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class _Printed(io.StringIO):
 
 def main(module: str) -> None:
     """Imports the module and prints what was seen."""
-    import_module("fusionkit.api")  # every plugin imports it, so its time is not this one's
+    import_module("fusionkit.api")  # every plugin imports it, so its time does not count
     spec = find_spec(module.partition(".")[0])
     origin = spec.origin if spec and spec.origin else ""
     places = _Places(str(Path(origin).parent))

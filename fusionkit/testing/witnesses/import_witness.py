@@ -1,8 +1,8 @@
-"""Run as a program in a process of its own: imports modules one by one and writes down what each brings along.
+"""Run as a program in a separate process: imports modules one by one and records the side effects of each.
 
     python -m fusionkit.testing.witnesses.import_witness RECORDS MODULE...
 
-RECORDS gets one JSON object a line: {"begins": MODULE} before an import, all that was seen after it.
+RECORDS gets one JSON object per line: {"begins": MODULE} before an import, and its side effects after it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-# Of the environment only what torch and Python read; other libraries mark their own loading there.
+# Only environment variables that torch and Python read; other libraries mark there that they are loaded.
 _SETTINGS = ("CUDA", "HF_", "MKL", "NCCL", "OMP", "PYTHON", "PYTORCH", "TORCH")
 
 
@@ -43,14 +43,14 @@ def _write(file: IO[str], row: dict[str, Any]) -> None:
 
 
 def _states() -> dict[str, Callable[[], Any]]:
-    """What a process has one of, so that an import that changes it changes it for everybody."""
+    """Global state of a process, which an import must not change."""
     import numpy as np
     import torch
 
     import fusionkit.layers.masking
     import fusionkit.layers.norms
     import fusionkit.layers.projection
-    import fusionkit.layers.readout  # noqa: F401  # every component may import them: they are no news
+    import fusionkit.layers.readout  # noqa: F401  # every component may import them, so they do not count
 
     return {
         "torch's default dtype": torch.get_default_dtype,
@@ -90,7 +90,7 @@ def _witness(module: str, states: dict[str, Callable[[], Any]]) -> dict[str, Any
 
 @contextmanager
 def _silenced() -> Iterator[Callable[[], str]]:
-    """Keeps what is written to both streams, compiled code included."""
+    """Captures what is written to both streams, by compiled code too."""
     with tempfile.TemporaryFile() as kept:
         saved = [(stream, os.dup(stream.fileno())) for stream in (sys.stdout, sys.stderr)]
         for stream, _ in saved:

@@ -204,7 +204,7 @@ FOLDER = GOLDEN / "mmcaf"
 
 def test_exit_codes_and_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["encoder.se", str(FOLDER / "se_32.npz")]) == 0
-    assert "encoder.se computes what se_32 recorded" in capsys.readouterr().out
+    assert "encoder.se reproduces se_32" in capsys.readouterr().out
     with np.load(FOLDER / "se_32.npz") as file:
         entries = {name: file[name] for name in file.files}
     # Off by more than any processor's rounding: that of this one may be nothing at all.
@@ -213,7 +213,7 @@ def test_exit_codes_and_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["encoder.se", str(tmp_path / "off.npz")]) == 1
     assert "WRONG" in capsys.readouterr().out
     assert main(["encoder.se", str(tmp_path / "off.npz"), "--tolerance", "1e-2"]) == 0
-    assert "encoder.se computes what" in capsys.readouterr().out
+    assert "encoder.se reproduces" in capsys.readouterr().out
     assert main(["encoder.se", "nowhere.npz"]) == 2
     assert "is not a fixture" in capsys.readouterr().err
     assert main(["encoder.se", str(FOLDER / "se_32.npz"), "--json"]) == 0
@@ -242,4 +242,4 @@ reference: {release: {told: "", grade: head}, other: {told: net}}
     found = compared(scaled_case(path, width=5, **changed), str(graph))
     assert found.ok and {row.entry for row in found.rows} == {"tap_scaled_0", "tap_scaled_1", "out_logit"}
     assert "nothing here uses: head" in refused(path, str(graph), options=["reference.release={told: ''}"])
-    assert "knows no release 'mine'" in refused(path, str(graph), release="mine")
+    assert "has no release 'mine'" in refused(path, str(graph), release="mine")

@@ -57,7 +57,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "simple_fuse_24": ("fusion.simple_fuse",),
     "ucb_16": ("encoder.ucb",),
 }
-SLOW = {"img_encoder_12x192x192"}
+SLOW = {"img_encoder_12x192x192"}  # over ten seconds: the whole image encoder, on the volume that the release reads
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES])

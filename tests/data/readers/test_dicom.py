@@ -44,12 +44,12 @@ def test_a_series_loads_in_the_order_of_positions_not_of_names() -> None:
     [
         ("77654033/CT2", "dicom-gap", "202.50 mm between '17106' and '17136', elsewhere 1.25 mm"),
         ("98892001/CT2N", "dicom-localizer", "2 of 2 slices are localizers (scouts): '6293', '6924'"),
-        ("98892003/MR1", "dicom-several-series", "holds 3 series"),
-        ("98892003/MR2", "dicom-several-series", "holds 3 series"),
+        ("98892003/MR1", "dicom-several-series", "contains 3 series"),
+        ("98892003/MR2", "dicom-several-series", "contains 3 series"),
         ("98892003/MR700", "dicom-mixed-orientations", "7 different orientations"),
         ("77654033/CR1", "dicom-no-geometry", "no ImagePositionPatient"),
         ("TINY_ALPHA/PT000000/ST000000/SE000000", "dicom-not-image", "CT Image Storage"),
-        ("77654033", "dicom-empty", "holds no DICOM files"),
+        ("77654033", "dicom-empty", "contains no DICOM files"),
     ],
 )
 def test_folders_that_are_not_one_volume_are_refused_by_name(folder: str, code: str, said: str) -> None:
@@ -80,11 +80,11 @@ def test_several_series_are_listed_with_number_description_and_count() -> None:
         ("JPEG2000-embedded-sequence-delimiter", "image", "dicom-undecodable", "JPEG 2000"),
         ("meta_missing_tsyntax", "volume", "dicom-no-syntax", "transfer syntax (0002,0010)"),
         ("no_meta", "volume", "dicom-not-dicom", "not a DICOM file"),
-        ("ExplVR_LitEndNoMeta", "volume", "dicom-not-dicom", "not a DICOM file"),
-        ("ExplVR_BigEndNoMeta", "image", "dicom-not-dicom", "not a DICOM file"),
+        ("ExplVR_LitEndNoMeta", "volume", "dicom-not-image", "holds no image"),
+        ("ExplVR_BigEndNoMeta", "image", "dicom-not-image", "holds no image"),
         ("no_meta_group_length", "volume", "dicom-not-image", "RT Image Storage"),
         ("rtplan_truncated", "volume", "dicom-not-image", "RT Plan Storage"),
-        ("nested_priv_SQ", "volume", "dicom-not-image", "no image"),
+        ("nested_priv_SQ", "volume", "dicom-not-image", "not an image"),
         ("reportsi", "image", "dicom-not-image", "Basic Text SR Storage"),
         ("waveform_ecg", "volume", "dicom-not-image", "12-lead ECG"),
         ("liver_1frame", "volume", "dicom-not-image", "Segmentation Storage"),
@@ -93,7 +93,7 @@ def test_several_series_are_listed_with_number_description_and_count() -> None:
         ("examples_rgb_color", "volume", "dicom-colour", "colour image"),
         ("examples_ybr_color", "image", "dicom-multiframe", "30 frames"),
         ("SC_rgb_rle_2frame", "image", "dicom-multiframe", "2 frames"),
-        ("does_not_exist", "volume", "dicom-missing", "is not there"),
+        ("does_not_exist", "volume", "dicom-missing", "does not exist"),
     ],
 )
 def test_a_malformed_or_foreign_file_gives_one_clear_message(name: str, form: str, code: str, said: str) -> None:

@@ -202,25 +202,25 @@ def one(**values: Any) -> Callable[[Path], None]:
         (copy_one, "dicom-duplicate-position", "at the same position, -799.50 mm"),
         (add_echo, "dicom-duplicate-position", "(7 such pairs)"),
         (turn_one, "dicom-mixed-orientations", "2 different orientations"),
-        (shift_one, "dicom-shifted", "is moved within its plane"),
-        (lean, "dicom-tilt", "the stack leans by 21.8 degrees"),
+        (shift_one, "dicom-shifted", "is shifted within its plane"),
+        (lean, "dicom-tilt", "the stack is sheared by 21.8 degrees"),
         (one(PixelSpacing=["0.7", "0.8"]), "dicom-mixed-spacing", "2 different pixel spacings"),
         (one(Rows=41, Columns=37), "dicom-mixed-sizes", "2 different sizes"),
-        (one(SeriesInstanceUID=uid("other")), "dicom-several-series", "holds 2 series"),
+        (one(SeriesInstanceUID=uid("other")), "dicom-several-series", "contains 2 series"),
         (one(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "dicom-localizer", "1 of 7 slices are localizers"),
         (one(ImagePositionPatient=""), "dicom-no-geometry", "no ImagePositionPatient"),
         (every(PixelSpacing=["0", "0"]), "dicom-bad-geometry", "PixelSpacing of (0.0, 0.0)"),
         (every(ImageOrientationPatient=["1", "0", "0", "1", "0", "0"]), "dicom-bad-geometry", "not at right angles"),
         (one(ImagePositionPatient=["1", "2"]), "dicom-bad-header", "ImagePositionPatient"),
         (one(SamplesPerPixel=3, PhotometricInterpretation="RGB"), "dicom-colour", "is a colour image"),
-        (one(NumberOfFrames="3"), "dicom-multiframe", "holds 3 frames without a position each"),
+        (one(NumberOfFrames="3"), "dicom-multiframe", "has 3 frames without a position each"),
         (cut_pixels, "dicom-truncated", "has broken pixel data"),
-        (cut_header, "dicom-not-image", "holds no image"),
+        (cut_header, "dicom-not-image", "is not an image"),
         (claim_much, "dicom-too-large", "7 slices of 65535 x 65535"),
         (to_private_syntax, "dicom-no-decoder", "transfer syntax that is not supported"),
-        (remove_pixels, "dicom-no-pixels", "a header of an image and no pixels"),
+        (remove_pixels, "dicom-no-pixels", "the header of an image, but no pixels"),
         (lambda folder: (folder / "note").write_text("x" * 300), "dicom-not-dicom", "'note' is not a DICOM file"),
-        (lambda folder: (folder / "empty.dcm").touch(), "dicom-not-dicom", "'empty.dcm' is not a DICOM file"),
+        (lambda folder: (folder / "empty.dcm").touch(), "dicom-not-dicom", "'empty.dcm' is an empty file"),
     ],
 )
 def test_a_damaged_series_is_refused_by_name(
@@ -258,7 +258,7 @@ def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:
 def test_a_leaning_stack_is_taken_when_asked(tmp_path: Path) -> None:
     folder = written(tmp_path / "ct")
     lean(folder)
-    assert refusal(folder).fix == "set 'tilt: keep' to take the leaning stack as it is"
+    assert refusal(folder).fix == "set 'tilt: keep' to use the sheared stack unchanged"
     np.testing.assert_array_equal(read(folder, options(tilt="keep")), hounsfield()[None])
 
 

@@ -57,7 +57,7 @@ def test_some_files_of_one_value_are_named(tmp_path: Path) -> None:
     arrays(tmp_path, NOISE[0], np.zeros((3, 5, 7)), NOISE[1], np.full((3, 5, 7), 4.0))
     [found] = warnings(tmp_path, "read: numpy", 3)
     assert "2 of 4 cases have one value everywhere (0, 4) (cases 'c1.npy', 'c3.npy')" in found.message
-    assert found.why == "the files themselves hold one value"
+    assert found.why == "the files themselves are constant"
 
 
 def test_one_picture_for_all_cases_is_told(tmp_path: Path) -> None:
@@ -268,3 +268,24 @@ def test_pages_that_are_not_read_are_counted(tmp_path: Path) -> None:
     pages[1].save(tmp_path / "c1.tif")
     found = only(warnings(tmp_path, "read: image", 3), "several-pictures")
     assert "1 of 2 cases hold several pictures, up to 3" in found.message
+
+
+def volumes(folder: Path, *codes: tuple[int, int]) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    for case, (sform, qform) in enumerate(codes):
+        stored = np.random.default_rng(case).integers(-1000, 2000, (5, 6, 7)).astype(np.int16)
+        image = nibabel.Nifti1Image(stored, np.eye(4))
+        image.set_sform(np.diag([1.0, 1, 2, 1]), sform)
+        image.set_qform(np.diag([1.0, 1, 2, 1]), qform)
+        nibabel.save(image, folder / f"c{case}.nii")
+
+
+def test_volumes_without_orientation_are_counted(tmp_path: Path) -> None:
+    volumes(tmp_path, (1, 1), (0, 0), (1, 0))
+    found = only(warnings(tmp_path, "read: nifti", 4), "no-geometry")
+    assert "1 of 3 cases do not say how they lie in the patient (case 'c1.nii')" in found.message
+
+
+def test_volumes_that_agree_are_no_news(tmp_path: Path) -> None:
+    volumes(tmp_path, (1, 1), (2, 0), (0, 1))
+    assert warnings(tmp_path, "read: nifti", 4) == []

@@ -68,7 +68,7 @@ def test_promised_sizes():
     (lambda raw: raw[:50] + bytes(20) + raw[70:], "broken-image"),
     (lambda raw: raw[:16] + bytes(4) + raw[20:], "broken-image"),
     (lambda raw: b"", "not-an-image"),
-    (lambda raw: b"GIF89a" + raw, "not-an-image"),
+    (lambda raw: b"GIF89a" + raw, "broken-image"), (lambda raw: b"nothing", "not-an-image"),
 ])
 def test_damage_is_named(tmp_path, change, code):
     path = save(tmp_path, np.random.default_rng(0).integers(0, 256, (37, 41), dtype=np.uint8))
@@ -144,6 +144,19 @@ def test_a_mask_keeps_its_labels(tmp_path):
     path = save(tmp_path, MASK)
     found = read(path, options(size=(15, 17)))
     assert set(np.round(np.unique(found) * 255, 4)) == {0, 1, 3}
+    assert len(np.unique(read(path, options(size=(15, 17), interpolate="linear")))) > 3
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB"])
+def test_a_painted_mask_keeps_its_colours(tmp_path, mode):
+    painted = Image.fromarray(MASK, "L").convert("P")
+    painted.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    path = save(tmp_path, painted.convert(mode), "a.png")
+    known = {tuple(colour) for colour in read(path, options()).reshape(3, -1).T.tolist()}
+    assert len(known) == 3
+    found = read(path, options(size=(15, 17)))
+    assert {tuple(colour) for colour in found.reshape(3, -1).T.tolist()} == known
+    assert len(np.unique(read(path, options(size=(15, 17), channels=1)))) == 3
     assert len(np.unique(read(path, options(size=(15, 17), interpolate="linear")))) > 3
 
 

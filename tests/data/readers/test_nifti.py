@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from fusionkit.data.readers.nifti import NiftiOptions, read, shape
+from fusionkit.data.readers.nifti import NiftiOptions, examine, read, shape
 from fusionkit.data.readers.reader import ReadError
 
 VALUES = np.random.default_rng(0).integers(-1000, 2000, (3, 5, 7)).astype(np.int16)
@@ -128,17 +128,121 @@ def test_other_ranks_are_refused(tmp_path, shape):
     assert caught.value.code == "wrong-rank"
 
 
-def test_colour_voxels_are_refused(tmp_path):
+def test_colour_voxels_are_three_channels(tmp_path):
     colour = np.zeros((3, 5, 7), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    colour["R"], colour["G"], colour["B"] = VALUES % 251, VALUES % 241, VALUES % 239
+    found = read(save(tmp_path, nibabel.Nifti1Image(colour, np.diag([-1.0, 1, 1, 1]))), options())
+    assert found.shape == (3, 7, 5, 3) and (found[1] == (VALUES[::-1] % 241).T).all()
+
+
+def test_complex_voxels_are_refused(tmp_path):
     with pytest.raises(ReadError) as caught:
-        read(save(tmp_path, nibabel.Nifti1Image(colour, np.eye(4))), options())
+        read(save(tmp_path, nibabel.Nifti1Image(VALUES.astype(np.complex64), np.eye(4))), options())
     assert caught.value.code == "not-numeric"
 
 
-def test_another_format_is_named(tmp_path):
+MHA = b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\nElementDataFile = LOCAL\n" + bytes(16)
+NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n\n" + bytes(16)
+
+
+@pytest.mark.parametrize(("name", "content", "said", "fix"), [
+    ("a.nii.gz", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "Git LFS", "git lfs pull"),
+    ("a.nii.gz", b"<!DOCTYPE html><html>Sign in</html>", "a web page", "download it again"),
+    ("a.nii", b"\n <html><body>404</body></html>", "a web page", "download it again"),
+    ("a.nii.gz", b'<?xml version="1.0"?><Error>AccessDenied</Error>', "an XML document", "download it again"),
+    ("a.nii.gz", b'{"error": "not found"}', "JSON text", "download it again"),
+    ("a.nii.gz", b"../.git/annex/objects/x", "git-annex", "git annex get"),
+    ("a.nii.gz", b"", "an empty file", "download it again"),
+    ("a.nii", bytes(5000), "nothing but zeros", "download it again"),
+    ("a.mha", MHA, "MetaImage", "SimpleITK"), ("a.nrrd", NRRD, "NRRD", "SimpleITK"),
+    ("a.nii", b"PK\x03\x04" + bytes(400), "a zip archive", "unpack it"),
+    ("a.nii.gz", gzip.compress(NRRD, mtime=0), "NRRD", "SimpleITK"),
+    ("a.nii", b"\x89PNG" + bytes(400), "a PNG picture", "read: image"),
+    ("a.nii", bytes(128) + b"DICM" + bytes(400), "a DICOM file", "read: dicom"),
+    ("a.nii", b"\x93NUMPY" + bytes(400), "a numpy array", "read: numpy"),
+])
+def test_a_file_that_is_something_else_is_named(tmp_path, name, content, said, fix):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ReadError, match="not a NIfTI volume") as caught:
+        read(tmp_path / name, options())
+    assert caught.value.code == "not-nifti" and said in caught.value.message and fix in caught.value.fix
+
+
+def test_a_freesurfer_volume_is_named_with_its_conversion(tmp_path):
     nibabel.save(nibabel.MGHImage(VALUES.astype(np.float32), np.eye(4)), tmp_path / "a.mgz")
-    with pytest.raises(ReadError, match="MGHImage"):
+    with pytest.raises(ReadError, match="FreeSurfer") as caught:
         read(tmp_path / "a.mgz", options())
+    assert "nibabel" in caught.value.fix
+
+
+@pytest.mark.parametrize("version", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize(("written", "name"), [
+    ("a.nii.gz", "a.nii"), ("a.nii", "a.nii.gz"), ("a.nii", "a"), ("a.nii.gz", "brain.img.7"), ("a.nii", "A.NII"),
+])
+def test_a_volume_is_read_by_its_content_and_not_by_its_name(tmp_path, version, written, name):
+    path = save(tmp_path, version(VALUES, np.diag([-1.0, 1, 1, 1])), written)
+    assert (read(path.rename(tmp_path / name), options())[0] == VALUES[::-1].T).all()
+
+
+def header(tmp_path, sform, qform, codes, units="mm"):
+    image = nibabel.Nifti1Image(VALUES, np.eye(4))
+    image.set_qform(qform, codes[1])
+    image.header.set_xyzt_units(units)
+    path = save(tmp_path, image, "a.nii")
+    raw = bytearray(path.read_bytes())
+    raw[280:328] = np.asarray(sform[:3], "<f4").tobytes()
+    raw[252:256] = int(codes[1]).to_bytes(2, "little") + int(codes[0]).to_bytes(2, "little")
+    path.write_bytes(raw)
+    return path
+
+
+FLIPPED, ZERO = np.diag([-2.0, 2, 3, 1]), np.diag([0.0, 0, 0, 1])
+FLAT = np.diag([2.0, 0, 3, 1])
+
+
+@pytest.mark.parametrize("singular", [ZERO, FLAT, np.diag([np.nan, 1, 1, 1])])
+def test_a_singular_sform_gives_way_to_the_qform(tmp_path, singular):
+    array, facts = examine(header(tmp_path, singular, FLIPPED, (1, 1)), options())
+    assert (array[0] == VALUES[::-1].T).all()
+    assert facts.spacing == (3, 2, 2) and facts.remark("sform-singular") is not None
+
+
+@pytest.mark.parametrize("singular", [ZERO, FLAT])
+def test_without_a_usable_qform_the_sform_is_named(tmp_path, singular):
+    with pytest.raises(ReadError, match="its sform cannot be used") as caught:
+        read(header(tmp_path, singular, FLIPPED, (2, 0)), options())
+    assert caught.value.code == "singular-affine" and caught.value.fix
+
+
+def test_a_file_without_orientation_keeps_its_axes(tmp_path):
+    array, facts = examine(header(tmp_path, FLIPPED, FLIPPED, (0, 0)), options())
+    assert (array[0] == VALUES.T).all() and facts.spacing == () and facts.remark("no-geometry") is not None
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (2, 1), (4, 2)])
+def test_the_sform_wins_and_a_difference_is_noted(tmp_path, codes):
+    moved = FLIPPED.copy()
+    moved[0, 3] = 4.0
+    array, facts = examine(header(tmp_path, moved, FLIPPED, codes), options())
+    assert (array[0] == VALUES[::-1].T).all() and facts.remark("affines-disagree") == "4"
+    moved[0, 3] = 0.1
+    assert examine(header(tmp_path, moved, FLIPPED, codes), options())[1].remarks == ()
+
+
+@pytest.mark.parametrize(("units", "factor"), [("mm", 1), ("meter", 1000), ("micron", 0.001), ("unknown", 1)])
+def test_spacing_is_in_millimetres(tmp_path, units, factor):
+    facts = examine(header(tmp_path, FLIPPED / factor, FLIPPED / factor, (1, 1), units), options())[1]
+    assert facts.spacing == pytest.approx((3, 2, 2)) and facts.remarks == ()
+    odd = examine(header(tmp_path, FLIPPED / 1000, FLIPPED / 1000, (1, 1), "unknown"), options())[1]
+    assert odd.remark("odd-spacing") == "0.002 x 0.002 x 0.003"
+
+
+def test_a_slope_of_zero_means_no_scaling(tmp_path):
+    path = save(tmp_path, nibabel.Nifti1Image(VALUES, np.eye(4)), "a.nii")
+    raw = bytearray(path.read_bytes())
+    raw[112:120] = np.array([0, -100], "<f4").tobytes()
+    path.write_bytes(raw)
+    assert (read(path, options())[0] == VALUES.T).all()
 
 
 def test_without_nibabel_the_message_says_what_to_install(tmp_path, monkeypatch):

@@ -115,3 +115,15 @@ def test_texts_and_complex_numbers_are_no_numbers(tmp_path):
         with pytest.raises(ReadError) as caught:
             read(save(tmp_path, array), options())
         assert caught.value.code == "not-numeric"
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"), (b"<html>", "a web page"),
+    (b"", "an empty file"), (b"\x1f\x8b" + bytes(40), "gzip-compressed data"),
+    (b"\x89PNG" + bytes(40), "a PNG picture"),
+])
+def test_a_file_that_is_something_else_is_named(tmp_path, content, said):
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(ReadError, match=f"it is {said}, not a .npy or .npz file") as caught:
+        read(tmp_path / "a.npy", options())
+    assert caught.value.code == "not-an-array" and caught.value.fix

@@ -14,7 +14,7 @@ from fusionkit.data.readers.reader import READERS
 @pytest.mark.parametrize(("reader", "given", "expected", "met", "fix"), [
     ("image", {"path": "a"}, (3, 8, 8), (1, 4, 4), "write 'size: [8, 8]' and 'channels: 3' on input 'x' of the data"),
     ("image", {"path": "a"}, (None, 8, 8), (1, 8, 8), "write 'channels: 1' on"),
-    ("numpy", {"path": "a"}, (1, 8, 8), (3, 8, 8), "correct the sizes in the graph, or make the files alike"),
+    ("numpy", {"path": "a"}, (1, 8, 8), (3, 8, 8), "correct the sizes in the graph, or give all files the same size"),
     ("nifti", {"path": "a"}, (1, 4, 8, 8), (1, 4, 9, 8), "write 'size: [4, 8, 8]' on"),
     ("dicom", {"path": "a"}, (1, 8, 8), (1, 4, 8, 8), "choose another reader or another kind of input in the graph"),
     ("columns", {"numeric": ["a"]}, (2,), (1,), "write 'vector: [1]' in the graph, or change the columns of the input"),

@@ -212,7 +212,7 @@ def test_inputs_outside_the_grid_are_told_of_once():
     x = torch.cat([inside(3, 4), torch.full((1, 4), 1.01)])
     assert told(kan.eval(), x) == []
     (message,) = told(kan.train(), x)
-    assert message == ("encoder.kan: 25 % of the inputs of layer 0 lie outside its grid, where its splines fade to "
+    assert message == ("encoder.kan: 25 % of the inputs of layer 0 are outside its grid, where its splines fade to "
                        "zero; scale them into 'range', widen it, or set 'squash'")
     assert told(kan.eval().train(), x) == []
     assert told(make((4,), width=3, squash=True).train(), x) == []

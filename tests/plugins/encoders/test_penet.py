@@ -116,10 +116,10 @@ def test_the_vector_is_the_mean_of_the_last_map() -> None:
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"levels": [1], "output": "pooled"}, "'levels' belongs to the maps"),
+    ({"levels": [1], "output": "pooled"}, "'levels' selects maps"),
     ({"levels": [1, 1, 3]}, "different numbers from 0 to 3"),
     ({"levels": [4], "output": "both"}, "different numbers from 0 to 3"),
-    ({"levels": [1, 2]}, "leave them out of 'blocks'"),
+    ({"levels": [1, 2]}, "remove them from 'blocks'"),
 ])
 def test_options_that_leave_a_part_unread_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
@@ -127,7 +127,7 @@ def test_options_that_leave_a_part_unread_are_refused(options: dict[str, Any], w
 
 
 def test_an_input_too_small_for_its_groups_is_refused() -> None:
-    with pytest.raises(ComponentError, match="one number in a group"):
+    with pytest.raises(ComponentError, match="a single value in a group"):
         on_meta((1, 1, 3, 4), group_channels=1)
 
 

@@ -110,7 +110,7 @@ def test_a_dropped_branch_gets_gradients_of_zero_and_the_skip_its_own() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ComponentError, match="cut into 4 groups"):
         make(width=3)
-    with pytest.raises(ComponentError, match="one number in a group"):
+    with pytest.raises(ComponentError, match="a single value in a group"):
         make((6, 1, 1, 1), group_channels=1)
     assert make((6, 1, 1, 1))(torch.randn(2, 6, 1, 1, 1)).isfinite().all()
 
@@ -135,7 +135,7 @@ def test_aspp_sees_several_dilations_and_the_mean(sizes: tuple[int, ...]) -> Non
 
 
 def test_aspp_refuses_widths_that_it_cannot_share() -> None:
-    with pytest.raises(ComponentError, match="cannot be shared by 4 branches"):
+    with pytest.raises(ComponentError, match="are too few for 4 branches"):
         Aspp(AsppConfig(width=3), [shape_of((3, 7, 5))])
-    with pytest.raises(ComponentError, match="by itself"):
+    with pytest.raises(ComponentError, match="normalise each of"):
         Aspp(AsppConfig(width=12, group_channels=5), [shape_of((3, 7, 5))])

@@ -67,10 +67,10 @@ def test_a_row_that_rounding_added_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize(("maps", "options", "words"), [
-    ([(4, 8, 8)] * 4, {}, "4, makes 4 steps .* for 1 to 3"),
-    ([(4, 8, 8)], {"first_skip": 0}, "1, makes 0 steps"),
-    ([(4, 11, 8), (4, 5, 4)], {}, "comes to the grid 10x8, and the map that it adds has 11x8"),
-    ([(4, 8, 8), (4, 5, 5)], {}, "comes to the grid 10x10"),
+    ([(4, 8, 8)] * 4, {}, "its 4 maps need 4 steps .* for 1 to 3"),
+    ([(4, 8, 8)], {"first_skip": 0}, "its 1 maps need 0 steps"),
+    ([(4, 11, 8), (4, 5, 4)], {}, "has the spatial size 10x8, but the map that it adds has 11x8"),
+    ([(4, 8, 8), (4, 5, 5)], {}, "has the spatial size 10x10"),
 ])
 def test_maps_that_are_no_pyramid_are_refused(maps: list[tuple[int, ...]], options: dict[str, Any],
                                               words: str) -> None:

@@ -62,7 +62,7 @@ def test_negative_features_leave_the_generalised_mean_finite() -> None:
 
 
 def test_tokens_to_tokens_is_refused() -> None:
-    with pytest.raises(ComponentError, match="tokens already"):
+    with pytest.raises(ComponentError, match="already is tokens"):
         pooled_shape(PoolConfig(to="tokens"), [SHAPES[0]])
 
 

@@ -84,5 +84,5 @@ def test_the_result_keeps_every_grid() -> None:
 def test_what_is_no_pyramid_is_refused() -> None:
     with pytest.raises(ComponentError, match="images and volumes"):
         Fpn(FpnConfig(width=6), shapes([IMAGES[0], VOLUMES[0]]))
-    with pytest.raises(ComponentError, match="one map alone"):
+    with pytest.raises(ComponentError, match="only one map"):
         Bifpn(BifpnConfig(width=6), shapes(IMAGES[:1]))

@@ -108,7 +108,7 @@ def test_the_rule_takes_images_alone() -> None:
     ({"model": "hf-hub:someone/model"}, "has no model", "names"),
     ({"model": "local-dir:/tmp"}, "has no model", "names"),
     ({"model": "resnet18.mine"}, "has no weights 'resnet18.mine'", "resnet18.a1_in1k"),
-    ({"model": "test_mambaout", "pretrained": True}, "no published weights", "leave 'pretrained' out"),
+    ({"model": "test_mambaout", "pretrained": True}, "no published weights", "remove 'pretrained'"),
     ({"features": "taps", "taps": [0, 5]}, "the depths 0 to 4", "choose depths"),
     ({"model": "inception_v3", "drop_path_rate": 0.1}, "timm cannot build 'inception_v3'", "options"),
 ])

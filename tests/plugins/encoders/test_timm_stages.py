@@ -1,4 +1,4 @@
-"""`encoder.timm_stages`: its stages in a row are timm's network, to the bit; what is no row of stages is refused."""
+"""`encoder.timm_stages`: its stages in sequence are timm's network, bit-identical; other networks are refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_stages_in_a_row_give_what_timm_gives_with_its_own_weights(model: str):
 
 
 @pytest.mark.parametrize(("model", "number", "channels", "said"), [
-    ("vit_tiny_patch16_224", 0, 3, "no row of stages|apart"),
+    ("vit_tiny_patch16_224", 0, 3, "not a sequence of stages|split"),
     ("resnet18", 5, 512, "stages 0 to 4, not 5"),
     ("resnet18", 2, 63, "takes 64 channels, not 63"),
 ])

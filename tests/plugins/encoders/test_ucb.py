@@ -69,7 +69,7 @@ def test_an_image_is_a_volume_of_one_slice() -> None:
 def test_the_width_is_half_or_as_asked() -> None:
     assert str(ucb_shape(UcbConfig(), [shape_of((7, 3, 5))])) == "B 3 6 10"
     assert str(ucb_shape(UcbConfig(width=5), [shape_of((1, 3, 5, 2))])) == "B 5 6 10 4"
-    with pytest.raises(ComponentError, match="no half"):
+    with pytest.raises(ComponentError, match="cannot be halved"):
         made((1, 3, 5))
 
 

@@ -102,7 +102,7 @@ def test_block_with_one_chunk_is_mutan_without_tanh(build):
 
 
 def test_chunks_divide_the_hidden_width(build):
-    with pytest.raises(ComponentError, match="'hidden' is 10, which 4 chunks do not divide") as caught:
+    with pytest.raises(ComponentError, match="'hidden' is 10, which is not divisible by 4 chunks") as caught:
         build(block.component, X, Y, hidden=10)
     assert "set 'hidden' to 12" in caught.value.fix
 

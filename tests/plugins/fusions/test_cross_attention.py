@@ -115,7 +115,7 @@ def test_the_result_is_named_by_who_asks():
 
 
 def test_heads_must_divide_the_width():
-    with pytest.raises(ComponentError, match="4 heads cannot share 6 features"):
+    with pytest.raises(ComponentError, match="6 features cannot be divided equally among 4 heads"):
         component.output(component.config(), [Tokens((5, 6)), Tokens((3, 6))])
 
 

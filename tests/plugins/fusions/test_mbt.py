@@ -63,5 +63,5 @@ def test_sizes(build, count, share, stacks):
 ], ids=str)
 def test_streams_that_never_meet_are_refused(options):
     """They write into the bottlenecks in one block, and another stream reads that in the next."""
-    with pytest.raises(ValidationError, match="never meet"):
+    with pytest.raises(ValidationError, match="never fused"):
         component.config(**options)

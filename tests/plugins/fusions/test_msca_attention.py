@@ -53,5 +53,5 @@ def test_absent_contexts_are_not_asked(build: Build):
 
 
 def test_heads_divide_the_width(build: Build):
-    with pytest.raises(ComponentError, match="5 heads cannot share 12 features equally"):
+    with pytest.raises(ComponentError, match="12 features cannot be divided equally among 5 heads"):
         build(component, torch.randn(2, 12), torch.randn(2, 12), heads=5)

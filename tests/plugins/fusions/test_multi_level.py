@@ -93,9 +93,9 @@ def test_volumes_beside_images_are_averaged_over_their_slices(build):
 
 
 def test_what_does_not_come_together_is_refused(build):
-    with pytest.raises(ComponentError, match="3 maps do not divide among 2 modalities"):
+    with pytest.raises(ComponentError, match="3 maps cannot be divided equally among 2 modalities"):
         build(component, *MAPS[:3])
     with pytest.raises(ComponentError, match="some of its levels are images and others volumes"):
         build(component, FINE, torch.randn(3, 7, 3, 5, 7), modalities=1)
-    with pytest.raises(ValidationError, match="nothing of the finer levels"):
+    with pytest.raises(ValidationError, match="the finer levels would not affect"):
         component.config(carry="none", output="last")

@@ -89,5 +89,5 @@ def test_sizes(build, count, layers):
 
 
 def test_heads_must_divide_the_width(build):
-    with pytest.raises(ComponentError, match="4 heads cannot share 6 features"):
+    with pytest.raises(ComponentError, match="6 features cannot be divided equally among 4 heads"):
         build(component, X, Y, width=6)

@@ -69,7 +69,7 @@ def test_sizes(build, count):
 
 
 def test_groups_must_divide_the_width():
-    with pytest.raises(ComponentError, match="7 features do not divide into 2 groups"):
+    with pytest.raises(ComponentError, match="7 features cannot be divided equally into 2 groups"):
         component.output(component.config(groups=2), [Vector((7,)), Vector((7,))])
 
 

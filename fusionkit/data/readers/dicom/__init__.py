@@ -1,4 +1,4 @@
-"""DICOM: headers, the choice and order of a series, and pixels in the units that the header gives.
+"""DICOM: headers, selection and ordering of a series, and pixels in the units of the header.
 
-Files are written by `datasets.dicom_writer`. Windows and sizes are steps of `data.transforms`.
+Files are written by `datasets.dicom_writer`. Windowing and resizing are in `data.transforms`.
 """

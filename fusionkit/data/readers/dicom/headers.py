@@ -1,4 +1,4 @@
-"""The headers of DICOM files: what a slice is and where it lies.
+"""The headers of DICOM files: the kind and position of each slice.
 
 Source: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups of enhanced multi-frame objects).
 """
@@ -15,23 +15,35 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from fusionkit.data.readers.contents import first_bytes, misplaced
 from fusionkit.data.readers.reader import ReadError
 
-# Files that archives put beside the slices. Anything else that is not DICOM is refused: it may be a broken slice, and
-# a stack that lost its last slice shows no gap.
+# Files that archives add to the slices. Anything else that is not DICOM is refused: it may be a broken slice, and a
+# stack without its last slice shows no gap.
 _SKIPPED_NAMES = {"dicomdir", "readme", "license", "lockfile", "version"}
 _SKIPPED_SUFFIXES = {".txt", ".json", ".xml", ".csv", ".tsv", ".md", ".html", ".pdf", ".log", ".yaml", ".yml", ".ini"}
 _SKIPPED_SUFFIXES |= {".jpg", ".jpeg", ".png", ".gif", ".db", ".exe", ".inf", ".zip", ".sha256", ".md5"}
 
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+
 # What tells two images at one place apart, so that the message can say which: echoes, phases, repetitions.
-_VARIANTS = (
+VARIANTS = (
     "AcquisitionNumber",
     "EchoNumbers",
+    "EchoTime",
     "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "StackID",
+    "EffectiveEchoTime",
     "DiffusionBValue",
+    "FrameAcquisitionNumber",
+    "NominalCardiacTriggerDelayTime",
     "TriggerTime",
     "ConvolutionKernel",
+    "ImageType",
+    "FrameType",
 )
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 _TRUNCATED_FIX = "copy the file from its source again"
 
 
@@ -40,9 +52,9 @@ class Slice:
     """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
 
     Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) in mm; `orientation` is
-    the unit vector along a row, then along a column; None where the header says nothing. `rescaled` says whether the
-    header gives a slope, an intercept or a table; `units` are those of a PET. `dataset` is the whole file as pydicom
-    read it, kept only where reading it again would cost more than its memory.
+    the unit vector along a row, then along a column; None if the header does not give it. `rescaled` is whether the
+    header gives a slope, an intercept or a table; `units` are those of a PET. `dataset` is the whole file as read
+    by pydicom, kept only if reading it again would cost more than its memory.
     """
 
     path: Path
@@ -74,7 +86,7 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """The file, and the frame in it, as messages name them."""
+        """The file, and the frame in it, for messages."""
         return repr(self.path.name) if self.frame is None else f"{self.path.name!r} frame {self.frame + 1}"
 
 
@@ -86,11 +98,16 @@ def find_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise ReadError("dicom-missing", "is not there", fix="correct 'path', or set 'missing_ok: true'")
+        raise ReadError("dicom-missing", "does not exist", fix="correct 'path', or set 'missing_ok: true'")
     found = sorted(entry for entry in path.iterdir() if entry.is_file() and not _skipped(entry))
     if found:
         return found
     folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    archives = sorted(entry.name for entry in path.iterdir() if entry.name.lower().endswith(_ARCHIVES))
+    if archives:
+        raise ReadError("dicom-empty", "holds no DICOM files",
+                        f"it holds archives: {', '.join(map(repr, archives[:5]))}",
+                        "unpack them, and let 'path' name the folder of one series")
     why = f"it holds folders: {', '.join(map(repr, folders[:5]))}" if folders else None
     raise ReadError("dicom-empty", "holds no DICOM files", why, "let 'path' name the folder of one series")
 
@@ -101,10 +118,10 @@ def _skipped(path: Path) -> bool:
 
 
 class _Quiet:
-    """Hides pydicom's own warnings: what matters of them becomes a ReadError, the rest is padding and spelling.
+    """Hides pydicom's own warnings: the important ones become a ReadError, the rest is about padding and spelling.
 
-    Files are read in threads, and `catch_warnings` is shared by all of them before Python 3.14: only the first to
-    enter sets the filter, and only the last to leave takes it away.
+    Files are read in threads, and `catch_warnings` is shared by all of them before Python 3.14: the first to enter
+    sets the filter, and the last to leave removes it.
     """
 
     def __init__(self) -> None:
@@ -132,7 +149,7 @@ quiet = _Quiet()
 def open_dataset(path: Path, pixels: bool) -> Any:
     """The pydicom dataset of a file, with or without its pixels.
 
-    pydicom's `specific_tags` is left alone: for the thirty elements that matter here it makes parsing slower.
+    pydicom's `specific_tags` is not used: for the thirty elements that are needed here it makes parsing slower.
 
     Raises: `ReadError` (dicom-not-dicom, dicom-unreadable, dicom-no-syntax).
     """
@@ -142,15 +159,15 @@ def open_dataset(path: Path, pixels: bool) -> Any:
 
     try:
         dataset = dcmread(path, stop_before_pixels=not pixels)
-    except InvalidDicomError as error:
-        why = "the mark 'DICM' at byte 128 is missing, so its encoding is not known"
-        fix = "remove it from the folder, or write it again as a DICOM file with the tool that it came from"
-        raise ReadError("dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix) from error
+    except InvalidDicomError:
+        dataset = _open_bare(path, pixels)
+        if dataset is None:
+            raise _not_dicom(path) from None
     except Exception as error:  # pydicom lets whatever a broken file causes pass: struct, EOF, value, type, OS errors
         raise ReadError("dicom-unreadable", f"{path.name!r} cannot be read", str(error), _TRUNCATED_FIX) from error
     try:
         syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    except Exception as error:  # pydicom converts a value when it is first read
+    except Exception as error:  # pydicom converts values on first access
         raise _bad_header(path, "TransferSyntaxUID", str(error)) from error
     if not isinstance(syntax, UID) or not (syntax.is_private or syntax.is_transfer_syntax):
         fix = "write the file again with the tool that it came from"
@@ -159,10 +176,45 @@ def open_dataset(path: Path, pixels: bool) -> Any:
     return dataset
 
 
-def read_slices(path: Path, keep: bool = False) -> list[Slice]:
-    """The planes that a file holds: one, or one a frame where each frame has its own place.
+def _open_bare(path: Path, pixels: bool) -> Any:
+    """The dataset of a file without the 128 bytes and `DICM`, which old scanners and planning systems leave out.
 
-    The pixels are read, and kept in memory beside the header, only if `keep` is true.
+    It must begin with an element of group 2 or 8 and say what it is; without group 2 its encoding is as it looks.
+    None for any other file.
+    """
+    from pydicom import dcmread
+    from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if first_bytes(path, 2) not in _FIRST_GROUPS:
+        return None
+    try:
+        dataset = dcmread(path, stop_before_pixels=not pixels, force=True)
+        if "SOPClassUID" not in dataset or not UID(str(dataset.SOPClassUID)).is_valid:
+            return None
+        if "TransferSyntaxUID" not in dataset.file_meta and not _is_encapsulated(dataset):
+            implicit, little = dataset.original_encoding
+            dataset.file_meta.TransferSyntaxUID = (
+                ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
+        return dataset
+    except Exception:  # as in open_dataset; what cannot be read without the mark is no DICOM file
+        return None
+
+
+def _not_dicom(path: Path) -> ReadError:
+    why = "the mark 'DICM' at byte 128 is missing, and it does not begin with an element of group 2 or 8"
+    fix = "name the DICOM files in 'path', or take the file out of the folder if it does not belong to the series"
+    return misplaced(path, "dicom-not-dicom", "a DICOM file", repr(path.name)) or ReadError(
+        "dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix)
+
+
+def _is_encapsulated(dataset: Any) -> bool:
+    return "PixelData" in dataset and bool(dataset["PixelData"].is_undefined_length)
+
+
+def read_slices(path: Path, keep: bool = False) -> list[Slice]:
+    """The planes in a file: one, or one per frame if each frame has its own position.
+
+    The pixels are read, and kept in memory with the header, only if `keep` is true.
 
     Raises: `ReadError` as `open_dataset`, and dicom-bad-header.
     """
@@ -172,7 +224,7 @@ def read_slices(path: Path, keep: bool = False) -> list[Slice]:
             return _planes(path, dataset, keep)
         except ReadError:
             raise
-        except Exception as error:  # elements that nobody asked for are converted too when a group is walked through
+        except Exception as error:  # iterating over a group also converts elements that are not needed
             raise ReadError("dicom-bad-header", f"{path.name!r} has a header that cannot be read", _said(error),
                             _TRUNCATED_FIX) from error
 
@@ -189,17 +241,17 @@ def _planes(path: Path, dataset: Any, keep: bool) -> list[Slice]:
 
 
 def _said(error: Exception) -> str:
-    """The first sentence of an error: what pydicom adds are hints for programmers."""
+    """The first sentence of an error: the rest of pydicom's messages are hints for programmers."""
     return str(error).split(". ")[0] or type(error).__name__
 
 
 def _groups(functional: list[Any]) -> list[Any]:
-    """The items of all functional groups, flat: position, orientation and scale lie one level down."""
+    """The items of all functional groups, flattened: position, orientation and scale are one level down."""
     return [item for group in functional for element in group if element.VR == "SQ" for item in element.value]
 
 
 def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep: bool) -> Slice:
-    """One plane; `places` are the datasets that may hold its geometry, later ones winning."""
+    """One plane; `places` are the datasets that may contain its geometry, later ones taking precedence."""
 
     def text(keyword: str) -> str:
         found = _value(path, dataset, keyword)
@@ -235,7 +287,7 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         units=text("Units").upper(),
         bits=_whole(path, dataset, "BitsStored", 0),
         palette=_palette_key(path, dataset),
-        variants={keyword: text(keyword) for keyword in _VARIANTS if _tag(keyword) in dataset},
+        variants=_variants(path, places),
         dataset=dataset if keep else None,
     )
 
@@ -245,8 +297,20 @@ def _last_text(path: Path, places: list[Any], keyword: str) -> str:
     return next((str(value).strip() for value in reversed(found) if value is not None), "")
 
 
+def _variants(path: Path, places: list[Any]) -> dict[str, str]:
+    """What tells the slice from others at its place, of the file and of its frame, the frame winning."""
+    found = {}
+    for place in places:
+        for keyword in VARIANTS:
+            if _tag(keyword) in place:
+                value = _value(path, place, keyword)
+                several = not isinstance(value, str) and hasattr(value, "__iter__")
+                found[keyword] = "" if value is None else "\\".join(map(str, value)) if several else str(value)
+    return found
+
+
 def _kind(path: Path, dataset: Any) -> str:
-    """The name of what the file says it is, such as 'CT Image Storage'."""
+    """The name of the file's SOP class, such as 'CT Image Storage'."""
     found = _value(path, dataset, "SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", None)
     return str(getattr(found, "name", found) or "object of unknown class")
 
@@ -268,20 +332,20 @@ def _image_type(path: Path, dataset: Any) -> tuple[str, ...]:
 
 @cache
 def _tag(keyword: str) -> Any:
-    """The tag of a keyword: pydicom finds elements by it three times faster than by name."""
+    """The tag of a keyword: pydicom finds elements three times faster by tag than by name."""
     from pydicom.tag import Tag
 
     return Tag(keyword)
 
 
 def _value(path: Path, dataset: Any, keyword: str) -> Any:
-    """The value of an element, None when it is absent or empty."""
+    """The value of an element, None if it is missing or empty."""
     tag = _tag(keyword)
     if tag not in dataset:
         return None
     try:
         value = dataset[tag].value
-    except Exception as error:  # a malformed value breaks in pydicom on access, in many ways
+    except Exception as error:  # a malformed value raises many kinds of errors in pydicom on access
         raise _bad_header(path, keyword, str(error)) from error
     return None if value is None or value == "" else value
 
@@ -308,5 +372,5 @@ def _whole(path: Path, dataset: Any, keyword: str, otherwise: int) -> int:
 
 
 def _bad_header(path: Path, keyword: str, why: str) -> ReadError:
-    fix = "correct the element, or leave the case out"
+    fix = "correct the element, or remove the case"
     return ReadError("dicom-bad-header", f"{path.name!r} has an element {keyword} that cannot be read", why, fix)

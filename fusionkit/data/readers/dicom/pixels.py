@@ -1,4 +1,4 @@
-"""The pixels of DICOM files: decoded, and rescaled to the units that the header gives."""
+"""The pixels of DICOM files: decoded, and rescaled to the units of the header."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fusionkit.data.readers.dicom.values import AIR_HU, Plane, ValueRules, is_in
 from fusionkit.data.readers.reader import MAX_VALUES, ReadError, is_decoder_failure
 
 _EXTRA = 'python -m pip install "fusionkit[dicom]"'
-# 12-bit lossy JPEG: its only free decoder is under the GPL, so no extra of ours pulls it in.
+# 12-bit lossy JPEG: its only free decoder is under the GPL, so it is in none of our extras.
 _JPEG_12_BIT = ("1.2.840.10008.1.2.4.51", "python -m pip install pylibjpeg pylibjpeg-libjpeg (licence: GPL-3)")
 
 
@@ -74,7 +74,7 @@ def _cleaned(plane: Plane, item: Slice, rules: ValueRules) -> NDArray[np.float32
 
 
 def read_picture(item: Slice, rules: ValueRules) -> Pixels:
-    """One radiograph or photograph, bright where the object is dense or lit; MONOCHROME1 is turned round.
+    """One radiograph or photograph, bright where the object is dense or lit; MONOCHROME1 is inverted.
 
     Padding, such as what a collimator covers, becomes 0.
     Shapes: values (1, H, W) grey, (3, H, W) colour.
@@ -113,12 +113,12 @@ def _decoded(item: Slice, dataset: Any) -> NDArray[Any]:
     name = repr(item.path.name)
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         fix = "copy the file from its source again"
-        raise ReadError("dicom-no-pixels", f"{name} has a header of an image and no pixels", None, fix)
+        raise ReadError("dicom-no-pixels", f"{name} has the header of an image, but no pixels", None, fix)
     syntax = dataset.file_meta.TransferSyntaxUID
     _check_decoder(name, syntax)
     try:
         stored: NDArray[Any] = _pydicom_pixels().pixel_array(dataset)
-    except BaseException as error:  # every decoder has its own exceptions for a broken stream
+    except BaseException as error:  # every decoder raises its own exceptions for a broken stream
         if not is_decoder_failure(error):
             raise
         if not syntax.is_compressed:
@@ -131,7 +131,7 @@ def _decoded(item: Slice, dataset: Any) -> NDArray[Any]:
 
 
 def _check_decoder(name: str, syntax: Any) -> None:
-    """Refuses a transfer syntax that nothing here can decode, and says what to install."""
+    """Refuse a transfer syntax that no installed decoder supports, with what to install."""
     try:
         decoder = _pydicom_pixels().get_decoder(syntax)
     except NotImplementedError as error:

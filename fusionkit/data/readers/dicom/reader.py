@@ -1,7 +1,7 @@
 """DICOM: a series folder as one volume in HU, or a single file as one picture.
 
-Slices are sorted by their position along the normal and rescaled each by its own slope and intercept. What is not
-one volume is refused by name; docs/dicom.md lists what is accepted.
+Slices are sorted by their position along the normal and rescaled each by its own slope and intercept. A folder that
+is not one volume is refused with the reason; docs/dicom.md lists what is accepted.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, 
 from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
 from fusionkit.data.readers.advice import Advice
 from fusionkit.data.readers.dicom.advice import facts_of, of_files
-from fusionkit.data.readers.dicom.headers import Slice, find_files, read_slices
+from fusionkit.data.readers.dicom.headers import VARIANTS, Slice, find_files, read_slices
 from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
-from fusionkit.data.readers.dicom.series import check_image, choose_series, grid_of, ordered
+from fusionkit.data.readers.dicom.series import check_image, choose_series, choose_stack, even_places, grid_of, ordered
 from fusionkit.data.readers.dicom.values import ValueRules
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import window
 
-# Up to this size a folder is read in one pass; above it headers come first, and then only the chosen series' pixels.
+# Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
 
 
@@ -42,11 +42,14 @@ class Rescale(BaseModel):
 class DicomOptions(FileOptions):
     """Options of `read: dicom`."""
 
+    filled: ClassVar[tuple[str, ...]] = ("series",)
+
     form: Literal["volume", "image"] = Field(
         "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
     )
     series: str | int | None = Field(
-        None, description="Which series of the folder, by UID, number or description; needed when it holds several."
+        None, description="Which series of the folder, by UID, number or description; needed when it holds several. "
+        "{column} stands for the cell of that column."
     )
     window: Window | None = Field(
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped."
@@ -59,8 +62,16 @@ class DicomOptions(FileOptions):
         None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
     )
     interpolate: Interpolation = Field("auto", description=INTERPOLATE)
+    stack: dict[str, str | int | float] | None = Field(
+        None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
+        "the slices, or frames, and their values; needed when slices share a place."
+    )
+    gaps: Literal["refuse", "resample"] = Field(
+        "refuse", description="What to do with slices at uneven steps: `resample` interpolates them to an even step, "
+        "one of the shortest of the series."
+    )
     tilt: Literal["refuse", "keep"] = Field(
-        "refuse", description="What to do with a stack from a tilted gantry: `keep` takes the leaning stack as it is."
+        "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged."
     )
 
     clean: Literal["air", "keep"] = Field(
@@ -71,6 +82,14 @@ class DicomOptions(FileOptions):
         None, description="`{slope: 1, intercept: -1024}` for files whose header has neither slope, intercept nor "
         "table; those of a header win."
     )
+
+    @field_validator("stack")
+    @classmethod
+    def _known_elements(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        unknown = [name for name in given or () if name not in VARIANTS]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is none of {', '.join(VARIANTS)}")
+        return given
 
     @field_validator("scale")
     @classmethod
@@ -90,24 +109,24 @@ class DicomOptions(FileOptions):
 
 
 def shape(options: DicomOptions) -> Sizes:
-    """The sizes that the options promise: (1, D, H, W) of a volume, (C, H, W) of an image."""
+    """The sizes that follow from the options: (1, D, H, W) of a volume, (C, H, W) of an image."""
     if options.form == "volume":
         return (1, *(options.size or (None, None, None)))
     return (None, *(options.size or (None, None)))
 
 
 def size_fix(name: str, options: DicomOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do when an input has other sizes than expected."""
+    """What to do if an input has unexpected sizes."""
     return file_size_fix(name, expected, met)
 
 
 def advise(options: DicomOptions, files: Sequence[Facts]) -> list[Advice]:
-    """What is odd about the files of one input, taken together."""
+    """Warnings about the files of one input taken together."""
     return of_files(options, files)
 
 
 def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
-    """The array of `examine` alone."""
+    """Only the array of `examine`."""
     return examine(path, options)[0]
 
 
@@ -115,7 +134,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     """The volume of a series folder (or of one file), or the picture of a file.
 
     Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`.
-    Units: what slope and intercept of the header give (HU for CT); 0..1 with a window.
+    Units: those after slope and intercept of the header (HU for CT); 0..1 with a window.
     Raises: `ReadError`; its codes start with `dicom-` and are listed on docs/dicom.md.
     """
     told = options.rescale or Rescale()
@@ -131,22 +150,33 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
 
 def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
     chosen = choose_series(slices, None if options.series is None else str(options.series))
-    stack = ordered(chosen, options.tilt == "keep")
+    chosen = choose_stack(chosen, {name: str(value) for name, value in (options.stack or {}).items()})
+    stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
     pixels = read_stack(stack, rules)
     spacing, orientation = grid_of(stack)
-    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation)
     values = pixels.values[None]
+    if options.gaps == "resample" and len(stack) > 1:
+        places, step = even_places(stack)
+        values, spacing = _between(values, places), (step, *spacing[1:])
+    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation)
     return (values if options.window is None else window(values, *options.window)), facts
+
+
+def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Slices at places between those that are there, by linear interpolation."""
+    below = np.floor(places).astype(np.int64)
+    above, part = np.minimum(below + 1, values.shape[1] - 1), (places - below).astype(np.float32)[:, None, None]
+    return values[:, below] * (1 - part) + values[:, above] * part
 
 
 def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
     if len(slices) != 1:
         fix = "let 'path' name one file, or read the series with 'form: volume'"
-        raise ReadError("dicom-not-one-image", f"holds {len(slices)} planes, not one picture", None, fix)
+        raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
     check_image(slices[0])
     if slices[0].frames > 1:
-        message = f"{slices[0].name} holds {slices[0].frames} frames, not one picture"
-        raise ReadError("dicom-multiframe", message, None, "write the frame to be used as a file of its own")
+        message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
+        raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
     pixels = read_picture(slices[0], rules)
     bounds = pixels.range if options.scale == "bits" else options.window
     facts = facts_of(slices, pixels, rules)

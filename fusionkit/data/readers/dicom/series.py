@@ -1,28 +1,30 @@
-"""From the slices of a folder to one stack, in order along its normal, or a refusal that says what it is instead.
+"""From the slices of a folder to one stack in order along its normal, or an error that says what it is instead.
 
-Sorting by instance number or file name is right only by luck; the position along the normal is always right. What is
-not one regular stack is refused: averaging a gap away would move the anatomy without a word.
+Sorting by instance number or file name is unreliable; the position along the normal is always right. An irregular stack
+is refused: averaging a gap away would shift the anatomy silently.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data.readers.dicom.headers import Slice
-from fusionkit.data.readers.reader import ReadError
+from fusionkit.data.readers.reader import MAX_VALUES, ReadError
 
 _DUPLICATE_MM = 0.01
-_UNEVEN = 0.1  # of the median step: scanners round positions, and a missing slice doubles a step
+_UNEVEN = 0.1  # of the median step
+_OFF_GRID = 0.2  # of a step, beside which positions may lie by rounding
+_EXACT_MM = 1e-4
 _SAME_DIRECTION = 1e-3  # 1 mm over a metre
 _SHOWN = 5
 
 
 def choose_series(slices: list[Slice], name: str | None) -> list[Slice]:
-    """The slices of the one series, or of the one that `name` names by UID, number or description.
+    """The slices of the only series, or of the one given by `name`: a UID, number or description.
 
     Raises: `ReadError` (dicom-several-series, dicom-unknown-series).
     """
@@ -35,9 +37,9 @@ def choose_series(slices: list[Slice], name: str | None) -> list[Slice]:
     named = "" if name is None else f" {name!r}"
     if not chosen:
         fix = "name one of them in 'series' by UID, number or description"
-        raise ReadError("dicom-unknown-series", f"holds no series{named}", f"it holds {_listed(series)}", fix)
+        raise ReadError("dicom-unknown-series", f"contains no series{named}", f"it contains {_listed(series)}", fix)
     fix = "let 'path' name a folder of one series, or choose by UID, number or description: 'series: ...'"
-    raise ReadError("dicom-several-series", f"holds {len(chosen)} series{named}", f"they are {_listed(chosen)}", fix)
+    raise ReadError("dicom-several-series", f"contains {len(chosen)} series{named}", f"they are {_listed(chosen)}", fix)
 
 
 def _names(item: Slice) -> set[str]:
@@ -53,9 +55,10 @@ def _listed(series: dict[str, list[Slice]]) -> str:
     return "; ".join(texts[:_SHOWN]) + ("; ..." if len(texts) > _SHOWN else "")
 
 
-def ordered(slices: list[Slice], tilt_kept: bool) -> list[Slice]:
+def ordered(slices: list[Slice], tilt_kept: bool, gaps_kept: bool = False) -> list[Slice]:
     """The slices of one series in the order of their positions along the normal.
 
+    `gaps_kept` accepts uneven steps.
     Raises: `ReadError` with a code for each thing that a series can be instead of one volume.
     """
     for check in (_check_objects, _check_localizers, _check_geometry, _check_sizes, _check_orientations):
@@ -67,7 +70,8 @@ def ordered(slices: list[Slice], tilt_kept: bool) -> list[Slice]:
     stack, along = [slices[index] for index in order], along[order]
     if len(stack) > 1:
         _check_duplicates(stack, along)
-        _check_steps(stack, along)
+        if not gaps_kept:
+            _check_steps(stack, along)
         _check_drift(stack, positions[order], along, normal, tilt_kept)
     return stack
 
@@ -103,28 +107,28 @@ def _some(slices: Iterable[Slice]) -> str:
 
 
 def _check_objects(slices: list[Slice]) -> None:
-    """Refuses what holds no grey planes with a place each."""
+    """Refuse objects without grey planes that have a position each."""
     for item in slices:
         check_image(item)
         if item.colours > 1 or item.photometric == "PALETTE COLOR":
             why = f"its photometric interpretation is {item.photometric}"
             raise ReadError("dicom-colour", f"{item.name} is a colour image", why, "read it with 'form: image'")
         if item.frame is None and item.frames > 1:
-            message = f"{item.name} holds {item.frames} frames without a position each: a multi-frame {item.kind}"
-            fix = "write it as one file a slice, or as an enhanced multi-frame object"
+            message = f"{item.name} has {item.frames} frames without a position each: a multi-frame {item.kind}"
+            fix = "write it as one file per slice, or as an enhanced multi-frame object"
             raise ReadError("dicom-multiframe", message, None, fix)
 
 
 def check_image(item: Slice) -> None:
-    """Refuses reports, plans, structures, and objects whose values are not grey values.
+    """Refuse reports, plans, structures, and objects whose values are not grey values.
 
     Raises: `ReadError` (dicom-not-image).
     """
     other = any(word in item.kind for word in ("Segmentation", "RT Dose", "Parametric Map"))
     if other or not item.rows or not item.columns:
         why = "it has no Rows and Columns: the file may be cut off" if item.kind.endswith("Image Storage") else None
-        fix = "take the file out of the folder, or choose an image series with 'series: ...'"
-        raise ReadError("dicom-not-image", f"{item.name} holds no image of grey values: {item.kind}", why, fix)
+        fix = "remove the file from the folder, or choose an image series with 'series: ...'"
+        raise ReadError("dicom-not-image", f"{item.name} is not an image of grey values: {item.kind}", why, fix)
 
 
 def _check_localizers(slices: list[Slice]) -> None:
@@ -144,7 +148,7 @@ def _check_geometry(slices: list[Slice]) -> None:
         }
         missing = [keyword for keyword, value in named.items() if value is None]
         if missing:
-            message = f"{item.name} does not say where it lies: no {', '.join(missing)}"
+            message = f"{item.name} does not give its position: no {', '.join(missing)}"
             why = f"it is a {item.kind}"
             raise ReadError("dicom-no-geometry", message, why, "read a single radiograph with 'form: image'")
         assert item.orientation is not None and item.spacing is not None
@@ -172,8 +176,8 @@ def _check_orientations(slices: list[Slice]) -> None:
     if not all(same):
         rounded = [_rounded(item.orientation, 3) for item in slices]
         _refuse_mixed(slices, lambda item: _rounded(item.orientation, 3), "dicom-mixed-orientations", "orientations")
-        # Directions may differ by more than the tolerance and still round alike.
-        raise ReadError("dicom-mixed-orientations", f"its slices turn slowly: {rounded[0]} to {rounded[-1]}")
+        # Directions may differ by more than the tolerance and still round to the same values.
+        raise ReadError("dicom-mixed-orientations", f"its slices rotate gradually: {rounded[0]} to {rounded[-1]}")
 
 
 def _refuse_mixed(slices: list[Slice], key: Callable[[Slice], object], code: str, what: str) -> None:
@@ -191,27 +195,96 @@ def _check_duplicates(stack: list[Slice], along: NDArray[np.float64]) -> None:
     if not twice.size:
         return
     one, other = stack[twice[0]], stack[twice[0] + 1]
-    message = f"{one.name} and {other.name} lie at the same position, {along[twice[0]]:.2f} mm"
+    message = f"{one.name} and {other.name} are at the same position, {along[twice[0]]:.2f} mm"
     message += f" ({twice.size} such pairs)" if twice.size > 1 else ""
     if one.instance == other.instance and one.frame == other.frame:
         raise ReadError("dicom-duplicate-position", message, "they are the same image", "remove the copies")
-    differ = [key for key in one.variants if one.variants[key] != other.variants.get(key)]
-    why = f"they differ in {', '.join(differ)}: several stacks in one series" if differ else None
-    raise ReadError("dicom-duplicate-position", message, why, "keep the files of one stack in the folder")
+    told = _told_apart(stack)
+    if told:
+        why = "they differ in " + "; ".join(f"{key}: {_values(values)}" for key, values in told.items())
+        key, values = next(iter(told.items()))
+        fix = f"choose one stack, for example 'stack: {{{key}: {sorted(values, key=_in_order)[0]}}}'"
+        raise ReadError("dicom-duplicate-position", message, why, fix)
+    raise ReadError("dicom-duplicate-position", message, None, "keep the files of one stack in the folder")
+
+
+def _told_apart(stack: list[Slice]) -> dict[str, set[str]]:
+    """The elements, with all their values, that differ between slices at one place."""
+    places: dict[tuple[float, ...], list[Slice]] = {}
+    for item in stack:
+        places.setdefault(_rounded(item.position, 2), []).append(item)
+    crowded = [items for items in places.values() if len(items) > 1]
+    found: dict[str, set[str]] = {}
+    for key in dict.fromkeys(key for item in stack for key in item.variants):
+        if any(len({item.variants.get(key, "") for item in items}) > 1 for items in crowded):
+            found[key] = {item.variants.get(key, "") for items in crowded for item in items}
+    return found
+
+
+def _values(values: set[str]) -> str:
+    shown = [value or "none" for value in sorted(values, key=_in_order)]
+    return f"{len(shown)} values, {', '.join(shown[:_SHOWN])}" + (", ..." if len(shown) > _SHOWN else "")
+
+
+def _in_order(value: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(value), value
+    except ValueError:
+        return 1, 0.0, value
+
+
+def choose_stack(slices: list[Slice], wanted: Mapping[str, str]) -> list[Slice]:
+    """The slices whose elements have the wanted values; numbers are compared as numbers.
+
+    Raises: `ReadError` (dicom-unknown-stack).
+    """
+    chosen = [item for item in slices if all(
+        _in_order(item.variants.get(key, "")) == _in_order(value) or item.variants.get(key, "") == value
+        for key, value in wanted.items())]
+    if chosen or not slices:
+        return chosen
+    said = "; ".join(f"{key}: {_values({item.variants.get(key, '') for item in slices})}" for key in wanted)
+    named = ", ".join(f"{key} {value}" for key, value in wanted.items())
+    raise ReadError("dicom-unknown-stack", f"holds no slices of {named}", f"it holds {said}", "correct 'stack'")
 
 
 def _check_steps(stack: list[Slice], along: NDArray[np.float64]) -> None:
+    """Refuses positions that are not those of a regular grid, but for rounding.
+
+    A slice that is missing moves another one by a quarter of a step or more, wherever it was.
+    """
     steps = np.diff(along)
     usual = float(np.median(steps))
-    odd = np.flatnonzero(np.abs(steps - usual) > _UNEVEN * usual)
-    if not odd.size:
+    even = (along[-1] - along[0]) / (len(along) - 1)
+    apart = np.abs(along - (along[0] + even * np.arange(len(along))))
+    if apart.max() <= _OFF_GRID * even + _EXACT_MM:
         return
-    worst = int(odd[np.argmax(np.abs(steps[odd] - usual))])
+    odd = np.flatnonzero(np.abs(steps - usual) > _UNEVEN * usual)
+    worst = int(np.argmax(np.abs(steps - usual)))
     one, other = stack[worst], stack[worst + 1]
     message = f"has a gap: {steps[worst]:.2f} mm between {one.name} and {other.name}, elsewhere {usual:.2f} mm"
-    why = f"the positions are {along[worst]:.2f} and {along[worst + 1]:.2f} mm; uneven steps: {odd.size}"
-    fix = "find the missing slices, or take out those that do not belong to the stack"
+    why = (f"the positions are {along[worst]:.2f} and {along[worst + 1]:.2f} mm; uneven steps: {odd.size}; slices lie "
+           f"up to {apart.max():.2f} mm beside a regular grid")
+    fix = "find the missing slices, or write 'gaps: resample' to interpolate a series with steps of several lengths"
     raise ReadError("dicom-gap", message, why, fix)
+
+
+def even_places(stack: list[Slice]) -> tuple[NDArray[np.float64], float]:
+    """Where the slices of an even stack lie among those that are there, counted from 0, and its step in mm.
+
+    The step is one of the shortest, so that no slice is passed over, stretched so that the first and the last slice
+    stay where they are.
+    Raises: `ReadError` (dicom-too-large).
+    """
+    normal = _normal(stack[0])
+    along = np.array([item.position for item in stack], dtype=np.float64) @ normal
+    length = float(along[-1] - along[0])
+    count = max(1, round(length / float(np.percentile(np.diff(along), 10, method="lower")))) + 1
+    if count * stack[0].rows * stack[0].columns > MAX_VALUES:
+        raise ReadError("dicom-too-large", f"would be resampled to {count} slices", f"it is {length:g} mm long",
+                        "take out the slices that do not belong to the stack")
+    places = np.interp(np.linspace(along[0], along[-1], count), along, np.arange(len(along)))
+    return np.where(np.abs(places - places.round()) < 1e-6, places.round(), places), length / (count - 1)
 
 
 def _check_drift(
@@ -221,7 +294,7 @@ def _check_drift(
     normal: NDArray[np.float64],
     tilt_kept: bool,
 ) -> None:
-    """Refuses slices that are moved within their plane: by a tilted gantry, or without order."""
+    """Refuse slices that are shifted within their plane: by a tilted gantry, or irregularly."""
     inside = positions - along[:, None] * normal
     inside -= inside[0]
     travelled = along - along[0]
@@ -229,10 +302,10 @@ def _check_drift(
     tolerance = min(stack[0].spacing or (1.0,)) / 2
     if np.linalg.norm(inside - travelled[:, None] * drift, axis=1).max() > tolerance:
         worst = int(np.linalg.norm(inside - travelled[:, None] * drift, axis=1).argmax())
-        message = f"its slices do not lie above each other: {stack[worst].name} is moved within its plane"
+        message = f"its slices are not aligned: {stack[worst].name} is shifted within its plane"
         raise ReadError("dicom-shifted", message, None, "keep the files of one stack in the folder")
     if np.linalg.norm(inside[-1]) > tolerance and not tilt_kept:
         angle = math.degrees(math.atan(float(np.linalg.norm(drift))))
-        message = f"was taken with a tilted gantry: the stack leans by {angle:.1f} degrees"
-        why = f"its last slice is moved by {np.linalg.norm(inside[-1]):.1f} mm within its plane"
-        raise ReadError("dicom-tilt", message, why, "set 'tilt: keep' to take the leaning stack as it is")
+        message = f"was taken with a tilted gantry: the stack is sheared by {angle:.1f} degrees"
+        why = f"its last slice is shifted by {np.linalg.norm(inside[-1]):.1f} mm within its plane"
+        raise ReadError("dicom-tilt", message, why, "set 'tilt: keep' to use the sheared stack unchanged")
