@@ -54,7 +54,7 @@ def read_text(path: str | Path) -> str:
     Raises: OSError, ValueError.
     """
     with opened(path) as stream:
-        return io.TextIOWrapper(stream, encoding="utf-8").read()
+        return stream.read().decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: str | Path) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fusionkit.comparison.candidates import ComparisonPlan
 from fusionkit.errors import DataError, Diagnostic
-from fusionkit.files import write_json
+from fusionkit.files import read_json, write_json
 from fusionkit.planning.write_graph import written
 from fusionkit.runs.lock import holds_other_files
 from fusionkit.training.settings import RESUMABLE
@@ -62,7 +62,7 @@ def _graph(graph: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(path)
         if before["fusionkit-comparison"] != 1 or not isinstance(before["networks"], dict):
             raise ValueError("it is of another version")
     except (OSError, ValueError, KeyError, TypeError) as problem:

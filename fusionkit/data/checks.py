@@ -158,16 +158,17 @@ def resolve_sizes(spec: InputSpec, need: InputNeed, promised: Sizes | None,
     if shapes:
         # In the order of the rows, not of the threads, so that ties are resolved deterministically.
         usual = Counter(shapes[row] for row in sorted(shapes)).most_common(1)[0][0]
-    if promised is not None and not fits(promised, need.sizes):
+    if promised is not None and need.sizes is not None and not fits(promised, need.sizes):
         usual = promised
     if usual is None:
         return None
-    if not fits(usual, need.sizes):
+    wanted: Sizes = need.sizes if need.sizes is not None else (None,) * len(usual)
+    if not fits(usual, wanted):
         graph = f" ({need.span})" if need.span else ""
         findings.add(Diagnostic("wrong-size", f"input {spec.name!r} is {show_sizes(usual)}; the graph takes "
-                                f"{show_sizes(need.sizes)}{graph}", spec.span,
+                                f"{show_sizes(wanted)}{graph}", spec.span,
                                 why=f"the reader {spec.reader!r} gives {_axes(len(usual))}, without the batch axis",
-                                fix=spec.source.size_fix(spec.name, spec.options, need.sizes, usual)))
+                                fix=spec.source.size_fix(spec.name, spec.options, wanted, usual)))
         return None
     for row, shape in sorted(shapes.items()):
         if shape != usual:
@@ -177,7 +178,7 @@ def resolve_sizes(spec: InputSpec, need: InputNeed, promised: Sizes | None,
                 f"{show_sizes(usual)}", table.span(row, columns[-1] if columns else None),
                 why=f"{sum(s == usual for s in shapes.values())} of {len(shapes)} cases have {show_sizes(usual)}, and "
                     "all must be equal", fix=spec.source.size_fix(spec.name, spec.options, usual, shape)), spec.name)
-    merged = tuple(one if one is not None else other for one, other in zip(usual, need.sizes, strict=True))
+    merged = tuple(one if one is not None else other for one, other in zip(usual, wanted, strict=True))
     return None if None in merged else tuple(size for size in merged if size is not None)
 
 

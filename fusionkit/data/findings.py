@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -9,6 +10,7 @@ from fusionkit.errors import DataError, Diagnostic
 
 SHOWN = 8  # of one kind of error in one column; the rest is counted with its line numbers
 _LINES = 40
+_NAMES = re.compile(r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|\d+")
 
 
 class Findings:
@@ -33,8 +35,8 @@ class Findings:
 
     def of(self, severity: str) -> tuple[Diagnostic, ...]:
         """The errors or the warnings, by file and from top to bottom."""
-        chosen = [shown for (_, group), found in self._groups.items()
-                  for shown in _condense(sorted((d for d in found if d.severity == severity), key=self._place), group)]
+        chosen = [shown for (_, group), found in self._groups.items() for alike in _alike(found, severity)
+                  for shown in _condense(sorted(alike, key=self._place), group)]
         return tuple(sorted(chosen, key=self._place))
 
     def _place(self, found: Diagnostic) -> tuple[int, int, int]:
@@ -45,6 +47,15 @@ class Findings:
         errors = self.of("error")
         if errors:
             raise DataError(errors)
+
+
+def _alike(found: Iterable[Diagnostic], severity: str) -> Iterable[list[Diagnostic]]:
+    """The findings that differ in nothing but names and numbers, so that a rare one does not vanish among many."""
+    kinds: dict[str, list[Diagnostic]] = defaultdict(list)
+    for one in found:
+        if one.severity == severity:
+            kinds[_NAMES.sub("", f"{one.message} / {one.why} / {one.fix}")].append(one)
+    return kinds.values()
 
 
 def _condense(found: list[Diagnostic], group: str) -> list[Diagnostic]:

@@ -51,6 +51,9 @@ def load_cohort(
     """
     table, faults = read_table_and_faults(description.cases, description.blank, description.span("cases"),
                                           description.numbers, sheet=description.sheet)
+    description = replace(description, inputs={
+        name: spec if spec.source.files else replace(spec, options=columns.expanded(spec.options, table.columns))
+        for name, spec in description.inputs.items()})
     loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
                        reading=_Reading(workers, progress, cache))
     loading.findings.extend(("", fault) for fault in faults)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -79,6 +80,10 @@ class Preprocessing:
         if found.version != _VERSION:
             raise DataError(Diagnostic("bad-preprocessing", f"preprocessing of version {found.version} cannot be read",
                                        fix="use the version of fusionkit that trained the run"))
+        faults = [fault for name, fitted in found.columns.items() for fault in _column_faults(name, fitted)]
+        if faults:
+            raise DataError(Diagnostic("bad-preprocessing", "the preprocessing of the run cannot be read",
+                                       why="; ".join(faults), fix="use the file written by the run"))
         return found
 
     def layout(self, name: str) -> Categories:
@@ -88,9 +93,12 @@ class Preprocessing:
     def differences(self, description: DataDescription) -> list[Diagnostic]:
         """Differences between how a data file reads its inputs and how the training cases were read."""
         found = []
-        for name in dict.fromkeys((*self.columns, *self.inputs)):
+        for name in dict.fromkeys((*self.columns, *self.inputs, *description.inputs)):
             spec, before = description.inputs.get(name), self.inputs.get(name)
             if spec is None:
+                continue
+            if isinstance(spec.options, ColumnsOptions) and name not in self.columns:
+                found.append(_unfitted(name))
                 continue
             if before is not None and before.reader != spec.reader:
                 found.append(_differs(description, name, "read", before.reader, spec.reader))
@@ -138,6 +146,24 @@ class Preprocessing:
                     f"{ids[apart[0][0]]!r} they are [{here}] mm apart",
                     "resample the files like those of training, or evaluate such cases separately", "warning"))
         return found
+
+
+def _column_faults(name: str, fitted: ColumnsFit) -> Iterator[str]:
+    """What no training writes: lists of other lengths than the columns have, numbers that are none."""
+    for key in ("means", "deviations", "medians"):
+        values = getattr(fitted, key)
+        if len(values) != len(fitted.numeric):
+            yield f"{key!r} of input {name!r} has {len(values)} numbers for {len(fitted.numeric)} columns"
+        elif not all(map(isfinite, values)) or (key == "deviations" and any(value <= 0 for value in values)):
+            yield f"{key!r} of input {name!r} holds a number that no column has"
+    if len(fitted.categories) != len(fitted.categorical):
+        yield (f"'categories' of input {name!r} has {len(fitted.categories)} lists for {len(fitted.categorical)} "
+               "columns")
+
+
+def _unfitted(name: str) -> Diagnostic:
+    return Diagnostic("bad-preprocessing", f"the preprocessing of the run knows nothing of input {name!r}",
+                      fix="use the file as the run wrote it")
 
 
 def _adapter() -> TypeAdapter[Preprocessing]:

@@ -28,9 +28,12 @@ class HeadTarget:
 
 @dataclass(frozen=True, slots=True)
 class InputNeed:
-    """The sizes of an input of the network without the batch axis, None if taken from the data (`auto`)."""
+    """The sizes of an input of the network without the batch axis, None if taken from the data (`auto`).
 
-    sizes: Sizes
+    `sizes` as a whole is None where no network is there and any number of axes will do.
+    """
+
+    sizes: Sizes | None
     optional: bool = False
     span: Span | None = None
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fusionkit.errors import Diagnostic, GraphError, Span
-from fusionkit.files import inside, replacing
+from fusionkit.files import check_regular, inside, replacing
 from fusionkit.graph.nodes import Node
 
 _SHOWN = 4
@@ -38,11 +38,12 @@ def read_tensors(path: Path, span: Span | None = None) -> dict[str, Tensor]:
     Raises: GraphError with `unreadable-weights`.
     """
     try:
+        check_regular(path)
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise _unreadable(path, span, error.strerror or str(error), "check the path") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, span, getattr(error, "strerror", None) or str(error), "check the path") from None
     except SafetensorError as error:
         raise _unreadable(path, span, str(error), "save the weights again; the file is damaged or of another kind"
                           ) from None

@@ -17,7 +17,7 @@ import numpy as np
 from fusionkit.data.loading import Cohort
 from fusionkit.data.split import Division
 from fusionkit.errors import DataError, Diagnostic
-from fusionkit.files import write_json
+from fusionkit.files import read_json, write_json
 
 CASES = "cases.json"
 VERSION = 1
@@ -110,7 +110,7 @@ def read_record(folder: Path) -> CasesRecord | None:
     if not (folder / CASES).is_file():
         return None
     try:
-        plain = json.loads((folder / CASES).read_text(encoding="utf-8"))
+        plain = read_json(folder / CASES)
         if plain.pop("fusionkit-cases") != VERSION:
             raise ValueError("it was written by another release")
         return CasesRecord(**plain)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fusionkit.data.description import DataDescription, describe
 from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration, read_calibration
+from fusionkit.files import read_json, read_text
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
 from fusionkit.network.folder import load, load_planned
 from fusionkit.network.model import FusionModel
@@ -83,13 +85,46 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
     """
     folder = Path(folder)
     try:
-        about = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        preprocessing = Preprocessing.from_json((folder / PREPROCESSING).read_text(encoding="utf-8"))
+        about = read_json(folder / RUN)
+        _check(about)
+        preprocessing = Preprocessing.from_json(read_text(folder / PREPROCESSING))
     except (OSError, ValueError) as error:
         raise GraphError(Diagnostic("no-run", f"{str(folder)!r} contains no finished run",
-                                    why=f"{type(error).__name__}: {error}",
+                                    why=_reason(error),
                                     fix="give the folder of a run made by `fusionkit train`")) from None
     return Run(folder, load(folder, registry), preprocessing, about)
+
+
+class _Member(BaseModel):
+    """One network of a run, as far as its use depends on it."""
+
+    held_out: list[str] | None = None
+
+
+class _About(BaseModel):
+    """What `run.json` says, as far as the use of a run depends on it."""
+
+    model_config = ConfigDict(strict=True)
+
+    data: str = Field(pattern="^[^\\x00]+$")
+    train: list[str]
+    validation: list[str]
+    test: list[str]
+    members: list[_Member] | None = Field(None, min_length=1)
+    epochs: int | None = None
+    best_epoch: int | None = None
+
+
+def _check(about: Any) -> None:
+    """Raises: ValueError where `run.json` is not what a training writes."""
+    _About.model_validate(about)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{RUN}, {'.'.join(map(str, first['loc'])) or 'the top'}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"
 
 
 def cohort_of(

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.files import inside, remove_abandoned, replacing
+from fusionkit.files import check_regular, inside, read_json, remove_abandoned, replacing
 from fusionkit.network.model import FusionModel
 from fusionkit.training.distributed import assign, whole
 
@@ -119,7 +120,7 @@ def _flush(path: Path) -> None:
 
 def has_state(folder: Path) -> bool:
     """Whether the folder contains a state."""
-    return (folder / STATE).is_file()
+    return (folder / STATE).exists()  # whatever lies there: reading it says that it is no file
 
 
 def read_state(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
@@ -128,16 +129,43 @@ def read_state(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     Raises: UserError with `unreadable-state`.
     """
     try:
-        data = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        data = read_json(folder / STATE)
         if data.pop("format") != FORMAT:
             raise ValueError("it was written by another version of fusionkit")
         path = inside(folder, data.pop("tensors"))
         if path is None:
             raise ValueError("it names a file outside its folder")
-        return TrainingState(**data), load_file(path)
+        state = TypeAdapter(TrainingState).validate_python(data, strict=True)
+        _check(state)
+        check_regular(path)
+        return state, load_file(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise UserError(Diagnostic("unreadable-state", f"cannot read the state in {str(folder)!r}", why=str(error),
+        raise UserError(Diagnostic("unreadable-state", f"cannot read the state in {str(folder)!r}", why=_reason(error),
                                    fix="train again without --resume, in another folder")) from None
+
+
+def check_step(state: TrainingState, steps: int, folder: Path) -> None:
+    """Raises: UserError with `unreadable-state` where a state is farther in its epoch than that is long."""
+    if state.step > steps:
+        raise UserError(Diagnostic("unreadable-state", f"cannot read the state in {str(folder)!r}",
+                                   why=f"it has done {state.step} of {steps} steps of an epoch",
+                                   fix="train again without --resume, in another folder"))
+
+
+def _check(state: TrainingState) -> None:
+    """Raises: ValueError where the parts of a state do not go together."""
+    if min(state.epoch, state.step, state.cases, state.stale, state.best_epoch) < 0 or state.seconds < 0:
+        raise ValueError("it counts below zero")
+    if len(state.history) != state.epoch or not 0 <= state.best_epoch <= state.epoch:
+        raise ValueError(f"it has {state.epoch} epochs, a history of {len(state.history)} and its best at "
+                         f"{state.best_epoch}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the top'}: {first['msg']}"
+    return str(error)
 
 
 def put_back(network: FusionModel, optimiser: Optimizer | None, tensors: Mapping[str, Tensor]) -> None:
@@ -165,6 +193,10 @@ def _put_back_optimiser(network: FusionModel, optimiser: Optimizer, tensors: Map
         if not full.startswith(_OPTIMISER):
             continue
         name, _, key = full.removeprefix(_OPTIMISER).rpartition("/")
+        if name not in parameters:
+            raise UserError(Diagnostic("wrong-state", "the saved state belongs to another network",
+                                       why=f"it remembers {name!r}, which this one has not",
+                                       fix="resume with the graph that the run was started with"))
         kept = value.clone()
         # Optimisers keep the step count on the CPU; everything else has the device and layout of its parameter.
         if key != "step":

@@ -22,6 +22,7 @@ from fusionkit.training.checkpoint import (
     BEST,
     LAST,
     TrainingState,
+    check_step,
     digest,
     frozen_of,
     has_state,
@@ -173,6 +174,7 @@ class Training:
         """Continue from the last state; every process reads it."""
         state, tensors = read_state(self.folder / LAST)
         check_resumable(state, self.state, self.folder)
+        check_step(state, self.steps, self.folder / LAST)
         put_back(self.network, self.stepper.optimiser, tensors)
         if self.processes.accelerator.scaler is not None and state.scaler:
             self.processes.accelerator.scaler.load_state_dict(state.scaler)

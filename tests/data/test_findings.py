@@ -51,3 +51,14 @@ def test_what_is_shown_does_not_hang_on_the_order_of_reading():
     for line in reversed(range(2, 40)):
         findings.add(found("bad", "cases.csv", line))
     assert [d.span.line for d in findings.of("error")] == list(range(2, 2 + SHOWN + 1))
+
+
+def test_a_rare_finding_does_not_vanish_among_many_of_its_code():
+    findings = Findings()
+    for line in range(1, 41):
+        why = "a link on the way points out" if line == 30 else f"the folder has no 'c{line}.npy'"
+        place = Span("t.csv", line, 1)
+        findings.add(Diagnostic("missing-file", f"no file 'c{line}.npy'", place, why, "add the file"), "x")
+    found = findings.of("error")
+    assert len(found) == 10 and [d.span.line for d in found if d.why and "link" in d.why] == [30]
+    assert [d.message for d in found if "31 more messages" in d.message]

@@ -446,3 +446,23 @@ def test_a_split_by_stored_folds_that_is_written_wrongly_is_refused(tmp_path, sp
     file = table_of(tmp_path, {"age": numbers(), "fold": FOLDS}, f"split: {split}\n" + one_input("numeric: [age]"))
     with pytest.raises(DataError):
         describe(file)
+
+
+def test_a_pattern_stands_for_the_columns_that_fit_it(tmp_path):
+    columns = {"gene_b": numbers(seed=1), "gene_a": numbers(seed=2), "age": numbers(), "gene_type": ["x", "y"] * 20}
+    file = table_of(tmp_path, columns, one_input('numeric: [age, "gene_*"], categorical: [gene_type]'))
+    cohort = loaded(file)
+    assert cohort.description.inputs["ehr"].options.numeric == ("age", "gene_a", "gene_b")
+    assert cohort.sizes["ehr"] == (4,)
+    fitted = cohort.fit(cohort.split_rows("train"))
+    table_of(tmp_path, dict(sorted(columns.items())), one_input('numeric: [age, "gene_*"], categorical: [gene_type]'))
+    assert not loaded(file, preprocessing=fitted, require_targets=False).warnings
+
+
+@pytest.mark.parametrize(("options", "code"), [
+    ('numeric: ["gene_*"]', "unknown-column"), ('categorical: ["*"]', "id-as-input"),
+    ('categorical: ["lab*"]', "target-as-input"),
+])
+def test_a_pattern_that_fits_nothing_or_too_much_is_refused(tmp_path, options, code):
+    found = refused(table_of(tmp_path, {"age": numbers()}, one_input(options)))
+    assert code in {d.code for d in found}

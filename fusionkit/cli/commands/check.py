@@ -1,4 +1,4 @@
-"""`fusionkit check`: every mistake of graph files, each at its line and column."""
+"""`fusionkit check`: every mistake of graph files and data files, each at its line and column."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from fusionkit.cli.arguments import add_data_root_option, add_graph_options
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
-SUMMARY = "Check graph files: every mistake with file, line and column."
+SUMMARY = "Check graph files, or data files by themselves: every mistake with file, line and column."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
-    parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="a graph file, or the name of a published graph")
+    parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="a graph file, the name of a published graph, or a "
+                        "data file, whose cases are then checked without a graph")
     parser.add_argument("--data", metavar="DATA", help="a data description, for sizes that are 'auto'")
     parser.add_argument("--resolved", action="store_true", help="print the graph with every option written out")
     add_data_root_option(parser)
@@ -24,14 +25,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, console: Console) -> int:
     """Check every graph, also after one with errors."""
     from fusionkit.interface.check import check
+    from fusionkit.interface.check_data import check_data, is_data_file
     from fusionkit.registry.lookup import discover
 
     registry = discover(files=args.plugins)
     found: list[Diagnostic] = []
-    counts: Counter[str] = Counter()
     warned: list[Diagnostic] = []
+    counts: Counter[str] = Counter()
     for source in args.graphs:
         try:
+            if is_data_file(source):
+                with console.progress("reading") as update:
+                    checked = check_data(source, sets=args.sets, data_roots=args.data_roots, progress=update)
+                for warning in checked.warnings:
+                    console.note(warning.render())
+                console.line(str(checked))
+                continue
             good = check(source, data=args.data, data_roots=args.data_roots, sets=args.sets, registry=registry)
         except UserError as error:
             found.extend(error.diagnostics)

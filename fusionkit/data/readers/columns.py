@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
@@ -58,13 +59,18 @@ class ColumnsOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    numeric: tuple[str, ...] = Field((), description="Columns of numbers, in the order of the vector.")
+    numeric: tuple[str, ...] = Field(
+        (), description="Columns of numbers, in the order of the vector; a pattern such as `gene_*` stands for all "
+        "columns that fit it, in the order of their names.",
+    )
     date: dict[str, DateRule] = Field(
         {}, description="Columns of dates, which become days and follow the numbers: `{since: "
         "2000-01-01}` after that day, `{before: COLUMN}` before the date in another column. `order: dmy` or `mdy` says "
         "which comes first, day or month, where no cell of the column tells.",
     )
-    categorical: tuple[str, ...] = Field((), description="Columns of categories; they follow the numbers.")
+    categorical: tuple[str, ...] = Field(
+        (), description="Columns of categories, or patterns; they follow the numbers."
+    )
     encode: Literal["codes", "onehot"] = Field(
         "codes", description="`codes` gives one value per column: 0 for a blank or unknown category, 1 and up for the "
         "categories of the training cases in alphabetical order; `onehot` gives one 0/1 value for each category.",
@@ -153,6 +159,33 @@ def size_fix(name: str, options: ColumnsOptions, expected: Sizes, met: Sizes) ->
 def columns(options: ColumnsOptions) -> dict[str, tuple[str, ...]]:
     """The columns of the table, by the option that names them."""
     return {"numeric": options.numeric, "date": options.dates, "categorical": options.categorical}
+
+
+def expanded(options: ColumnsOptions, available: Sequence[str]) -> ColumnsOptions:
+    """The options with each pattern such as `gene_*` replaced by the columns that fit it, in the order of their names.
+
+    A column that is named by itself is not taken by a pattern too; a pattern that fits none stays as it is.
+    """
+    named = {name for name in options.measured + options.categorical if name in available or not _is_pattern(name)}
+    taken = set(named)
+
+    def columns_of(names: Sequence[str]) -> tuple[str, ...]:
+        found: list[str] = []
+        for name in names:
+            fitting = [name] if name in named else sorted(
+                column for column in available if column and column not in taken and fnmatchcase(column, name))
+            taken.update(fitting)
+            found += fitting or [name]
+        return tuple(found)
+
+    if len(named) == len(options.measured + options.categorical):
+        return options
+    return options.model_copy(update={"numeric": columns_of(options.numeric),
+                                      "categorical": columns_of(options.categorical)})
+
+
+def _is_pattern(name: str) -> bool:
+    return "*" in name or "?" in name
 
 
 def width(options: ColumnsOptions, categories: Categories) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -17,7 +16,7 @@ from fusionkit.components.protocols import Task
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.evaluation.calibration.conformal import class_thresholds, fewest_cases, scores_of, threshold
 from fusionkit.evaluation.calibration.temperature import fit_temperature, tempered
-from fusionkit.files import write_json
+from fusionkit.files import read_json, write_json
 
 # Axes: N cases, K classes, labels or values.
 
@@ -168,7 +167,7 @@ def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ..
     if not path.exists():
         return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         if not isinstance(data, dict) or data.pop(FORMAT, None) != 1:
             raise ValueError("it was written by another version of fusionkit")
         found = Calibration.model_validate(data)

@@ -1,0 +1,88 @@
+"""A data file by itself: every mistake in it, in its table and in its files, without a graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusionkit.data.description import DataDescription, TargetSpec, describe
+from fusionkit.data.labels import named
+from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
+from fusionkit.data.table import Table, read_table_and_faults
+from fusionkit.errors import DataError, Diagnostic, UserError
+from fusionkit.progress import Progress
+from fusionkit.runs.setup import cache_for
+from fusionkit.syntax.reader import read_file
+from fusionkit.syntax.tree import Mapping
+
+_MEASURED = 10  # more different numbers than this are values to be predicted, not classes
+
+
+@dataclass(frozen=True)
+class CheckedData:
+    """A data file without a mistake, and what was found in it that does not stop a training."""
+
+    file: str
+    cohort: Cohort
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What may be meant otherwise than it is read."""
+        return self.cohort.warnings
+
+    def __str__(self) -> str:
+        cohort = self.cohort
+        people = f" of {len(set(cohort.patients))} patients" if cohort.description.patient is not None else ""
+        sides = Counter(cohort.division.sides(len(cohort)))
+        split = ", ".join(f"{count} in {side}" for side, count in sorted(sides.items()) if side)
+        inputs = ", ".join(f"{name} {list(size)} ({int(cohort.present(name).sum())} cases)"
+                           for name, size in cohort.sizes.items())
+        targets = ", ".join(f"{name} ({head.task}{': ' + ', '.join(head.classes[:8]) if head.classes else ''})"
+                            for name, head in cohort.heads.items())
+        parts = [f"{len(cohort)} cases{people}", split or "no split", f"inputs {inputs}",
+                 f"targets {targets}" if targets else "no targets"]
+        return f"{self.file}: good: {'; '.join(parts)}"
+
+
+def is_data_file(source: str) -> bool:
+    """Whether a file says that it is a data description."""
+    if not Path(source).is_file():
+        return False
+    try:
+        tree = read_file(Path(source), DataError)
+    except UserError:
+        return False  # a graph that cannot be read is told as such
+    return isinstance(tree, Mapping) and "fusionkit-data" in tree.entries
+
+
+def check_data(
+    data: str | Path, *, sets: Sequence[str] = (), data_roots: Sequence[str | Path] = (),
+    progress: Progress | None = None
+) -> CheckedData:
+    """Check a data file, its table and every file that it names; classes are those that its targets have.
+
+    Raises: DataError with every mistake.
+    """
+    description = describe(data, sets, roots=data_roots)
+    table, _ = read_table_and_faults(description.cases, description.blank, description.span("cases"),
+                                     description.numbers, sheet=description.sheet)
+    heads = {name: _head(table, spec, description) for name, spec in description.targets.items()
+             if all(column in table for column in spec.all_columns)}
+    inputs = {name: InputNeed(None, optional=True) for name in description.inputs}
+    cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
+    return CheckedData(str(data), cohort)
+
+
+def _head(table: Table, spec: TargetSpec, description: DataDescription) -> HeadTarget:
+    """The head that a target seems to be for: labels for several columns, values for many numbers, else classes."""
+    if spec.column is None:
+        return HeadTarget("multilabel", spec.columns, spec.span, len(spec.columns), partial=True)
+    cells = {named(cell, spec.values) for cell in table.cells(spec.column)} - {""}
+    form = description.numbers.of(spec.column)
+    numbers = [cell for cell in cells if form.read(cell) is not None]
+    if len(numbers) > _MEASURED and len(numbers) > len(cells) / 2:
+        return HeadTarget("regression", (), spec.span)
+    classes = tuple(sorted(set(spec.values.values()) - {""} if set(cells) <= set(spec.values.values()) else cells))
+    return HeadTarget("multiclass", classes, spec.span, len(classes))
