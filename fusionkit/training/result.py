@@ -101,12 +101,16 @@ def _cell(value: Any) -> Any:
     return f"{value:.8g}" if isinstance(value, float) else value
 
 
+FOLD = "fold"
+"""Which cases are trained on, and not how: a fold may be trained by itself and then be one of all."""
+
+
 def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Settings that a run began with and that may not change, where they did, in words."""
     # A state of an earlier release lacks the settings that came later, which then had their defaults.
     defaults = {name: field.default for name, field in TrainingSettings.model_fields.items()}
     return [f"'{name}' was {was} and is {value}" for name, value in now.items()
-            if name not in RESUMABLE and (was := before.get(name, defaults.get(name))) != value]
+            if name not in (*RESUMABLE, FOLD) and (was := before.get(name, defaults.get(name))) != value]
 
 
 def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> None:
