@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class ComparisonResult:
     """A finished comparison: the networks, the splits, the results, and the costs.
 
     `left_out` are the omitted networks with the reason; `seconds` is the training time of each network over all its
-    units; `sharing` is how networks shared frozen nodes, from `shared_training.ways_taken`.
+    units; `sharing` is how networks shared frozen nodes, from `shared_training.ways_taken`; `marks` says of networks
+    that they were not trained to an end.
     """
 
     comparison: ComparisonPlan
@@ -35,6 +36,7 @@ class ComparisonResult:
     seconds: Mapping[str, float]
     left_out: tuple[tuple[str, str], ...]
     sharing: Sequence[Mapping[str, Any]] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     def cost(self, name: str) -> Cost | None:
         """The cost of a network; None for one without a plan."""
@@ -70,7 +72,8 @@ def table(compared: ComparisonResult, ranking: HeadRanking) -> list[list[str]]:
 def _cells(compared: ComparisonResult, row: ScoreRow) -> list[str]:
     cost, found = compared.cost(row.name), row.difference
     value = "undefined" if row.metric.value is None else figures(row.metric.value)
-    notes = [note for note in (row.note, row.metric.note, found.note if found else None) if note]
+    notes = [note for note in (compared.marks.get(row.name), row.note, row.metric.note, found.note if found else None)
+             if note]
     return [row.name, value, row.metric.interval, *_difference(found), f"{cost.parameters:,}" if cost else "",
             amount(cost.multiply_adds) if cost else "", duration(compared.seconds[row.name]), "; ".join(notes)]
 

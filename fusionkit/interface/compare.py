@@ -19,7 +19,7 @@ from fusionkit.comparison.scoring import HeadRanking, metrics_of, rank_candidate
 from fusionkit.comparison.shared_training import Reuse, ways_taken
 from fusionkit.comparison.splits import repeated
 from fusionkit.comparison.tables import ComparisonResult
-from fusionkit.comparison.train import RepeatOutputs, Unit, train_all, units_of
+from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, train_all, units_of
 from fusionkit.components.component import Component
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
@@ -31,6 +31,7 @@ from fusionkit.interface.training_options import TrainingOptions
 from fusionkit.planning.open_graph import Source
 from fusionkit.registry.lookup import discover
 from fusionkit.runs.lock import locked
+from fusionkit.runs.training_mark import training_mark
 
 MOST_REPEATS = 1000
 
@@ -124,7 +125,9 @@ def compare(
         ranked = _ranked(comparison, metrics, outcomes, units, console)
         failed = [(name, f"failed: {why}") for name, why in trained.failed.items()]
         result = ComparisonResult(comparison, tuple(units), ranked, tables.seconds_of(outcomes),
-                                  (*comparison.left_out, *missing, *failed), ways_taken(folder))
+                                  (*comparison.left_out, *missing, *failed), ways_taken(folder),
+                                  {each.name: mark for each in comparison.candidates
+                                   if (mark := training_mark(folder / RUNS / each.folder))})
         named = comparison.reference.plan.name if isinstance(graph, Mapping) else str(graph)
         _write(folder, result, {"graph": named, "data": str(data)})
         return Comparison(folder, result, trained.failed)

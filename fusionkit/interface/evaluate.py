@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
@@ -19,6 +20,7 @@ from fusionkit.runs.cases_record import PARTS, count_of, names_of
 from fusionkit.runs.input_subsets import evaluate_selections, optional_networks
 from fusionkit.runs.results import write_results
 from fusionkit.runs.seen_cases import SeenCases, seen_of
+from fusionkit.runs.training_mark import training_mark
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int]]
 
@@ -28,19 +30,21 @@ class Evaluation:
     """The metrics of every head, and of each input subset if requested; the files are in `folder`.
 
     `seen` is the number of training cases among them, None if they are included on purpose: metrics of new cases
-    are worse.
+    are worse. `training` says that the networks were not trained to an end, and is empty if they were.
     """
 
     folder: Path
     reports: tuple[HeadReport, ...]
     selections: tuple[Selection, ...] = ()
     seen: SeenCases | None = None
+    training: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, as `--json` prints it."""
         selections = {"selections": [each.to_json() for each in self.selections]} if self.selections else {}
         return {"folder": str(self.folder), "heads": {report.head: report.to_json() for report in self.reports},
-                **selections, **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {})}
+                **selections, **({"trained_on": self.seen.as_json()} if self._mark and self.seen else {}),
+                **({"training": self.training} if self.training else {})}
 
     @property
     def _mark(self) -> str:
@@ -71,7 +75,8 @@ class Evaluation:
         return [part for place, part in enumerate(every) if part[1] or not place]
 
     def _repr_html_(self) -> str:
-        return "".join(html_table(header, rows) for header, rows, _ in self.tables())
+        mark = f"<p>{escape(self.training)}</p>" if self.training else ""
+        return "".join(html_table(header, rows) for header, rows, _ in self.tables()) + mark
 
 
 @run_keywords
@@ -115,7 +120,7 @@ def evaluate(
     extra = {"fold": found.fold} if found.fold else None
     reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra))
     if not optional:
-        return Evaluation(folder, reports, (), shown)
+        return Evaluation(folder, reports, (), shown, training_mark(opened.folder))
     patients = [cohort.patients[row] for row in found.rows] if cohort.description.patient is not None else None
     first = opened.first
     with first.console.progress("input subsets") as update:
@@ -123,7 +128,7 @@ def evaluate(
             optional, first.dataset(cohort, found.rows, data), first.method, first.settings(), patients=patients,
             calibration=first.calibration, progress=update)
     write_selections(folder, selections, shown.mark if shown is not None else "")
-    return Evaluation(folder, reports, tuple(selections), shown)
+    return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder))
 
 
 def _found(opened: OpenedFolder, cohort: Cohort, data: str | Path | None, *, own: bool

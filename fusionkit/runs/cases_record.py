@@ -139,6 +139,8 @@ def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Dia
             where = f" in {', '.join(fields[:_NAMED])}" if before.cases.keys() == now.cases.keys() else ""
             found.append(f"{count_of(changed, 'case')} {'has' if len(changed) == 1 else 'have'} other values{where}: "
                          f"{names_of(changed)}")
+    if before.fold is not None and now.fold is not None and before.fold != now.fold:
+        found.append(f"it is of fold {before.fold}, and fold {now.fold} is asked for")
     if before.split != now.split:
         found.append(f"'split' was {before.split} and is {now.split}")
     elif before.split and "column" in before.split:

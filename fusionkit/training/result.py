@@ -101,12 +101,16 @@ def _cell(value: Any) -> Any:
     return f"{value:.8g}" if isinstance(value, float) else value
 
 
+FOLD = "fold"
+"""Which cases are trained on, and not how: a fold may be trained by itself and then be one of all."""
+
+
 def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Fixed settings of a run that were changed, as text."""
     # A state from an earlier release lacks newer settings, which had their defaults.
     defaults = {name: field.default for name, field in TrainingSettings.model_fields.items()}
     return [f"'{name}' was {was} and is {value}" for name, value in now.items()
-            if name not in RESUMABLE and (was := before.get(name, defaults.get(name))) != value]
+            if name not in (*RESUMABLE, FOLD) and (was := before.get(name, defaults.get(name))) != value]
 
 
 def check_resumable(before: TrainingState, now: TrainingState, folder: Path) -> None:

@@ -155,6 +155,7 @@ def test_a_run_of_one_fold_is_not_gone_on_with_as_all(folds: Path, capsys: pytes
     shutil.rmtree(folds / "run")
     assert train(folds, "--fold", "1") == 0
     assert "it is of fold 1 only, but all folds are requested" in refused(folds, capsys)
+    assert "it is of fold 1, and fold 2 is asked for" in refused(folds, capsys, "--fold", "2")
     assert train(folds, "--resume", "--fold", "1") == 0
 
 

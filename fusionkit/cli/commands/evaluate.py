@@ -46,3 +46,5 @@ def show(made: Evaluation, console: Console) -> None:
         if place:
             console.line()
         console.table(header, rows, right)
+    if made.training:
+        console.line(f"\n{made.training}: these may be figures of an untrained network; a larger --epochs trains on")

@@ -1,0 +1,50 @@
+"""Whether the networks of a run were trained to an end: a comparison of untrained networks says nothing of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fusionkit.files import plain_json
+from fusionkit.inference.ensemble import MEMBERS, member_folder
+from fusionkit.runs.folder import RUN
+from fusionkit.training.result import HISTORY
+
+FALLING, LAST_EPOCH = "training loss still falling", "best epoch the last"
+_SHARE = 0.04
+"""A loss is still falling if the last fifth of the epochs brings more than this share of its whole fall."""
+
+
+def training_mark(folder: Path) -> str:
+    """What is to be known of the training of all networks below a folder: of a run, or of its folds; empty if nothing.
+
+    A loss that falls while another epoch was chosen well before the last is overfitting, and is not spoken of.
+    """
+    marks, count = {FALLING: 0, LAST_EPOCH: 0}, 0
+    for path in sorted(folder.rglob(RUN)):
+        members = (plain_json(path) or {}).get(MEMBERS)
+        for member, about in enumerate(members if isinstance(members, list) else []):
+            history = member_folder(path.parent, member) / HISTORY
+            if not history.is_file():
+                continue
+            with history.open(encoding="utf-8", newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            losses = [float(row["train_loss"]) for row in rows]
+            best, watched = int(about.get("best_epoch", 0)), bool(rows) and "validation_loss" in rows[0]
+            count += 1
+            marks[LAST_EPOCH] += watched and best == len(rows) > 1
+            marks[FALLING] += is_falling(losses) and (not watched or best > 0.8 * len(rows))
+    return "; ".join(text if found == count else f"{text} ({found} of {count} networks)"
+                     for text, found in marks.items() if found)
+
+
+def is_falling(losses: Sequence[float]) -> bool:
+    """Whether a training loss, epoch by epoch, has not come to rest: by the means of its last two fifths."""
+    size = max(1, len(losses) // 5)
+    if len(losses) < 2 or not np.isfinite(losses).all():
+        return False
+    before, last = np.mean(losses[-2 * size:-size]), np.mean(losses[-size:])
+    return bool(before - last > _SHARE * (losses[0] - last) > 0)

@@ -1,0 +1,75 @@
+"""Networks that were not trained to an end are marked in `train`, `evaluate` and `compare`, others are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_study import write_study
+
+from fusionkit.cli.parser import main
+from fusionkit.evaluation import report
+from fusionkit.runs.training_mark import is_falling, training_mark
+
+STEADY = np.linspace(0.7, 0.5, 50)
+DONE = 0.7 * np.exp(-np.arange(50) / 6) + 0.1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_plots() -> Iterator[None]:
+    """Plots have tests of their own and would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_draw", lambda *_: [])
+        yield
+
+
+@pytest.mark.parametrize(("losses", "falling"), [
+    (STEADY, True), (DONE, False), (DONE + np.random.default_rng(0).normal(0, 0.005, 50), False),
+    (0.7 * np.exp(-np.arange(50) / 30), True), ([0.7, 0.6], True), ([0.6, 0.7], False), ([0.7], False),
+    ([0.7, float("nan"), 0.1], False), (np.full(50, 0.7), False), (STEADY[::-1], False)])
+def test_a_loss_that_has_not_come_to_rest(losses: object, falling: bool) -> None:
+    assert is_falling(list(np.asarray(losses, dtype=float))) is falling
+
+
+def leave(folder: Path, losses: object, best: int, watched: bool = True) -> None:
+    """What the mark reads of a run."""
+    folder.mkdir(parents=True)
+    numbers = list(np.asarray(losses, dtype=float))
+    (folder / "run.json").write_text(json.dumps({"members": [{"best_epoch": best, "epochs": len(numbers)}]}))
+    extra = ",validation_loss" if watched else ""
+    rows = [f"{place + 1},{value}{',0.5' if watched else ''}" for place, value in enumerate(numbers)]
+    (folder / "history.csv").write_text("\n".join([f"epoch,train_loss{extra}", *rows]) + "\n")
+
+
+def test_each_network_of_each_fold_counts(tmp_path: Path) -> None:
+    leave(tmp_path / "fold-0", STEADY, 50)
+    leave(tmp_path / "fold-1", DONE, 30)
+    assert training_mark(tmp_path) == ("training loss still falling (1 of 2 networks); best epoch the last "
+                                       "(1 of 2 networks)")
+    assert training_mark(tmp_path / "fold-1") == ""
+    leave(tmp_path / "alone", STEADY, 50, watched=False)
+    assert training_mark(tmp_path / "alone") == "training loss still falling"
+
+
+def test_overfitting_is_not_a_loss_that_still_falls(tmp_path: Path) -> None:
+    leave(tmp_path / "run", STEADY, 10)
+    assert training_mark(tmp_path / "run") == ""
+
+
+def test_commands_mark_what_was_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = write_study(tmp_path / "study")
+    places = [str(study / "graph.yaml"), str(study / "data.yaml")]
+    short = ["--epochs", "2", "--learning-rate", "0.0001"]
+    assert main(["train", *places, "-o", str(study / "run"), *short]) == 0
+    mark = training_mark(study / "run")
+    assert mark
+    assert f"{mark}: these may be figures of an untrained network" in capsys.readouterr().out
+    assert main(["evaluate", str(study / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"] == mark
+    assert main(["compare", *places, "--node", "both", "--with", "fusion.concat{availability: false}", "--no-baselines",
+                 "-o", str(study / "compared"), *short, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["heads"]["result"]["rows"]
+    assert rows and all("best epoch the last" in row["note"] or "still falling" in row["note"] for row in rows)
