@@ -119,7 +119,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def plain_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, None where there is none that can be read."""
+    """The object in a JSON file, None if it cannot be read."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

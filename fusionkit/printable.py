@@ -9,7 +9,7 @@ import unicodedata
 # break lines unexpectedly.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _KEPT = frozenset("\n\t")
-# Joiners choose between the forms of a letter, in Persian and in emoji, and act on nothing else.
+# Joiners select the form of a letter, in Persian and in emoji, and are harmless.
 _JOINERS = frozenset("\u200c\u200d")
 
 
@@ -26,7 +26,7 @@ def in_one_line(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """A JSON text that means the same and holds nothing that acts on a terminal but its line ends."""
+    """An equivalent JSON text without terminal control characters other than line ends."""
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(json.dumps(char)[1:-1] if _acts(char) and char != "\n" else char for char in text)

@@ -17,7 +17,7 @@ def given(args: Namespace) -> dict[str, Any]:
 
 
 def seed(text: str) -> int:
-    """A seed as it is typed."""
+    """A seed from the command line."""
     value = int(text)
     if not 0 <= value <= LARGEST_SEED:
         raise ArgumentTypeError(f"it must be 0 to {LARGEST_SEED}, not {text}")
@@ -57,13 +57,13 @@ def add_device_options(parser: ArgumentParser) -> None:
     """`--device`, `--fold`, `--data-root` and `--plugin`."""
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     parser.add_argument("--fold", type=int, metavar="K",
-                        help="of a run of folds the network of this one, counted from 0 (default: all of them)")
+                        help="the fold of a cross-validation run, counted from 0 (default: all)")
     add_data_root_option(parser)
     add_plugin_option(parser)
 
 
 def _word_or(number: Callable[[str], Any], words: Collection[str]) -> Callable[[str], Any]:
-    """The parser of an argument that is one of some words, or a number."""
+    """The parser of an argument that is one of several words, or a number."""
     def parse(text: str) -> Any:
         return text if text in words else number(text)
 

@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG, printable(f"{self.prog}: {message} [bad-argument]\n"
-                                   f"  fix: `{self.prog} --help` shows what it takes\n"))
+                                   f"  fix: `{self.prog} --help` shows its options\n"))
 
 
 def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(json=args.json)
     with printable_warnings():
         code = _run(args, console)
-    # A run that is complete is in its folder; a result that was to be printed is gone.
+    # A complete run is in its folder; a result that could not be printed is lost.
     unseen = console.lost is not None and not isinstance(console.lost, BrokenPipeError)
     return FAILED if unseen and code == DONE and not keeps_results(args.command, args) else code
 

@@ -1,4 +1,4 @@
-"""Standard streams of the command line where one of them is closed, and warnings of libraries that are printed."""
+"""Standard streams of the command line when one of them is closed, and printed warnings of libraries."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _WRITING = {"train", "compare", "evaluate", "explain", "calibrate", "demo"}
 
 
 def keeps_results(command: str, args: Namespace) -> bool:
-    """Whether what a command found is kept in files, so that what it prints is not all there is."""
+    """Whether a command writes its results to files, so that they exist even if they cannot be printed."""
     return command in _WRITING or bool(getattr(args, "output", None))
 
 
 def open_streams() -> None:
-    """Give the process the standard streams that it was started without, leading nowhere.
+    """Open missing standard streams on the null device.
 
-    The next file to be opened would take the number of a closed one, and what libraries print would go into it.
+    Otherwise the next opened file would get the number of a closed one, and prints of libraries would go into it.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:

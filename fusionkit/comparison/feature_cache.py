@@ -54,7 +54,7 @@ class CachedCases(CaseDataset):
         self.there = {name: cases.present(name) for name in cases.inputs if name not in kept}
 
     def some(self, places: Sequence[int]) -> Self:
-        """As of the cases alone."""
+        """As for the cases themselves."""
         made = super().some(places)
         made.there = {name: [there[place] for place in places] for name, there in self.there.items()}
         return made

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     pass
 
 MOST, MOST_NUMBERS = 1 << 40, 1000
-"""The largest number, and the longest list of whole numbers, that an option may be."""
+"""The largest number, and the longest list of integers, of an option."""
 
 
 class Config(BaseModel):
@@ -25,7 +25,7 @@ class Config(BaseModel):
     @field_validator("*")
     @classmethod
     def _bounded(cls, value: Any) -> Any:
-        """No number and no list of numbers that can only be a slip: making the network would not end."""
+        """Refuse numbers and lists so large that building the network would never end."""
         if isinstance(value, int) and abs(value) > MOST:
             raise ValueError(f"it must be at most {MOST:,}")
         if isinstance(value, list | tuple) and len(value) > MOST_NUMBERS and isinstance(value[0], int):

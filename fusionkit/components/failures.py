@@ -31,7 +31,7 @@ def component_failed(
 
 
 def refused(use: str, error: ComponentError, span: Span | None = None) -> Diagnostic:
-    """The finding that a component cannot work as the graph asks; it always says what to try."""
+    """The diagnostic of a component that cannot be used as in the graph; it always has a fix."""
     return Diagnostic("component", f"{use}: {error}", span, error.why, error.fix or
                       f"change its options or what it reads; `fusionkit plugins show {use}` says what it takes")
 

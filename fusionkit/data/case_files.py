@@ -96,7 +96,7 @@ def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings
 
 def _outside(spec: InputSpec, found: Sequence[tuple[int, Span | None, path_template.OutsideError]], ids: Sequence[str]
              ) -> Diagnostic:
-    """One message for all cases of an input whose files lie elsewhere: they have one way out."""
+    """One message for all cases of an input with files outside the allowed folders, since they have one fix."""
     row, span, first = found[0]
     more = f", and those of {len(found) - 1} more cases" if len(found) > 1 else ""
     return Diagnostic("path-outside", f"case {ids[row]!r}, input {spec.name!r}: {first.message}{more}",
@@ -152,7 +152,7 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
 
 
 def _refuse_links_out(spec: InputSpec, folder: Path) -> None:
-    """The files of a series folder are held to the folders that may be read as every other file is."""
+    """The files of a series folder must stay inside the folders that may be read like every other file."""
     with os.scandir(folder) as entries:
         links = sorted(entry.name for entry in entries if entry.is_symlink())
     for name in links:
@@ -165,7 +165,7 @@ def _missing(spec: InputSpec, relative: str) -> _PlaceError:
     link = next((path for path in (*reversed(whole.parents), whole) if path.is_symlink() and not path.exists()), None)
     if link is not None:
         return _PlaceError("missing-file", f"no file {str(whole)!r}", f"{str(link)!r} is a link to "
-                           f"{str(link.readlink())!r}, which is not there",
+                           f"{str(link.readlink())!r}, which does not exist",
                            "fetch what it links to, for instance with `git annex get` or `datalad get`")
     folder, parts = spec.root, Path(relative).parts
     depth = 0

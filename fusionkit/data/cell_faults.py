@@ -1,4 +1,4 @@
-"""What is wrong with the cells of one column, told once for each kind of fault with its counts."""
+"""Faults of the cells of one column, reported once for each kind of fault with its counts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CellFault:
 
 @dataclass
 class CellFaults:
-    """The faults of one column, collected by kind; `named` is how the column is spoken of.
+    """The faults of one column, collected by kind; `named` is the column's name in messages.
 
     `cells` are those of the table unless they were mapped to others.
     """
@@ -49,11 +49,11 @@ class CellFaults:
         return sum(map(len, self._rows.values()))
 
     def add(self, row: int, fault: CellFault) -> None:
-        """Keeps the fault of the cell in one row."""
+        """Records the fault of the cell in one row."""
         self._rows[fault].append(row)
 
     def told(self) -> list[Diagnostic]:
-        """One finding for each kind of fault, in the order in which they were met."""
+        """One diagnostic for each kind of fault, in the order of their occurrence."""
         return [self._tell(fault, rows) for fault, rows in self._rows.items()]
 
     def _tell(self, fault: CellFault, rows: list[int]) -> Diagnostic:
@@ -71,7 +71,7 @@ class CellFaults:
 
 
 def listed_counts(cells: Sequence[str]) -> str:
-    """The different texts, the frequent ones first, with how often each occurs: `'<5' (12 times), 'n/k'`."""
+    """The distinct texts with their counts, most frequent first: `'<5' (12 times), 'n/k'`."""
     counted = Counter(cell for cell in cells if cell).most_common()
     shown = [f"{cell!r}" + (f" ({count} times)" if count > 1 else "") for cell, count in counted[:SHOWN_VALUES]]
     more = len(counted) - len(shown)
@@ -79,6 +79,6 @@ def listed_counts(cells: Sequence[str]) -> str:
 
 
 def on_lines(table: Table, rows: Sequence[int]) -> str:
-    """Where rows stand in the file."""
+    """The lines of rows in the file."""
     lines = [str(table.span(row).line) for row in rows[:SHOWN_LINES]]
     return f"on lines {', '.join(lines)}{', ...' if len(rows) > SHOWN_LINES else ''}"

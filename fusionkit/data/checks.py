@@ -56,8 +56,8 @@ def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:
                                     fix="fill in the cell, or remove the row if it is empty"), column)
             continue
         if (shown := in_one_line(name)) != name:
-            findings.add(Diagnostic("bad-id", f"the id '{shown}' holds characters that are not shown",
-                                    table.span(row, column), why="nobody could tell it from another by sight",
+            findings.add(Diagnostic("bad-id", f"the id '{shown}' contains invisible characters",
+                                    table.span(row, column), why="it could not be told from another id",
                                     fix="write ids of letters, digits and signs"), column)
         # Composed and decomposed forms of a letter look alike everywhere an id is shown.
         same = normalize("NFC", name)
@@ -66,7 +66,7 @@ def check_ids(table: Table, column: str, findings: Findings) -> tuple[str, ...]:
             findings.add(Diagnostic("duplicate-id", f"the id {name!r} occurs twice"
                                     f"{', in other code points' if other else ''}", table.span(row, column),
                                     why=f"it already names the case on line {table.span(first[same]).line}",
-                                    fix="give each case an id of its own, or remove the copy"), column)
+                                    fix="give each case its own id, or remove the copy"), column)
         first.setdefault(same, row)
     return tuple(name or f"on line {table.span(row, column).line}" for row, name in enumerate(ids))
 
@@ -109,7 +109,7 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
 
 def check_shared(files: Sequence[File], division: Division, table: Table, ids: Sequence[str],
                  findings: Findings) -> None:
-    """Warns of `shared-file`: one file that belongs to cases on both sides of the split."""
+    """Warn about `shared-file`: one file that belongs to cases on both sides of the split."""
     part = division.sides(len(table))
     first: dict[tuple[object, ...], File] = {}
     for file in files:
@@ -118,7 +118,7 @@ def check_shared(files: Sequence[File], division: Division, table: Table, ids: S
             findings.add(Diagnostic(
                 "shared-file", f"cases {ids[other.row]!r} ({part[other.row]}) and {ids[file.row]!r} "
                 f"({part[file.row]}) have the same file {str(file.path)!r}", table.span(file.row),
-                why="what is tested has then been seen in training", fix="put both cases on one side of the split",
+                why="a test case would have been seen in training", fix="put both cases on one side of the split",
                 severity="warning"), file.spec.name)
 
 
@@ -197,7 +197,7 @@ def check_size_known(spec: InputSpec, need: InputNeed, size: tuple[int, ...] | N
 
 
 def check_targets_present(specs: Sequence[TargetSpec], table: Table, ids: Sequence[str], findings: Findings) -> None:
-    """Notes `target-missing` for cases of which every target column is blank; targets may share a column."""
+    """Report `target-missing` for cases with all target columns blank; targets may share a column."""
     columns = list(dict.fromkeys(column for spec in specs for column in spec.all_columns))
     cells = [[named(cell, spec.values) for cell in table.cells(column)]
              for spec in specs for column in spec.all_columns]
@@ -220,8 +220,8 @@ def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: Targe
         for holds, words in ways:
             found = holds & values.present
             if not found.any():
-                why = "every case has another one" if words.startswith("of") else "every case has it"
-                fix = f"correct the cells of the target, or take {label!r} out of the head's 'classes'"
+                why = "every case has another class" if words.startswith("of") else "every case has it"
+                fix = f"correct the cells of the target, or remove {label!r} from the head's 'classes'"
                 fault: _Fault | None = ("is in the whole table", why, fix, "error")
             elif division.folds is not None:
                 fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
@@ -262,7 +262,7 @@ def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fa
 
 def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], *, table: Table,
                         findings: Findings) -> None:
-    """Notes `one-value` for a value to be predicted that is the same in all training cases."""
+    """Report `one-value` for a regression target that is the same in all training cases."""
     for position, column in enumerate(spec.all_columns):
         known = values.values[[row for row in rows if values.present[row]], position]
         known = known[~np.isnan(known)]

@@ -82,7 +82,7 @@ class Cohort:
         return tuple(r for r, part in pairs if part == "train"), tuple(r for r, part in pairs if part == "test")
 
     def held_out_folds(self, rows: Sequence[int], count: int, seed: int = 0) -> tuple[int, ...]:
-        """Which of `count` networks each row is held out of, where each holds out another part of the rows.
+        """For each row, which of `count` networks holds it out; each network holds out a different part of the rows.
 
         Groups stay whole, classes or quarters of a measurement even. -1 for the rows of a class that stands in one
         group alone, since a network without it could not learn the class.
@@ -91,7 +91,7 @@ class Cohort:
         groups, strata = self._kept_together(rows, ("multiclass", "multilabel", "regression"))
         if len(set(groups)) < count:
             raise DataError(Diagnostic(
-                "too-few-cases", f"{count} networks cannot each hold out cases of their own: there are "
+                "too-few-cases", f"{count} networks cannot each hold out different cases: there are "
                 f"{len(set(groups))} to divide", self.description.span("cases"),
                 fix="set 'hold_out: 0', or train on more cases"))
         folds = grouped_folds.fold_of(groups, strata, count, seed)
@@ -102,7 +102,7 @@ class Cohort:
                      for place, fold in enumerate(folds))
 
     def _kept_together(self, rows: Sequence[int], tasks: Collection[str]) -> tuple[list[str], list[str] | None]:
-        """The group of each row, and its stratum: by the split's own choice, else by the first head of these tasks."""
+        """The group and the stratum of each row: the split's, else by the first head of these tasks."""
         _, groups = split.groups_of(self.description, self.table, self.ids)
         chosen = self.description.split.stratify if self.description.split else None
         learnt = [name for name, head in self.heads.items()

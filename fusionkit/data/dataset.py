@@ -24,7 +24,7 @@ from fusionkit.errors import RunError
 
 @dataclass(frozen=True, slots=True)
 class FileInput:
-    """An input that is read when a case is asked for; `paths` has one entry a row of the cohort.
+    """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
 
     `specs` too, where options are filled in by row; else it is empty.
     """
@@ -103,7 +103,7 @@ class CaseDataset(Dataset[Case]):
         }
 
     def some(self, places: Sequence[int]) -> Self:
-        """The cases at some places, in that order; what is kept in memory is shared."""
+        """The cases at some places, in that order; cached values are shared."""
         made = copy(self)
         made.rows = tuple(self.rows[place] for place in places)
         return made

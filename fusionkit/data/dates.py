@@ -1,4 +1,4 @@
-"""Dates as tables write them, as days."""
+"""Dates in tables, converted to days."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 
 def is_date(cell: str) -> bool:
-    """Whether a cell is written as a date, a bare number excepted."""
+    """Whether a cell is a date; a bare number is not."""
     if cell.isdigit():
         return False
     return any(read_day(cell, order) is not None for order in ("dmy", "mdy")) or has_short_year(cell)
 
 
 def has_short_year(cell: str) -> bool:
-    """Whether a cell is a date whose year has two digits, which leaves the century open."""
+    """Whether a cell is a date with a two-digit year, whose century is unknown."""
     found = _YEAR_LAST.fullmatch(cell)
     if found is None or len(found["y"]) != 2:
         return False
@@ -37,9 +37,9 @@ def has_short_year(cell: str) -> bool:
 
 
 def read_day(cell: str, order: Order | None) -> float | None:
-    """The days from 1970-01-01 to the date in a cell, with the time of day as a fraction where one is written.
+    """The days from 1970-01-01 to the date in a cell, with the time of day, if given, as a fraction.
 
-    None when it is no date, when the year has two digits, or when `order` is None and both orders give a date.
+    None when it is not a date, when the year has two digits, or when `order` is None and both orders give a date.
     """
     for pattern in (_YEAR_FIRST, _COMPACT):
         found = pattern.fullmatch(cell)
@@ -58,7 +58,7 @@ def _year_last(found: re.Match[str], order: Order | None) -> float | None:
     if len(found["y"]) == 2:
         return None
     first, second = int(found["a"]), int(found["b"])
-    # Points are written where the day comes first.
+    # Dates with points have the day first.
     chosen = order or ("dmy" if found["mark"] == "." else None)
     if chosen is None and first == second:
         chosen = "dmy"
@@ -86,13 +86,13 @@ def _days(found: re.Match[str], month: int, day: int) -> float | None:
 
 
 def needs_order(cell: str) -> bool:
-    """Whether a cell is a date of which only the order tells the day from the month."""
+    """Whether a cell is a date whose day and month can be told apart by the order only."""
     found = _YEAR_LAST.fullmatch(cell)
     return found is not None and found["mark"] != "." and found["a"] != found["b"] and len(found["y"]) > 2
 
 
 def order_of(cells: Iterable[str]) -> Order | Literal["both", "open"]:
-    """The order of day and month that the dates of a column have.
+    """The order of day and month in the dates of a column.
 
     `both` when some can only be read with the day first and others only with the month first; `open` when nothing
     tells.

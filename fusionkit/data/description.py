@@ -29,7 +29,7 @@ _KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "
 class InputSpec:
     """One input of a case: the id of its reader, the reader's options, and their location in the file.
 
-    `root` and `template` say where its files lie; `template` is empty for readers of columns.
+    `root` and `template` give the paths of its files; `template` is empty for readers of columns.
     `roots` are further folders that may be read.
     """
 
@@ -86,7 +86,7 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class DataDescription:
-    """A data file, read and checked in itself; the table and the files have not been looked at.
+    """A data file, parsed and checked on its own, without looking at the table and the files.
 
     `roots` are folders outside `folder` whose files may be read.
     """
@@ -123,10 +123,10 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
              roots: Sequence[str | Path] = ()) -> DataDescription:
     """The description in a data file; `sets` are assignments such as `inputs.ct.size=[12,64,64]`.
 
-    `folder` is what its paths are relative to, when that is not the folder of the file: a run keeps a copy of the
+    `folder` is what its paths are relative to, if that is not the folder of the file: a run has a copy of the
     data file elsewhere. `roots` are folders that may be read beside it and those that the file names as `root`.
 
-    Raises: `DataError` with every fault of the file: `unreadable-file`, `unknown-key`, `missing-key`, `bad-value`,
+    Raises: `DataError` with every error in the file: `unreadable-file`, `unknown-key`, `missing-key`, `bad-value`,
     `data-version`, `unknown-reader`, `bad-option`, `bad-template`, `path-outside`, `no-root`, `bad-split`,
     `bad-target`, and those of `fusionkit.syntax.reader`.
     """
@@ -140,7 +140,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     _check_version(form)
     readable = (*_written_roots(form, folder), *_typed_roots(form, roots))
     cases, identifier = _cases(form, folder, readable), form.words("id")
-    form.require("id", "COLUMN", ", the column that names each case")
+    form.require("id", "COLUMN", ", the column with the id of each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     inputs, targets = _inputs(form, folder, readable), _targets(form)
     split = read_split(form, targets)
@@ -172,7 +172,7 @@ def _written_roots(form: DataFieldReader, folder: Path) -> list[Path]:
     for place in found:
         if not place.is_dir():
             form.note("no-root", f"'root' names {str(place)!r}, which is no folder", form.at("root"),
-                      fix="correct it, or connect the disk that it lies on")
+                      fix="correct it, or connect its disk")
     return found
 
 
@@ -182,7 +182,7 @@ def _typed_roots(form: DataFieldReader, roots: Sequence[str | Path]) -> list[Pat
     for place in found:
         if not place.is_dir():
             form.found.append(Diagnostic("no-root", f"--data-root names {str(place)!r}, which is no folder",
-                                         fix="correct it, or connect the disk that it lies on"))
+                                         fix="correct it, or connect its disk"))
     return found
 
 
@@ -195,7 +195,7 @@ def _cases(form: DataFieldReader, folder: Path, roots: Sequence[Path]) -> Path |
 
 
 def _placed(form: DataFieldReader, written: str, span: Span, folder: Path, roots: Sequence[Path]) -> Path | None:
-    """A path that the file names, in a folder that may be read."""
+    """A path in the file, in a folder that may be read."""
     try:
         return path_template.inside(folder, written, roots)
     except ReadError as problem:
@@ -208,7 +208,7 @@ def _typed(span: Span) -> bool:
 
 
 def _numbers(form: DataFieldReader) -> NumberFormats:
-    """The marks of numbers, for all columns or by column."""
+    """The decimal and thousands marks, for all columns or by column."""
     decimals, thousands = _marks(form, "decimal", DECIMAL_MARKS), _marks(form, "thousands", THOUSANDS_MARKS)
     usual = NumberFormat(decimals.get("", PLAIN.decimal), thousands.get("", PLAIN.thousands))
     formats = {column: NumberFormat(decimals.get(column, usual.decimal), thousands.get(column, usual.thousands))
@@ -218,7 +218,7 @@ def _numbers(form: DataFieldReader) -> NumberFormats:
             about = f" of column {column!r}" if column else ""
             form.note("bad-value", f"'decimal' and 'thousands'{about} are both {written.decimal!r}",
                       form.at("thousands" if form.has("thousands") else "decimal"),
-                      fix="'decimal' stands before the decimals, 'thousands' between groups of three digits")
+                      fix="'decimal' precedes the decimals, 'thousands' separates groups of three digits")
     return NumberFormats(usual, {column: written for column, written in formats.items() if column})
 
 
@@ -335,7 +335,7 @@ def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputS
             path_template.inside(spec.root, str(fixed), spec.roots)
         except ReadError as problem:
             form.note(problem.code, f"the path {written!r} is absolute", span,
-                      "a data file names what lies below its own folder or a folder that may be read",
+                      "a data file may only use paths inside its own folder or a folder that may be read",
                       path_template.outside_fix(spec.root, [fixed]) if problem.code == "path-outside" else problem.fix)
             return None
     return replace(spec, template=written, template_span=span)

@@ -1,4 +1,4 @@
-"""Warnings about numbers that can be read and may mean something else: codes for missing values, groups, dates."""
+"""Warnings about numbers that may have another meaning: codes for missing values, thousands marks, dates."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _THREE = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 _COMPACT = re.compile(r"(19|20)\d{6}")
 _FEW, _MANY = 2, 5
 _FAR, _NARROW = 10.0, 0.01  # of a target: a mean or a spread that a network does not reach from its first weights
-_SHORT, _KINDS = 10, 5  # a code of one digit is one only among so many different values
+_SHORT, _KINDS = 10, 5  # a one-digit code is recognised only among so many distinct values
 
 
 def doubtful_numbers(table: Table, column: str, form: NumberFormat, numbers: NDArray[np.float64],
                      rows: Sequence[int]) -> list[Diagnostic]:
-    """What is doubtful about the numbers of a column in the training cases `rows`: one warning for each kind.
+    """Warnings about the numbers of a column in the training cases `rows`, one for each kind.
 
     The warnings are `missing-code`, `thousands-point` and `date-as-number`.
     Shapes: `numbers` (rows of the table,), NaN where a cell is blank.
@@ -86,7 +86,7 @@ def target_scale(table: Table, column: str, numbers: NDArray[np.float64], rows: 
 
 
 def _missing_codes(table: Table, column: str, known: NDArray[np.float64]) -> list[Diagnostic]:
-    """A value such as -999 that occurs repeatedly and lies far from all others."""
+    """A value such as -999 that occurs repeatedly and is far from all others."""
     found = []
     values, counts = np.unique(known, return_counts=True)
     while len(values) > _FEW:
@@ -99,14 +99,14 @@ def _missing_codes(table: Table, column: str, known: NDArray[np.float64]) -> lis
         found.append(Diagnostic(
             "missing-code", f"column {column!r} is {value:.15g} in {count} of {len(known)} training cases; its other "
             f"values go from {rest.min():g} to {rest.max():g}", table.header(column),
-            why="such a number often stands for a missing value, and is now read as a measurement",
+            why="such a number is often a code for a missing value, but is read as a measurement",
             fix=f"if it does, add 'blank: [{value:.15g}]' to the data file", severity="warning"))
         values, counts = rest, np.delete(counts, index)
     return found
 
 
 def _is_code(values: NDArray[np.float64], index: int, count: int) -> bool:
-    """Whether the smallest or largest value is written as codes are, and further from the rest than this is wide."""
+    """Whether the smallest or largest value looks like a code, and is farther from the rest than their range."""
     value, rest = values[index], np.delete(values, index)
     if not _CODE.fullmatch(f"{value:.15g}") or (count < _FEW and value > -99):
         return False
@@ -118,21 +118,21 @@ def _is_code(values: NDArray[np.float64], index: int, count: int) -> bool:
 
 
 def _thousands(table: Table, column: str, cells: Sequence[str]) -> list[Diagnostic]:
-    """Points that may stand between groups of three digits, read as decimal points."""
+    """Points that may be thousands marks, read as decimal points."""
     pointed = [cell for cell in cells if "." in cell]
     if len(pointed) < _FEW or not all(_THREE.fullmatch(cell) for cell in pointed):
         return []
     bare = len(cells) - len(pointed)
-    # Decimals of one length are how programs write numbers; a mixture, or decimals that are all 0, are not.
+    # Programs write decimals of equal length; a mixture, or decimals that are all 0, suggest thousands marks.
     if not bare and not all(cell.endswith("0") for cell in pointed):
         return []
     mixed = f", {bare} have no point" if bare else ""
     return [Diagnostic(
         "thousands-point", f"column {column!r}: {len(pointed)} of {len(cells)} training cells have a point and three "
         f"digits after it{mixed}: {listed_counts(pointed[:3])}", table.header(column),
-        why=f"{pointed[0]!r} is read as {float(pointed[0]):g}; with a point between groups of three digits it would be "
+        why=f"{pointed[0]!r} is read as {float(pointed[0]):g}; with points as thousands marks it would be "
             f"{pointed[0].replace('.', '')}",
-        fix=f"if that is meant, add 'decimal: {{{column}: \",\"}}' and 'thousands: {{{column}: \".\"}}' to the data "
+        fix=f"if that is intended, add 'decimal: {{{column}: \",\"}}' and 'thousands: {{{column}: \".\"}}' to the data "
             "file",
         severity="warning")]
 
@@ -144,6 +144,6 @@ def _compact_dates(table: Table, column: str, cells: Sequence[str]) -> list[Diag
             for cell in cells):
         return []
     return [Diagnostic(
-        "date-as-number", f"column {column!r} seems to hold dates: {cells[0]} and {len(cells) - 1} more",
-        table.header(column), why="read as numbers, the last day of a year is 8,870 away from the next",
-        fix=f"take it out of 'numeric' and write 'date: {{{column}: {{since: 2000-01-01}}}}'", severity="warning")]
+        "date-as-number", f"column {column!r} seems to contain dates: {cells[0]} and {len(cells) - 1} more",
+        table.header(column), why="as numbers, the last day of a year is 8,870 away from the next day",
+        fix=f"remove it from 'numeric' and write 'date: {{{column}: {{since: 2000-01-01}}}}'", severity="warning")]

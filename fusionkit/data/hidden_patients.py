@@ -1,4 +1,4 @@
-"""Cases that seem to be of one patient although the data file does not say so: told before they are divided."""
+"""Warnings, before splitting, about cases that seem to be of one patient though the data file names no patients."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_patient_columns(table: Table, ids: Sequence[str], used: Collection[str
             findings.add(Diagnostic(
                 "patient-not-named", f"column {column!r} has {len(set(groups) - {''})} different values in "
                 f"{len(table)} cases, and no 'patient' is named: {_divided(groups, division)}", table.header(column),
-                why="cases of one patient on both sides of a split are tested on what was learnt",
+                why="if a patient is in training and test, the test is on known cases",
                 fix=_FIX.format(column), severity="warning"), "patient")
             return True
     stems = [found.group(1) if (found := _STEM.fullmatch(name)) else name for name in ids]
@@ -50,21 +50,21 @@ def check_patient_columns(table: Table, ids: Sequence[str], used: Collection[str
         alike = ", ".join(repr(name) for name, stem in zip(ids, stems, strict=True) if stem == most)
         findings.add(Diagnostic(
             "patient-not-named", f"{repeated} of {len(ids)} ids share a stem, as {alike[:80]} do, and no 'patient' is "
-            f"named: {_divided(stems, division)}", table.header(), why="cases of one patient on both sides of a split "
-            "are tested on what was learnt", fix=_FIX.format("COLUMN") + "; add such a column to the table first",
+            f"named: {_divided(stems, division)}", table.header(), why="if a patient is in training and test, "
+            "the test is on known cases", fix=_FIX.format("COLUMN") + "; add such a column to the table first",
             severity="warning"), "patient")
         return True
     return False
 
 
 def _divided(groups: Sequence[str], division: Division) -> str:
-    """How many groups stand on several sides of the split."""
+    """The number of groups that are in several parts of the split, as text."""
     sides = defaultdict(set)
     for name, part in zip(groups, division.sides(len(groups)), strict=True):
         if name:
             sides[name].add(part)
     count = sum(len(parts) > 1 for parts in sides.values())
-    return f"{count} of these are on several sides of the split"
+    return f"{count} of these are in several parts of the split"
 
 
 def check_near_rows(table: Table, name: str, numbers: NDArray[np.float64], groups: Sequence[str], *,
@@ -134,7 +134,7 @@ def check_copied_files(files: Sequence[File], groups: Sequence[str], division: D
         findings.add(Diagnostic(
             "copied-file", f"{len(pairs)} files of input {name!r} are copies of the file of another case, {across} of "
             f"them on another side of the split: first {str(other.path)!r} of {str(one.path)!r}", table.span(other.row),
-            why="what is tested may then have been seen in training",
+            why="test cases may then have been seen in training",
             fix="remove the copy, or name the patient of both cases with 'patient: COLUMN'", severity="warning"), name)
 
 

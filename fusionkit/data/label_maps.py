@@ -1,4 +1,4 @@
-"""Label maps: arrays whose values are names of regions, which must not be mixed where an array is resized."""
+"""Label maps: arrays whose values identify regions, which must not be averaged when an array is resized."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fusionkit.data.transforms import resize
 Interpolation = Literal["auto", "linear", "nearest", "labels"]
 INTERPOLATE = (
     "How `size` resizes: `linear` for intensities; `nearest` takes the closest value; `labels`, for label maps and "
-    "masks, the label that fills most of the new voxel. `auto` is `labels` for files that look like label maps, with a "
-    "warning, and `linear` for all others."
+    "masks, the label that covers most of the new voxel. `auto` is `labels` for files that look like label maps, with "
+    "a warning, and `linear` for all others."
 )
 
 _SAMPLE = 1 << 16
 _MOST_LABELS, _LARGEST_LABEL = 256, 65535
-_VOTED = 32  # with more labels the closest voxel decides: a vote takes one pass for each label
+_VOTED = 32  # with more labels the nearest voxel is used: voting takes one pass per label
 _FEW, _ALMOST_ALL = 16, 0.9
 
 
 def labels_of(array: NDArray[Any]) -> tuple[float, ...]:
-    """The labels of what looks like a label map, in rising order; empty for anything else.
+    """The labels of an array that looks like a label map, in ascending order; empty for any other.
 
     A label map holds few different whole numbers from 0 up, which lie in patches: at least half of the neighbours
     outside the commonest label are alike, or there are very few labels and almost all neighbours are.
@@ -78,7 +78,7 @@ def _whole_labels(values: NDArray[Any]) -> bool:
 def resize_as(
     array: NDArray[np.float32], size: tuple[int, ...] | None, interpolate: Interpolation, labels: tuple[float, ...]
 ) -> NDArray[np.float32]:
-    """The array at another size, if one is given, as the option says; `labels` are those of `labels_of`.
+    """The array resized to a given size by the method of the option; `labels` are those of `labels_of`.
 
     Shapes: (c, h, w) with size (h, w), or (c, d, h, w) with size (d, h, w).
     Raises: as `resize`.
@@ -102,7 +102,7 @@ def _nearest(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.fl
 
 
 def _voted(array: NDArray[np.float32], size: tuple[int, ...], labels: tuple[float, ...]) -> NDArray[np.float32]:
-    """The label with the largest share of each new voxel; where two are equal the smaller, of two labels the larger."""
+    """The label with the largest share of each new voxel; of equal shares the smaller, of two labels the larger."""
     if len(labels) == 2:
         upper = resize((array == labels[1]).astype(np.float32), size) >= 0.5 - 1e-6
         return np.where(upper, np.float32(labels[1]), np.float32(labels[0]))
@@ -110,6 +110,6 @@ def _voted(array: NDArray[np.float32], size: tuple[int, ...], labels: tuple[floa
     most = np.full((1, *size), -1.0, dtype=np.float32)
     for label in labels:
         share = resize((array == label).astype(np.float32), size)
-        more = share > most + 1e-6  # shares that are equal differ by rounding
+        more = share > most + 1e-6  # equal shares may differ by rounding
         chosen[more], most[more] = label, share[more]
     return chosen

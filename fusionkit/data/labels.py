@@ -1,4 +1,4 @@
-"""Yes and no as tables write them, and classes by name; a meaning is never guessed, and no advice turns one round."""
+"""Yes and no in tables, and classes by name; a meaning is never guessed, and no fix inverts one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ YES_NO: dict[str, int] = {word: value for pair in _PAIRS for value, word in enum
 
 
 def meaning(words: Collection[str]) -> dict[str, int]:
-    """0 or 1 for each word of a column that says no or yes; single letters count where they are all there is."""
+    """0 or 1 for each word of a column that means no or yes; single letters only if there is nothing else."""
     found = {word: YES_NO[_bare(word)] for word in words if _bare(word) in YES_NO}
     rest = {word for word in words if word not in found}
     for pair in _LETTERS:
@@ -34,17 +34,17 @@ def _bare(word: str) -> str:
 
 
 def whole(word: str) -> str:
-    """A whole number without the decimals that spreadsheet programs and Parquet give it."""
+    """An integer without the decimals that spreadsheet programs and Parquet add."""
     return word[:-2] if word.endswith(".0") else word
 
 
 def named(cell: str, values: Mapping[str, str]) -> str:
-    """A cell as `values` renames it, else the cell."""
+    """A cell as renamed by `values`, else unchanged."""
     return values.get(cell, values.get(whole(cell), cell))
 
 
 def label_fix(words: Sequence[str], understood: Collection[str]) -> str:
-    """What to write where some words of a column of labels are not understood."""
+    """The fix for unknown words in a column of labels."""
     bare = {whole(word) for word in words}
     if bare == {"-1"}:
         beside = {_bare(word) for word in understood}
@@ -65,7 +65,7 @@ def label_fix(words: Sequence[str], understood: Collection[str]) -> str:
 
 
 def class_of(cell: str, words: Collection[str], classes: Sequence[str]) -> str | None:
-    """The class that a cell names: by its name, as a whole number, or as yes or no where the classes are these.
+    """The class in a cell: by name, as an integer, or as yes or no if the classes are these.
 
     `words` are all words of the column.
     """
@@ -81,7 +81,7 @@ def class_of(cell: str, words: Collection[str], classes: Sequence[str]) -> str |
 
 
 def class_fix(words: Sequence[str], classes: Sequence[str], met: Collection[str]) -> str:
-    """What to write where some words of a column are no class; `met` are the classes that other cells name."""
+    """The fix for words of a column that are not a class; `met` are the classes in other cells."""
     meant = {word: likely_same(word, classes) for word in words}
     if all(meant.values()):
         pairs = [(word, str(name)) for word, name in meant.items()]

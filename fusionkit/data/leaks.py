@@ -1,4 +1,4 @@
-"""Columns that should not be among the inputs: what is learnt, what names a case, what gives the answer away."""
+"""Columns that should not be inputs: targets, ids of cases, and columns that reveal a target."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic
 
-_CHANCE = math.log(1e-6)  # how unlikely a column without meaning would have to be
-_MANY, _SHARE = 10, 0.5  # different texts, and their share of the cases, from which a column is no category
+_CHANCE = math.log(1e-6)  # log probability below which chance is ruled out
+_MANY, _SHARE = 10, 0.5  # distinct texts, and their share of the cases, above which a column is not categorical
 Codes = NDArray[np.int64]
 
 
 def check_inputs_apart(description: DataDescription, heads: Sequence[str], inputs: Sequence[str],
                        findings: Findings) -> None:
-    """Notes `target-as-input` and `id-as-input`: a column among the inputs that is learnt, or that names the case."""
+    """Reports `target-as-input` and `id-as-input`: an input column that is also a target or an id."""
     learnt = {column: name for name in heads if name in description.targets
               for column in description.targets[name].all_columns}
     names = {description.id: "id", **({description.patient: "patient"} if description.patient else {})}
@@ -40,14 +40,14 @@ def check_inputs_apart(description: DataDescription, heads: Sequence[str], input
                     other = description.span("targets", learnt[column])
                     findings.add(Diagnostic(
                         "target-as-input", f"column {column!r} is an input and a target", place,
-                        why=f"input {name!r} reads it under {key!r}, and target {learnt[column]!r} ({other}) is to be "
-                            "predicted from the inputs", fix=f"take it out of {key!r} of input {name!r}"))
+                        why=f"input {name!r} reads it under {key!r}, and target {learnt[column]!r} ({other}) is "
+                            "predicted from the inputs", fix=f"remove it from {key!r} of input {name!r}"))
                 elif column in names:
                     other = description.span(names[column])
                     findings.add(Diagnostic(
-                        "id-as-input", f"column {column!r} is an input and names the {_WHO[names[column]]}", place,
-                        why=f"it is {names[column]!r} of the data file ({other}); a network learns such names by heart",
-                        fix=f"take it out of {key!r} of input {name!r}"))
+                        "id-as-input", f"column {column!r} is an input and identifies the {_WHO[names[column]]}", place,
+                        why=f"it is {names[column]!r} of the data file ({other}); a network memorises such ids",
+                        fix=f"remove it from {key!r} of input {name!r}"))
 
 
 _WHO = {"id": "case", "patient": "patient"}
@@ -55,7 +55,7 @@ _WHO = {"id": "case", "patient": "patient"}
 
 def check_categories_repeat(table: Table, columns: Sequence[str], values: ColumnValues, rows: Sequence[int],
                             findings: Findings) -> set[str]:
-    """Warns of `free-text`: a categorical column of which most training cases have a value of their own."""
+    """Warns of `free-text`: a categorical column in which most training cases have unique values."""
     found = set()
     for position, column in enumerate(columns):
         cells = [values.categorical[row][position] for row in rows if values.categorical[row][position]]
@@ -64,15 +64,15 @@ def check_categories_repeat(table: Table, columns: Sequence[str], values: Column
             found.add(column)
             findings.add(Diagnostic(
                 "free-text", f"column {column!r} has {different} different values in {len(cells)} training cases",
-                table.header(column), why="as categories they tell the network nothing about cases with other values; "
-                "there is no reader of text", fix="take it out of 'categorical', or put a few categories in its place",
+                table.header(column), why="categories carry no information about cases with other values; "
+                "there is no reader for text", fix="remove it from 'categorical', or replace it by a few categories",
                 severity="warning"), column)
     return found
 
 
 def check_spellings(table: Table, columns: Sequence[str], values: ColumnValues, rows: Sequence[int],
                     findings: Findings) -> None:
-    """Warns of `category-spellings`: categories of the training cases that are likely one."""
+    """Warns of `category-spellings`: categories of the training cases that are likely the same."""
     for position, column in enumerate(columns):
         counts = Counter(values.categorical[row][position] for row in rows)
         groups = spellings(counts.keys() - {""})
@@ -81,13 +81,13 @@ def check_spellings(table: Table, columns: Sequence[str], values: ColumnValues, 
                               for group in groups[:8])
             findings.add(Diagnostic(
                 "category-spellings", f"column {column!r} has categories that are likely one: {shown}",
-                table.header(column), why="they are learnt as different categories",
-                fix="write each category in one way, if they are one", severity="warning"), column)
+                table.header(column), why="they are treated as different categories",
+                fix="if they are the same, use one spelling", severity="warning"), column)
 
 
 def check_tells_target(table: Table, column: str, codes: Codes, numbers: NDArray[np.float64] | None, *,
                        answers: Mapping[str, Codes], patients: Sequence[str], findings: Findings) -> None:
-    """Warns of `tells-target`: a column that gives a target away, as no column without meaning would by chance.
+    """Warns of `tells-target`: a column that determines a target, more exactly than chance allows.
 
     Cases of one patient count once for each value. Shapes: `codes` (rows,), -1 where blank; `numbers` (rows,) of a
     column of numbers; `answers` by the words for a target, (rows,), -1 where it is not known.
@@ -103,15 +103,15 @@ def check_tells_target(table: Table, column: str, codes: Codes, numbers: NDArray
             told = _order_tells(numbers[rows], wanted[rows])
         if told is not None:
             findings.add(Diagnostic(
-                "tells-target", f"column {column!r} alone tells {answer} of all {len(rows)} cases: {told}",
-                table.header(column), why="it may be the answer under another name, or known only after it",
-                fix="take it out of the inputs, unless it is known before the answer and meant to be used",
+                "tells-target", f"column {column!r} alone determines {answer} of all {len(rows)} cases: {told}",
+                table.header(column), why="it may be the target under another name, or known only after it",
+                fix="remove it from the inputs, unless it is known before the target and meant to be used",
                 severity="warning"), column)
             return
 
 
 def _groups_tell(codes: Codes, wanted: Codes) -> str | None:
-    """Whether all cases with one value have one answer, far more often than chance would have it."""
+    """Whether each value implies one answer, far more often than by chance."""
     values, place = np.unique(codes, return_inverse=True)
     classes, answer = np.unique(wanted, return_inverse=True)
     counts = np.zeros((len(values), len(classes)))
@@ -124,7 +124,7 @@ def _groups_tell(codes: Codes, wanted: Codes) -> str | None:
 
 
 def _order_tells(numbers: NDArray[np.float64], wanted: Codes) -> str | None:
-    """Whether limits on a number separate all answers."""
+    """Whether thresholds on a number separate all answers."""
     order = np.argsort(numbers, kind="stable")
     answers, numbers = wanted[order], numbers[order]
     changes = np.flatnonzero(np.diff(answers)) + 1
@@ -143,7 +143,7 @@ def _order_tells(numbers: NDArray[np.float64], wanted: Codes) -> str | None:
 
 
 def answers_of(name: str, head: HeadTarget, values: TargetValues) -> Iterator[tuple[str, Codes]]:
-    """What is to be learnt about every case as numbers that stand for it, -1 where it is not known."""
+    """The answers of a target for every case as integer codes, -1 where unknown."""
     if head.task == "multiclass":
         yield f"the class of {name!r}", np.where(values.present, values.values, -1)
         return

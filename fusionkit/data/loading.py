@@ -248,7 +248,7 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
 
 
 def _read_files(loading: _Loading) -> _Loading:
-    """What every file of every input is; each is read once, from the cache where it is there, and checked."""
+    """Check every file of every input; each is read once, from the cache if possible."""
     inputs = loading.description.inputs
     files = [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path)
              for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
@@ -315,7 +315,7 @@ def _check_parts(loading: _Loading) -> None:
 
 
 def _warn_of_doubts(loading: _Loading) -> _Loading:
-    """What can be read and may be meant otherwise, told once a column; of the cases that are learnt from."""
+    """Warnings about values that may have another meaning, once per column; from training cases only."""
     if not loading.required:
         return loading
     table, findings = loading.table, loading.findings
@@ -343,7 +343,7 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
 
 
 def _warn_of_patients(loading: _Loading) -> _Loading:
-    """Cases that are divided as if they were independent and seem to be of one patient."""
+    """Cases that are split as independent ones but seem to be of one patient."""
     description, table, findings = loading.description, loading.table, loading.findings
     split = description.split
     if not loading.required or not loading.divided or split is None or not split.grouped:
@@ -363,5 +363,5 @@ def _warn_of_patients(loading: _Loading) -> _Loading:
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
     _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
     _warn_of_doubts, _warn_of_patients)
-"""What is done in turn; a column that several steps miss is reported by the first of them."""
+"""The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

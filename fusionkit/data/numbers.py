@@ -1,4 +1,4 @@
-"""Numbers as tables write them: decimal and thousands marks, and what a cell that is no number may be."""
+"""Numbers in tables: decimal and thousands marks, and what a cell that is not a number may be."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SEVERAL = re.compile(r"[+-]?\d[\d.,]*\s*(?:[-/;:]|to|\.\.+|\u2013)\s*[+-]?\d[\d
 _UNIT = re.compile(r"[+-]?[\d.,]*\d\s*[^\d\s.,].*|[$\u20ac\u00a3#]\s*[\d.,]+")
 
 Kind = Literal["marks", "limit", "date", "several", "unit", "not-finite", "too-large", "word"]
-"""What a cell that cannot be read as a number seems to be."""
+"""Kinds of cells that cannot be read as numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class NumberFormat:
         return _float(f"{whole}{'.' + found['part'] if found['part'] is not None else ''}{found['power'] or ''}")
 
     def __str__(self) -> str:
-        """As a data file says it, in quotes."""
+        """As in a data file, in quotes."""
         marks = [("decimal", self.decimal, "."), ("thousands", self.thousands, "")]
         lines = [f"'{name}: \"{mark}\"'" for name, mark, usual in marks if mark != usual]
         return " and ".join(lines) or "'decimal: \".\"'"
@@ -76,7 +76,7 @@ def _pattern(form: NumberFormat) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class NumberFormats:
-    """The format of every column: `usual`, but for those of `by_column`."""
+    """The format of every column: `usual`, unless it is in `by_column`."""
 
     usual: NumberFormat = PLAIN
     by_column: Mapping[str, NumberFormat] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def is_finite(number: float) -> bool:
 
 
 def kind_of(cell: str, form: NumberFormat) -> Kind:
-    """What a cell that is no usable number in this format seems to be."""
+    """The kind of a cell that is not a usable number in this format."""
     number = form.read(cell)
     if number is not None:
         return "not-finite" if math.isnan(number) else "too-large"
@@ -107,7 +107,7 @@ def kind_of(cell: str, form: NumberFormat) -> Kind:
 
 
 def formats_of(cells: Iterable[str]) -> list[NumberFormat]:
-    """The formats that read every one of these cells, the simplest first; of those that agree on all, one."""
+    """The formats that can read all of these cells, the simplest first; one of those that agree on all."""
     found: dict[tuple[float, ...], NumberFormat] = {}
     distinct = list(dict.fromkeys(cells))
     for form in _CANDIDATES:
@@ -128,13 +128,13 @@ def marks_fix(column: str, faulty: Sequence[str], good: Sequence[str]) -> tuple[
                 f"add {form} to the data file{_alone(column, form)}")
     if both:
         ways = ", ".join(f"{_number(form, shown)} with {form}" for form in readings)
-        return (f"it may be {ways}", f"add what is meant to the data file: {' or '.join(map(str, readings))}"
+        return (f"it may be {ways}", f"add the intended one to the data file: {' or '.join(map(str, readings))}"
                                      f"{_alone(column, readings[0])}")
     other = next((cell for cell in good if not any(form.read(cell) is not None for form in readings)),
                  next(iter(good), None))
-    fix = "write all numbers of the column in one way, for example with a decimal point and no thousands mark"
+    fix = "write all numbers of the column in the same format, for example with a decimal point and no thousands mark"
     if other is None:
-        return "its cells are not all written in one way", fix
+        return "its cells are not all in the same format", fix
     return f"other cells are written like {other!r}: no one setting of 'decimal' and 'thousands' reads both", fix
 
 

@@ -1,4 +1,4 @@
-"""The cells of one column as numbers or as days, with what is wrong with them."""
+"""The cells of one column as numbers or as days, with their faults."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fusionkit.data.numbers import LARGEST, PLAIN, Kind, NumberFormat, is_finite
 Role = Literal["input", "target"]
 
 _WHAT = {
-    "limit": "only give a limit", "date": "are dates", "several": "hold several numbers", "unit": "have a unit or sign",
-    "word": "are no numbers", "not-finite": "are no finite numbers", "too-large": "are no finite numbers",
-    "marks": "are no numbers as they are written",
+    "limit": "give a limit only", "date": "are dates", "several": "have several numbers", "unit": "have a unit or sign",
+    "word": "are not numbers", "not-finite": "are not finite numbers", "too-large": "are not finite numbers",
+    "marks": "are not numbers in this format",
 }
 
 
 def read_numbers(faults: CellFaults, form: NumberFormat, role: Role) -> NDArray[np.float64]:
-    """The numbers of the column of `faults`, NaN where a cell is blank or wrong; what is wrong is added to `faults`.
+    """The numbers of the column of `faults`, NaN where a cell is blank or wrong; faults are added to `faults`.
 
     The faults are `not-a-number`, `number-marks`, `date-as-number` and `not-finite`.
     Shapes: (rows,).
@@ -54,9 +54,9 @@ def _fault(kind: Kind, column: str, cells: Sequence[str], good: Sequence[str], r
     many = _WHAT[kind]
     if kind == "marks":
         why, fix = marks_fix(column, list(dict.fromkeys(cells)), list(dict.fromkeys(good)))
-        return CellFault("number-marks", "{cell} is not a number as it is written", many, why, fix)
+        return CellFault("number-marks", "{cell} is not a number in this format", many, why, fix)
     if kind == "date":
-        fix = (f"take it out of 'numeric' and write 'date: {{{column}: {{since: 2000-01-01}}}}' for the days since "
+        fix = (f"remove it from 'numeric' and write 'date: {{{column}: {{since: 2000-01-01}}}}' for the days since "
                "then, or '{before: COLUMN}' for the days before another date of the case" if role == "input" else
                "write it as a number, such as the days from a date that is known at prediction time")
         return CellFault("date-as-number", "{cell} is a date, not a number", many, None, fix)
@@ -72,7 +72,7 @@ def _fault(kind: Kind, column: str, cells: Sequence[str], good: Sequence[str], r
 
 def _fix(kind: Kind, column: str, cells: Sequence[str], role: Role) -> str:
     if kind == "limit":
-        return ("write a number in its place, such as the limit itself or half of it, in all tables alike; or leave "
+        return ("write a number in its place, such as the limit itself or half of it, in all tables; or leave "
                 "the cell blank")
     if kind == "unit":
         return "write the bare number, in one unit for the whole column"
@@ -81,7 +81,7 @@ def _fix(kind: Kind, column: str, cells: Sequence[str], role: Role) -> str:
     words = list(dict.fromkeys(cells))
     blank = ", ".join(yaml_word(word) for word in words[:SHOWN_VALUES]) + (", ..." if len(words) > SHOWN_VALUES else "")
     move = ", move the column to 'categorical'" if role == "input" else ""
-    return f"write a number{move}{',' if move else ''} or, where it means no value, add 'blank: [{blank}]'"
+    return f"write a number{move}{',' if move else ''} or, if it means no value, add 'blank: [{blank}]'"
 
 
 def yaml_word(word: str) -> str:
@@ -99,10 +99,10 @@ def read_days(faults: CellFaults, order: dates.Order | None) -> NDArray[np.float
     days = np.full(len(cells), np.nan)
     found = order or dates.order_of(cell for cell in cells if cell)
     if found == "open" or found == "both":
-        why = ("no cell has a number above 12 that would tell" if found == "open" else
+        why = ("no cell has a number above 12 that would show the order" if found == "open" else
                "some cells can only be read with the day first, others only with the month first")
         fix = (f"add 'order: dmy' (day first) or 'order: mdy' to {column!r} under 'date'" if found == "open" else
-               "write all dates of the column in one way, for example 2024-12-31")
+               "write all dates of the column in the same format, for example 2024-12-31")
         may = "may be read with the day or with the month first"
         open_order = CellFault("date-order", f"{{cell}} {may}", may, why, fix)
     for row, cell in enumerate(cells):
@@ -121,11 +121,11 @@ def read_days(faults: CellFaults, order: dates.Order | None) -> NDArray[np.float
 
 def _no_date(cell: str) -> CellFault:
     if dates.has_short_year(cell):
-        return CellFault("not-a-date", "{cell} has a year of two digits", "have a year of two digits",
-                         "the century is open", "write the year with four digits")
+        return CellFault("not-a-date", "{cell} has a two-digit year", "have a two-digit year",
+                         "the century is unknown", "write the year with four digits")
     if cell.replace(".", "", 1).isdigit():
         return CellFault("not-a-date", "{cell} is a number, not a date", "are numbers, not dates",
                          "spreadsheet programs count days from 1899-12-30: 45000 is 2023-03-15",
                          "format the cells as dates there, for example 2024-12-31, and save the table again")
-    return CellFault("not-a-date", "{cell} is not a date", "are no dates", None,
-                     "write dates like 2024-12-31; where the cell means no value, list the word under 'blank'")
+    return CellFault("not-a-date", "{cell} is not a date", "are not dates", None,
+                     "write dates like 2024-12-31; if the cell means no value, list the word under 'blank'")

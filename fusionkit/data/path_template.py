@@ -69,12 +69,12 @@ def outside_fix(root: Path, folders: Sequence[Path]) -> str:
 
 
 def _shortest(folder: Path, start: Path) -> str:
-    """A folder as seen from another one, or as it is where that is shorter."""
+    """A folder relative to another one, or unchanged if that is shorter."""
     return min(os.path.relpath(folder, start.resolve()), str(folder), key=len)
 
 
 def _shared(folders: Sequence[Path]) -> list[Path]:
-    """The folders that hold all of these, one for each beginning that they have in common."""
+    """The common parent folders, one for each common beginning."""
     beginnings: dict[tuple[str, ...], list[str]] = {}
     for folder in folders:
         beginnings.setdefault(folder.parts[:2], []).append(str(folder))
@@ -82,7 +82,7 @@ def _shared(folders: Sequence[Path]) -> list[Path]:
 
 
 def inside(root: Path, relative: str, others: Sequence[Path] = ()) -> Path:
-    """The path below `root`, or in one of the `others`, which may be read too; neither '..' nor a link leads elsewhere.
+    """The path inside `root`, or inside one of the `others`; neither '..' nor a link may lead elsewhere.
 
     Raises: `ReadError` with `path-outside` or `bad-path`.
     """
@@ -94,7 +94,7 @@ def inside(root: Path, relative: str, others: Sequence[Path] = ()) -> Path:
         raise ReadError("bad-path", f"{relative!r} is not a usable path", why=str(problem)) from None
     if not any(resolved.is_relative_to(folder) for folder in folders):
         written = Path(relative).is_absolute() or ".." in Path(relative).parts
-        raise OutsideError(root, relative, resolved, None if written else "a link on the way points out of the folder")
+        raise OutsideError(root, relative, resolved, None if written else "a link in the path points out of the folder")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Which texts of a column are likely one thing written in two ways; words that differ in meaning are kept apart.
+"""Texts of a column that are likely two spellings of one value; words that differ in meaning are kept apart.
 
 Similar words are often opposites: normal and abnormal, male and female, hypertension and hypotension, T1 and T2.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-_LEAST = 5  # letters of a word in which one slip can be told from another word
+_LEAST = 5  # minimum length of a word in which a typo can be recognised
 
 
 def plain(text: str) -> str:
-    """A text without what never changes its meaning: case, blanks, hyphens and underscores, the decimals of 1.0.
+    """A text without differences that never matter: case, blanks, hyphens and underscores, the decimals of 1.0.
 
-    A hyphen or blank before anything but a letter is kept, for it may be a sign.
+    A hyphen or blank before anything but a letter is kept, since it may be a sign.
     """
     joined = re.sub(r"[\s_-]+(?=[^\W\d_])|(?<=[^\W\d_])[\s_]+", "", text.strip().casefold())
     return re.sub(r"(?<=\d)\.0+$", "", joined).removesuffix(".")
 
 
 def likely_same(text: str, names: Iterable[str]) -> str | None:
-    """The name that a text is likely another spelling of: equal but for case and blanks, or one slip away.
+    """The name that a text is likely another spelling of: equal except for case and blanks, or one typo away.
 
     None when there is no such name, or several.
     """
@@ -32,7 +32,7 @@ def likely_same(text: str, names: Iterable[str]) -> str | None:
 
 
 def _one_slip(one: str, other: str) -> bool:
-    """Whether two words of letters differ by one letter more, less, other, or by two exchanged, not the first."""
+    """Whether two words differ by one inserted, missing, replaced or swapped letter, other than the first."""
     short, long = sorted((one, other), key=len)
     if len(short) < _LEAST or len(long) - len(short) > 1 or not (one.isalpha() and other.isalpha()):
         return False
@@ -46,7 +46,7 @@ def _one_slip(one: str, other: str) -> bool:
 
 
 def spellings(names: Collection[str]) -> list[tuple[str, ...]]:
-    """Groups of names that are likely one: equal but for case and blanks, or one the first letter of the only other."""
+    """Groups of names that are likely one: equal except for case and blanks, or one the initial of the only other."""
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
         groups.setdefault(plain(name), []).append(name)

@@ -17,7 +17,7 @@ from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic, Span, did_you_mean
 
 _MOST_FOLDS = 100
-_MANY = 10  # more different numbers than this are a measurement, which is stratified by quarters
+_MANY = 10  # a column with more distinct numbers is a measurement, which is stratified by quartiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _by_column(split: str, group: str, groups: Sequence[str], table: Table, *, i
         return Division()
     if "train" not in parts:
         findings.add(Diagnostic("empty-split", f"column {split!r} puts no case into 'train'", place,
-                                fix="write train in the rows to learn from"))
+                                fix="write train in the rows to train on"))
     _note_divided(split, group, groups, parts, table, findings=findings)
     return Division(tuple(parts))
 

@@ -15,7 +15,7 @@ _KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec:
-    """How cases are divided: by a column, into folds, or by fractions; exactly one of the three.
+    """How cases are split: by a column, into folds, or by fractions; exactly one of the three.
 
     Folds are drawn, `folds` of them, or stored in `fold_columns`: one for each repeat, of which `repeat` is read.
 
@@ -36,11 +36,11 @@ class SplitSpec:
 
     @property
     def kind(self) -> Literal["column", "folds", "fraction"]:
-        """Which of the three ways it is."""
+        """Which of the three kinds it is."""
         return "column" if self.column else "folds" if self.folds or self.fold_columns else "fraction"
 
     def to_plain(self) -> dict[str, Any]:
-        """The split as plain data, with its defaults written out."""
+        """The split as plain data, defaults included."""
         if self.fold_columns:
             group = {"group": self.group or "none"} if self.group or not self.grouped else {}
             return {"folds": {"column": list(self.fold_columns)}, **group}
@@ -56,7 +56,7 @@ class SplitSpec:
 
 
 def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | None:
-    """The split that a data file asks for; `targets` are the names of its targets."""
+    """The split in a data file; `targets` are the names of its targets."""
     tree = form.tree.get("split")
     if tree is None:
         return None
@@ -72,8 +72,8 @@ def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | N
     stored = _fold_columns(part)
     for name in ("stratify", "seed"):
         if (ways == ["column"] or stored) and part.has(name):
-            part.note("bad-split", f"{name!r} has no effect beside 'column'", part.tree.keys[name],
-                      why="the column already says where each case goes", fix=f"remove {name!r}")
+            part.note("bad-split", f"{name!r} has no effect together with 'column'", part.tree.keys[name],
+                      why="the column already assigns each case", fix=f"remove {name!r}")
     stratify, group = part.words("stratify"), part.words("group")
     if stratify is not None and stratify not in targets:
         part.note("bad-split", f"'stratify' names no target: {stratify!r}", part.at("stratify"),

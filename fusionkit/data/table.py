@@ -27,7 +27,7 @@ _CODE = re.compile(r"[+-]?0\d")
 class Table:
     """Column names and rows of cells as stripped texts; an empty text is a blank cell.
 
-    `numbers` are the rows, by column, whose cell the file holds as a number and not as a text.
+    `numbers` are the rows, by column, whose cell is stored as a number and not as text.
     """
 
     file: str
@@ -60,7 +60,7 @@ class Table:
         return self.rows[row][self._positions[column]]
 
     def is_number(self, row: int, column: str) -> bool:
-        """Whether the file holds the cell as a number, so that no mark of its text is in doubt."""
+        """Whether the cell is stored as a number, so that its marks are unambiguous."""
         return row in self.numbers.get(column, ())
 
     def span(self, row: int, column: str | None = None) -> Span:
@@ -101,8 +101,8 @@ def read_table(path: Path, blank: Iterable[str] = (), span: Span | None = None,
                formats: NumberFormats | None = None, *, sheet: str | None = None) -> Table:
     """The table in a CSV file (comma, semicolon or tab), a Parquet file or a workbook; cells in `blank` become blank.
 
-    A word of `blank` that is a number stands for every cell with that number, as `formats` reads it. `span` is where
-    the table is named, for what is told about the file as a whole; `sheet` names a sheet of a workbook.
+    A word of `blank` that is a number matches every cell with that number, as `formats` reads it. `span` is the
+    location of the table's name, for errors in the file as a whole; `sheet` names a sheet of a workbook.
 
     Raises: `DataError` with `unreadable-file`, `not-utf8`, `table-limit`, `csv-syntax`, `ragged-row`,
     `duplicate-column`, `empty-table`, `empty-row`, `missing-package`, `not-parquet`, `nested-column` or those of
@@ -118,7 +118,7 @@ def read_table(path: Path, blank: Iterable[str] = (), span: Span | None = None,
 def read_table_and_faults(path: Path, blank: Iterable[str] = (), span: Span | None = None,
                           formats: NumberFormats | None = None, *, sheet: str | None = None
                           ) -> tuple[Table, list[Diagnostic]]:
-    """The same, with the faults that leave other rows readable beside the table, which lacks the rows at fault.
+    """The table without faulty rows, and the faults after which other rows can still be read.
 
     Raises: `DataError` as `read_table`, but for `not-utf8` where another encoding can be read, `ragged-row`
     and `empty-row`.
@@ -139,7 +139,7 @@ def read_table_and_faults(path: Path, blank: Iterable[str] = (), span: Span | No
 
 
 def _without(table: Table, words: frozenset[str], formats: NumberFormats) -> Table:
-    """The table with the cells that mean nothing left blank."""
+    """The table with blank words replaced by blank cells."""
     numbers = {number for number in map(PLAIN.read, words) if number is not None}
     if not words:
         return table
@@ -148,7 +148,7 @@ def _without(table: Table, words: frozenset[str], formats: NumberFormats) -> Tab
     columns = []
     for position, name in enumerate(table.columns):
         cells = [row[position] for row in table.rows]
-        # A code such as 007 is no number.
+        # A code such as 007 is not a number.
         known = {cell: cell in words or (not _CODE.match(cell) and formats.of(name).read(cell) in numbers)
                  for cell in set(cells)}
         columns.append(["" if known[cell] else cell for cell in cells])
@@ -217,7 +217,7 @@ def _text(path: Path, named: Span | None, faults: list[Diagnostic]) -> str:
     except UnicodeDecodeError as problem:
         if nul >= 0:
             raise DataError(_no_text(path, raw, problem.start)) from None
-        # What else is wrong is told in one go, so the rest is read as the encoding that such a table most likely has.
+        # Further errors are reported at once, so the rest is read in the most likely encoding.
         faults.append(_no_text(path, raw, problem.start))
         text = raw.decode("latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -229,7 +229,7 @@ def _no_text(path: Path, raw: bytes, position: int) -> Diagnostic:
     shown = "".join(character if character.isprintable() else " " for character in shown)
     column = position - (raw.rfind(b"\n", 0, position) + 1)
     return Diagnostic("not-utf8", "the table is not UTF-8 text", Span(str(path), line, column + 1, shown),
-                      why=f"byte 0x{raw[position]:02x} on line {line} is no part of such a text",
+                      why=f"byte 0x{raw[position]:02x} on line {line} is not valid in UTF-8",
                       fix="save it as 'CSV UTF-8' from the spreadsheet program")
 
 

@@ -80,7 +80,7 @@ def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, 
     for raw, named in spec.values.items():
         if named and named not in head.classes:
             findings.add(Diagnostic("unknown-class", f"'values' of target {name!r} maps {raw!r} to {named!r}, which is "
-                                    "no class of the head", spec.span, why=f"its classes are {_listed(head.classes)}",
+                                    "not one of the head's", spec.span, why=f"its classes are {_listed(head.classes)}",
                                     fix=f"did you mean {meant!r}?" if (meant := likely_same(named, head.classes))
                                     else "name one of its classes"))
     codes = {named: code for code, named in enumerate(head.classes)}
@@ -100,13 +100,14 @@ def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, 
 
 def _strange(faults: CellFaults, strange: Sequence[str], head: HeadTarget, name: str, *, met: Collection[str]
              ) -> CellFaults:
-    """The cells that are no class: misspelt ones beside the class that they are likely meant to be, then the others."""
+    """The cells that are not a class: misspelt ones with the class they are likely meant to be, then the others."""
     meant = {word: likely_same(word, head.classes) for word in strange}
     for row, cell in enumerate(faults.cells):
         if cell in meant:
             alike = [word for word in strange if bool(meant[word]) == bool(meant[cell])]
             faults.add(row, CellFault(
-                "unknown-class", f"{{cell}} is no class of the head {name!r}", f"are no class of the head {name!r}",
+                "unknown-class", f"{{cell}} is not a class of the head {name!r}",
+                f"are not classes of the head {name!r}",
                 f"its classes are {_listed(head.classes)}", labels.class_fix(alike, head.classes, met)))
     return faults
 
@@ -147,7 +148,7 @@ def _labels(faults: CellFaults) -> NDArray[np.float64]:
     strange = [word for word in words if word not in understood]
     if strange:
         fault = CellFault("bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1",
-                          "each column of a multilabel target says whether a class is there",
+                          "each column of a multilabel target states whether a class is present",
                           labels.label_fix(strange, understood))
         for row, cell in enumerate(faults.cells):
             if cell and cell not in understood:
@@ -160,5 +161,5 @@ def _note_half_blank(table: Table, columns: Sequence[str], blank: NDArray[np.boo
     for row in np.flatnonzero(np.any(blank, axis=1) & ~np.all(blank, axis=1)).tolist():
         column = columns[int(np.flatnonzero(blank[row])[0])]
         findings.add(Diagnostic("blank-label", f"case {ids[row]!r}: target column {column!r} is blank, others are not",
-                                table.span(row, column), why="its head takes a target as a whole or not at all",
+                                table.span(row, column), why="its head takes a target completely or not at all",
                                 fix="fill in the cell, or leave all columns of the target blank"), column)

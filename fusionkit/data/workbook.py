@@ -19,7 +19,7 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Sheet:
-    """One sheet: rows of texts, the first with the names of the columns, and where each stands.
+    """One sheet: rows of texts, the first with the names of the columns, and the position of each.
 
     `numbers` are the places (row, column), counted from 0, whose cell is a number; `others` are the names of further
     sheets that are not empty.
@@ -87,7 +87,7 @@ def read_sheet(path: Path, sheet: str | None, named: Span | None) -> Sheet:
 
 
 def _refuse_huge(path: Path, named: Span | None) -> None:
-    """Refuses by what the archive says of its contents, before they are unpacked."""
+    """Refuses by the sizes the archive states, before unpacking."""
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -99,7 +99,7 @@ def _refuse_huge(path: Path, named: Span | None) -> None:
 
 def _sheet(name: str, values: Sequence[Sequence[Any]], others: tuple[str, ...]) -> Sheet:
     rows = [tuple(_text(cell) for cell in row) for row in values]
-    # Formatted cells without content stand at the end of many sheets.
+    # Many sheets end with formatted cells without content.
     while rows and not any(rows[-1]):
         rows.pop()
     width = max((index + 1 for row in rows for index, cell in enumerate(row) if cell), default=0)

@@ -44,7 +44,7 @@ class Selection:
 
 
 def rows(found: Sequence[Selection]) -> list[tuple[str, ...]]:
-    """Rows of text under `COLUMNS`, head by head: two metrics of each."""
+    """Rows of text for `COLUMNS`, with two metrics for each head."""
     made: list[tuple[str, ...]] = []
     for head in _heads(found):
         for selection in found:

@@ -65,9 +65,9 @@ def style() -> Iterator[None]:
 
 
 def save(figure: Figure, stem: Path, kinds: Sequence[str] = (".png", ".svg")) -> list[Path]:
-    """The figure as `stem`.png and `stem`.svg, each written aside and moved into place."""
+    """The figure as `stem`.png and `stem`.svg, each written to a temporary file and then renamed."""
     _without_control_characters(figure)
-    # Every save would lay the figure out anew, which costs more than drawing it.
+    # Each save would compute the layout again, which takes longer than drawing.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     written = []
@@ -82,7 +82,7 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = (".png", ".svg")) ->
 
 
 def _without_control_characters(figure: Figure) -> None:
-    """Names come from tables and graphs, and one such character makes an SVG that no viewer opens."""
+    """Names come from tables and graphs, and a single control character makes an SVG invalid."""
     from matplotlib.text import Text
 
     for part in figure.findobj(Text):

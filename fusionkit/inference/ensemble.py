@@ -33,7 +33,7 @@ def member_folder(run: Path, member: int) -> Path:
 
 
 class Committee(tuple[FusionModel, ...]):
-    """Networks that answer as one, each trained without another part of the cases: the mean of their results."""
+    """Networks whose results are averaged; each was trained without a different part of the cases."""
 
     __slots__ = ()
 
@@ -52,7 +52,7 @@ class CommitteeSampler:
 
 
 class CommitteeRun:
-    """One batch and the networks of a committee; each network is begun when it is first asked."""
+    """One batch and the networks of a committee; each network is started when it is first needed."""
 
     def __init__(self, begin: Sequence[Callable[[], BatchRun]]) -> None:
         self.begin = begin
@@ -70,7 +70,7 @@ class CommitteeRun:
 
 
 class CommitteeOnce:
-    """A committee and one batch, to be run once with all randomness off: a `fusionkit.api.Runner` without samples."""
+    """A committee and one batch, for one deterministic pass: a `fusionkit.api.Runner` without samples."""
 
     def __init__(self, runs: Sequence[OnePass]) -> None:
         self.runs, self.tasks, self.members = runs, runs[0].tasks, 1
@@ -80,12 +80,12 @@ class CommitteeOnce:
         return mean_of([run.once() for run in self.runs])
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
-        """Nothing, as of one network."""
+        """Nothing, as for one network."""
         return self.runs[0].samples(count, member)
 
 
 def mean_of(results: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of what several networks say: (B, K) for each head."""
+    """The mean of the results of several networks: (B, K) for each head."""
     return {name: torch.stack([each[name] for each in results]).mean(0) for name in results[0]}
 
 

@@ -19,8 +19,8 @@ from fusionkit.progress import Progress
 class Console:
     """Results go to standard output, everything else to standard error. With `json` only data is printed.
 
-    Whatever is printed goes through here: control characters of names, catalogues and files are shown as escapes, and
-    work goes on when its output can no longer be written, which `lost` then tells. `silent` is for the processes of a
+    All output goes through this class: control characters of names, catalogues and files are escaped, and
+    work continues when output can no longer be written, which sets `lost`. `silent` is for the processes of a
     launch other than the first: they print nothing.
     """
 
@@ -38,7 +38,7 @@ class Console:
             self.text(f"{text}\n")
 
     def text(self, text: str) -> None:
-        """A result as it is, on standard output."""
+        """Print a result unchanged, on standard output."""
         self._to_output(lambda: _write(self.output, printable(text)))
 
     def note(self, text: str) -> None:
@@ -87,8 +87,8 @@ class Console:
         except (OSError, ValueError) as error:
             self.lost = error
             _abandon(self.output)
-            if not isinstance(error, BrokenPipeError):  # whoever closes a pipe has read what he wanted
-                self.note(f"fusionkit: standard output cannot be written, the work goes on: {error}")
+            if not isinstance(error, BrokenPipeError):  # the reader closed the pipe on purpose
+                self.note(f"fusionkit: standard output cannot be written, work continues: {error}")
 
     def _rich_table(self, header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
         from rich.box import SIMPLE_HEAD
@@ -154,7 +154,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Send what a stream still holds nowhere, so that the end of the process does not fail on it."""
+    """Discard the buffered output of a stream, so that the process does not fail on it at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:

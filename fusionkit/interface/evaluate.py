@@ -29,7 +29,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int]]
 class Evaluation:
     """The metrics of every head, and of each input subset if requested; the files are in `folder`.
 
-    `seen` says how many of the cases were trained on, None if these are meant to be among them: metrics of new cases
+    `seen` is the number of training cases among them, None if they are included on purpose: metrics of new cases
     are worse. `training` says that the networks were not trained to an end, and is empty if they were.
     """
 
@@ -123,7 +123,7 @@ def evaluate(
         return Evaluation(folder, reports, (), shown, training_mark(opened.folder))
     patients = [cohort.patients[row] for row in found.rows] if cohort.description.patient is not None else None
     first = opened.first
-    with first.console.progress("taking inputs away") as update:
+    with first.console.progress("input subsets") as update:
         selections = evaluate_selections(
             optional, first.dataset(cohort, found.rows, data), first.method, first.settings(), patients=patients,
             calibration=first.calibration, progress=update)
@@ -148,7 +148,7 @@ def _found(opened: OpenedFolder, cohort: Cohort, data: str | Path | None, *, own
 
 
 def _tell_part(opened: OpenedFolder, cohort: Cohort, data: str | Path | None) -> None:
-    """Say where the run's own data file is not what it was, and that of a file that was named a part is meant."""
+    """Report that the run's own data file has changed, or that a part of a given file is used."""
     note = opened.first.console.note
     tested = [name for run in opened.runs for name in run.about.get("test") or ()]
     if gone := sorted(set(tested) - set(cohort.ids)):

@@ -42,7 +42,7 @@ class RunKeywords(TypedDict, total=False):
     memory: int | None
     """Megabytes that samples drawn in one batch may take; 256 by default."""
     device: Device
-    """Where to compute; `auto` when not given."""
+    """Where to compute; `auto` by default."""
     fold: int | None
     """Of a run of folds only this one, counted from 0; all of them when not given."""
     data_roots: Sequence[str | Path]
@@ -102,7 +102,7 @@ class OpenedRun:
         memory, device = self.options["memory"], self.options["device"]
         if memory is not None and not 0 <= memory <= MOST_MEMORY:
             raise GraphError(Diagnostic("bad-argument", f"--memory cannot be {memory}", why="it is in megabytes, at "
-                                        f"most {MOST_MEMORY:,}", fix="with 0 samples are drawn one after the other"))
+                                        f"most {MOST_MEMORY:,}", fix="with 0, samples are drawn one at a time"))
         check_device(device)
         trained = read_settings(self.run.model.plan.graph.training)
         made = Settings(trained.batch_size, device, trained.precision, trained.seed, looped=self.options["looped"])
@@ -118,14 +118,14 @@ class OpenedRun:
         return calibrated(self.predicted(dataset), self.calibration)
 
     def held_out(self, parts: Sequence[CaseDataset]) -> dict[str, HeadResult]:
-        """What each head says of cases that networks held out of training, each by the network that did."""
+        """Results of each head for held-out training cases, each from the network that held it out."""
         with self.console.progress("predicting") as update:
             return predict_held_out(self.models[:len(parts)], parts, self.method, self.settings(), update)
 
 
 @dataclass(frozen=True)
 class OwnResults:
-    """What a run says of cases of its own, each by a network that did not learn from it; `fold` is that of each."""
+    """Results of a run for its own cases, each from a network that was not trained on it; `fold` has that of each."""
 
     rows: tuple[int, ...]
     results: dict[str, HeadResult]
@@ -154,7 +154,7 @@ class OpenedFolder:
         return [part.run for part in self.parts]
 
     def is_own(self, data: str | Path | None) -> bool:
-        """Whether a data description is the one that the run was trained on; without one its own are meant."""
+        """Whether a data description is the one that the run was trained on; true if there is none."""
         return data is None or Path(data).resolve() == self.first.run.data.resolve()
 
     def own(self, cohort: Cohort, part: str, *, calibrate: bool = True) -> OwnResults:
@@ -186,8 +186,8 @@ def open_networks(
 ) -> OpenedFolder:
     """Open a run and load its networks; without its calibration if one is about to be fitted.
 
-    `options` has all keys; `samples` are the passes of the method, None leaves them as they are.
-    Raises: GraphError when the folder is no run or the method does not fit it, DataError with `no-fold`, UserError
+    `options` has all keys; `samples` is the number of passes of the method, None keeps its own.
+    Raises: GraphError if the folder is not a run or the method does not fit it, DataError with `no-fold`, UserError
     with `unreadable-calibration`.
     """
     registry = discover(components=options["components"], files=[str(file) for file in options["plugins"]])

@@ -1,6 +1,6 @@
-"""What a run was begun with: its cases, their parts and a digest of what each holds, so that it goes on with the same.
+"""Record of the cases a run was started with, their parts and a digest of each, so that it is resumed with the same.
 
-Prepared values are hashed, not kept: a run folder gives nobody the data.
+Prepared values are hashed, not stored: a run folder does not reveal the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CASES = "cases.json"
 VERSION = 1
 PARTS = ("train", "validation", "test")
 _NAMED = 8
-_DIFFERS_FIX = "use what it began with, or train in another folder"
+_DIFFERS_FIX = "use what it was started with, or train in another folder"
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class CasesRecord:
     """The cases of a run by id.
 
     `parts` are the ids of train, validation and test, empty for a folder of folds; `folds` those that each fold tests,
-    empty for a single training; `fold` is the one fold that a run was asked for. `split` is the data file's split,
-    `cases` a digest of all that a case holds, `fields` one of each column, of the files of each input and each target.
+    empty for a single training; `fold` is the requested fold of a run. `split` is the data file's split,
+    `cases` a digest of all values of a case, `fields` one of each column, of the files of each input and each target.
     `patients` is empty where the data name none.
     """
 
@@ -45,22 +45,22 @@ class CasesRecord:
     patients: dict[str, str] = field(default_factory=dict)
 
     def rows(self, part: str, ids: Sequence[str]) -> tuple[int, ...]:
-        """The rows of a part in the order in which the run began with them; all its ids must be there."""
+        """The rows of a part in their original order; all its ids must exist."""
         place = {name: row for row, name in enumerate(ids)}
         return tuple(place[name] for name in self.parts[part])
 
     def division(self, ids: Sequence[str]) -> Division:
-        """The folds of the run for these ids; all of its ids must be there."""
+        """The folds of the run for these ids; all of its ids must exist."""
         fold = {name: number for number, names in enumerate(self.folds) for name in names}
         return Division((), np.array([fold[name] for name in ids], dtype=np.int64), len(self.folds))
 
     def write(self, folder: Path) -> None:
-        """Keep it in the folder of the run."""
+        """Write it to the folder of the run."""
         write_json(folder / CASES, {"fusionkit-cases": VERSION, **asdict(self)})
 
 
 def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int | None = None) -> CasesRecord:
-    """What a run with these cases begins with; without `parts` it is that of a folder of folds."""
+    """The record of a run with these cases; without `parts` that of a folder of folds."""
     folds = [cohort.fold(number)[1] for number in range(cohort.fold_count)] if not parts else []
     values = _values(cohort)
     hashed = [hashlib.blake2b(digest_size=8) for _ in cohort.ids]
@@ -83,7 +83,7 @@ def _plain(value: Any) -> Any:
 
 
 def _values(cohort: Cohort) -> dict[str, list[bytes]]:
-    """What each row holds of every field, as bytes that agree exactly where the values do."""
+    """The values of every field by row, as bytes that are equal exactly where the values are."""
     found: dict[str, list[bytes]] = {}
     for name, values in cohort.columns.items():
         options = cohort.description.inputs[name].options
@@ -103,7 +103,7 @@ def _values(cohort: Cohort) -> dict[str, list[bytes]]:
 
 
 def read_record(folder: Path) -> CasesRecord | None:
-    """What the run in a folder was begun with; None for a folder without a run, or of a release that kept no record.
+    """The record of the run in a folder; None for a folder without a run, or of a release without records.
 
     Raises: DataError with `bad-record`.
     """
@@ -120,13 +120,13 @@ def read_record(folder: Path) -> CasesRecord | None:
 
 
 def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Diagnostic]:
-    """Where the cases that a run is to go on with are not those that it began with."""
+    """Differences between the cases of a resumed run and those it was started with."""
     found = []
     if gone := [name for name in before.cases if name not in now.cases]:
-        found.append(f"{count_of(gone, 'case')} of it {'is' if len(gone) == 1 else 'are'} not in the table any more: "
+        found.append(f"{count_of(gone, 'case')} of it {'is' if len(gone) == 1 else 'are'} no longer in the table: "
                      f"{names_of(gone)}")
     if more := [name for name in now.cases if name not in before.cases]:
-        found.append(f"the table has {count_of(more, 'case')} that it does not know: {names_of(more)}")
+        found.append(f"the table has {count_of(more, 'new case')}: {names_of(more)}")
     if before.fields.keys() != now.fields.keys():
         other = [*(name for name in before.fields if name not in now.fields),
                  *(name for name in now.fields if name not in before.fields)]
@@ -135,7 +135,7 @@ def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Dia
         changed = [name for name, digest in before.cases.items() if now.cases.get(name, digest) != digest]
         fields = [name for name, digest in before.fields.items() if now.fields[name] != digest]
         if changed:
-            # Where cases came or went the digest of every column differs, and says nothing.
+            # If cases were added or removed, the digest of every column differs and is of no use.
             where = f" in {', '.join(fields[:_NAMED])}" if before.cases.keys() == now.cases.keys() else ""
             found.append(f"{count_of(changed, 'case')} {'has' if len(changed) == 1 else 'have'} other values{where}: "
                          f"{names_of(changed)}")
@@ -145,14 +145,14 @@ def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Dia
         found.append(f"'split' was {before.split} and is {now.split}")
     elif before.split and "column" in before.split:
         found.extend(_moved(before, now))
-    return [Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot go on: {text}", fix=_DIFFERS_FIX)
+    return [Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot be resumed: {text}", fix=_DIFFERS_FIX)
             for text in found]
 
 
 def _moved(before: CasesRecord, now: CasesRecord) -> list[str]:
-    """Cases that the column of the split puts elsewhere than when the run began."""
+    """Cases that the split column assigns to another part than when the run was started."""
     found = []
-    # Of training cases some may have been held out to watch the training, which the column does not say.
+    # Some training cases may have been held out for validation, which the column does not show.
     learnt = set(before.parts["train"]) | set(before.parts["validation"])
     learnt_now = set(now.parts["train"]) | set(now.parts["validation"])
     parts = [("test", set(before.parts["test"]), set(now.parts["test"])), ("train or validation", learnt, learnt_now)]
@@ -166,7 +166,7 @@ def _moved(before: CasesRecord, now: CasesRecord) -> list[str]:
 
 
 def count_of(names: Sequence[str], what: str) -> str:
-    """A number of things in words."""
+    """A count with its noun."""
     return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
 
 

@@ -53,7 +53,7 @@ def open_runs(folder: Path, fold: int | None, registry: Registry | None = None) 
 
 
 def mean_of(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
-    """What networks of several folds say together: the mean of their values, and of each of their measures."""
+    """The combined results of networks of several folds: the mean of their values, and of each of their measures."""
     heads = {}
     for name, first in parts[0].items():
         every = [part[name] for part in parts]

@@ -54,9 +54,9 @@ class Run:
         return found if all(found) else []
 
     def networks(self, count: int) -> Sequence[FusionModel]:
-        """The first networks of the run, in evaluation mode; all but the first are loaded now.
+        """The first networks of the run, in evaluation mode; loads all but the first.
 
-        Networks that each held out other cases are all given where one is asked for, as a committee.
+        Networks that each held out different cases are all returned when one is requested, as a committee.
         Raises: GraphError when one of them is not there or does not fit.
         """
         every = self.members if self.held_out and count == 1 else min(count, self.members)

@@ -1,4 +1,4 @@
-"""One training as it is asked for: network, settings, folder, and which cases are for what."""
+"""A requested training: network, settings, folder, and the use of the cases."""
 
 from __future__ import annotations
 
@@ -108,21 +108,21 @@ class JobCases:
 
     @cached_property
     def validation(self) -> CaseDataset | None:
-        """The validation cases that all networks have, None without any."""
+        """The validation cases shared by all networks, None without any."""
         return self.dataset("validation") if self.parts.validation else None
 
     @cached_property
     def held_out(self) -> HeldOut:
-        """What each network holds out of the training cases for itself."""
+        """The training cases that each network holds out."""
         return held_out_of(self.job.setup.cohort, self.parts.train, self.job.settings, bool(self.parts.validation))
 
     @property
     def networks(self) -> int:
-        """How many networks are trained."""
+        """The number of networks to train."""
         return self.held_out.networks(members_of(self.job.setup.plan.uncertainty))
 
     def watched(self, member: int) -> CaseDataset | None:
-        """The cases that a network chooses its best epoch on, None without any."""
+        """The cases on which a network's best epoch is selected, None without any."""
         return self.training.some(self.held_out.places(member)) if self.held_out.folds else self.validation
 
 

@@ -1,4 +1,4 @@
-"""Going on with a run: whether its cases, its graph and its settings are those that it began with, and what is left."""
+"""Resuming a run: whether its cases, graph and settings are those it was started with, and what remains."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from fusionkit.training.checkpoint import LAST, STATE
 from fusionkit.training.result import HISTORY, setting_differences
 from fusionkit.training.settings import TrainingSettings, read_settings
 
-_FIX = "use what it began with, or train in another folder"
+_FIX = "use what it was started with, or train in another folder"
 _NOT_OF_THE_NETWORK = ("training", "description", "uncertainty")
 
 
 def placed(setup: Setup, settings: TrainingSettings, folder: Path) -> tuple[Setup, TrainingSettings, Path]:
-    """Where to go on: the folder of the fold that is asked for in a folder of folds, with the folds as they were.
+    """Where to resume: the folder of the requested fold in a folder of folds, with the original folds.
 
     Raises: DataError with `resume-differs` when the folder holds something else than what is asked for.
     """
@@ -41,7 +41,7 @@ def placed(setup: Setup, settings: TrainingSettings, folder: Path) -> tuple[Setu
         alone = record.fold if record is not None else None
         if alone is not None or (record is None and _begun(folder)):
             which = "one fold" if alone is None else f"fold {alone}"
-            raise DataError(_differs(folder, f"it is of {which} alone, and all folds are asked for",
+            raise DataError(_differs(folder, f"it is of {which} only, but all folds are requested",
                                      "name the fold with --fold, or train in another folder"))
     of_folds = bool(record.folds) if record is not None else (folder / f"fold-{asked}").is_dir()
     if asked is not None and of_folds and not _begun(folder):
@@ -57,7 +57,7 @@ def _begun(folder: Path) -> bool:
 
 
 def _in_folds(setup: Setup, record: CasesRecord | None, folder: Path) -> Cohort:
-    """The cohort with the folds of the record, which are never drawn again."""
+    """The cohort with the folds of the record, which are never redrawn."""
     cohort = setup.cohort
     if record is None:
         return cohort
@@ -67,7 +67,7 @@ def _in_folds(setup: Setup, record: CasesRecord | None, folder: Path) -> Cohort:
 
 
 def record_for(setup: Setup, parts: dict[str, Sequence[int]], folder: Path, fold: int | None) -> CasesRecord | None:
-    """What the run in a folder began with, None where it has no record.
+    """The record of the run in a folder, None if it has none.
 
     Raises: DataError with `resume-differs`, or `preprocessing-differs`, for everything that is not as it was.
     """
@@ -80,7 +80,7 @@ def record_for(setup: Setup, parts: dict[str, Sequence[int]], folder: Path, fold
 
 
 def _otherwise_read(cohort: Cohort, folder: Path) -> list[Diagnostic]:
-    """Where the data file reads inputs in another way than the run in a folder; other values follow from that."""
+    """Differences in how the data file reads inputs, compared with the run in a folder; they explain other values."""
     path = folder / PREPROCESSING
     found = Preprocessing.from_json(path.read_text(encoding="utf-8")).differences(cohort.description) if (
         path.is_file()) else []
@@ -88,7 +88,7 @@ def _otherwise_read(cohort: Cohort, folder: Path) -> list[Diagnostic]:
 
 
 def fitted_as_before(now: Preprocessing, folder: Path) -> Preprocessing:
-    """The preprocessing that a run began with, which later cases must agree with; `now` is what its cases give today.
+    """The original preprocessing of a run, which later cases must match; `now` is the one from its cases today.
 
     Raises: DataError with `resume-differs`.
     """
@@ -96,7 +96,7 @@ def fitted_as_before(now: Preprocessing, folder: Path) -> Preprocessing:
     if not path.is_file():
         return now
     before = Preprocessing.from_json(path.read_text(encoding="utf-8"))
-    found = [f"input {name!r} is prepared otherwise: {', '.join(other)}"
+    found = [f"input {name!r} is prepared differently: {', '.join(other)}"
              for name, fitted in before.columns.items() if name in now.columns
              and (other := _fit_differences(fitted, now.columns[name]))]
     if before.class_counts != now.class_counts:
@@ -106,7 +106,7 @@ def fitted_as_before(now: Preprocessing, folder: Path) -> Preprocessing:
 
 
 def _fit_differences(before: ColumnsFit, now: ColumnsFit) -> list[str]:
-    """The parts of a fit that differ by more than the order of a sum."""
+    """The parts of a fit that differ by more than rounding."""
     found = []
     for name in ("numeric", "categorical", "encode", "fill", "standardise", "categories"):
         if getattr(before, name) != getattr(now, name):
@@ -119,7 +119,7 @@ def _fit_differences(before: ColumnsFit, now: ColumnsFit) -> list[str]:
 
 
 def check_graph(plan: Plan, folder: Path) -> None:
-    """Refuse to go on with another network than the run in the folder has.
+    """Refuse to resume with a network other than that of the run in the folder.
 
     Raises: GraphError with `resume-differs`.
     """
@@ -131,8 +131,8 @@ def check_graph(plan: Plan, folder: Path) -> None:
              for section in dict.fromkeys((*before, *now)) if section not in _NOT_OF_THE_NETWORK
              for name in _names_apart(before.get(section), now.get(section))]
     if other:
-        raise GraphError(_differs(folder, f"its graph is another one, in {', '.join(other[:8])}",
-                                  "use the graph that it began with"))
+        raise GraphError(_differs(folder, f"its graph differs, in {', '.join(other[:8])}",
+                                  "use the graph it was started with"))
 
 
 def _names_apart(before: Any, now: Any) -> list[str]:
@@ -144,7 +144,7 @@ def _names_apart(before: Any, now: Any) -> list[str]:
 
 
 def check_settings(settings: TrainingSettings, folder: Path) -> None:
-    """Refuse other settings of training than the run in the folder has, as going on within it does.
+    """Refuse training settings that differ from those of the run in the folder.
 
     Raises: UserError with `resume-differs`.
     """
@@ -158,7 +158,7 @@ def check_settings(settings: TrainingSettings, folder: Path) -> None:
 
 
 def is_trained(settings: Sequence[TrainingSettings], folder: Path) -> bool:
-    """Whether the networks of a finished run, in order, have all the epochs that their settings ask for.
+    """Whether the networks of a finished run, in order, have all epochs of their settings.
 
     Raises: UserError with `no-state` when they have not, and what is needed to go on is gone.
     """
@@ -172,15 +172,15 @@ def _epochs_left(settings: TrainingSettings, folder: Path) -> bool:
         rows = len(history.read_text(encoding="utf-8").splitlines()) - 1 if history.is_file() else 0
         if settings.epochs <= rows:
             return False
-        raise UserError(Diagnostic("no-state", f"the run in {str(folder)!r} cannot be trained on", why=f"its state, "
-                                   f"{LAST}/{STATE}, is gone", fix="train in another folder"))
+        raise UserError(Diagnostic("no-state", f"the run in {str(folder)!r} cannot be continued", why=f"its state, "
+                                   f"{LAST}/{STATE}, is missing", fix="train in another folder"))
     own = settings.for_network(0, int(state.get("cases", 1)))
     early = state.get("stopped") == "early" and 0 < own.patience_epochs <= state.get("stale", 0)
     return not early and int(state.get("epoch", 0)) < own.epochs
 
 
 def _differs(folder: Path, text: str, fix: str = _FIX) -> Diagnostic:
-    return Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot go on: {text}", fix=fix)
+    return Diagnostic("resume-differs", f"the run in {str(folder)!r} cannot be resumed: {text}", fix=fix)
 
 
 def _refuse(found: Sequence[Diagnostic]) -> None:

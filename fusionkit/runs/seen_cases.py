@@ -24,7 +24,7 @@ class SeenCases:
 
     @property
     def mark(self) -> str:
-        """What stands in a table beside figures that are not those of new cases; empty where none was trained on."""
+        """The note beside metrics in a table that are not of new cases only; empty if none was trained on."""
         return f"{len(self.trained)} of {self.count} cases" if self.trained else ""
 
     def lines(self) -> list[str]:

@@ -72,7 +72,7 @@ def train(
         why = f"the split has {folds} folds, counted from 0" if folds else "the split is not made of folds"
         place = setup.cohort.description.span("split")
         raise DataError(Diagnostic("no-fold", f"there is no fold {fold}", place, why,
-                                   "leave --fold out, or name one that is there"))
+                                   "leave --fold out, or give an existing one"))
     if resume:
         setup, settings, folder = placed(setup, settings, folder)
     job = Job(setup, settings, folder, data, reporter, resume, plots, fold, given.get(fold))
@@ -84,7 +84,7 @@ def train(
     done: list[Trained] = []
     for fold in range(folds):
         reporter.line(f"fold {fold + 1} of {folds}")
-        # The plots of all folds together say more than those of each, and each would take seconds to draw.
+        # Plots of all folds together are more informative than those of each, which would take seconds to draw.
         try:
             done.append(_train_one(replace(job, folder=folder / f"fold-{fold}", fold=fold, folds=folds, plots=False,
                                            given=given.get(fold))))
@@ -142,7 +142,7 @@ def _train_one(job: Job) -> Trained:
 
 
 def _split(job: Job) -> JobCases:
-    """Which cases are for what, and how they are prepared: as the run began, where it goes on."""
+    """The use of the cases, and their preprocessing: the original ones if a run is resumed."""
     setup, folder = job.setup, job.folder
     parts = parts_of(setup, job.settings, job.fold)
     if not job.resume:
@@ -172,7 +172,7 @@ def _networks(cases: JobCases) -> Sequence[FusionModel]:
 
 
 def _finished(cases: JobCases) -> Sequence[FusionModel] | None:
-    """The networks of a run that is finished; None where there is more to train.
+    """The networks of a finished run; None if there is more to train.
 
     Raises: UserError with `resume-differs` when its settings are other ones than are asked for.
     """
@@ -185,8 +185,8 @@ def _finished(cases: JobCases) -> Sequence[FusionModel] | None:
              for member in range(count)]
     if run.members < count or not is_trained(every, folder):
         return None
-    job.reporter.line(f"the run in {folder} is finished, nothing done: it has its {run.about['epochs']} epochs; a "
-                      "larger --epochs trains it on")
+    job.reporter.line(f"the run in {folder} is finished, nothing to do: it has its {run.about['epochs']} epochs; a "
+                      "larger --epochs continues it")
     return run.networks(members_of(job.setup.plan.uncertainty))
 
 

@@ -129,5 +129,5 @@ def is_loss(name: str) -> bool:
 
 
 def features_of(shape: Shape) -> tuple[tuple[str, TensorShape], ...]:
-    """The tensors of a shape that flow on to other nodes: all but the auxiliary losses."""
+    """The tensors of a shape that other nodes can read: all except the auxiliary losses."""
     return tuple(item for item in members(shape) if not is_loss(item[0]))

@@ -106,8 +106,8 @@ FOLD = "fold"
 
 
 def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Settings that a run began with and that may not change, where they did, in words."""
-    # A state of an earlier release lacks the settings that came later, which then had their defaults.
+    """Fixed settings of a run that were changed, as text."""
+    # A state from an earlier release lacks newer settings, which had their defaults.
     defaults = {name: field.default for name, field in TrainingSettings.model_fields.items()}
     return [f"'{name}' was {was} and is {value}" for name, value in now.items()
             if name not in (*RESUMABLE, FOLD) and (was := before.get(name, defaults.get(name))) != value]

@@ -34,7 +34,7 @@ LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "acc
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
 FOLDS = 5
-"""Into how many parts `hold_out: folds` divides the training cases, and how many networks it trains at least."""
+"""The number of parts of `hold_out: folds`, and the minimum number of networks it trains."""
 HELD_OUT = 0.15
 """The share that `hold_out: auto` holds out where early stopping needs validation cases."""
 
@@ -153,7 +153,7 @@ class TrainingSettings(BaseModel):
         return -(-self.epochs // 4) if self.patience == "auto" else self.patience
 
     def for_network(self, member: int, cases: int) -> Self:
-        """The settings of one network of a run that learns from so many cases: its seed, and what they determine."""
+        """The settings of one network of a run with this many training cases: its seed, and derived values."""
         epochs = max(self.epochs, -(-self.steps // -(-cases // (self.batch_size * self.accumulate))))
         return self.model_copy(update={"seed": self.seed + member, "epochs": epochs})
 
@@ -175,7 +175,7 @@ RESUMABLE = frozenset({
 
 
 def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None) -> TrainingSettings:
-    """The settings of a graph's `training:` section; `flags`, by field name, win over the file.
+    """The settings of a graph's `training:` section; `flags`, by field name, take precedence over the file.
 
     Raises: UserError with `unknown-option` and `bad-option`, every fault of the section or of the flags.
     """

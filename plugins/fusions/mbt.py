@@ -26,7 +26,8 @@ class MBTConfig(Config):
     """Options of `fusion.mbt`."""
 
     width: PositiveInt = Field(64, examples=[8], description="Width of the tokens; each input is projected to it.")
-    layers: PositiveInt = Field(2, description="Number of transformer blocks of each input; the paper has 12.")
+    layers: PositiveInt = Field(
+        2, le=1000, description="Number of transformer blocks of each input; the paper has 12.")
     fusion_layer: NonNegativeInt = Field(
         0, description="Blocks of each input before the first with bottlenecks; the paper has 8. Inputs exchange "
                        "information from the block after that.")

@@ -32,8 +32,8 @@ class MulTConfig(Config):
     """Options of `fusion.mult`."""
 
     width: PositiveInt = Field(32, examples=[4], description="Width of the tokens; each input is projected to it.")
-    layers: PositiveInt = Field(2, examples=[1], description="Blocks in which one input attends to another.")
-    self_layers: PositiveInt = Field(1, description="Self-attention blocks over the results of one input.")
+    layers: PositiveInt = Field(2, le=1000, examples=[1], description="Blocks in which one input attends to another.")
+    self_layers: PositiveInt = Field(1, le=1000, description="Self-attention blocks over the results of one input.")
     heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; must divide the width.")
     expansion: PositiveInt = Field(4, examples=[1], description="Width of the feed-forward layers, in multiples of "
                                                                 "that of the tokens.")

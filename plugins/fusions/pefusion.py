@@ -28,7 +28,8 @@ class PEfusionConfig(Config):
     """Options of `fusion.pefusion`."""
 
     width: PositiveInt = Field(64, description="Width of every layer, and of the result; published: 10 to 500.")
-    hidden: NonNegativeInt = Field(1, description="Hidden layers after the first of each stack; published: 0 to 10.")
+    hidden: NonNegativeInt = Field(
+        1, le=1000, description="Hidden layers after the first of each stack; published: 0 to 10.")
     activation: Literal["elu", "leaky_relu", "tanh", "relu"] = Field("elu", description="Activation after each layer.")
     dropout: NonNegativeFloat = Field(
         0.0, lt=1.0, description="Probability of dropping a feature after a hidden layer.")

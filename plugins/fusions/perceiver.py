@@ -34,8 +34,9 @@ class PerceiverConfig(Config):
 
     width: PositiveInt = Field(64, examples=[8], description="Width of latents and tokens; each input is projected.")
     latents: PositiveInt = Field(16, examples=[3], description="Number of latents.")
-    depth: PositiveInt = Field(2, examples=[1], description="Number of times that the latents attend to the inputs.")
-    self_layers: NonNegativeInt = Field(1, description="Self-attention blocks of the latents after each time.")
+    depth: PositiveInt = Field(2, le=1000, examples=[1], description="How often the latents attend to the inputs.")
+    self_layers: NonNegativeInt = Field(
+        1, le=1000, description="Self-attention blocks of the latents after each time.")
     cross_heads: PositiveInt = Field(1, description="Attention heads for attending to the inputs; must divide the "
                                                     "width.")
     heads: PositiveInt = Field(4, examples=[2], description="Attention heads among the latents; must divide the width.")

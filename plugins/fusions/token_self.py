@@ -24,7 +24,7 @@ class TokenSelfConfig(Config):
     """Options of `fusion.token_self`."""
 
     width: PositiveInt = Field(64, examples=[8], description="Width of the tokens; each input is projected to it.")
-    layers: PositiveInt = Field(2, examples=[1], description="Number of transformer blocks.")
+    layers: PositiveInt = Field(2, le=1000, examples=[1], description="Number of transformer blocks.")
     heads: PositiveInt = Field(4, examples=[2], description="Number of attention heads; must divide the width.")
     expansion: PositiveInt = Field(4, description="Width of the feed-forward layer, in multiples of the width.")
     dropout: BlockDropout = 0.0

@@ -48,7 +48,7 @@ def test_readings_that_agree_are_one():
                             "with 'thousands: \",\"' it is 82700", "'thousands: {w: \",\"}'"]),
     (["82,7", "82,700"], [], ["with 'decimal: \",\"' it is 82.7"]),
     (["1.234.567"], ["85.500"], ["'decimal: \",\"' and 'thousands: \".\"' it is 1234567"]),
-    (["82,7"], ["85.5"], ["no one setting", "'85.5'", "in one way"]),
+    (["82,7"], ["85.5"], ["no one setting", "'85.5'", "in the same format"]),
 ])
 def test_advice_names_every_reading_that_all_cells_allow_and_no_other(faulty, good, says):
     told = " / ".join(marks_fix("w", faulty, good))

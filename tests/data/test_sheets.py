@@ -124,7 +124,7 @@ def test_faults_of_a_column_are_told_by_kind_with_counts_and_the_rare_one_is_not
     cells = [("<0.6", ">90")[row % 3 == 0] for row in range(30)] + ["1.5"] * 8 + ["n/k", "70 kg"]
     found = refused(table_of(tmp_path, {"crp": cells}, one_input("numeric: [crp]")))
     assert [d.code for d in found] == ["not-a-number"] * 3
-    assert "30 of 40 cells only give a limit: '<0.6' (20 times), '>90' (10 times)" in found[0].message
+    assert "30 of 40 cells give a limit only: '<0.6' (20 times), '>90' (10 times)" in found[0].message
     assert "'n/k'" in found[1].message and 'blank: ["n/k"]' in found[1].fix and "'70 kg'" in found[2].message
 
 

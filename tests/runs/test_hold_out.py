@@ -138,7 +138,7 @@ def test_too_few_cases_to_divide_are_refused(tmp_path: Path) -> None:
     write_study(tmp_path)
     cohort = load_cohort(describe(tmp_path / "data.yaml"), {"kind": HeadTarget("multiclass", ("no", "yes"), size=2)},
                          {"table": InputNeed((3,))})
-    with pytest.raises(DataError, match="5 networks cannot each hold out cases"):
+    with pytest.raises(DataError, match="5 networks cannot each hold out different cases"):
         cohort.held_out_folds(range(12), 5)
 
 

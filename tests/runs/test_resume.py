@@ -60,13 +60,13 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str
 def test_cases_that_were_deleted_are_named(folds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit_table(folds / "cases.csv", lambda rows: [row for row in rows if row["id"] not in ("c3", "c40")])
     said = refused(folds, capsys)
-    assert "2 cases of it are not in the table any more: 'c3', 'c40' [resume-differs]" in said
+    assert "2 cases of it are no longer in the table: 'c3', 'c40' [resume-differs]" in said
     assert "other values" not in said
 
 
 def test_cases_that_were_added_are_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit_table(study / "cases.csv", lambda rows: [*rows, {**rows[0], "id": "new"}])
-    assert "the table has 1 case that it does not know: 'new'" in refused(study, capsys)
+    assert "the table has 1 new case: 'new'" in refused(study, capsys)
 
 
 @pytest.mark.parametrize(("column", "cell", "field"), [
@@ -103,7 +103,7 @@ def test_another_part_of_the_split_is_named(study: Path, capsys: pytest.CaptureF
     ("stratify: result}", "stratify: result, seed: 4}", "'split' was {'folds': 3"),
     ("numeric: [a, b], categorical: [s]", "numeric: [b, a], categorical: [s]", "'numeric' differs"),
     ("numeric: [a, b]", "numeric: [a, b], standardise: false", "'standardise' differs"),
-    ("numeric: [a, b]", "numeric: [a, b], fill: mean", "input 'table' is prepared otherwise: 'fill' was refuse"),
+    ("numeric: [a, b]", "numeric: [a, b], fill: mean", "input 'table' is prepared differently: 'fill' was refuse"),
     ('{picture}"', '{picture}", window: [0, 1]', "'window' differs"),
 ])
 def test_another_data_file_is_refused_by_name(folds: Path, capsys: pytest.CaptureFixture[str], old: str, new: str,
@@ -118,7 +118,7 @@ def test_another_data_file_is_refused_by_name(folds: Path, capsys: pytest.Captur
 def test_another_graph_is_refused_by_node(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = study / "graph.yaml"
     path.write_text(path.read_text().replace("dropout: 0.1", "dropout: 0.3"))
-    assert "its graph is another one, in nodes.result [resume-differs]" in refused(study, capsys)
+    assert "its graph differs, in nodes.result [resume-differs]" in refused(study, capsys)
 
 
 def test_rows_in_another_order_are_the_same_cases(study: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_fold_is_gone_on_with_in_its_folder(folds: Path, capsys: pytest.Captur
 def test_a_run_of_one_fold_is_not_gone_on_with_as_all(folds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(folds / "run")
     assert train(folds, "--fold", "1") == 0
-    assert "it is of fold 1 alone, and all folds are asked for" in refused(folds, capsys)
+    assert "it is of fold 1 only, but all folds are requested" in refused(folds, capsys)
     assert "it is of fold 1, and fold 2 is asked for" in refused(folds, capsys, "--fold", "2")
     assert train(folds, "--resume", "--fold", "1") == 0
 
@@ -171,7 +171,7 @@ def test_more_epochs_train_a_finished_run_on(study: Path, trained: Path, capsys:
 def test_a_finished_run_says_so(study: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]) -> None:
     before = files(study / "run")
     assert train(study, "--resume", *more) == 0
-    assert "is finished, nothing done: it has its 2 epochs" in capsys.readouterr().out
+    assert "is finished, nothing to do: it has its 2 epochs" in capsys.readouterr().out
     assert files(study / "run") == before
 
 
@@ -191,7 +191,7 @@ def test_a_run_that_stopped_early_is_finished_until_patience_grows(study: Path, 
     done = json.loads((study / "run" / "run.json").read_text())["epochs"]
     assert done < 40
     assert train(study, "--epochs", "50", "--resume", *settings) == 0
-    assert f"nothing done: it has its {done} epochs" in capsys.readouterr().out
+    assert f"nothing to do: it has its {done} epochs" in capsys.readouterr().out
     assert train(study, "--epochs", "40", "--resume", *settings[:-1], "3") == 0
     assert json.loads((study / "run" / "run.json").read_text())["epochs"] > done
 
@@ -209,7 +209,7 @@ def test_a_run_of_a_release_that_kept_no_record_still_goes_on(folds: Path, capsy
     edit_table(folds / "cases.csv", lambda rows: rows[2].update(a="41.5"))
     for path in (folds / "run").rglob("cases.json"):
         path.unlink()
-    assert "input 'table' is prepared otherwise: the means of column 'a' were " in refused(folds, capsys)
+    assert "input 'table' is prepared differently: the means of column 'a' were " in refused(folds, capsys)
 
 
 def test_a_record_that_cannot_be_read_is_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

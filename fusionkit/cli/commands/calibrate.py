@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="share of cases whose true class may be outside the prediction set (default 0.1)")
     parser.add_argument("--class-conditional", action="store_true", help="guarantee it for each class separately")
     parser.add_argument("--include-training-cases", action="store_true",
-                        help="fit on cases that were trained on too, which are refused otherwise")
+                        help="allow fitting on training cases, which are refused by default")
     add_running_options(parser)
 
 

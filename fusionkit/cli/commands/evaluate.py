@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--missing", action="store_true",
                         help="also evaluate every input subset: its metrics, as a table and a curve")
     parser.add_argument("--include-training-cases", action="store_true",
-                        help="cases that were trained on are meant: all of the run's own data file, unmarked of others")
+                        help="include training cases: evaluate all of the run's own data file; mark none in others")
     add_running_options(parser)
 
 

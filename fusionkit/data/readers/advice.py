@@ -51,14 +51,14 @@ def count(cases: Sequence[int], files: Sequence[Facts]) -> str:
 
 
 def grouped(found: Mapping[int, str]) -> str:
-    """How often each text occurs, the most frequent first."""
+    """The texts with their counts, the most frequent first."""
     counts = Counter(found.values()).most_common()
     shown = ", ".join(f"{text} in {number}" for text, number in counts[:_SHOWN])
     return shown + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
 
 
 def shown_range(files: Sequence[Facts], cases: Sequence[int]) -> str:
-    """The least and the greatest value of some files, before a window."""
+    """The smallest and the largest value of some files, before a window."""
     low, high = min(files[place].values[0] for place in cases), max(files[place].values[2] for place in cases)
     return f"from {low:g} to {high:g}"
 
@@ -74,12 +74,12 @@ def spacings(files: Sequence[Facts], resized: bool) -> list[Advice]:
     usual = Counter(texts.values()).most_common(1)[0][0]
     each = ", ".join(f"{name} {min(axis):.3g} to {max(axis):.3g} mm" for name, axis in zip(
         ("depth", "height", "width"), axes, strict=True) if axis)
-    why = ("'size' gives every volume the same number of voxels, whatever they measure: the same organ is up to "
+    why = ("'size' gives every volume the same number of voxels, whatever their spacing: the same organ is up to "
            f"{max(ratios):.1f} times larger in one array than in another" if resized else
-           "a voxel stands for another piece of the body from case to case")
+           "a voxel covers a different volume of the body in each case")
     return [Advice("spacings-differ", f"its voxels have different sizes (depth x height x width): {grouped(texts)}",
                    tuple(place for place, text in texts.items() if text != usual), f"{each}; {why}",
-                   "resample the volumes to one spacing before, for example with SimpleITK or nibabel.processing")]
+                   "resample the volumes to one spacing first, for example with SimpleITK or nibabel.processing")]
 
 
 def ranges(files: Sequence[Facts]) -> list[Advice]:
@@ -92,16 +92,16 @@ def ranges(files: Sequence[Facts]) -> list[Advice]:
     return [Advice("ranges-differ", f"the values of {count(small, files)} are more than {_OTHER_SCALE:g} times smaller "
                    "than those of others", small,
                    f"99 % of the values stay below {sizes[least]:g} in one and below {sizes[largest]:g} in another",
-                   "check the units of the files, and bring them to one scale")]
+                   "check the units of the files, and convert them to one scale")]
 
 
 def label_maps(options: Any, files: Sequence[Facts]) -> list[Advice]:
-    """`label-map`: files that look like label maps and are resized, where the data file does not say how."""
+    """`label-map`: files that look like label maps and are resized, if the data file does not state how."""
     cases = tuple(place for place, facts in enumerate(files) if facts.labels)
     if not cases or options.size is None or options.interpolate != "auto":
         return []
     met = sorted({label for place in cases for label in files[place].labels})
     shown = ", ".join(f"{label:g}" for label in met[:8]) + (", ..." if len(met) > 8 else "")
     return [Advice("label-map", f"{count(cases, files)} look like label maps (values {shown})", cases,
-                   "they are resized by label: between the labels 1 and 3 there is no 2",
-                   "write 'interpolate: labels' to say so for all cases, or 'interpolate: linear' for intensities")]
+                   "they are resized by label, since the labels 1 and 3 must not be averaged to 2",
+                   "write 'interpolate: labels' to confirm this, or 'interpolate: linear' for intensities")]

@@ -22,7 +22,7 @@ from fusionkit.errors import Diagnostic
 
 
 class DateRule(BaseModel):
-    """How one column of dates becomes a number of days: since a day, or before the date in another column."""
+    """How a column of dates becomes a number of days: since a day, or before the date in another column."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +39,7 @@ class DateRule(BaseModel):
         return self
 
     def days(self, days: NDArray[np.float64], others: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The number that each row's date becomes; `others` are the dates of each column as days.
+        """The number of days for each row's date; `others` are the dates of each column as days.
 
         Shapes: (rows,), as `days`.
         """
@@ -65,8 +65,8 @@ class ColumnsOptions(BaseModel):
     )
     date: dict[str, DateRule] = Field(
         {}, description="Columns of dates, which become days and follow the numbers: `{since: "
-        "2000-01-01}` after that day, `{before: COLUMN}` before the date in another column. `order: dmy` or `mdy` says "
-        "which comes first, day or month, where no cell of the column tells.",
+        "2000-01-01}` after that day, `{before: COLUMN}` before the date in another column. `order: dmy` or `mdy` "
+        "states which comes first, day or month, if no cell of the column shows it.",
     )
     categorical: tuple[str, ...] = Field(
         (), description="Columns of categories, or patterns; they follow the numbers."
@@ -95,17 +95,17 @@ class ColumnsOptions(BaseModel):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The columns that are numbers in the vector: those of numbers, then those of dates."""
+        """The columns that become numbers in the vector: numbers, then dates."""
         return (*self.numeric, *self.date)
 
     @property
     def dates(self) -> tuple[str, ...]:
-        """The columns that are read as dates: those that become numbers, and those that these are counted to."""
+        """The columns read as dates: those that become numbers, and those they refer to by `before`."""
         others = [rule.before for rule in self.date.values() if rule.before is not None]
         return tuple(dict.fromkeys((*self.date, *others)))
 
     def order_of(self, column: str) -> Order | None:
-        """Which of day and month comes first in a column of dates, None where its cells must tell."""
+        """Whether day or month comes first in a column of dates, None if its cells must show it."""
         own = self.date.get(column)
         return own.order if own is not None else next(
             rule.order for rule in self.date.values() if rule.before == column)
@@ -251,7 +251,7 @@ def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValu
             if cells[position] not in known:
                 meant = likely_same(cells[position], known - {""})
                 faults.add(row, CellFault(
-                    "unknown-category", "no training case has {cell}", "have a category that no training case has",
+                    "unknown-category", "no training case has {cell}", "have a category that is in no training case",
                     "it is read as unknown, like a blank cell", meant and f"did you mean {meant!r}?", "warning"))
         found.extend((column, told) for told in faults.told())
     return found
@@ -259,7 +259,7 @@ def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValu
 
 def as_codes(values: ColumnValues, options: ColumnsOptions) -> Iterator[tuple[
         str, NDArray[np.int64], NDArray[np.float64] | None]]:
-    """Each column with a number for each of its values, -1 where blank, and its numbers where it has such.
+    """Each column with an integer code of each value, -1 where blank, and its numbers if it has any.
 
     Shapes: (rows,) each.
     """

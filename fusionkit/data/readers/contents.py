@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, so that a refusal names what is there and what to do about it."""
+"""Recognises files by their first bytes, so that an error names the kind of file and what to do about it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LOOKED_AT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A kind of file: how a message names it, and what to do when it stands where another was expected."""
+    """A kind of file: its name in messages, and the fix when another kind was expected."""
 
     name: str
     fix: str
 
 
-_UNPACK = "unpack it, and let 'path' name what was in it"
+_UNPACK = "unpack it, and give the unpacked file in 'path'"
 _SITK = "convert it: python -c \"import SimpleITK as s; s.WriteImage(s.ReadImage('IN'), 'OUT.nii.gz')\""
 _NIBABEL = ("convert it: python -c \"import nibabel as n; i = n.load('IN'); "
             "n.save(n.Nifti1Image(i.dataobj, i.affine), 'OUT.nii.gz')\"")
@@ -38,7 +38,7 @@ _BEGINNINGS: tuple[tuple[bytes, Content], ...] = tuple((start, Content(name, fix
     (b"BZh", "bzip2-compressed data", "unpack it: bunzip2 FILE"),
     (b"\xfd7zXZ\x00", "xz-compressed data", "unpack it: unxz FILE"),
     (b"\x28\xb5\x2f\xfd", "zstd-compressed data", "unpack it: unzstd FILE"),
-    (b"%PDF", "a PDF document", "export the picture that it holds"),
+    (b"%PDF", "a PDF document", "export the picture in it"),
     (b"\x89PNG", "a PNG picture", _IMAGE), (b"\xff\xd8\xff", "a JPEG picture", _IMAGE),
     (b"GIF8", "a GIF picture", _IMAGE),
     (b"II*\x00", "a TIFF picture", _IMAGE), (b"MM\x00*", "a TIFF picture", _IMAGE), (b"BM", "a BMP picture", _IMAGE),
@@ -51,7 +51,7 @@ _BEGINNINGS: tuple[tuple[bytes, Content], ...] = tuple((start, Content(name, fix
 ))
 _EMPTY = Content("an empty file", "copy or download it again")
 _ZEROS = Content("nothing but zeros", "copy or download it again; the transfer failed")
-_DOWNLOAD = "a server sent this in place of the file: download it again, logged in where that is needed"
+_DOWNLOAD = "a server sent this instead of the file: download it again, logged in if necessary"
 _WEB_PAGE = Content("a web page", _DOWNLOAD)
 _XML = Content("an XML document", _DOWNLOAD)
 _JSON = Content("JSON text", _DOWNLOAD)
@@ -77,13 +77,13 @@ def unzipped(start: bytes, count: int = _LOOKED_AT) -> bytes:
 
 
 def is_nifti(start: bytes) -> bool:
-    """Whether a file begins as NIfTI 1 or 2, a pair or a single file."""
+    """Whether a file begins like NIfTI 1 or 2, as a pair or a single file."""
     one = start[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and start[344:348] in (b"n+1\0", b"ni1\0")
     return one or (start[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") and start[4:8] in (b"n+2\0", b"ni2\0"))
 
 
 def content_of(start: bytes, name: str = "") -> Content | None:
-    """What a file is that begins so; its name decides only where the bytes do not. None when it is not known."""
+    """The kind of a file with these first bytes; its name is used only if they are ambiguous. None if unknown."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     tests: tuple[tuple[Callable[[], bool], Content], ...] = (
         (lambda: not start, _EMPTY),

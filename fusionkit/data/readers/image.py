@@ -19,11 +19,11 @@ from fusionkit.data.readers.facts import Facts, spread
 from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, Window, file_size_fix
 from fusionkit.data.transforms import window
 
-# Tried in this order; each knows its files by their first bytes, whatever their names end in.
+# Tried in this order; each recognises its files by their first bytes, whatever their suffix.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 _MAX_PIXELS = 1 << 27
 _DAMAGED = "copy or export the file again; it is cut off or damaged"
-_NARROW = 8  # a picture that uses an eighth of its range or less
+_NARROW = 8  # a picture that uses at most an eighth of its range
 
 
 class ImageOptions(FileOptions):
@@ -64,14 +64,14 @@ def advise(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
                             "export them as 16-bit grey, or as numpy arrays"))
     if several:
         most = max(int(files[place].remark("several-pictures") or 0) for place in several)
-        found.append(Advice("several-pictures", f"{count(several, files)} hold several pictures, up to {most}; the "
-                            "first is read", several, "they are animations or files of several pages",
-                            "write the picture that is meant as a file of its own"))
+        found.append(Advice("several-pictures", f"{count(several, files)} contain several pictures, up to {most}; the "
+                            "first is read", several, "they are animations or have several pages",
+                            "save the intended picture as a separate file"))
     return [*found, *_narrow(options, files), *label_maps(options, files), *ranges(files), *constant(files)]
 
 
 def _narrow(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
-    """`narrow-range`: 16-bit pictures that hold 12 bits, or HU above an offset."""
+    """`narrow-range`: 16-bit pictures with 12-bit values, or with HU plus an offset."""
     deep = tuple(place for place, facts in enumerate(files) if facts.bits == 16)
     if not deep or options.window is not None:
         return []
@@ -79,9 +79,9 @@ def _narrow(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
     if not 0 < high - low <= 1 / _NARROW:
         return []
     stored = round(low * 65535), round(high * 65535)
-    return [Advice("narrow-range", f"{count(deep, files)} store 16 bits and use a small part of them", deep,
+    return [Advice("narrow-range", f"{count(deep, files)} store 16 bits but use a small part of the range", deep,
                    f"their stored values run from {stored[0]} to {stored[1]}, which become {low:.3g} to {high:.3g}",
-                   f"write 'window: [{stored[0]}, {stored[1]}]', or what the values mean, such as 'window: [0, 4095]'")]
+                   f"write 'window: [{stored[0]}, {stored[1]}]', or the intended range, such as 'window: [0, 4095]'")]
 
 
 def read(path: Path, options: ImageOptions) -> NDArray[np.float32]:
@@ -99,7 +99,7 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     picture = _decode(path)
     array = picture.stored
     if picture.depth is None and options.window is None:
-        raise ReadError("needs-window", f"the picture holds values from {array.min():g} to {array.max():g}, without a "
+        raise ReadError("needs-window", f"the picture has values from {array.min():g} to {array.max():g}, without a "
                         "bit depth", "32-bit and floating-point pictures do not say which values are black and white",
                         "write 'window: [BLACK, WHITE]' on the input")
     find = labels_of if len(array) == 1 else colour_labels
@@ -158,7 +158,7 @@ def _broken(problem: Exception) -> ReadError:
 
 
 def _opened(stream: IO[bytes]) -> Any:
-    """The picture with its header alone read, None when it is of no known format.
+    """The picture with only its header read, None for an unknown format.
 
     `PIL.Image.open` does the same, but has a limit of its own for huge pictures, which hides their size.
     """
@@ -182,7 +182,7 @@ def _opened(stream: IO[bytes]) -> Any:
 
 
 def _remarks(picture: Any, stream: IO[bytes]) -> tuple[tuple[str, str], ...]:
-    """What is lost: the lower bits of colours, and all pictures of a file after the first."""
+    """Remarks about lost data: the lower bits of colours, and pictures of a file after the first."""
     found = []
     if picture.format == "PNG":
         place = stream.tell()
@@ -218,5 +218,5 @@ def _unidentified(path: Path) -> ReadError:
         return ReadError("broken-image", "the picture cannot be decoded", "its header is damaged", _DAMAGED)
     return misplaced(path, "not-an-image", "a picture") or ReadError(
         "not-an-image", "it is not a picture in a known format (PNG, JPEG, TIFF, BMP, WebP, GIF, PGM)",
-        f"the file begins with {start[:8]!r}",
+        f"the file starts with {start[:8]!r}",
         "export it as PNG or JPEG; other kinds have their own readers (dicom, nifti, numpy)")

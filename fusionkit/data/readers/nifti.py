@@ -49,7 +49,7 @@ def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> s
 
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
-    """What is odd about the files of one input, taken together."""
+    """Warnings about the files of one input taken together."""
     return [*_places(files), *spacings(files, options.size is not None), *label_maps(options, files), *ranges(files),
             *constant(files)]
 
@@ -57,7 +57,7 @@ def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
 def _places(files: Sequence[Facts]) -> list[Advice]:
     found = []
     if cases := _remarked(files, "no-geometry"):
-        found.append(Advice("no-geometry", f"{count(cases, files)} do not say how they lie in the patient", cases,
+        found.append(Advice("no-geometry", f"{count(cases, files)} have no orientation in the patient", cases,
                             "their qform_code and sform_code are 0: axes are taken as stored, others are turned to RAS",
                             "write the affine with the tool that made the files, or check that all lie alike"))
     if cases := _remarked(files, "sform-singular"):
@@ -118,7 +118,7 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
 
 
 def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:
-    """The image, told by the content of the file: a name may lack its ending, or have that of a packed file."""
+    """The image, recognised by content: the file name may lack its suffix, or have that of a compressed file."""
     start = first_bytes(path)
     packed = start.startswith(b"\x1f\x8b")
     start = unzipped(start) if packed else start
@@ -129,21 +129,21 @@ def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:
             return nibabel.load(path)
         stream = streams.enter_context(gzip.GzipFile(path) if packed else path.open("rb"))
         return kind.from_file_map({key: nibabel.FileHolder(fileobj=stream) for key in ("header", "image")})
-    except Exception as problem:  # nibabel, gzip and zlib raise many kinds for foreign or damaged files
+    except Exception as problem:  # nibabel, gzip and zlib raise many kinds for other or damaged files
         other = None if is_nifti(start) else misplaced(path, "not-nifti", "a NIfTI volume", packed=True)
         raise other or ReadError("not-nifti", "it cannot be opened as NIfTI", " ".join(str(problem).split()),
                                  "convert it to .nii or .nii.gz, or copy the file again") from None
 
 
 def _canonical(image: Any, place: Place, nibabel: Any) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-    """The voxels along axes that lead right, front and up, and the axis of the file that each of them was.
+    """The voxels with axes to the right, front and top, and the original axis of each.
 
     Shapes: (x, y, z), or (x, y, z, c).
     """
     turn = None if place.affine is None else nibabel.io_orientation(place.affine)
     axes = () if turn is None else tuple(int(axis) for axis in np.argsort(turn[:, 0]))
     try:
-        with np.errstate(all="ignore"):  # what overflows becomes infinite and is refused as such
+        with np.errstate(all="ignore"):  # overflows become infinite and are refused as such
             if image.get_data_dtype().names:
                 colours = np.asanyarray(image.dataobj)
                 colours = colours if turn is None else nibabel.apply_orientation(colours, turn)

@@ -1,4 +1,4 @@
-"""Where a NIfTI volume lies: which of its two affines holds, and what is odd about them.
+"""The orientation of a NIfTI volume: which of its two affines is valid, and warnings about them.
 
 Source: nifti1.h, methods 1 to 3 and xyzt_units.
 """

@@ -72,7 +72,7 @@ def is_decoder_failure(error: BaseException) -> bool:
 
 
 class FileOptions(BaseModel):
-    """The options that every reader of files has.
+    """The options of every reader of files.
 
     `filled` names further options whose texts may hold {column}, which is filled in from each row as in `path`.
     """

@@ -129,7 +129,7 @@ def pet(units: str | None) -> dict[str, Any]:
 def test_a_pet_in_becquerels_is_told_beside_the_window(tmp_path: Path) -> None:
     cohort_of_series(tmp_path, lambda case: pet("BQML"))
     found = only(warnings(tmp_path, "read: dicom, window: [0, 1000]", 4), "not-suv")
-    assert "4 of 4 cases are PET of which the values are not SUV: BQML in 4" in found.message
+    assert "4 of 4 cases are PET images whose values are not SUV: BQML in 4" in found.message
     assert "the values are from 64.6 to" in str(found.why) and "the window is [0, 1000]" in str(found.why)
 
 
@@ -154,7 +154,7 @@ def test_voxels_of_other_sizes_are_told_with_millimetres(tmp_path: Path) -> None
     found = only(warnings(tmp_path, CT + ", size: [4, 8, 8]", 4), "spacings-differ")
     assert "2 x 1 x 1 mm in 2, 5 x 0.5 x 0.5 mm in 2" in found.message
     assert "depth 2 to 5 mm, height 0.5 to 1 mm" in str(found.why) and "2.5 times larger" in str(found.why)
-    assert "another piece of the body" in str(only(warnings(tmp_path, CT, 4), "spacings-differ").why)
+    assert "a different volume of the body" in str(only(warnings(tmp_path, CT, 4), "spacings-differ").why)
 
 
 def test_spacings_that_differ_by_rounding_are_no_news(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_pages_that_are_not_read_are_counted(tmp_path: Path) -> None:
     pages[0].save(tmp_path / "c0.tif", save_all=True, append_images=pages[1:])
     pages[1].save(tmp_path / "c1.tif")
     found = only(warnings(tmp_path, "read: image", 3), "several-pictures")
-    assert "1 of 2 cases hold several pictures, up to 3" in found.message
+    assert "1 of 2 cases contain several pictures, up to 3" in found.message
 
 
 def volumes(folder: Path, *codes: tuple[int, int]) -> None:

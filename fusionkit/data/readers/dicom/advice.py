@@ -1,4 +1,4 @@
-"""What DICOM files of one input say together: units that are not what a window assumes, directions, bits, palettes."""
+"""Warnings about the DICOM files of one input: units other than those a window assumes, directions, bits, palettes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fusionkit.data.readers.dicom.pixels import Pixels
 from fusionkit.data.readers.dicom.values import ValueRules
 from fusionkit.data.readers.facts import Facts, spread
 
-# Modalities of radiographs: which of them an image calls itself depends on the detector.
+# Modalities of radiographs, which depend on the detector only.
 _PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "XA"})
 _LUNG_OR_AIR = -500.0  # HU; a CT that reaches the skin or the lungs has values below
 
 
 def facts_of(slices: Sequence[Slice], pixels: Pixels, rules: ValueRules) -> Facts:
-    """What the slices of one file or series say of themselves."""
+    """Facts about one file or series, from its slices."""
     first = slices[0]
     values = spread(pixels.values)
     remarks = []
@@ -34,7 +34,7 @@ def facts_of(slices: Sequence[Slice], pixels: Pixels, rules: ValueRules) -> Fact
 
 
 def _units(item: Slice, rules: ValueRules) -> str:
-    """The unit of the values, empty where the header does not name one."""
+    """The unit of the values, empty if the header names none."""
     if item.modality == "PT":
         return item.units
     return "HU" if rules.in_hounsfield(item) else item.rescale_type.replace("US", "")
@@ -51,7 +51,7 @@ def _doubt_about_hounsfield(slices: Sequence[Slice], least: float, rules: ValueR
 
 
 def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
-    """What is odd about the files of one input, taken together."""
+    """Warnings about the files of one input."""
     found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_padding(files), *_orientations(files),
              *spacings(files, options.size is not None),
              *label_maps(options, files), *_palettes(files)]
@@ -74,8 +74,8 @@ def _not_hounsfield(options: Any, files: Sequence[Facts]) -> list[Advice]:
     why += f"; the other {len(rest)} have values {shown_range(files, rest)}" if rest else ""
     missing = any("neither" in doubt for doubt in doubts)
     fix = ("write 'rescale: {intercept: -1024}' with the intercept that these files lack, or 'rescale: {intercept: 0}' "
-           "if they are in HU as they are" if missing else "check that 'window' is meant in the units of these files")
-    return [Advice("not-hu", f"{count(cases, files)} are CT of which the values are not known to be HU", cases, why,
+           "if they are already in HU" if missing else "check that 'window' is in the units of these files")
+    return [Advice("not-hu", f"{count(cases, files)} are CT images whose values may not be in HU", cases, why,
                    fix)]
 
 
@@ -85,7 +85,7 @@ def _not_suv(options: Any, files: Sequence[Facts]) -> list[Advice]:
         return []
     units = grouped({place: files[place].units or "no Units" for place in cases})
     window = "" if options.window is None else "; the window is [{:g}, {:g}]".format(*options.window)
-    return [Advice("not-suv", f"{count(cases, files)} are PET of which the values are not SUV: {units}", cases,
+    return [Advice("not-suv", f"{count(cases, files)} are PET images whose values are not SUV: {units}", cases,
                    f"the values are {shown_range(files, cases)}{window}; in Bq/ml they depend on dose and weight",
                    "convert the series to SUV (g/ml), or give 'window' in the units of the files")]
 
@@ -95,8 +95,8 @@ def _padding(files: Sequence[Facts]) -> list[Advice]:
     if not cases:
         return []
     voxels = sum(int(files[place].remark("padding-in-tissue") or 0) for place in cases)
-    return [Advice("padding-in-tissue", f"{count(cases, files)} name a padding value that is the HU of a tissue", cases,
-                   f"{voxels} voxels of it were turned into air", "write 'clean: keep' if they belong to the image")]
+    return [Advice("padding-in-tissue", f"{count(cases, files)} have a padding value that is the HU of a tissue", cases,
+                   f"{voxels} voxels with it were replaced by air", "write 'clean: keep' if they belong to the image")]
 
 
 def _orientations(files: Sequence[Facts]) -> list[Advice]:
@@ -106,9 +106,9 @@ def _orientations(files: Sequence[Facts]) -> list[Advice]:
     usual = max(set(codes.values()), key=lambda code: (list(codes.values()).count(code), code))
     return [Advice("orientations-differ", f"its series lie in different directions: {grouped(codes)}",
                    tuple(place for place, code in codes.items() if code != usual),
-                   "the letters are where width, height and depth lead (Left, Right, Anterior, Posterior, Superior, "
-                   "Inferior); a volume is not turned, so the same organ lies elsewhere in the array",
-                   "keep series of one orientation, or write them as NIfTI, which is turned to one orientation")]
+                   "the letters are the directions of width, height and depth (Left, Right, Anterior, "
+                   "Posterior, Superior, Inferior); volumes are not reoriented, so an organ is elsewhere in the array",
+                   "keep series of one orientation, or convert them to NIfTI, which is reoriented to one orientation")]
 
 
 def _bits(files: Sequence[Facts]) -> list[Advice]:
@@ -120,8 +120,8 @@ def _bits(files: Sequence[Facts]) -> list[Advice]:
     rest = [place for place in depths if place not in cases]
     return [Advice("ranges-differ", f"its images store different numbers of bits: {grouped(depths)}", cases,
                    f"values are {shown_range(files, cases)} in those of {least} bits, {shown_range(files, rest)} in "
-                   "the others, and no one window fits both",
-                   "write 'scale: bits', which scales each image by its own bits, or bring the files to one range")]
+                   "the others, and no single window fits both",
+                   "write 'scale: bits', which scales each image by its own bits, or convert the files to one range")]
 
 
 def _palettes(files: Sequence[Facts]) -> list[Advice]:
@@ -132,5 +132,5 @@ def _palettes(files: Sequence[Facts]) -> list[Advice]:
     named = {place: f"palette {order.index(found) + 1}" if found else "no palette" for place, found in palettes.items()}
     return [Advice("palettes-differ", f"its images have different colours for the same stored value: {grouped(named)}",
                    tuple(place for place, found in palettes.items() if found != palettes[0]),
-                   "a palette turns measured values into colours, and another palette into other ones",
-                   "use images of one palette, or export the values behind the colours")]
+                   "a palette maps measured values to colours, and another palette maps them to other colours",
+                   "use images with one palette, or export the values behind the colours")]

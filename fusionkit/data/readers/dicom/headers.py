@@ -26,7 +26,7 @@ _SKIPPED_SUFFIXES |= {".jpg", ".jpeg", ".png", ".gif", ".db", ".exe", ".inf", ".
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
-# What tells two images at one place apart, so that the message can say which: echoes, phases, repetitions.
+# Elements that distinguish two images at one position, for the message: echoes, phases, repetitions.
 VARIANTS = (
     "AcquisitionNumber",
     "EchoNumbers",
@@ -107,9 +107,9 @@ def find_files(path: Path) -> list[Path]:
     if archives:
         raise ReadError("dicom-empty", "holds no DICOM files",
                         f"it holds archives: {', '.join(map(repr, archives[:5]))}",
-                        "unpack them, and let 'path' name the folder of one series")
-    why = f"it holds folders: {', '.join(map(repr, folders[:5]))}" if folders else None
-    raise ReadError("dicom-empty", "holds no DICOM files", why, "let 'path' name the folder of one series")
+                        "unpack them, and give the folder of one series in 'path'")
+    why = f"it contains folders: {', '.join(map(repr, folders[:5]))}" if folders else None
+    raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series")
 
 
 def _skipped(path: Path) -> bool:
@@ -163,7 +163,7 @@ def open_dataset(path: Path, pixels: bool) -> Any:
         dataset = _open_bare(path, pixels)
         if dataset is None:
             raise _not_dicom(path) from None
-    except Exception as error:  # pydicom lets whatever a broken file causes pass: struct, EOF, value, type, OS errors
+    except Exception as error:  # pydicom passes on all errors of a broken file: struct, EOF, value, type, OS errors
         raise ReadError("dicom-unreadable", f"{path.name!r} cannot be read", str(error), _TRUNCATED_FIX) from error
     try:
         syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
@@ -202,7 +202,7 @@ def _open_bare(path: Path, pixels: bool) -> Any:
 
 def _not_dicom(path: Path) -> ReadError:
     why = "the mark 'DICM' at byte 128 is missing, and it does not begin with an element of group 2 or 8"
-    fix = "name the DICOM files in 'path', or take the file out of the folder if it does not belong to the series"
+    fix = "name the DICOM files in 'path', or remove the file from the folder if it does not belong to the series"
     return misplaced(path, "dicom-not-dicom", "a DICOM file", repr(path.name)) or ReadError(
         "dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix)
 

@@ -20,7 +20,7 @@ _JPEG_12_BIT = ("1.2.840.10008.1.2.4.51", "python -m pip install pylibjpeg pylib
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """The values of a series or of a picture, and what they say of themselves: `bits` of a value, after a palette.
+    """The values of a series or of a picture with facts about them: `bits` per value, after applying a palette.
 
     `in_tissue` counts padded pixels whose value would be a tissue of a CT; `range` are the values that the least and
     the greatest stored value stand for.
@@ -64,7 +64,7 @@ def _cleaned(plane: Plane, item: Slice, rules: ValueRules) -> NDArray[np.float32
     """The values with padding replaced: by air in a CT, by 0 elsewhere."""
     in_hounsfield = rules.in_hounsfield(item)
     if plane.padded is not None:
-        # What air is in a CT of unknown units its own least value tells best.
+        # In a CT with unknown units, the smallest value is the best estimate of air.
         rest = plane.values[~plane.padded] if item.modality == "CT" and not in_hounsfield else None
         least = float(rest.min()) if rest is not None and rest.size else 0.0
         plane.values[plane.padded] = AIR_HU if in_hounsfield else least

@@ -31,7 +31,7 @@ _READ_ONCE_BYTES = 128 << 20
 
 
 class Rescale(BaseModel):
-    """Slope and intercept of files that do not give theirs."""
+    """Slope and intercept for files without them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ class DicomOptions(FileOptions):
         "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
     )
     series: str | int | None = Field(
-        None, description="Which series of the folder, by UID, number or description; needed when it holds several. "
+        None, description="Which series of the folder, by UID, number or description; needed if there are several. "
         "{column} stands for the cell of that column."
     )
     window: Window | None = Field(
@@ -56,7 +56,7 @@ class DicomOptions(FileOptions):
     )
     scale: Literal["window", "bits"] = Field(
         "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
-        "the least and the greatest value that the bits of the file can hold."
+        "the smallest and the largest value that the file's bits can represent."
     )
     size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
         None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
@@ -75,12 +75,12 @@ class DicomOptions(FileOptions):
     )
 
     clean: Literal["air", "keep"] = Field(
-        "air", description="What becomes of padding (PixelPaddingValue): `air` turns it, and all below -1024 HU, into "
-        "-1024 in a CT, and into 0 in other images; `keep` rescales it like a value of the image."
+        "air", description="How to treat padding (PixelPaddingValue): `air` replaces it, and all below -1024 HU, by "
+        "-1024 in a CT, and by 0 in other images; `keep` rescales it like other values."
     )
     rescale: Rescale | None = Field(
         None, description="`{slope: 1, intercept: -1024}` for files whose header has neither slope, intercept nor "
-        "table; those of a header win."
+        "table; values in a header take precedence."
     )
 
     @field_validator("stack")
@@ -171,7 +171,7 @@ def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArra
 
 def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
     if len(slices) != 1:
-        fix = "let 'path' name one file, or read the series with 'form: volume'"
+        fix = "give one file in 'path', or read the series with 'form: volume'"
         raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
     check_image(slices[0])
     if slices[0].frames > 1:

@@ -19,7 +19,7 @@ _DUPLICATE_MM = 0.01
 _UNEVEN = 0.1  # of the median step
 _OFF_GRID = 0.2  # of a step, beside which positions may lie by rounding
 _EXACT_MM = 1e-4
-_SAME_DIRECTION = 1e-3  # 1 mm over a metre
+_SAME_DIRECTION = 1e-3  # 1 mm per metre
 _SHOWN = 5
 
 
@@ -59,7 +59,7 @@ def ordered(slices: list[Slice], tilt_kept: bool, gaps_kept: bool = False) -> li
     """The slices of one series in the order of their positions along the normal.
 
     `gaps_kept` accepts uneven steps.
-    Raises: `ReadError` with a code for each thing that a series can be instead of one volume.
+    Raises: `ReadError` with a code for each way in which a series can fail to be one volume.
     """
     for check in (_check_objects, _check_localizers, _check_geometry, _check_sizes, _check_orientations):
         check(slices)
@@ -77,9 +77,9 @@ def ordered(slices: list[Slice], tilt_kept: bool, gaps_kept: bool = False) -> li
 
 
 def grid_of(stack: list[Slice]) -> tuple[tuple[float, ...], str]:
-    """The steps of an ordered stack along (depth, height, width) in mm, and where width, height and depth lead.
+    """The spacing of an ordered stack along (depth, height, width) in mm, and the directions of its axes.
 
-    One slice has no step along depth. The three letters are the ends of the body that they run to, as `LPS`.
+    One slice has no spacing along depth. The three letters are the directions of width, height and depth, as `LPS`.
     """
     first, last = stack[0], stack[-1]
     assert first.position is not None and last.position is not None and first.spacing is not None
@@ -263,9 +263,9 @@ def _check_steps(stack: list[Slice], along: NDArray[np.float64]) -> None:
     worst = int(np.argmax(np.abs(steps - usual)))
     one, other = stack[worst], stack[worst + 1]
     message = f"has a gap: {steps[worst]:.2f} mm between {one.name} and {other.name}, elsewhere {usual:.2f} mm"
-    why = (f"the positions are {along[worst]:.2f} and {along[worst + 1]:.2f} mm; uneven steps: {odd.size}; slices lie "
-           f"up to {apart.max():.2f} mm beside a regular grid")
-    fix = "find the missing slices, or write 'gaps: resample' to interpolate a series with steps of several lengths"
+    why = (f"the positions are {along[worst]:.2f} and {along[worst + 1]:.2f} mm; uneven steps: {odd.size}; slices are "
+           f"up to {apart.max():.2f} mm off a regular grid")
+    fix = "find the missing slices, or write 'gaps: resample' to interpolate a series with uneven steps"
     raise ReadError("dicom-gap", message, why, fix)
 
 
@@ -282,7 +282,7 @@ def even_places(stack: list[Slice]) -> tuple[NDArray[np.float64], float]:
     count = max(1, round(length / float(np.percentile(np.diff(along), 10, method="lower")))) + 1
     if count * stack[0].rows * stack[0].columns > MAX_VALUES:
         raise ReadError("dicom-too-large", f"would be resampled to {count} slices", f"it is {length:g} mm long",
-                        "take out the slices that do not belong to the stack")
+                        "remove the slices that do not belong to the stack")
     places = np.interp(np.linspace(along[0], along[-1], count), along, np.arange(len(along)))
     return np.where(np.abs(places - places.round()) < 1e-6, places.round(), places), length / (count - 1)
 

@@ -1,4 +1,4 @@
-"""From stored values to what they mean: tables and slopes of the header, padding, photometric sense.
+"""Converts stored values: lookup tables and slopes of the header, padding, photometric interpretation.
 
 Source: DICOM PS3.3 C.7.5.1.1.2 (padding), C.11.1 (Modality LUT), C.7.6.3.1.2 (photometric interpretation).
 """
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from fusionkit.data.readers.dicom.headers import Slice
 from fusionkit.data.readers.reader import ReadError
 
-AIR_HU = -1024.0  # the least HU that 12 bits hold; what lies below is padding of one kind or another
+AIR_HU = -1024.0  # the smallest HU in 12 bits; anything below is padding
 _TISSUE_HU = (-900.0, 3071.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ValueRules:
-    """How stored values become those of a reader: `slope` and `intercept` are for files whose header has neither.
+    """How stored values are converted: `slope` and `intercept` are for files whose header has neither.
 
     `clean` replaces padding; else the values that stand for it are rescaled like all others.
     """
@@ -28,7 +28,7 @@ class ValueRules:
     clean: bool = True
     slope: float = 1.0
     intercept: float = 0.0
-    told: bool = False  # whether slope and intercept were written in the data file
+    told: bool = False  # whether the data file gives slope and intercept
 
     def in_hounsfield(self, item: Slice) -> bool:
         """Whether the values of a slice are known to be HU."""
@@ -39,7 +39,7 @@ class ValueRules:
 class Plane:
     """One plane in the units of its header; `padded` marks padding, None where there is none.
 
-    `range` are the values that the least and the greatest stored value stand for.
+    `range` are the converted values of the smallest and the largest possible stored value.
     Shapes: `values` and `padded` (H, W).
     """
 
@@ -49,7 +49,7 @@ class Plane:
 
     @property
     def in_tissue(self) -> int:
-        """How many pixels of padding would be a tissue of a CT if they were none."""
+        """The number of padding pixels whose value would be that of a tissue in a CT."""
         if self.padded is None:
             return 0
         met = self.values[self.padded]
@@ -59,7 +59,7 @@ class Plane:
 def plane_of(stored: NDArray[Any], dataset: Any, item: Slice, rules: ValueRules, *, inverted: bool = False) -> Plane:
     """A plane of stored values, in the units of its header, with padding marked and not yet replaced.
 
-    `inverted` turns the values round: the least and the greatest that can be stored change places.
+    `inverted` inverts the values: the smallest and the largest possible stored value are exchanged.
     Raises: `ReadError` (dicom-bad-header) when a Modality LUT cannot be used.
     """
     padded = _padding(stored, dataset, item) if rules.clean else None
@@ -81,7 +81,7 @@ def plane_of(stored: NDArray[Any], dataset: Any, item: Slice, rules: ValueRules,
 
 
 def is_inverted(dataset: Any, item: Slice) -> bool:
-    """Whether small values are to be shown bright."""
+    """Whether small values are displayed bright."""
     return item.photometric == "MONOCHROME1" or str(dataset.get("PresentationLUTShape", "")) == "INVERSE"
 
 
@@ -92,7 +92,7 @@ def _stored_range(dataset: Any, item: Slice) -> tuple[float, float]:
 
 
 def _padding(stored: NDArray[Any], dataset: Any, item: Slice) -> NDArray[np.bool_] | None:
-    """Where padding is, by the stored values; the element has the sign of the pixels, whatever its own type says."""
+    """The mask of padding, by stored values; the element has the sign of the pixels, whatever its type."""
     value = _whole(dataset, "PixelPaddingValue")
     if value is None or stored.dtype.kind not in "iu":
         return None
@@ -103,24 +103,24 @@ def _padding(stored: NDArray[Any], dataset: Any, item: Slice) -> NDArray[np.bool
 
 
 def _as_stored(number: int, kind: np.dtype[Any], bits: int) -> int:
-    """An element as the pixels write it: -2000 and 63536 are one pattern of 16 bits."""
+    """An element in the representation of the pixels: -2000 and 63536 are the same 16 bits."""
     width = kind.itemsize * 8
     if kind.kind == "u":
         return int(number % 2**width)
-    for wrap in {bits or width, width}:  # a signed value may be written with the bits that are stored or allocated
+    for wrap in {bits or width, width}:  # a signed value may use the stored or the allocated bits
         if 2 ** (wrap - 1) <= number < 2**wrap:
             return int(number - 2**wrap)
     return number
 
 
 def _whole(dataset: Any, keyword: str) -> int | None:
-    """An element as a whole number; one that is none, as some writers leave it, counts as absent."""
+    """An element as an integer; an invalid one, which some writers produce, counts as missing."""
     try:
         value = dataset.get(keyword)
         if isinstance(value, bytes):
             return int.from_bytes(value[:4], "little") if value else None
         return None if value is None or value == "" else int(value)
-    except Exception:  # pydicom converts a value when it is first read, and fails in many ways
+    except Exception:  # pydicom converts values on first access, which may fail in many ways
         return None
 
 
@@ -140,7 +140,7 @@ def _modality_table(dataset: Any, item: Slice) -> tuple[int, NDArray[np.integer[
             if len(table) < count:  # two entries of 8 bits in a word
                 table = table.astype("<u2").view("u1")
         if not 0 < count <= len(table):
-            raise ValueError(f"{count} entries are promised, {len(table)} are there")
+            raise ValueError(f"it declares {count} entries and has {len(table)}")
         table = table[:count].astype(np.int64)
         if not 1 <= bits <= 16 or table.min() < 0 or table.max() >= 1 << 16:
             raise ValueError(f"its entries have {bits} bits, and run from {table.min()} to {table.max()}")
