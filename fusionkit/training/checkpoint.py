@@ -135,6 +135,8 @@ def read_state(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
         path = inside(folder, data.pop("tensors"))
         if path is None:
             raise ValueError("it names a file outside its folder")
+        if unknown := sorted(data.keys() - TrainingState.__dataclass_fields__.keys()):
+            raise ValueError(f"it has {', '.join(unknown)}, which no state has")
         # As JSON, since a dataclass is not made of a dict where types are strict.
         state = TypeAdapter(TrainingState).validate_json(json.dumps(data), strict=True)
         _check(state)

@@ -151,7 +151,7 @@ def test_a_fault_of_ours_is_exit_1_without_a_traceback(
     def broken(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("fusionkit.network.build.plan", broken)
+    monkeypatch.setattr("fusionkit.network.build.plan_tree", broken)
     assert main(["check", str(graph)]) == 1
     said = capsys.readouterr().err
     assert "please report" in said

@@ -115,7 +115,7 @@ def test_an_unknown_node_is_told_with_its_near_match(tmp_path: Path) -> None:
 def test_a_node_that_is_no_fusion_is_told(tmp_path: Path) -> None:
     found = refused(tmp_path, "fusion.sum,fusion.nope", node="told")
     assert "node 'told' is not a fusion: it uses encoder.mlp" in found[0]
-    assert "name one of both" in found[0]
+    assert "choose one of both" in found[0]
     assert "there is no component 'fusion.nope'" in found[1]
 
 

@@ -114,7 +114,7 @@ def test_the_report_stands_alone(study: Path) -> None:
     assert [load.partition(",")[0] for load in page.loads] == ["data:image/svg+xml;base64"]
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
     for wanted in ("fusion.gmu{width: 5}", "Nadeau and Bengio", "Holm", "not simultaneous", "66 cases of 33 patients",
-                   "stratified by &#x27;result&#x27;", "leaks"):
+                   "stratified by &#x27;result&#x27;", "Leaks in the files"):
         assert wanted in text
 
 
@@ -180,7 +180,7 @@ def test_a_candidate_that_fails_is_left_out_and_named(study: Path, tmp_path: Pat
 
     monkeypatch.setattr(comparison_train, "train", failing)
     assert main([*arguments(study, tmp_path / "found"), "--epochs", "1", "--no-baselines"]) == 1
-    assert "fusion.sum (2 of 3): failed" in capsys.readouterr().out
+    assert "fusion.sum (2 of 3): left out, since it failed" in capsys.readouterr().out
     told = json.loads((tmp_path / "found" / "compare.json").read_text())
     assert told["left_out"] == {"fusion.sum": "failed: the loss is NaN"}
     assert {row["name"] for row in told["heads"]["result"]["rows"]} == {"fusion.concat", "fusion.gmu{width: 5}"}

@@ -60,7 +60,7 @@ def refused(reference: dict[str, Any], release: str = "release") -> list[str]:
 def test_a_release_that_the_graph_does_not_name():
     with pytest.raises(GraphError, match="did you mean 'release'"):
         origins_of(from_tree(open_graph(GRAPH)), "relaese")
-    assert refused({}) == ["no-reference: the graph 'network' knows no release 'release'"]
+    assert refused({}) == ["no-reference: the graph 'network' has no release 'release'"]
 
 
 def test_all_parts_that_cannot_be_are_told_at_once():

@@ -155,7 +155,7 @@ def test_a_finished_run_is_given_more_networks(
     assert train(study, folder, "--resume", "--set", "nodes.told.with.width=7") == 2
     assert train(study, folder, "--resume", "--learning-rate", "0.5") == 2
     told = capsys.readouterr().err
-    assert "its graph is different" in told
+    assert "its graph" in told and "nodes.told" in told
     assert "'learning_rate' was 0.01 and is 0.5" in told
     assert "members: 1" in (folder / "graph.yaml").read_text(), "a run that was refused is as it was"
     assert train(study, folder, "--resume") == 0

@@ -13,7 +13,8 @@ import fusionkit
 from fusionkit.api import Vector
 from fusionkit.cli.parser import main
 from fusionkit.errors import DataError
-from fusionkit.evaluation.metrics import multilabel, regression
+from fusionkit.evaluation.metrics import measure
+from fusionkit.evaluation.predictions import collect
 
 CASES, LABELS = 60, ["nodule", "pleural effusion"]
 
@@ -62,7 +63,7 @@ def test_a_label_is_scored_over_the_cases_where_it_is_known(tmp_path):
     truth = [[float(cells(number, column) or "nan") for column in range(2)]
              for number in (int(row["id"][1:]) for row in rows)]
     given = [[float(row[f"finding:{label}"]) for label in LABELS] for row in rows]
-    wanted = multilabel(truth, given, LABELS)
+    wanted = measure(collect("multilabel", LABELS, truth, given))
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["heads"]["finding"]
     assert metrics["per_class"]["pleural effusion"]["auroc"]["value"] == pytest.approx(
         wanted.per_class["pleural effusion"]["auroc"].value)
@@ -97,7 +98,7 @@ def test_partly_known_values_are_learnt_and_scored_one_by_one(tmp_path):
     rows = told(tmp_path)
     truth = [[float(cells(int(row["id"][1:]), column) or "nan") for column in range(2)] for row in rows]
     given = [[float(row[f"finding:{label}"]) for label in LABELS] for row in rows]
-    wanted = regression(truth, given, LABELS).per_class["pleural effusion"]["mae"].value
+    wanted = measure(collect("regression", LABELS, truth, given)).per_class["pleural effusion"]["mae"].value
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["heads"]["finding"]
     assert metrics["per_class"]["pleural effusion"]["mae"]["value"] == pytest.approx(wanted)
 

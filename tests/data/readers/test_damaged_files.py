@@ -113,6 +113,8 @@ def test_an_interruption_is_no_damage(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def _pictures(folder: Path, monkeypatch: pytest.MonkeyPatch, read: Any) -> Any:
     (folder / "cases.csv").write_text("id,kind\nc0,a\n")
+    (folder / "x").mkdir()
+    (folder / "x" / "c0.png").touch()
     (folder / "data.yaml").write_text("fusionkit-data: 1\ncases: cases.csv\nid: id\nsplit: {folds: 2}\n"
                                       "inputs:\n  xray: {read: image, path: 'x/{id}.png', size: [5, 7]}\n"
                                       "targets:\n  kind: {column: kind}\n")

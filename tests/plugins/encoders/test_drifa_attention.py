@@ -95,7 +95,7 @@ def test_images_volumes_and_tokens_are_treated_alike() -> None:
 
 
 def test_a_gate_of_other_units_is_refused() -> None:
-    with pytest.raises(ComponentError, match="3 units cannot weigh 5 channels"):
+    with pytest.raises(ComponentError, match="3 units cannot weight 5 channels"):
         MFA(MFAConfig(units=3), [shape_of((5, 7, 3))])
 
 

@@ -48,7 +48,7 @@ def test_gradients_reach_only_the_embeddings_that_occur() -> None:
 
 
 def test_more_categories_than_columns_are_refused() -> None:
-    with pytest.raises(ComponentError, match="'categories' has 6 columns and its input 5"):
+    with pytest.raises(ComponentError, match="'categories' has 6 columns, but its input has 5"):
         embed(categories=[2] * 6)
 
 
