@@ -241,7 +241,10 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
             (column, found) for position, column in enumerate(spec.options.measured[: len(ranges)])
             if (usual := ranges[position]) is not None
             for found in out_of_range(table, column, values.numeric[:, position], usual))
-    loading.findings.extend(columns.unknown_categories(table, spec.options, values, layout, loading.ids))
+    # Of a column of free text one warning says all.
+    texts = leaks.check_categories_repeat(table, spec.options.categorical, values, train, Findings())
+    loading.findings.extend(found for found in columns.unknown_categories(
+        table, spec.options, values, layout, loading.ids) if found[0] not in texts)
     return replace(loading, columns={**loading.columns, spec.name: values},
                    layouts={**loading.layouts, spec.name: layout},
                    faulty=loading.faulty | {column for column, _ in faults})
