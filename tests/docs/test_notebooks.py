@@ -17,7 +17,7 @@ SCRIPTS = sorted((ROOT / "docs" / "notebooks").glob("*.py"))
 
 def masked(text: str) -> list[list[str]]:
     """The words of every line; numbers and the units that follow them differ between machines."""
-    return [re.sub(r"\d[\d,.]*( [kMG]?B\b| s\b| ms\b| minutes?\b)?", "N", line).replace("-", "").split()
+    return [re.sub(r"\d[\d,.]*( [kMG]?B\b| s\b| ms\b| min\b| h\b| minutes?\b)?", "N", line).replace("-", "").split()
             for line in text.splitlines()]
 
 
