@@ -50,7 +50,8 @@ def test_a_strict_type_checker_knows_every_name(tmp_path: Path) -> None:
                                  "fusionkit.biuld('a')"]))
     done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml"),
                            str(script)], capture_output=True, text=True, cwd=ROOT, check=False)
-    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    # The errors of the user's file: those of fusionkit depend on the type stubs that are installed, and CI has its own.
+    errors = [line for line in done.stdout.splitlines() if "script.py" in line and ": error: " in line]
     assert len(errors) == 1
     assert "biuld" in errors[0]
     assert "list[dict[str, Any]]" in done.stdout or "builtins.list[builtins.dict[builtins.str, Any]]" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -174,7 +175,13 @@ def tool(name: str) -> Any:
 def test_page_of_the_command_line_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "COLUMNS", "100")
     made = tool("cli_docs")
-    assert made.PAGE.read_text() == made.page(), "run python tools/cli_docs.py"
+    assert words(made.PAGE.read_text()) == words(made.page()), "run python tools/cli_docs.py"
+
+
+def words(page: str) -> list[str]:
+    """The words of the page: argparse of Python 3.13 breaks lines elsewhere, and writes `-o, --output DIR`."""
+    page = re.sub(r"(-\w) (\S+), (--[\w-]+ \2)", r"\1, \3", page)
+    return re.sub(r"(?<=\w)-\s+(?=\w)", "-", page).split()
 
 
 def test_flags_keywords_and_table_of_training_are_those_of_the_settings() -> None:
