@@ -128,7 +128,7 @@ def write_json(path: Path, data: Any) -> None:
 def plain_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file, None if it cannot be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -154,7 +154,7 @@ class TrainingSettings(BaseModel):
 
     def for_network(self, member: int, cases: int) -> Self:
         """The settings of one network of a run with this many training cases: its seed, and derived values."""
-        epochs = max(self.epochs, -(-self.steps // -(-cases // (self.batch_size * self.accumulate))))
+        epochs = max(self.epochs, -(-self.steps // max(-(-cases // (self.batch_size * self.accumulate)), 1)))
         return self.model_copy(update={"seed": self.seed + member, "epochs": epochs})
 
     @model_validator(mode="after")

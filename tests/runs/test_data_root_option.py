@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from run_study import DATA, edit_table, write_study
+from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
-from fusionkit.evaluation import report
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_plots() -> Iterator[None]:
-    """Plots have tests of their own and would take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda *_: [])
-        yield
 
 
 @pytest.fixture(scope="module")

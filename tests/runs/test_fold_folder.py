@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from run_study import FOLDS, edit_table, table, write_study
+from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.errors import UserError
-from fusionkit.evaluation import report
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_plots() -> Iterator[None]:
-    """Plots have tests of their own and would take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda *_: [])
-        yield
 
 
 @pytest.fixture(scope="module")

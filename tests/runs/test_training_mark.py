@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from run_study import write_study
+from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
-from fusionkit.evaluation import report
 from fusionkit.runs.training_mark import is_falling, training_mark
 
 STEADY = np.linspace(0.7, 0.5, 50)
 DONE = 0.7 * np.exp(-np.arange(50) / 6) + 0.1
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_plots() -> Iterator[None]:
-    """Plots have tests of their own and would take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda *_: [])
-        yield
 
 
 @pytest.mark.parametrize(("losses", "falling"), [
