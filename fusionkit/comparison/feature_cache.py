@@ -19,7 +19,7 @@ from fusionkit.comparison.frozen_nodes import owners
 from fusionkit.data import case_files
 from fusionkit.data.batch import Case, collate
 from fusionkit.data.dataset import CaseDataset, ColumnInput
-from fusionkit.files import write_json
+from fusionkit.files import read_json, write_json
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
@@ -129,7 +129,7 @@ def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], prog
 def _done(note: Path, asides: Mapping[str, Path]) -> int:
     """How many rows an interrupted computation has saved."""
     try:
-        kept = json.loads(note.read_text(encoding="utf-8"))
+        kept = read_json(note)
         same = kept["parts"] == [path.name for path in asides.values()] and all(p.is_file() for p in asides.values())
         return int(kept["rows"]) if same else 0
     except (OSError, ValueError, KeyError, TypeError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from fusionkit.comparison.frozen_nodes import edges, inputs_left, modules_of, sa
 from fusionkit.comparison.splits import narrowed
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.loading import Cohort
-from fusionkit.files import write_json
+from fusionkit.files import read_json, write_json
 from fusionkit.inference.ensemble import member_folder, members_of
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
@@ -118,7 +117,7 @@ def ways_taken(folder: Path) -> list[dict[str, Any]]:
     More than one if splits differ, or if the comparison was resumed on another processor.
     """
     try:
-        kept = json.loads((folder / SHARING).read_text(encoding="utf-8"))
+        kept = read_json(folder / SHARING)
     except (OSError, ValueError):
         return []
     return kept if isinstance(kept, list) else []
