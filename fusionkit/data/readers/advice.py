@@ -83,16 +83,20 @@ def spacings(files: Sequence[Facts], resized: bool) -> list[Advice]:
 
 
 def ranges(files: Sequence[Facts]) -> list[Advice]:
-    """`ranges-differ`: files whose values are ten times larger than those of others."""
+    """`ranges-differ`: two groups of files, of which one has values ten times larger, and none lies between.
+
+    Without the gap nothing is wrong: cubes of bone and of fat in one unit differ as much, with all that lies between.
+    """
     sizes = {place: facts.values[1] for place, facts in enumerate(files) if facts.values[1] > 0 and not facts.labels}
-    if len(sizes) < 2 or max(sizes.values()) < _OTHER_SCALE * min(sizes.values()):
+    rising = sorted(sizes.values())
+    gap = max(range(1, len(rising)), key=lambda place: rising[place] / rising[place - 1], default=0)
+    if not gap or rising[gap] < _OTHER_SCALE * rising[gap - 1]:
         return []
-    largest, least = max(sizes, key=lambda place: sizes[place]), min(sizes, key=lambda place: sizes[place])
-    small = tuple(place for place, size in sizes.items() if size * _OTHER_SCALE <= sizes[largest])
+    small = tuple(place for place, size in sizes.items() if size < rising[gap])
     return [Advice("ranges-differ", f"the values of {count(small, files)} are more than {_OTHER_SCALE:g} times smaller "
                    "than those of others", small,
-                   f"99 % of the values stay below {sizes[least]:g} in one and below {sizes[largest]:g} in another",
-                   "check the units of the files, and convert them to one scale")]
+                   f"99 % of the values stay below {rising[gap - 1]:g} in all of these, and in none of the others "
+                   f"below {rising[gap]:g}", "check the units of the files, and convert them to one scale")]
 
 
 def label_maps(options: Any, files: Sequence[Facts]) -> list[Advice]:

@@ -207,6 +207,12 @@ def test_arrays_of_other_scales_are_told(tmp_path: Path) -> None:
     assert "2 of 3 cases are more than 10 times smaller" in found.message
 
 
+def test_arrays_of_one_scale_that_vary_as_much_are_no_news(tmp_path: Path) -> None:
+    """From the smallest to the largest it is a factor of 64, and never more than 4 to the next."""
+    arrays(tmp_path, NOISE[0], NOISE[1] * 4, NOISE[2] * 16, NOISE[0] * 64)
+    assert warnings(tmp_path, "read: numpy", 3) == []
+
+
 def test_images_of_several_palettes_are_told(tmp_path: Path) -> None:
     for case in range(3):
         stored = np.random.default_rng(case).integers(0, 256, (9, 7)).astype(np.uint8)
