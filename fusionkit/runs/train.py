@@ -100,11 +100,17 @@ def train(
 
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
-    """Warnings about the network given the training cases: learned imputations that will not learn."""
+    """Warnings about settings and network given the cases: `hold_out` without use, imputations that will not learn."""
+    cohort, found = setup.cohort, []
+    if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
+        found.append(Diagnostic(
+            "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",
+            cohort.description.span("split"), "one network is trained, and its best epoch is selected on them",
+            "remove 'hold_out', or mark these cases as train in the split", "warning"))
     if settings.modality_dropout:
-        return []
-    rows = list(setup.cohort.split_rows("train") or setup.cohort.rows)
-    return untrained(setup.plan, lambda name: not setup.cohort.present(name)[rows].all())
+        return found
+    rows = list(cohort.split_rows("train") or cohort.rows)
+    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[rows].all())]
 
 
 @contextmanager

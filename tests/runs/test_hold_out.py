@@ -87,9 +87,11 @@ def test_the_calibration_is_of_cases_that_the_network_did_not_see(run: Path) -> 
     assert (run / "calibration.json").read_bytes() == before, "the command fits the same again"
 
 
-def test_with_named_validation_cases_one_network_is_trained(tmp_path: Path) -> None:
-    made = fusionkit.train(GRAPH, write_study(tmp_path, validation=True), output=tmp_path / "run", quiet=True,
-                           hold_out="folds", epochs=2)
+def test_with_named_validation_cases_one_network_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                            ) -> None:
+    made = fusionkit.train(GRAPH, write_study(tmp_path, validation=True), output=tmp_path / "run", hold_out="folds",
+                           epochs=2)
+    assert "'hold_out: folds' is not used: the data file names validation cases" in capsys.readouterr().err
     assert len(about(made.folder)["members"]) == 1 and "held_out" not in about(made.folder)["members"][0]
 
 
