@@ -128,5 +128,7 @@ def _type(schema: dict[str, Any], definitions: Mapping[str, Any]) -> str:
 
 def _bounds(schema: Mapping[str, Any]) -> str:
     signs = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-    said = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema]
+    # Whether a bound of 0 is 0 or 0.0 depends on the release of pydantic.
+    said = [f"{sign} {int(schema[key]) if schema[key] == int(schema[key]) else schema[key]}"
+            for key, sign in signs.items() if key in schema]
     return f" {', '.join(said)}" if said else ""

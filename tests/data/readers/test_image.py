@@ -1,6 +1,7 @@
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -97,7 +98,8 @@ def test_a_colour_picture_reads_alike_in_every_format(tmp_path, ending):
 DEEP = (GREY.astype(np.uint16) * 16 + 7)  # as of 12 bits
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
+@pytest.mark.parametrize("ending", ["png", "tif", pytest.param("pgm", marks=pytest.mark.skipif(
+    int(PIL.__version__.partition(".")[0]) < 11, reason="Pillow before 11 writes no PGM of 16 bits"))])
 def test_a_window_is_of_stored_values(tmp_path, ending):
     path = save(tmp_path, DEEP, f"a.{ending}")
     assert np.allclose(read(path, options())[0], DEEP / 65535, atol=1e-6)
