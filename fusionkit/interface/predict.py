@@ -20,7 +20,7 @@ class Predictions:
     """Each head's prediction for each case: as a table, as records, and in `results` as arrays.
 
     `uncertainty` is the id of the method that was used, None without one. `trained_on` are the ids of cases that the
-    run learnt from, of which its networks are surer than of new ones.
+    run learned from, on which its networks are more confident than on new ones.
     """
 
     ids: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Cases that a run learnt from, found again among those that it is to be used on."""
+"""Training cases of a run that are found again among the cases it is used on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from fusionkit.runs.folder import Run
 
 @dataclass(frozen=True)
 class SeenCases:
-    """Of some cases, by id: those that were trained on, those that chose the best epoch, and others of patients that
-    were trained on; `count` is how many cases there are."""
+    """Ids of cases that the run has met; `count` is the number of cases looked at.
+
+    `trained` were trained on, `watched` selected the best epoch, `related` are other cases of trained patients.
+    """
 
     trained: tuple[str, ...]
     watched: tuple[str, ...]
@@ -40,7 +42,7 @@ class SeenCases:
 
 
 def seen_of(runs: Sequence[Run], cohort: Cohort, rows: Sequence[int]) -> SeenCases:
-    """Which of the rows the runs have met; cases are known by their id, patients by theirs."""
+    """The rows that the runs have met, found by case id and by patient."""
     trained = {name for run in runs for name in run.about.get("train") or ()}
     watched = {name for run in runs for name in run.about.get("validation") or ()} - trained
     patients: set[str] = set()
@@ -64,6 +66,6 @@ def refuse_seen(seen: SeenCases, data: str) -> None:
     if seen.trained:
         raise DataError(Diagnostic(
             "trained-on", f"{len(seen.trained)} of {seen.count} cases of {data} were trained on: "
-            f"{names_of(seen.trained)}", why="of these a network is surer than of new cases, so that what is fitted on "
-            "them promises too much", fix="leave them out; if they are other cases that only share ids: "
+            f"{names_of(seen.trained)}", why="a network is more confident on these than on new cases, so a calibration "
+            "on them is too optimistic", fix="leave them out; if they are other cases that only share ids: "
             "--include-training-cases"))

@@ -1,4 +1,4 @@
-"""Whether the networks of a run were trained to an end: a comparison of untrained networks says nothing of them."""
+"""Whether the networks of a run were trained to an end, without which a comparison of them means little."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SHARE = 0.04
 
 
 def training_mark(folder: Path) -> str:
-    """What is to be known of the training of all networks below a folder: of a run, or of its folds; empty if nothing.
+    """A note if networks in a folder, of a run or of its folds, were not trained to an end; else empty.
 
-    A loss that falls while another epoch was chosen well before the last is overfitting, and is not spoken of.
+    A loss that falls although the best epoch was well before the last is overfitting, and gets no note.
     """
     marks, count = {FALLING: 0, LAST_EPOCH: 0}, 0
     for path in sorted(folder.rglob(RUN)):
@@ -42,7 +42,7 @@ def training_mark(folder: Path) -> str:
 
 
 def is_falling(losses: Sequence[float]) -> bool:
-    """Whether a training loss, epoch by epoch, has not come to rest: by the means of its last two fifths."""
+    """Whether a training loss is still falling at the end, by the means of its last two fifths of the epochs."""
     size = max(1, len(losses) // 5)
     if len(losses) < 2 or not np.isfinite(losses).all():
         return False
