@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import fusionkit
+from fusionkit.components.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent
 CORE, PLUGINS = ROOT / "fusionkit", ROOT / "plugins"
@@ -208,7 +209,7 @@ def texts(path: Path) -> Iterator[str]:
 def test_ids_in_messages_exist():
     known = set(yaml.safe_load((ROOT / "registry.yaml").read_text(encoding="utf-8"))["components"])
     named = {match for path in SOURCES for text in texts(path)
-             for match in re.findall(r"[`']((?:encoder|fusion|head|uncertainty)\.[a-z_][a-z0-9_.]*)[`'}, ]", text)}
+             for match in re.findall(rf"[`']((?:{'|'.join(KINDS)})\.[a-z_][a-z0-9_.]*)[`'}}, ]", text)}
     assert {"encoder.pool", "encoder.placeholder", "encoder.project"} <= named
     assert named <= known, f"named but not in the registry: {sorted(named - known)}"
 

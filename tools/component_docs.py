@@ -12,7 +12,8 @@ from pathlib import Path
 
 from fusionkit.cli.commands.plugins_show import ABSENCE, option_rows
 from fusionkit.components.component import Component
-from fusionkit.components.kinds import KINDS
+from fusionkit.components.declaration import Declaration
+from fusionkit.components.kinds import GRAPH_KINDS, KIND_TABLE
 from fusionkit.drawing.labels import amount
 from fusionkit.registry.lookup import discover
 from fusionkit.shapes.layouts import TensorShape, is_loss
@@ -22,24 +23,24 @@ FOLDER = Path(__file__).resolve().parent.parent / "docs" / "components"
 SIZES = {"vector": (64,), "tokens": (16, 64), "image": (64, 14, 14), "volume": (64, 6, 14, 14)}
 _PICTURES = {"image": (3, 128, 128), "volume": (1, 32, 128, 128)}
 """Sizes for networks that read pictures, where SIZES are those of maps inside a network."""
-_NAMES = {"encoder": "encoders", "fusion": "fusions", "head": "heads", "uncertainty": "uncertainty"}
-_TITLES = {"encoder": "Encoders", "fusion": "Fusions", "head": "Heads", "uncertainty": "Uncertainty methods"}
 _HEADER = """\
 # {title}, one by one
 
 Made from the plugin files by `tools/write_docs.py`; a test keeps it fresh. Which to choose, and how they work together:
-[{name}](../{name}.md). The notation of rules: [rules](../rules.md). The words for missing inputs:
-[the contract](../plugins.md#absence). Shapes are those of one case, without the batch axis; parameters and
-multiply-adds are those of the example.
+[{guide}](../{guide}.md). {rest}
 
 """
+_OF_NETWORKS = """\
+The notation of rules: [rules](../rules.md). The words for missing inputs:
+[the contract](../plugins.md#absence). Shapes are those of one case, without the batch axis; parameters and
+multiply-adds are those of the example."""
 
 
 @cache
-def bundled(kind: str) -> tuple[Component, ...]:
+def bundled(kind: str) -> tuple[Declaration, ...]:
     """The components of a kind that come with fusionkit, in the order of their ids."""
     registry = discover()
-    return tuple(registry.load(entry.id) for entry in registry.entries
+    return tuple(registry.load(entry.id, of=Declaration) for entry in registry.entries
                  if entry.package == "fusionkit" and entry.kind == kind)
 
 
@@ -52,19 +53,21 @@ def example(name: str) -> Example:
 
 def path_of(kind: str) -> Path:
     """Where the page of a kind is kept."""
-    return FOLDER / f"{_NAMES[kind]}.md"
+    return FOLDER / f"{KIND_TABLE[kind].folder}.md"
 
 
 def page(kind: str) -> str:
     """The text of the page of one kind."""
-    parts = [_HEADER.format(title=_TITLES[kind], name=_NAMES[kind]),
+    row = KIND_TABLE[kind]
+    rest = _OF_NETWORKS if kind in GRAPH_KINDS else f"They are named in a graph file by `{row.setting}`."
+    parts = [_HEADER.format(title=row.title, guide=row.guide, rest=rest),
              "| id | category | summary |\n| --- | --- | --- |\n"]
     parts += [f"| [`{made.id}`](#{_anchor(made.id)}) | {made.category} | {_cell(made.summary)} |\n"
               for made in bundled(kind)]
     return "".join([*parts, *("\n" + "\n".join(_section(made)) for made in bundled(kind))])
 
 
-def _section(component: Component) -> Iterator[str]:
+def _section(component: Declaration) -> Iterator[str]:
     """The lines about one component."""
     seen = example(component.id)
     yield f"## {component.id}\n"
@@ -82,7 +85,7 @@ def _section(component: Component) -> Iterator[str]:
     yield ""
 
 
-def _prose(component: Component) -> Iterator[str]:
+def _prose(component: Declaration) -> Iterator[str]:
     """What the plugin file says behind its first line, and what its class says: formula, shapes, missing inputs."""
     module = inspect.getmodule(component.module)
     for text in (inspect.getdoc(module) if module else "", inspect.getdoc(component.module)):
@@ -91,12 +94,12 @@ def _prose(component: Component) -> Iterator[str]:
             yield body
 
 
-def _facts(component: Component, seen: Example) -> Iterator[str]:
-    rule = str(component.parsed)
+def _facts(component: Declaration, seen: Example) -> Iterator[str]:
     facts = {
         "Category": component.category,
-        "Rule": f"`{rule}`" if rule else "",
-        "Missing inputs": f"`{component.absent}`: {ABSENCE[component.absent]}" if component.rule else "",
+        "Rule": f"`{component.rule_text}`" if component.rule_text else "",
+        "Missing inputs": f"`{component.absence}`: {ABSENCE[component.absence]}" if component.rule_text else "",
+        **{name.capitalize(): text for name, text in component.facts.items()},
         "Results by name": ", ".join(f"`{name}`" for name in seen.outputs if name and not is_loss(name)),
         "Auxiliary losses": ", ".join(f"`{name}`" for name in seen.losses),
         "Cost": f"{amount(seen.parameters)} parameters, {amount(seen.multiply_adds)} multiply-adds for one case"
@@ -104,7 +107,7 @@ def _facts(component: Component, seen: Example) -> Iterator[str]:
         "Source": _link(component.paper or ""),
         "Licence": component.licence,
         "Needs": ", ".join(component.needs),
-        "Released weights": ", ".join(component.reference),
+        "Released weights": ", ".join(component.reference) if isinstance(component, Component) else "",
     }
     yield from (f"- {name}: {value}" for name, value in facts.items() if value)
 
@@ -156,7 +159,7 @@ def _anchor(name: str) -> str:
 def write() -> None:
     """Write every page."""
     FOLDER.mkdir(exist_ok=True)
-    for kind in KINDS:
+    for kind in KIND_TABLE:
         path_of(kind).write_text(page(kind), encoding="utf-8")
 
 

@@ -37,7 +37,8 @@ of 64: the first of these that it takes, or the sizes that are written. `M` is m
 
 def page() -> str:
     """The text of docs/fusion-table.md."""
-    order = sorted(bundled("fusion"), key=lambda fusion: (fusion.category, fusion.id))
+    order = sorted((made for made in bundled("fusion") if isinstance(made, Component)),
+                   key=lambda fusion: (fusion.category, fusion.id))
     counts = Counter(fusion.category for fusion in order)
     told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     return _HEADER + "".join(map(_row, order)) + f"\n{len(order)} fusions: {told}.\n"

@@ -1,18 +1,15 @@
-"""The interface for plugin authors: the four kinds of component and what each must offer."""
+"""The interface for plugin authors: the kinds of component that stand in graphs and what each must offer."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
-from fusionkit.components.config import Config, ContractError
-from fusionkit.components.kinds import COMPONENT_NAME
+from fusionkit.components.config import ContractError
+from fusionkit.components.declaration import Declaration
 from fusionkit.components.protocols import Task
 from fusionkit.components.release import Release
-from fusionkit.components.requirements import is_requirement
 from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.shapes.rule import Alternative, Port, Rule, RuleError
 from fusionkit.shapes.rule_parser import parse_rule
@@ -24,17 +21,15 @@ AdviceFunction = Callable[[Any, Sequence[TensorShape]], Sequence[str]]
 
 
 @dataclass(frozen=True, repr=False)
-class Component:
-    """The declaration of one component; creating it registers nothing.
+class Component(Declaration):
+    """The declaration of a component that stands in a graph. Abstract: use the class of one of its kinds.
 
     `module` is called as `module(config, inputs)` with the shapes of the inputs in the order of the
     rule's ports, and returns an `nn.Module`. Its `forward` takes one tensor for each port, in that order, and
-    returns one tensor, or a tuple in the order of the result's names. Abstract: use one of the four kinds.
+    returns one tensor, or a tuple in the order of the result's names.
 
-    `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `exceptions` maps a
-    check of the conformance kit to the reason why it cannot hold: {'gradients: query.*': reason} for the names that a
-    pattern matches, {'rows': reason} for the whole check. `reference` maps names to the published code that it
-    reproduces, `release` is that of the authors.
+    `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `reference` maps names
+    to the published code that it reproduces, `release` is that of the authors.
 
     `advice(config, inputs)`, with the shapes of the inputs in the order of the ports, yields a sentence for each use
     that is valid but probably unintended; `fusionkit build` shows it as a warning at the node.
@@ -42,29 +37,17 @@ class Component:
     Raises: ContractError if a name, rule, need, claim, reason or absence semantics is not valid.
     """
 
-    name: str
-    config: type[Config]
-    module: Callable[..., Any]
     rule: str = ""
     output: ShapeFunction | None = None
     absent: Absent = "none"
-    category: str = ""
-    paper: str = ""
-    licence: str = "Apache-2.0"
-    needs: tuple[str, ...] = ()
+    _: KW_ONLY
     claims: tuple[Claim, ...] = ()
-    exceptions: Mapping[str, str] = field(default_factory=dict)
     reference: Mapping[str, Release] = field(default_factory=dict)
     advice: AdviceFunction | None = None
     parsed: Rule = field(init=False, repr=False, compare=False)
 
-    kind: ClassVar[str] = ""
-
     def __post_init__(self) -> None:
-        if not COMPONENT_NAME.fullmatch(self.name):
-            raise ContractError(f"{self.name!r} is not a component name: use lower case, digits and _")
-        if not (isinstance(self.config, type) and issubclass(self.config, Config)):
-            raise ContractError(f"{self.id}: the options must be a subclass of fusionkit.api.Config")
+        super().__post_init__()
         if self.absent not in get_args(Absent):
             raise ContractError(f"{self.id}: absent={self.absent!r}; choose one of {', '.join(get_args(Absent))}")
         if self.absent == "fill" and self.kind != "encoder":
@@ -72,12 +55,6 @@ class Component:
         unknown = sorted(set(self.claims) - set(get_args(Claim)))
         if unknown:
             raise ContractError(f"{self.id}: claims {unknown[0]!r}; choose from {', '.join(get_args(Claim))}")
-        strange = [need for need in self.needs if not is_requirement(need)]
-        if strange:
-            raise ContractError(f"{self.id}: needs {strange[0]!r}, which pip cannot install; write 'name>=1.2'")
-        silent = [check for check, reason in self.exceptions.items() if not str(reason).strip()]
-        if silent:
-            raise ContractError(f"{self.id}: the exception {silent[0]!r} gives no reason")
         self._parse()
 
     def _parse(self) -> None:
@@ -97,37 +74,15 @@ class Component:
             raise ContractError(f"{self.id}: the result is given twice, by the rule and by output=")
         object.__setattr__(self, "parsed", rule)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """A component of a plugin file is copied and pickled as a reference to its module, since it is immutable."""
-        place = self.module.__module__
-        if getattr(sys.modules.get(place), "component", None) is self:
-            return _declared_in, (place,)
-        return super().__reduce_ex__(protocol)
-
-    def __repr__(self) -> str:
-        # With all fields it would have tens of thousands of characters if a release's layers are listed.
-        return f"<{type(self).__name__} {self.id}>"
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Same as `repr`, for notebooks and Hypothesis, which otherwise print a dataclass field by field."""
-        printer.text(repr(self))
+    @property
+    def rule_text(self) -> str:
+        """The rule as the catalogue lists it, '' for an uncertainty method."""
+        return str(self.parsed) if self.rule else ""
 
     @property
-    def id(self) -> str:
-        """`kind.name`, as a graph file writes it."""
-        return f"{self.kind}.{self.name}"
-
-    @property
-    def summary(self) -> str:
-        """The first line of the plugin file, which says what the component does."""
-        source = sys.modules.get(self.module.__module__)
-        text = (source.__doc__ if source else None) or self.module.__doc__ or ""
-        return text.strip().partition("\n")[0].strip()
-
-
-def _declared_in(place: str) -> Component:
-    component: Component = import_module(place).component
-    return component
+    def absence(self) -> str:
+        """What it does with a missing input: `absent`."""
+        return self.absent
 
 
 def _results(alternative: Alternative) -> tuple[Port, ...]:
@@ -145,6 +100,7 @@ class Encoder(Component):
     """
 
     absent: Absent = "skip"
+    _: KW_ONLY
     categories: str = ""
     kind: ClassVar[str] = "encoder"
 
@@ -176,6 +132,7 @@ class Head(Component):
     """
 
     absent: Absent = "skip"
+    _: KW_ONLY
     task: Task = "multiclass"
     names: str = "classes"
     partial: bool = False

@@ -1,11 +1,68 @@
-"""The four kinds of component, and the syntax of component names and ids."""
+"""The kinds of component, one row each, and the syntax of component names and ids.
+
+Whatever lists kinds reads this table: registry, commands, schema, templates, conformance kit, pages of documentation.
+A new kind is a row here, its declaration class in `fusionkit.api`, its two templates and its check in `testing`.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-NODE_KINDS = ("encoder", "fusion", "head")
-KINDS = (*NODE_KINDS, "uncertainty")
+
+@dataclass(frozen=True)
+class Scaffold:
+    """What `plugins new` writes besides the two templates of a kind: the line to paste, and the catalogue entry."""
+
+    snippet: str
+    summary: str
+    rule: str = ""
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of component: `name` is the part of an id before the dot.
+
+    `folder` is where bundled ones are, under plugins/, and the name of their page in docs/components/; `guide` is the
+    page of docs/ on how to choose one. `declaration` is the class in `fusionkit.api` that declares one. `setting` is
+    where a graph file names one, '' for kinds that stand in its nodes. `check` is the check of the conformance kit for
+    kinds without a module and a rule.
+    """
+
+    name: str
+    folder: str
+    title: str
+    guide: str
+    declaration: str
+    scaffold: Scaffold
+    setting: str = ""
+    check: str = ""
+
+    @property
+    def in_nodes(self) -> bool:
+        """Whether it stands in the nodes of a graph."""
+        return not self.setting
+
+
+KIND_TABLE = {kind.name: kind for kind in (
+    Kind("encoder", "encoders", "Encoders", "encoders", "Encoder", Scaffold(
+        "visual: {use: $id, from: image, with: {width: 16}}", "one learned layer at every position, then a ReLU.",
+        "B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ...", "skip")),
+    Kind("fusion", "fusions", "Fusions", "fusions", "Fusion", Scaffold(
+        "fused: {use: $id, from: [visual, tabular], with: {width: 24}}",
+        "the mean of the projected inputs, each with a learned weight.", "*features: B _ -> B {width}", "drop")),
+    Kind("head", "heads", "Heads", "heads", "Head", Scaffold(
+        "result: {use: $id, from: fused, with: {classes: [benign, malignant]}}",
+        "classification by one linear layer and cross-entropy.", "features: B _ -> B {classes}", "skip")),
+    Kind("uncertainty", "uncertainty", "Uncertainty methods", "uncertainty", "Uncertainty", Scaffold(
+        "uncertainty: {use: $id, with: {samples: 10}}", "random passes of the network, and how far they spread.",
+        absent="none"), setting="uncertainty", check="method"),
+)}
+KINDS = tuple(KIND_TABLE)
+NODE_KINDS = tuple(name for name, kind in KIND_TABLE.items() if kind.in_nodes)
+GRAPH_KINDS = (*NODE_KINDS, "uncertainty")
+"""Kinds that a graph file names outside its settings of training."""
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
 COMPONENT_ID = re.compile(rf"({'|'.join(KINDS)})\.{COMPONENT_NAME.pattern}")
 
@@ -13,3 +70,8 @@ COMPONENT_ID = re.compile(rf"({'|'.join(KINDS)})\.{COMPONENT_NAME.pattern}")
 def kind_of(id: str) -> str:
     """The part of an id before the dot: `fusion` of `fusion.concat`."""
     return id.partition(".")[0]
+
+
+def spoken(kinds: tuple[str, ...], last: str = "and") -> str:
+    """Kinds in a sentence: `encoder, fusion and head`."""
+    return f" {last} ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from math import prod
 
-from fusionkit.components.kinds import COMPONENT_ID, KINDS
+from fusionkit.components.kinds import COMPONENT_ID, GRAPH_KINDS, spoken
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.graph.reserved import RESERVED
@@ -194,7 +194,7 @@ class _Builder:
             dotted = isinstance(text, str) and text.count(".") > 1
             form.report("bad-id", f"{form.owner} cannot use {shown(use)}", use.span,
                         why="a graph names components by id; it cannot reach code by path" if dotted else
-                        "an id is written kind.name; the kinds are encoder, fusion, head and uncertainty",
+                        f"an id is written kind.name; the kinds are {spoken(GRAPH_KINDS)}",
                         fix=_id_fix(use))
             text = ""
         if options is not None and not isinstance(options, Mapping):
@@ -287,7 +287,7 @@ def _id_fix(use: Tree) -> str:
     if isinstance(use, Items):
         return "write 'chain: [...]' for several components in a row"
     kind, dot, name = str(use.value if isinstance(use, Leaf) else "").lower().partition(".")
-    meant = f"{near(kind, KINDS)}.{name}"
+    meant = f"{near(kind, GRAPH_KINDS)}.{name}"
     valid = dot and COMPONENT_ID.fullmatch(meant)
     return f"did you mean {meant!r}?" if valid else "`fusionkit plugins list` shows the ids"
 

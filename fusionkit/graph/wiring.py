@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS, spoken
 from fusionkit.errors import did_you_mean, near
 from fusionkit.graph.nodes import Input, Node, Reference
 from fusionkit.syntax.fields import FieldReader
@@ -65,10 +66,12 @@ def _whole(ref: Reference, input_names: set[str], top: FieldReader) -> Reference
 def _kinds(nodes: Sequence[Node], top: FieldReader) -> None:
     for node in nodes:
         for step in node.steps:
-            if step.kind == "uncertainty":
+            if step.use and step.kind not in NODE_KINDS:
+                setting = KIND_TABLE[step.kind].setting
                 top.report("wrong-kind", f"node {node.name!r} cannot use {step.use!r}", step.span,
-                           why="an uncertainty method runs the whole network",
-                           fix="write it under the key 'uncertainty' of the graph")
+                           why="an uncertainty method runs the whole network" if step.kind == "uncertainty" else
+                           f"in nodes stand components of kind {spoken(NODE_KINDS, 'or')}",
+                           fix=f"write it under the key {setting!r} of the graph")
         for step in node.steps[:-1]:
             if step.kind == "head":
                 top.report("wrong-kind", f"the head {step.use!r} is not the last step of node {node.name!r}",
@@ -131,7 +134,7 @@ def _heads(by_name: dict[str, Node], top: FieldReader) -> None:
             useful.add(name)
             pending.extend(ref.name for ref in by_name[name].sources if ref.name in by_name)
     for node in by_name.values():
-        if node.name not in useful and not any(step.kind == "uncertainty" for step in node.steps):
+        if node.name not in useful and not any(step.use and step.kind not in NODE_KINDS for step in node.steps):
             top.report("leads-nowhere", f"node {node.name!r} leads to no head", node.span,
                        why="no result depends on it", fix="connect it, or remove it")
 

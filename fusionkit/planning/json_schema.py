@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
 from fusionkit.graph.builder import FORMAT, NODE_KEYS, STEP_KEYS, TOP_KEYS
@@ -39,7 +40,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
     if training:
         defs |= _options("training", training, _TOP_NOTES["training"])
     nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
-    methods = [component for component in components if component not in nodes]
+    methods = [component for component in components if kind_of(component.id) == "uncertainty"]
     defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
              "node": _node(nodes), "step": _chain_step(nodes), "uncertainty": _step(methods)}
     schema: Schema = {
@@ -73,7 +74,7 @@ def _components(registry: Registry) -> tuple[list[_Known], list[str]]:
     known, left_out = [], []
     for entry in registry.entries:
         try:
-            component = registry.load(entry.id)
+            component = registry.load(entry.id, of=Declaration)
             component.config.model_json_schema()
         except FusionkitError as error:
             left_out.append(f"{entry.id} ({str(error).partition(chr(10))[0]})")

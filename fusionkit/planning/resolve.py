@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.components.kinds import GRAPH_KINDS
 from fusionkit.errors import Diagnostic, GraphError, in_file_order
 from fusionkit.graph.builder import from_tree
 from fusionkit.graph.nodes import Graph, Step
@@ -73,8 +74,8 @@ def resolve_tree(tree: Tree, registry: Registry) -> Resolved:
 def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[BaseException]) -> Use | None:
     from fusionkit.syntax.options import check_options
 
-    if not step.use:
-        return None  # not an id, which has already been reported
+    if not step.use or step.kind not in GRAPH_KINDS:
+        return None  # which has already been reported
     try:
         component = registry.load(step.use, step.span)
     except GraphError as error:

@@ -23,7 +23,7 @@ from fusionkit.syntax.tree import Items, Leaf, Tree
 from fusionkit.syntax.writer import write
 
 if TYPE_CHECKING:
-    from fusionkit.components.component import Component
+    from fusionkit.components.declaration import Declaration
 
 FORMAT = 1
 _TOP = ("fusionkit-catalogue", "package", "components", "others")
@@ -134,11 +134,10 @@ def kept_others(path: Path, package: str, own: set[str]) -> tuple[KnownPackage, 
     return others
 
 
-def entry_of(component: Component, at: str, package: str) -> Entry:
+def entry_of(component: Declaration, at: str, package: str) -> Entry:
     """The catalogue entry of a component that has been imported."""
-    rule = str(component.parsed) if component.rule else ""
-    return Entry(component.id, package, at, component.summary, rule, component.absent, component.category,
-                 component.paper, component.licence, component.needs)
+    return Entry(component.id, package, at, component.summary, component.rule_text, component.absence,
+                 component.category, component.paper, component.licence, component.needs)
 
 
 def collect(package: str, module: str) -> list[Entry]:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from fusionkit.components.failures import raised
 from fusionkit.components.requirements import missing, normal_name, pip_install
@@ -19,8 +19,10 @@ from fusionkit.registry.providers import DISABLE, Provider, broken, own_provider
 
 if TYPE_CHECKING:
     from fusionkit.components.component import Component
+    from fusionkit.components.declaration import Declaration
 
 Claim = TypeVar("Claim")
+Wanted = TypeVar("Wanted", bound="Declaration")
 
 
 class _Index:
@@ -137,12 +139,20 @@ class Registry:
                                         fix=f"give its path: {' or '.join(str(path) for _, path in owners)}"))
         return owners[0][1] if owners else None
 
-    def load(self, name: str, span: Span | None = None) -> Component:
+    @overload
+    def load(self, name: str, span: Span | None = None) -> Component: ...
+    @overload
+    def load(self, name: str, span: Span | None = None, *, of: type[Wanted]) -> Wanted: ...
+    def load(self, name: str, span: Span | None = None, *, of: type[Declaration] | None = None) -> Declaration:
         """The component of an id, imported now.
 
+        `of` is the class that declares it, without it one that stands in a graph; `Declaration` is any.
+
         Raises: GraphError with `unknown-component`, `not-installed`, `two-providers`, `missing-package`,
-        `wrong-contract` or `broken-plugin`.
+        `wrong-contract`, `wrong-kind` or `broken-plugin`.
         """
+        from fusionkit.components.component import Component
+
         owners = self._owners(name)
         if not owners:
             raise GraphError(self._unknown(name, span))
@@ -151,7 +161,12 @@ class Registry:
             raise GraphError(Diagnostic("two-providers", f"{name} is provided by {both}", span,
                                         why="it is ambiguous which one to use",
                                         fix=f"uninstall one, or turn one off: {DISABLE}={owners[-1][0].name}"))
-        return _import(*owners[0], span)
+        component = _import(*owners[0], span)
+        if not isinstance(component, of or Component):
+            raise GraphError(Diagnostic("wrong-kind", f"{name} cannot be used here", span,
+                                        why=f"it is of kind {component.kind!r}",
+                                        fix="`fusionkit plugins list --kind KIND` shows the components of a kind"))
+        return component
 
     def _unknown(self, name: str, span: Span | None) -> Diagnostic:
         if name in self._whole.withheld:
@@ -200,12 +215,12 @@ def _heard(owners: list[tuple[Provider, Claim]]) -> list[tuple[Provider, Claim]]
     return [(provider, claim) for provider, claim in owners if provider.bundled or provider.components]
 
 
-def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
-    from fusionkit.components.component import Component
+def _import(provider: Provider, entry: Entry, span: Span | None) -> Declaration:
+    from fusionkit.components.declaration import Declaration
 
-    for component in provider.components:
-        if component.id == entry.id:
-            return component
+    for given in provider.components:
+        if given.id == entry.id:
+            return given
     lacks = missing(entry.needs)
     if lacks:
         requirements = [lack.requirement for lack in lacks]
@@ -214,16 +229,16 @@ def _import(provider: Provider, entry: Entry, span: Span | None) -> Component:
                                     fix=pip_install(*requirements)))
     try:
         with nullcontext() if provider.bundled else guarded(provider.package, limited=False):
-            component = import_module(entry.at).component
+            component: object = import_module(entry.at).component
     except Exception as error:
         raise broken(provider, entry.id, raised(error), span) from error
-    if not isinstance(component, Component) or component.id != entry.id:
-        actual = component.id if isinstance(component, Component) else type(component).__name__
+    if not isinstance(component, Declaration) or component.id != entry.id:
+        actual = component.id if isinstance(component, Declaration) else type(component).__name__
         raise broken(provider, entry.id, f"its catalogue is stale: {entry.at} contains {actual}", span)
     return component
 
 
-def discover(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Registry:
+def discover(files: Sequence[str | Path] = (), components: Sequence[Declaration] = ()) -> Registry:
     """The registry of every provider: installed packages, files given by the user, components passed in.
 
     Other packages are imported only if something that is not bundled is looked up.

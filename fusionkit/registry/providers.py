@@ -23,7 +23,7 @@ from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage
 
 if TYPE_CHECKING:
-    from fusionkit.components.component import Component
+    from fusionkit.components.declaration import Declaration
 
 DISABLE = "FUSIONKIT_PLUGINS_DISABLE"
 
@@ -44,7 +44,7 @@ class Provider:
     graphs: Path | None = None
     problem: str | None = None
     disabled: bool = False
-    components: tuple[Component, ...] = ()
+    components: tuple[Declaration, ...] = ()
     fix: str | None = None
     withheld: tuple[Entry, ...] = ()
     others: tuple[KnownPackage, ...] = ()
@@ -84,7 +84,7 @@ def call_hooks(module: Any, name: str) -> HookAnswers:
                 contracts[0] if contracts else None)
 
 
-def own_providers(files: Sequence[str | Path] = (), components: Sequence[Component] = ()) -> Iterator[Provider]:
+def own_providers(files: Sequence[str | Path] = (), components: Sequence[Declaration] = ()) -> Iterator[Provider]:
     """The bundled plugins, then files given by the user, then components passed in.
 
     Raises: GraphError with `broken-plugin` or `wrong-contract` for a file.
@@ -142,14 +142,14 @@ def _with_catalogue(provider: Provider, path: Path, refusal: Refusal | None) -> 
     return replace(provider, entries=entries, others=catalogue.others)
 
 
-def _provider_of(name: str, package: str, components: tuple[Component, ...]) -> Provider:
+def _provider_of(name: str, package: str, components: tuple[Declaration, ...]) -> Provider:
     entries = tuple(entry_of(component, "", package) for component in components)
     return Provider(name, package, "", entries, components=components)
 
 
 def _typed(path: Path) -> Provider:
     """The components of a Python file given with --plugin; the user has asked for it to be run."""
-    from fusionkit.components.component import Component
+    from fusionkit.components.declaration import Declaration
 
     name = f"fusionkit_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -165,7 +165,7 @@ def _typed(path: Path) -> Provider:
         _check_contract(path, getattr(module, "CONTRACT", None))  # which may be why it fails
         raise broken(provider, "the plugin file", raised(error)) from error
     _check_contract(path, getattr(module, "CONTRACT", None))
-    components = tuple(value for value in vars(module).values() if isinstance(value, Component))
+    components = tuple(value for value in vars(module).values() if isinstance(value, Declaration))
     if not components:
         raise broken(provider, "the plugin file", "it declares no component")
     return _provider_of(str(path), str(path), components)

@@ -24,6 +24,9 @@ from typing import Any, Literal
 import torch
 
 from fusionkit.components.component import Component
+from fusionkit.components.config import Config
+from fusionkit.components.declaration import Declaration
+from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.testing.checks import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.declared import Exceptions, check_named, strange_exceptions
@@ -88,14 +91,21 @@ _IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence",
 """Checks whose faults are located at `forward` unless a line is known."""
 
 
-def checks_of(component: Component) -> tuple[str, ...]:
+KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
+    "method": lambda component, config: heads.method(component.module(config)),
+}
+"""The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
+"""
+
+
+def checks_of(component: Declaration) -> tuple[str, ...]:
     """The names of the checks that a component of this kind, with these declarations, has to pass."""
-    if component.kind == "uncertainty":
-        return "declaration", "options", "method"
+    if not isinstance(component, Component) or KIND_TABLE[component.kind].check:
+        return "declaration", "options", KIND_TABLE[component.kind].check
     return "declaration", "options", *(name for name, check in CHECKS.items() if check.concerns(component))
 
 
-def check_component(component: Component, checks: Sequence[str] | None = None, *,
+def check_component(component: Declaration, checks: Sequence[str] | None = None, *,
                     options: Mapping[str, Any] | None = None,
                     inputs: Sequence[Sequence[int]] | None = None) -> list[Finding]:
     """The findings of each check; all checks that apply when `checks` names none.
@@ -112,16 +122,16 @@ def check_component(component: Component, checks: Sequence[str] | None = None, *
 class Kit:
     """The checks of one component, which share its probes; `options` and `inputs` as in `check_component`."""
 
-    def __init__(self, component: Component, options: Mapping[str, Any] | None = None,
+    def __init__(self, component: Declaration, options: Mapping[str, Any] | None = None,
                  inputs: Sequence[Sequence[int]] | None = None) -> None:
         self.component = component
         self.exceptions = dict(component.exceptions)
         self.every = not options and not inputs
         self._options = options
-        self._make: Callable[[], Probes] = partial(probes_of, component, options, inputs)
+        self._make: Callable[[], Probes] = lambda: probes_of(_in_graph(component), options, inputs)
 
     @classmethod
-    def exactly(cls, component: Component, options: Mapping[str, Any], inputs: Sequence[Sequence[int]],
+    def exactly(cls, component: Declaration, options: Mapping[str, Any], inputs: Sequence[Sequence[int]],
                 exceptions: Mapping[str, str] | None = None) -> Kit:
         """Checks with exactly these options and input sizes; exceptions are added to the component's.
 
@@ -129,7 +139,7 @@ class Kit:
         """
         kit = cls(component, options, inputs)
         kit.exceptions |= exceptions or {}
-        kit._make = lambda: Probes([probe_of(component, options, inputs)], exact=True)
+        kit._make = lambda: Probes([probe_of(_in_graph(component), options, inputs)], exact=True)
         return kit
 
     @cached_property
@@ -193,10 +203,10 @@ class Kit:
             found = self._choices
             choice = None if isinstance(found, NoExampleError) else found[0]
             return self._excused(partial(option_checks.options, component, choice), exceptions, ""), ""
-        if name == "method":
-            return self._methods(exceptions)
+        if name in KIND_CHECKS:
+            return self._on_choices(KIND_CHECKS[name], exceptions)
         if name == "ports" and inspect.isclass(component.module):
-            return self._excused(partial(behaviour.ports, component, component.module), exceptions, ""), ""
+            return self._excused(partial(behaviour.ports, _in_graph(component), component.module), exceptions, ""), ""
         return self._on_probes(name, exceptions)
 
     def _on_probes(self, name: str, exceptions: Exceptions) -> tuple[Fault | None, str]:
@@ -222,12 +232,12 @@ class Kit:
                 return replace(fault, seen=f"{fault.seen} ({probe})", place=place), ""
         return None, _tried(name, found, probes)
 
-    def _methods(self, exceptions: Exceptions) -> tuple[Fault | None, str]:
+    def _on_choices(self, check: Callable[[Any, Config], Fault | None], exceptions: Exceptions
+                    ) -> tuple[Fault | None, str]:
         if isinstance(self._choices, NoExampleError):
             raise NotProbedError(str(self._choices), _EXAMPLE)
         for choice in self._choices:
-            fault = self._excused(lambda config=choice.config: heads.method(self.component.module(config)),  # type: ignore[misc]  # a lambda's default is untyped
-                                  exceptions, choice.label)
+            fault = self._excused(partial(check, self.component, choice.config), exceptions, choice.label)
             if fault:
                 return replace(fault, seen=f"{fault.seen} ({choice.label})"), ""
         return None, _count(len(self._choices))
@@ -243,10 +253,15 @@ class Kit:
         return exceptions.remaining(fault, options) if fault else None
 
 
+def _in_graph(component: Declaration) -> Component:
+    assert isinstance(component, Component), f"{component.id} has no module to probe; please report"
+    return component
+
+
 _EXAMPLE = "give an example where the option is declared, Field(examples=[...]), or options= in a test"
 
 
-def _declaration(component: Component, exceptions: Mapping[str, str]) -> Fault | None:
+def _declaration(component: Declaration, exceptions: Mapping[str, str]) -> Fault | None:
     """Declared exceptions must refer to checks that the component has to pass."""
     strange = strange_exceptions(exceptions, checks_of(component))
     if not strange:

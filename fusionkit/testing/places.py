@@ -10,21 +10,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fusionkit.components.component import Component
+from fusionkit.components.declaration import Declaration
 
 
-def place_of(component: Component) -> str:
+def place_of(component: Declaration) -> str:
     """The component's module: its class, or the function that makes it."""
     return _source(component.module)
 
 
-def place_of_forward(component: Component, module: Any) -> str:
+def place_of_forward(component: Declaration, module: Any) -> str:
     """The `forward` of a module (or of its class), where it is in the plugin's own file, else the component."""
     place = _source(getattr(module, "forward", None))
     return place if place.rpartition(":")[0] == source_file(component) else place_of(component)
 
 
-def place_of_declaration(component: Component) -> str:
+def place_of_declaration(component: Declaration) -> str:
     """The line that declares the component, where it is in its module's file, else that of its module."""
     file = source_file(component)
     found = [node.lineno for node in (_tree(file).body if file else ()) if isinstance(node, ast.Assign)
@@ -37,7 +37,7 @@ def place_of_options(owner: type) -> str:
     return _source(owner)
 
 
-def place_of_option(component: Component, name: str) -> str:
+def place_of_option(component: Declaration, name: str) -> str:
     """The line that declares an option, else that of the options class."""
     for owner in component.config.__mro__:
         found = _find(owner, lambda node: isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
@@ -47,7 +47,7 @@ def place_of_option(component: Component, name: str) -> str:
     return _source(component.config)
 
 
-def place_of_attribute(component: Component, path: str) -> str:
+def place_of_attribute(component: Declaration, path: str) -> str:
     """The line of the plugin's file that assigns the attribute by which a parameter's path begins.
 
     The module's own class and its base classes take precedence over other classes in the file.
@@ -62,14 +62,14 @@ def place_of_attribute(component: Component, path: str) -> str:
     return next((f"{file}:{line}" for line in lines), "") or place_of(component)
 
 
-def place_of_error(error: BaseException, component: Component) -> str:
+def place_of_error(error: BaseException, component: Declaration) -> str:
     """The innermost line of the plugin's own file in an exception's traceback, '' when there is none."""
     own = source_file(component)
     frames = traceback.extract_tb(error.__traceback__)
     return next((f"{frame.filename}:{frame.lineno}" for frame in reversed(frames) if own and frame.filename == own), "")
 
 
-def source_file(component: Component) -> str:
+def source_file(component: Declaration) -> str:
     """The file that declares a component's module, '' when there is none."""
     return _source(component.module).rpartition(":")[0]
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from fusionkit.components.component import Component
+    from fusionkit.components.declaration import Declaration
     from fusionkit.testing.conformance import Kit
     from fusionkit.testing.faults import Finding
 
@@ -70,14 +70,15 @@ class Package(pytest.Collector):
                                        nodeid=f"{self.name}::{component.id}::{check}")
 
 
-def _in_file(path: str) -> Iterator[Component]:
+def _in_file(path: str) -> Iterator[Declaration]:
     from fusionkit.registry.lookup import discover
 
     yield from discover(files=[path]).providers[-1].components
 
 
-def _in_package(package: str) -> Iterator[Component]:
+def _in_package(package: str) -> Iterator[Declaration]:
     """Components of a package's catalogue that can be imported; the test of the package reports the others."""
+    from fusionkit.components.declaration import Declaration
     from fusionkit.errors import GraphError
     from fusionkit.registry.lookup import discover
     from fusionkit.testing.distributions import find_distribution
@@ -86,7 +87,7 @@ def _in_package(package: str) -> Iterator[Component]:
     for entry in registry.entries:
         if entry.package == name:
             with suppress(GraphError):
-                yield registry.load(entry.id)
+                yield registry.load(entry.id, of=Declaration)
 
 
 class ComponentGroup(pytest.Collector):
@@ -94,7 +95,7 @@ class ComponentGroup(pytest.Collector):
 
     _latest: Kit | None = None
 
-    def __init__(self, component: Component, **keywords: Any) -> None:
+    def __init__(self, component: Declaration, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.component = component
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, Head, Uncertainty, Vector
 from fusionkit.components.config import ContractError
-from fusionkit.components.kinds import KINDS
+from fusionkit.components.kinds import GRAPH_KINDS, KIND_TABLE
 
 
 class Options(Config):
@@ -50,7 +50,7 @@ def test_ids_are_kind_and_name():
     made = [kind("it.v2", Options, module, rule="B _ -> B 2") for kind in (Encoder, Fusion)]
     made.append(Head("it.v2", Options, module, rule="B _ -> B 2", names="width"))
     made.append(Uncertainty("it.v2", Options, module))
-    assert [component.id for component in made] == [f"{kind}.it.v2" for kind in KINDS]
+    assert [component.id for component in made] == [f"{kind}.it.v2" for kind in GRAPH_KINDS]
     assert [component.absent for component in made] == ["skip", "none", "skip", "none"]
 
 
@@ -78,3 +78,17 @@ def test_options_are_strict_and_never_change():
 def test_a_component_error_carries_its_lines():
     error = ComponentError("no", why="because", fix="do")
     assert (str(error), error.why, error.fix) == ("no", "because", "do")
+
+
+def test_every_kind_of_the_table_can_be_declared_and_made():
+    """A row names a class of `fusionkit.api`, two templates of `plugins new`, and a check where there is no module."""
+    from importlib.resources import files
+
+    from fusionkit import api
+    from fusionkit.testing.conformance import KIND_CHECKS
+
+    templates = files("fusionkit.testing.scaffold") / "templates"
+    for name, kind in KIND_TABLE.items():
+        assert getattr(api, kind.declaration).kind == name
+        assert all((templates / f"{name}.{suffix}.txt").is_file() for suffix in ("py", "yaml")), name
+        assert kind.in_nodes or kind.check in KIND_CHECKS, name

@@ -12,7 +12,7 @@ from fusionkit.registry.lookup import discover
 from fusionkit.testing import pytest_plugin
 from fusionkit.testing.checks import numerics
 from fusionkit.testing.checks.declared import check_named
-from fusionkit.testing.conformance import CHECKS, check_component, checks_of
+from fusionkit.testing.conformance import CHECKS, KIND_CHECKS, check_component, checks_of
 from fusionkit.testing.faults import Result
 from fusionkit.testing.packages import imports
 from fusionkit.testing.probing import probes
@@ -28,7 +28,7 @@ def rows(header: str) -> list[list[str]]:
 
 
 def test_the_table_has_every_check() -> None:
-    assert {row[0] for row in rows("| check | of |")} == {"declaration", "options", "method", *CHECKS}
+    assert {row[0] for row in rows("| check | of |")} == {"declaration", "options", *KIND_CHECKS, *CHECKS}
 
 
 def test_what_a_check_concerns_is_what_the_table_says() -> None:

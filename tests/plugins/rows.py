@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fusionkit.components.component import Component
+from fusionkit.components.kinds import GRAPH_KINDS, KIND_TABLE
 from fusionkit.registry.lookup import discover
 from fusionkit.shapes.layouts import TensorShape, shape_of
 from fusionkit.testing.probing.examples import example_of
 
 HERE = Path(__file__).parent
-FOLDERS = {"encoder": "encoders", "fusion": "fusions", "head": "heads", "uncertainty": "uncertainty"}
 
 
 class Row(NamedTuple):
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     def component(self) -> Component:
         """The component, imported from its place: the id is the path."""
         kind, name = self.id.split(".", 1)
-        return import_module(f"fusionkit_plugins.{FOLDERS[kind]}.{name.replace('.', '_')}").component
+        return import_module(f"fusionkit_plugins.{KIND_TABLE[kind].folder}.{name.replace('.', '_')}").component
 
     @property
     def shapes(self) -> list[TensorShape]:
@@ -59,12 +59,12 @@ def _written() -> Iterator[Row]:
 
 
 def _with_defaults(rows: Sequence[Row]) -> Iterator[Row]:
-    """The rows, and one for each bundled component that has none."""
+    """The rows, and one for each bundled component that has none and stands in a graph."""
     yield from rows
     known = {row.id for row in rows}
     registry = discover()
     for entry in registry.entries:
-        if entry.package == "fusionkit" and entry.id not in known:
+        if entry.package == "fusionkit" and entry.kind in GRAPH_KINDS and entry.id not in known:
             example = example_of(registry.load(entry.id))
             yield Row(entry.id, example.options, [shape.sizes for shape in example.inputs.values()])
 

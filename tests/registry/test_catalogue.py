@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS
 from fusionkit.errors import GraphError
 from fusionkit.registry.catalogue import collect, kept_others, read_catalogue, render
 
@@ -28,8 +29,8 @@ def test_it_reads_back_what_was_collected():
 
 
 def test_it_is_complete_and_sorted():
-    files = {path.stem for room in ("encoders", "fusions", "heads", "uncertainty")
-             for path in (ROOT / "plugins" / room).glob("*.py")
+    files = {path.stem for kind in KIND_TABLE.values()
+             for path in (ROOT / "plugins" / kind.folder).glob("*.py")
              if re.search(r"^component = ", path.read_text(encoding="utf-8"), re.M)}
     assert {entry.at.rpartition(".")[2] for entry in ENTRIES} == files
     assert [entry.id for entry in ENTRIES] == sorted(entry.id for entry in ENTRIES)
@@ -38,7 +39,7 @@ def test_it_is_complete_and_sorted():
 def test_the_id_is_the_path():
     for entry in ENTRIES:
         kind, _, name = entry.id.partition(".")
-        room = kind if kind == "uncertainty" else f"{kind}s"
+        room = KIND_TABLE[kind].folder
         assert entry.at == f"fusionkit_plugins.{room}.{name.replace('.', '_')}"
         assert (ROOT / "plugins" / room / f"{name.replace('.', '_')}.py").is_file()
 
@@ -48,7 +49,7 @@ def test_every_entry_says_what_it_is():
         assert entry.summary.endswith("."), entry.id
         assert len(entry.summary) <= 120, entry.id
         assert entry.category and entry.licence, entry.id
-        assert bool(entry.rule) == (entry.kind != "uncertainty"), entry.id
+        assert bool(entry.rule) == (entry.kind in NODE_KINDS), entry.id
 
 
 @pytest.mark.parametrize(("text", "codes"), [

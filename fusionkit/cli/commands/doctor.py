@@ -77,6 +77,7 @@ def _devices() -> list[ReportLine]:
 
 
 def _plugins() -> list[ReportLine]:
+    from fusionkit.components.declaration import Declaration
     from fusionkit.registry.lookup import discover
 
     registry = discover()
@@ -88,7 +89,7 @@ def _plugins() -> list[ReportLine]:
         found.append(ReportLine("plugin", f"{name} is claimed by {' and '.join(map(str, owners))}", fault=True))
     for name in registry.ids:
         try:
-            registry.load(name)
+            registry.load(name, of=Declaration)
         except UserError as error:
             found.append(ReportLine("plugin", f"{name}: {error.diagnostics[0].why}", fault=True))
     return found

@@ -10,7 +10,7 @@ from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
 if TYPE_CHECKING:
-    from fusionkit.components.component import Component
+    from fusionkit.components.declaration import Declaration
     from fusionkit.shapes.layouts import TensorShape
     from fusionkit.testing.probing.examples import Example
 
@@ -33,6 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Print a component's page, or output it as JSON with the schema of its options."""
+    from fusionkit.components.declaration import Declaration
     from fusionkit.registry.catalogue import entry_of
     from fusionkit.registry.lookup import discover
     from fusionkit.syntax.writer import write
@@ -40,15 +41,15 @@ def run(args: Namespace, console: Console) -> int:
 
     registry = discover()
     name = _whole(args.id, registry.ids)
-    component = registry.load(name)
+    component = registry.load(name, of=Declaration)
     provider = registry.provider(name)
     assert provider is not None, "a loaded component has a provider; please report"
     example = example_of(component)
     for line in _page(component, str(provider), example):
         console.line(line)
     entry = entry_of(component, "", provider.package).as_json()
-    console.data({**entry, "version": provider.version, "claims": list(component.claims),
-                  "exceptions": dict(component.exceptions), "releases": list(component.reference),
+    console.data({**entry, "version": provider.version, **_claimed(component),
+                  "exceptions": dict(component.exceptions), **component.facts,
                   "options": component.config.model_json_schema(), "example": example.as_json(),
                   "snippet": example.snippet, "graph": write(example.graph(), width=1000)})
     return 0
@@ -66,13 +67,15 @@ def _whole(name: str, known: Sequence[str]) -> str:
     return found[0] if found else name
 
 
-def _page(component: Component, provider: str, example: Example) -> Iterator[str]:
+def _page(component: Declaration, provider: str, example: Example) -> Iterator[str]:
+    claimed = _claimed(component)
     yield f"{component.id}: {component.summary}\n"
     facts = {"from": provider, "category": component.category, "source": component.paper,
-             "licence": component.licence, "needs": ", ".join(component.needs), "rule": str(component.parsed),
-             "absence": f"{component.absent}: {ABSENCE[component.absent]}" if component.rule else "",
-             "claims": "; ".join(f"{claim}: {_CLAIMS.get(claim, '')}" for claim in component.claims),
-             "releases": ", ".join(component.reference)}
+             "licence": component.licence, "needs": ", ".join(component.needs), "rule": component.rule_text,
+             "absence": f"{component.absence}: {ABSENCE[component.absence]}" if component.rule_text else "",
+             **component.facts,
+             "claims": "; ".join(f"{claim}: {_CLAIMS.get(claim, '')}" for claim in claimed.get("claims", ())),
+             "releases": ", ".join(claimed.get("releases", ()))}
     yield from (f"  {name:9} {value}" for name, value in facts.items() if value)
     if component.exceptions:
         yield "\nchecks that it is exempt from:"
@@ -82,8 +85,17 @@ def _page(component: Component, provider: str, example: Example) -> Iterator[str
         yield "\noptions:"
         yield from (f"  {name} ({kind}, {default})\n      {text}" for name, kind, default, text in options)
     yield from _costs(example)
-    yield "\nto paste under 'nodes:'" if component.kind != "uncertainty" else "\nto paste into a graph:"
+    yield "\nto paste into a graph:" if example.setting else "\nto paste under 'nodes:'"
     yield "  " + example.snippet.replace("\n", "\n  ")
+
+
+def _claimed(component: Declaration) -> dict[str, list[str]]:
+    """What a component that stands in a graph claims, and the releases that it reproduces."""
+    from fusionkit.components.component import Component
+
+    if not isinstance(component, Component):
+        return {}
+    return {"claims": list(component.claims), "releases": list(component.reference)}
 
 
 def _costs(example: Example) -> Iterator[str]:
@@ -100,7 +112,7 @@ def _shapes(shapes: Mapping[str, TensorShape]) -> str:
     return ", ".join(f"{name} ({shape})".lstrip() for name, shape in shapes.items())
 
 
-def option_rows(component: Component) -> Iterator[tuple[str, str, str, str]]:
+def option_rows(component: Declaration) -> Iterator[tuple[str, str, str, str]]:
     """Name, type with its bounds, default and description of each option."""
     schema = component.config.model_json_schema()
     properties, definitions = schema.get("properties", {}), schema.get("$defs", {})

@@ -11,8 +11,8 @@ import torch
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError, Config
+from fusionkit.components.declaration import Declaration
 from fusionkit.errors import Diagnostic, Span
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.syntax.options import check_options
@@ -28,7 +28,7 @@ _EXTREMES: Mapping[str, tuple[Any, ...]] = {"integer": (-1, 0), "number": (-1.0,
 _NO_OPTION = "no_such_option"
 
 
-def options(component: Component, choice: Choice | None) -> Fault | None:
+def options(component: Declaration, choice: Choice | None) -> Fault | None:
     """Every option is described, unknown ones are refused, defaults are valid, and the component has a summary.
 
     `choice` holds valid options, None when none could be found.
@@ -57,7 +57,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(part)
 
 
-def _unknown(component: Component, choice: Choice | None) -> Fault | None:
+def _unknown(component: Declaration, choice: Choice | None) -> Fault | None:
     owners: list[type[BaseModel]] = [component.config]
     owners.extend(part for _, field in _fields(component.config) for part in _models(field.annotation))
     for owner in owners:
@@ -76,7 +76,7 @@ def _strict(owner: type[BaseModel]) -> str:
     return f"derive {owner.__name__} from fusionkit.api.Config, or give it model_config = ConfigDict(extra='forbid')"
 
 
-def _defaults(component: Component, choice: Choice) -> Fault | None:
+def _defaults(component: Declaration, choice: Choice) -> Fault | None:
     """pydantic does not validate defaults; a graph that writes the same value must be accepted and get that value."""
     for name, field in component.config.model_fields.items():
         if field.is_required() or name in choice.written:
@@ -132,7 +132,7 @@ def _beyond(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterato
         yield from ([value] for value in _beyond(field.get("items", {}), definitions))
 
 
-def _refusals(component: Component, choice: Choice, name: str, value: Any) -> tuple[Config | None, list[Diagnostic]]:
+def _refusals(component: Declaration, choice: Choice, name: str, value: Any) -> tuple[Config | None, list[Diagnostic]]:
     """The diagnostics of a graph with this value of the option."""
     tree = read(write({**choice.written, name: value}))
     assert isinstance(tree, Tree)

@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 
-from fusionkit.components.component import Component
+from fusionkit.components.declaration import Declaration
 from fusionkit.components.failures import raised, raised_at
+from fusionkit.components.kinds import KIND_TABLE, spoken
 from fusionkit.components.requirements import missing, normal_name, pip_install
 from fusionkit.progress import Progress
 from fusionkit.registry.catalogue import collect, render
@@ -25,7 +26,8 @@ from fusionkit.testing.packages.opening import Opened, UnopenedError, open_packa
 from fusionkit.testing.packages.published import check_graphs
 from fusionkit.testing.places import place_of
 
-Part = Component | Finding
+_DECLARATIONS = spoken(tuple(kind.declaration for kind in KIND_TABLE.values()), "or")
+Part = Declaration | Finding
 """What a module provides: its component, or why there is none that can be tested."""
 
 
@@ -59,7 +61,7 @@ def _contents(opened: Opened, components: bool, progress: Progress | None) -> It
     yield from _taken(opened, parts, registry)
     if opened.graphs and opened.fits:
         yield from check_graphs(opened.package, opened.graphs, registry)
-    good = {at: part for at, part in parts.items() if isinstance(part, Component)}
+    good = {at: part for at, part in parts.items() if isinstance(part, Declaration)}
     loud = import_faults(list(good), opened.package) if components and good else {}
     for done, (at, part) in enumerate(parts.items()):
         if progress:
@@ -94,11 +96,11 @@ def _part(opened: Opened, at: str) -> Part | None:
         place = raised_at(error, str(Path(opened.module.__file__ or "").parent))
         return Finding(name, "import", "failed", raised(error),
                        "fix the exception, or declare in needs= what is missing", place or where)
-    if isinstance(part, Component):
+    if isinstance(part, Declaration):
         return _lacking(part.id, part.needs, where) or part
     if part is not None:
         return Finding(name, "import", "failed",
-                       f"its 'component' is of type {type(part).__name__}, not an Encoder, Fusion, Head or Uncertainty",
+                       f"its 'component' is of type {type(part).__name__}, not {_DECLARATIONS}",
                        "declare it: component = Fusion(...); or rename it if it is no component", where)
     return Finding(name, "import", "failed", "it has no 'component', and the catalogue names it",
                    f"declare one, or fusionkit plugins catalogue {opened.package} --write", where) if entry else None
@@ -148,7 +150,7 @@ def _catalogue(opened: Opened, broken: Sequence[str]) -> Finding:
 
 def _taken(opened: Opened, parts: dict[str, Part], registry: Registry) -> Iterator[Finding]:
     """Ids that another package provides, or that a catalogue lists for another package."""
-    places = {part.id: place_of(part) for part in parts.values() if isinstance(part, Component)}
+    places = {part.id: place_of(part) for part in parts.values() if isinstance(part, Declaration)}
     for name in sorted({*places, *(entry.id for entry in opened.catalogue.entries)}):
         owners = [str(owner) for owner in registry.collisions.get(name, ()) if owner.package != opened.package]
         listed = registry.known_for(name)

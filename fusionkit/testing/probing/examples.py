@@ -8,6 +8,8 @@ from typing import Any
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
+from fusionkit.components.declaration import Declaration
+from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.network.measure import probe
 from fusionkit.planning.plan import Call
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
@@ -31,7 +33,7 @@ class Example:
     `problem` says why.
     """
 
-    component: Component
+    component: Declaration
     options: Mapping[str, Any]
     sources: Any = None
     inputs: Mapping[str, TensorShape] = field(default_factory=dict)
@@ -43,11 +45,20 @@ class Example:
 
     @property
     def part(self) -> dict[str, Any]:
-        """What to paste into a graph: a node by its name, or the line of an uncertainty method."""
+        """What to paste into a graph: a node by its name, or the setting that names the component."""
         options = {"with": dict(self.options)} if self.options else {}
-        if self.component.kind == "uncertainty":
-            return {"uncertainty": {"use": self.component.id} | options}
+        path = self.setting.split(".")
+        if path != [""]:
+            written: Any = {"use": self.component.id} | options
+            for key in reversed(path):
+                written = {key: written}
+            return dict(written)
         return {_NODES[self.component.kind]: {"use": self.component.id, "from": self.sources} | options}
+
+    @property
+    def setting(self) -> str:
+        """Where a graph names the component, '' for one that is a node."""
+        return KIND_TABLE[self.component.kind].setting
 
     @property
     def snippet(self) -> str:
@@ -63,7 +74,7 @@ class Example:
         graph: dict[str, Any] = {"fusionkit": 1, "inputs": {name: {shape.layout: list(shape.sizes)}
                                                             for name, shape in inputs.items()}, "nodes": {}}
         last, shape = next(iter(inputs.items()))
-        if self.component.kind == "uncertainty":
+        if self.setting:
             graph |= self.part
         else:
             graph["nodes"] |= self.part
@@ -85,16 +96,17 @@ class Example:
                 "multiply_adds": self.multiply_adds, "problem": self.problem}
 
 
-def example_of(component: Component, sizes: Mapping[str, Sequence[int]] | None = None) -> Example:
+def example_of(component: Declaration, sizes: Mapping[str, Sequence[int]] | None = None) -> Example:
     """The first of the kit's inputs that the component takes with default options.
 
     `sizes`, by layout, are tried in place of the kit's own first: {'vector': (64,)}.
     """
+    sources = _sources(component.parsed.ports) if isinstance(component, Component) and component.rule else None
     try:
         choice = choices(component)[0]
     except NoExampleError as error:
-        return Example(component, _needed(component), _sources(component.parsed.ports), problem=str(error))
-    if component.kind == "uncertainty":
+        return Example(component, _needed(component), sources, problem=str(error))
+    if not isinstance(component, Component) or KIND_TABLE[component.kind].setting:
         return Example(component, choice.written)
     problem = "its rule leaves no sizes to try"
     for shapes in _candidates(component, choice, sizes or {}):
@@ -102,7 +114,7 @@ def example_of(component: Component, sizes: Mapping[str, Sequence[int]] | None =
             return _tried(component, choice, shapes)
         except Exception as error:  # a plugin may raise anything
             problem = str(error).strip().partition("\n")[0] or type(error).__name__
-    return Example(component, choice.written, _sources(component.parsed.ports), problem=problem)
+    return Example(component, choice.written, sources, problem=problem)
 
 
 def _candidates(component: Component, choice: Choice, sizes: Mapping[str, Sequence[int]]
@@ -168,5 +180,5 @@ def _sources(ports: Sequence[Port], count: int = 2) -> Any:
     return names if ports[-1].variadic or not ports[0].name else dict(zip(names, names, strict=True))
 
 
-def _needed(component: Component) -> dict[str, Any]:
+def _needed(component: Declaration) -> dict[str, Any]:
     return {name: "..." for name, option in component.config.model_fields.items() if option.is_required()}

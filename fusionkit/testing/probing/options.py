@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fusionkit.components.component import Component
 from fusionkit.components.config import Config
+from fusionkit.components.declaration import Declaration
 
 _NUMBERS = (3, 2, 24)
 """Tried in this order for an integer; none of them is a size of a generated input."""
@@ -35,7 +35,7 @@ class Choice:
     small: bool = False
 
 
-def choices(component: Component, options: Mapping[str, Any] | None = None) -> list[Choice]:
+def choices(component: Declaration, options: Mapping[str, Any] | None = None) -> list[Choice]:
     """Default options, then one set for every other value worth trying of every option.
 
     Required options come from `options`, else from `Field(examples=[...])`, else from their type. Where options
@@ -56,7 +56,7 @@ def choices(component: Component, options: Mapping[str, Any] | None = None) -> l
     return [first, *small, *_varied(component, base | lean, given | lean, fields, definitions)]
 
 
-def _checked(component: Component, written: dict[str, Any], named: dict[str, Any]) -> Choice:
+def _checked(component: Declaration, written: dict[str, Any], named: dict[str, Any]) -> Choice:
     try:
         return Choice(_label(named), component.config.model_validate(written), written)
     except ValidationError as error:
@@ -64,7 +64,7 @@ def _checked(component: Component, written: dict[str, Any], named: dict[str, Any
         raise NoExampleError(f"the options {written!r} are refused: {problem['msg']}") from None
 
 
-def _varied(component: Component, base: dict[str, Any], named: dict[str, Any], fields: dict[str, Any],
+def _varied(component: Declaration, base: dict[str, Any], named: dict[str, Any], fields: dict[str, Any],
             definitions: dict[str, Any]) -> Iterator[Choice]:
     standard = dict(component.config.model_validate(base))
     for name, declared in fields.items():

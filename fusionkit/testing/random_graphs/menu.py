@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
-from fusionkit.components.kinds import kind_of
+from fusionkit.components.kinds import GRAPH_KINDS, kind_of
 from fusionkit.errors import GraphError
 from fusionkit.network.instantiate import make_module
 from fusionkit.planning.plan import Call
@@ -79,7 +79,8 @@ class Menu:
     def __init__(self, registry: Registry | None = None, ids: Collection[str] | None = None,
                  values: Values | None = None, limits: Limits | None = None) -> None:
         self.registry = registry or discover()
-        self.ids = sorted([name for name in self.registry.ids if ids is None or name in ids], key=_plainest_first)
+        self.ids = sorted([name for name in self.registry.ids if kind_of(name) in GRAPH_KINDS
+                           and (ids is None or name in ids)], key=_plainest_first)
         self.values = values or {}
         self.limits = limits or Limits()
         self._trials: dict[str, Trial | None] = {}

@@ -7,13 +7,13 @@ import keyword
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from fusionkit import __version__
 from fusionkit.components.hooks import CONTRACT_RANGE
+from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.components.requirements import normal_name
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.registry.catalogue import Entry, render
@@ -28,30 +28,6 @@ _TAKEN = {"Config", "Encoder", "F", "Field", "Fusion", "Head", "HeadPrediction",
           "Projections", "Runner", "Sequence", "Tensor", "TensorShape", "Uncertainty"}
 
 _TEMPLATES = files("fusionkit.testing.scaffold") / "templates"
-
-
-@dataclass(frozen=True)
-class KindTemplate:
-    """Differences between kinds of component other than files: the line in a graph, and the catalogue entry."""
-
-    snippet: str
-    summary: str
-    rule: str = ""
-    absent: str = "skip"
-
-
-TEMPLATES = {
-    "encoder": KindTemplate("visual: {use: $id, from: image, with: {width: 16}}",
-                            "one learned layer at every position, then a ReLU.",
-                            "B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ..."),
-    "fusion": KindTemplate("fused: {use: $id, from: [visual, tabular], with: {width: 24}}",
-                           "the mean of the projected inputs, each with a learned weight.",
-                           "*features: B _ -> B {width}", "drop"),
-    "head": KindTemplate("result: {use: $id, from: fused, with: {classes: [benign, malignant]}}",
-                         "classification by one linear layer and cross-entropy.", "features: B _ -> B {classes}"),
-    "uncertainty": KindTemplate("uncertainty: {use: $id, with: {samples: 10}}",
-                                "random passes of the network, and how far they spread.", absent="none"),
-}
 
 
 def new_package(name: str, kind: str, folder: Path | None = None) -> dict[str, str]:
@@ -73,7 +49,7 @@ def new_package(name: str, kind: str, folder: Path | None = None) -> dict[str, s
 
 def package_files(name: str, kind: str) -> dict[str, str]:
     """The text of every file of a new package, by its path in the package's folder."""
-    chosen, module = TEMPLATES[kind], name.replace("-", "_")
+    chosen, module = KIND_TABLE[kind].scaffold, name.replace("-", "_")
     package, words = f"{PREFIX}_{module}", module.split("_")
     title = "".join(word[:1].upper() + word[1:] for word in words)
     own = f"{title}{kind.capitalize()}" if {title, f"{title}Config"} & _TAKEN else title
@@ -99,8 +75,8 @@ def package_files(name: str, kind: str) -> dict[str, str]:
 
 
 def _name_faults(name: str, kind: str) -> list[Diagnostic]:
-    if kind not in TEMPLATES:
-        return [Diagnostic("bad-name", f"there is no kind {kind!r}", fix=f"choose one of {', '.join(TEMPLATES)}")]
+    if kind not in KIND_TABLE:
+        return [Diagnostic("bad-name", f"there is no kind {kind!r}", fix=f"choose one of {', '.join(KIND_TABLE)}")]
     if name.startswith((f"{PREFIX}-", f"{PREFIX}_")):
         return [Diagnostic("bad-name", f"{name!r} has the prefix of the package in it", why="it is added automatically",
                            fix=f"write {name[len(PREFIX) + 1:]!r}")]
