@@ -35,6 +35,7 @@ from fusionkit.runs.resumption import (
     record_for,
 )
 from fusionkit.runs.setup import Setup
+from fusionkit.runs.training_mark import Curve, by_heart_note
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
@@ -173,6 +174,8 @@ def _networks(cases: JobCases) -> Sequence[FusionModel]:
         _unwrite(job.folder, before)
         raise
     _finish(cases, fitted)
+    if note := by_heart_note([Curve.of(result.history, result.best_epoch) for result in fitted]):
+        job.reporter.line(note)
     networks = [result.model for result in fitted]
     return Committee(networks) if cases.held_out.folds else networks
 
@@ -298,7 +301,8 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}
     members: list[dict[str, Any]] = [
-        {"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
+        {"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs,
+         "steps": result.epochs * job.settings.epoch_steps(result.state.cases)}
         for member, result in enumerate(fitted)]
     if cases.held_out.folds:
         for member, about in enumerate(members):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,32 +15,86 @@ from fusionkit.inference.ensemble import MEMBERS, member_folder
 from fusionkit.runs.folder import RUN
 from fusionkit.training.result import HISTORY
 
+FEW_STEPS = 300
+"""With fewer steps a best epoch in the last tenth means that more would help; with more, seldom."""
 FALLING, LAST_EPOCH = "training loss still falling", "best epoch the last"
+SHORT = f"train longer: best epoch in the last tenth of fewer than {FEW_STEPS} steps"
 _SHARE = 0.04
 """A loss is still falling if the last fifth of the epochs brings more than this share of its whole fall."""
+_BY_HEART = 1.1
+"""At this multiple of its best value at the end, a held-out loss shows what was learned by heart."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What the history of one network says: training losses of all epochs, validation losses by epoch.
+
+    `best` is the epoch whose weights are kept, `steps` the number of steps of all epochs, 0 if it is not known.
+    """
+
+    losses: Sequence[float]
+    watched: Mapping[int, float]
+    best: int
+    steps: int = 0
+
+    @classmethod
+    def of(cls, history: Iterable[Mapping[str, Any]], best: int, steps: int = 0) -> Curve:
+        """The curve of the rows of `history.csv`."""
+        rows = list(history)
+        watched = {place + 1: float(row["validation_loss"]) for place, row in enumerate(rows)
+                   if row.get("validation_loss") not in (None, "")}
+        return cls([float(row["train_loss"]) for row in rows], watched, best, steps)
+
+    @property
+    def mark(self) -> str:
+        """Why the network may be untrained, empty if nothing says so.
+
+        A loss that falls although the best epoch was well before the last is overfitting, and gets no mark.
+        """
+        epochs = len(self.losses)
+        if self.watched and epochs > 1:
+            if 0 < self.steps < FEW_STEPS and self.best > 0.9 * epochs:
+                return SHORT
+            if self.best == epochs:
+                return LAST_EPOCH
+        late = not self.watched or self.best > 0.8 * epochs
+        return FALLING if late and is_falling(self.losses) else ""
+
+    @property
+    def by_heart(self) -> bool:
+        """Whether the validation loss rose after its best epoch as it does when cases are learned by heart."""
+        if not self.watched:
+            return False
+        best, last = min(self.watched.values()), self.watched[max(self.watched)]
+        return bool(last > _BY_HEART * best > 0)
 
 
 def training_mark(folder: Path) -> str:
-    """A note if networks in a folder, of a run or of its folds, were not trained to an end; else empty.
+    """A note if networks in a folder, of a run or of its folds, were not trained to an end; else empty."""
+    found = [curve.mark for path in sorted(folder.rglob(RUN)) for curve in _curves(path)]
+    return "; ".join(text if found.count(text) == len(found) else
+                     f"{text} ({found.count(text)} of {len(found)} networks)"
+                     for text in (SHORT, FALLING, LAST_EPOCH) if text in found)
 
-    A loss that falls although the best epoch was well before the last is overfitting, and gets no note.
-    """
-    marks, count = {FALLING: 0, LAST_EPOCH: 0}, 0
-    for path in sorted(folder.rglob(RUN)):
-        members = (plain_json(path) or {}).get(MEMBERS)
-        for member, about in enumerate(members if isinstance(members, list) else []):
-            history = member_folder(path.parent, member) / HISTORY
-            if not history.is_file():
-                continue
+
+def by_heart_note(curves: Sequence[Curve]) -> str:
+    """A line if networks of one training learned their cases by heart, which weights were kept; else empty."""
+    found = [curve for curve in curves if curve.by_heart]
+    if not found:
+        return ""
+    first, last = min(curve.best for curve in found), max(curve.best for curve in found)
+    epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
+    who = "the network" if len(curves) == 1 else f"{len(found)} of {len(curves)} networks"
+    return f"{who} learned the training cases by heart after {epochs}; the weights from then are kept"
+
+
+def _curves(path: Path) -> Iterable[Curve]:
+    members = (plain_json(path) or {}).get(MEMBERS)
+    for member, about in enumerate(members if isinstance(members, list) else []):
+        history = member_folder(path.parent, member) / HISTORY
+        if history.is_file():
             with history.open(encoding="utf-8", newline="") as stream:
-                rows = list(csv.DictReader(stream))
-            losses = [float(row["train_loss"]) for row in rows]
-            best, watched = int(about.get("best_epoch", 0)), bool(rows) and "validation_loss" in rows[0]
-            count += 1
-            marks[LAST_EPOCH] += watched and best == len(rows) > 1
-            marks[FALLING] += is_falling(losses) and (not watched or best > 0.8 * len(rows))
-    return "; ".join(text if found == count else f"{text} ({found} of {count} networks)"
-                     for text, found in marks.items() if found)
+                yield Curve.of(csv.DictReader(stream), int(about.get("best_epoch", 0)), int(about.get("steps", 0)))
 
 
 def is_falling(losses: Sequence[float]) -> bool:
