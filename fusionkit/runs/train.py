@@ -35,7 +35,6 @@ from fusionkit.runs.resumption import (
     record_for,
 )
 from fusionkit.runs.setup import Setup
-from fusionkit.runs.training_mark import Curve, by_heart_note
 from fusionkit.syntax.writer import write
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
@@ -174,8 +173,6 @@ def _networks(cases: JobCases) -> Sequence[FusionModel]:
         _unwrite(job.folder, before)
         raise
     _finish(cases, fitted)
-    if note := by_heart_note([Curve.of(result.history, result.best_epoch) for result in fitted]):
-        job.reporter.line(note)
     networks = [result.model for result in fitted]
     return Committee(networks) if cases.held_out.folds else networks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ FALLING, LAST_EPOCH = "training loss still falling", "best epoch the last"
 SHORT = f"train longer: best epoch in the last tenth of fewer than {FEW_STEPS} steps"
 _SHARE = 0.04
 """A loss is still falling if the last fifth of the epochs brings more than this share of its whole fall."""
-_BY_HEART = 1.1
-"""At this multiple of its best value at the end, a held-out loss shows what was learned by heart."""
+_CHANCE = 0.2
+"""Up to this share of networks is marked by chance: 15 % of those that were trained to an end."""
+_OVERFITTED = 1.1
+"""A network is overfitted if its validation loss at the end is more than so many times the best."""
 
 
 @dataclass(frozen=True)
@@ -61,40 +63,45 @@ class Curve:
         return FALLING if late and is_falling(self.losses) else ""
 
     @property
-    def by_heart(self) -> bool:
-        """Whether the validation loss rose after its best epoch as it does when cases are learned by heart."""
+    def overfitted(self) -> bool:
+        """Whether the validation loss rose after its best epoch as it does in overfitting."""
         if not self.watched:
             return False
         best, last = min(self.watched.values()), self.watched[max(self.watched)]
-        return bool(last > _BY_HEART * best > 0)
+        return bool(last > _OVERFITTED * best > 0)
 
 
 def training_mark(folder: Path) -> str:
-    """A note if networks in a folder, of a run or of its folds, were not trained to an end; else empty."""
-    found = [curve.mark for path in sorted(folder.rglob(RUN)) for curve in _curves(path)]
+    """A note if networks in a folder, of a run or of its folds, were not trained to an end; else empty.
+
+    Some of many networks look so by chance, and get none.
+    """
+    found = [curve.mark for curve in _curves(folder)]
     return "; ".join(text if found.count(text) == len(found) else
                      f"{text} ({found.count(text)} of {len(found)} networks)"
-                     for text in (SHORT, FALLING, LAST_EPOCH) if text in found)
+                     for text in (SHORT, FALLING, LAST_EPOCH) if found.count(text) > _CHANCE * len(found))
 
 
-def by_heart_note(curves: Sequence[Curve]) -> str:
-    """A line if networks of one training learned their cases by heart, which weights were kept; else empty."""
-    found = [curve for curve in curves if curve.by_heart]
+def overfitting_note(folder: Path) -> str:
+    """A line if networks in a folder overfitted, and which weights were kept; else empty."""
+    curves = list(_curves(folder))
+    found = [curve.best for curve in curves if curve.overfitted]
     if not found:
         return ""
-    first, last = min(curve.best for curve in found), max(curve.best for curve in found)
-    epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
+    epochs = f"epoch {found[0]}" if len(set(found)) == 1 else f"epochs {min(found)} to {max(found)}"
     who = "the network" if len(curves) == 1 else f"{len(found)} of {len(curves)} networks"
-    return f"{who} learned the training cases by heart after {epochs}; the weights from then are kept"
+    return f"{who} overfitted after {epochs}, whose weights are kept"
 
 
-def _curves(path: Path) -> Iterable[Curve]:
-    members = (plain_json(path) or {}).get(MEMBERS)
-    for member, about in enumerate(members if isinstance(members, list) else []):
-        history = member_folder(path.parent, member) / HISTORY
-        if history.is_file():
-            with history.open(encoding="utf-8", newline="") as stream:
-                yield Curve.of(csv.DictReader(stream), int(about.get("best_epoch", 0)), int(about.get("steps", 0)))
+def _curves(folder: Path) -> Iterator[Curve]:
+    """The curves of all networks in a folder, of a run or of its folds."""
+    for path in sorted(folder.rglob(RUN)):
+        members = (plain_json(path) or {}).get(MEMBERS)
+        for member, about in enumerate(members if isinstance(members, list) else []):
+            history = member_folder(path.parent, member) / HISTORY
+            if history.is_file():
+                with history.open(encoding="utf-8", newline="") as stream:
+                    yield Curve.of(csv.DictReader(stream), int(about.get("best_epoch", 0)), int(about.get("steps", 0)))
 
 
 def is_falling(losses: Sequence[float]) -> bool:

@@ -11,7 +11,7 @@ from run_study import write_study
 from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
-from fusionkit.runs.training_mark import SHORT, Curve, by_heart_note, is_falling, training_mark
+from fusionkit.runs.training_mark import SHORT, Curve, is_falling, overfitting_note, training_mark
 
 STEADY = np.linspace(0.7, 0.5, 50)
 DONE = 0.7 * np.exp(-np.arange(50) / 6) + 0.1
@@ -68,13 +68,26 @@ def test_a_best_epoch_near_the_end_of_a_short_run_asks_for_more(found: Curve, ma
     assert found.mark == mark
 
 
-def test_what_was_learned_by_heart_is_told_with_the_epochs_that_are_kept() -> None:
-    heart, mild = curve(DIP, steps=50), curve([*DIP[:-1], 0.43], steps=50)
-    assert by_heart_note([heart]) == ("the network learned the training cases by heart after epoch 30; the weights "
-                                      "from then are kept")
-    assert by_heart_note([mild]) == by_heart_note([curve(STEADY, steps=50)]) == ""
-    assert by_heart_note([heart, mild, curve(DIP[5:], steps=50)]) == (
-        "2 of 3 networks learned the training cases by heart after epochs 25 to 30; the weights from then are kept")
+def watch(folder: Path, validation: object) -> None:
+    """What the note reads of a run whose validation loss was this."""
+    leave(folder, STEADY, int(np.argmin(np.asarray(validation))) + 1)
+    rows = [f"{place + 1},1,{value}" for place, value in enumerate(np.asarray(validation).tolist())]
+    (folder / "history.csv").write_text("\n".join(["epoch,train_loss,validation_loss", *rows]) + "\n")
+
+
+def test_overfitting_is_told_with_the_epochs_that_are_kept(tmp_path: Path) -> None:
+    watch(tmp_path / "fold-0", [*DIP[:-1], 0.43])
+    assert overfitting_note(tmp_path) == ""
+    watch(tmp_path / "fold-1", DIP)
+    assert overfitting_note(tmp_path / "fold-1") == "the network overfitted after epoch 30, whose weights are kept"
+    watch(tmp_path / "fold-2", DIP[5:])
+    assert overfitting_note(tmp_path) == "2 of 3 networks overfitted after epochs 25 to 30, whose weights are kept"
+
+
+def test_one_network_of_many_is_marked_by_chance(tmp_path: Path) -> None:
+    for fold in range(5):
+        leave(tmp_path / f"fold-{fold}", DONE, 50 if fold == 0 else 30)
+    assert training_mark(tmp_path) == "" and training_mark(tmp_path / "fold-0") == "best epoch the last"
 
 
 def test_commands_mark_what_was_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
