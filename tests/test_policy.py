@@ -21,14 +21,15 @@ CORE, PLUGINS = ROOT / "fusionkit", ROOT / "plugins"
 
 # The top floor first, as in docs/architecture.md. A package imports packages of lower floors only, none of its own.
 FLOORS: dict[int, str] = {
-    10: "cli",
-    9: "interface",
-    8: "comparison explanation",
-    7: "runs testing",
-    6: "training inference conversion",
-    5: "network drawing",
-    4: "planning api",
-    3: "graph registry layers data evaluation",
+    11: "cli",
+    10: "interface",
+    9: "comparison explanation",
+    8: "runs testing",
+    7: "training inference conversion",
+    6: "network drawing",
+    5: "planning api reading",
+    4: "graph layers data evaluation",
+    3: "registry",
     2: "syntax components datasets",
     1: "shapes errors files exports arrays progress",
     0: "printable",

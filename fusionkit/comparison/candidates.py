@@ -96,7 +96,7 @@ def plan_comparison(
         faults += _planned({"": resolved, **swaps}, {})[1]
     _refuse(found + faults)
     heads, inputs = needs(resolved)
-    description = describe(data, roots=data_roots)
+    description = describe(data, roots=data_roots, registry=registry)
     if folds:
         description = in_folds(description, heads, folds, settings.seed)
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))

@@ -58,6 +58,9 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("uncertainty", "uncertainty", "Uncertainty methods", "uncertainty", "Uncertainty", Scaffold(
         "uncertainty: {use: $id, with: {samples: 10}}", "random passes of the network, and how far they spread.",
         absent="none"), setting="uncertainty", check="method"),
+    Kind("reader", "readers", "Readers", "data", "Reader", Scaffold(
+        "scan: {read: $name, path: 'scans/{id}.raw'}", "numbers of 4 bytes, after a line with their sizes."),
+        setting="inputs of the data file", check="reader"),
 )}
 KINDS = tuple(KIND_TABLE)
 NODE_KINDS = tuple(name for name, kind in KIND_TABLE.items() if kind.in_nodes)

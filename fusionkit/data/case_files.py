@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +50,6 @@ class File:
         """What two rows share that read the same: the input, the path, and options that are filled in by row."""
         filled = type(self.spec.options).filled
         return self.spec.name, self.path, *(getattr(self.spec.options, name) for name in filled)
-
-
-def check_package(spec: InputSpec, findings: Findings) -> bool:
-    """Whether the package that the reader needs is installed; reported once, not for every row."""
-    package = spec.source.package
-    if package is None or find_spec(package) is not None:
-        return True
-    findings.add(Diagnostic("missing-package", f"the reader {spec.reader!r} needs the package {package}", spec.span,
-                            fix=f'install "fusionkit[{spec.source.extra}]"'))
-    return False
 
 
 def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings) -> tuple[

@@ -13,9 +13,11 @@ from pydantic import BaseModel, ValidationError
 from fusionkit.data import path_template
 from fusionkit.data.fields import DataFieldReader, shown
 from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
-from fusionkit.data.readers.reader import READERS, Reader, ReadError
+from fusionkit.data.readers.lookup import reader_names, reader_of
+from fusionkit.data.readers.reader import InputReader, ReadError
 from fusionkit.data.split_spec import SplitSpec, read_split
-from fusionkit.errors import DataError, Diagnostic, Span, did_you_mean
+from fusionkit.errors import DataError, Diagnostic, GraphError, Span, did_you_mean
+from fusionkit.registry.lookup import Registry, discover
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
@@ -27,14 +29,14 @@ _KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input of a case: the id of its reader, the reader's options, and their location in the file.
+    """One input of a case: its reader, the reader's options, and their location in the file.
 
     `root` and `template` give the paths of its files; `template` is empty for readers of columns.
     `roots` are further folders that may be read.
     """
 
     name: str
-    reader: str
+    source: InputReader
     options: Any
     span: Span
     root: Path
@@ -43,9 +45,9 @@ class InputSpec:
     roots: tuple[Path, ...] = ()
 
     @property
-    def source(self) -> Reader:
-        """The reader itself."""
-        return READERS[self.reader]
+    def reader(self) -> str:
+        """The name of the reader."""
+        return self.source.name
 
     @property
     def filled(self) -> dict[str, str]:
@@ -120,15 +122,16 @@ class DataDescription:
 
 
 def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = None, *,
-             roots: Sequence[str | Path] = ()) -> DataDescription:
+             roots: Sequence[str | Path] = (), registry: Registry | None = None) -> DataDescription:
     """The description in a data file; `sets` are assignments such as `inputs.ct.size=[12,64,64]`.
 
     `folder` is what its paths are relative to, if that is not the folder of the file: a run has a copy of the
     data file elsewhere. `roots` are folders that may be read beside it and those that the file names as `root`.
+    `registry` has the readers; without it they are those that are installed.
 
     Raises: `DataError` with every error in the file: `unreadable-file`, `unknown-key`, `missing-key`, `bad-value`,
-    `data-version`, `unknown-reader`, `bad-option`, `bad-template`, `path-outside`, `no-root`, `bad-split`,
-    `bad-target`, and those of `fusionkit.syntax.reader`.
+    `data-version`, `unknown-reader`, `not-installed`, `missing-package`, `bad-option`, `bad-template`, `path-outside`,
+    `no-root`, `bad-split`, `bad-target`, and those of `fusionkit.syntax.reader`.
     """
     path = Path(path)
     tree = read_file(path, DataError)
@@ -142,7 +145,8 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     cases, identifier = _cases(form, folder, readable), form.words("id")
     form.require("id", "COLUMN", ", the column with the id of each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
-    inputs, targets = _inputs(form, folder, readable), _targets(form)
+    inputs = _inputs(form, _Place(folder, readable, registry or discover()))
+    targets = _targets(form)
     split = read_split(form, targets)
     numbers, sheet = _numbers(form), form.words("sheet")
     if found:
@@ -252,53 +256,71 @@ def _entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
     return {}
 
 
-def _inputs(form: DataFieldReader, folder: Path, roots: tuple[Path, ...]) -> dict[str, InputSpec]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the inputs of a data file refer to: its folder, the other folders that may be read, and readers."""
+
+    folder: Path
+    roots: tuple[Path, ...]
+    registry: Registry
+
+
+def _inputs(form: DataFieldReader, place: _Place) -> dict[str, InputSpec]:
     form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
-    specs = (_input(form, name, tree, folder, roots) for name, tree in _entries(form, "inputs").items())
+    specs = (_input(form, name, tree, place) for name, tree in _entries(form, "inputs").items())
     return {spec.name: spec for spec in specs if spec is not None}
 
 
-def _input(form: DataFieldReader, name: str, tree: Tree, folder: Path, roots: tuple[Path, ...]) -> InputSpec | None:
+def _input(form: DataFieldReader, name: str, tree: Tree, place: _Place) -> InputSpec | None:
     if not isinstance(tree, Mapping):
         form.note("bad-value", f"input {name!r} must be a mapping, not {shown(tree)}", tree.span,
-                  fix=f"write '{name}: {{read: READER, ...}}' with one of the readers " + ", ".join(READERS))
+                  fix=f"write '{name}: {{read: READER, ...}}' with one of the readers "
+                      + ", ".join(reader_names(place.registry)))
         return None
-    chosen = tree.get("read")
-    if not isinstance(chosen, Leaf) or chosen.value not in READERS:
-        span = chosen.span if chosen else tree.span
-        what = f"unknown reader {shown(chosen)}" if chosen else f"input {name!r} has no 'read'"
-        form.note("unknown-reader" if chosen else "missing-key", what, span,
-                  fix=did_you_mean(str(to_plain(chosen)) if chosen else "", READERS))
-        return None
-    reader = READERS[str(chosen.value)]
-    options = _options(form, name, reader, tree)
-    if options is None:
+    reader = _reader(form, name, tree, place.registry)
+    options = None if reader is None else _options(form, name, reader, tree)
+    if reader is None or options is None:
         return None
     if not reader.files:
-        return InputSpec(name, reader.id, options, tree.span, folder)
-    return _file_input(form, InputSpec(name, reader.id, options, tree.span, folder, roots=roots), tree)
+        return InputSpec(name, reader, options, tree.span, place.folder)
+    return _file_input(form, InputSpec(name, reader, options, tree.span, place.folder, roots=place.roots), tree)
 
 
-def _options(form: DataFieldReader, name: str, reader: Reader, tree: Mapping) -> BaseModel | None:
+def _reader(form: DataFieldReader, name: str, tree: Mapping, registry: Registry) -> InputReader | None:
+    chosen = tree.get("read")
+    word = chosen.value if isinstance(chosen, Leaf) else None
+    try:
+        found = reader_of(word, registry, chosen.span if chosen else None) if isinstance(word, str) else None
+    except GraphError as error:
+        form.found.extend(error.diagnostics)
+        return None
+    if found is None:
+        what = f"unknown reader {shown(chosen)}" if chosen else f"input {name!r} has no 'read'"
+        form.note("unknown-reader" if chosen else "missing-key", what, chosen.span if chosen else tree.span,
+                  fix=did_you_mean(str(to_plain(chosen)) if chosen else "", reader_names(registry)))
+    return found
+
+
+def _options(form: DataFieldReader, name: str, reader: InputReader, tree: Mapping) -> BaseModel | None:
     given = {key: to_plain(value) for key, value in tree.items() if key != "read"}
     try:
-        return reader.options().model_validate(given)
+        return reader.options.model_validate(given)
     except ValidationError as problem:
         for error in problem.errors(include_url=False):
             _note_option(form, name, reader, tree, error)
         return None
 
 
-def _note_option(form: DataFieldReader, name: str, reader: Reader, tree: Mapping, error: Any) -> None:
-    fields = reader.options().model_fields
+def _note_option(form: DataFieldReader, name: str, reader: InputReader, tree: Mapping, error: Any) -> None:
+    fields = reader.options.model_fields
     option = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-        form.note("unknown-key", f"the reader {reader.id!r} has no option {option!r}", tree.keys[option],
+        form.note("unknown-key", f"the reader {reader.name!r} has no option {option!r}", tree.keys[option],
                   fix=did_you_mean(option, (*fields, "read"), f"its options are {', '.join(fields)}"))
         return
     if error["type"] == "missing" and len(error["loc"]) == 1:
         form.note("missing-key", f"input {name!r} has no {option!r}", tree.span,
-                  why=f"the reader {reader.id!r} needs it", fix=f"{option!r} means: {fields[option].description}")
+                  why=f"the reader {reader.name!r} needs it", fix=f"{option!r} means: {fields[option].description}")
         return
     path = tuple(part for part in error["loc"] if isinstance(part, str | int))
     # Messages of our validators may end in '; ' and a fix.

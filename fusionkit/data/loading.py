@@ -205,7 +205,7 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
             continue
         usable = loading.has_all(_named_columns(spec), f"input {name!r}")
         wrong: frozenset[int] = frozenset()
-        if spec.source.files and case_files.check_package(spec, loading.findings) and usable:
+        if spec.source.files and usable:
             paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
             loading = replace(loading, paths={**loading.paths, name: paths})
         elif not spec.source.files and usable:

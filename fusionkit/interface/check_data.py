@@ -13,6 +13,7 @@ from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.table import Table, read_table_and_faults
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.progress import Progress
+from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Mapping
@@ -59,13 +60,15 @@ def is_data_file(source: str) -> bool:
 
 def check_data(
     data: str | Path, *, sets: Sequence[str] = (), data_roots: Sequence[str | Path] = (),
-    progress: Progress | None = None
+    registry: Registry | None = None, progress: Progress | None = None
 ) -> CheckedData:
     """Check a data file, its table and every file that it names; classes are those that its targets have.
 
+    `registry` replaces the installed components.
+
     Raises: DataError with every mistake.
     """
-    description = describe(data, sets, roots=data_roots)
+    description = describe(data, sets, roots=data_roots, registry=registry)
     table, _ = read_table_and_faults(description.cases, description.blank, description.span("cases"),
                                      description.numbers, sheet=description.sheet)
     heads = {name: _head(table, spec, description) for name, spec in description.targets.items()

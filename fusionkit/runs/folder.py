@@ -32,13 +32,14 @@ HELD_OUT = "held_out"
 class Run:
     """A finished run: its network, the statistics of its training cases, and its metadata.
 
-    `model` is the first network if the run trained several.
+    `model` is the first network if the run trained several. `registry` has the readers of its data.
     """
 
     folder: Path
     model: FusionModel
     preprocessing: Preprocessing
     about: Mapping[str, Any]
+    registry: Registry | None = None
 
     @property
     def members(self) -> int:
@@ -92,7 +93,7 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
         raise GraphError(Diagnostic("no-run", f"{str(folder)!r} contains no finished run",
                                     why=_reason(error),
                                     fix="give the folder of a run made by `fusionkit train`")) from None
-    return Run(folder, load(folder, registry), preprocessing, about)
+    return Run(folder, load(folder, registry), preprocessing, about, registry)
 
 
 class _Member(BaseModel):
@@ -142,6 +143,6 @@ def cohort_of(
     inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()
-    description: DataDescription = describe(path, roots=[*data_roots, *own])
+    description: DataDescription = describe(path, roots=[*data_roots, *own], registry=run.registry)
     return load_cohort(description, heads, inputs, require_targets, progress=progress,
                        preprocessing=run.preprocessing, cache=cache_for(path))

@@ -83,7 +83,8 @@ def matched(
     registry = registry or discover()
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)
-    cohort = load_cohort(describe(data, roots=data_roots), heads, inputs, progress=progress, cache=cache_for(data))
+    cohort = load_cohort(describe(data, roots=data_roots, registry=registry), heads, inputs, progress=progress,
+                         cache=cache_for(data))
     return fitted(resolved, cohort)
 
 

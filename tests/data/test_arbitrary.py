@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from bundled_readers import READERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fusionkit.data.description import describe
 from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
-from fusionkit.data.readers.reader import READERS, ReadError
+from fusionkit.data.readers.reader import ReadError
 from fusionkit.errors import DataError
 from fusionkit.syntax.writer import write
 
@@ -68,7 +69,7 @@ def test_any_damage_to_a_file(cohort_folder, name, data):
     for position in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=6)):
         whole[position] = data.draw(st.integers(0, 255))
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    options = READERS[name].options()(path="{id}", **({} if name == "image" else {"fill_nan": 0}))
+    options = READERS[name].options(path="{id}", **({} if name == "image" else {"fill_nan": 0}))
     try:
         assert READERS[name].examine(path, options)[0].dtype == np.float32
     except ReadError as error:

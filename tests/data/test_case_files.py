@@ -64,7 +64,7 @@ def test_a_file_of_several_rows_is_read_once_and_told_for_each(cohort_file):
 ])
 def test_unusable_arrays_never_reach_the_cache(cohort_file, tmp_path, monkeypatch, array, code):
     spec = describe(cohort_file).inputs["picture"]
-    monkeypatch.setattr("fusionkit.data.readers.image.examine", lambda *_: (array, Facts()))
+    monkeypatch.setattr("fusionkit.data.readers.reader.FileReader.examine", lambda *_: (array, Facts()))
     with pytest.raises(ReadError) as caught:
         case_files.load(spec, cohort_file.parent / "x" / "c0.png", tmp_path / "cache")
     assert caught.value.code == code and not (tmp_path / "cache").exists()
@@ -79,7 +79,7 @@ def test_a_file_that_vanishes_or_does_not_fit_is_a_read_error(cohort_file, monke
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr("fusionkit.data.readers.image.examine", full)
+    monkeypatch.setattr("fusionkit.data.readers.reader.FileReader.examine", full)
     with pytest.raises(ReadError) as caught:
         case_files.load(spec, cohort_file.parent / "x" / "c0.png", None)
     assert caught.value.code == "too-large"

@@ -4,15 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-
-from fusionkit.data.readers.reader import READERS
+from bundled_readers import READERS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "data.md"
 
 
 def option_rows(name):
-    for option, field in READERS[name].options().model_fields.items():
+    for option, field in READERS[name].options.model_fields.items():
         default = "needed" if field.is_required() else f"`{written(field.default)}`"
         yield f"| `{option}` | {default} | {field.description} |"
 
@@ -39,5 +38,6 @@ def test_the_page_lists_every_code_of_the_room():
     assert {code for code in expected if not code.startswith("dicom-")} - listed - {"yaml-syntax"} == set()
     room = ROOT / "fusionkit" / "data"
     source = "".join(path.read_text() for path in [*room.glob("*.py"), *(room / "readers").glob("*.py"),
+                                                      *(ROOT / "plugins" / "readers").glob("*.py"),
                                                       ROOT / "fusionkit" / "syntax" / "fields.py"])
     assert [code for code in sorted(listed) if f'"{code}"' not in source] == []

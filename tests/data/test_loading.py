@@ -98,7 +98,7 @@ def test_a_dataset_crosses_processes_and_a_cache_gives_the_same(cohort_file, tmp
 
 def test_checked_files_are_not_decoded_again(cohort_file, tmp_path, monkeypatch):
     load(cohort_file, cache=tmp_path / "cache")
-    monkeypatch.setattr("fusionkit.data.readers.image.examine", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("fusionkit.data.readers.reader.FileReader.examine", lambda *_: pytest.fail("read again"))
     cohort = load(cohort_file, cache=tmp_path / "cache")
     assert cohort.dataset((0,), cohort.fit(cohort.rows), tmp_path / "cache")[0]["present"]["picture"]
 
@@ -226,11 +226,11 @@ def test_all_faults_of_table_and_files_come_at_once(cohort_file):
 
 
 def test_a_missing_reader_package_is_told_once(cohort_file, monkeypatch):
-    monkeypatch.setattr("fusionkit.data.case_files.find_spec", lambda name: None)
+    monkeypatch.setattr("fusionkit.components.requirements._version", lambda name: None)
     with pytest.raises(DataError) as caught:
         load(cohort_file, ["inputs.picture={read: nifti, path: 'x/{id}.nii'}"])
     (found,) = caught.value.diagnostics
-    assert found.code == "missing-package" and 'fusionkit[nifti]' in found.fix
+    assert found.code == "missing-package" and found.fix == "pip install nibabel"
 
 
 def test_diagnostics_are_plain_data_too(cohort_file):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from fusionkit_plugins.readers.dicom.reader import DicomOptions, read
 from numpy.typing import NDArray
 
-from fusionkit.data.readers.dicom.reader import DicomOptions, read
 from fusionkit.datasets.phantom import SCENARIOS, VIEWS, Latents, Scenario, View, ceilings, draw_latents, oracle, stream
 from fusionkit.datasets.phantom_files import CLASSES, write_phantom
 from fusionkit.datasets.phantom_image import DIAMETER_MM, DIAMETER_PER_U_MM, SIZE, SPACING_MM, render_image

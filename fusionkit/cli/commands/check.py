@@ -36,7 +36,8 @@ def run(args: Namespace, console: Console) -> int:
         try:
             if is_data_file(source):
                 with console.progress("reading") as update:
-                    checked = check_data(source, sets=args.sets, data_roots=args.data_roots, progress=update)
+                    checked = check_data(source, sets=args.sets, data_roots=args.data_roots, registry=registry,
+                                         progress=update)
                 for warning in checked.warnings:
                     console.note(warning.render())
                 console.line(str(checked))

@@ -1,14 +1,16 @@
-"""The interface of readers, which read one input of a case from columns or from a file, and their list."""
+"""How one input of a case is read, from columns or from a file, and what readers of files have in common."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+
+from fusionkit.components.config import Config
+from fusionkit.components.reader import Reader, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import Advice
     from fusionkit.data.readers.facts import Facts
 
-Sizes = tuple[int | None, ...]
+__all__ = ["Sizes"]
 MAX_VALUES = 1 << 30  # of one array; a whole-body CT at half a millimetre has fewer
 
 
@@ -71,18 +73,18 @@ def is_decoder_failure(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
-class FileOptions(BaseModel):
-    """The options of every reader of files.
+class FileOptions(Config):
+    """The options of every reader of files: derive a reader's own from it.
 
     `filled` names further options whose texts may hold {column}, which is filled in from each row as in `path`.
     """
 
     filled: ClassVar[tuple[str, ...]] = ()
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=False)
 
     path: str = Field(
-        min_length=1,
+        min_length=1, examples=["{id}"],
         description="Path of the file (or the folder of a series) of a case, relative to the data file; "
         "{column} is replaced by the cell of that column.",
     )
@@ -102,80 +104,88 @@ def file_size_fix(name: str, expected: Sizes, met: Sizes, *more: str) -> str:
     return "correct the sizes in the graph, or give all files the same size"
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """One reader by id; its module is imported when it is first used.
+class InputReader(Protocol):
+    """How one input is read: a reader of files, which is a plugin, or the columns of the table."""
 
-    A reader module provides `shape(options) -> Sizes | None`, the sizes without the batch axis that follow from the
-    options (None for a size, or all sizes, known only from the file), and
-    `size_fix(name, options, expected, met) -> str`, what to do if an input has unexpected sizes. If `files` is true, it
-    provides `examine(path, options) -> (float32 array, Facts)`, channels first, which raises `ReadError`, and
-    `advise(options, files) -> list[Advice]`, warnings about the metadata of all files of an input; else
-    `columns(options)`, the columns of the table by the option that names them. `folders`: it also takes a folder.
-    `package`: a package that must be importable, `extra`: the extra of fusionkit that installs it.
-    """
+    @property
+    def name(self) -> str:
+        """The name under `read` in a data file."""
 
-    id: str
-    module: str
-    options_name: str
-    summary: str
-    files: bool = True
-    folders: bool = False
-    package: str | None = None
-    extra: str | None = None
+    @property
+    def files(self) -> bool:
+        """Whether it reads files."""
 
+    @property
+    def folders(self) -> bool:
+        """Whether it also takes a folder."""
+
+    @property
     def options(self) -> type[BaseModel]:
-        """The class of the reader's options."""
-        found: type[BaseModel] = getattr(import_module(self.module), self.options_name)
-        return found
+        """The class of its options."""
 
     def shape(self, options: Any) -> Sizes | None:
-        """The sizes that follow from the options, without the batch axis."""
-        found: Sizes | None = import_module(self.module).shape(options)
-        return found
+        """The sizes that follow from the options, without the batch axis; None where only the data tell."""
 
     def size_fix(self, name: str, options: Any, expected: Sizes, met: Sizes) -> str:
         """What to do if input `name` has unexpected sizes."""
-        found: str = import_module(self.module).size_fix(name, options, expected, met)
-        return found
 
     def columns(self, options: Any) -> dict[str, tuple[str, ...]]:
-        """The columns of the table that it reads, by the option that names them; `path` for readers of files."""
-        if self.files:
-            return {}
-        found: dict[str, tuple[str, ...]] = import_module(self.module).columns(options)
-        return found
+        """The columns of the table that it reads, by the option that names them."""
 
     def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
         """The array of one file, channels first, and its metadata.
 
         Raises: `ReadError` if the file does not match the options.
         """
-        assert self.files, f"reader {self.id!r} reads no files; please report"
-        found: tuple[NDArray[np.float32], Facts] = import_module(self.module).examine(path, options)
+
+    def advise(self, options: Any, files: Sequence[Facts]) -> list[Advice]:
+        """Warnings about the files of one input taken together; none without files."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReader:
+    """A reader of files, by its declaration."""
+
+    declared: Reader
+    files: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name under `read` in a data file."""
+        return self.declared.name
+
+    @property
+    def folders(self) -> bool:
+        """Whether it also takes a folder."""
+        return self.declared.folders
+
+    @property
+    def options(self) -> type[BaseModel]:
+        """The class of its options."""
+        return self.declared.config
+
+    def shape(self, options: Any) -> Sizes | None:
+        """The sizes that follow from the options, without the batch axis; None where only the files tell."""
+        return self.declared.shape(options) if self.declared.shape else None
+
+    def size_fix(self, name: str, options: Any, expected: Sizes, met: Sizes) -> str:
+        """What to do if input `name` has unexpected sizes."""
+        if self.declared.size_fix:
+            return self.declared.size_fix(name, options, expected, met)
+        return file_size_fix(name, expected, met)
+
+    def columns(self, options: Any) -> dict[str, tuple[str, ...]]:
+        """No columns: the path names them."""
+        return {}
+
+    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
+        """The array of one file, channels first, and its metadata.
+
+        Raises: `ReadError` if the file does not match the options.
+        """
+        found: tuple[NDArray[np.float32], Facts] = self.declared.module(path, options)
         return found
 
     def advise(self, options: Any, files: Sequence[Facts]) -> list[Advice]:
         """Warnings about the files of one input taken together; none without files."""
-        if not files or not self.files:
-            return []
-        found: list[Advice] = import_module(self.module).advise(options, files)
-        return found
-
-
-def _reader(name: str, module: str, options_name: str, summary: str, **more: Any) -> Reader:
-    return Reader(name, f"fusionkit.data.readers.{module}", options_name, summary, **more)
-
-
-READERS: dict[str, Reader] = {
-    reader.id: reader
-    for reader in (
-        _reader("columns", "columns", "ColumnsOptions", "numbers and categories from columns of the table",
-                files=False),
-        _reader("image", "image", "ImageOptions", "one PNG or JPEG picture"),
-        _reader("numpy", "numpy", "ArrayOptions", "one array of a .npy or .npz file"),
-        _reader("nifti", "nifti", "NiftiOptions", "one NIfTI volume, in closest canonical orientation",
-                package="nibabel", extra="nifti"),
-        _reader("dicom", "dicom.reader", "DicomOptions", "one DICOM series, a folder of slices", folders=True),
-    )
-}
+        return list(self.declared.advise(options, files)) if files and self.declared.advise else []

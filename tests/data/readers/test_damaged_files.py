@@ -8,16 +8,16 @@ from typing import Any
 
 import pyarrow
 import pytest
+from fusionkit_plugins.readers.dicom import reader as dicom
+from fusionkit_plugins.readers.image import ImageOptions
+from fusionkit_plugins.readers.nifti import NiftiOptions
+from fusionkit_plugins.readers.nifti import read as read_nifti
 from pyarrow import parquet
 from pydantic import ValidationError
 
 from fusionkit.data import case_files, table
 from fusionkit.data.description import describe
 from fusionkit.data.findings import Findings
-from fusionkit.data.readers.dicom import reader as dicom
-from fusionkit.data.readers.image import ImageOptions
-from fusionkit.data.readers.nifti import NiftiOptions
-from fusionkit.data.readers.nifti import read as read_nifti
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.data.table import read_table
 from fusionkit.errors import DataError
@@ -123,7 +123,7 @@ def _pictures(folder: Path, monkeypatch: pytest.MonkeyPatch, read: Any) -> Any:
     (folder / "data.yaml").write_text("fusionkit-data: 1\ncases: cases.csv\nid: id\nsplit: {folds: 2}\n"
                                       "inputs:\n  xray: {read: image, path: 'x/{id}.png', size: [5, 7]}\n"
                                       "targets:\n  kind: {column: kind}\n")
-    monkeypatch.setattr("fusionkit.data.readers.image.examine", read)
+    monkeypatch.setattr("fusionkit.data.readers.reader.FileReader.examine", read)
     return describe(folder / "data.yaml").inputs["xray"]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from fusionkit_plugins.readers.dicom.reader import DicomOptions, read, shape
 
-from fusionkit.data.readers.dicom.reader import DicomOptions, read, shape
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.datasets.dicom_writer import can_write
 

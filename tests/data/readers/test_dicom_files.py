@@ -11,10 +11,10 @@ import dicom_files
 import numpy as np
 import pydicom
 import pytest
+from fusionkit_plugins.readers.dicom import reader
+from fusionkit_plugins.readers.dicom.reader import DicomOptions, read
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from fusionkit.data.readers.dicom import reader
-from fusionkit.data.readers.dicom.reader import DicomOptions, read
 from fusionkit.data.readers.reader import ReadError
 
 TISSUE = np.random.default_rng(0).integers(0, 3000, (4, 5, 7)).astype(np.int16)

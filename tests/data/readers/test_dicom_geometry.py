@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from fusionkit_plugins.readers.dicom import reader
+from fusionkit_plugins.readers.dicom.headers import find_files, read_slices
+from fusionkit_plugins.readers.dicom.reader import DicomOptions, read
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from fusionkit.data.readers.dicom import reader
-from fusionkit.data.readers.dicom.headers import find_files, read_slices
-from fusionkit.data.readers.dicom.reader import DicomOptions, read
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.datasets.dicom_writer import AXIAL, CORONAL, SYNTAXES, Geometry, Syntax, can_write, uid, write_series
 

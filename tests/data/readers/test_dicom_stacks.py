@@ -8,9 +8,9 @@ from typing import Any
 import dicom_files
 import numpy as np
 import pytest
+from fusionkit_plugins.readers.dicom.reader import DicomOptions, examine, read
 from pydicom.dataset import Dataset
 
-from fusionkit.data.readers.dicom.reader import DicomOptions, examine, read
 from fusionkit.data.readers.reader import ReadError
 
 PLANES = np.random.default_rng(0).integers(0, 3000, (12, 5, 7)).astype(np.int16)

@@ -9,9 +9,9 @@ import dicom_files
 import numpy as np
 import pydicom
 import pytest
+from fusionkit_plugins.readers.dicom.reader import DicomOptions, examine, read
 from pydicom.dataset import Dataset
 
-from fusionkit.data.readers.dicom.reader import DicomOptions, examine, read
 from fusionkit.data.readers.reader import ReadError
 
 TISSUE = np.random.default_rng(0).integers(100, 3000, (5, 7)).astype(np.int16)  # -924 to 1976 HU

@@ -3,9 +3,9 @@ import zlib
 import numpy as np
 import PIL
 import pytest
+from fusionkit_plugins.readers.image import ImageOptions, examine, read, shape
 from PIL import Image
 
-from fusionkit.data.readers.image import ImageOptions, examine, read, shape
 from fusionkit.data.readers.reader import ReadError
 
 GREY = np.arange(77, dtype=np.uint8).reshape(11, 7) * 3

@@ -5,9 +5,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from fusionkit_plugins.readers.nifti import NiftiOptions, examine, read, shape
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from fusionkit.data.readers.nifti import NiftiOptions, examine, read, shape
 from fusionkit.data.readers.reader import ReadError
 
 VALUES = np.random.default_rng(0).integers(-1000, 2000, (3, 5, 7)).astype(np.int16)

@@ -3,8 +3,8 @@ import pickle
 
 import numpy as np
 import pytest
+from fusionkit_plugins.readers.numpy import ArrayOptions, read, shape
 
-from fusionkit.data.readers.numpy import ArrayOptions, read, shape
 from fusionkit.data.readers.reader import ReadError
 
 VALUES = np.random.default_rng(0).normal(size=(2, 11, 7)).astype(np.float32)

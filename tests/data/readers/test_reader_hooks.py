@@ -6,9 +6,9 @@ import inspect
 import re
 
 import pytest
+from bundled_readers import READERS
 
 from fusionkit.data import checks, description
-from fusionkit.data.readers.reader import READERS
 
 
 @pytest.mark.parametrize(("reader", "given", "expected", "met", "fix"), [
@@ -21,12 +21,12 @@ from fusionkit.data.readers.reader import READERS
 ])
 def test_a_reader_says_what_to_do_about_a_size(reader, given, expected, met, fix) -> None:
     made = READERS[reader]
-    assert made.size_fix("x", made.options().model_validate(given), expected, met).startswith(fix)
+    assert made.size_fix("x", made.options.model_validate(given), expected, met).startswith(fix)
 
 
 def test_columns_are_named_by_the_option_that_lists_them() -> None:
     lists = {"numeric": ["a"], "categorical": ["b", "c"]}
-    named = {name: reader.columns(reader.options().model_validate({"path": "a"} if reader.files else lists))
+    named = {name: reader.columns(reader.options.model_validate({"path": "a"} if reader.files else lists))
              for name, reader in READERS.items()}
     assert named.pop("columns") == {"numeric": ("a",), "date": (), "categorical": ("b", "c")}
     assert not any(named.values())

@@ -12,19 +12,36 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from fusionkit_plugins.readers.dicom.advice import facts_of, of_files
+from fusionkit_plugins.readers.dicom.headers import VARIANTS, Slice, find_files, read_slices
+from fusionkit_plugins.readers.dicom.pixels import read_picture, read_stack
+from fusionkit_plugins.readers.dicom.series import (
+    check_image,
+    choose_series,
+    choose_stack,
+    even_places,
+    grid_of,
+    ordered,
+)
+from fusionkit_plugins.readers.dicom.values import ValueRules
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 
-from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
-from fusionkit.data.readers.advice import Advice
-from fusionkit.data.readers.dicom.advice import facts_of, of_files
-from fusionkit.data.readers.dicom.headers import VARIANTS, Slice, find_files, read_slices
-from fusionkit.data.readers.dicom.pixels import read_picture, read_stack
-from fusionkit.data.readers.dicom.series import check_image, choose_series, choose_stack, even_places, grid_of, ordered
-from fusionkit.data.readers.dicom.values import ValueRules
-from fusionkit.data.readers.facts import Facts
-from fusionkit.data.readers.reader import Bounded, FileOptions, ReadError, Sizes, Window, file_size_fix
-from fusionkit.data.transforms import window
+from fusionkit.api import Reader
+from fusionkit.reading import (
+    INTERPOLATE,
+    Advice,
+    Bounded,
+    Facts,
+    FileOptions,
+    Interpolation,
+    ReadError,
+    Sizes,
+    Window,
+    labels_of,
+    resize_as,
+    window,
+)
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
@@ -115,11 +132,6 @@ def shape(options: DicomOptions) -> Sizes:
     return (None, *(options.size or (None, None)))
 
 
-def size_fix(name: str, options: DicomOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do if an input has unexpected sizes."""
-    return file_size_fix(name, expected, met)
-
-
 def advise(options: DicomOptions, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input taken together."""
     return of_files(options, files)
@@ -181,3 +193,15 @@ def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> t
     bounds = pixels.range if options.scale == "bits" else options.window
     facts = facts_of(slices, pixels, rules)
     return (pixels.values if bounds is None else window(pixels.values, *bounds)), facts
+
+
+def sample(folder: Path) -> Path:
+    """A CT series of three slices of 5 x 7 pixels."""
+    from fusionkit_plugins.readers.dicom.sample import write_series
+
+    write_series(folder / "series")
+    return folder / "series"
+
+
+component = Reader("dicom", DicomOptions, examine, category="volume", shape=shape, advise=advise, folders=True,
+                   sample=sample)

@@ -15,8 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from fusionkit.data.readers.contents import first_bytes, misplaced
-from fusionkit.data.readers.reader import ReadError
+from fusionkit.reading import ReadError, first_bytes, misplaced
 
 # Files that archives add to the slices. Anything else that is not DICOM is refused: it may be a broken slice, and a
 # stack without its last slice shows no gap.

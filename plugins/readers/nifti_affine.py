@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.data.readers.reader import ReadError
+from fusionkit.reading import ReadError
 
 _MM = {"meter": 1000.0, "micron": 0.001}
 _SAME = 0.1  # of the shortest edge of a voxel, between the corners that two affines give a volume

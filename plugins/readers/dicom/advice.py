@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fusionkit.data.readers.advice import Advice, constant, count, grouped, label_maps, ranges, shown_range, spacings
-from fusionkit.data.readers.dicom.headers import Slice
-from fusionkit.data.readers.dicom.pixels import Pixels
-from fusionkit.data.readers.dicom.values import ValueRules
-from fusionkit.data.readers.facts import Facts, spread
+from fusionkit_plugins.readers.dicom.headers import Slice
+from fusionkit_plugins.readers.dicom.pixels import Pixels
+from fusionkit_plugins.readers.dicom.values import ValueRules
+
+from fusionkit.reading import Advice, Facts, constant, count, grouped, label_maps, ranges, shown_range, spacings, spread
 
 # Modalities of radiographs, which depend on the detector only.
 _PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "XA"})

@@ -1,4 +1,4 @@
-"""The `numpy` reader: one array of a .npy or .npz file."""
+"""One array of a .npy or .npz file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,26 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, field_validator
 
-from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
-from fusionkit.data.readers.advice import Advice, constant, label_maps, ranges
-from fusionkit.data.readers.contents import misplaced
-from fusionkit.data.readers.facts import Facts, spread
-from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, Window, file_size_fix
-from fusionkit.data.transforms import window
+from fusionkit.api import Reader
+from fusionkit.reading import (
+    INTERPOLATE,
+    MAX_VALUES,
+    Advice,
+    Facts,
+    FileOptions,
+    Interpolation,
+    ReadError,
+    Sizes,
+    Window,
+    constant,
+    label_maps,
+    labels_of,
+    misplaced,
+    ranges,
+    resize_as,
+    spread,
+    window,
+)
 
 
 class ArrayOptions(FileOptions):
@@ -50,11 +64,6 @@ def shape(options: ArrayOptions) -> Sizes | None:
     if options.size is None:
         return None
     return (1 if options.channels == "none" else None, *options.size)
-
-
-def size_fix(name: str, options: ArrayOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do if an input has unexpected sizes."""
-    return file_size_fix(name, expected, met)
 
 
 def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -160,3 +169,12 @@ def _load_stream(stream: IO[bytes], size: int) -> NDArray[Any]:
     stream.seek(0)
     array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
     return array
+
+
+def sample(folder: Path) -> Path:
+    """A file with an array of two channels."""
+    np.save(folder / "array.npy", np.linspace(-1, 1, 2 * 5 * 7, dtype=np.float32).reshape(2, 5, 7))
+    return folder / "array.npy"
+
+
+component = Reader("numpy", ArrayOptions, examine, category="array", shape=shape, advise=advise, sample=sample)

@@ -1,4 +1,4 @@
-"""The `image` reader: one picture, 8 or 16 bit, scaled to 0..1 by its bit depth or by a window."""
+"""One picture, 8 or 16 bit, scaled to 0..1 by its bit depth or by a window."""
 
 from __future__ import annotations
 
@@ -12,12 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.label_maps import INTERPOLATE, Interpolation, colour_labels, labels_of, resize_as
-from fusionkit.data.readers.advice import Advice, constant, count, label_maps, ranges
-from fusionkit.data.readers.contents import first_bytes, misplaced
-from fusionkit.data.readers.facts import Facts, spread
-from fusionkit.data.readers.reader import FileOptions, PlaneSize, ReadError, Sizes, Window, file_size_fix
-from fusionkit.data.transforms import window
+from fusionkit.api import Reader
+from fusionkit.reading import (
+    INTERPOLATE,
+    Advice,
+    Facts,
+    FileOptions,
+    Interpolation,
+    PlaneSize,
+    ReadError,
+    Sizes,
+    Window,
+    colour_labels,
+    constant,
+    count,
+    file_size_fix,
+    first_bytes,
+    label_maps,
+    labels_of,
+    misplaced,
+    ranges,
+    resize_as,
+    spread,
+    window,
+)
 
 # Tried in this order; each recognises its files by their first bytes, whatever their suffix.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
@@ -222,3 +240,15 @@ def _unidentified(path: Path) -> ReadError:
         "not-an-image", "it is not a picture in a known format (PNG, JPEG, TIFF, BMP, WebP, GIF, PGM)",
         f"the file starts with {start[:8]!r}",
         "export it as PNG or JPEG; other kinds have their own readers (dicom, nifti, numpy)")
+
+
+def sample(folder: Path) -> Path:
+    """A colour picture of 5 x 7 pixels."""
+    from PIL import Image
+
+    Image.fromarray(np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)).save(folder / "picture.png")
+    return folder / "picture.png"
+
+
+component = Reader("image", ImageOptions, examine, category="image", shape=shape, advise=advise, size_fix=size_fix,
+                   sample=sample)

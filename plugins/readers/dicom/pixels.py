@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.readers.dicom.headers import Slice, open_dataset, quiet
+from fusionkit_plugins.readers.dicom.values import AIR_HU, Plane, ValueRules, is_inverted, plane_of
 from numpy.typing import NDArray
 
-from fusionkit.data.readers.dicom.headers import Slice, open_dataset, quiet
-from fusionkit.data.readers.dicom.values import AIR_HU, Plane, ValueRules, is_inverted, plane_of
-from fusionkit.data.readers.reader import MAX_VALUES, ReadError, is_decoder_failure
+from fusionkit.reading import MAX_VALUES, ReadError, is_decoder_failure
 
 _EXTRA = 'python -m pip install "fusionkit[dicom]"'
 # 12-bit lossy JPEG: its only free decoder is under the GPL, so it is in none of our extras.

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+from fusionkit_plugins.readers.dicom.headers import Slice
 from numpy.typing import NDArray
 
-from fusionkit.data.readers.dicom.headers import Slice
-from fusionkit.data.readers.reader import MAX_VALUES, ReadError
+from fusionkit.reading import MAX_VALUES, ReadError
 
 _DUPLICATE_MM = 0.01
 _UNEVEN = 0.1  # of the median step

@@ -1,4 +1,4 @@
-"""The `nifti` reader: one NIfTI volume in closest canonical orientation."""
+"""One NIfTI volume in closest canonical orientation."""
 
 from __future__ import annotations
 
@@ -10,16 +10,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.readers.nifti_affine import Place, place_of
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.data.label_maps import INTERPOLATE, Interpolation, labels_of, resize_as
-from fusionkit.data.readers.advice import Advice, constant, count, label_maps, ranges, spacings
-from fusionkit.data.readers.contents import first_bytes, is_nifti, misplaced, unzipped
-from fusionkit.data.readers.facts import Facts, spread
-from fusionkit.data.readers.nifti_affine import Place, place_of
-from fusionkit.data.readers.reader import MAX_VALUES, FileOptions, ReadError, Sizes, VolumeSize, Window, file_size_fix
-from fusionkit.data.transforms import window
+from fusionkit.api import Reader
+from fusionkit.reading import (
+    INTERPOLATE,
+    MAX_VALUES,
+    Advice,
+    Facts,
+    FileOptions,
+    Interpolation,
+    ReadError,
+    Sizes,
+    VolumeSize,
+    Window,
+    constant,
+    count,
+    first_bytes,
+    is_nifti,
+    label_maps,
+    labels_of,
+    misplaced,
+    ranges,
+    resize_as,
+    spacings,
+    spread,
+    unzipped,
+    window,
+)
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
 # x w: left to right. nibabel's canonical array is (x, y, z[, c]).
@@ -41,11 +61,6 @@ class NiftiOptions(FileOptions):
 def shape(options: NiftiOptions) -> Sizes | None:
     """Channels, which are known only from the file, and the size."""
     return (None, *(options.size or (None, None, None)))
-
-
-def size_fix(name: str, options: NiftiOptions, expected: Sizes, met: Sizes) -> str:
-    """What to do if an input has unexpected sizes."""
-    return file_size_fix(name, expected, met)
 
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -173,3 +188,15 @@ def _refuse(path: Path, image: Any, nibabel: Any) -> None:
     if int(np.prod(shape, dtype=object)) > MAX_VALUES:
         raise ReadError("too-large", f"the header claims a volume of {list(shape)}",
                         f"more than {MAX_VALUES} values are not read", "check the file; crop or resample the volume")
+
+
+def sample(folder: Path) -> Path:
+    """A volume of 3 x 5 x 7 voxels of 2 mm."""
+    nibabel: Any = import_module("nibabel")
+    voxels = np.linspace(-1, 1, 3 * 5 * 7, dtype=np.float32).reshape(3, 5, 7)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2.0, 2.0, 1.0])), folder / "volume.nii")
+    return folder / "volume.nii"
+
+
+component = Reader("nifti", NiftiOptions, examine, category="volume", needs=("nibabel",), shape=shape, advise=advise,
+                   sample=sample)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.readers.dicom.headers import Slice
 from numpy.typing import NDArray
 
-from fusionkit.data.readers.dicom.headers import Slice
-from fusionkit.data.readers.reader import ReadError
+from fusionkit.reading import ReadError
 
 AIR_HU = -1024.0  # the smallest HU in 12 bits; anything below is padding
 _TISSUE_HU = (-900.0, 3071.0)

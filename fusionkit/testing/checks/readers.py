@@ -1,0 +1,119 @@
+"""The check of a reader: its sample reads alike every time, and a damaged file is refused, never a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.components.config import Config
+from fusionkit.components.reader import Reader
+from fusionkit.data.readers.facts import Facts
+from fusionkit.data.readers.reader import FileOptions, FileReader, ReadError, is_decoder_failure, show_sizes
+from fusionkit.data.signature import fits
+from fusionkit.testing.faults import Fault
+
+_THREADS = 4
+_REFUSE = "raise fusionkit.reading.ReadError(code, message, why, fix)"
+
+
+def reader(component: Reader, config: Config) -> Fault | None:
+    """What is wrong with a reader under some options; a ReadError for its sample is, with the default options only."""
+    if not isinstance(config, FileOptions):
+        return Fault("its options do not derive from FileOptions", "derive them from fusionkit.reading.FileOptions")
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "sample"
+        folder.mkdir()
+        path = component.sample(folder)
+        if not path.exists() or folder not in path.parents:
+            return Fault(f"'sample' gives {str(path)!r}, which is not in the folder", "write the file there")
+        if path.is_dir() and not component.folders:
+            return Fault("'sample' gives a folder, and the reader takes files", "give a file, or set folders=True")
+        before = _contents(folder)
+        try:
+            return _read(component, config, path) or _unchanged(before, folder) or _damaged(component, config, path)
+        except ReadError as error:
+            if config != type(config).model_validate({"path": config.path}):
+                return None
+            return Fault(f"its sample is refused: {error.message} [{error.code}]", "write a sample that it reads")
+
+
+def _read(component: Reader, config: FileOptions, path: Path) -> Fault | None:
+    array, facts = component.module(path, config)
+    fault = _array(array, facts)
+    if fault:
+        return fault
+    sizes = FileReader(component).shape(config)
+    if sizes is not None and not fits(sizes, array.shape):
+        return Fault(f"'shape' says {show_sizes(sizes)}, and the array is {list(array.shape)}",
+                     "give None for what only the file tells")
+    with ThreadPoolExecutor(_THREADS) as pool:
+        again = list(pool.map(lambda _: component.module(path, config), range(_THREADS)))
+    if any(not np.array_equal(array, other) or facts != more for other, more in again):
+        return Fault("it reads one file differently in several threads, or a second time",
+                     "depend on the file and the options alone, and keep no state")
+    if Facts.from_json(facts.as_json()) != facts:
+        return Fault("its facts change when they are saved", "give plain numbers and texts in fusionkit.reading.Facts")
+    advice = FileReader(component).advise(config, [facts.of_outcome(array)] * 2)
+    wrong = [each for each in advice if not set(each.cases) <= {0, 1} or not each.cases]
+    return Fault(f"the advice {wrong[0].code!r} is of files that are not there: {wrong[0].cases}",
+                 "give the positions of the files, counted from 0") if wrong else None
+
+
+def _array(array: object, facts: object) -> Fault | None:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        return Fault(f"it gives {getattr(array, 'dtype', type(array).__name__)}", "give a numpy array of float32")
+    if not array.size or not np.isfinite(array).all():
+        return Fault(f"its sample is {list(array.shape)} with {int((~np.isfinite(array)).sum())} values that are not "
+                     "finite", "write a sample of finite numbers")
+    if not isinstance(facts, Facts):
+        return Fault(f"beside the array it gives {type(facts).__name__}", "give fusionkit.reading.Facts()")
+    return None
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _unchanged(before: dict[Path, bytes], folder: Path) -> Fault | None:
+    return None if _contents(folder) == before else Fault("reading changes the files", "open them for reading only")
+
+
+def _damaged(component: Reader, config: FileOptions, path: Path) -> Fault | None:
+    """Files that are cut off or overwritten may be read or refused, but must not end in another exception."""
+    file = path if path.is_file() else next(each for each in sorted(path.rglob("*")) if each.is_file())
+    whole = file.read_bytes()
+    for how, damaged in _damages(whole):
+        file.write_bytes(damaged)
+        try:
+            component.module(path, config)
+        except ReadError:
+            continue
+        except BaseException as error:
+            if not is_decoder_failure(error):
+                raise
+            return Fault(f"a file that is {how} ends in {type(error).__name__}: {_first_line(error)}", _REFUSE)
+        finally:
+            file.write_bytes(whole)
+    return None
+
+
+def _damages(whole: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "empty", b""
+    for part in (3, 2):
+        yield f"cut off after 1/{part}", whole[: len(whole) // part]
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        bytes_: NDArray[Any] = np.frombuffer(whole, np.uint8).copy()
+        places = generator.integers(0, len(bytes_), 1 + len(bytes_) // 64)
+        bytes_[places] = generator.integers(0, 256, len(places))
+        yield f"overwritten in {len(places)} places (no. {number})", bytes_.tobytes()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0][:200]

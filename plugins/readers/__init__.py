@@ -1,0 +1,1 @@
+"""Readers: one input of a case, from a file."""
