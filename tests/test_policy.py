@@ -27,8 +27,8 @@ FLOORS: dict[int, str] = {
     7: "runs testing",
     6: "training inference conversion",
     5: "network drawing",
-    4: "planning api",
-    3: "graph registry layers data evaluation",
+    4: "planning api evaluation",
+    3: "graph registry layers data",
     2: "syntax components datasets",
     1: "shapes errors files exports arrays progress",
     0: "printable",
@@ -36,7 +36,7 @@ FLOORS: dict[int, str] = {
 WITHOUT_TORCH = {"shapes", "errors", "files", "exports", "printable", "syntax", "components", "graph", "registry",
                  "planning", "api", "drawing", "cli", "datasets"}
 FLOOR = {package: floor for floor, packages in FLOORS.items() for package in packages.split()}
-PLUGINS_READ = {"components", "layers", "shapes", "exports"}  # what `api` opens to plugins
+PLUGINS_READ = {"arrays", "components", "layers", "shapes", "exports"}  # what `api` opens to plugins
 ALIASES = {CORE / "testing" / "golden" / "__main__.py": "cli"}  # a former command line, kept under its old name
 LAZY = {"accelerate", "captum", "h5py", "matplotlib", "nibabel", "pyarrow", "pydicom", "python_calamine", "timm",
         "torchmetrics", "rich", "sklearn"}

@@ -58,6 +58,9 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("uncertainty", "uncertainty", "Uncertainty methods", "uncertainty", "Uncertainty", Scaffold(
         "uncertainty: {use: $id, with: {samples: 10}}", "random passes of the network, and how far they spread.",
         absent="none"), setting="uncertainty", check="method"),
+    Kind("metric", "metrics", "Metrics", "evaluation", "Metric", Scaffold(
+        "training: {monitor: {use: $id}}", "the mean distance between probability and truth."),
+        setting="training.monitor", check="metric"),
 )}
 KINDS = tuple(KIND_TABLE)
 NODE_KINDS = tuple(name for name, kind in KIND_TABLE.items() if kind.in_nodes)

@@ -26,7 +26,7 @@ class TrainingOptions(TypedDict, total=False):
     clip_gradient: float | None
     patience: Literal["auto"] | int | None
     hold_out: Literal["auto", "folds"] | float | None
-    monitor: Literal["loss", "accuracy", "balanced_accuracy"] | None
+    monitor: str | None
     balance: Literal["none", "classes"] | None
     modality_dropout: float | None
     modality_scheme: Literal["independent", "exactly_one", "subset"] | None

@@ -27,7 +27,17 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import Config
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import KIND_TABLE
-from fusionkit.testing.checks import absences, behaviour, copies, heads, memory, numerics, option_checks, tracing
+from fusionkit.testing.checks import (
+    absences,
+    behaviour,
+    copies,
+    heads,
+    memory,
+    metrics,
+    numerics,
+    option_checks,
+    tracing,
+)
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.declared import Exceptions, check_named, strange_exceptions
 from fusionkit.testing.checks.onnx_export import NotProbedError, onnx
@@ -93,6 +103,7 @@ _IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence",
 
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
+    "metric": metrics.metric,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
 """
