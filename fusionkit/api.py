@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fusionkit.arrays import Bools as Bools
+    from fusionkit.arrays import Floats as Floats
+    from fusionkit.arrays import Ints as Ints
     from fusionkit.components.component import Encoder as Encoder
     from fusionkit.components.component import Fusion as Fusion
     from fusionkit.components.component import Head as Head
@@ -12,12 +15,21 @@ if TYPE_CHECKING:
     from fusionkit.components.config import ComponentError as ComponentError
     from fusionkit.components.config import Config as Config
     from fusionkit.components.hooks import hookimpl as hookimpl
+    from fusionkit.components.metric import Metric as Metric
+    from fusionkit.components.metric import MetricMethod as MetricMethod
+    from fusionkit.components.outcomes import ClassColumn as ClassColumn
+    from fusionkit.components.outcomes import Outcomes as Outcomes
+    from fusionkit.components.outcomes import ValueColumn as ValueColumn
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
     from fusionkit.components.protocols import Prediction as Prediction
     from fusionkit.components.protocols import Runner as Runner
     from fusionkit.components.reader import Reader as Reader
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
+    from fusionkit.components.weighted import calibration_bin as calibration_bin
+    from fusionkit.components.weighted import calibration_error as calibration_error
+    from fusionkit.components.weighted import pairs_in_order as pairs_in_order
+    from fusionkit.components.weighted import ratio as ratio
     from fusionkit.layers.masking import fill_absent as fill_absent
     from fusionkit.layers.masking import row_mask as row_mask
     from fusionkit.layers.masking import softmax_present as softmax_present

@@ -59,7 +59,8 @@ def path_of(kind: str) -> Path:
 def page(kind: str) -> str:
     """The text of the page of one kind."""
     row = KIND_TABLE[kind]
-    rest = _OF_NETWORKS if kind in GRAPH_KINDS else f"They are named in a graph file by `{row.setting}`."
+    file = "data" if row.in_data else "graph"
+    rest = _OF_NETWORKS if kind in GRAPH_KINDS else f"They are named in a {file} file by `{row.setting}`."
     parts = [_HEADER.format(title=row.title, guide=row.guide, rest=rest),
              "| id | category | summary |\n| --- | --- | --- |\n"]
     parts += [f"| [`{made.id}`](#{_anchor(made.id)}) | {made.category} | {_cell(made.summary)} |\n"

@@ -16,7 +16,7 @@ from fusionkit.files import write_text
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGE = DOCS / "errors.md"
-SOURCE = ROOT / "fusionkit"
+SOURCE, PLUGINS = ROOT / "fusionkit", ROOT / "plugins"
 
 # The first area that a code is raised in is the one it is listed under.
 AREAS = {
@@ -30,6 +30,8 @@ AREAS = {
 }
 # These raise nothing: they make faulty graphs for tests.
 LEFT_OUT = SOURCE / "testing" / "random_graphs"
+READERS = (PLUGINS / "readers", PLUGINS / "blocks")
+"""Plugins that report codes of their own, about files of cases."""
 GENERATED = {"errors.md", "cli.md", "api.md", "fusion-table.md"}
 
 INTRODUCTION = """\
@@ -55,13 +57,13 @@ class Raised:
 
 def raised() -> list[Raised]:
     """Every place that reports a literal code, file by file."""
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))
-             if LEFT_OUT not in path.parents}
+    paths = [*sorted(SOURCE.rglob("*.py")), *(path for folder in READERS for path in sorted(folder.rglob("*.py")))]
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths if LEFT_OUT not in path.parents}
     takers = dict(taker for tree in trees.values() for taker in _takers(tree))
     takers |= {name: takers[parent] for tree in trees.values() for name, parent in _heirs(tree) if parent in takers}
     found = []
     for path, tree in trees.items():
-        package = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        package = path.relative_to(SOURCE).parts[0].removesuffix(".py") if path.is_relative_to(SOURCE) else "data"
         for node in ast.walk(tree):
             for code, message in _literal(node, takers):
                 found.append(Raised(code, message, _kinds(node), package))

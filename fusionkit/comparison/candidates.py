@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fusionkit.comparison.candidate_syntax import CandidateSpec, parse_candidates
 from fusionkit.comparison.graph_edits import alone, heads_behind, inputs_of, sources_of, swapped
 from fusionkit.comparison.splits import check_tested, in_folds
 from fusionkit.components.kinds import kind_of
@@ -26,9 +25,11 @@ from fusionkit.registry.lookup import Registry
 from fusionkit.runs.categories import left_to_data
 from fusionkit.runs.setup import cache_for, fitted, needs
 from fusionkit.syntax.tree import Tree
+from fusionkit.syntax.typed_components import TypedComponent, TypedList, parse_components
 from fusionkit.training.settings import TrainingSettings, read_settings
 
 Kind = Literal["reference", "candidate", "single"]
+WITH = TypedList("--with", "bad-candidate", "candidate", "fusion.concat,fusion.gmu{width: 16}")
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def plan_comparison(
     """
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     graph = resolved.graph
-    settings = read_settings(graph.training, {**flags, **({"fold": None} if folds else {})})
-    specs, found = parse_candidates(typed)
+    settings = read_settings(graph.training, {**flags, **({"fold": None} if folds else {})}, registry)
+    specs, found = parse_components(typed, WITH)
     wrong = _wrong_node(graph, node)
     if wrong:
         # Without the node nothing can be swapped; ids can still be looked up.
@@ -140,7 +141,7 @@ def _is_fusion(node: Node) -> bool:
     return len(node.steps) == 1 and node.steps[0].kind == "fusion"
 
 
-def _wrong_kind(specs: CandidateSpec) -> Diagnostic | None:
+def _wrong_kind(specs: TypedComponent) -> Diagnostic | None:
     kind = kind_of(specs.use)
     if kind == "fusion":
         return None
@@ -148,7 +149,7 @@ def _wrong_kind(specs: CandidateSpec) -> Diagnostic | None:
                       why=f"it is of kind {kind!r}", fix="`fusionkit plugins list --kind fusion` shows the fusions")
 
 
-def _wrong_ids(specs: Sequence[CandidateSpec], registry: Registry) -> list[Diagnostic]:
+def _wrong_ids(specs: Sequence[TypedComponent], registry: Registry) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     for each in specs:
         try:

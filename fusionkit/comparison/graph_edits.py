@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fusionkit.comparison.candidate_syntax import CandidateSpec
 from fusionkit.graph.nodes import Graph
 from fusionkit.planning.plan import Lane, Plan, PlannedNode
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
+from fusionkit.syntax.typed_components import TypedComponent
 
 Demand = dict[str, set[str] | None]
 
 
-def swapped(graph: Graph, node: str, candidate: CandidateSpec) -> Mapping:
+def swapped(graph: Graph, node: str, candidate: TypedComponent) -> Mapping:
     """The graph's tree with another component in a node; its weights file, made for the original, is removed."""
     nodes = _entry(graph.tree, "nodes")
     own = _entry(nodes, node)

@@ -13,7 +13,6 @@ from fusionkit.comparison.rank_plot import stem_of
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
 from fusionkit.comparison.tables import KIND_TEXTS, ComparisonResult, divisions, header, summary, table, verdicts
 from fusionkit.data.cohort import Cohort
-from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.syntax.writer import write
 
 _STYLE = """
@@ -70,7 +69,7 @@ def _versions(compared: ComparisonResult) -> str:
 
 def _head(compared: ComparisonResult, ranking: HeadRanking, folder: Path) -> list[str]:
     drawn = b64encode((folder / f"{stem_of(ranking.head.name)}.svg").read_bytes()).decode()
-    label = f"{LABELS[ranking.metric]} of every network with its interval, and its difference from the reference"
+    label = f"{ranking.label} of every network with its interval, and its difference from the reference"
     names = [name if place else "network" for place, name in enumerate(header(ranking))]
     every = table(compared, ranking)
     # An empty column of notes is left out.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionkit.comparison.scoring import HeadRanking, ScoreRow
-from fusionkit.evaluation.weighted_metrics import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,8 +60,8 @@ def rank_figure(ranking: HeadRanking) -> Figure:
     left.set_yticks(places, [fitting(row.name, _LETTERS) for row in rows])
     left.set_ylim(-0.7, len(rows) - 0.3)
     better = "smaller is better" if ranking.lower_is_better else "larger is better"
-    left.set(xlabel=f"{LABELS[ranking.metric]} ({better}), 95 % interval")
-    right.set(xlabel=f"difference in {LABELS[ranking.metric]} from the reference, 95 % interval")
+    left.set(xlabel=f"{ranking.label} ({better}), 95 % interval")
+    right.set(xlabel=f"difference in {ranking.label} from the reference, 95 % interval")
     for axes in (left, right):
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
         axes.tick_params(axis="y", length=0)
@@ -70,7 +69,7 @@ def rank_figure(ranking: HeadRanking) -> Figure:
         axes.margins(x=0.06)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.spines["left"].set_visible(False)
-    title = f"{LABELS[ranking.metric]} of head {ranking.head.name}, {ranking.cases} test cases"
+    title = f"{ranking.label} of head {ranking.head.name}, {ranking.cases} test cases"
     left.set_title(fitting(title, 60), loc="left")
     right.set_title("filled marker: p < 0.05 after Holm's correction", loc="left", fontsize=9, color="#555555")
     _legend(figure, rows)

@@ -16,17 +16,19 @@ import numpy as np
 from fusionkit.arrays import Floats
 from fusionkit.comparison.significance import Difference, corrected_t, holm, paired_bootstrap
 from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
+from fusionkit.components.outcomes import Outcomes
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean
 from fusionkit.evaluation.bootstrap import parts, percentiles, resample, sample_metrics
-from fusionkit.evaluation.formatting import Metric
+from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named
+from fusionkit.evaluation.formatting import MetricResult
 from fusionkit.evaluation.metrics import measure
-from fusionkit.evaluation.predictions import Outcomes, collect
-from fusionkit.evaluation.weighted_metrics import CLASSIFICATION, REGRESSION
+from fusionkit.evaluation.predictions import collect
 from fusionkit.planning.plan import PlannedHead
+from fusionkit.registry.lookup import Registry
 
-LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse"})
 RESAMPLES = 2000
+METRIC = "--metric"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ScoreRow:
 
     name: str
     kind: str
-    metric: Metric
+    metric: MetricResult
     values: tuple[float | None, ...]
     cases: int
     difference: Difference | None
@@ -47,37 +49,52 @@ class HeadRanking:
     """All networks of one head by one metric, the best first. `cases` and `patients` are the numbers tested."""
 
     head: PlannedHead
-    metric: str
+    measure: ChosenMetric
     rows: tuple[ScoreRow, ...]
     cases: int
     patients: int | None
     test: str
 
     @property
+    def metric(self) -> str:
+        """The name of the metric in files."""
+        return self.measure.key
+
+    @property
+    def label(self) -> str:
+        """The name of the metric for readers."""
+        return self.measure.label
+
+    @property
     def lower_is_better(self) -> bool:
         """Whether smaller values of the metric are better."""
-        return self.metric in LOWER_IS_BETTER
+        return self.measure.lower_is_better
 
 
-def metrics_of(heads: Sequence[PlannedHead], wanted: str | None) -> dict[str, str]:
-    """The metric by which each head is compared; heads without it are left out.
+def metrics_of(heads: Sequence[PlannedHead], wanted: str | None, registry: Registry) -> dict[str, ChosenMetric]:
+    """The metric by which each head is compared, as typed or by default; heads that it does not measure are left out.
 
-    Raises: UserError with `unknown-metric`.
+    Raises: UserError with `unknown-metric`, or the errors of the text.
     """
-    offered = {head.name: REGRESSION if head.task == "regression" else CLASSIFICATION for head in heads}
     if wanted is None:
-        return {head.name: "mae" if head.task == "regression" else "auroc" for head in heads}
-    chosen = {name: wanted for name, metrics in offered.items() if wanted in metrics}
+        return {head.name: metrics_named("mae" if head.task == "regression" else "auroc", registry, METRIC)[0]
+                for head in heads}
+    named = metrics_named(wanted, registry, METRIC)
+    if len(named) > 1:
+        raise UserError(Diagnostic("bad-metric", f"{METRIC} names {len(named)} metrics",
+                                   why="networks are ranked by one", fix=f"choose one: {METRIC} {named[0].key}"))
+    chosen = {head.name: named[0] for head in heads if head.task in named[0].declared.tasks}
     if not chosen:
-        known = sorted({metric for metrics in offered.values() for metric in metrics})
-        raise UserError(Diagnostic("unknown-metric", f"no head that depends on the node has the metric {wanted!r}",
-                                   fix=did_you_mean(wanted, known)))
+        offered = [metric.key for metric in installed_metrics(registry)
+                   if any(head.task in metric.declared.tasks for head in heads)]
+        raise UserError(Diagnostic("unknown-metric", f"no head that depends on the node has the metric "
+                                   f"{named[0].key!r}", fix=did_you_mean(named[0].key, offered)))
     return chosen
 
 
 def rank_candidates(
-    head: PlannedHead, metric: str, outcomes: Mapping[str, tuple[RepeatOutputs, ...]], kinds: Mapping[str, str],
-    units: Sequence[Unit], *, cohort: Cohort, seed: int = 0, resamples: int = RESAMPLES,
+    head: PlannedHead, metric: ChosenMetric, outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
+    kinds: Mapping[str, str], units: Sequence[Unit], *, cohort: Cohort, seed: int = 0, resamples: int = RESAMPLES,
 ) -> HeadRanking:
     """Rank every network by one metric of one head. The first of `outcomes` is the reference."""
     scorer = _Scorer(head, metric, units, cohort, seed=seed, resamples=resamples)
@@ -86,7 +103,7 @@ def rank_candidates(
     rows = [scorer.row(name, kinds[name], outputs[name], None if place == 0 else outputs[names[0]])
             for place, name in enumerate(names)]
     rows = _corrected(rows)
-    sign = 1 if metric in LOWER_IS_BETTER else -1
+    sign = 1 if metric.lower_is_better else -1
     rows.sort(key=lambda row: np.inf if row.metric.value is None else sign * row.metric.value)
     test = "corrected resampled t" if scorer.folded else "paired bootstrap"
     return HeadRanking(head, metric, tuple(rows), scorer.cases, scorer.patients, test)
@@ -105,7 +122,7 @@ def _corrected(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
 class _Scorer:
     """Measures networks on the units of a comparison, each time with the same resamples of patients."""
 
-    def __init__(self, head: PlannedHead, metric: str, units: Sequence[Unit], cohort: Cohort, *, seed: int,
+    def __init__(self, head: PlannedHead, metric: ChosenMetric, units: Sequence[Unit], cohort: Cohort, *, seed: int,
                  resamples: int) -> None:
         self.head, self.metric, self.units = head, metric, units
         tested = sorted({row for unit in units for row in unit.test if cohort.targets[head.name].present[row]})
@@ -169,27 +186,27 @@ class _Scorer:
 
     def _value(self, outputs: HeadOutputs) -> float:
         """The metric itself, NaN if undefined."""
-        return measure(self._outcomes(outputs)).overall[self.metric].value
+        return measure(self._outcomes(outputs), [self.metric]).overall[self.metric.key].value
 
     def _samples(self, outputs: HeadOutputs) -> Floats:
         """The metric of every resample of patients. *Shape*: (R,)."""
         outcomes, owner, resamples = self._outcomes(outputs), self.owner[outputs.rows], self.weights.shape[1]
-        measured = measure(outcomes)
-        if not measured.overall[self.metric].defined:
+        measured = measure(outcomes, [self.metric])
+        if not measured.overall[self.metric.key].defined:
             return np.full(resamples, np.nan)
-        return np.concatenate([sample_metrics(outcomes, measured, self.weights[owner, part])[None][self.metric]
+        return np.concatenate([sample_metrics(outcomes, measured, self.weights[owner, part])[None][self.metric.key]
                                for part in parts(len(outputs.rows), resamples)])
 
     def _outcomes(self, outputs: HeadOutputs) -> Outcomes:
         return collect(self.head.task, self.head.names, outputs.targets, outputs.values, head=self.head.name)
 
 
-def _metric(values: Sequence[float], samples: Floats) -> Metric:
+def _metric(values: Sequence[float], samples: Floats) -> MetricResult:
     """The mean over the units with its percentile interval."""
     known = [value for value in values if not np.isnan(value)]
     lost = len(values) - len(known)
     note = f"undefined in {lost} of {len(values)} folds or repeats" if lost else None
     if not known:
-        return Metric(None, note=note)
+        return MetricResult(None, note=note)
     low, high = percentiles(samples) or (None, None)
-    return Metric(float(np.mean(known)), low, high, note)
+    return MetricResult(float(np.mean(known)), low, high, note)

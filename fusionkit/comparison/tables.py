@@ -12,7 +12,6 @@ from fusionkit.comparison.scoring import HeadRanking, ScoreRow
 from fusionkit.comparison.significance import Difference
 from fusionkit.comparison.train import RepeatOutputs, Unit
 from fusionkit.evaluation.formatting import figures, short
-from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.files import csv_text, write_json, write_text
 from fusionkit.planning.plan import Cost
 
@@ -60,7 +59,7 @@ def seconds_of(outcomes: Mapping[str, tuple[RepeatOutputs, ...]]) -> dict[str, f
 
 def header(ranking: HeadRanking) -> list[str]:
     """The columns of the printed table."""
-    return ["", LABELS[ranking.metric], "95 % interval", "difference", "95 % interval", "p (Holm)", "weights",
+    return ["", ranking.label, "95 % interval", "difference", "95 % interval", "p (Holm)", "weights",
             "multiply-adds", "training", "note"]
 
 
@@ -166,7 +165,7 @@ def _row_json(compared: ComparisonResult, row: ScoreRow) -> dict[str, Any]:
 def summary(compared: ComparisonResult, ranking: HeadRanking) -> str:
     """A one-line caption of the table."""
     whose = f"{ranking.cases} cases" + (f" of {ranking.patients} patients" if ranking.patients is not None else "")
-    return f"{ranking.head.name}: {LABELS[ranking.metric]} of {whose}, {divisions(compared)}"
+    return f"{ranking.head.name}: {ranking.label} of {whose}, {divisions(compared)}"
 
 
 def divisions(compared: ComparisonResult) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 from fusionkit.components.config import ContractError
@@ -124,11 +124,11 @@ class Fusion(Component):
 
 @dataclass(frozen=True, repr=False)
 class Head(Component):
-    """Turns features into a result, and owns its loss, its decoding and its metrics.
+    """Turns features into a result, and owns its loss and its decoding; its task says which metrics measure it.
 
     `names` is the option that lists the names of the result's columns (classes, labels, values).
-    `metrics(targets, decoded)` may add metrics to the standard ones of its task. `partial`: its loss accepts NaN for an
-    unknown label or value of a case, and learns nothing from it; without it a case has its whole target or none.
+    `partial`: its loss accepts NaN for an unknown label or value of a case, and learns nothing from it; without it a
+    case has its whole target or none.
     """
 
     absent: Absent = "skip"
@@ -136,11 +136,14 @@ class Head(Component):
     task: Task = "multiclass"
     names: str = "classes"
     partial: bool = False
-    metrics: Callable[[Any, Any], Mapping[str, float]] | None = None
+    metrics: InitVar[object] = None
     kind: ClassVar[str] = "head"
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, metrics: object) -> None:
         super().__post_init__()
+        if metrics is not None:
+            raise ContractError(f"{self.id}: nothing calls metrics=; declare each as a component of kind metric, "
+                                "fusionkit.api.Metric, which then measures every head of its task")
         if self.names not in self.config.model_fields:
             raise ContractError(f"{self.id}: names={self.names!r} is not an option; name one that lists its columns")
 

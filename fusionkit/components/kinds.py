@@ -26,8 +26,8 @@ class Kind:
 
     `folder` is where bundled ones are, under plugins/, and the name of their page in docs/components/; `guide` is the
     page of docs/ on how to choose one. `declaration` is the class in `fusionkit.api` that declares one. `setting` is
-    where a graph file names one, '' for kinds that stand in its nodes. `check` is the check of the conformance kit for
-    kinds without a module and a rule.
+    where a graph file, or with `in_data` a data file, names one, '' for kinds that stand in the nodes of a graph.
+    `check` is the check of the conformance kit for kinds without a module and a rule.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Kind:
     scaffold: Scaffold
     setting: str = ""
     check: str = ""
+    in_data: bool = False
 
     @property
     def in_nodes(self) -> bool:
@@ -58,9 +59,12 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("uncertainty", "uncertainty", "Uncertainty methods", "uncertainty", "Uncertainty", Scaffold(
         "uncertainty: {use: $id, with: {samples: 10}}", "random passes of the network, and how far they spread.",
         absent="none"), setting="uncertainty", check="method"),
+    Kind("metric", "metrics", "Metrics", "evaluation", "Metric", Scaffold(
+        "training: {monitor: {use: $id}}", "the mean distance between probability and truth."),
+        setting="training.monitor", check="metric"),
     Kind("reader", "readers", "Readers", "data", "Reader", Scaffold(
         "scan: {read: $name, path: 'scans/{id}.raw'}", "numbers of 4 bytes, after a line with their sizes."),
-        setting="inputs of the data file", check="reader"),
+        setting="inputs", check="reader", in_data=True),
 )}
 KINDS = tuple(KIND_TABLE)
 NODE_KINDS = tuple(name for name, kind in KIND_TABLE.items() if kind.in_nodes)

@@ -3,7 +3,7 @@
 Predictions are made in `inference`. Comparisons of several networks are in `comparison`.
 """
 
-from fusionkit.evaluation.formatting import Metric
+from fusionkit.evaluation.formatting import MetricResult
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, table, write_report
 
-__all__ = ["HeadReport", "Metric", "evaluate_predictions", "table", "write_report"]
+__all__ = ["HeadReport", "MetricResult", "evaluate_predictions", "table", "write_report"]

@@ -18,8 +18,8 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from fusionkit.arrays import Floats
+from fusionkit.components.outcomes import Outcomes
 from fusionkit.evaluation.metrics import Measured, Scores, defined_in
-from fusionkit.evaluation.predictions import Outcomes
 from fusionkit.evaluation.weighted_metrics import Samples, overall, per_class
 
 LEVEL = 0.95
@@ -142,8 +142,8 @@ def percentiles(samples: Floats) -> tuple[float, float] | None:
 
 def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> dict[str | None, Samples]:
     """Every metric of `measured` for each column of weights (N, R): by class, None for all of them."""
-    found = per_class(outcomes, weights)
-    whole = overall(outcomes, found, defined_in(measured.per_class), weights)
+    found = per_class(outcomes, measured.metrics, weights)
+    whole = overall(outcomes, measured.metrics, found, defined_in(measured.per_class), weights)
     samples: dict[str | None, Samples] = {None: whole}
     if measured.per_class:
         samples.update(found)

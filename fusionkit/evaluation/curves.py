@@ -9,13 +9,8 @@ from typing import Any
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
-from fusionkit.evaluation.predictions import (
-    CALIBRATION_BINS,
-    CALIBRATION_EDGES,
-    Column,
-    Outcomes,
-    calibration_bin,
-)
+from fusionkit.components.outcomes import ClassColumn, Outcomes
+from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES, calibration_bin
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +115,7 @@ def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:
     return (_reliability("the predicted class", outcomes.predictions.max(axis=1), correct),)
 
 
-def _roc(column: Column) -> Roc:
+def _roc(column: ClassColumn) -> Roc:
     if column.truth.all() or not column.truth.any():
         return Roc(column.name, np.zeros(0), np.zeros(0))
     order = np.argsort(-column.score, kind="stable")
@@ -142,7 +137,7 @@ def _reliability(name: str, score: Floats, truth: Bools) -> Reliability:
     return Reliability(name, count, share[0], share[1])
 
 
-def _label_confusion(column: Column) -> Confusion:
+def _label_confusion(column: ClassColumn) -> Confusion:
     return _confusion(column.name, ("no", "yes"), column.truth.astype(np.int64), column.predicted.astype(np.int64))
 
 

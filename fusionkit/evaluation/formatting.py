@@ -12,7 +12,7 @@ from fusionkit.evaluation.metrics import MetricValue
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricResult:
     """One metric: value, bounds of its 95 % interval (None if undefined) and a note for the reader."""
 
     value: float | None
@@ -40,11 +40,11 @@ class Metric:
         return "" if self.low is None or self.high is None else f"{figures(self.low)} to {figures(self.high)}"
 
 
-def joined(value: MetricValue, interval: Interval) -> Metric:
+def joined(value: MetricValue, interval: Interval) -> MetricResult:
     """A value combined with its interval; NaN becomes None."""
     notes = "; ".join(note for note in (value.note, interval.note) if note)
     point, low, high = (None if np.isnan(number) else number for number in (value.value, interval.low, interval.high))
-    return Metric(point, low, high, notes or None)
+    return MetricResult(point, low, high, notes or None)
 
 
 def short(number: float | None) -> float | None:

@@ -5,20 +5,18 @@ Axes: N cases, K classes, labels or outputs. docs/evaluation.md defines each met
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
-from fusionkit.arrays import Floats
-from fusionkit.evaluation import weighted_metrics
-from fusionkit.evaluation.predictions import Column, Outcomes
-from fusionkit.evaluation.weighted_metrics import Samples
+from fusionkit.components.outcomes import Outcomes
+from fusionkit.evaluation.chosen_metrics import ChosenMetric, Column, default_metrics
+from fusionkit.evaluation.weighted_metrics import Samples, all_at_once, overall, per_class
 
 NO_CASES = "no case has a target"
-# Below this share of their size, differences between numbers are rounding.
-_CONSTANT = 1e-12
+NO_VALUE = "it has no value for these cases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,68 +39,58 @@ Scores: TypeAlias = dict[str, MetricValue]
 class Measured:
     """The metrics of one head: over all classes, and for each class against the others.
 
-    `per_class` is empty if it would only repeat `overall`: for two classes, and for one regression output.
+    `per_class` is empty if it would only repeat `overall`: for two classes, and for one regression output. `metrics`
+    are those that were asked for, of the head's task.
     """
 
     overall: Scores
     per_class: dict[str, Scores] = field(default_factory=dict)
+    metrics: tuple[ChosenMetric, ...] = ()
 
 
-def measure(outcomes: Outcomes) -> Measured:
-    """All metrics of one head, by its task: their weighted forms, each case counted once."""
+def measure(outcomes: Outcomes, metrics: Sequence[ChosenMetric] | None = None) -> Measured:
+    """The metrics of one head that are for its task: their weighted forms, each case counted once.
+
+    `metrics` are all that are installed if none are named.
+    """
+    chosen = tuple(metric for metric in (default_metrics() if metrics is None else metrics)
+                   if outcomes.task in metric.declared.tasks)
     once = np.ones((outcomes.cases, 1))
-    found = weighted_metrics.per_class(outcomes, once)
-    per_class = {of: _values(samples, _why_undefined(outcomes, of)) for of, samples in found.items()}
-    if len(per_class) == 1:
-        return Measured(next(iter(per_class.values())))
-    whole = weighted_metrics.overall(outcomes, found, defined_in(per_class), once)
-    notes = {name: _mean_note({of: scores[name] for of, scores in per_class.items()}) for name in whole}
-    if outcomes.task == "multiclass":
-        notes |= dict.fromkeys(("accuracy", "brier", "ece"), None if outcomes.cases else NO_CASES)
-        notes["balanced_accuracy"] = notes["sensitivity"]
-    return Measured({name: MetricValue(float(value[0]), notes[name]) for name, value in whole.items()}, per_class)
+    failures: dict[str, str] = {}
+    found = per_class(outcomes, chosen, once, failures)
+    scores = {column.name: {metric.key: _score(metric, column, found[column.name], failures) for metric in chosen}
+              for column in outcomes.columns()}
+    if len(scores) == 1:
+        return Measured(next(iter(scores.values())), metrics=chosen)
+    whole = overall(outcomes, chosen, found, defined_in(scores), once)
+    values = {metric.key: _whole_score(metric, outcomes, float(whole[metric.key][0]), scores, failures)
+              for metric in chosen}
+    return Measured(values, scores, chosen)
+
+
+def _score(metric: ChosenMetric, column: Column, found: Samples, failures: Mapping[str, str]) -> MetricValue:
+    why = failures.get(metric.key) or metric.why_undefined(column) if len(column.truth) else NO_CASES
+    if why is not None:
+        return MetricValue(np.nan, why)
+    value = float(found[metric.key][0])
+    return MetricValue(value, NO_VALUE if np.isnan(value) else None)
+
+
+def _whole_score(metric: ChosenMetric, outcomes: Outcomes, value: float, scores: Mapping[str, Scores],
+                 failures: Mapping[str, str]) -> MetricValue:
+    """The value over all classes, with its note."""
+    if not all_at_once(outcomes, metric):
+        return MetricValue(value, _mean_note({of: each[metric.key] for of, each in scores.items()}))
+    if not outcomes.cases:
+        return MetricValue(value, NO_CASES)
+    return MetricValue(value, failures.get(metric.key) or metric.note_of_all(outcomes) or
+                       (NO_VALUE if np.isnan(value) else None))
 
 
 def defined_in(per_class: Mapping[str, Scores]) -> dict[str, list[str]]:
     """For each metric, the classes for which it is defined."""
     names = next(iter(per_class.values()), {})
     return {name: [of for of, scores in per_class.items() if scores[name].defined] for name in names}
-
-
-def _values(samples: Samples, reasons: Mapping[str, str]) -> Scores:
-    return {name: MetricValue(np.nan if name in reasons else float(value[0]), reasons.get(name))
-            for name, value in samples.items()}
-
-
-def _why_undefined(outcomes: Outcomes, of: str) -> dict[str, str]:
-    """A reason for each metric that a class, a label or an output cannot have."""
-    index = outcomes.classes.index(of)
-    return _why_no_error(outcomes, index) if outcomes.task == "regression" else _why_no_share(outcomes.column(index))
-
-
-def _why_no_share(column: Column) -> dict[str, str]:
-    if not column.truth.size:
-        return dict.fromkeys(weighted_metrics.CLASSIFICATION, NO_CASES)
-    checks = (
-        (column.truth.any(), ("auroc", "balanced_accuracy", "sensitivity"), "no case is {name!r}"),
-        (not column.truth.all(), ("auroc", "balanced_accuracy", "specificity"), "every case is {name!r}"),
-        (column.predicted.any(), ("ppv",), "{name!r} is never predicted"),
-        (not column.predicted.all(), ("npv",), "nothing but {name!r} is predicted"),
-        (column.truth.any() or column.predicted.any(), ("f1",), "no case is {name!r}, and none is predicted so"),
-    )
-    return {
-        metric: reason.format(name=column.name) for holds, metrics, reason in checks if not holds for metric in metrics
-    }
-
-
-def _why_no_error(outcomes: Outcomes, index: int) -> dict[str, str]:
-    known = ~np.isnan(outcomes.targets[:, index])
-    true, predicted = outcomes.targets[known, index], outcomes.predictions[known, index]
-    if not true.size:
-        return dict.fromkeys(weighted_metrics.REGRESSION, NO_CASES)
-    if constant(true):
-        return dict.fromkeys(("r2", "pearson"), "one case only" if len(true) == 1 else "all targets are equal")
-    return {"pearson": "all predictions are equal"} if constant(predicted) else {}
 
 
 def _mean_note(values: Mapping[str, MetricValue]) -> str | None:
@@ -115,8 +103,3 @@ def _mean_note(values: Mapping[str, MetricValue]) -> str | None:
         return "; ".join(dict.fromkeys(str(note) for note in missing.values()))
     left_out = "; ".join(f"{of!r} ({note})" for of, note in missing.items())
     return f"mean of {len(values) - len(missing)} of {len(values)}, without {left_out}"
-
-
-def constant(values: Floats) -> bool:
-    """Whether the values differ by rounding errors at most."""
-    return bool(np.ptp(values) <= _CONSTANT * np.abs(values).max(initial=0.0)) if values.size else True

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.evaluation.formatting import Metric, figures
+from fusionkit.evaluation.formatting import MetricResult, figures
 from fusionkit.evaluation.report import HeadReport
-from fusionkit.evaluation.weighted_metrics import LABELS
 from fusionkit.files import csv_text, write_json, write_text
 
 if TYPE_CHECKING:
@@ -52,7 +51,8 @@ def rows(found: Sequence[Selection]) -> list[tuple[str, ...]]:
             if report is None:
                 made.append((head, selection.name, "0", "", "", "", "no case has all of these inputs"))
                 continue
-            made.extend((head, selection.name, str(report.counts.cases), LABELS[name], *_cells(report.metrics[name]))
+            made.extend((head, selection.name, str(report.counts.cases), report.labels[name],
+                         *_cells(report.metrics[name]))
                         for name in _SHOWN.get(report.task, _SHOWN_OF_CLASSES))
     return made
 
@@ -61,7 +61,7 @@ def _heads(found: Sequence[Selection]) -> list[str]:
     return list(dict.fromkeys(report.head for selection in found for report in selection.reports))
 
 
-def _cells(metric: Metric) -> tuple[str, str, str]:
+def _cells(metric: MetricResult) -> tuple[str, str, str]:
     value = "undefined" if metric.value is None else figures(metric.value)
     return value, metric.interval, metric.note or ""
 
@@ -103,7 +103,9 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
     from fusionkit.evaluation.plots import PALETTE, fitting
 
     reports = {selection: report for selection in found for report in selection.reports if report.head == head}
-    metric = "mae" if next(iter(reports.values())).task == "regression" else "auroc"
+    first = next(iter(reports.values()))
+    metric = "mae" if first.task == "regression" else "auroc"
+    label = first.labels[metric]
     values = {selection: report.metrics[metric] for selection, report in reports.items()
               if report.metrics[metric].value is not None}
     most = max(len(selection.inputs) for selection in found)
@@ -126,9 +128,9 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
               zorder=0, label="mean over the subsets of one size")
     if metric in _CHANCE:
         axes.axhline(_CHANCE[metric], color="#BBBBBB", linewidth=1, linestyle=(0, (4, 4)), zorder=0,
-                     label=f"chance: {LABELS[metric]} {_CHANCE[metric]:g}")
+                     label=f"chance: {label} {_CHANCE[metric]:g}")
     axes.set(xticks=range(1, most + 1), xlim=(0.6, most + 0.4), xlabel="number of inputs given, the others left out",
-             ylabel=f"{LABELS[metric]}, 95 % interval")
-    axes.set_title(fitting(f"{LABELS[metric]} of head {head}, by the inputs given", 60), loc="left")
+             ylabel=f"{label}, 95 % interval")
+    axes.set_title(fitting(f"{label} of head {head}, by the inputs given", 60), loc="left")
     figure.legend(loc="outside lower left", alignment="left", fontsize=8)
     return figure

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES
 from fusionkit.evaluation.curves import Confusion, Pairs, Reliability, Roc
-from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES
 from fusionkit.evaluation.uncertainty_metrics import Risk
 from fusionkit.files import replacing
 from fusionkit.printable import printable

@@ -1,90 +1,20 @@
-"""Targets and predictions, checked and in one form, which every other module of this package works on."""
+"""Targets and predictions, checked and brought into the form that metrics are given."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from fusionkit.arrays import Bools, Floats, Ints
+from fusionkit.components.outcomes import Outcomes
+from fusionkit.components.protocols import Task
 from fusionkit.errors import RunError
 
-Task: TypeAlias = Literal["multiclass", "multilabel", "regression"]
-
-CALIBRATION_BINS = 15
-# torch's own edges: NumPy's differ from them in the last bit, which would put a probability of 0.6 in a different bin
-# than torchmetrics does (a test compares them).
-CALIBRATION_EDGES: Floats = torch.linspace(0, 1, CALIBRATION_BINS + 1, dtype=torch.float64).numpy()
 # Half-precision sums of a few hundred probabilities stay within this.
 _SUM_TOLERANCE = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """The cases of one head that have a target, with their predictions.
-
-    *Shapes*: N cases, K classes, labels or outputs. `targets` is (N,) class indices for `multiclass`, (N, K) of 0, 1
-    and NaN (not known) for `multilabel`, (N, K) values for `regression`. `predictions` is (N, K): probabilities, or
-    values. `patients` is (N,) numbers from 0, equal for the cases of one patient; None if cases count individually.
-    `without_target` counts the cases that were dropped because they have no target; `rows` (N,) are the original
-    positions of the others.
-    """
-
-    task: Task
-    classes: tuple[str, ...]
-    targets: Floats
-    predictions: Floats
-    patients: Ints | None = None
-    without_target: int = 0
-    rows: Ints | None = None
-
-    @property
-    def cases(self) -> int:
-        """How many cases have a target."""
-        return len(self.targets)
-
-    @property
-    def binary(self) -> bool:
-        """Whether there are two classes, of which the second is then the positive one."""
-        return self.task == "multiclass" and len(self.classes) == 2
-
-    def column(self, index: int) -> Column:
-        """One class against all others, over the cases where it is known."""
-        score, name = self.predictions[:, index], self.classes[index]
-        if self.task == "multiclass":
-            known = np.ones(self.cases, dtype=bool)
-            return Column(name, known, self.targets == index, self.predicted_class() == index, score)
-        known = ~np.isnan(self.targets[:, index])
-        truth, score = self.targets[known, index] == 1, score[known]
-        return Column(name, known, truth, score > 0.5, score)
-
-    def predicted_class(self) -> Ints:
-        """The class of the largest probability, the first in case of ties. *Shape*: (N,)."""
-        return np.argmax(self.predictions, axis=1) if self.cases else np.zeros(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One class against all others: `truth`, `predicted` and `score` over the cases that are `known`.
-
-    *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
-    """
-
-    name: str
-    known: Bools
-    truth: Bools
-    predicted: Bools
-    score: Floats
-
-
-def calibration_bin(probability: Floats) -> Ints:
-    """The bin of each probability: 15 of equal width, closed below; the last is closed above as well."""
-    found = np.searchsorted(CALIBRATION_EDGES, probability, side="right") - 1
-    return np.minimum(found, CALIBRATION_BINS - 1)
 
 
 def collect(

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fusionkit.components.outcomes import Outcomes
+from fusionkit.components.protocols import Task
 from fusionkit.evaluation import uncertainty_metrics
 from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
 from fusionkit.evaluation.calibration import Calibrated
+from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.curves import Curves, Reliability, reliability_of, trace
-from fusionkit.evaluation.formatting import Metric, figures, joined
+from fusionkit.evaluation.formatting import MetricResult, figures, joined
 from fusionkit.evaluation.metrics import measure
-from fusionkit.evaluation.predictions import Outcomes, Task, collect
+from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.uncertainty_metrics import Trust
-from fusionkit.evaluation.weighted_metrics import LABELS
 
 TABLE_COLUMNS = ("head", "of", "metric", "value", "95 % interval", "note")
 TRUST_COLUMNS = ("head", "measure", "as predicted", "calibrated")
@@ -45,17 +47,19 @@ class HeadReport:
     """The evaluation of one head's predictions; `curves` is the data of its plots.
 
     `recalibrated` has the bins of the calibrated probabilities, `curves.reliability` those of the predicted ones.
-    `metrics` is over all classes; `per_class` is each class against the others, empty if it would only repeat.
+    `metrics` is over all classes; `per_class` is each class against the others, empty if it would only repeat. `labels`
+    are the names of the metrics for readers.
     """
 
     head: str
     task: Task
     classes: tuple[str, ...]
-    metrics: Mapping[str, Metric]
-    per_class: Mapping[str, Mapping[str, Metric]]
+    metrics: Mapping[str, MetricResult]
+    per_class: Mapping[str, Mapping[str, MetricResult]]
     counts: Counts
     resamples: int
     seed: int
+    labels: Mapping[str, str] = field(default_factory=dict)
     curves: Curves = field(default_factory=Curves, repr=False, compare=False)
     trust: Trust = field(default_factory=Trust, repr=False, compare=False)
     recalibrated: tuple[Reliability, ...] = field(default=(), repr=False, compare=False)
@@ -103,6 +107,7 @@ def evaluate_predictions(
     resamples: int = 1000,
     measures: Mapping[str, ArrayLike] | None = None,
     calibrated: Calibrated | None = None,
+    metrics: Sequence[ChosenMetric] | None = None,
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -111,12 +116,13 @@ def evaluate_predictions(
     `regression`. NaN, or for classes and labels a negative number, means that the target is not known: a case without
     any target is left out and counted. `classes` names the columns; of two, the second is the positive class.
     `patients` names the patient of each case; without it cases count individually. No intervals for `resamples` 0.
-    `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions.
+    `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions. `metrics` are all
+    that are installed if none are named; those for another task are left out.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     outcomes = collect(task, classes, targets, predictions, head=head, patients=patients)
-    measured = measure(outcomes)
+    measured = measure(outcomes, metrics)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}
     calibrated = calibrated and calibrated.at(outcomes.rows)
@@ -132,6 +138,7 @@ def evaluate_predictions(
         counts=_counts(outcomes),
         resamples=resamples,
         seed=seed,
+        labels={metric.key: metric.label for metric in measured.metrics},
         curves=trace(outcomes),
         trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
@@ -157,7 +164,7 @@ def table(reports: Sequence[HeadReport], *, per_class: bool = False) -> list[tup
         for of, metrics in groups.items():
             for name, metric in metrics.items():
                 value = "undefined" if metric.value is None else figures(metric.value)
-                rows.append((report.head, of, LABELS[name], value, metric.interval, metric.note or ""))
+                rows.append((report.head, of, report.labels[name], value, metric.interval, metric.note or ""))
     return rows
 
 
@@ -245,7 +252,7 @@ def _risk_labels(report: HeadReport) -> list[str]:
             for risk in report.trust.risks]
 
 
-def _plotted(metric: Metric) -> str:
+def _plotted(metric: MetricResult) -> str:
     """A metric as a plot shows it, where no column heading explains the brackets."""
     return str(metric).replace(" (", f" ({100 * LEVEL:g} % interval ")
 
@@ -273,7 +280,7 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _of(report: HeadReport, name: str, metric: str) -> Metric:
+def _of(report: HeadReport, name: str, metric: str) -> MetricResult:
     """A metric of one class, or of the head if classes have none of their own."""
     return report.per_class.get(name, report.metrics)[metric]
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
+from fusionkit.components.outcomes import Outcomes
+from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES, pairs_in_order, ratio
 from fusionkit.evaluation.bootstrap import Weighted, intervals_of
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.evaluation.calibration.temperature import log_of
-from fusionkit.evaluation.formatting import Metric, joined, short
+from fusionkit.evaluation.formatting import MetricResult, joined, short
 from fusionkit.evaluation.metrics import NO_CASES, MetricValue
-from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, Outcomes
-from fusionkit.evaluation.weighted_metrics import auroc, ratio
 
 ENTROPY = "predictive_entropy"
 DRAWN = {ENTROPY: "entropy", "mutual_information": "mutual information"}
@@ -59,7 +59,7 @@ class Trust:
     `alpha` is the share of misses that the prediction sets were made for, None without sets.
     """
 
-    figures: Mapping[Path, Metric] = field(default_factory=dict)
+    figures: Mapping[Path, MetricResult] = field(default_factory=dict)
     risks: tuple[Risk, ...] = ()
     alpha: float | None = None
 
@@ -96,7 +96,7 @@ def assess(outcomes: Outcomes, measures: Mapping[str, Floats], calibrated: Calib
             figures |= {("after", name): figure for name, figure in after.items()}
         errors = _errors(outcomes)
         for name, score in _scores(outcomes, measures).items():
-            figures["errors", name, "auroc"] = partial(auroc, score, errors)
+            figures["errors", name, "auroc"] = partial(pairs_in_order, score, errors)
             figures["errors", name, "aurc"] = _aurc(score, errors)
             risks += [_risk(name, score, errors)] if name in DRAWN else []
     if calibrated is not None:
@@ -105,7 +105,8 @@ def assess(outcomes: Outcomes, measures: Mapping[str, Floats], calibrated: Calib
                  None if calibrated is None else calibrated.choices.alpha)
 
 
-def _measured(outcomes: Outcomes, figures: Mapping[Path, Weighted], seed: int, resamples: int) -> dict[Path, Metric]:
+def _measured(outcomes: Outcomes, figures: Mapping[Path, Weighted], seed: int, resamples: int
+              ) -> dict[Path, MetricResult]:
     once = np.ones((outcomes.cases, 1))
     values = {path: float(figure(once)[0]) for path, figure in figures.items()}
     intervals = intervals_of(outcomes, figures, values, seed=seed, resamples=resamples)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.evaluation.formatting import Metric, figures
+from fusionkit.evaluation.formatting import MetricResult, figures
 from fusionkit.evaluation.plots import PALETTE, fitting
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class BarGroup:
     """
 
     label: str
-    bars: tuple[Metric | None, ...]
+    bars: tuple[MetricResult | None, ...]
     beside: str = ""
 
 
@@ -92,7 +92,7 @@ def _panel(axes: Axes, rows: Sequence[BarGroup], count: int) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _number(axes: Axes, bar: Metric, y: float, gap: float) -> None:
+def _number(axes: Axes, bar: MetricResult, y: float, gap: float) -> None:
     """The value beyond the end of its bar and of its interval."""
     assert bar.value is not None
     down = bar.value < 0

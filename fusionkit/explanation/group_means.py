@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
+from fusionkit.components.outcomes import Outcomes
+from fusionkit.components.weighted import ratio
 from fusionkit.evaluation.bootstrap import intervals_of
-from fusionkit.evaluation.formatting import Metric, joined
+from fusionkit.evaluation.formatting import MetricResult, joined
 from fusionkit.evaluation.metrics import MetricValue
-from fusionkit.evaluation.predictions import Outcomes
-from fusionkit.evaluation.weighted_metrics import ratio
 from fusionkit.explanation.shapley import Shares
 
 RESAMPLES = 1000
@@ -25,8 +25,8 @@ class GroupMeans:
 
     name: str
     cases: int
-    mean: tuple[Metric, ...]
-    absolute: tuple[Metric, ...]
+    mean: tuple[MetricResult, ...]
+    absolute: tuple[MetricResult, ...]
 
 
 def groups_of(shares: Shares, columns: Ints, used: Bools, patients: Sequence[str] | None, one_class: bool
@@ -46,7 +46,7 @@ def groups_of(shares: Shares, columns: Ints, used: Bools, patients: Sequence[str
     return [group for group in (_group("all cases", own, use, patients), *made) if group.cases]
 
 
-def means(values: Floats, used: Bools, patients: Sequence[str] | None) -> list[Metric]:
+def means(values: Floats, used: Bools, patients: Sequence[str] | None) -> list[MetricResult]:
     """The mean of each column of (N, M) over the cases that are `used` (N,) or (N, M), with its 95 % interval."""
     columns = used if used.ndim == 2 else np.repeat(used[:, None], values.shape[1], axis=1)
     return [_mean(values[flags, place], [patients[row] for row in np.flatnonzero(flags).tolist()] if patients else None)
@@ -58,10 +58,10 @@ def _group(name: str, values: Floats, used: Bools, patients: Sequence[str] | Non
                       tuple(means(np.abs(values), used, patients)))
 
 
-def _mean(values: Floats, patients: Sequence[str] | None) -> Metric:
+def _mean(values: Floats, patients: Sequence[str] | None) -> MetricResult:
     """The mean of (N,); patients are resampled, or cases if the data have no patients."""
     if not len(values):
-        return Metric(None, note="no case")
+        return MetricResult(None, note="no case")
     owners = None if patients is None else np.unique(list(patients), return_inverse=True)[1].astype(np.int64)
     outcomes = Outcomes("regression", ("share",), values[:, None], values[:, None], owners)
     value = float(values.mean())

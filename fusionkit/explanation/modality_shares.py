@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fusionkit.errors import GraphError
-from fusionkit.evaluation.formatting import Metric
+from fusionkit.evaluation.formatting import MetricResult
 from fusionkit.explanation.activations import Gates
 from fusionkit.explanation.bar_plot import BarGroup, Panel, bars_figure
 from fusionkit.explanation.group_means import GroupMeans, groups_of, means
@@ -35,7 +35,7 @@ def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen
         rows = [whole] if cases.tested.any() else []
         for place in dict.fromkeys(item.place for item in chosen):
             rows.append(BarGroup(f"case {cases.ids[place]}", tuple(
-                Metric(float(value)) if there else None
+                MetricResult(float(value)) if there else None
                 for value, there in zip(found.values[place], found.there[place], strict=True))))
         title = (f"Gates of node {found.path} ({found.use}): how much it weighs each input",
                  "mean over features and positions; black line: 95 % interval of a mean over cases")
@@ -116,7 +116,7 @@ def _head(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Se
 
 def _case(resolved: ResolvedRequest, cases: Cases, mine: Shares, item: ChosenCase) -> BarGroup:
     output = CaseOutput.of(resolved, cases, item)
-    bars = tuple(Metric(float(value)) if there else None for value, there in
+    bars = tuple(MetricResult(float(value)) if there else None for value, there in
                  zip(mine.values[item.place, :, output.column], mine.there[item.place], strict=True))
     beside = (f"no input: {mine.nothing[item.place, output.column]:.3f}\n"
               f"all inputs: {mine.whole[item.place, output.column]:.3f}\ntruth: {output.truth}")

@@ -23,6 +23,7 @@ from fusionkit.comparison.train import RUNS, RepeatOutputs, Unit, train_all, uni
 from fusionkit.components.component import Component
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.files import write_text
 from fusionkit.interface.console import Console, console_for
 from fusionkit.interface.keywords import spell_out
@@ -101,13 +102,13 @@ def compare(
     _check_arguments(folds, repeats, reuse)
     console, folder = console_for(console, quiet), Path(output)
     given = {name: value for name, value in settings.items() if value is not None}
+    registry = discover(components=components, files=[str(file) for file in plugins])
     with console.progress("reading") as update:
         comparison = plan_comparison(
             graph, str(data), sets, node, candidates, singles=baselines, folds=folds, flags=given, progress=update,
-            data_roots=data_roots,
-            registry=discover(components=components, files=[str(file) for file in plugins]))
+            data_roots=data_roots, registry=registry)
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
-    metrics = metrics_of(heads, metric)
+    metrics = metrics_of(heads, metric, registry)
     cohorts = repeated(comparison.cohort, repeats)
     with locked(folder):
         claim_comparison(folder, comparison, repeats)
@@ -162,7 +163,7 @@ def _baselines(comparison: ComparisonPlan, cohorts: list[Cohort], units: list[Un
 
 
 def _ranked(
-    comparison: ComparisonPlan, metrics: Mapping[str, str], outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
+    comparison: ComparisonPlan, metrics: Mapping[str, ChosenMetric], outcomes: Mapping[str, tuple[RepeatOutputs, ...]],
     units: Sequence[Unit], console: Console,
 ) -> tuple[HeadRanking, ...]:
     """Every network of every measured head; an entry without a candidate is a baseline on the tables."""

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic, GraphError
+from fusionkit.evaluation.chosen_metrics import installed_metrics, metrics_named, with_asked
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
@@ -86,6 +87,7 @@ def evaluate(
     *,
     output: str | Path | None = None,
     missing: bool = False,
+    metric: str = "",
     include_training_cases: bool = False,
     **options: Unpack[RunKeywords],
 ) -> Evaluation:
@@ -94,7 +96,8 @@ def evaluate(
     The run's own data file means its own test cases too. Of a cross-validation run each of these is predicted by the
     network of its fold, and other data by the networks of all folds together. Cases of other data that were trained on
     are counted, named and marked in every table; `include_training_cases` says that they are meant, and takes all cases
-    of the run's own data file.
+    of the run's own data file. All installed metrics are shown; `metric` adds others, with options, as in
+    `"net_benefit{threshold: 0.1}"`.
 
     The options are those of `fusionkit evaluate`. Your own components come from the Python files `plugins`, or as
     `components`. `quiet` shows neither warnings nor progress; `console` says where they go.
@@ -104,6 +107,9 @@ def evaluate(
     if missing and len(opened.parts) > 1:
         raise GraphError(Diagnostic("bad-argument", f"{str(opened.folder)!r} holds {len(opened.parts)} folds, and "
                                     "inputs are taken away from one network", fix="name one of them: --fold 0"))
+    metrics = installed_metrics(opened.first.registry)
+    if metric:
+        metrics = with_asked(metrics, metrics_named(metric, opened.first.registry, "--metric"))
     optional = optional_networks(opened.first.models, opened.first.registry) if missing else []
     own = opened.is_own(data) and not include_training_cases
     cohort = opened.first.cohort(None if own else data, require_targets=own)
@@ -118,7 +124,7 @@ def evaluate(
     about = {"run": str(opened.folder), "data": str(data or opened.first.run.data), "cases": len(found.rows),
              **({"trained_on": shown.as_json()} if shown is not None and shown.trained else {})}
     extra = {"fold": found.fold} if found.fold else None
-    reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra))
+    reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra, metrics=metrics))
     if not optional:
         return Evaluation(folder, reports, (), shown, training_mark(opened.folder))
     patients = [cohort.patients[row] for row in found.rows] if cohort.description.patient is not None else None
@@ -126,7 +132,7 @@ def evaluate(
     with first.console.progress("input subsets") as update:
         selections = evaluate_selections(
             optional, first.dataset(cohort, found.rows, data), first.method, first.settings(), patients=patients,
-            calibration=first.calibration, progress=update)
+            calibration=first.calibration, progress=update, metrics=metrics)
     write_selections(folder, selections, shown.mark if shown is not None else "")
     return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder))
 

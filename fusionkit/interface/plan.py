@@ -97,7 +97,8 @@ def planned(
     """
     tree = open_graph(source, sets, registry)
     warnings: tuple[Diagnostic, ...] = ()
-    found = _training_faults(tree)
+    registry = registry or discover()
+    found = _training_faults(tree, registry)
     try:
         if data is None:
             made = network.plan_tree(tree, registry, sizes, measured)
@@ -110,11 +111,11 @@ def planned(
     return shown(made), warnings
 
 
-def _training_faults(tree: Tree) -> list[Diagnostic]:
+def _training_faults(tree: Tree, registry: Registry) -> list[Diagnostic]:
     """What is wrong with the settings of training, which no shape depends on."""
     training = tree.get("training") if isinstance(tree, Tables) else None
     try:
-        read_settings(training)
+        read_settings(training, registry=registry)
     except UserError as error:
         return list(error.diagnostics)
     return []

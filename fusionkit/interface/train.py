@@ -78,7 +78,7 @@ def train(
         with console.progress("reading") as update:
             setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
         given = {name: value for name, value in settings.items() if value is not None}
-        chosen = read_settings(setup.plan.graph.training, given)
+        chosen = read_settings(setup.plan.graph.training, given, registry)
         for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
             console.note(warning.render())
         trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)

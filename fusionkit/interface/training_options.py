@@ -27,7 +27,7 @@ class TrainingOptions(TypedDict, total=False):
     patience: Literal["auto"] | int | None
     hold_out: Literal["auto", "folds"] | float | None
     validate_steps: int | None
-    monitor: Literal["loss", "accuracy", "balanced_accuracy"] | None
+    monitor: str | None
     balance: Literal["none", "classes"] | None
     modality_dropout: float | None
     modality_scheme: Literal["independent", "exactly_one", "subset"] | None

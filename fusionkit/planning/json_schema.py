@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.declaration import Declaration
-from fusionkit.components.kinds import NODE_KINDS, kind_of
+from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
 from fusionkit.graph.builder import FORMAT, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
@@ -39,6 +39,12 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
         defs |= _options(component.id, component.config, component.summary)
     if training:
         defs |= _options("training", training, _TOP_NOTES["training"])
+        for kind in KIND_TABLE.values():
+            section, _, key = kind.setting.partition(".")
+            if section == "training" and key:
+                named = [component for component in components if kind_of(component.id) == kind.name]
+                defs[kind.name] = _step(named)
+                defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], kind.name, named)
     nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
     methods = [component for component in components if kind_of(component.id) == "uncertainty"]
     defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
@@ -108,6 +114,16 @@ def _explain(option: Schema) -> None:
     if option.get("default") is not None:
         text = f"{text}\n\nDefault: `{json.dumps(option['default'], ensure_ascii=False)}`"
     option["markdownDescription"] = text
+
+
+def _named(setting: Schema, kind: str, components: Sequence[_Known]) -> Schema:
+    """A setting that names a component: by a word of its own, by id or name, with options in braces, or as a step."""
+    own = [setting["default"], *setting.get("enum", ())]
+    names = [component.id.partition(".")[2] for component in components]
+    notes = {key: value for key, value in setting.items() if key not in ("type", "enum")}
+    return {**notes, "anyOf": [
+        {"enum": list(dict.fromkeys([*own, *names, *(component.id for component in components)]))},
+        {"type": "string", "pattern": r"^[a-z0-9_.]+\{.*\}$"}, _ref(kind)]}
 
 
 def _closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:

@@ -11,6 +11,7 @@ from fusionkit.data.batch import Case
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration
+from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.missing_inputs import Selection
 from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.network.model import FusionModel
@@ -61,6 +62,7 @@ def optional_networks(models: Sequence[FusionModel], registry: Registry) -> list
 def evaluate_selections(
     models: Sequence[FusionModel], dataset: CaseDataset, method: Use | None, settings: Settings,
     *, calibration: Calibration | None, patients: Sequence[str] | None, progress: Progress | None = None,
+    metrics: Sequence[ChosenMetric] | None = None,
 ) -> list[Selection]:
     """The metrics for every input subset, over the cases that have all of its inputs.
 
@@ -75,7 +77,7 @@ def evaluate_selections(
         results: Mapping[str, HeadResult] = {}
         if places:
             results = calibrated(predict(models, InputSubset(dataset, places, keep), method, settings), calibration)
-        found.append(Selection(keep, len(places), tuple(reports(results, owners))))
+        found.append(Selection(keep, len(places), tuple(reports(results, owners, metrics))))
         if progress:
             progress(done + 1, len(every))
     return found

@@ -11,6 +11,7 @@ import numpy as np
 
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
+from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, write_report
 from fusionkit.files import csv_text, write_text
 from fusionkit.inference.predict import HeadResult
@@ -159,8 +160,9 @@ def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | Non
             if calibration and name in heads else result for name, result in results.items()}
 
 
-def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None) -> list[HeadReport]:
-    """The metrics of every head over the cases that have a result and a target.
+def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
+            metrics: Sequence[ChosenMetric] | None = None) -> list[HeadReport]:
+    """The metrics of every head over the cases that have a result and a target: all that are installed, or `metrics`.
 
     Intervals are over patients, or over cases where the data name no patients.
     """
@@ -174,7 +176,7 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None) -
         made.append(evaluate_predictions(
             name, result.head.task, result.head.names, targets, result.values[use], patients=owners,
             measures={key: values[use] for key, values in result.measures.items()},
-            calibrated=result.calibrated and result.calibrated.at(use)))
+            calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics))
     return made
 
 
@@ -187,11 +189,12 @@ def write_results(
     about: Mapping[str, Any],
     extra: Mapping[str, Sequence[str]] | None = None,
     plots: bool = True,
+    metrics: Sequence[ChosenMetric] | None = None,
 ) -> list[HeadReport]:
     """Predictions, metrics and plots of some cases of a cohort, written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, results, [cohort.ids[row] for row in rows], extra)
     named = cohort.description.patient is not None
-    made = reports(results, [cohort.patients[row] for row in rows] if named else None)
+    made = reports(results, [cohort.patients[row] for row in rows] if named else None, metrics)
     write_report(made, folder, about=about, plots=plots)
     return made

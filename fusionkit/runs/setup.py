@@ -24,10 +24,11 @@ CACHE, CACHE_VARIABLE = ".fusionkit-cache", "FUSIONKIT_CACHE"
 
 @dataclass(frozen=True)
 class Setup:
-    """A network's plan and its cases, checked against each other."""
+    """A network's plan and its cases, checked against each other; `registry` knows the metrics to report."""
 
     plan: Plan
     cohort: Cohort
+    registry: Registry | None = None
 
 
 def cache_for(data: str | Path) -> Path | None:
@@ -69,7 +70,7 @@ def set_up(
     Raises: GraphError or DataError with everything that is wrong.
     """
     resolved, cohort = matched(source, data, sets, registry, progress=progress, data_roots=data_roots)
-    return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort)
+    return Setup(measure(infer(resolved, witness, cohort.sizes)), cohort, registry)
 
 
 def matched(

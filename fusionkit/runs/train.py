@@ -10,6 +10,7 @@ from typing import Any
 
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
+from fusionkit.evaluation.chosen_metrics import installed_metrics
 from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import write_json, write_text
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
@@ -315,7 +316,8 @@ def _evaluated(
     extra: Mapping[str, Sequence[str]] | None = None,
 ) -> Trained:
     """Predictions, metrics and plots of the test cases, written to the job's folder."""
+    registry = job.setup.registry
     reports = [] if not is_main() else write_results(
         job.folder, results, job.setup.cohort, rows, about={"network": job.setup.plan.name, **about}, extra=extra,
-        plots=job.plots)
+        plots=job.plots, metrics=None if registry is None else installed_metrics(registry))
     return Trained(job.folder, tuple(rows), results, reports)

@@ -39,6 +39,12 @@ _Dumper.add_representer(float, _number)
 _Dumper.add_representer(str, _text)
 
 
+def write_in_braces(data: Any) -> str:
+    """Plain data as YAML on one line that `read` restores unchanged: `{width: 16, names: [a, b]}`."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"),
+                     default_flow_style=True).strip()
+
+
 def write(data: Any, *, width: int = 110, one_line: bool = True) -> str:
     """Plain data as YAML that `read` restores unchanged.
 

@@ -33,6 +33,7 @@ from fusionkit.testing.checks import (
     copies,
     heads,
     memory,
+    metrics,
     numerics,
     option_checks,
     readers,
@@ -103,6 +104,7 @@ _IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence",
 
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
+    "metric": metrics.metric,
     "reader": readers.reader,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.

@@ -27,7 +27,7 @@ FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("hold_out", (("auto", "folds",), float),
      "training cases that select the best epoch: a share of them, or folds; auto: folds below 500 cases, else 0.15"),
     ("validate_steps", int, "minimum number of steps between two validations"),
-    ("monitor", ("loss", "accuracy", "balanced_accuracy"), "the validation metric that selects the best epoch"),
+    ("monitor", str, "what selects the best epoch: loss or an installed metric"),
     ("balance", ("none", "classes"), "classes: draw equally often from every class"),
     ("modality_dropout", float, "probability with which an optional input of a case is treated as missing"),
     ("modality_scheme", ("independent", "exactly_one", "subset"), "what modality_dropout is the probability of"),

@@ -384,7 +384,7 @@ class Training:
         self.processes.wait()
         network = loaded(self.network, self.folder, bool(self.state.best_epoch), self.processes.sharded)
         monitor = self.settings.monitor if self.validation is not None else None
-        return FitResult(network.eval(), self.state, monitor, self.processes.main)
+        return FitResult(network.eval(), self.state, monitor, self.processes.main, self.settings.lower_is_better)
 
     def close(self) -> None:
         """Close the trackers."""

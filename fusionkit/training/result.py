@@ -38,6 +38,8 @@ class StepProgress(Protocol):
 class FitResult:
     """A finished training. `monitor` is None without a validation set; only the `main` process should write files.
 
+    `lower_is_better` is the direction of what is monitored.
+
     `model` is the network that was passed in, except with fsdp, where it is a new one: the original stays sharded.
     """
 
@@ -45,6 +47,7 @@ class FitResult:
     state: TrainingState
     monitor: str | None
     main: bool
+    lower_is_better: bool = True
 
     @property
     def epochs(self) -> int:
@@ -61,7 +64,7 @@ class FitResult:
         """The monitored value of that epoch."""
         if self.monitor is None or self.state.best_value is None:
             return None
-        return -self.state.best_value if self.monitor == "loss" else self.state.best_value
+        return -self.state.best_value if self.lower_is_better else self.state.best_value
 
     @property
     def history(self) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from fusionkit.network.model import FusionModel
 from fusionkit.training.checkpoint import LAST, has_state
 from fusionkit.training.gradient_modulation import faults
 from fusionkit.training.settings import TrainingSettings
-from fusionkit.training.validation import has_accuracy
+from fusionkit.training.validation import has_monitored
 
 
 def check_run(train: Dataset[Case], validation: Dataset[Case] | None, settings: TrainingSettings, *, folder: Path,
@@ -28,8 +28,9 @@ def check_run(train: Dataset[Case], validation: Dataset[Case] | None, settings: 
     if settings.patience not in (0, "auto") and validation is None:
         found.append(Diagnostic("no-validation", "'patience' needs a validation set, and the data file has none",
                                 fix="add validation cases to 'split', set 'hold_out', or remove 'patience'"))
-    if settings.monitor != "loss" and not has_accuracy(model.plan.heads):
-        found.append(Diagnostic("no-accuracy", f"no head of this network has an accuracy, which 'monitor: "
+    if not has_monitored(model.plan.heads, settings):
+        what = "an accuracy" if settings.metric is None else f"the metric {settings.metric.key}"
+        found.append(Diagnostic("no-accuracy", f"no head of this network has {what}, which 'monitor: "
                                 f"{settings.monitor}' needs", fix="set 'monitor: loss'"))
     found += faults(model.plan, settings)
     if not resume and has_state(folder / LAST):

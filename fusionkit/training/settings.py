@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -22,7 +23,13 @@ from pydantic import (
 
 from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.syntax.options import check_options
+from fusionkit.syntax.tree import Mapping as Tables
 from fusionkit.syntax.tree import Tree
+from fusionkit.training.named_components import monitored_metric, typed_setting
+
+if TYPE_CHECKING:
+    from fusionkit.evaluation.chosen_metrics import ChosenMetric
+    from fusionkit.registry.lookup import Registry
 
 _EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
 LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES,
@@ -94,8 +101,11 @@ class TrainingSettings(BaseModel):
         "minimum number of steps between two validations")] = Field(
         10, description="Minimum number of steps between two validations, which take place at the end of an epoch; a "
                         "short run has a hundred of them all the same.")
-    monitor: Literal["loss", "accuracy", "balanced_accuracy"] = Field(
-        "loss", description="The validation metric that selects the best epoch; accuracies are means over the heads.")
+    monitor: Annotated[str, Short(
+        "what selects the best epoch: loss or an installed metric")] = Field(
+        "loss", description="What selects the best epoch by the validation cases: loss, or the id of an installed "
+                            "metric, with options as {use: ID, with: {option: value}}; the mean over the heads that it "
+                            "measures.")
     balance: Annotated[Literal["none", "classes"], Short(
         "classes: draw equally often from every class")] = Field(
         "none", description="classes: each epoch draws equally often from every class of the first head that has "
@@ -141,6 +151,7 @@ class TrainingSettings(BaseModel):
                            "there.")
     checkpoint_steps: NonNegativeInt = Field(
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
+    _metric: ChosenMetric | None = PrivateAttr(None)
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
     @field_validator(*LARGEST)
@@ -150,6 +161,29 @@ class TrainingSettings(BaseModel):
         if isinstance(value, int | float) and value > bound:
             raise ValueError(f"it must be at most {bound:,}")
         return value
+
+    @field_validator("monitor", mode="before")
+    @classmethod
+    def _typed_monitor(cls, value: Any) -> Any:
+        """A metric as it is typed on the command line, without its kind."""
+        return typed_setting(value, "metric")
+
+    @property
+    def metric(self) -> ChosenMetric | None:
+        """The metric that selects the best epoch; None for the loss and for what every validation counts.
+
+        Raises: UserError if it is not installed.
+        """
+        if self._metric is not None:
+            return self._metric
+        from fusionkit.registry.lookup import discover
+
+        return monitored_metric(self.monitor, None, discover())
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether smaller values of what is monitored are better."""
+        return self.monitor == "loss" or (self.metric is not None and self.metric.lower_is_better)
 
     def held_out_of(self, cases: int) -> float | Literal["folds"]:
         """What is held out of this many training cases: a share of them, or another fifth by each of five networks."""
@@ -204,8 +238,11 @@ RESUMABLE = frozenset({
 """Settings that may change when a run is resumed; any other would make it a different run."""
 
 
-def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None) -> TrainingSettings:
+def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, registry: Registry | None = None
+                  ) -> TrainingSettings:
     """The settings of a graph's `training:` section; `flags`, by field name, take precedence over the file.
+
+    With a `registry` the components that they name are looked up as well, and their options checked.
 
     Raises: UserError with `unknown-option` and `bad-option`, every fault of the section or of the flags.
     """
@@ -216,9 +253,13 @@ def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None) -> 
     if "epochs" in flags:
         given.pop("steps", None)
     try:
-        return TrainingSettings.model_validate({**given, **flags})
+        chosen = TrainingSettings.model_validate({**given, **flags})
     except ValidationError as error:
         raise UserError([_flag_fault(fault) for fault in error.errors(include_url=False)]) from None
+    if registry is not None:
+        written = None if "monitor" in flags or not isinstance(tree, Tables) else tree.get("monitor")
+        chosen._metric = monitored_metric(chosen.monitor, written, registry)
+    return chosen
 
 
 def _flag_fault(fault: Any) -> Diagnostic:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,36 +13,60 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusionkit.arrays import Floats
+from fusionkit.components.weighted import ratio
 from fusionkit.data.batch import Batch
-from fusionkit.evaluation.weighted_metrics import accuracy, recalls
+from fusionkit.evaluation.chosen_metrics import ChosenMetric
+from fusionkit.evaluation.metrics import measure
+from fusionkit.evaluation.predictions import collect
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.training.objective import arguments, counted
+from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.step import Stepper
+
+UNDEFINED = -sys.float_info.max
+"""What an epoch without a value of the monitored metric counts as; finite, since states are JSON."""
 
 # Axes: B batch, K classes or labels, J tallied classes: K, or for labels K yes and K no.
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The results of a validation: the combined loss, and mean losses and accuracies by head name."""
+    """The results of a validation: the combined loss, and mean losses and accuracies by head name.
+
+    `measured` are the values of `metric`, the monitored metric if that is neither the loss nor an accuracy, by head.
+    """
 
     loss: float
     losses: dict[str, float]
     accuracies: dict[str, float]
     balanced: dict[str, float]
+    metric: ChosenMetric | None = None
+    measured: dict[str, float] = field(default_factory=dict)
 
     def monitored(self, monitor: str) -> float:
-        """The value that selects the best epoch; larger is better."""
+        """The value that selects the best epoch; larger is better.
+
+        Of a metric, the mean over the heads for which it is defined; an epoch in which it is undefined is the worst.
+        """
         if monitor == "loss":
             return -self.loss
-        values = self.accuracies if monitor == "accuracy" else self.balanced
-        return sum(values.values()) / len(values)
+        if self.metric is None:
+            values = self.accuracies if monitor == "accuracy" else self.balanced
+            return sum(values.values()) / len(values)
+        defined = [value for value in self.measured.values() if not math.isnan(value)]
+        if not defined:
+            return UNDEFINED
+        mean = sum(defined) / len(defined)
+        return -mean if self.metric.lower_is_better else mean
 
     def row(self) -> dict[str, float]:
         """The scores as columns of the history."""
         row = {"validation_loss": self.loss}
         row |= {f"validation_loss_{name}": value for name, value in self.losses.items()}
         row |= {f"validation_accuracy_{name}": value for name, value in self.accuracies.items()}
+        if self.metric is not None:
+            row |= {f"validation_{self.metric.key}_{name}": value for name, value in self.measured.items()}
         return row | {f"validation_balanced_accuracy_{name}": value for name, value in self.balanced.items()}
 
 
@@ -51,6 +76,8 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
     network, heads = stepper.network, stepper.network.plan.heads
     tallies = [torch.zeros(2 + 2 * _tallied(head), dtype=torch.float64, device=stepper.processes.device)
                for head in heads]
+    metric = stepper.settings.metric
+    kept = [_Kept(head) for head in heads if metric is not None and head.task in metric.declared.tasks]
     network.eval()
     for batch in batches:
         if stop():
@@ -67,9 +94,38 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
             if head.task != "regression":
                 decoded = network.head(head.name).decode(results[f"output/{head.name}"])
                 tally[2:] += _tally(head, decoded, placed.targets[head.name], valid[head.name])
+        for each in kept:
+            name = each.head.name
+            each.add(network.head(name).decode(results[f"output/{name}"]), placed.targets[name], valid[name])
     network.train()
-    summed = stepper.processes.sum_tensor(torch.cat(tallies))
-    return _scores(heads, summed)
+    scores = _scores(heads, stepper.processes.sum_tensor(torch.cat(tallies)))
+    if metric is None or not math.isfinite(scores.loss):
+        return scores
+    return replace(scores, metric=metric, measured={
+        each.head.name: _measured(each, metric, stepper.processes.gather(each.cases)) for each in kept})
+
+
+class _Kept:
+    """The decoded results of a head and its targets, for a metric that needs those of all cases together."""
+
+    def __init__(self, head: PlannedHead) -> None:
+        self.head = head
+        self.cases: list[tuple[Floats, Floats]] = []
+
+    def add(self, decoded_BK: Tensor, target: Tensor, valid_B: Tensor) -> None:
+        """The valid rows of a batch."""
+        values, wanted = (part[valid_B].double().cpu().numpy() for part in (decoded_BK, target))
+        self.cases.append((values, wanted))
+
+
+def _measured(kept: _Kept, metric: ChosenMetric, parts: Sequence[Sequence[tuple[Floats, Floats]]]) -> float:
+    """A metric of one head over the cases of all processes, NaN if undefined."""
+    batches = [batch for part in parts for batch in part if len(batch[0])]
+    if not batches:
+        return math.nan
+    values, wanted = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    outcomes = collect(kept.head.task, kept.head.names, wanted, values, head=kept.head.name)
+    return measure(outcomes, [metric]).overall[metric.key].value
 
 
 def _tallied(head: PlannedHead) -> int:
@@ -102,12 +158,15 @@ def _scores(heads: tuple[PlannedHead, ...], summed: list[float]) -> Scores:
         losses[head.name] = loss / rows if rows else math.nan
         total += head.weight * losses[head.name] if rows else 0.0
         if size and rows:
-            plain[head.name] = float(accuracy(found, seen))
-            rates = recalls(found[seen > 0], seen[seen > 0]).tolist()
+            plain[head.name] = float(ratio(found.sum(axis=0), seen.sum(axis=0)))
+            rates = ratio(found[seen > 0], seen[seen > 0]).tolist()
             balanced[head.name] = sum(rates) / len(rates)
     return Scores(total, losses, plain, balanced)
 
 
-def has_accuracy(heads: Iterable[Any]) -> bool:
-    """Whether any head has an accuracy that can be monitored."""
-    return any(head.task != "regression" for head in heads)
+def has_monitored(heads: Iterable[Any], settings: TrainingSettings) -> bool:
+    """Whether any head has what the settings monitor."""
+    if settings.monitor == "loss":
+        return True
+    tasks = {"multiclass", "multilabel"} if settings.metric is None else set(settings.metric.declared.tasks)
+    return any(head.task in tasks for head in heads)

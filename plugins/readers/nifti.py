@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.readers.nifti_affine import Place, place_of
+from fusionkit_plugins.blocks.nifti_affine import Place, place_of
 from numpy.typing import NDArray
 from pydantic import Field
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from small_study import GRAPH, write_study
 
-from fusionkit.comparison.candidate_syntax import parse_candidates
-from fusionkit.comparison.candidates import ComparisonPlan, plan_comparison
+from fusionkit.comparison.candidates import WITH, ComparisonPlan, plan_comparison
 from fusionkit.errors import GraphError, UserError
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.tree import to_plain
+from fusionkit.syntax.typed_components import parse_components
 
 
 def comparison(folder: Path, typed: str, graph: str = GRAPH, node: str = "both", **options: object) -> ComparisonPlan:
@@ -28,7 +28,7 @@ def refused(folder: Path, typed: str, graph: str = GRAPH, node: str = "both") ->
 
 def test_commas_outside_braces_separate() -> None:
     typed = " fusion.sum ,fusion.gmu{width: 16, gate: '},'} , fusion.mean{groups: [1, 2]}"
-    asked, found = parse_candidates(typed)
+    asked, found = parse_components(typed, WITH)
     assert not found
     assert [(each.use, each.options and to_plain(each.options)) for each in asked] == [
         ("fusion.sum", None), ("fusion.gmu", {"width": 16, "gate": "},"}), ("fusion.mean", {"groups": [1, 2]})]
@@ -38,7 +38,7 @@ def test_commas_outside_braces_separate() -> None:
 @pytest.mark.parametrize("typed", ["", "fusion.sum,", "fusion", "fusion.gmu{width: 16", "fusion.gmu[3]",
                                    "fusion.sum{}x"])
 def test_what_is_no_candidate_is_told(typed: str) -> None:
-    assert parse_candidates(typed)[1]
+    assert parse_components(typed, WITH)[1]
 
 
 def test_the_graph_as_written_is_the_reference(tmp_path: Path) -> None:

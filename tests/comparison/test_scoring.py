@@ -17,6 +17,8 @@ from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
 from fusionkit.data.readers.columns import ColumnsOptions, ColumnValues, categories, fit
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import UserError
+from fusionkit.evaluation.chosen_metrics import ChosenMetric, default_metrics
+from fusionkit.registry.lookup import discover
 
 CASES = 90
 KINDS = {"own": "reference", "twin": "candidate", "good": "candidate", "bad": "candidate", "half": "single"}
@@ -38,6 +40,10 @@ def cohort(values: NDArray[Any], **more: Any) -> Any:
 
 def head(task: str = "multiclass", names: tuple[str, ...] = ("no", "yes")) -> Any:
     return SimpleNamespace(name="result", task=task, names=names)
+
+
+def named(metric: str) -> ChosenMetric:
+    return next(known for known in default_metrics() if known.key == metric)
 
 
 def units(folds: int, repeats: int = 1) -> list[Unit]:
@@ -72,7 +78,7 @@ SKILLS = {"own": 0.6, "twin": 0.6, "good": 3.0, "bad": -0.5, "half": 0.6}
 @pytest.mark.parametrize(("folds", "repeats"), [(5, 1), (3, 2), (0, 1), (0, 3)])
 def test_equal_networks_are_equal_and_better_ones_better(folds: int, repeats: int) -> None:
     made, whole = outcomes(SKILLS, folds, repeats)
-    found = rank_candidates(head(), "auroc", made, KINDS, units(folds, repeats), cohort=whole, resamples=400)
+    found = rank_candidates(head(), named("auroc"), made, KINDS, units(folds, repeats), cohort=whole, resamples=400)
     rows = {row.name: row for row in found.rows}
     assert found.rows[0].name == "good"
     assert found.test == ("corrected resampled t" if folds else "paired bootstrap")
@@ -92,7 +98,7 @@ def test_equal_networks_are_equal_and_better_ones_better(folds: int, repeats: in
 
 def test_candidates_and_baselines_are_corrected_apart() -> None:
     made, whole = outcomes(SKILLS, 5)
-    rows = {row.name: row.difference for row in rank_candidates(head(), "auroc", made, KINDS, units(5),
+    rows = {row.name: row.difference for row in rank_candidates(head(), named("auroc"), made, KINDS, units(5),
                                                                 cohort=whole, resamples=50).rows}
     assert rows["own"] is None
     names = ["twin", "good", "bad"]
@@ -102,7 +108,7 @@ def test_candidates_and_baselines_are_corrected_apart() -> None:
 
 def test_a_difference_is_over_the_cases_that_both_have() -> None:
     made, whole = outcomes({"own": 0.6, "half": 0.6}, 5)
-    found = rank_candidates(head(), "accuracy", made, KINDS, units(5), cohort=whole, resamples=50)
+    found = rank_candidates(head(), named("accuracy"), made, KINDS, units(5), cohort=whole, resamples=50)
     half = next(row for row in found.rows if row.name == "half")
     assert half.difference is not None
     assert half.difference.value == 0.0
@@ -112,7 +118,7 @@ def test_a_difference_is_over_the_cases_that_both_have() -> None:
 
 def test_small_values_of_an_error_come_first() -> None:
     made, whole = outcomes(SKILLS, 5)
-    found = rank_candidates(head(), "brier", made, KINDS, units(5), cohort=whole, resamples=50)
+    found = rank_candidates(head(), named("brier"), made, KINDS, units(5), cohort=whole, resamples=50)
     assert found.lower_is_better
     assert found.rows[0].name == "good"
 
@@ -122,17 +128,21 @@ def test_folds_in_which_a_metric_is_undefined_are_left_out_and_counted() -> None
     last = np.array(units(5)[4].test)
     for outcome in (*made["own"], *made["bad"]):
         outcome.heads["result"].targets[last] = 1.0
-    rows = {row.name: row for row in rank_candidates(head(), "auroc", made, KINDS, units(5), cohort=whole,
+    rows = {row.name: row for row in rank_candidates(head(), named("auroc"), made, KINDS, units(5), cohort=whole,
                                                      resamples=50).rows}
     assert rows["bad"].values[4] is None
     assert rows["bad"].difference.note == "undefined in 1 of 5 folds"
 
 
 def test_a_metric_that_no_head_has_is_refused() -> None:
-    assert metrics_of([head(), SimpleNamespace(name="size", task="regression")], None) == {
-        "result": "auroc", "size": "mae"}
-    with pytest.raises(UserError, match="did you mean 'accuracy'"):
-        metrics_of([head()], "acuracy")
+    both = [head(), SimpleNamespace(name="size", task="regression")]
+    chosen = metrics_of(both, None, discover())
+    assert {name: metric.key for name, metric in chosen.items()} == {"result": "auroc", "size": "mae"}
+    assert [*metrics_of(both, "metric.rmse", discover())] == ["size"]
+    for typed, says in (("acuracy", "did you mean 'accuracy'"), ("mae", r"has the metric 'mae' \[unknown-metric\]"),
+                        ("auroc,f1", r"names 2 metrics \[bad-metric\]"), ("auroc{bins: 3}", "has no option 'bins'")):
+        with pytest.raises(UserError, match=says):
+            metrics_of([head()], typed, discover())
 
 
 def tabled(values: NDArray[Any], signal: NDArray[Any]) -> Any:

@@ -107,7 +107,7 @@ def test_a_size_that_training_had_no_need_of_is_told(folder):
 
 
 def test_values_that_mean_something_else_are_refused(folder, monkeypatch):
-    from fusionkit_plugins.readers.dicom import reader
+    from fusionkit_plugins.readers import dicom as reader
 
     preprocessing = fitted(folder, "dicom")
     assert preprocessing.inputs["x"].meanings == ("CT, HU",)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from fusionkit_plugins.readers.dicom.reader import DicomOptions, read
+from fusionkit_plugins.readers.dicom import DicomOptions, read
 from numpy.typing import NDArray
 
 from fusionkit.datasets.phantom import SCENARIOS, VIEWS, Latents, Scenario, View, ceilings, draw_latents, oracle, stream

@@ -11,6 +11,7 @@ import torch
 import fusionkit
 from fusionkit.cli.parser import parser
 from fusionkit.components.component import Absent, Component
+from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
 from fusionkit.syntax.tree import to_plain
@@ -54,8 +55,14 @@ def test_a_plugin_of_the_page_holds_to_the_contract(text: str, tmp_path: Path) -
     assert [str(finding) for finding in findings if finding.result != "ok"] == []
 
 
-def test_there_are_three() -> None:
-    assert len(PLUGINS) == 3
+def test_there_are_a_reader_a_metric_and_three_of_networks() -> None:
+    assert len(PLUGINS) == 5
+
+
+def test_its_table_of_kinds_is_that_of_the_code() -> None:
+    assert rows("| kind | named in") == [
+        [name, kind.setting or "nodes", kind.declaration,
+         f"[{kind.title.lower()}](components/{kind.folder}.md)"] for name, kind in KIND_TABLE.items()]
 
 
 def test_the_graph_builds(difference: Component) -> None:

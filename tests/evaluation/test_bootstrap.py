@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fusionkit.evaluation.bootstrap import bootstrap, draw, sample_metrics
+from fusionkit.evaluation.chosen_metrics import default_metrics
 from fusionkit.evaluation.metrics import Measured, measure
 from fusionkit.evaluation.predictions import collect
 
@@ -98,11 +99,13 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     held = {"accuracy": 0, "sensitivity": 0, "auroc": 0}
     # Scores of the sick are those of the healthy, one standard deviation up: AUROC and sensitivity follow from that.
     truth = {"accuracy": 0.6915, "sensitivity": 0.6915, "auroc": 0.7602}
+    known = tuple(metric for metric in default_metrics() if metric.key in held)
     for _ in range(200):
         sick = generator.random(120) < 0.5
         score = 1 / (1 + np.exp(-(generator.normal(size=120) + sick - 0.5)))
         outcomes = collect("multiclass", names(2), sick, np.stack([1 - score, score], axis=1))
-        samples = sample_metrics(outcomes, Measured({}), next(draw(outcomes, 120, seed=0, resamples=200)))[None]
+        weights = next(draw(outcomes, 120, seed=0, resamples=200))
+        samples = sample_metrics(outcomes, Measured({}, metrics=known), weights)[None]
         for name, true in truth.items():
             low, high = np.quantile(samples[name], [0.025, 0.975])
             held[name] += low <= true <= high

@@ -6,12 +6,15 @@ import torch
 
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
-from fusionkit.evaluation.weighted_metrics import CLASSIFICATION, REGRESSION
 
 from . import oracles
 from .cohorts import classified, labelled, names, valued
 
 close = {"abs": 1e-12}
+# In the order of tables.
+CLASSIFICATION = ("auroc", "accuracy", "balanced_accuracy", "f1", "sensitivity", "specificity", "ppv", "npv", "brier",
+                  "ece")
+REGRESSION = ("mae", "rmse", "r2", "pearson")
 
 
 def multiclass(targets, probabilities, classes):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES, calibration_bin
 from fusionkit.errors import RunError
-from fusionkit.evaluation.predictions import CALIBRATION_BINS, CALIBRATION_EDGES, calibration_bin, collect
+from fusionkit.evaluation.predictions import collect
 
 HALVES = [[0.5, 0.5]] * 3
 

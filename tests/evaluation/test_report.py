@@ -13,7 +13,7 @@ from PIL import Image
 
 from fusionkit.evaluation import evaluate_predictions, plots, table, write_report
 from fusionkit.evaluation.calibration import Calibrated, Choices
-from fusionkit.evaluation.report import TABLE_COLUMNS, Metric
+from fusionkit.evaluation.report import TABLE_COLUMNS, MetricResult
 
 from .cohorts import classified, labelled, names, valued
 
@@ -214,10 +214,10 @@ def test_the_table_has_a_row_for_each_metric(reports):
 
 
 def test_a_metric_reads_as_it_is_printed():
-    assert str(Metric(0.91234, 0.87, 0.951)) == "0.912 (0.870 to 0.951)"
-    assert str(Metric(1234.5, 1100.04, 1300.0)) == "1234 (1100 to 1300)"
-    assert str(Metric(None, note="no case is 'x'")) == "undefined"
-    assert str(Metric(0.5)) == "0.500"
+    assert str(MetricResult(0.91234, 0.87, 0.951)) == "0.912 (0.870 to 0.951)"
+    assert str(MetricResult(1234.5, 1100.04, 1300.0)) == "1234 (1100 to 1300)"
+    assert str(MetricResult(None, note="no case is 'x'")) == "undefined"
+    assert str(MetricResult(0.5)) == "0.500"
 
 
 def test_importing_evaluation_does_not_import_matplotlib():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusionkit.evaluation.formatting import Metric
+from fusionkit.evaluation.formatting import MetricResult
 from fusionkit.evaluation.plots import style
 from fusionkit.explanation.bar_plot import MOST_GROUPS, BarGroup, Panel, bars_figure
 from fusionkit.explanation.output_folder import Folder
@@ -98,7 +98,7 @@ def test_names_of_files_stay_in_the_folder_and_apart(tmp_path: Any) -> None:
 def test_pictures_of_many_things_and_long_names_are_drawn(tmp_path: Any) -> None:
     folder = Folder(tmp_path)
     rows = tuple(BarGroup(f"a very long name of a case $number$ {index} " * 3,
-                          (Metric(-0.5, -0.7, 0.1), None, Metric(None)),
+                          (MetricResult(-0.5, -0.7, 0.1), None, MetricResult(None)),
                           "no input: 0.5") for index in range(MOST_GROUPS + 3))
     folder.picture(lambda: bars_figure([Panel("mean", "added", rows)], ["one", "two" * 30, "three"], ["title " * 30]),
                    "bars")

@@ -74,6 +74,8 @@ def test_every_good_graph_is_accepted() -> None:
     ("from: fused", "from: fused.f1"), ("with: {widths: [4, 8]}", "with: null"), (", with: {widths: [4, 8]}", ""),
     ("freeze: true", "each: true, share: true"), ("freeze: true", "weights: lungs.safetensors#net"),
     ("freeze: true", "share: false"), ("training: {epochs: 3}", "description: An example"),
+    ("training: {epochs: 3}", "training: {monitor: auroc}"), ("training: {epochs: 3}", "training: {monitor: loss}"),
+    ("training: {epochs: 3}", "training: {monitor: {use: metric.auroc}}"),
     ("optional: true", "optional: false"), ("loss: 0.5", "loss: 0"),
 ])
 def test_what_the_reader_takes_is_accepted(old: str, new: str) -> None:
@@ -84,6 +86,8 @@ def test_what_the_reader_takes_is_accepted(old: str, new: str) -> None:
 
 @pytest.mark.parametrize(("old", "new"), [
     ("fusionkit: 1", "fusionkit: 2"), ("fusionkit: 1", "name: x"), ("training:", "trainig:"),
+    ("training: {epochs: 3}", "training: {monitor: aurocc}"),
+    ("training: {epochs: 3}", "training: {monitor: {use: fusion.sum}}"),
     ("volume: [1, 5, 7, 11]", "volume: [5, 7, 11]"), ("volume: [1, 5, 7, 11]", "volume: [1, 5, 7, 0]"),
     ("volume: [1, 5, 7, 11]", "volume: 1"), ("volume: [1, 5, 7, 11]", "volume: [1, 5, 7, big]"),
     ("volume: [1, 5, 7, 11]", "volume: auto, image: auto"), ("volume: [1, 5, 7, 11]", "optional: true"),
@@ -103,7 +107,7 @@ def test_what_is_wrong_is_refused(old: str, new: str) -> None:
     text = BASE.replace(old, new, 1)
     assert text != BASE and faults(text)
     # The reader leaves the section `training` to the command that needs it.
-    assert refused_by_reader(text) or "epoch" in new
+    assert refused_by_reader(text) or "epoch" in new or "monitor" in new
 
 
 def test_keys_are_those_of_the_reader() -> None:
@@ -129,7 +133,8 @@ def test_everything_has_a_description() -> None:
 
 def test_every_component_is_offered_with_its_summary() -> None:
     nodes, methods = SCHEMA["$defs"]["node"]["properties"]["use"], SCHEMA["$defs"]["uncertainty"]["properties"]["use"]
-    assert sorted(nodes["enum"] + methods["enum"]) == REGISTRY.ids
+    named = [name for kind in ("metric",) for name in SCHEMA["$defs"][kind]["properties"]["use"]["enum"]]
+    assert sorted(nodes["enum"] + methods["enum"] + named) == REGISTRY.ids
     offered = dict(zip(nodes["enum"], nodes["markdownEnumDescriptions"], strict=True))
     assert offered["fusion.gmu"].startswith("Gated multimodal unit")
     assert "Default: `64`" in SCHEMA["$defs"]["fusion.gmu"]["properties"]["width"]["markdownDescription"]

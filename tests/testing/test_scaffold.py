@@ -141,7 +141,7 @@ def test_awkward_names_make_clean_code(tmp_path: Path) -> None:
     ("fusionkit-gate", "fusion", "bad-name", "'gate'"),
     ("class", "head", "bad-name", "'class-head'"),
     ("a" * 31, "fusion", "bad-name", "at most 30"),
-    ("gate", "metric", "bad-name", "encoder, fusion, head"),
+    ("gate", "tracker", "bad-name", "encoder, fusion, head"),
     ("gmu", "fusion", "name-taken", "another name"),
     ("plugins", "fusion", "name-taken", "another name"),
 ])

@@ -21,7 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, metavar="K", help="use K folds instead of the data file's split")
     parser.add_argument("--repeats", type=int, default=1, metavar="N",
                         help="train N times, each with the next seed (default 1)")
-    parser.add_argument("--metric", metavar="NAME", help="what to compare (default: auroc; mae for regression)")
+    parser.add_argument("--metric", metavar="ID", help="the installed metric to compare by, with options in braces "
+                                                       "(default: auroc; mae for regression)")
     parser.add_argument("--reuse", choices=("auto", "features", "batches", "nothing"), default="auto",
                         help="what candidates share of frozen nodes: features, computed once and cached; batches, "
                              "computed once for each batch; nothing (default auto)")

@@ -22,6 +22,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="where to write (default: RUN, or RUN/evaluation of DATA)")
     parser.add_argument("--missing", action="store_true",
                         help="also evaluate every input subset: its metrics, as a table and a curve")
+    parser.add_argument("--metric", default="", metavar="ID,ID{OPTION: VALUE}",
+                        help="metrics to show besides those that are shown by default, with options")
     parser.add_argument("--include-training-cases", action="store_true",
                         help="include training cases: evaluate all of the run's own data file; mark none in others")
     add_running_options(parser)

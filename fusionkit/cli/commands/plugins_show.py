@@ -85,7 +85,10 @@ def _page(component: Declaration, provider: str, example: Example) -> Iterator[s
         yield "\noptions:"
         yield from (f"  {name} ({kind}, {default})\n      {text}" for name, kind, default, text in options)
     yield from _costs(example)
-    yield "\nto paste into a graph:" if example.setting else "\nto paste under 'nodes:'"
+    from fusionkit.components.kinds import KIND_TABLE
+
+    into = "a data file" if KIND_TABLE[component.kind].in_data else "a graph"
+    yield f"\nto paste into {into}:" if example.setting else "\nto paste under 'nodes:'"
     yield "  " + example.snippet.replace("\n", "\n  ")
 
 

@@ -45,8 +45,10 @@ class Example:
 
     @property
     def part(self) -> dict[str, Any]:
-        """What to paste into a graph: a node by its name, or the setting that names the component."""
+        """What to paste into a graph or data file: a node by its name, or the setting that names the component."""
         options = {"with": dict(self.options)} if self.options else {}
+        if KIND_TABLE[self.component.kind].in_data:
+            return {self.setting: {"scan": {"read": self.component.name, **self.options}}}
         path = self.setting.split(".")
         if path != [""]:
             written: Any = {"use": self.component.id} | options
@@ -74,7 +76,9 @@ class Example:
         graph: dict[str, Any] = {"fusionkit": 1, "inputs": {name: {shape.layout: list(shape.sizes)}
                                                             for name, shape in inputs.items()}, "nodes": {}}
         last, shape = next(iter(inputs.items()))
-        if self.setting:
+        if KIND_TABLE[self.component.kind].in_data:
+            pass  # a graph does not name it
+        elif self.setting:
             graph |= self.part
         else:
             graph["nodes"] |= self.part

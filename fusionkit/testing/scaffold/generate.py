@@ -24,8 +24,9 @@ PREFIX = "fusionkit"
 _LONGEST = 30  # names stand in lines of the generated files, which end at column 120
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 # Names that the generated files import or define: a class of such a name would hide them.
-_TAKEN = {"Config", "Encoder", "F", "Field", "Fusion", "Head", "HeadPrediction", "Path", "PositiveInt", "Prediction",
-          "Projections", "Runner", "Sequence", "Tensor", "TensorShape", "Uncertainty"}
+_TAKEN = {"ClassColumn", "Config", "Encoder", "F", "Field", "Floats", "Fusion", "Head", "HeadPrediction", "Metric",
+          "Path", "PositiveInt", "Prediction", "Projections", "Runner", "Sequence", "Tensor", "TensorShape",
+          "Uncertainty"}
 
 _TEMPLATES = files("fusionkit.testing.scaffold") / "templates"
 
@@ -56,8 +57,8 @@ def package_files(name: str, kind: str) -> dict[str, str]:
     values = {
         "project": f"{PREFIX}-{name.replace('_', '-')}", "graph": name.replace("_", "-"), "package": package,
         "name": module, "id": f"{kind}.{module}", "module": own, "options": f"{own}Config",
-        "title": " ".join(words).capitalize(), "version": ".".join(__version__.split(".")[:2]),
-        "contract": CONTRACT_RANGE,
+        "title": " ".join(words).capitalize(), "label": " ".join(words), "contract": CONTRACT_RANGE,
+        "version": ".".join(__version__.split(".")[:2]),
     }
     values["snippet"] = Template(chosen.snippet).substitute(values)
     template_of = {

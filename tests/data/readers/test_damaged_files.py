@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow
 import pytest
-from fusionkit_plugins.readers.dicom import reader as dicom
+from fusionkit_plugins.readers import dicom
 from fusionkit_plugins.readers.image import ImageOptions
 from fusionkit_plugins.readers.nifti import NiftiOptions
 from fusionkit_plugins.readers.nifti import read as read_nifti

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from fusionkit_plugins.readers.dicom.reader import DicomOptions, read, shape
+from fusionkit_plugins.readers.dicom import DicomOptions, read, shape
 
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.datasets.dicom_writer import can_write

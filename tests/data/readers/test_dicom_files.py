@@ -11,8 +11,8 @@ import dicom_files
 import numpy as np
 import pydicom
 import pytest
-from fusionkit_plugins.readers.dicom import reader
-from fusionkit_plugins.readers.dicom.reader import DicomOptions, read
+from fusionkit_plugins.readers import dicom as reader
+from fusionkit_plugins.readers.dicom import DicomOptions, read
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from fusionkit.data.readers.reader import ReadError

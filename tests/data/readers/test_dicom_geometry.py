@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from fusionkit_plugins.readers.dicom import reader
-from fusionkit_plugins.readers.dicom.headers import find_files, read_slices
-from fusionkit_plugins.readers.dicom.reader import DicomOptions, read
+from fusionkit_plugins.blocks.dicom.headers import find_files, read_slices
+from fusionkit_plugins.readers import dicom as reader
+from fusionkit_plugins.readers.dicom import DicomOptions, read
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 

@@ -9,7 +9,7 @@ import dicom_files
 import numpy as np
 import pydicom
 import pytest
-from fusionkit_plugins.readers.dicom.reader import DicomOptions, examine, read
+from fusionkit_plugins.readers.dicom import DicomOptions, examine, read
 from pydicom.dataset import Dataset
 
 from fusionkit.data.readers.reader import ReadError

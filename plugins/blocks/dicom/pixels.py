@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.readers.dicom.headers import Slice, open_dataset, quiet
-from fusionkit_plugins.readers.dicom.values import AIR_HU, Plane, ValueRules, is_inverted, plane_of
+from fusionkit_plugins.blocks.dicom.headers import Slice, open_dataset, quiet
+from fusionkit_plugins.blocks.dicom.values import AIR_HU, Plane, ValueRules, is_inverted, plane_of
 from numpy.typing import NDArray
 
 from fusionkit.reading import MAX_VALUES, ReadError, is_decoder_failure

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fusionkit_plugins.readers.dicom.headers import Slice
-from fusionkit_plugins.readers.dicom.pixels import Pixels
-from fusionkit_plugins.readers.dicom.values import ValueRules
+from fusionkit_plugins.blocks.dicom.headers import Slice
+from fusionkit_plugins.blocks.dicom.pixels import Pixels
+from fusionkit_plugins.blocks.dicom.values import ValueRules
 
 from fusionkit.reading import Advice, Facts, constant, count, grouped, label_maps, ranges, shown_range, spacings, spread
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from fusionkit_plugins.readers.dicom.headers import Slice
+from fusionkit_plugins.blocks.dicom.headers import Slice
 from numpy.typing import NDArray
 
 from fusionkit.reading import MAX_VALUES, ReadError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.readers.dicom.headers import Slice
+from fusionkit_plugins.blocks.dicom.headers import Slice
 from numpy.typing import NDArray
 
 from fusionkit.reading import ReadError

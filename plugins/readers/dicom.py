@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from fusionkit_plugins.readers.dicom.advice import facts_of, of_files
-from fusionkit_plugins.readers.dicom.headers import VARIANTS, Slice, find_files, read_slices
-from fusionkit_plugins.readers.dicom.pixels import read_picture, read_stack
-from fusionkit_plugins.readers.dicom.series import (
+from fusionkit_plugins.blocks.dicom.advice import facts_of, of_files
+from fusionkit_plugins.blocks.dicom.headers import VARIANTS, Slice, find_files, read_slices
+from fusionkit_plugins.blocks.dicom.pixels import read_picture, read_stack
+from fusionkit_plugins.blocks.dicom.series import (
     check_image,
     choose_series,
     choose_stack,
@@ -23,7 +23,7 @@ from fusionkit_plugins.readers.dicom.series import (
     grid_of,
     ordered,
 )
-from fusionkit_plugins.readers.dicom.values import ValueRules
+from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 
@@ -52,8 +52,8 @@ class Rescale(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    slope: Annotated[float, Field(allow_inf_nan=False)] = 1.0
-    intercept: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    slope: float = Field(1.0, allow_inf_nan=False, description="Factor of the stored values.")
+    intercept: float = Field(0.0, allow_inf_nan=False, description="What is added to them.")
 
 
 class DicomOptions(FileOptions):
@@ -197,7 +197,7 @@ def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> t
 
 def sample(folder: Path) -> Path:
     """A CT series of three slices of 5 x 7 pixels."""
-    from fusionkit_plugins.readers.dicom.sample import write_series
+    from fusionkit_plugins.blocks.dicom.sample import write_series
 
     write_series(folder / "series")
     return folder / "series"

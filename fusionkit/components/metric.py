@@ -1,0 +1,80 @@
+"""The declaration of a metric: what it measures, for which tasks, and in which direction it is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
+
+from fusionkit.components.config import ContractError
+from fusionkit.components.declaration import Declaration
+from fusionkit.components.protocols import Task
+
+if TYPE_CHECKING:
+    from fusionkit.arrays import Floats
+
+Better = Literal["higher", "lower"]
+
+
+class MetricMethod(Protocol):
+    """The object that a `Metric` component creates. `weights` says how often each case counts, one column a resample.
+
+    Every metric is a function of the weights of the cases, so that intervals and paired differences follow without
+    further code: with weights of one it is the value itself. Optional, and looked up by name:
+
+    - `of_all(outcomes, weights)` measures all classes of a head of several classes at once, `weights` (N, R) to (R,);
+      without it the result is the mean over the classes for which it is defined;
+    - `why_undefined(column)` is a note for the reader if the metric has no value for the column, else None; it is not
+      called for columns without a case;
+    - `note_of_all(outcomes)` is the note to a result of `of_all`, or None.
+    """
+
+    def of_column(self, column: Any, weights: Floats) -> Floats:
+        """One class against the others, one label (`ClassColumn`) or one output (`ValueColumn`): (M, R) to (R,).
+
+        NaN where it is undefined for these weights.
+        """
+
+
+@dataclass(frozen=True, repr=False)
+class Metric(Declaration):
+    """Measures the results of a head; `module(config)` returns a `MetricMethod`.
+
+    `label` is its name in tables and plots. `tasks` are those of the heads that it measures. `better` is the direction.
+    `unit` is that of its values: '' for a number without one, 'target' for the target's, else text for tables.
+    `monitor`: whether it may select the best epoch of a training, by the setting `monitor`. `place` orders tables:
+    smaller comes first, equal places are ordered by id.
+
+    Raises: ContractError if one of these is not valid.
+    """
+
+    _: KW_ONLY
+    label: str
+    tasks: tuple[Task, ...]
+    better: Better
+    unit: str = ""
+    monitor: bool = True
+    place: int = 1000
+    kind: ClassVar[str] = "metric"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.label.strip():
+            raise ContractError(f"{self.id}: label is empty; write its name for tables, as in 'Brier score'")
+        unknown = sorted(set(self.tasks) - set(get_args(Task)))
+        if unknown or not self.tasks:
+            raise ContractError(f"{self.id}: tasks={self.tasks!r}; choose from {', '.join(get_args(Task))}")
+        if self.better not in get_args(Better):
+            raise ContractError(f"{self.id}: better={self.better!r}; choose one of {', '.join(get_args(Better))}")
+
+    @property
+    def heading(self) -> str:
+        """The label, with the unit if it has one of its own."""
+        return self.label if self.unit in ("", "target") else f"{self.label}, {self.unit}"
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Its tasks, direction and unit."""
+        unit = {"unit": "that of the target" if self.unit == "target" else self.unit} if self.unit else {}
+        return {"label": self.label, "tasks": ", ".join(self.tasks), "better": self.better, **unit,
+                "monitor": "it may select the best epoch" if self.monitor else "it cannot select the best epoch"}

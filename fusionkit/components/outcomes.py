@@ -1,0 +1,110 @@
+"""What a metric is given: the cases of one head that have a target, with their predictions, as a whole or by column.
+
+Axes: N cases, M cases whose target is known, K classes, labels or outputs, R columns of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fusionkit.arrays import Bools, Floats, Ints
+from fusionkit.components.protocols import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The cases of one head that have a target, with their predictions.
+
+    *Shapes*: N cases, K classes, labels or outputs. `targets` is (N,) class indices for `multiclass`, (N, K) of 0, 1
+    and NaN (not known) for `multilabel`, (N, K) values for `regression`. `predictions` is (N, K): probabilities, or
+    values. `patients` is (N,) numbers from 0, equal for the cases of one patient; None if cases count individually.
+    `without_target` counts the cases that were dropped because they have no target; `rows` (N,) are the original
+    positions of the others.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    targets: Floats
+    predictions: Floats
+    patients: Ints | None = None
+    without_target: int = 0
+    rows: Ints | None = None
+
+    @property
+    def cases(self) -> int:
+        """How many cases have a target."""
+        return len(self.targets)
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes, of which the second is then the positive one."""
+        return self.task == "multiclass" and len(self.classes) == 2
+
+    def column(self, index: int) -> ClassColumn:
+        """One class against all others, or one label, over the cases where it is known."""
+        score, name = self.predictions[:, index], self.classes[index]
+        if self.task == "multiclass":
+            known = np.ones(self.cases, dtype=bool)
+            return ClassColumn(name, known, self.targets == index, self.predicted_class() == index, score)
+        known = ~np.isnan(self.targets[:, index])
+        truth, score = self.targets[known, index] == 1, score[known]
+        return ClassColumn(name, known, truth, score > 0.5, score)
+
+    def output(self, index: int) -> ValueColumn:
+        """One output of a regression, over the cases where it is known."""
+        known = ~np.isnan(self.targets[:, index])
+        return ValueColumn(self.classes[index], known, self.targets[known, index], self.predictions[known, index])
+
+    def columns(self) -> Iterator[ClassColumn | ValueColumn]:
+        """What is measured one by one: every class against the others, label or output; of two classes the second."""
+        for index in range(len(self.classes)):
+            if self.task == "regression":
+                yield self.output(index)
+            elif index or not self.binary:
+                yield self.column(index)
+
+    def predicted_class(self) -> Ints:
+        """The class of the largest probability, the first in case of ties. *Shape*: (N,)."""
+        return np.argmax(self.predictions, axis=1) if self.cases else np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassColumn:
+    """One class against all others: `truth`, `predicted` and `score` over the cases that are `known`.
+
+    *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
+    """
+
+    name: str
+    known: Bools
+    truth: Bools
+    predicted: Bools
+    score: Floats
+    _counted: list[tuple[Floats, Floats]] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def counts(self, weights: Floats) -> Floats:
+        """Weights of true positives, false negatives, false positives and true negatives: (M, R) to (4, R).
+
+        Several metrics ask for those of the same weights, so the last are kept.
+        """
+        if not self._counted or self._counted[0][0] is not weights:
+            truth, predicted = self.truth, self.predicted
+            kinds = np.stack([truth & predicted, truth & ~predicted, ~truth & predicted, ~truth & ~predicted])
+            self._counted[:] = [(weights, kinds.astype(np.float64) @ weights)]
+        return self._counted[0][1]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueColumn:
+    """One output of a regression: true and predicted values over the cases that are `known`.
+
+    *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
+    """
+
+    name: str
+    known: Bools
+    truth: Floats
+    predicted: Floats

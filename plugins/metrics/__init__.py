@@ -1,0 +1,1 @@
+"""Bundled metrics: functions of the weights of the cases."""
