@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.cli.parser import main
-from fusionkit.errors import UserError
+from fusionkit.runs.results import reports
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +123,41 @@ def test_folds_that_are_not_there_or_not_finished_are_named(run: Path, study: Pa
     assert main(["evaluate", str(run), "--fold", "0"]) == 0
 
 
-def test_inputs_are_taken_away_from_one_network(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_case_without_inputs_is_predicted_by_the_network_of_its_fold(
+        run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
-    with pytest.raises(UserError, match="--fold 0"):
-        fusionkit.evaluate(run, missing=True, quiet=True)
-    made = fusionkit.evaluate(run, missing=True, fold=0, output=tmp_path, quiet=True)
-    assert len(made.selections) == 3
+    scored: list[tuple[list[str], np.ndarray]] = []
+
+    def spy(results: Any, patients: Any) -> Any:
+        scored.append((patients, results["result"].values))
+        return reports(results, patients)
+
+    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", spy)
+    made = fusionkit.evaluate(run, missing=True, output=tmp_path, quiet=True)
+    every, scored[:] = list(scored), []
+    assert [(each.inputs, each.cases) for each in made.selections] == [
+        (("picture", "table"), 50), (("picture",), 50), (("table",), 60)]
+    alone = []
+    for fold in range(3):
+        fusionkit.evaluate(run, missing=True, fold=fold, output=tmp_path, quiet=True)
+        alone.append(list(scored))
+        scored.clear()
+    for number, (patients, found) in enumerate(every):
+        assert patients == [name for fold in alone for name in fold[number][0]]
+        assert found.tolist() == np.concatenate([fold[number][1] for fold in alone]).tolist()
+
+
+def test_other_cases_without_inputs_are_predicted_by_all_networks_together(
+        run: Path, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
+    scored: list[np.ndarray] = []
+    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", lambda results, patients: (
+        scored.append(results["result"].values[:, 1]), reports(results, patients))[1])
+    made = fusionkit.evaluate(run, study / "new.yaml", missing=True, output=tmp_path, quiet=True)
+    assert [each.cases for each in made.selections] == [10, 10, 12]
+    complete = {row["id"] for row in table(study / "new.csv") if row["picture"]}
+    shown = [float(row["result:yes"]) for row in table(tmp_path / "predictions.csv") if row["id"] in complete]
+    assert scored[0] == pytest.approx(shown, abs=2e-6)
 
 
 def test_a_note_on_calibration_stands_once_for_all_folds(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

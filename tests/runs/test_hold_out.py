@@ -18,6 +18,7 @@ from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.errors import DataError
 from fusionkit.inference.predict import Settings, predict
 from fusionkit.runs.folder import cohort_of, open_run
+from fusionkit.runs.results import reports
 
 GRAPH: dict[str, Any] = {
     "fusionkit": 1, "name": "small", "inputs": {"table": {"vector": [3]}},
@@ -76,6 +77,17 @@ def test_the_mean_of_the_five_predicts(run: Path) -> None:
     assert found == pytest.approx(np.mean(alone, axis=0), abs=1e-6)
     shown = [float(row["kind:yes"]) for row in read_table(run / "predictions.csv")]
     assert shown == pytest.approx(found[:, 1], abs=1e-5)
+
+
+def test_input_subsets_are_predicted_by_the_mean_of_the_five(run: Path, tmp_path: Path,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
+    scored: list[np.ndarray] = []
+    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", lambda results, patients: (
+        scored.append(results["kind"].values[:, 1]), reports(results, patients))[1])
+    fusionkit.evaluate(run, missing=True, output=tmp_path, quiet=True)
+    shown = [float(row["kind:yes"]) for row in read_table(tmp_path / "predictions.csv")]
+    assert scored[0] == pytest.approx(shown, abs=2e-6)
 
 
 def test_the_calibration_is_of_cases_that_the_network_did_not_see(run: Path) -> None:
