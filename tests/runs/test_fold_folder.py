@@ -93,11 +93,33 @@ def test_another_file_is_evaluated_by_all_networks(run: Path, study: Path, tmp_p
     assert values(tmp_path / "predictions.csv", "result:yes") == pytest.approx(shown)
 
 
-def test_explain_takes_the_folder_and_says_which_fold(run: Path, tmp_path: Path) -> None:
+def test_each_case_is_explained_by_the_network_that_did_not_see_it(run: Path, study: Path, tmp_path: Path) -> None:
     pytest.importorskip("captum")
-    made = fusionkit.explain(run, cases=["c0"], output=tmp_path / "one", quiet=True)
+    tested = [json.loads((run / f"fold-{fold}" / "run.json").read_text())["test"] for fold in range(3)]
+    named = [names[0] for names in tested]
+    made = fusionkit.explain(run, cases=named, output=tmp_path / "all", quiet=True)
+    assert [(row["case"], row["fold"]) for row in made.rows()] == list(zip(named, range(3), strict=True))
+    assert any("each case is explained by the network of its fold" in note for note in made.notes)
+    assert made.content["tested"] == 60
+    alone = [fusionkit.explain(run, cases=[name], fold=fold, output=tmp_path / str(fold), quiet=True)
+             for fold, name in enumerate(named)]
+    assert [row["value"] for row in made.rows()] == [each.rows()[0]["value"] for each in alone]
+    assert [drawn["peak"] for drawn in made.content["gradcam"]] == [
+        drawn["peak"] for each in alone for drawn in each.content["gradcam"]]
+    assert [(drawn["fold"], drawn["cases"]) for drawn in made.content["tsne"]] == [(0, 20), (1, 20), (2, 20)]
+    assert "t-SNE is drawn fold by fold" in " ".join(made.notes)
+    shares = table(tmp_path / "all" / "shapley-result.csv")
+    assert shares == [row for fold in range(3) for row in table(tmp_path / str(fold) / "shapley-result.csv")]
+    assert made.content["shapley"][0]["groups"][0]["cases"] == 60
+    again = fusionkit.explain(run, cases=named, data=study / "data.yaml", output=tmp_path / "again", quiet=True)
+    assert again.rows() == made.rows()
+
+
+def test_other_cases_are_explained_by_one_network(run: Path, study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("captum")
+    made = fusionkit.explain(run, data=study / "new.yaml", output=tmp_path / "one", quiet=True)
     assert "the network of fold 0 of 3 is explained; --fold chooses another" in made.notes
-    other = fusionkit.explain(run, cases=["c0"], fold=2, output=tmp_path / "two", quiet=True)
+    other = fusionkit.explain(run, data=study / "new.yaml", fold=2, output=tmp_path / "two", quiet=True)
     assert not any("of 3 is explained" in note for note in other.notes)
     assert made.rows()[0]["value"] != other.rows()[0]["value"]
 
