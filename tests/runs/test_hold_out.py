@@ -116,8 +116,8 @@ def test_an_ensemble_has_one_network_for_each_fold(tmp_path: Path) -> None:
     assert found.measures["variance_between"].max() > 0
 
 
-def test_a_killed_run_goes_on_with_the_same_folds(run: Path, tmp_path: Path) -> None:
-    data = write_study(tmp_path)
+def kill(data: Path, folder: Path) -> None:
+    """Train two of five networks."""
     with pytest.MonkeyPatch.context() as patch:
         from fusionkit.runs import train as training
 
@@ -131,9 +131,30 @@ def test_a_killed_run_goes_on_with_the_same_folds(run: Path, tmp_path: Path) -> 
 
         patch.setattr(training, "fit", stop)
         with pytest.raises(KeyboardInterrupt):
-            fusionkit.train(GRAPH, data, output=tmp_path / "run", quiet=True, hold_out="folds", epochs=4)
+            fusionkit.train(GRAPH, data, output=folder, quiet=True, hold_out="folds", epochs=4)
+
+
+def test_a_killed_run_goes_on_with_the_same_folds(run: Path, tmp_path: Path) -> None:
+    data = write_study(tmp_path)
+    kill(data, tmp_path / "run")
     fusionkit.train(GRAPH, data, output=tmp_path / "run", quiet=True, hold_out="folds", epochs=4, resume=True)
     assert (tmp_path / "run" / "predictions.csv").read_text() == (run / "predictions.csv").read_text()
+
+
+def test_folds_of_a_killed_run_are_read_and_never_drawn_again(run: Path, tmp_path: Path) -> None:
+    data = write_study(tmp_path)
+    kill(data, tmp_path / "run")
+    cases = tmp_path / "run" / "cases.json"
+    record = json.loads(cases.read_text())
+    drawn = [member["held_out"] for member in about(run)["members"]]
+    assert record["held_out"] == drawn
+    record["held_out"] = [*drawn[:3], drawn[4], drawn[3]]
+    cases.write_text(json.dumps(record))
+    for epochs in (4, 6):
+        fusionkit.train(GRAPH, data, output=tmp_path / "run", quiet=True, hold_out="folds", epochs=epochs, resume=True)
+        made = about(tmp_path / "run")
+        assert [member["held_out"] for member in made["members"]] == record["held_out"]
+        assert made["epochs"] == epochs
 
 
 def test_steps_add_epochs(tmp_path: Path) -> None:
