@@ -11,14 +11,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fusionkit.data.description import DataDescription, InputSpec
-from fusionkit.data.readers.columns import Categories, ColumnsFit, ColumnsOptions
+from fusionkit.data.readers.columns import Categories, ColumnsFit
+from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions
 from fusionkit.data.readers.facts import Facts
 from fusionkit.errors import DataError, Diagnostic, Severity
 
 _VERSION = 1
-_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill"})
-"""Options that may differ from training: the file layout of a cohort and the handling of missing values; `fill` is
-checked separately, since it must be the same only if it adds values to the vector."""
+_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill", "values",
+                           "categories"})
+"""Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
+values; categories are those of the run, and `fill` is checked separately, since it must be the same only if it adds
+values to the vector."""
 _SPACING_APART = 1.25
 """The factor by which the sample spacing may differ from that of all training files without a warning."""
 
@@ -221,6 +224,9 @@ def _cases(rows: Sequence[int], ids: Sequence[str]) -> str:
 def _show(value: object) -> str:
     if value is None:
         return "not given"
+    if isinstance(value, Mapping):
+        one = value.get(FOR_ALL) if len(value) == 1 else None
+        return one or "{" + ", ".join(f"{name}: {_show(item)}" for name, item in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_show(item) for item in value) + "]"
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
