@@ -88,3 +88,7 @@ def test_another_way_at_prediction_differs_from_training(tmp_path: Path) -> None
     (found,) = fitted.differences(other)
     assert found.code == "preprocessing-differs" and "'limits'" in found.message
     assert found.fix == "write 'limits: half'"
+    same = loaded(table_of(tmp_path, columns, one_input("numeric: [crp], limits: {crp: half}"))).description
+    plain = loaded(table_of(tmp_path, {"crp": numbers()}, one_input("numeric: [crp]")))
+    assert not fitted.differences(same) and not fitted.differences(plain.description)
+    assert not plain.fit(plain.rows).differences(other), "a run without such cells says nothing of them"

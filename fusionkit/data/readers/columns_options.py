@@ -30,6 +30,11 @@ def _for_all(value: Any) -> Any:
 Word = Annotated[str, BeforeValidator(_text)]
 
 
+def limits_of(limits: Mapping[str, Limits], column: str) -> Limits | None:
+    """What the option `limits` says of one column, None if nothing."""
+    return limits.get(column, limits.get(FOR_ALL))
+
+
 class DateRule(BaseModel):
     """How a column of dates becomes a number of days: since a day, or before the date in another column."""
 
@@ -132,7 +137,7 @@ class ColumnsOptions(BaseModel):
 
     def limits_of(self, column: str) -> Limits | None:
         """How cells beyond a limit of measurement are read in one column, None if they are refused."""
-        return self.limits.get(column, self.limits.get(FOR_ALL))
+        return limits_of(self.limits, column)
 
     @property
     def measured(self) -> tuple[str, ...]:
