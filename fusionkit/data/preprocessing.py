@@ -20,8 +20,8 @@ _VERSION = 1
 _OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill", "values",
                            "categories"})
 """Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
-values; categories are those of the run. `fill` is checked separately, since it must be the same only if it adds values to the
-vector, and `limits`, which must be the same where both cohorts have them."""
+values; categories are those of the run. `fill` is checked separately, since it must be the same only if it adds values
+to the vector, and `limits`, which must be the same where both cohorts have them."""
 _SPACING_APART = 1.25
 """The factor by which the sample spacing may differ from that of all training files without a warning."""
 
