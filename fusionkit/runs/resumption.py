@@ -174,8 +174,9 @@ def _epochs_left(settings: TrainingSettings, folder: Path) -> bool:
             return False
         raise UserError(Diagnostic("no-state", f"the run in {str(folder)!r} cannot be continued", why=f"its state, "
                                    f"{LAST}/{STATE}, is missing", fix="train in another folder"))
-    own = settings.for_network(0, int(state.get("cases", 1)))
-    early = state.get("stopped") == "early" and 0 < own.patience_epochs <= state.get("stale", 0)
+    cases = int(state.get("cases", 1))
+    own = settings.for_network(0, cases)
+    early = state.get("stopped") == "early" and 0 < own.patience_epochs(own.epoch_steps(cases)) <= state.get("stale", 0)
     return not early and int(state.get("epoch", 0)) < own.epochs
 
 
