@@ -150,9 +150,9 @@ def _cautions(compared: ComparisonResult) -> list[str]:
                  "(features selected or values imputed on all cases, duplicates, a scanner or site that reveals the "
                  "class) cannot be detected here; they favour networks that can use them.")
     if any(row.cases < each.cases for each in compared.rankings for row in each.rows):
-        found.append("Some networks have no result for some cases: their metrics are over other cases than the others' "
-                     "and cannot be compared with these. Each difference is over the cases that both networks "
-                     "have; its note says how many these are, and what both reach on them.")
+        found.append("Some networks have no result for some cases: their metrics are over other cases, and cannot be "
+                     "compared with the rest. Each difference is over the cases that both networks have; its note says "
+                     "how many these are, and what both reach on them.")
     return found
 
 

@@ -113,8 +113,13 @@ class _Edit:
         return without(with_entry(self.plan.graph.tree, "nodes", nodes), ("reference",))
 
     def has_layers(self, head: PlannedHead) -> bool:
-        """Whether a head, or the chain that it ends, has layers, which every source gets a copy of."""
-        return getattr(head.config, "layer", "") != "none" or len(self.plan.node(head.name).node.steps) > 1
+        """Whether a source gets layers for a head: copies of its own, or one to scores where the fusion gave these."""
+        return (getattr(head.config, "layer", "") != "none" or len(self.plan.node(head.name).node.steps) > 1
+                or any(self._lacks_scores(head, value) for value in self.plan.node(self.node).reads))
+
+    def _lacks_scores(self, head: PlannedHead, source: Value) -> bool:
+        """Whether a head without layers reads the fusion itself, and a source has not one feature for each output."""
+        return not self.between and source.shape.width != len(head.names)
 
     def _refuse(self) -> None:
         if self.found:
@@ -203,7 +208,10 @@ class _Edit:
         reads = rerouted(entry.entries["from"], copies.routes)
         written = entry.get("chain")
         steps = list(written)[:-1] if isinstance(written, Items) else []
-        steps += [_tree(step, planned.node.span) for step in _layers(config, len(head.names))]
+        layers = list(_layers(config, len(head.names)))
+        if not steps and not layers and self._lacks_scores(head, copies.source):
+            layers = [{"use": "encoder.project", "with": {"width": len(head.names)}}]
+        steps += [_tree(step, planned.node.span) for step in layers]
         if not steps:
             return str(to_plain(reads) if isinstance(reads, Leaf) else to_plain(reads)[0])
         name = self._named(f"{head.name}_{copies.suffix}")

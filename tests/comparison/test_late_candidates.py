@@ -108,6 +108,15 @@ def test_scores_are_fused_as_they_are(tmp_path: Path) -> None:
     assert [node.name for node in summed.plan.nodes] == ["told", "seen", "both", "result"]
 
 
+def test_where_the_fusion_gave_the_scores_each_source_gets_a_layer_to_them(tmp_path: Path) -> None:
+    graph = GRAPH.replace("{use: fusion.concat, from: [told, seen], with: {availability: true}}",
+                          "{use: fusion.drfuse, from: [told, seen], with: {classes: 2}}").replace(
+        "from: both, with: {classes: [no, yes]", "from: both.logits, with: {classes: [no, yes], layer: none")
+    plan = late(tmp_path, graph=graph).plan
+    assert plan.node("result_seen").uses == "encoder.project"
+    assert [value.name for value in plan.node("result").reads] == ["both"]
+
+
 def test_each_head_has_a_fusion_of_its_own(tmp_path: Path) -> None:
     graph = GRAPH.replace("  result:", "  again: {use: head.classify, from: both, with: {classes: [no, yes], "
                           "hidden: [3]}, loss: 0.5}\n  result:")
