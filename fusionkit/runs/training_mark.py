@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from fusionkit.files import plain_json
 from fusionkit.inference.ensemble import MEMBERS, member_folder
 from fusionkit.runs.folder import RUN
-from fusionkit.training.result import HISTORY
+from fusionkit.training.result import HISTORY, read_history
 
 FALLING, LAST_EPOCH = "training loss still falling", "best epoch the last"
 _SHARE = 0.04
@@ -27,13 +26,12 @@ def training_mark(folder: Path) -> str:
     for path in sorted(folder.rglob(RUN)):
         members = (plain_json(path) or {}).get(MEMBERS)
         for member, about in enumerate(members if isinstance(members, list) else []):
-            history = member_folder(path.parent, member) / HISTORY
-            if not history.is_file():
+            rows = read_history(member_folder(path.parent, member) / HISTORY)
+            losses = [row["train_loss"] for row in rows if "train_loss" in row]
+            best = about.get("best_epoch") if isinstance(about, dict) else None
+            if not losses or not isinstance(best, int):
                 continue
-            with history.open(encoding="utf-8", newline="") as stream:
-                rows = list(csv.DictReader(stream))
-            losses = [float(row["train_loss"]) for row in rows]
-            best, watched = int(about.get("best_epoch", 0)), bool(rows) and "validation_loss" in rows[0]
+            watched = "validation_loss" in rows[0]
             count += 1
             marks[LAST_EPOCH] += watched and best == len(rows) > 1
             marks[FALLING] += is_falling(losses) and (not watched or best > 0.8 * len(rows))
