@@ -8,7 +8,8 @@ regression, or ridge regression for a measurement, with its defaults, on standar
 R2 for a measurement; the loss is the log loss, or the squared error as a share of the variance. `behind` is by how many
 standard deviations of the rival's score over the folds fusionkit is below it: above 1, the defaults are at fault.
 
-The tables ship with scikit-learn: breast cancer (569 x 30), wine (178 x 13), digits (1,797 x 64), diabetes (442 x 10).
+The tables ship with scikit-learn: breast cancer (569 x 30), wine (178 x 13), digits (1,797 x 61, those that vary),
+diabetes (442 x 10).
 `--rows` takes that many cases of each, by lot, to see what few cases do.
 """
 
@@ -58,12 +59,13 @@ def tables() -> dict[str, Table]:
     """The public tables by name."""
     cancer, wine = datasets.load_breast_cancer(), datasets.load_wine()
     digits, diabetes = datasets.load_digits(), datasets.load_diabetes(scaled=False)
-    left = [column for column in range(64) if column % 8 < 4]
+    varying = [column for column in range(64) if digits.data[:, column].std() > 0]
+    left = [column for column in varying if column % 8 < 4]
     return {
         "breast cancer": Table(cancer.data, cancer.target, {"means": range(10), "errors": range(10, 20),
                                                             "worst": range(20, 30)}, ("malignant", "benign")),
         "wine": Table(wine.data, wine.target, {"acids": range(6), "colours": range(6, 13)}, ("a", "b", "c")),
-        "digits": Table(digits.data, digits.target, {"left": left, "right": [c for c in range(64) if c not in left]},
+        "digits": Table(digits.data, digits.target, {"left": left, "right": [c for c in varying if c not in left]},
                         tuple(f"d{digit}" for digit in range(10))),
         "diabetes": Table(diabetes.data, diabetes.target, {"body": range(4), "serum": range(4, 10)}, ()),
     }

@@ -27,7 +27,7 @@ nodes:
   seen: {use: encoder.mlp, from: scan, with: {width: 7, hidden: [11]}}
   both: {use: fusion.concat, from: [told, seen], with: {availability: true}}
   result: {use: head.classify, from: both, with: {classes: [no, yes]}}
-training: {epochs: 2, batch_size: 16, learning_rate: 0.01}
+training: {epochs: 2, hold_out: 0, batch_size: 16, learning_rate: 0.01}
 """
 
 

@@ -86,7 +86,7 @@ def settings_of(comparison: ComparisonPlan, repeat: int) -> TrainingSettings:
     The networks of one ensemble have consecutive seeds: those of the next repeat follow them.
     """
     networks = members_of(comparison.reference.plan.uncertainty)
-    if comparison.settings.hold_out == "folds":
+    if comparison.settings.hold_out in ("auto", "folds"):
         networks = max(networks, FOLDS)
     return comparison.settings.model_copy(update={"seed": comparison.settings.seed + repeat * networks})
 

@@ -17,7 +17,7 @@ from fusionkit.registry.lookup import discover
 from fusionkit.runs import train as runs
 from fusionkit.runs.job import is_main
 from fusionkit.runs.setup import set_up
-from fusionkit.runs.training_mark import training_mark
+from fusionkit.runs.training_mark import overfitting_note, training_mark
 from fusionkit.training.settings import read_settings
 
 
@@ -82,6 +82,8 @@ def train(
         for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
             console.note(warning.render())
         trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
+    if note := overfitting_note(trained.folder):
+        console.line(note)
     return TrainedRun(trained.folder, Evaluation(
         trained.folder, tuple(trained.reports), training=training_mark(trained.folder)))
 

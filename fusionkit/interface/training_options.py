@@ -26,6 +26,7 @@ class TrainingOptions(TypedDict, total=False):
     clip_gradient: float | None
     patience: Literal["auto"] | int | None
     hold_out: Literal["auto", "folds"] | float | None
+    validate_steps: int | None
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] | None
     balance: Literal["none", "classes"] | None
     modality_dropout: float | None

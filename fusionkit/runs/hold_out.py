@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fusionkit.data.loading import CaseDataset, Cohort
+from fusionkit.errors import DataError
 from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.network.model import FusionModel
@@ -46,11 +47,17 @@ class HeldOut:
 def held_out_of(cohort: Cohort, train: Sequence[int], settings: TrainingSettings, named: bool) -> HeldOut:
     """The training rows that the networks of a training hold out; `named` is whether there are validation cases.
 
+    `hold_out: auto` holds nothing out where there are too few patients for every network to hold out one.
     Raises: DataError with `too-few-cases`.
     """
-    if settings.hold_out != "folds" or named:
+    if named or settings.held_out_of(len(train)) != "folds":
         return HeldOut()
-    return HeldOut(cohort.held_out_folds(train, FOLDS, settings.seed))
+    try:
+        return HeldOut(cohort.held_out_folds(train, FOLDS, settings.seed))
+    except DataError:
+        if settings.hold_out == "auto":
+            return HeldOut()
+        raise
 
 
 def predict_held_out(

@@ -132,7 +132,7 @@ def is_main() -> bool:
 
 
 def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Parts:
-    """Training, validation and test cases; without validation cases, early stopping takes some training cases."""
+    """Training, validation and test cases; a share that is held out of the training cases are validation cases."""
     cohort = setup.cohort
     if fold is not None:
         train, test = cohort.fold(fold)
@@ -142,6 +142,7 @@ def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Part
     else:
         train, validation, test = (cohort.split_rows("train"), cohort.split_rows("validation"),
                                    cohort.split_rows("test"))
-    if settings.hold_out != "folds" and settings.held_out and not validation:
-        train, validation = cohort.hold_out(train, settings.held_out, settings.seed)
+    share = settings.held_out_of(len(train))
+    if share != "folds" and share and not validation:
+        train, validation = cohort.hold_out(train, share, settings.seed)
     return Parts(train, validation, test)

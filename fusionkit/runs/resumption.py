@@ -171,7 +171,8 @@ def _epochs_left(settings: TrainingSettings, folder: Path) -> bool:
                                    f"{LAST}/{STATE}, is missing", fix="train in another folder"))
     state = read_progress(folder / LAST)
     own = settings.for_network(0, state.cases)
-    early = state.stopped == "early" and 0 < own.patience_epochs <= state.stale
+    patience = own.patience_epochs(own.epoch_steps(state.cases))
+    early = state.stopped == "early" and 0 < patience <= state.stale
     return not early and state.epoch < own.epochs
 
 

@@ -299,7 +299,8 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     named: dict[str, Sequence[str]] = {part: [ids[row] for row in getattr(cases.parts, part)]
                                        for part in ("train", "validation", "test")}
     members: list[dict[str, Any]] = [
-        {"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs}
+        {"seed": job.settings.seed + member, "best_epoch": result.best_epoch, "epochs": result.epochs,
+         "steps": result.epochs * job.settings.epoch_steps(result.state.cases)}
         for member, result in enumerate(fitted)]
     if cases.held_out.folds:
         for member, about in enumerate(members):

@@ -9,8 +9,8 @@ from typing import Any
 
 FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("fold", int, "hold out and test this fold only, counted from 0 (default: all, one after the other)"),
-    ("epochs", int, "how many times every training case is seen"),
-    ("steps", int, "minimum number of optimiser steps; epochs are added to reach it"),
+    ("epochs", int, "how many times every training case is seen, unless `steps` asks for more"),
+    ("steps", int, "minimum number of optimiser steps; epochs are added to reach it, unless --epochs is given"),
     ("batch_size", int, "cases in one batch, over all processes together"),
     ("accumulate", int, "batches whose gradients are added up before the weights change"),
     ("optimiser", ("adamw", "adam", "sgd"), "the optimiser"),
@@ -25,7 +25,8 @@ FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("patience", (("auto",), int),
      "epochs without a better validation result after which the run stops, 0 never stops, auto: a quarter of them"),
     ("hold_out", (("auto", "folds",), float),
-     "training cases that select the best epoch: a share of them, or folds; auto: 0.15 if patience needs some"),
+     "training cases that select the best epoch: a share of them, or folds; auto: folds below 500 cases, else 0.15"),
+    ("validate_steps", int, "minimum number of steps between two validations"),
     ("monitor", ("loss", "accuracy", "balanced_accuracy"), "the validation metric that selects the best epoch"),
     ("balance", ("none", "classes"), "classes: draw equally often from every class"),
     ("modality_dropout", float, "probability with which an optional input of a case is treated as missing"),

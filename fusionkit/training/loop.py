@@ -178,7 +178,7 @@ class Training:
         put_back(self.network, self.stepper.optimiser, tensors)
         if self.processes.accelerator.scaler is not None and state.scaler:
             self.processes.accelerator.scaler.load_state_dict(state.scaler)
-        early = state.stopped == "early" and 0 < self.settings.patience_epochs <= state.stale
+        early = state.stopped == "early" and 0 < self.settings.patience_epochs(self.steps) <= state.stale
         state.settings, state.stopped = self.state.settings, state.stopped if early else ""
         self.state = state
         if state.best_epoch and state.epoch < self.settings.epochs and not state.stopped:
@@ -303,7 +303,7 @@ class Training:
             self.held = None
 
     def _validate(self) -> Scores | None:
-        if self.validation is None:
+        if self.validation is None or not self.settings.validates(self.state.epoch + 1, self.steps):
             return None
         alone = self.processes.count == 1
         scores = validate(self.stepper, read_batches(self.validation),
@@ -325,11 +325,12 @@ class Training:
                                        training_seconds=training_seconds))
         state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, {}, 0.0
         value = scores.monitored(self.settings.monitor) if scores else float(state.epoch)
-        better = state.best_value is None or value > state.best_value
+        judged = scores is not None or self.validation is None
+        better = judged and (state.best_value is None or value > state.best_value)
         state.stale = 0 if better else state.stale + 1
         if better:
             state.best_epoch, state.best_value = state.epoch, value
-        if 0 < self.settings.patience_epochs <= state.stale:
+        if judged and 0 < self.settings.patience_epochs(self.steps) <= state.stale:
             state.stopped = "early"
         if better:
             self.held = tensors_of(self.network, self.stepper.optimiser)

@@ -90,7 +90,8 @@ def epoch_row(state: TrainingState, loss: float, totals: Totals, *, rate: float,
 def write_history(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `history.csv` with one row for each finished epoch, atomically."""
     text = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    # Only some epochs have columns of a validation, which stand where they are in these.
+    names = list(dict.fromkeys(name for row in sorted(rows, key=len, reverse=True) for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)

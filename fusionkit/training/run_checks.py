@@ -25,9 +25,9 @@ def check_run(train: Dataset[Case], validation: Dataset[Case] | None, settings: 
         found.append(Diagnostic("no-cases", "there are no training cases", fix="check 'split' in the data file"))
     if validation is not None and len(cast(Sized, validation)) == 0:
         found.append(Diagnostic("no-cases", "there are no validation cases", fix="check 'split' in the data file"))
-    if settings.patience and validation is None:
+    if settings.patience not in (0, "auto") and validation is None:
         found.append(Diagnostic("no-validation", "'patience' needs a validation set, and the data file has none",
-                                fix="add validation cases to 'split', or set 'patience: 0'"))
+                                fix="add validation cases to 'split', set 'hold_out', or remove 'patience'"))
     if settings.monitor != "loss" and not has_accuracy(model.plan.heads):
         found.append(Diagnostic("no-accuracy", f"no head of this network has an accuracy, which 'monitor: "
                                 f"{settings.monitor}' needs", fix="set 'monitor: loss'"))

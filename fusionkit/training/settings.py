@@ -26,17 +26,21 @@ from fusionkit.syntax.tree import Tree
 
 _EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
 LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES,
-           "warmup_epochs": _EPOCHS, "step_epochs": _EPOCHS, "patience": _EPOCHS, "modulation_first_epoch": _EPOCHS,
-           "modulation_last_epoch": _EPOCHS, "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST,
-           "fold": _EPOCHS, "checkpoint_steps": _LARGEST}
+           "warmup_epochs": _EPOCHS, "step_epochs": _EPOCHS, "patience": _EPOCHS, "validate_steps": 1_000_000_000,
+           "modulation_first_epoch": _EPOCHS, "modulation_last_epoch": _EPOCHS, "workers": _PROCESSES,
+           "threads": _PROCESSES, "seed": _LARGEST, "fold": _EPOCHS, "checkpoint_steps": _LARGEST}
 """The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
 FOLDS = 5
 """The number of parts of `hold_out: folds`, and the minimum number of networks it trains."""
+FEW_CASES = 500
+"""Below this number of training cases `hold_out: auto` is folds."""
+_PATIENCE_STEPS = 250
+"""The minimum patience of `patience: auto`: a shorter run is not stopped."""
 HELD_OUT = 0.15
-"""The share that `hold_out: auto` holds out where early stopping needs validation cases."""
+"""The share that `hold_out: auto` holds out of that many training cases or more."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,13 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    epochs: PositiveInt = Field(50, description="How many times every training case is seen.")
+    epochs: PositiveInt = Field(50, description="How many times every training case is seen, unless `steps` asks for "
+                                                "more.")
     steps: Annotated[NonNegativeInt, Short(
-        "minimum number of optimiser steps; epochs are added to reach it")] = Field(
-        0, description="Minimum number of optimiser steps: epochs are added to reach it; 0 counts epochs alone.")
-    batch_size: PositiveInt = Field(16, description="Cases in one batch, over all processes together.")
+        "minimum number of optimiser steps; epochs are added to reach it, unless --epochs is given")] = Field(
+        1000, description="Minimum number of optimiser steps: epochs are added to reach it; 0 counts epochs alone, "
+                          "and is the default where `epochs` is set.")
+    batch_size: PositiveInt = Field(32, description="Cases in one batch, over all processes together.")
     accumulate: PositiveInt = Field(
         1, description="Batches whose gradients are added up before the weights change; equals a larger batch.")
     optimiser: Literal["adamw", "adam", "sgd"] = Field("adamw", description="The optimiser.")
@@ -75,14 +81,19 @@ class TrainingSettings(BaseModel):
     patience: Annotated[Literal["auto"] | NonNegativeInt, Short(
         "epochs without a better validation result after which the run stops, 0 never stops, auto: a quarter of them")
     ] = Field(
-        0, description="Epochs without a better validation result after which the run stops; 0 never stops early, "
-                       "auto is a quarter of all epochs.")
+        "auto", description="Epochs without a better validation result after which the run stops; 0 never stops "
+                            "early, auto is a quarter of all epochs, and at least 250 steps.")
     hold_out: Annotated[HoldOut, Short(
-        "training cases that select the best epoch: a share of them, or folds; auto: 0.15 if patience needs some")
+        "training cases that select the best epoch: a share of them, or folds; auto: folds below 500 cases, else 0.15")
     ] = Field(
         "auto", description="Training cases that select the best epoch if the data file names no validation cases: a "
-                            "share of them; folds, several networks that each hold out another fifth and predict by "
-                            "their mean; auto, a share of 0.15 if patience needs some, else 0.")
+                            "share of them; folds, five networks that each hold out another fifth and predict by "
+                            "their mean; auto, folds below 500 training cases, else 0.15; 0, none, and the last epoch "
+                            "is taken.")
+    validate_steps: Annotated[PositiveInt, Short(
+        "minimum number of steps between two validations")] = Field(
+        10, description="Minimum number of steps between two validations, which take place at the end of an epoch; a "
+                        "short run has a hundred of them all the same.")
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] = Field(
         "loss", description="The validation metric that selects the best epoch; accuracies are means over the heads.")
     balance: Annotated[Literal["none", "classes"], Short(
@@ -140,22 +151,41 @@ class TrainingSettings(BaseModel):
             raise ValueError(f"it must be at most {bound:,}")
         return value
 
-    @property
-    def held_out(self) -> float:
-        """The share of the training cases that is held out of training, by one network."""
-        if self.hold_out == "folds":
-            return 1 / FOLDS
-        return (HELD_OUT if self.patience else 0.0) if self.hold_out == "auto" else self.hold_out
+    def held_out_of(self, cases: int) -> float | Literal["folds"]:
+        """What is held out of this many training cases: a share of them, or another fifth by each of five networks."""
+        if self.hold_out != "auto":
+            return self.hold_out
+        return "folds" if cases < FEW_CASES else HELD_OUT
 
-    @property
-    def patience_epochs(self) -> int:
-        """Epochs without a better validation result after which a network stops, 0 for never."""
-        return -(-self.epochs // 4) if self.patience == "auto" else self.patience
+    def patience_epochs(self, steps: int) -> int:
+        """Epochs without a better validation result after which a network stops, 0 for never.
+
+        `steps` is the number of steps of an epoch.
+        """
+        if self.patience != "auto":
+            return self.patience
+        return max(-(-self.epochs // 4), -(-_PATIENCE_STEPS // steps))
 
     def for_network(self, member: int, cases: int) -> Self:
         """The settings of one network of a run with this many training cases: its seed, and derived values."""
-        epochs = max(self.epochs, -(-self.steps // max(-(-cases // (self.batch_size * self.accumulate)), 1)))
+        epochs = max(self.epochs, -(-self.steps // self.epoch_steps(cases)))
         return self.model_copy(update={"seed": self.seed + member, "epochs": epochs})
+
+    def epoch_steps(self, cases: int) -> int:
+        """The number of steps of an epoch of this many training cases."""
+        return max(-(-cases // (self.batch_size * self.accumulate)), 1)
+
+    def validates(self, epoch: int, steps: int) -> bool:
+        """Whether there is a validation after an epoch, counted from 1, given the number of steps of an epoch."""
+        interval = min(self.validate_steps, max(self.epochs * steps // 100, 1))
+        return epoch == self.epochs or epoch * steps // interval > (epoch - 1) * steps // interval
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_count(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "epochs" in given and "steps" not in given:
+            return {**given, "steps": 0}
+        return given
 
     @model_validator(mode="after")
     def _epochs_fit(self) -> Self:
@@ -182,8 +212,11 @@ def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None) -> 
     settings, found = check_options(TrainingSettings, tree, "'training'", Span("graph", 1, 1))
     if settings is None:
         raise UserError(found)
+    given, flags = settings.model_dump(exclude_unset=True), flags or {}
+    if "epochs" in flags:
+        given.pop("steps", None)
     try:
-        return TrainingSettings.model_validate({**settings.model_dump(), **(flags or {})})
+        return TrainingSettings.model_validate({**given, **flags})
     except ValidationError as error:
         raise UserError([_flag_fault(fault) for fault in error.errors(include_url=False)]) from None
 

@@ -34,7 +34,7 @@ nodes:
   joined: {use: fusion.gmu, from: [small, read], with: {width: 6}}
   kind: {use: head.classify, from: joined, with: {classes: [dark, bright]}}
   size: {use: head.regress, from: joined, with: {values: [length]}, loss: 0.1}
-training: {epochs: 25, batch_size: 11, learning_rate: 0.03, schedule: constant}
+training: {epochs: 25, hold_out: 0, batch_size: 11, learning_rate: 0.03, schedule: constant}
 """
 DATA = description({"scan": '{read: numpy, path: "{case}.npy"}', "sheet": "{read: columns, numeric: [one, two]}"},
                    {"kind": "kind", "size": "size"}, id_column="case")

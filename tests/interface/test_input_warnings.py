@@ -17,7 +17,7 @@ inputs:
 nodes:
   seen: {use: encoder.conv, from: x, with: {widths: [4], output: pooled}}
   y: {use: head.classify, from: seen, with: {classes: [a, b]}}
-training: {epochs: 1, batch_size: 4}
+training: {epochs: 1, hold_out: 0, batch_size: 4}
 """
 DATA = """fusionkit-data: 1
 cases: cases.csv

@@ -20,7 +20,7 @@ nodes:
   told: {use: encoder.mlp, from: table, with: {width: 4, hidden: [5]}}
   both: {use: fusion.concat, from: [seen, told], with: {availability: true}}
   result: {use: head.classify, from: both, with: {classes: [no, yes], dropout: 0.1}}
-training: {epochs: 2, batch_size: 16, learning_rate: 0.01, schedule: constant, threads: 1}
+training: {epochs: 2, hold_out: 0, batch_size: 16, learning_rate: 0.01, schedule: constant, threads: 1}
 """
 DATA = description({"picture": '{read: numpy, path: "pictures/{picture}"}',
                     "table": "{read: columns, numeric: [a, b], categorical: [s]}"}, {"result": "result"},

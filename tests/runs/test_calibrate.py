@@ -27,7 +27,8 @@ inputs:
 nodes:
   history: {use: encoder.embed, from: clinic, with: {categories: [2, 2, 4, 2], width: 16}}
   diagnosis: {use: head.classify, from: history, with: {classes: [benign, malignant], hidden: [32]}}
-training: {epochs: 20, batch_size: 20, learning_rate: 0.03, schedule: constant, weight_decay: 0.0, monitor: accuracy}
+training: {epochs: 20, hold_out: 0, batch_size: 20, learning_rate: 0.03, schedule: constant, weight_decay: 0.0,
+           monitor: accuracy}
 """
 CLINIC = f"{{read: columns, numeric: [{', '.join(NUMERIC)}], categorical: [{', '.join(CATEGORICAL)}]}}"
 DATA = description({"clinic": CLINIC}, {"diagnosis": "diagnosis"}, id_column="case")

@@ -28,7 +28,7 @@ def study(tmp_path, monkeypatch):
         (tmp_path / "graph.yaml").write_text(
             f"fusionkit: 1\ninputs:\n  ehr: {{vector: [{width}]}}\nnodes:\n  clinic: {node}\n"
             "  kind: {use: head.classify, from: clinic, with: {classes: [x, y]}}\n"
-            "training: {epochs: 1, batch_size: 16}\n")
+            "training: {epochs: 1, hold_out: 0, batch_size: 16}\n")
         return "graph.yaml", "data.yaml"
     return write
 

@@ -133,7 +133,7 @@ def test_inputs_are_taken_away_from_one_network(run: Path, tmp_path: Path, monke
 def test_a_note_on_calibration_stands_once_for_all_folds(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
                                                          ) -> None:
     command = ["train", str(study / "graph.yaml"), str(study / "data.yaml"), "-o", str(tmp_path / "run"),
-               "--epochs", "1", "--patience", "1"]
+               "--epochs", "1", "--hold-out", "0.15"]
     assert main(command) == 0
     said = capsys.readouterr().out
     notes = [line for line in said.splitlines() if line.startswith("calibration of result: ")]

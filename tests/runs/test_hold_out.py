@@ -15,7 +15,7 @@ from small_study import without_plots as without_plots
 import fusionkit
 from fusionkit.data.description import describe
 from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
-from fusionkit.errors import DataError
+from fusionkit.errors import DataError, GraphError
 from fusionkit.inference.predict import Settings, predict
 from fusionkit.runs.folder import cohort_of, open_run
 
@@ -124,9 +124,37 @@ def test_a_killed_run_goes_on_with_the_same_folds(run: Path, tmp_path: Path) -> 
     assert (tmp_path / "run" / "predictions.csv").read_text() == (run / "predictions.csv").read_text()
 
 
+def test_it_is_the_default_below_500_cases(run: Path, tmp_path: Path) -> None:
+    made = fusionkit.train(GRAPH, write_study(tmp_path), output=tmp_path / "run", quiet=True, epochs=4)
+    assert (made.folder / "predictions.csv").read_text() == (run / "predictions.csv").read_text()
+
+
+def test_too_few_patients_hold_nothing_out_unless_it_is_asked_for(tmp_path: Path) -> None:
+    rows = [{**row, "patient": f"p{place % 4}", "split": "train"} for place, row in enumerate(_cases(False))]
+    data = write_files(tmp_path, rows, GRAPH, DATA) / "data.yaml"
+    made = fusionkit.train(GRAPH, data, output=tmp_path / "run", quiet=True, epochs=1)
+    assert len(about(made.folder)["members"]) == 1 and about(made.folder)["validation"] == []
+    with pytest.raises(DataError, match="5 networks cannot each hold out different cases: there are 4"):
+        fusionkit.train(GRAPH, data, output=tmp_path / "other", quiet=True, epochs=1, hold_out="folds")
+
+
+def test_one_of_the_networks_is_loaded_by_number_and_not_unawares(run: Path) -> None:
+    with pytest.warns(UserWarning, match="mean of its 5 networks"):
+        first = fusionkit.load(run)
+    every = [network.state_dict() for network in open_run(run).networks(1)]
+    for number, weights in enumerate(every):
+        found = fusionkit.load(run, network=number).state_dict()
+        assert all(found[name].equal(value) for name, value in weights.items())
+    assert all(first.state_dict()[name].equal(value) for name, value in every[0].items())
+    assert not all(every[1][name].equal(value) for name, value in every[0].items())
+    with pytest.raises(GraphError, match="has no network 5"):
+        fusionkit.load(run, network=5)
+
+
 def test_steps_add_epochs(tmp_path: Path) -> None:
     """42 training cases in batches of 8 are 6 steps an epoch; 20 steps are 4 epochs."""
-    made = fusionkit.train(GRAPH, write_study(tmp_path), output=tmp_path / "run", quiet=True, epochs=2, steps=20)
+    made = fusionkit.train(GRAPH, write_study(tmp_path), output=tmp_path / "run", quiet=True, epochs=2, steps=20,
+                           hold_out=0)
     assert about(made.folder)["epochs"] == 4
     assert len((made.folder / "history.csv").read_text().splitlines()) == 5
 

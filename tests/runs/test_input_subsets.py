@@ -27,7 +27,7 @@ nodes:
   all: {use: FUSION, from: [scan, table, notes], with: {width: 5}}
   result: {use: head.classify, from: all, with: {classes: [no, yes]}}
   size: {use: head.regress, from: all, with: {values: [length]}}
-training: {epochs: 12, batch_size: 16, learning_rate: 0.03}
+training: {epochs: 12, hold_out: 0, batch_size: 16, learning_rate: 0.03}
 """
 DATA = description({"scan": "{read: columns, numeric: [s1, s2]}", "table": "{read: columns, numeric: [t1, t2, t3]}",
                     "notes": "{read: columns, numeric: [n1, n2]}"}, {"result": "result", "size": "size"})

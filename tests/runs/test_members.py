@@ -33,7 +33,7 @@ nodes:
   kind: {use: head.classify, from: told, with: {classes: [no, yes]}}
   size: {use: head.regress, from: told, with: {values: [length]}}
 uncertainty: {use: uncertainty.mc_ensemble, with: {members: 3, samples: 4}}
-training: {epochs: 2, batch_size: 8, learning_rate: 0.01}
+training: {epochs: 2, hold_out: 0, batch_size: 8, learning_rate: 0.01}
 """
 DATA = description({"table": "{read: columns, numeric: [a, b, c]}"}, {"kind": "kind", "size": "size"})
 CASES = 40

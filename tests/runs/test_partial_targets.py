@@ -34,7 +34,7 @@ def write(folder, cells, values="", regress=False):
     (folder / "graph.yaml").write_text(
         "fusionkit: 1\ninputs:\n  x: {vector: [2]}\nnodes:\n  f: {use: encoder.mlp, from: x, with: {width: 8}}\n"
         f"  finding: {{use: {head}[nodule, pleural effusion]}}}}\n"
-        "training: {epochs: 2, batch_size: 8}\n")
+        "training: {epochs: 2, hold_out: 0, batch_size: 8}\n")
     return folder / "graph.yaml", folder / "data.yaml"
 
 

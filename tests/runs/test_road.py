@@ -24,7 +24,7 @@ nodes:
   both: {use: fusion.concat, from: [seen, told], with: {availability: true}}
   result: {use: head.classify, from: both, with: {classes: [no, yes], dropout: 0.1}}
 uncertainty: {use: uncertainty.mc_dropout, with: {samples: 3}}
-training: {epochs: 3, batch_size: 16, learning_rate: 0.01}
+training: {epochs: 3, hold_out: 0, batch_size: 16, learning_rate: 0.01}
 """
 DATA = description({"picture": '{read: numpy, path: "pictures/{picture}"}',
                     "table": "{read: columns, numeric: [a, b, c]}"}, {"result": "result"}, patient="patient")

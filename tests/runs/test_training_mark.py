@@ -11,7 +11,7 @@ from run_study import write_study
 from small_study import without_plots as without_plots
 
 from fusionkit.cli.parser import main
-from fusionkit.runs.training_mark import is_falling, training_mark
+from fusionkit.runs.training_mark import SHORT, Curve, is_falling, overfitting_note, training_mark
 
 STEADY = np.linspace(0.7, 0.5, 50)
 DONE = 0.7 * np.exp(-np.arange(50) / 6) + 0.1
@@ -38,8 +38,7 @@ def leave(folder: Path, losses: object, best: int, watched: bool = True) -> None
 def test_each_network_of_each_fold_counts(tmp_path: Path) -> None:
     leave(tmp_path / "fold-0", STEADY, 50)
     leave(tmp_path / "fold-1", DONE, 30)
-    assert training_mark(tmp_path) == ("training loss still falling (1 of 2 networks); best epoch the last "
-                                       "(1 of 2 networks)")
+    assert training_mark(tmp_path) == "best epoch the last (1 of 2 networks)"
     assert training_mark(tmp_path / "fold-1") == ""
     leave(tmp_path / "alone", STEADY, 50, watched=False)
     assert training_mark(tmp_path / "alone") == "training loss still falling"
@@ -48,6 +47,47 @@ def test_each_network_of_each_fold_counts(tmp_path: Path) -> None:
 def test_overfitting_is_not_a_loss_that_still_falls(tmp_path: Path) -> None:
     leave(tmp_path / "run", STEADY, 10)
     assert training_mark(tmp_path / "run") == ""
+
+
+def curve(validation: object, *, steps: int, every: int = 1) -> Curve:
+    """The curve of a network whose validation loss, at every so many epochs, was this."""
+    watched = {(place + 1) * every: value for place, value in enumerate(np.asarray(validation, dtype=float).tolist())}
+    best = min(watched, key=watched.__getitem__)
+    rows = [{"train_loss": 1.0, "validation_loss": watched.get(epoch)} for epoch in range(1, max(watched) + 1)]
+    return Curve.of(rows, best, steps)
+
+
+DIP = [*np.linspace(0.7, 0.4, 30), *np.linspace(0.4, 0.5, 20)]
+
+
+@pytest.mark.parametrize(("found", "mark"), [
+    (curve(STEADY, steps=299), SHORT), (curve(STEADY, steps=300), "best epoch the last"),
+    (curve([*STEADY[:-2], 0.6, 0.6], steps=299), SHORT), (curve([*STEADY[:-2], 0.6, 0.6], steps=300), ""),
+    (curve(DIP, steps=299), ""), (curve(STEADY, steps=299, every=10), SHORT)])
+def test_a_best_epoch_near_the_end_of_a_short_run_asks_for_more(found: Curve, mark: str) -> None:
+    assert found.mark == mark
+
+
+def watch(folder: Path, validation: object) -> None:
+    """What the note reads of a run whose validation loss was this."""
+    leave(folder, STEADY, int(np.argmin(np.asarray(validation))) + 1)
+    rows = [f"{place + 1},1,{value}" for place, value in enumerate(np.asarray(validation).tolist())]
+    (folder / "history.csv").write_text("\n".join(["epoch,train_loss,validation_loss", *rows]) + "\n")
+
+
+def test_overfitting_is_told_with_the_epochs_that_are_kept(tmp_path: Path) -> None:
+    watch(tmp_path / "fold-0", [*DIP[:-1], 0.43])
+    assert overfitting_note(tmp_path) == ""
+    watch(tmp_path / "fold-1", DIP)
+    assert overfitting_note(tmp_path / "fold-1") == "the network overfitted after epoch 30, whose weights are kept"
+    watch(tmp_path / "fold-2", DIP[5:])
+    assert overfitting_note(tmp_path) == "2 of 3 networks overfitted after epochs 25 to 30, whose weights are kept"
+
+
+def test_one_network_of_many_is_marked_by_chance(tmp_path: Path) -> None:
+    for fold in range(5):
+        leave(tmp_path / f"fold-{fold}", DONE, 50 if fold == 0 else 30)
+    assert training_mark(tmp_path) == "" and training_mark(tmp_path / "fold-0") == "best epoch the last"
 
 
 def test_commands_mark_what_was_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,4 +103,4 @@ def test_commands_mark_what_was_not_trained(tmp_path: Path, capsys: pytest.Captu
     assert main(["compare", *places, "--node", "both", "--with", "fusion.concat{availability: false}", "--no-baselines",
                  "-o", str(study / "compared"), *short, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["heads"]["result"]["rows"]
-    assert rows and all("best epoch the last" in row["note"] or "still falling" in row["note"] for row in rows)
+    assert rows and all("train longer" in row["note"] or "still falling" in row["note"] for row in rows)

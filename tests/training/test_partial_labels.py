@@ -111,7 +111,7 @@ nodes:
   told: {use: encoder.mlp, from: table, with: {width: 5}}
   kind: {use: head.classify, from: told, loss: 0.25, with: {classes: [no, yes]}}
   grade: {use: head.classify, from: told, loss: 0.75, with: {classes: [low, high]}}
-training: {epochs: 2, batch_size: 4, learning_rate: 0.01}
+training: {epochs: 2, hold_out: 0, batch_size: 4, learning_rate: 0.01}
 """
 DATA = description({"table": "{read: columns, numeric: [a, b, c]}"}, {"kind": "kind", "grade": "grade"})
 

@@ -16,8 +16,38 @@ def test_flags_win_over_the_file_and_the_file_over_defaults():
     tree = read("{epochs: 7, batch_size: 3, optimiser: sgd, learning_rate: 1}")
     settings = read_settings(tree, {"epochs": 9, "trackers": ["tensorboard"]})
     assert (settings.epochs, settings.batch_size, settings.optimiser, settings.learning_rate) == (9, 3, "sgd", 1.0)
-    assert settings.patience == 0 and settings.trackers == ["tensorboard"]
+    assert settings.patience == "auto" and settings.trackers == ["tensorboard"]
     assert read_settings(None) == TrainingSettings()
+
+
+def test_explicit_epochs_win_over_the_default_steps():
+    """1,000 steps of 3 batches are 334 epochs; 7 epochs, in the file or as a flag, are 7."""
+    assert read_settings(None).for_network(0, 80).epochs == 334
+    assert read_settings(read("{epochs: 7}")).for_network(0, 80).epochs == 7
+    assert read_settings(read("{epochs: 7, steps: 30}")).for_network(0, 80).epochs == 10
+    assert read_settings(read("{steps: 30}"), {"epochs": 4}).for_network(0, 80).epochs == 4
+    assert read_settings(read("{epochs: 4}"), {"steps": 30}).for_network(0, 80).epochs == 10
+    assert read_settings(None).for_network(0, 10_000).epochs == 50
+
+
+@pytest.mark.parametrize(("cases", "held"), [(30, "folds"), (499, "folds"), (500, 0.15), (10_000, 0.15)])
+def test_what_is_held_out_depends_on_the_number_of_cases(cases, held):
+    assert read_settings(None).held_out_of(cases) == held
+    assert read_settings(read("{hold_out: 0}")).held_out_of(cases) == 0
+
+
+@pytest.mark.parametrize(("epochs", "steps", "validated"), [
+    (1000, 1, [10, 20, 30]), (334, 3, [4, 7, 10]), (72, 14, [1, 2, 3]), (50, 1, [1, 2, 3]), (300, 1, [3, 6, 9])])
+def test_validations_are_ten_steps_apart_and_a_hundredth_of_a_short_run(epochs, steps, validated):
+    settings = TrainingSettings(epochs=epochs)
+    found = [epoch for epoch in range(1, epochs + 1) if settings.validates(epoch, steps)]
+    assert found[:3] == validated and found[-1] == epochs
+
+
+@pytest.mark.parametrize(("epochs", "steps", "patience"), [(1000, 1, 250), (334, 3, 84), (50, 266, 13), (8, 10, 25)])
+def test_a_run_has_patience_for_a_quarter_of_its_steps_or_250(epochs, steps, patience):
+    assert TrainingSettings(epochs=epochs).patience_epochs(steps) == patience
+    assert TrainingSettings(epochs=epochs, patience=3).patience_epochs(steps) == 3
 
 
 def test_settings_are_read_back_as_they_are_written():
