@@ -98,10 +98,8 @@ def make(draw: Random, material: Path, folder: Path) -> list[Step]:
         for done in (folder / run).rglob("run.json"):
             done.unlink()
     files = sorted(path for path in (folder / run).rglob("*") if path.is_file())
-    for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        path = draw.choice(files)
-        if path.is_file() and not path.is_symlink():
-            draw.choice((_damage, _damage, _damage, _damage, _replace))(draw, path)
+    for path in draw.sample(files, draw.choice((1, 1, 1, 2, 3))):
+        draw.choice((_damage, _damage, _damage, _damage, _replace))(draw, path)
     return [command(*words, *(["--json"] if draw.random() < 0.5 else []))]
 
 
