@@ -13,7 +13,7 @@ import pytest
 
 FULL_ONLY = re.compile("|".join((
     # Every layout and option; the quick tier has the first row of each component.
-    r"(^|/)test_contract\.py::test_a_component_holds_to_the_contract\[(?!.*: (declaration|options|method)\])",
+    r"(^|/)test_contract\.py::test_a_component_holds_to_the_contract\[(?!.*: (declaration|options|method|metric)\])",
     # Every component is built twice; the quick tier has what is built in no time.
     r"(^|/)test_plugin_commands\.py::test_what_is_shown_of_a_bundled_component_can_be_pasted\["
     r"(?!head\.|uncertainty\.|encoder\.mlp\b|fusion\.concat\b)",

@@ -171,9 +171,9 @@ def _wrong_ids(specs: Sequence[TypedComponent], registry: Registry) -> list[Diag
     return found
 
 
-def _late(specs: Sequence[CandidateSpec], registry: Registry) -> dict[str, tuple[CandidateSpec, Component]]:
+def _late(specs: Sequence[TypedComponent], registry: Registry) -> dict[str, tuple[TypedComponent, Component]]:
     """The candidates that fuse predictions, by their text; a wrong id is none, and reported when it is resolved."""
-    found: dict[str, tuple[CandidateSpec, Component]] = {}
+    found: dict[str, tuple[TypedComponent, Component]] = {}
     for each in specs:
         try:
             component = registry.load(each.use, each.span)
@@ -185,7 +185,7 @@ def _late(specs: Sequence[CandidateSpec], registry: Registry) -> dict[str, tuple
 
 
 def _with_own_heads(
-    reference: Plan, node: str, late: Mapping[str, tuple[CandidateSpec, Component]], registry: Registry
+    reference: Plan, node: str, late: Mapping[str, tuple[TypedComponent, Component]], registry: Registry
 ) -> tuple[dict[str, Resolved], list[Diagnostic]]:
     """The graph of every candidate that fuses predictions, and what is wrong with them."""
     trees: dict[str, Tree] = {}

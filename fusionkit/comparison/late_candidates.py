@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from fusionkit.comparison.candidate_syntax import CandidateSpec
 from fusionkit.comparison.graph_edits import (
     Routes,
     demanded,
@@ -33,6 +32,7 @@ from fusionkit.planning.plan import Plan, PlannedHead, PlannedNode, Value
 from fusionkit.shapes.layouts import Bundle, Vector
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, to_plain
+from fusionkit.syntax.typed_components import TypedComponent
 
 PREDICTIONS = "logits"
 """The name of the ports, in the rule of a fusion, that take predictions instead of features."""
@@ -45,7 +45,7 @@ def fuses_predictions(component: Component) -> bool:
     return component.kind == "fusion" and bool(ports) and set(ports) == {PREDICTIONS}
 
 
-def with_own_heads(plan: Plan, node: str, spec: CandidateSpec, component: Component) -> Mapping:
+def with_own_heads(plan: Plan, node: str, spec: TypedComponent, component: Component) -> Mapping:
     """The graph's tree with a fusion of predictions in a node, in which each source has its own copy of each head.
 
     A source with positions (a map or tokens) is averaged over them where the node gave a vector; a source that is a
@@ -59,7 +59,7 @@ def with_own_heads(plan: Plan, node: str, spec: CandidateSpec, component: Compon
     return edit.tree()
 
 
-def own_heads_note(plan: Plan, node: str, specs: Sequence[CandidateSpec]) -> str:
+def own_heads_note(plan: Plan, node: str, specs: Sequence[TypedComponent]) -> str:
     """What a comparison says of such candidates; empty where the sources are predictions already, or without any."""
     edits = [_Edit(plan, node, spec, plan.node(node).lanes[0].calls[0].component) for spec in specs]
     if not edits or fuses_predictions(edits[0].reference) or not edits[0].has_copies:
@@ -85,7 +85,7 @@ class _Copies:
 class _Edit:
     """Builds the tree of one candidate and collects what stands in its way."""
 
-    def __init__(self, plan: Plan, node: str, spec: CandidateSpec, component: Component) -> None:
+    def __init__(self, plan: Plan, node: str, spec: TypedComponent, component: Component) -> None:
         self.plan, self.node, self.spec, self.component = plan, node, spec, component
         self.heads = [head for head in plan.heads if head.name in heads_behind(plan, node)]
         names = [each.name for each in plan.nodes if each.name != node and node in demanded(plan, [each.name])]

@@ -53,7 +53,7 @@ def rows(found: Sequence[Selection]) -> list[tuple[str, ...]]:
                 continue
             made.extend((head, selection.name, str(report.counts.cases), report.labels[name],
                          *_cells(report.metrics[name]))
-                        for name in _SHOWN.get(report.task, _SHOWN_OF_CLASSES))
+                        for name in _SHOWN.get(report.task, _SHOWN_OF_CLASSES) if name in report.metrics)
     return made
 
 

@@ -213,7 +213,7 @@ def _draw(report: HeadReport, folder: Path) -> list[Path]:
     with plots.style():
         if any(curve.true_positive_rate.size for curve in curves.roc):
             labels = [f"{plots.fitting(curve.name, 40)}: {_of(report, curve.name, 'auroc')}" for curve in curves.roc]
-            summary = f"{len(labels)} curves\nmean AUROC {report.metrics['auroc']}"
+            summary = f"{len(labels)} curves\nmean AUROC {report.metrics.get('auroc', MetricResult(None))}"
             figure = plots.roc_figure(curves.roc, labels, f"ROC curve\n{of}", summary)
             written += plots.save(figure, folder / f"{stem}-roc")
         if any(panel.count.any() for panel in curves.reliability):
@@ -281,8 +281,8 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
 
 
 def _of(report: HeadReport, name: str, metric: str) -> MetricResult:
-    """A metric of one class, or of the head if classes have none of their own."""
-    return report.per_class.get(name, report.metrics)[metric]
+    """A metric of one class, or of the head if classes have none of their own; undefined if it was not asked for."""
+    return report.per_class.get(name, report.metrics).get(metric, MetricResult(None))
 
 
 def _number(count: int, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic import Field
 from fusionkit.api import ClassColumn, Config, Floats, Metric, Outcomes, ratio
 from fusionkit.components.config import ContractError
 from fusionkit.errors import UserError
-from fusionkit.evaluation import evaluate_predictions, table
+from fusionkit.evaluation import evaluate_predictions, table, write_report
 from fusionkit.evaluation.chosen_metrics import installed_metrics, metrics_named, with_asked
 from fusionkit.registry.lookup import Registry, discover
 
@@ -67,6 +68,14 @@ def test_a_metric_is_shown_with_its_interval_and_its_unit() -> None:
     rows = {row[2]: row for row in table([report])}
     assert rows["net benefit, per case {threshold: 0.2}"][4] == found.interval
     assert len([name for name in rows if name == "AUROC"]) == 1
+
+
+def test_the_plots_do_without_the_metrics_that_were_not_asked_for(tmp_path: Path) -> None:
+    for count in (2, 3):
+        report = evaluate_predictions("h", "multiclass", names(count), *classified(3, 31, count), resamples=0,
+                                      metrics=metrics_named("f1", discover(), "--metric"))
+        assert [*report.metrics] == ["f1"]
+        assert tmp_path / "h-roc.png" in write_report([report], tmp_path)
 
 
 def test_over_several_classes_it_is_a_mean() -> None:

@@ -5,18 +5,10 @@ The environment is a new one that sees what is installed here; pip installs the 
 
 from __future__ import annotations
 
-import json
-import os
-import site
-import subprocess
-import sys
-import sysconfig
-from pathlib import Path
-
 import pytest
+from fresh_python import Environment
 from small_study import description, read_table, write_files
 
-import fusionkit
 from fusionkit.components.kinds import KINDS
 
 GRAPH = """\
@@ -36,39 +28,13 @@ DATA = description({"blood": "{read: columns, numeric: [a, b]}", "history": "{re
                    {"result": "kind"}, id_column="case")
 
 
-class Environment:
-    """A folder with a Python of its own, in which commands are run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
-        self.python = folder / "env" / "bin" / "python"
-        places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
-        lines = [f"import site; site.addsitedir({place!r})" for place in sorted(places)]
-        lines.append(str(Path(fusionkit.__file__).parents[1]))
-        here = self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
-        (Path(here) / "outside.pth").write_text("\n".join(lines) + "\n")
-
-    def run(self, *arguments: str) -> str:
-        outside = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        done = subprocess.run([str(self.python), *arguments], cwd=self.folder, capture_output=True, text=True,
-                              check=False, env=outside | {"OMP_NUM_THREADS": "1"})
-        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def fusionkit(self, *arguments: str) -> dict:
-        return json.loads(self.run("-m", "fusionkit", *arguments, "--json"))
-
-
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     made = Environment(tmp_path_factory.mktemp("fresh"))
     assert not [entry for entry in made.fusionkit("plugins", "list")["components"] if ".new_" in entry["id"]]
     for kind in KINDS:
         made.fusionkit("plugins", "new", f"new-{kind}", "--kind", kind)
-    folders = [part for kind in KINDS for part in ("-e", f"./fusionkit-new-{kind}")]
-    made.run("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
-             "--disable-pip-version-check", *folders)
+    made.install(*(f"./fusionkit-new-{kind}" for kind in KINDS))
     return made
 
 

@@ -1,5 +1,6 @@
 """Several processes, and several machines, on loopback: the losses of one process."""
 
+import csv
 import json
 import os
 import socket
@@ -16,7 +17,8 @@ from fusionkit.training.loop import fit
 from fusionkit.training.settings import TrainingSettings
 
 SCRIPT = Path(__file__).with_name("launched.py")
-SETTINGS = {"epochs": 3, "batch_size": 6, "learning_rate": 0.01, "device": "cpu", "accumulate": 2}
+SETTINGS = {"epochs": 3, "batch_size": 6, "learning_rate": 0.01, "device": "cpu", "accumulate": 2,
+            "monitor": "auroc"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
 
 
@@ -41,6 +43,11 @@ def printed(process):
     return [json.loads(line) for line in out.splitlines()]
 
 
+def column(folder, name):
+    with (folder / "history.csv").open() as stream:
+        return [float(row[name]) for row in csv.DictReader(stream)]
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -53,9 +60,13 @@ def on_loopback(port, *more):
 
 @pytest.mark.slow  # over ten seconds: torchrun starts two processes, and each imports torch
 def test_two_processes_have_the_losses_of_one(tmp_path, alone):
+    # A metric needs the results of all processes together.
+    fit(network(**STILL), Cohort(), Cohort(11, 1), TrainingSettings(**SETTINGS), tmp_path / "alone")
     copied, divided = printed(start(on_loopback(free_port(), "2"), tmp_path, strategies=["ddp", "fsdp"]))
     assert copied == pytest.approx(alone, abs=1e-5)
     assert divided == pytest.approx(alone, abs=1e-5)
+    measured = [column(tmp_path / name, "validation_auroc_kind") for name in ("alone", "ddp", "fsdp")]
+    assert measured[1] == pytest.approx(measured[0]) and measured[2] == pytest.approx(measured[0])
     first, second = (read_tensors(tmp_path / name / "model.safetensors") for name in ("ddp", "fsdp"))
     torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
 

@@ -1,0 +1,43 @@
+"""An environment of its own for a test: a Python that sees what is installed here, and that pip installs into."""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import fusionkit
+
+
+class Environment:
+    """A folder with a Python of its own, in which commands are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
+        self.python = folder / "env" / "bin" / "python"
+        places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
+        lines = [f"import site; site.addsitedir({place!r})" for place in sorted(places)]
+        lines.append(str(Path(fusionkit.__file__).parents[1]))
+        here = self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+        (Path(here) / "outside.pth").write_text("\n".join(lines) + "\n")
+
+    def run(self, *arguments: str) -> str:
+        outside = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        done = subprocess.run([str(self.python), *arguments], cwd=self.folder, capture_output=True, text=True,
+                              check=False, env=outside | {"OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def fusionkit(self, *arguments: str) -> dict:
+        return json.loads(self.run("-m", "fusionkit", *arguments, "--json"))
+
+    def install(self, *folders: str | Path) -> None:
+        """Packages by their folders, as their authors install them: offline, and none that they depend on."""
+        parts = [part for folder in folders for part in ("-e", str(folder))]
+        self.run("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
+                 "--disable-pip-version-check", *parts)
