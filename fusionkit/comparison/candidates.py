@@ -109,8 +109,7 @@ def plan_comparison(
         description = in_folds(description, heads, folds, settings.seed)
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
     fits = {name: fitted(each, cohort) for name, each in {"": resolved, **swaps}.items()}
-    cohort = fits[""][1]
-    plans, faults = _planned({name: each for name, (each, _) in fits.items()}, cohort.sizes)
+    plans, faults = _planned(fits, cohort.sizes)
     _refuse(faults)
     check_tested(cohort)
     reference = plans.pop("")
@@ -267,7 +266,7 @@ def _singles(
             left_out.append((name, f"{', '.join(sorted(past))} reaches the heads without passing node {node!r}"))
             continue
         swaps, found = _resolved({name: alone(reference, node, source)}, registry)
-        plans, more = _planned({key: fitted(each, cohort)[0] for key, each in swaps.items()}, cohort.sizes)
+        plans, more = _planned({key: fitted(each, cohort) for key, each in swaps.items()}, cohort.sizes)
         if plans:
             made.append(Candidate(name, "", "single", plans[name]))
         else:

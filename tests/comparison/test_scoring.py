@@ -14,7 +14,8 @@ from fusionkit.comparison.baselines import fit_baselines
 from fusionkit.comparison.scoring import metrics_of, rank_candidates
 from fusionkit.comparison.significance import holm
 from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
-from fusionkit.data.readers.columns import ColumnsOptions, ColumnValues, categories, fit
+from fusionkit.data.readers.columns import ColumnValues, categories, fit
+from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import UserError
 
