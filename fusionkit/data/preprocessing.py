@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +16,7 @@ from fusionkit.data.readers.columns import Categories, ColumnsFit
 from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts
 from fusionkit.errors import DataError, Diagnostic, Severity
+from fusionkit.files import read_text
 
 _VERSION = 1
 _OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill", "values",
@@ -68,8 +70,21 @@ class Preprocessing:
         return _adapter().dump_json(self, indent=2).decode()
 
     @staticmethod
-    def from_json(text: str | bytes) -> Preprocessing:
-        """Preprocessing from its text.
+    def read(path: Path) -> Preprocessing:
+        """Preprocessing from a file with the text of `to_json`.
+
+        Raises: FileNotFoundError, `DataError` with `bad-preprocessing` if it holds something else.
+        """
+        try:
+            return Preprocessing.from_json(read_text(path), repr(str(path)))
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as problem:
+            raise _unreadable(repr(str(path)), f"{type(problem).__name__}: {problem}") from None
+
+    @staticmethod
+    def from_json(text: str | bytes, source: str = "given as text") -> Preprocessing:
+        """Preprocessing from its text; `source` is where that is from, for messages.
 
         Raises: `DataError` with `bad-preprocessing` if the text was not written by `to_json`.
         """
@@ -78,15 +93,13 @@ class Preprocessing:
         except ValidationError as problem:
             first = problem.errors(include_url=False)[0]
             why = f"at {'.'.join(map(str, first['loc'])) or 'the top'}: {first['msg']}"
-            raise DataError(Diagnostic("bad-preprocessing", "the preprocessing of the run cannot be read", why=why,
-                                       fix="use the file written by the run")) from None
+            raise _unreadable(source, why) from None
         if found.version != _VERSION:
-            raise DataError(Diagnostic("bad-preprocessing", f"preprocessing of version {found.version} cannot be read",
-                                       fix="use the version of fusionkit that trained the run"))
+            raise _unreadable(source, f"it is of version {found.version}, and this fusionkit reads {_VERSION}",
+                              "use the version of fusionkit that trained the run")
         faults = [fault for name, fitted in found.columns.items() for fault in _column_faults(name, fitted)]
         if faults:
-            raise DataError(Diagnostic("bad-preprocessing", "the preprocessing of the run cannot be read",
-                                       why="; ".join(faults), fix="use the file written by the run"))
+            raise _unreadable(source, "; ".join(faults))
         return found
 
     def fitted(self, name: str) -> ColumnsFit:
@@ -177,6 +190,11 @@ def _unfitted(name: str) -> Diagnostic:
 
 def _adapter() -> TypeAdapter[Preprocessing]:
     return TypeAdapter(Preprocessing)
+
+
+def _unreadable(source: str, why: str, fix: str = "use the file written by the run") -> DataError:
+    return DataError(Diagnostic("bad-preprocessing", f"the preprocessing of the run, {source}, cannot be read", why=why,
+                                fix=fix))
 
 
 def _options_of(spec: InputSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from fusionkit.data.loading import Cohort
 from fusionkit.data.split import Division
@@ -114,16 +115,40 @@ def read_record(folder: Path) -> CasesRecord | None:
 
     Raises: DataError with `bad-record`.
     """
-    if not (folder / CASES).is_file():
+    if not (folder / CASES).exists():
         return None
     try:
         plain = read_json(folder / CASES)
         if plain.pop("fusionkit-cases") != VERSION:
             raise ValueError("it was written by another release")
-        return CasesRecord(**plain)
+        if unknown := sorted(plain.keys() - CasesRecord.__dataclass_fields__.keys()):
+            raise ValueError(f"it has {', '.join(unknown)}, which no record has")
+        # As JSON, since a dataclass is not made of a dict where types are strict.
+        record = TypeAdapter(CasesRecord).validate_json(json.dumps(plain), strict=True)
+        _check(record)
+        return record
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
-        raise DataError(Diagnostic("bad-record", f"{str(folder / CASES)!r} cannot be read",
-                                   why=f"{type(problem).__name__}: {problem}", fix="train in another folder")) from None
+        raise DataError(Diagnostic("bad-record", f"{str(folder / CASES)!r} cannot be read", why=_reason(problem),
+                                   fix="train in another folder")) from None
+
+
+def _check(record: CasesRecord) -> None:
+    """Raises: ValueError where the parts of a record do not go together."""
+    if record.parts and record.parts.keys() != {*PARTS}:
+        raise ValueError(f"its parts are {', '.join(record.parts)}")
+    divided = [*record.parts.values(), *record.folds]
+    listed = [name for names in divided for name in names]
+    if not record.cases or (divided and (set(listed) - record.cases.keys() or len(listed) != len(set(listed)))):
+        raise ValueError("its parts and its cases are not the same")
+    if record.folds and len(listed) != len(record.cases):
+        raise ValueError("its folds do not hold all cases")
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, ValidationError):
+        first = problem.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the top'}: {first['msg']}"
+    return f"{type(problem).__name__}: {problem}"
 
 
 def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Diagnostic]:

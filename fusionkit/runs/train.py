@@ -11,7 +11,7 @@ from typing import Any
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.report import HeadReport
-from fusionkit.files import write_json, write_text
+from fusionkit.files import replacing, write_json, write_text
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
 from fusionkit.inference.predict import HeadResult, predict
 from fusionkit.network.build import build_plan
@@ -254,13 +254,13 @@ def _predicted(cases: JobCases, models: Sequence[FusionModel]) -> dict[str, Head
         return predict(models, cases.dataset("test"), job.setup.plan.uncertainty, job.inference, update)
 
 
-def _write_setup(cases: JobCases) -> dict[str, str]:
+def _write_setup(cases: JobCases) -> dict[str, bytes]:
     """Write what reproduces the run: resolved graph and data, with every default. Returns the former contents."""
     if not is_main():
         return {}
     job, folder = cases.job, cases.job.folder
     folder.mkdir(parents=True, exist_ok=True)
-    before = {name: (folder / name).read_text(encoding="utf-8") for name in _OF_THE_SETUP if (folder / name).is_file()}
+    before = {name: (folder / name).read_bytes() for name in _OF_THE_SETUP if (folder / name).is_file()}
     graph = {**written(job.setup.plan), "training": job.settings.model_dump(mode="json", exclude_none=True)}
     write_text(folder / GRAPH, write(graph))
     write_text(folder / DATA, write(job.setup.cohort.description.to_plain()))
@@ -271,10 +271,11 @@ def _write_setup(cases: JobCases) -> dict[str, str]:
     return before
 
 
-def _unwrite(folder: Path, before: Mapping[str, str]) -> None:
+def _unwrite(folder: Path, before: Mapping[str, bytes]) -> None:
     """Undo `_write_setup` for a run that was refused: restore the former files, or remove those of a new run."""
-    for name, text in before.items():
-        write_text(folder / name, text)
+    for name, content in before.items():
+        with replacing(folder / name) as aside:
+            aside.write_bytes(content)
     if is_main() and not before and not (folder / LAST).exists():
         for name in _OF_THE_SETUP:
             (folder / name).unlink(missing_ok=True)
