@@ -12,15 +12,18 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fusionkit.data.description import DataDescription, InputSpec
-from fusionkit.data.readers.columns import Categories, ColumnsFit, ColumnsOptions
+from fusionkit.data.readers.columns import Categories, ColumnsFit
+from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts
 from fusionkit.errors import DataError, Diagnostic, Severity
 from fusionkit.files import read_text
 
 _VERSION = 1
-_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill"})
-"""Options that may differ from training: the file layout of a cohort and the handling of missing values; `fill` is
-checked separately, since it must be the same only if it adds values to the vector."""
+_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill", "values",
+                           "categories"})
+"""Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
+values; categories are those of the run. `fill` is checked separately, since it must be the same only if it adds values
+to the vector, and `limits`, which must be the same where both cohorts have them."""
 _SPACING_APART = 1.25
 """The factor by which the sample spacing may differ from that of all training files without a warning."""
 
@@ -202,8 +205,15 @@ def _options_of(spec: InputSpec) -> dict[str, Any]:
 def _settings(before: InputReading, spec: InputSpec) -> dict[str, tuple[Any, Any]]:
     """Each option then and now; one that the run did not record had its default."""
     defaults = type(spec.options).model_construct().model_dump(mode="json", warnings=False)
-    return {option: (before.options.get(option, defaults.get(option)), now)
-            for option, now in _options_of(spec).items()}
+    every = {option: (before.options.get(option, defaults.get(option)), now)
+             for option, now in _options_of(spec).items()}
+    if isinstance(spec.options, ColumnsOptions):
+        was, now = every.pop("limits")
+        # Without the option a column has no such cells, since they are refused.
+        if any(limits_of(was, column) not in (None, limit) for column in spec.options.numeric
+               if (limit := spec.options.limits_of(column)) is not None):
+            every["limits"] = was, now
+    return every
 
 
 def _fitted_settings(fitted: ColumnsFit, options: ColumnsOptions) -> dict[str, tuple[Any, Any]]:
@@ -239,6 +249,9 @@ def _cases(rows: Sequence[int], ids: Sequence[str]) -> str:
 def _show(value: object) -> str:
     if value is None:
         return "not given"
+    if isinstance(value, Mapping):
+        one = value.get(FOR_ALL) if len(value) == 1 else None
+        return one or "{" + ", ".join(f"{name}: {_show(item)}" for name, item in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_show(item) for item in value) + "]"
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

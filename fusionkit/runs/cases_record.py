@@ -34,7 +34,8 @@ class CasesRecord:
     `parts` are the ids of train, validation and test, empty for a folder of folds; `folds` those that each fold tests,
     empty for a single training; `fold` is the requested fold of a run. `split` is the data file's split,
     `cases` a digest of all values of a case, `fields` one of each column, of the files of each input and each target.
-    `patients` is empty where the data name none.
+    `patients` is empty where the data name none. `held_out` are the training cases that each network holds out, empty
+    where the networks hold out no different cases.
     """
 
     parts: dict[str, list[str]]
@@ -44,6 +45,7 @@ class CasesRecord:
     cases: dict[str, str]
     fields: dict[str, str]
     patients: dict[str, str] = field(default_factory=dict)
+    held_out: list[list[str]] = field(default_factory=list)
 
     def rows(self, part: str, ids: Sequence[str]) -> tuple[int, ...]:
         """The rows of a part in their original order; all its ids must exist."""
@@ -60,8 +62,12 @@ class CasesRecord:
         write_json(folder / CASES, {"fusionkit-cases": VERSION, **asdict(self)})
 
 
-def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int | None = None) -> CasesRecord:
-    """The record of a run with these cases; without `parts` that of a folder of folds."""
+def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int | None = None,
+              held_out: Sequence[Sequence[int]] = ()) -> CasesRecord:
+    """The record of a run with these cases; without `parts` that of a folder of folds.
+
+    `held_out` are positions among the training cases, for each network.
+    """
     folds = [cohort.fold(number)[1] for number in range(cohort.fold_count)] if not parts else []
     values = _values(cohort)
     hashed = [hashlib.blake2b(digest_size=8) for _ in cohort.ids]
@@ -76,7 +82,8 @@ def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int |
         cases={name: digest.hexdigest() for name, digest in zip(cohort.ids, hashed, strict=True)},
         fields={named: hashlib.blake2b(b"\1".join(cells[row] for row in order), digest_size=8).hexdigest()
                 for named, cells in values.items()},
-        patients=dict(zip(cohort.ids, cohort.patients, strict=True)) if cohort.description.patient is not None else {})
+        patients=dict(zip(cohort.ids, cohort.patients, strict=True)) if cohort.description.patient is not None else {},
+        held_out=[[cohort.ids[parts["train"][place]] for place in places] for places in held_out])
 
 
 def _plain(value: Any) -> Any:

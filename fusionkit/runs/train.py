@@ -22,7 +22,7 @@ from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
 from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, open_run
-from fusionkit.runs.hold_out import HELD_OUT_FOLDS, predict_held_out
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.lock import holds_other_files, locked
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
@@ -155,9 +155,11 @@ def _split(job: Job) -> JobCases:
         return JobCases(job, parts, setup.cohort.fit(parts.train))
     check_graph(setup.plan, folder)
     before = record_for(setup, asdict(parts), folder, job.settings.fold)
+    recorded = None
     if before is not None:
         parts = Parts(*(before.rows(part, setup.cohort.ids) for part in PARTS))
-    return JobCases(job, parts, fitted_as_before(setup.cohort.fit(parts.train), folder))
+        recorded = held_out_before(before.parts["train"], before.held_out)
+    return JobCases(job, parts, fitted_as_before(setup.cohort.fit(parts.train), folder), recorded)
 
 
 def _networks(cases: JobCases) -> Sequence[FusionModel]:
@@ -264,7 +266,8 @@ def _write_setup(cases: JobCases) -> dict[str, bytes]:
     write_text(folder / DATA, write(job.setup.cohort.description.to_plain()))
     write_text(folder / PREPROCESSING, cases.preprocessing.to_json() + "\n")
     if CASES not in before:
-        record_of(job.setup.cohort, asdict(cases.parts), fold=job.settings.fold).write(folder)
+        record_of(job.setup.cohort, asdict(cases.parts), fold=job.settings.fold,
+                  held_out=cases.held_out.of_networks).write(folder)
     return before
 
 
