@@ -115,7 +115,7 @@ def plan_comparison(
     check_tested(cohort)
     reference = plans.pop("")
     with_heads, faults = _with_own_heads(reference, node, late, registry)
-    made, more = _planned({name: fitted(each, cohort)[0] for name, each in with_heads.items()}, cohort.sizes)
+    made, more = _planned({name: fitted(each, cohort) for name, each in with_heads.items()}, cohort.sizes)
     _refuse(faults + more)
     own = _reference(reference, node)
     plans |= made
