@@ -40,6 +40,7 @@ from fusionkit.testing.checks import (
     tracing,
 )
 from fusionkit.testing.checks.advice import advice
+from fusionkit.testing.checks.conduct import Misconduct, misconduct
 from fusionkit.testing.checks.declared import Exceptions, check_named, strange_exceptions
 from fusionkit.testing.checks.onnx_export import NotProbedError, onnx
 from fusionkit.testing.faults import Fault, Finding
@@ -76,9 +77,9 @@ CHECKS: Mapping[str, ConformanceCheck] = {
     "ports": ConformanceCheck(lambda probe: behaviour.ports(probe.component, probe.built)),
     "rule": ConformanceCheck(behaviour.rule, "accepted"),
     "device": ConformanceCheck(behaviour.device, "accepted"),
+    "evaluation": ConformanceCheck(behaviour.evaluation),
     "bounds": ConformanceCheck(option_checks.bounds, "first"),
     "gradients": ConformanceCheck(behaviour.gradients),
-    "evaluation": ConformanceCheck(behaviour.evaluation),
     "memory": ConformanceCheck(memory.memory),
     "rows": ConformanceCheck(behaviour.rows),
     "absence": ConformanceCheck(absences.absence,
@@ -101,6 +102,9 @@ _IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence",
                "channels-last", "compile", "export", "onnx"}
 """Checks whose faults are located at `forward` unless a line is known."""
 
+
+_BEFORE_CONDUCT = {"ports", "rule", "device", "evaluation", "bounds"}
+"""Checks that say the same of a module that changes its inputs; all others would blame it on something else."""
 
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
@@ -236,14 +240,33 @@ class Kit:
                 raise NotProbedError("the module fails on everything that was tried", "see the result of check 'rule'")
             refused = f"everything tried is refused, such as {found.refused[0]}" if found.refused else "no inputs fit"
             raise NotProbedError(refused, "give options= and inputs= that it accepts, in a test of your own")
+        self._require_conduct(name)
         check = CHECKS[name]
         probes = [probe for probe in getattr(found, check.on) if check.fits(probe)]
         for probe in probes:
-            fault = self._excused(partial(check.run, probe), exceptions, probe.choice.label)
+            fault = self._excused(partial(self._run, name, probe), exceptions, probe.choice.label)
             if fault:
                 place = fault.place or (place_of_forward(component, probe.built) if name in _IN_FORWARD else "")
                 return replace(fault, seen=f"{fault.seen} ({probe})", place=place), ""
         return None, _tried(name, found, probes)
+
+    def _run(self, name: str, probe: Probe) -> Fault | None:
+        odd = self._misconduct.get(id(probe)) if name == "evaluation" else None
+        return odd.fault if odd else CHECKS[name].run(probe)
+
+    def _require_conduct(self, name: str) -> None:
+        """Raises: NotProbedError for a check that would blame inputs that change, or a print, on something else."""
+        if name in _BEFORE_CONDUCT:
+            return
+        for odd in self._misconduct.values():
+            told = Exceptions(self.exceptions, "evaluation").remaining(odd.fault, "")
+            if told and (odd.in_place or name == "compile"):
+                raise NotProbedError(odd.fault.text, "see the result of check 'evaluation'")
+
+    @cached_property
+    def _misconduct(self) -> dict[int, Misconduct]:
+        """What probes do beside their work, by the identity of the probe."""
+        return {id(probe): odd for probe in self.probes.few if (odd := misconduct(probe))}
 
     def _on_choices(self, check: Callable[[Any, Config], Fault | None], exceptions: Exceptions
                     ) -> tuple[Fault | None, str]:

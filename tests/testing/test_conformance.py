@@ -13,6 +13,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from wrong_components import GUARDED, REFUSES, RIGHT, WRONG, Linear
+from wrong_components_beside import LINES
+from wrong_components_beside import WRONG as WRONG_BESIDE
 from wrong_components_declared import RIGHT as DECLARED
 from wrong_components_declared import WRONG as WRONG_DECLARED
 from wrong_components_raising import RAISING
@@ -33,7 +35,7 @@ RUNNING = [component for component, _, _ in WRONG_RUNNING]
 # Following code, by each of the ways to do it, takes seconds a component.
 EVERY_WRONG = [pytest.param(component, checks, words, id=component.id,
                             marks=pytest.mark.slow if checks & TRACED else ())
-               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING)]
+               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING, *WRONG_BESIDE)]
 
 
 @pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["run", "followed"])
@@ -63,6 +65,24 @@ def test_a_fault_is_found_by_its_check(component: Component, checks: set[str], w
         assert finding.component == component.id
         assert finding.fix
         assert stands_in_it(finding.where, component)
+
+
+@pytest.mark.parametrize(("component", "checks"), [
+    pytest.param(component, checks, id=component.id, marks=pytest.mark.slow if checks & TRACED else ())
+    for component, checks, _ in WRONG_BESIDE])
+def test_a_fault_beside_the_work_is_shown_at_its_line(component: Component, checks: set[str]) -> None:
+    finding, = check_component(component, list(checks))
+    file, _, line = finding.where.rpartition(":")
+    assert Path(file).read_text(encoding="utf-8").splitlines()[int(line) - 1].strip() == LINES[component.name]
+
+
+@pytest.mark.parametrize(("name", "silent"), [("adds_in_place", {"gradients", "rows", "compile", "export"}),
+                                              ("prints", {"compile"})])
+def test_what_would_blame_it_on_something_else_refers_to_the_right_check(name: str, silent: set[str]) -> None:
+    component = next(component for component, _, _ in WRONG_BESIDE if component.name == name)
+    findings = {finding.check: finding for finding in check_component(component, [*silent, "bounds"])}
+    assert {check for check, finding in findings.items() if finding.result == "not probed"} == silent
+    assert {findings[check].fix for check in silent} == {"see the result of check 'evaluation'"}
 
 
 def stands_in_it(where: str, component: Component) -> bool:

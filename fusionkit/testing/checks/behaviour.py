@@ -127,10 +127,9 @@ def _without_gradient(module: nn.Module, inputs: dict[str, Tensor], zero: float)
 
 
 def evaluation(probe: Probe) -> Fault | None:
-    """Evaluation mode is deterministic, keeps no state between calls, and changes no input."""
+    """Evaluation mode is deterministic and keeps no state between calls."""
     module, inputs = probe.module(), probe.data(3)
     state = {name: value.clone() for name, value in module.state_dict().items()}
-    originals = [x.clone() for x in inputs]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
         first = [part.clone() for part in results(module(*inputs))]
@@ -138,10 +137,8 @@ def evaluation(probe: Probe) -> Fault | None:
     if draws:
         return Fault("evaluation draws random numbers", "draw them only 'if self.training': nn.Dropout does, and "
                      "functional.dropout(x, training=self.training)")
-    if not equal(inputs, originals):
-        return Fault("forward changes its inputs in place", "work on copies: call no method that ends in '_' on it")
     run(module, probe.data(3, seed=9))
-    if not equal(run(module, originals), first):
+    if not equal(run(module, inputs), first):
         return Fault("the same batch gives other results after another batch", "keep no state from one batch to the "
                      "next: no self.NAME = ... in forward, no growing list, no global")
     changed = tuple(name for name, value in module.state_dict().items() if not torch.equal(value, state[name]))
