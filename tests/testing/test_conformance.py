@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from wrong_components import GUARDED, REFUSES, RIGHT, WRONG, Linear
-from wrong_components_beside import LINES
+from wrong_components_beside import LINES, SYMMETRIC
 from wrong_components_beside import WRONG as WRONG_BESIDE
 from wrong_components_declared import RIGHT as DECLARED
 from wrong_components_declared import WRONG as WRONG_DECLARED
@@ -83,6 +83,13 @@ def test_what_would_blame_it_on_something_else_refers_to_the_right_check(name: s
     findings = {finding.check: finding for finding in check_component(component, [*silent, "bounds"])}
     assert {check for check, finding in findings.items() if finding.result == "not probed"} == silent
     assert {findings[check].fix for check in silent} == {"see the result of check 'evaluation'"}
+
+
+@pytest.mark.parametrize("component", SYMMETRIC, ids=lambda component: component.id)
+def test_a_bias_that_softmax_ignores_is_told_and_is_no_fault(component: Component) -> None:
+    finding, = check_component(component, ["gradients"])
+    assert finding.result == "ok"
+    assert "no gradient reaches key.bias, which is right: softmax ignores" in finding.seen
 
 
 def stands_in_it(where: str, component: Component) -> bool:

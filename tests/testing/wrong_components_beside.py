@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from wrong_components import VECTOR, Linear, Width
 
 from fusionkit.api import Encoder, TensorShape
@@ -45,14 +45,49 @@ class Counts(Linear):
         return self.layer(features) * torch.ones(count, 1, device=features.device, dtype=features.dtype)
 
 
+class Attends(nn.Module):
+    """Self-attention with a bias of its own for the keys, which softmax ignores."""
+
+    def __init__(self, config: Width, inputs: list[TensorShape]) -> None:
+        super().__init__()
+        width = inputs[0].width
+        self.query, self.key, self.value = (nn.Linear(width, config.width) for _ in range(3))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        query, key, value = self.query(tokens), self.key(tokens), self.value(tokens)
+        return (query @ key.transpose(1, 2) / 8).softmax(2) @ value
+
+
+class AttendsFused(Attends):
+    def forward(self, tokens: Tensor) -> Tensor:
+        query, key, value = self.query(tokens), self.key(tokens), self.value(tokens)
+        return nn.functional.scaled_dot_product_attention(query, key, value)
+
+
+class AttendsWithScale(Attends):
+    """Beside the bias of the keys, a weight that is in no use at all."""
+
+    def __init__(self, config: Width, inputs: list[TensorShape]) -> None:
+        super().__init__(config, inputs)
+        self.scale = nn.Parameter(torch.ones(()))
+
+
+TOKENS = "tokens: B n _ -> B n {width}"
+SYMMETRIC: list[Component] = [
+    Encoder("attends", Width, Attends, rule=TOKENS),
+    Encoder("attends_fused", Width, AttendsFused, rule=TOKENS),
+]
 WRONG: list[tuple[Component, set[str], str]] = [
     (Encoder("adds_in_place", Width, AddsInPlace, rule=VECTOR), {"evaluation"}, "changes its inputs in place ("),
     (Encoder("in_place_in_training", Width, InPlaceInTraining, rule=VECTOR), {"evaluation"}, "in place in training"),
     (Encoder("prints", Width, Prints, rule=VECTOR), {"evaluation"}, "forward prints 'shape (5, 5)'"),
     (Encoder("prints_when_built", Width, PrintsWhenBuilt, rule=VECTOR), {"evaluation"}, "the constructor prints"),
+    (Encoder("attends_with_scale", Width, AttendsWithScale, rule=TOKENS), {"gradients"},
+     "no gradient reaches scale (defaults"),
     (Encoder("counts_cases", Width, Counts, rule=VECTOR), {"export"}, "'count = len(features)' makes"),
 ]
-LINES = {"adds_in_place": "features += 1", "in_place_in_training": "features[:, 0] = 0",
+LINES = {"attends_with_scale": "self.scale = nn.Parameter(torch.ones(()))",
+         "adds_in_place": "features += 1", "in_place_in_training": "features[:, 0] = 0",
          "prints": 'print("shape", tuple(features.shape))', "prints_when_built": 'print("built")',
          "counts_cases": "count = len(features)"}
 """The line that each fault is shown at."""

@@ -13,12 +13,14 @@ from fusionkit.components.component import Component
 from fusionkit.shapes.layouts import TensorShape, is_loss, members
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.checks.advice import DEVICE
-from fusionkit.testing.faults import Fault
+from fusionkit.testing.checks.softmax_symmetry import ignored_by_softmax
+from fusionkit.testing.faults import Fault, Note
 from fusionkit.testing.places import place_of_attribute, place_of_error, place_of_forward
 from fusionkit.testing.probing.probes import Probe, one_line, results, run
 
 # Axes: B batch.
 _DRAWS = 5  # a unit may be at rest for one draw of weights and data; a dead parameter is so for all
+_NAMED = 2  # parameters that a note lists
 _ZERO = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Below this share of the largest, a gradient counts as zero: cancellation leaves 1e-16 in float64, 1e-7 in float32."""
 
@@ -88,13 +90,22 @@ def device(probe: Probe) -> Fault | None:
     return None
 
 
-def gradients(probe: Probe) -> Fault | None:
-    """A gradient reaches every parameter that is trained, and every input."""
-    dead = _dead(probe, probe.widest)
-    if dead and probe.widest is torch.float32 and probe.takes_double:
-        dead = _dead(probe, torch.float64)  # in single precision it may just have been small
+def gradients(probe: Probe) -> Fault | Note | None:
+    """A gradient reaches every parameter that is trained, and every input.
+
+    A bias of attention's keys has none by a symmetry of softmax, which is told and is no fault.
+    """
+    dtype = probe.widest
+    dead = _dead(probe, dtype)
+    if dead and dtype is torch.float32 and probe.takes_double:
+        dtype = torch.float64
+        dead = _dead(probe, dtype)  # in single precision it may just have been small
+    ignored = {name for name in dead if not name.startswith("input:") and ignored_by_softmax(probe, name, dtype)}
+    dead -= ignored
     if not dead:
-        return None
+        named = sorted(ignored)[:_NAMED]
+        return Note(f"no gradient reaches {', '.join(named)}{' and others' if len(ignored) > _NAMED else ''}, which is "
+                    "right: softmax ignores what is added to all scores of a row") if ignored else None
     names = tuple(sorted(dead, key=lambda name: (name.startswith("input:"), name)))
     place = "" if names[0].startswith("input:") else place_of_attribute(probe.component, names[0])
     return Fault("no gradient reaches {parts}", "use it in forward, remove it, or freeze it with "
