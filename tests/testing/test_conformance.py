@@ -19,6 +19,7 @@ from wrong_components_declared import RIGHT as DECLARED
 from wrong_components_declared import WRONG as WRONG_DECLARED
 from wrong_components_raising import RAISING
 from wrong_components_running import LOCKED
+from wrong_components_running import RIGHT as RIGHT_RUNNING
 from wrong_components_running import WRONG as WRONG_RUNNING
 
 from fusionkit.api import Config, Encoder
@@ -39,7 +40,7 @@ EVERY_WRONG = [pytest.param(component, checks, words, id=component.id,
 
 
 @pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["run", "followed"])
-@pytest.mark.parametrize("component", RIGHT, ids=lambda component: component.id)
+@pytest.mark.parametrize("component", [*RIGHT, *RIGHT_RUNNING], ids=lambda component: component.id)
 def test_the_components_that_are_varied_here_are_right(component: Component, traced: bool) -> None:
     checks = {name for name in checks_of(component) if (name in TRACED) == traced}
     findings = check_component(component, [name for name in checks_of(component) if name in checks])
@@ -160,6 +161,25 @@ class Convolved(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return nn.functional.conv3d(features, self.weight, padding=3)
+
+
+class Pooled(nn.Module):
+    """A layer of PyTorch that has no kernel for half precision on a CPU."""
+
+    def __init__(self, config: Config, inputs: list[TensorShape]) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool3d(2)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.pool(features).flatten(2).mean(2)
+
+
+def test_a_kernel_that_pytorch_lacks_is_told_and_is_no_fault() -> None:
+    component = Encoder("pooled", Config, Pooled, rule="B c d h w -> B c")
+    finding, = check_component(component, ["dtype"], inputs=[(2, 4, 6, 8)])
+    assert finding.result == "ok"
+    assert finding.seen.endswith(
+        "bfloat16 was not tried: on this processor PyTorch has none of it for avg_pool3d_out_frame")
 
 
 class Overflowing(Convolved):

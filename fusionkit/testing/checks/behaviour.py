@@ -159,7 +159,10 @@ def evaluation(probe: Probe) -> Fault | None:
 
 
 def rows(probe: Probe) -> Fault | None:
-    """A case's result depends on that case only: not on the other cases of the batch, their number or order."""
+    """A case's result depends on that case only: not on the other cases of the batch, their number or order.
+
+    In training too, apart from statistics of the batch that buffers keep for evaluation.
+    """
     dtype = probe.widest
     module, inputs, keywords = probe.module().to(dtype), probe.data(5, dtype=dtype), probe.some_absent()
     whole = [part for part in run(module, inputs, **keywords) if part.dim()]
@@ -177,7 +180,27 @@ def rows(probe: Probe) -> Fault | None:
     apart = difference(_rows_of(module, inputs, keywords, order), [part[order] for part in whole], dtype)
     if apart:
         return Fault(f"in another order the cases of a batch differ by {apart}", fix)
-    return None
+    apart = _mixed_in_training(probe)
+    return Fault(f"in training a case differs by {apart} beside other cases, and evaluation does something else",
+                 "keep running statistics in buffers that evaluation uses, as nn.BatchNorm1d does, or mix no cases; "
+                 "where only losses see other cases, return these as loss_*") if apart else None
+
+
+def _mixed_in_training(probe: Probe) -> str:
+    """How much a case's result depends on the others in training, apart from layers with running statistics."""
+    module, keywords = probe.module().train(), probe.some_absent()
+    before = {name: value.clone() for name, value in module.named_buffers()}
+    inputs, others = probe.data(5), probe.data(5, seed=8)
+    for x, other in zip(others, inputs, strict=True):
+        x[0] = other[0]
+    run(module, others, **keywords)
+    for name, value in module.named_buffers():
+        if not torch.equal(value, before[name]):
+            module.get_submodule(name.rpartition(".")[0]).eval()
+    found, wanted, again = ([part[:1] for part in run(module, given, **keywords) if part.dim()]
+                            for given in (others, inputs, inputs))
+    # What changes from call to call is found by the check `memory`.
+    return difference(found, wanted, torch.float32) if equal(wanted, again) else ""
 
 
 def _rows_of(module: nn.Module, inputs: Sequence[Tensor], keywords: dict[str, Tensor], rows: list[int]) -> list[Tensor]:
