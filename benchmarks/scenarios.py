@@ -39,7 +39,8 @@ FEATURES, WIDTH, TOKENS, NARROW = 2, 8, 4, 16
 CHECKS = 10
 """How often a training looks at its validation cases."""
 SHOWN: tuple[Scenario, ...] = ("interaction", "image_useless", "missing_informative")
-LEFT_OUT = {"fusion.daft_net": "a whole network around an image, of which the fusion is one layer"} | {
+LEFT_OUT = {"fusion.daft_net": "a whole network around an image, of which the fusion is one layer",
+            "fusion.linear_path": "adds a linear model of inputs to scores: a part of a head, beside any fusion"} | {
     f"fusion.{name}": "gives its inputs back, beside a loss: nothing is joined"
     for name in ("align_cosine", "distil", "infonce", "jensen_shannon", "orthogonal")}
 """Bundled fusions that have no row, each with the reason."""

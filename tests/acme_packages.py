@@ -41,6 +41,7 @@ def installing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inst
     known = set(sys.modules)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delenv(DISABLE, raising=False)
+    monkeypatch.setattr("fusionkit.registry.trial._cache_file", lambda: tmp_path / "imports.json")
 
     def put(package: str, init: str = HOOKS, catalogue: str | None = None, **modules: str) -> None:
         name = package.replace("-", "_")

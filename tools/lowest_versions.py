@@ -2,16 +2,19 @@
 
     python tools/lowest_versions.py [EXTRA ...] > lowest.txt
     python -m venv LOWEST && LOWEST/bin/pip install -r lowest.txt && LOWEST/bin/pip install --no-deps -e .
-    LOWEST/bin/python -m pytest tests
+    LOWEST/bin/python -m pytest $(python tools/lowest_versions.py --tests [EXTRA ...])
 
 Only what is named in pyproject.toml is pinned: what those packages bring is for pip to choose, as for users. Decoders
-of the extra `dicom` need a higher NumPy than fusionkit itself, so they are left out unless that extra is named.
+of the extra `dicom` need a higher NumPy than fusionkit itself, so they are left out unless that extra is named;
+`--only EXTRA` prints the pins of one extra, to be installed afterwards.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -19,23 +22,61 @@ from packaging.requirements import Requirement
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 YANKED = {"build": "1.2.1", "pytest-xdist": "3.6.1", "setuptools": "77.0.1"}
 """Floors of the test tools that were withdrawn or never published, with the first version that can be installed."""
+EXTRAS = ("excel", "explain", "keras", "nifti", "parquet")
+"""The extras for users that are installed together with all dependencies; `dicom` comes after them."""
+TESTS = {
+    "accelerate": "tests/training/test_loop.py", "matplotlib": "tests/explanation/test_overlay_plot.py",
+    "numpy": "tests/data/readers/test_numpy.py", "packaging": "tests/components/test_requirements.py",
+    "pluggy": "tests/registry/test_lookup.py", "pillow": "tests/data/readers/test_image.py",
+    "pydantic": "tests/syntax/test_options.py", "pydicom": "tests/data/readers/test_dicom.py",
+    "pyyaml": "tests/syntax/test_reader.py", "rich": "tests/interface/test_console.py",
+    "safetensors": "tests/network/test_weights.py", "timm": "tests/plugins/encoders/test_timm.py",
+    "torch": "tests/network/test_model.py", "python-calamine": "tests/data/test_workbook.py",
+    "captum": "tests/explanation/test_gradcam.py", "scikit-learn": "tests/datasets/test_breast_cancer.py",
+    "h5py": "tests/conversion/keras/test_keras_weights.py", "nibabel": "tests/data/readers/test_nifti.py",
+    "pyarrow": "tests/data/readers/test_damaged_files.py",
+    **dict.fromkeys(("pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm"),
+                    "tests/data/readers/test_dicom.py"),
+}
+"""The tests of what uses each requirement of users."""
 
 
-def lowest(extras: list[str]) -> list[str]:
-    """Each requirement at its floor; one without a floor stays open."""
+def requirements(extras: Iterable[str], own: bool = True) -> list[Requirement]:
+    """The requirements of some extras, and with `own` those of fusionkit itself."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]
-    decoders = {Requirement(text).name for text in optional["dicom"]} | {"pyjpegls"}
-    found: dict[str, str] = {}
-    for text in (*project["dependencies"], *(text for extra in extras for text in optional[extra])):
-        requirement = Requirement(text)
-        if requirement.name == project["name"] or (requirement.name in decoders and "dicom" not in extras):
+    texts = [*(project["dependencies"] if own else ()), *(text for extra in extras for text in optional[extra])]
+    return [found for text in texts if (found := Requirement(text)).name != project["name"]]
+
+
+def lowest(extras: list[str], own: bool = True) -> list[str]:
+    """Each requirement at its floor; one without a floor stays open."""
+    decoders = {"pyjpegls", *(found.name for found in requirements(["dicom"], own=False))}
+    pinned: dict[str, str] = {}
+    for requirement in requirements(extras, own):
+        if requirement.name in decoders and "dicom" not in extras:
             continue
         floors = [part.version for part in requirement.specifier if part.operator == ">="]
         floor = YANKED.get(requirement.name, floors[0] if floors else "")
-        found[requirement.name] = f"{requirement.name}=={floor}" if floor else requirement.name
-    return sorted(found.values())
+        pinned[requirement.name] = f"{requirement.name}=={floor}" if floor else requirement.name
+    return sorted(pinned.values())
+
+
+def tests(extras: list[str], own: bool = True) -> list[str]:
+    """The tests of what uses the requirements of users."""
+    return list(dict.fromkeys(TESTS[found.name] for found in requirements(extras, own) if found.name in TESTS))
+
+
+def main() -> None:
+    """Print pins, or tests."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("extras", nargs="*", metavar="EXTRA", help="also the requirements of this extra")
+    parser.add_argument("--only", metavar="EXTRA", help="the requirements of this extra alone")
+    parser.add_argument("--tests", action="store_true", help="print the tests of what uses them")
+    args = parser.parse_args()
+    found = (tests if args.tests else lowest)([args.only] if args.only else args.extras, not args.only)
+    sys.stdout.write("\n".join(found) + "\n")
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(lowest(sys.argv[1:])) + "\n")
+    main()

@@ -6,6 +6,8 @@ import errno
 import re
 from collections.abc import Iterator
 
+from fusionkit.errors import Diagnostic
+
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b", re.I)
 _MEMORY = re.compile(r"out of memory|(can't|cannot|unable to) allocate|not enough memory|DefaultCPUAllocator|"
                      r"std::bad_alloc|os error 12\b", re.I)
@@ -46,6 +48,18 @@ def _known(error: BaseException) -> str:
     return ""
 
 
-def is_nul_in_path(error: BaseException) -> bool:
-    """Whether a path held the one character that no path can hold."""
-    return isinstance(error, ValueError) and "null" in str(error) and ("embedded" in str(error) or "byte" in str(error))
+def wrong_path(error: BaseException) -> Diagnostic | None:
+    """The finding for an error that a path given by the user causes; None for every other error."""
+    if isinstance(error, ValueError) and "null" in str(error) and ("embedded" in str(error) or "byte" in str(error)):
+        return Diagnostic("bad-path", "a path holds a NUL character", why=str(error), fix="write the path without it")
+    if isinstance(error, OSError) and (said := _MISPLACED.get(error.errno or 0)):
+        path = error.filename2 or error.filename  # where something is moved from is not what the user named
+        return Diagnostic("bad-path", f"{str(path)!r} cannot be used", why=said,
+                          fix="move what is there, or name another path")
+    return None
+
+
+_MISPLACED = {
+    errno.EISDIR: "it is a folder where a file is to be", errno.ENOTDIR: "a file is in the place of a folder",
+    errno.EEXIST: "a file is in the place of a folder", errno.ELOOP: "it is a link that leads to itself",
+}

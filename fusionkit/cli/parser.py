@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from fusionkit import __version__
-from fusionkit.cli.advice import advice, is_nul_in_path
+from fusionkit.cli.advice import advice, wrong_path
 from fusionkit.cli.commands import GROUPS, names, summary, words
 from fusionkit.cli.streams import keeps_results, open_streams, printable_warnings
-from fusionkit.errors import Diagnostic, RunError, UserError
+from fusionkit.errors import RunError, UserError
 from fusionkit.interface.console import Console
 from fusionkit.printable import printable
 
@@ -94,9 +94,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         console.note(f"fusionkit: interrupted{notes}")
         return FAILED
     except Exception as error:
-        if is_nul_in_path(error):
-            console.diagnostics([Diagnostic("bad-path", "a path holds a NUL character", why=str(error),
-                                            fix="write the path without it")])
+        if misplaced := wrong_path(error):
+            console.diagnostics([misplaced])
             return _report_error(args, console, error, WRONG)
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         console.note(f"fusionkit: {type(error).__name__}: {error}{notes}\n"

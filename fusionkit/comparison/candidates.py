@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fusionkit.comparison.graph_edits import alone, heads_behind, inputs_of, sources_of, swapped
+from fusionkit.comparison.late_candidates import fuses_predictions, own_heads_note, with_own_heads
 from fusionkit.comparison.splits import check_tested, in_folds
+from fusionkit.components.component import Component
 from fusionkit.components.kinds import kind_of
 from fusionkit.data.description import describe
 from fusionkit.data.loading import Cohort, load_cohort
@@ -89,12 +91,18 @@ def plan_comparison(
     if wrong:
         # Without the node nothing can be swapped; ids can still be looked up.
         raise GraphError([*wrong, *found, *_wrong_ids(specs, registry)])
-    trees: dict[str, Tree] = {each.text: swapped(graph, node, each) for each in specs if not _wrong_kind(each)}
+    late = _late(specs, registry)
     found += [fault for each in specs if (fault := _wrong_kind(each))]
+    trees: dict[str, Tree] = {each.text: swapped(graph, node, each) for each in specs
+                              if not _wrong_kind(each) and each.text not in late}
     swaps, faults = _resolved(trees, registry)
     if not left_to_data(resolved) and not any(size is None for item in graph.inputs for size in item.sizes):
         # Errors that can be found without the data are reported before files are read.
-        faults += _planned({"": resolved, **swaps}, {})[1]
+        early, more = _planned({"": resolved, **swaps}, {})
+        faults += more
+        if "" in early:
+            with_heads, more = _with_own_heads(early[""], node, late, registry)
+            faults += more + _planned(with_heads, {})[1]
     _refuse(found + faults)
     heads, inputs = needs(resolved)
     description = describe(data, roots=data_roots)
@@ -102,13 +110,17 @@ def plan_comparison(
         description = in_folds(description, heads, folds, settings.seed)
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
     fits = {name: fitted(each, cohort) for name, each in {"": resolved, **swaps}.items()}
-    cohort = fits[""][1]
-    plans, faults = _planned({name: each for name, (each, _) in fits.items()}, cohort.sizes)
+    plans, faults = _planned(fits, cohort.sizes)
     _refuse(faults)
     check_tested(cohort)
     reference = plans.pop("")
+    with_heads, faults = _with_own_heads(reference, node, late, registry)
+    made, more = _planned({name: fitted(each, cohort) for name, each in with_heads.items()}, cohort.sizes)
+    _refuse(faults + more)
     own = _reference(reference, node)
-    others, notes = _distinct(own, plans, node)
+    plans |= made
+    others, notes = _distinct(own, {each.text: plans[each.text] for each in specs}, node)
+    notes += [note] if (note := own_heads_note(reference, node, [each for each, _ in late.values()])) else []
     if any(each.name == node and each.weights is not None for each in graph.nodes):
         notes.append(f"node {node!r} starts from a weights file, which only the reference can do")
     single_inputs, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
@@ -157,6 +169,34 @@ def _wrong_ids(specs: Sequence[TypedComponent], registry: Registry) -> list[Diag
         except GraphError as error:
             found.extend(error.diagnostics)
     return found
+
+
+def _late(specs: Sequence[TypedComponent], registry: Registry) -> dict[str, tuple[TypedComponent, Component]]:
+    """The candidates that fuse predictions, by their text; a wrong id is none, and reported when it is resolved."""
+    found: dict[str, tuple[TypedComponent, Component]] = {}
+    for each in specs:
+        try:
+            component = registry.load(each.use, each.span)
+        except GraphError:
+            continue
+        if fuses_predictions(component):
+            found[each.text] = (each, component)
+    return found
+
+
+def _with_own_heads(
+    reference: Plan, node: str, late: Mapping[str, tuple[TypedComponent, Component]], registry: Registry
+) -> tuple[dict[str, Resolved], list[Diagnostic]]:
+    """The graph of every candidate that fuses predictions, and what is wrong with them."""
+    trees: dict[str, Tree] = {}
+    found: list[Diagnostic] = []
+    for name, (spec, component) in late.items():
+        try:
+            trees[name] = with_own_heads(reference, node, spec, component)
+        except GraphError as error:
+            found.extend(error.diagnostics)
+    made, more = _resolved(trees, registry)
+    return made, found + more
 
 
 def _resolved(trees: dict[str, Tree], registry: Registry) -> tuple[dict[str, Resolved], list[Diagnostic]]:
@@ -227,7 +267,7 @@ def _singles(
             left_out.append((name, f"{', '.join(sorted(past))} reaches the heads without passing node {node!r}"))
             continue
         swaps, found = _resolved({name: alone(reference, node, source)}, registry)
-        plans, more = _planned({key: fitted(each, cohort)[0] for key, each in swaps.items()}, cohort.sizes)
+        plans, more = _planned({key: fitted(each, cohort) for key, each in swaps.items()}, cohort.sizes)
         if plans:
             made.append(Candidate(name, "", "single", plans[name]))
         else:

@@ -10,17 +10,19 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 from fusionkit.syntax.typed_components import TypedComponent
 
 Demand = dict[str, set[str] | None]
+Routes = dict[str, tuple[str, bool]]
+"""The new name for each name, and whether it stands for all named outputs of the old one."""
 
 
 def swapped(graph: Graph, node: str, candidate: TypedComponent) -> Mapping:
     """The graph's tree with another component in a node; its weights file, made for the original, is removed."""
-    nodes = _entry(graph.tree, "nodes")
-    own = _entry(nodes, node)
-    kept = _without(own, ("with", "weights"))
-    changed = _set(kept, "use", Leaf(candidate.use, candidate.span, candidate.use))
+    nodes = entry_of(graph.tree, "nodes")
+    own = entry_of(nodes, node)
+    kept = without(own, ("with", "weights"))
+    changed = with_entry(kept, "use", Leaf(candidate.use, candidate.span, candidate.use))
     if candidate.options is not None:
-        changed = _set(changed, "with", candidate.options)
-    return _set(graph.tree, "nodes", _set(nodes, node, changed))
+        changed = with_entry(changed, "with", candidate.options)
+    return with_entry(graph.tree, "nodes", with_entry(nodes, node, changed))
 
 
 def alone(plan: Plan, node: str, source: str) -> Mapping:
@@ -30,18 +32,19 @@ def alone(plan: Plan, node: str, source: str) -> Mapping:
     removed.
     """
     tree = plan.graph.tree
-    nodes, inputs = _entry(tree, "nodes"), _entry(tree, "inputs")
+    nodes, inputs = entry_of(tree, "nodes"), entry_of(tree, "inputs")
     keep = demanded(plan, [head.name for head in plan.heads], node, source)
     entries: dict[str, Tree] = {}
     for planned in plan.nodes:
         if planned.name in keep:
-            entry = _entry(nodes, planned.name)
+            entry = entry_of(nodes, planned.name)
             lanes = _lanes(planned, keep[planned.name])
             read = entry.entries["from"] if len(lanes) == len(planned.lanes) else _lanes_read(lanes, entry)
-            entries[planned.name] = _set(entry, "from", _reading(read, node, source))
+            entries[planned.name] = with_entry(entry, "from", rerouted(read, {node: (source, True)}))
     kept = Mapping({name: entries[name] for name in nodes.entries if name in entries}, nodes.keys, nodes.span)
-    tree = _set(_set(tree, "nodes", kept), "inputs", _without(inputs, [n for n in inputs.entries if n not in keep]))
-    return _without(tree, ("reference",))
+    read = without(inputs, [name for name in inputs.entries if name not in keep])
+    tree = with_entry(with_entry(tree, "nodes", kept), "inputs", read)
+    return without(tree, ("reference",))
 
 
 def demanded(plan: Plan, names: Iterable[str], node: str = "", source: str = "") -> Demand:
@@ -99,29 +102,38 @@ def sources_of(plan: Plan, node: str) -> list[str]:
     return written if len(written) > 1 else [value.name for value in planned.reads]
 
 
-def _reading(tree: Tree, node: str, source: str) -> Tree:
-    """A `from` with a node's name, or one of its outputs, replaced; lists are free of duplicates."""
+def rerouted(tree: Tree, routes: Routes) -> Tree:
+    """A `from` with some names replaced; lists are free of duplicates.
+
+    A name goes to another, with which its named outputs are kept or, where the route says so, dropped.
+    """
     if isinstance(tree, Mapping):
-        return Mapping({port: _reading(value, node, source) for port, value in tree.items()}, tree.keys, tree.span)
+        return Mapping({port: rerouted(value, routes) for port, value in tree.items()}, tree.keys, tree.span)
     if isinstance(tree, Items):
-        read = {str(getattr(item, "value", "")): item for item in (_reading(part, node, source) for part in tree)}
+        read = {str(getattr(item, "value", "")): item for item in (rerouted(part, routes) for part in tree)}
         return Items(tuple(read.values()), tree.span)
-    if str(tree.value).partition(".")[0] == node:
-        return Leaf(source, tree.span, source)
-    return tree
+    name, _, member = str(tree.value).partition(".")
+    if name not in routes:
+        return tree
+    target, whole = routes[name]
+    text = f"{target}.{member}" if member and not whole else target
+    return Leaf(text, tree.span, text)
 
 
-def _entry(tree: Tree, name: str) -> Mapping:
+def entry_of(tree: Tree, name: str) -> Mapping:
+    """The mapping under a name, which is there."""
     entry = tree.get(name) if isinstance(tree, Mapping) else None
     assert isinstance(entry, Mapping), f"{name!r} was checked to be a mapping; please report"
     return entry
 
 
-def _set(tree: Tree, name: str, value: Tree) -> Mapping:
+def with_entry(tree: Tree, name: str, value: Tree) -> Mapping:
+    """The mapping with an entry added or replaced."""
     assert isinstance(tree, Mapping), "only a mapping has entries; please report"
     return Mapping({**tree.entries, name: value}, {**tree.keys, name: tree.keys.get(name, tree.span)}, tree.span)
 
 
-def _without(tree: Mapping, names: Iterable[str]) -> Mapping:
+def without(tree: Mapping, names: Iterable[str]) -> Mapping:
+    """The mapping without some of its entries."""
     gone = set(names)
     return Mapping({name: value for name, value in tree.entries.items() if name not in gone}, tree.keys, tree.span)

@@ -148,8 +148,10 @@ def _cautions(compared: ComparisonResult) -> list[str]:
     found.append("Statistics of columns were fitted on the training cases of each split. Leaks in the files themselves "
                  "(features selected or values imputed on all cases, duplicates, a scanner or site that reveals the "
                  "class) cannot be detected here; they favour networks that can use them.")
-    if any(row.cases < ranking.cases for each in compared.rankings for row in each.rows):
-        found.append("Some networks have no result for some cases; each difference is over the cases that both have.")
+    if any(row.cases < each.cases for each in compared.rankings for row in each.rows):
+        found.append("Some networks have no result for some cases: their metrics are over other cases, and cannot be "
+                     "compared with the rest. Each difference is over the cases that both networks have; its note says "
+                     "how many these are, and what both reach on them.")
     return found
 
 

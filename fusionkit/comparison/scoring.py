@@ -21,7 +21,7 @@ from fusionkit.data.loading import Cohort
 from fusionkit.errors import Diagnostic, UserError, did_you_mean
 from fusionkit.evaluation.bootstrap import parts, percentiles, resample, sample_metrics
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named
-from fusionkit.evaluation.formatting import MetricResult
+from fusionkit.evaluation.formatting import MetricResult, figures
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.planning.plan import PlannedHead
@@ -145,12 +145,14 @@ class _Scorer:
         parts = self._parts(outputs)
         values = [self._value(part) for part in parts]
         samples = self._mean(np.stack([self._samples(part) for part in parts]))
-        cases = len(set().union(*(part.rows.tolist() for part in parts)))
-        lost = self.cases - cases
-        note = f"{lost} of {self.cases} cases have no result; the difference is over the others" if lost else None
-        difference = None if reference is None else self._difference(parts, self._parts(reference))
+        cases = _cases(parts)
+        notes = [f"results for {cases} of {self.cases} cases"] if cases < self.cases else []
+        difference = None
+        if reference is not None:
+            difference, text = self._difference(parts, self._parts(reference))
+            notes += [text] if text else []
         return ScoreRow(name, kind, _metric(values, samples), tuple(None if np.isnan(v) else v for v in values), cases,
-                        difference, note)
+                        difference, "; ".join(notes) or None)
 
     def _parts(self, outputs: Sequence[HeadOutputs]) -> list[HeadOutputs]:
         """A network's outputs for the test cases of every unit."""
@@ -160,21 +162,35 @@ class _Scorer:
             made.append(own.of(own.rows[np.isin(own.rows, unit.test)]))
         return made
 
-    def _difference(self, parts: Sequence[HeadOutputs], reference: Sequence[HeadOutputs]) -> Difference:
-        """The paired difference over the cases for which both have a result."""
+    def _difference(self, parts: Sequence[HeadOutputs], reference: Sequence[HeadOutputs]) -> tuple[Difference, str]:
+        """The paired difference over the cases for which both have a result, and a note if these are not all."""
         pairs = []
         for own, other in zip(parts, reference, strict=True):
             common = own.rows[np.isin(own.rows, other.rows)]
             pairs.append((own.of(common), other.of(common)))
-        values = [self._value(own) - self._value(other) for own, other in pairs]
-        known = [value for value in values if not np.isnan(value)]
+        both = np.array([[self._value(part) for part in pair] for pair in pairs])
+        both = both[~np.isnan(both).any(axis=1)]
+        known = (both[:, 0] - both[:, 1]).tolist()
+        cases = _cases([own for own, _ in pairs])
         if self.folded:
             found = corrected_t(known, self.share)
-            lost = len(values) - len(known)
-            note = f"undefined in {lost} of {len(values)} folds" if lost else None
-            return replace(found, note="; ".join(text for text in (found.note, note) if text) or None)
-        samples = self._mean(np.stack([self._samples(own) - self._samples(other) for own, other in pairs]))
-        return paired_bootstrap(float(np.mean(known)) if known else np.nan, samples)
+            lost = len(pairs) - len(known)
+            note = f"undefined in {lost} of {len(pairs)} folds" if lost else None
+            found = replace(found, note="; ".join(text for text in (found.note, note) if text) or None)
+        else:
+            samples = self._mean(np.stack([self._samples(own) - self._samples(other) for own, other in pairs]))
+            found = paired_bootstrap(float(np.mean(known)) if known else np.nan, samples)
+        return replace(found, cases=cases), self._over(cases, both)
+
+    def _over(self, cases: int, both: Floats) -> str:
+        """Over how many of the cases a difference is, with the two metrics on these; empty where over all."""
+        if cases == self.cases:
+            return ""
+        text = f"difference over the {cases} of {self.cases} cases that both have"
+        if not len(both):
+            return text
+        own, other = both.mean(axis=0)
+        return f"{text}: {figures(own)} against {figures(other)}"
 
     def _mean(self, samples_UR: Floats) -> Floats:
         """The mean of each resample over the units in which the metric is defined. *Shape*: (R,)."""
@@ -199,6 +215,11 @@ class _Scorer:
 
     def _outcomes(self, outputs: HeadOutputs) -> Outcomes:
         return collect(self.head.task, self.head.names, outputs.targets, outputs.values, head=self.head.name)
+
+
+def _cases(parts: Sequence[HeadOutputs]) -> int:
+    """The number of cases that have a result in any unit."""
+    return len(set().union(*(part.rows.tolist() for part in parts)))
 
 
 def _metric(values: Sequence[float], samples: Floats) -> MetricResult:

@@ -30,7 +30,8 @@ _ROUNDING = 1e-12
 class Difference:
     """A mean paired difference with its 95 % interval and two-sided p; None if undefined, with a note.
 
-    `holm` is the p corrected for all comparisons of its family.
+    `holm` is the p corrected for all comparisons of its family; `cases` is the number of cases that both networks have
+    a result for, over which the difference is.
     """
 
     value: float | None
@@ -39,6 +40,7 @@ class Difference:
     p: float | None = None
     holm: float | None = None
     note: str | None = None
+    cases: int | None = None
 
     @property
     def clear(self) -> bool:
@@ -48,7 +50,7 @@ class Difference:
     def to_json(self) -> dict[str, Any]:
         """The difference as plain data."""
         return {"value": self.value, "low": self.low, "high": self.high, "p": self.p, "holm": self.holm,
-                "note": self.note}
+                "note": self.note, "cases": self.cases}
 
 
 def corrected_t(differences: Sequence[float], test_share: float) -> Difference:

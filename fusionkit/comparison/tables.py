@@ -119,7 +119,8 @@ def write_tables(folder: Path, compared: ComparisonResult, about: Mapping[str, A
 
 
 _COLUMNS = ("head", "name", "kind", "metric", "value", "low", "high", "difference", "difference_low", "difference_high",
-            "p", "p_holm", "cases", "weights", "trained_weights", "multiply_adds", "seconds", "note")
+            "p", "p_holm", "cases", "difference_cases", "weights", "trained_weights", "multiply_adds", "seconds",
+            "note")
 
 
 def _csv_rows(compared: ComparisonResult) -> Iterator[Sequence[object]]:
@@ -132,6 +133,7 @@ def _csv_rows(compared: ComparisonResult) -> Iterator[Sequence[object]]:
                        found.holm)
             yield (ranking.head.name, row.name, row.kind, ranking.metric,
                    *("" if number is None else f"{number:.6g}" for number in numbers), row.cases,
+                   "" if found.cases is None else found.cases,
                    *((cost.parameters, cost.trainable, cost.multiply_adds) if cost else ("", "", "")),
                    f"{compared.seconds[row.name]:.6g}", _cells(compared, row)[-1])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from fusionkit.runs.folder import RUN
 from fusionkit.runs.job import Precomputed, Reporter, parts_of
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.train import train
-from fusionkit.training.result import HISTORY
+from fusionkit.training.result import HISTORY, read_history
 from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interrupted
 
@@ -209,8 +208,7 @@ def _seconds(folder: Path) -> float:
     """The time of all epochs of a run, over its folds and networks."""
     total = 0.0
     for path in folder.rglob(HISTORY):
-        with path.open(encoding="utf-8", newline="") as stream:
-            total += sum(float(row["seconds"]) for row in csv.DictReader(stream))
+        total += sum(row.get("seconds", 0.0) for row in read_history(path))
     return total
 
 

@@ -63,8 +63,8 @@ class CellFaults:
             message = f"case {self.ids[rows[0]]!r}, {named}: {fault.one.replace('{cell}', repr(cells[rows[0]]))}"
             return Diagnostic(fault.code, message, span, fault.why, fault.fix, fault.severity)
         values = listed_counts([cells[row] for row in rows])
-        filled = sum(1 for cell in cells if cell)
-        message = f"{named}: {len(rows)} of {filled or len(cells)} cells {fault.many}{values and ': ' + values}"
+        filled = sum(1 for cell in cells if cell) if values else len(cells)
+        message = f"{named}: {len(rows)} of {filled} cells {fault.many}{values and ': ' + values}"
         places = on_lines(self.table, rows)
         why = f"{fault.why}; {places}" if fault.why else places
         return Diagnostic(fault.code, message, span, why, fault.fix, fault.severity)

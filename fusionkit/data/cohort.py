@@ -108,7 +108,7 @@ class Cohort:
         learnt = [name for name, head in self.heads.items()
                   if head.task in tasks and self.targets[name].present.any()]
         names = [chosen] if chosen else learnt[:1]
-        strata = split.strata_of(self.table, self.description.targets[names[0]].all_columns,
+        strata = split.strata_of(self.table, self.description.targets[names[0]],
                                  self.description.numbers) if names else None
         return [groups[row] for row in rows], [strata[row] for row in rows] if strata else None
 

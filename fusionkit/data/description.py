@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from fusionkit.data import path_template
 from fusionkit.data.fields import DataFieldReader, shown
+from fusionkit.data.measurement_limits import Limits
 from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
 from fusionkit.data.readers.reader import READERS, Reader, ReadError
 from fusionkit.data.split_spec import SplitSpec, read_split
@@ -70,13 +71,17 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """One target: a column, or one column per class (multilabel), and raw values renamed to classes."""
+    """One target: a column, or one column per class (multilabel), and raw values renamed to classes.
+
+    `limits` says how cells beyond a limit of measurement are read.
+    """
 
     name: str
     span: Span
     column: str | None = None
     columns: tuple[str, ...] = ()
     values: AbstractMapping[str, str] = field(default_factory=dict)
+    limits: Limits | None = None
 
     @property
     def all_columns(self) -> tuple[str, ...]:
@@ -347,7 +352,7 @@ def _targets(form: DataFieldReader) -> dict[str, TargetSpec]:
 
 
 def _target(form: DataFieldReader, name: str, tree: Tree) -> TargetSpec | None:
-    part = DataFieldReader(tree, f"target {name!r}", ("column", "columns", "values"), form.found)
+    part = DataFieldReader(tree, f"target {name!r}", ("column", "columns", "values", "limits"), form.found)
     if not isinstance(tree, Mapping):
         return None
     column, columns, values = part.words("column"), part.texts("columns"), _values(part)
@@ -355,7 +360,12 @@ def _target(form: DataFieldReader, name: str, tree: Tree) -> TargetSpec | None:
         part.note("bad-target", f"target {name!r} must name either 'column' or 'columns'",
                   fix="write 'column: NAME', or 'columns: [NAME, NAME]' with one column for each class")
         return None
-    return TargetSpec(name, tree.span, column, columns or (), values)
+    limits = part.words("limits")
+    known: dict[str | None, Limits] = {name: name for name in get_args(Limits)}
+    if limits is not None and limits not in known:
+        part.note("bad-value", f"'limits' of {part.owner} cannot be {limits!r}", part.at("limits"),
+                  fix="write 'value' for the limit itself, 'half' for half of a lower one, 'blank' for no value")
+    return TargetSpec(name, tree.span, column, columns or (), values, known.get(limits))
 
 
 def _values(part: DataFieldReader) -> dict[str, str]:

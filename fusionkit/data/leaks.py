@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
+from fusionkit.data.numeric_column import yaml_word
 from fusionkit.data.readers.columns import ColumnValues
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.spelling import spellings
@@ -79,10 +80,15 @@ def check_spellings(table: Table, columns: Sequence[str], values: ColumnValues, 
         if groups:
             shown = "; ".join(" and ".join(f"{name!r} ({counts[name]} cases)" for name in group)
                               for group in groups[:8])
+            # The full word stays where one is its initial, else the commoner spelling.
+            kept = [max(group, key=lambda name: (len(name) > 1, counts[name])) for group in groups[:8]]
+            renamed = ", ".join(f"{yaml_word(name)}: {yaml_word(word)}"
+                                for group, word in zip(groups, kept, strict=False) for name in group if name != word)
             findings.add(Diagnostic(
                 "category-spellings", f"column {column!r} has categories that are likely one: {shown}",
                 table.header(column), why="they are treated as different categories",
-                fix="if they are the same, use one spelling", severity="warning"), column)
+                fix=f"if they are, add 'values: {{{column}: {{{renamed}}}}}' to the input, or use one spelling",
+                severity="warning"), column)
 
 
 def check_tells_target(table: Table, column: str, codes: Codes, numbers: NDArray[np.float64] | None, *,

@@ -232,7 +232,7 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
     values, faults = columns.parse(table, spec.name, spec.options, loading.ids, loading.description.numbers)
     loading.findings.extend(faults)
     train = loading.division.rows("train") if loading.division.parts else range(len(table))
-    layout = columns.categories(values, train)
+    layout = columns.categories(values, train, spec.options)
     if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
         layout = fitted.layout(spec.name)
     if fitted is not None and spec.name in fitted.columns:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fusionkit.data import dates
 from fusionkit.data.cell_faults import SHOWN_VALUES, CellFault, CellFaults
+from fusionkit.data.measurement_limits import limits_fix
 from fusionkit.data.numbers import LARGEST, PLAIN, Kind, NumberFormat, is_finite, kind_of, marks_fix
 
 Role = Literal["input", "target"]
@@ -44,13 +45,14 @@ def read_numbers(faults: CellFaults, form: NumberFormat, role: Role) -> NDArray[
             wrong[kind_of(cell, used)].append(row)
     good = [cell for cell, number in zip(cells, numbers.tolist(), strict=True) if not math.isnan(number)]
     for kind, rows in wrong.items():
-        fault = _fault(kind, column, [cells[row] for row in rows], good, role)
+        fault = _fault(kind, column, [cells[row] for row in rows], good, role, form=form)
         for row in rows:
             faults.add(row, fault)
     return numbers
 
 
-def _fault(kind: Kind, column: str, cells: Sequence[str], good: Sequence[str], role: Role) -> CellFault:
+def _fault(kind: Kind, column: str, cells: Sequence[str], good: Sequence[str], role: Role, *, form: NumberFormat
+           ) -> CellFault:
     many = _WHAT[kind]
     if kind == "marks":
         why, fix = marks_fix(column, list(dict.fromkeys(cells)), list(dict.fromkeys(good)))
@@ -67,13 +69,13 @@ def _fault(kind: Kind, column: str, cells: Sequence[str], good: Sequence[str], r
     if kind == "too-large":
         return CellFault("not-finite", "{cell} is not a finite number", many, f"numbers go up to {LARGEST:.1e}",
                          "correct the value, or leave the cell blank")
-    return CellFault("not-a-number", "{cell} is not a number", many, None, _fix(kind, column, cells, role))
+    limits = limits_fix(cells, form, column if role == "input" else None) if kind == "limit" else None
+    return CellFault("not-a-number", "{cell} is not a number", many, None, limits or _fix(kind, cells, role))
 
 
-def _fix(kind: Kind, column: str, cells: Sequence[str], role: Role) -> str:
+def _fix(kind: Kind, cells: Sequence[str], role: Role) -> str:
     if kind == "limit":
-        return ("write a number in its place, such as the limit itself or half of it, in all tables; or leave "
-                "the cell blank")
+        return "write a number in its place, in the same way in all tables; or leave the cell blank"
     if kind == "unit":
         return "write the bare number, in one unit for the whole column"
     if kind == "several":

@@ -6,19 +6,24 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from fusionkit.data.description import DataDescription, InputSpec
-from fusionkit.data.readers.columns import Categories, ColumnsFit, ColumnsOptions
+from fusionkit.data.readers.columns import Categories, ColumnsFit
+from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts
 from fusionkit.errors import DataError, Diagnostic, Severity
+from fusionkit.files import read_text
 
 _VERSION = 1
-_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill"})
-"""Options that may differ from training: the file layout of a cohort and the handling of missing values; `fill` is
-checked separately, since it must be the same only if it adds values to the vector."""
+_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill", "values",
+                           "categories"})
+"""Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
+values; categories are those of the run. `fill` is checked separately, since it must be the same only if it adds values
+to the vector, and `limits`, which must be the same where both cohorts have them."""
 _SPACING_APART = 1.25
 """The factor by which the sample spacing may differ from that of all training files without a warning."""
 
@@ -65,8 +70,21 @@ class Preprocessing:
         return _adapter().dump_json(self, indent=2).decode()
 
     @staticmethod
-    def from_json(text: str | bytes) -> Preprocessing:
-        """Preprocessing from its text.
+    def read(path: Path) -> Preprocessing:
+        """Preprocessing from a file with the text of `to_json`.
+
+        Raises: FileNotFoundError, `DataError` with `bad-preprocessing` if it holds something else.
+        """
+        try:
+            return Preprocessing.from_json(read_text(path), repr(str(path)))
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as problem:
+            raise _unreadable(repr(str(path)), f"{type(problem).__name__}: {problem}") from None
+
+    @staticmethod
+    def from_json(text: str | bytes, source: str = "given as text") -> Preprocessing:
+        """Preprocessing from its text; `source` is where that is from, for messages.
 
         Raises: `DataError` with `bad-preprocessing` if the text was not written by `to_json`.
         """
@@ -75,15 +93,13 @@ class Preprocessing:
         except ValidationError as problem:
             first = problem.errors(include_url=False)[0]
             why = f"at {'.'.join(map(str, first['loc'])) or 'the top'}: {first['msg']}"
-            raise DataError(Diagnostic("bad-preprocessing", "the preprocessing of the run cannot be read", why=why,
-                                       fix="use the file written by the run")) from None
+            raise _unreadable(source, why) from None
         if found.version != _VERSION:
-            raise DataError(Diagnostic("bad-preprocessing", f"preprocessing of version {found.version} cannot be read",
-                                       fix="use the version of fusionkit that trained the run"))
+            raise _unreadable(source, f"it is of version {found.version}, and this fusionkit reads {_VERSION}",
+                              "use the version of fusionkit that trained the run")
         faults = [fault for name, fitted in found.columns.items() for fault in _column_faults(name, fitted)]
         if faults:
-            raise DataError(Diagnostic("bad-preprocessing", "the preprocessing of the run cannot be read",
-                                       why="; ".join(faults), fix="use the file written by the run"))
+            raise _unreadable(source, "; ".join(faults))
         return found
 
     def fitted(self, name: str) -> ColumnsFit:
@@ -176,6 +192,11 @@ def _adapter() -> TypeAdapter[Preprocessing]:
     return TypeAdapter(Preprocessing)
 
 
+def _unreadable(source: str, why: str, fix: str = "use the file written by the run") -> DataError:
+    return DataError(Diagnostic("bad-preprocessing", f"the preprocessing of the run, {source}, cannot be read", why=why,
+                                fix=fix))
+
+
 def _options_of(spec: InputSpec) -> dict[str, Any]:
     plain: dict[str, Any] = spec.options.model_dump(mode="json")
     return {key: value for key, value in plain.items() if key not in _OF_THE_FILES}
@@ -184,8 +205,15 @@ def _options_of(spec: InputSpec) -> dict[str, Any]:
 def _settings(before: InputReading, spec: InputSpec) -> dict[str, tuple[Any, Any]]:
     """Each option then and now; one that the run did not record had its default."""
     defaults = type(spec.options).model_construct().model_dump(mode="json", warnings=False)
-    return {option: (before.options.get(option, defaults.get(option)), now)
-            for option, now in _options_of(spec).items()}
+    every = {option: (before.options.get(option, defaults.get(option)), now)
+             for option, now in _options_of(spec).items()}
+    if isinstance(spec.options, ColumnsOptions):
+        was, now = every.pop("limits")
+        # Without the option a column has no such cells, since they are refused.
+        if any(limits_of(was, column) not in (None, limit) for column in spec.options.numeric
+               if (limit := spec.options.limits_of(column)) is not None):
+            every["limits"] = was, now
+    return every
 
 
 def _fitted_settings(fitted: ColumnsFit, options: ColumnsOptions) -> dict[str, tuple[Any, Any]]:
@@ -221,6 +249,9 @@ def _cases(rows: Sequence[int], ids: Sequence[str]) -> str:
 def _show(value: object) -> str:
     if value is None:
         return "not given"
+    if isinstance(value, Mapping):
+        one = value.get(FOR_ALL) if len(value) == 1 else None
+        return one or "{" + ", ".join(f"{name}: {_show(item)}" for name, item in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_show(item) for item in value) + "]"
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds as splitting
-from fusionkit.data.description import DataDescription
+from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.findings import Findings
+from fusionkit.data.measurement_limits import limits_replaced
 from fusionkit.data.numbers import PLAIN, NumberFormats, is_finite
 from fusionkit.data.split_spec import SplitSpec
 from fusionkit.data.table import Table
@@ -154,7 +155,7 @@ def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *,
                                 "column with 'group: COLUMN'"))
         return Division()
     strata = None if spec.stratify is None else strata_of(
-        table, description.targets[spec.stratify].all_columns, description.numbers)
+        table, description.targets[spec.stratify], description.numbers)
     if spec.folds:
         return Division((), splitting.fold_of(groups, strata, spec.folds, spec.seed), spec.folds)
     parts = splitting.fraction_of(groups, strata, spec.fractions, spec.seed)
@@ -168,12 +169,14 @@ def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *,
     return Division(parts)
 
 
-def strata_of(table: Table, columns: Sequence[str], formats: NumberFormats) -> tuple[str, ...]:
+def strata_of(table: Table, target: TargetSpec, formats: NumberFormats) -> tuple[str, ...]:
     """The stratum of each row: the cells of a target, or the quartile of a measurement."""
+    columns = target.all_columns
     cells = list(zip(*(table.cells(column) for column in columns), strict=True))
     first, form = columns[0], formats.of(columns[0])
-    numbers = [(PLAIN if table.is_number(row, first) else form).read(texts[0]) if texts[0] else np.nan
-               for row, texts in enumerate(cells)]
+    texts = limits_replaced([row[0] for row in cells], form, target.limits)
+    numbers = [(PLAIN if table.is_number(row, first) else form).read(text) if text else np.nan
+               for row, text in enumerate(texts)]
     known = [number for number in numbers if number is not None and (np.isnan(number) or is_finite(number))]
     measured = len(columns) == 1 and len(known) == len(cells)
     if measured and len(set(known)) > _MANY:

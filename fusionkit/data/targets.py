@@ -12,6 +12,7 @@ from fusionkit.data import labels
 from fusionkit.data.cell_faults import CellFault, CellFaults
 from fusionkit.data.description import TargetSpec
 from fusionkit.data.findings import Findings
+from fusionkit.data.measurement_limits import limits_replaced
 from fusionkit.data.numbers import NumberFormats
 from fusionkit.data.numeric_column import read_numbers
 from fusionkit.data.signature import HeadTarget
@@ -55,11 +56,13 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
     values = np.full((len(table), len(columns)), np.nan)
     blank = np.zeros(values.shape, dtype=bool)
     for position, column in enumerate(columns):
-        cells = [labels.named(cell, spec.values) for cell in table.cells(column)]
+        form = (formats or NumberFormats()).of(column)
+        cells = limits_replaced([labels.named(cell, spec.values) for cell in table.cells(column)], form,
+                                spec.limits if head.task == "regression" else None)
         faults = CellFaults(table, column, ids, f"target column {column!r}", cells)
         blank[:, position] = [not cell for cell in cells]
         if head.task == "regression":
-            values[:, position] = read_numbers(faults, (formats or NumberFormats()).of(column), "target")
+            values[:, position] = read_numbers(faults, form, "target")
         else:
             values[:, position] = _labels(faults)
         findings.extend((column, fault) for fault in faults.told())

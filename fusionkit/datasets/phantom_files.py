@@ -13,7 +13,7 @@ from fusionkit.datasets.dicom_writer import Geometry, Syntax, write_series
 from fusionkit.datasets.folders import write_rows, written_aside
 from fusionkit.datasets.phantom import VIEWS, Latents, Scenario, draw_latents, oracle, stream
 from fusionkit.datasets.phantom_image import SIZE, SPACING_MM, render_image
-from fusionkit.datasets.phantom_table import CATEGORICAL, NUMERIC, render_table
+from fusionkit.datasets.phantom_table import CATEGORICAL, CATEGORIES, NUMERIC, render_table
 from fusionkit.progress import Progress
 
 CLASSES = ("benign", "malignant")
@@ -28,7 +28,8 @@ id: case
 split: {{column: split}}
 inputs:
   ct: {{read: dicom, path: "ct/{{series}}", window: [{low}, {high}], size: [{size}]}}
-  clinic: {{read: columns, numeric: [{numeric}], categorical: [{categorical}]}}
+  clinic: {{read: columns, numeric: [{numeric}], categorical: [{categorical}],
+           categories: {{{categories}}}}}
 targets:
   diagnosis: {{column: diagnosis}}
 """
@@ -125,4 +126,6 @@ def _describe(scenario: Scenario, seed: int) -> str:
         size=", ".join(map(str, SIZE)),
         numeric=", ".join(NUMERIC),
         categorical=", ".join(CATEGORICAL),
+        # A small cohort may lack some, which the graphs have room for.
+        categories=", ".join(f"{column}: [{', '.join(names)}]" for column, names in CATEGORIES.items()),
     )

@@ -25,7 +25,10 @@ MEASUREMENTS: tuple[tuple[str, float, float], ...] = (
     ("creatinine", 85.0, 18.0),
 )
 NUMERIC: tuple[str, ...] = tuple(name for name, _, _ in MEASUREMENTS)
-CATEGORICAL: tuple[str, ...] = ("sex", "earlier_cancer", "site", "protocol")
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    "sex": ("F", "M"), "earlier_cancer": ("no", "yes"), "site": ("A", "B", "C", "D"),
+    "protocol": ("contrast", "native")}
+CATEGORICAL: tuple[str, ...] = tuple(CATEGORIES)
 
 _DIRECTION = np.array([1.0, -0.8, 1.2, 0.9, -1.1, 0.7])
 _MEANS = np.array([mean for _, mean, _ in MEASUREMENTS])
@@ -50,9 +53,9 @@ def render_table(latents: Latents, seed: int = 0) -> dict[str, NDArray[Any]]:
     hidden = np.column_stack([latents.table, rng.standard_normal((cases, 5))])
     values = (hidden @ _mixing()) * _SPREADS + _MEANS
     columns: dict[str, NDArray[Any]] = dict(zip(NUMERIC, values.T, strict=True))
-    columns["sex"] = rng.choice(["F", "M"], cases)
+    columns["sex"] = rng.choice(CATEGORIES["sex"], cases)
     columns["earlier_cancer"] = np.where(rng.random(cases) < 0.2, "yes", "no")
-    columns["site"] = rng.choice(["A", "B", "C", "D"], cases)
+    columns["site"] = rng.choice(CATEGORIES["site"], cases)
     columns["protocol"] = np.where(latents.protocol == 1, "contrast", "native")
     return columns
 

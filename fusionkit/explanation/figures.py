@@ -42,7 +42,7 @@ def draw_maps(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen
                 if name not in absent and resolved.survey.reaches(place, item.head):
                     entries.extend(_map(made, resolved, item, output, place, name=name, case=case,
                                         inputs=batch.inputs, present=batch.present))
-    made.data["gradcam"] = entries
+    made.data.setdefault("gradcam", []).extend(entries)
 
 
 def _map(made: Explanation, resolved: ResolvedRequest, item: ChosenCase, output: CaseOutput, place: FeatureMap,
@@ -65,35 +65,38 @@ def _map(made: Explanation, resolved: ResolvedRequest, item: ChosenCase, output:
              "at": [int(index) for index in np.unravel_index(int(heat.argmax()), heat.shape)], "file": path}]
 
 
-def draw_embeddings(made: Explanation, resolved: ResolvedRequest, cases: Cases, features: Mapping[str, Features]
-                    ) -> None:
-    """The t-SNE picture of each head and its coordinates as a table."""
+def draw_embeddings(made: Explanation, resolved: ResolvedRequest, cases: Cases, features: Mapping[str, Features],
+                    fold: int | None = None) -> None:
+    """The t-SNE picture of each head and its coordinates as a table; `fold` names the network, if there are several."""
     entries: list[dict[str, Any]] = []
+    named, of_fold = ("", ()) if fold is None else (f", fold {fold}", (f"fold-{fold}",))
     for explained in resolved.heads:
         value = resolved.values[explained.name]
         found, result = features[value.name], cases.results[explained.name]
         rows = np.flatnonzero(cases.tested & found.there)
         reason = why_not(found.values[rows])
         if reason:
-            made.notes.append(f"no t-SNE of {value.name!r}: {reason}")
+            made.notes.append(f"no t-SNE of {value.name!r}{named}: {reason}")
             continue
         left = int((cases.tested & ~found.there).sum())
         if left:
-            made.notes.append(f"{left} cases are not in the t-SNE of {value.name!r}, which they lack")
+            made.notes.append(f"{left} cases are not in the t-SNE of {value.name!r}{named}, which they lack")
         points = embed(found.values[rows], SEED)
         scatter, how = _scatter(explained, result, rows, points)
         title = (f"t-SNE of {value.name} ({value.shape.layout}"
-                 f"{', mean over positions' if value.shape.positions > 1 else ''}), head {explained.name}", how)
-        picture = made.folder.picture(partial(scatter_figure, scatter, title), "tsne", explained.name, value.name)
+                 f"{', mean over positions' if value.shape.positions > 1 else ''}), head {explained.name}{named}", how)
+        picture = made.folder.picture(partial(scatter_figure, scatter, title), "tsne", explained.name, value.name,
+                                      *of_fold)
         known = result.known[rows]
         table = made.folder.table(
             ["id", "x", "y", "class", "wrong"],
             [[cases.ids[row], f"{x:.6g}", f"{y:.6g}", label, "" if not there else str(int(wrong))]
              for row, (x, y), label, wrong, there in zip(rows.tolist(), points, scatter.labels, scatter.wrong, known,
-                                                         strict=True)], "tsne", explained.name, value.name)
-        entries.append({"head": explained.name, "node": value.name, "cases": len(rows), "seed": SEED,
+                                                         strict=True)], "tsne", explained.name, value.name, *of_fold)
+        entries.append({"head": explained.name, **({} if fold is None else {"fold": fold}), "node": value.name,
+                        "cases": len(rows), "seed": SEED,
                         "perplexity": float(f"{scatter.perplexity:.6g}"), "file": picture, "table": table})
-    made.data["tsne"] = entries
+    made.data.setdefault("tsne", []).extend(entries)
 
 
 def _scatter(explained: ExplainedHead, result: HeadResult, rows: Any, points: Any) -> tuple[Scatter, str]:

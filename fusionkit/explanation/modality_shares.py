@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,30 +53,34 @@ def report_gates(made: Explanation, cases: Cases, gates: Sequence[Gates], chosen
         made.notes.append("no fusion in this network has gates to report")
 
 
-def report_shapley(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
-                   registry: Registry, *, prior: Prior, settings: Settings, progress: Progress | None = None) -> None:
-    """The Shapley values of every head, or a note on why there are none."""
-    made.data["shapley"] = []
+def shapley_shares(made: Explanation, resolved: ResolvedRequest, cases: Cases, registry: Registry, *, prior: Prior,
+                   settings: Settings, progress: Progress | None = None) -> dict[str, Shares]:
+    """The Shapley values of every head, empty with a note on why there are none."""
     inputs = resolved.model.plan.inputs
     if len(inputs) == 1:
         made.notes.append("no Shapley values: the network has a single input")
-        return
+        return {}
     if len(inputs) > MOST:
         made.notes.append(f"no Shapley values: {len(inputs)} inputs have {1 << len(inputs):,} subsets, and each takes "
                           f"one pass over all cases; at most {MOST} inputs are supported")
-        return
+        return {}
     try:
         model = all_optional(resolved.model, registry).to(settings.chosen_device)
     except GraphError as error:
         made.notes.append("no Shapley values, since the network cannot run without some of its inputs:")
         made.notes.extend(found.render() for found in error.diagnostics)
-        return
+        return {}
     found, notes = shares(model, cases.dataset, [explained.head for explained in resolved.heads], prior, settings,
                           progress=progress)
     made.notes.extend(notes)
-    for explained in resolved.heads:
-        if explained.name in found:
-            made.data["shapley"].append(_head(made, resolved, cases, chosen, explained, mine=found[explained.name]))
+    return found
+
+
+def report_shapley(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],
+                   found: Mapping[str, Shares]) -> None:
+    """The Shapley values of every head that has some: tables, means and bars."""
+    made.data["shapley"] = [_head(made, resolved, cases, chosen, explained, mine=found[explained.name])
+                            for explained in resolved.heads if explained.name in found]
 
 
 def _head(made: Explanation, resolved: ResolvedRequest, cases: Cases, chosen: Sequence[ChosenCase],

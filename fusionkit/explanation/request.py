@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
-from fusionkit.data.loading import CaseDataset, Cohort
+from fusionkit.data.batch import Case
+from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic, GraphError
 from fusionkit.evaluation.formatting import figures
 from fusionkit.explanation.feature_maps import FeatureMap, Survey
@@ -70,7 +72,7 @@ class Cases:
     """
 
     ids: tuple[str, ...]
-    dataset: CaseDataset
+    dataset: Dataset[Case]
     tested: NDArray[np.bool_]
     patients: tuple[str, ...] | None
     results: Mapping[str, HeadResult]

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from fusionkit.data.loading import Cohort
-from fusionkit.errors import DataError, Diagnostic, GraphError
-from fusionkit.evaluation.chosen_metrics import installed_metrics, metrics_named, with_asked
+from fusionkit.errors import DataError, Diagnostic
+from fusionkit.evaluation.chosen_metrics import ChosenMetric, installed_metrics, metrics_named, with_asked
 from fusionkit.evaluation.missing_inputs import COLUMNS, Selection, write_selections
 from fusionkit.evaluation.missing_inputs import rows as selection_rows
 from fusionkit.evaluation.report import TABLE_COLUMNS, TRUST_COLUMNS, HeadReport, table, trust_table
 from fusionkit.interface.opened_run import OpenedFolder, OwnResults, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
+from fusionkit.network.model import FusionModel
 from fusionkit.runs.cases_record import PARTS, count_of, names_of
-from fusionkit.runs.input_subsets import evaluate_selections, optional_networks
+from fusionkit.runs.input_subsets import Predicted, evaluate_selections, optional_networks
 from fusionkit.runs.results import write_results
 from fusionkit.runs.seen_cases import SeenCases, seen_of
 from fusionkit.runs.training_mark import training_mark
@@ -104,13 +105,10 @@ def evaluate(
     Raises: GraphError or DataError with everything that is wrong.
     """
     opened = open_networks(run, options)
-    if missing and len(opened.parts) > 1:
-        raise GraphError(Diagnostic("bad-argument", f"{str(opened.folder)!r} holds {len(opened.parts)} folds, and "
-                                    "inputs are taken away from one network", fix="name one of them: --fold 0"))
     metrics = installed_metrics(opened.first.registry)
     if metric:
         metrics = with_asked(metrics, metrics_named(metric, opened.first.registry, "--metric"))
-    optional = optional_networks(opened.first.models, opened.first.registry) if missing else []
+    optional = [optional_networks(part.models, part.registry) for part in opened.parts] if missing else []
     own = opened.is_own(data) and not include_training_cases
     cohort = opened.first.cohort(None if own else data, require_targets=own)
     found, seen = _found(opened, cohort, data, own=own)
@@ -127,14 +125,25 @@ def evaluate(
     reports = tuple(write_results(folder, found.results, cohort, found.rows, about=about, extra=extra, metrics=metrics))
     if not optional:
         return Evaluation(folder, reports, (), shown, training_mark(opened.folder))
-    patients = [cohort.patients[row] for row in found.rows] if cohort.description.patient is not None else None
-    first = opened.first
-    with first.console.progress("input subsets") as update:
-        selections = evaluate_selections(
-            optional, first.dataset(cohort, found.rows, data), first.method, first.settings(), patients=patients,
-            calibration=first.calibration, progress=update, metrics=metrics)
+    selections = _selections(opened, optional, cohort, data, found, own=own, metrics=metrics)
     write_selections(folder, selections, shown.mark if shown is not None else "")
     return Evaluation(folder, reports, tuple(selections), shown, training_mark(opened.folder))
+
+
+def _selections(opened: OpenedFolder, optional: Sequence[Sequence[FusionModel]], cohort: Cohort,
+                data: str | Path | None, found: OwnResults, *, own: bool, metrics: Sequence[ChosenMetric]
+                ) -> list[Selection]:
+    """The metrics of every input subset over the cases in `found`; of folds each case by the network of its fold."""
+    rows = opened.own_rows(cohort, "test") if own else [list(found.rows)] * len(opened.parts)
+    # Networks of several folds are calibrated together, those of cases of their own one by one.
+    alone = own or len(opened.parts) == 1
+    parts = [Predicted(models, part.dataset(cohort, mine, data), part.method, part.settings(),
+                       part.calibration if alone else None)
+             for models, part, mine in zip(optional, opened.parts, rows, strict=True) if mine]
+    patients = [cohort.patients[row] for row in found.rows] if cohort.description.patient is not None else None
+    with opened.first.console.progress("input subsets") as update:
+        return evaluate_selections(parts, together=None if alone else opened.together, patients=patients,
+                                   progress=update, metrics=metrics)
 
 
 def _found(opened: OpenedFolder, cohort: Cohort, data: str | Path | None, *, own: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -26,7 +26,8 @@ from fusionkit.runs.hold_out import predict_held_out
 from fusionkit.runs.results import calibrated, joined, method_record
 from fusionkit.runs.setup import cache_for
 from fusionkit.syntax.options import check_options
-from fusionkit.syntax.tree import Leaf, Mapping
+from fusionkit.syntax.tree import Leaf
+from fusionkit.syntax.tree import Mapping as MappingNode
 from fusionkit.training.settings import read_settings
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -157,15 +158,18 @@ class OpenedFolder:
         """Whether a data description is the one that the run was trained on; true if there is none."""
         return data is None or Path(data).resolve() == self.first.run.data.resolve()
 
+    def own_rows(self, cohort: Cohort, part: str) -> list[list[int]]:
+        """The rows of the part `test` or `validation` of the run, or of each fold."""
+        place = {name: row for row, name in enumerate(cohort.ids)}
+        return [[place[name] for name in opened.run.about.get(part) or () if name in place] for opened in self.parts]
+
     def own(self, cohort: Cohort, part: str, *, calibrate: bool = True) -> OwnResults:
         """Of the cases of the part `test` or `validation`; with folds each by the network of its fold.
 
         With `calibrate` each network's results are those of its calibration.
         """
-        place = {name: row for row, name in enumerate(cohort.ids)}
         rows, results, folds = [], [], []
-        for number, opened in enumerate(self.parts):
-            own = [place[name] for name in opened.run.about.get(part) or () if name in place]
+        for number, (opened, own) in enumerate(zip(self.parts, self.own_rows(cohort, part), strict=True)):
             if own:
                 dataset = opened.dataset(cohort, own, None)
                 results.append(opened.results(dataset) if calibrate else opened.predicted(dataset))
@@ -178,6 +182,10 @@ class OpenedFolder:
                    ) -> dict[str, HeadResult]:
         """What each head says of some cases: of several folds the mean over their networks."""
         found = [part.predicted(part.dataset(cohort, rows, data)) for part in self.parts]
+        return self.together(found, calibrate=calibrate)
+
+    def together(self, found: Sequence[Mapping[str, HeadResult]], *, calibrate: bool = True) -> dict[str, HeadResult]:
+        """One result of those of every fold for the same cases: the mean, calibrated by the folder's calibration."""
         return calibrated(mean_of(found) if len(found) > 1 else found[0], self.calibration if calibrate else None)
 
 
@@ -230,10 +238,10 @@ def method_of(run: Run, name: str | None, samples: int | None, registry: Registr
                                     fix="`fusionkit plugins list --kind uncertainty` shows them"))
     component = registry.load(use, span)
     written = {} if samples is None else {"samples": Leaf(samples, span, str(samples))}
-    options = Mapping(dict(written), dict.fromkeys(written, span), span)
+    options = MappingNode(dict(written), dict.fromkeys(written, span), span)
     if own is not None and own.step.use == use and own.step.options is not None:
         keys = {**own.step.options.keys, **dict.fromkeys(written, span)}
-        options = Mapping({**own.step.options.entries, **written}, keys, span)
+        options = MappingNode({**own.step.options.entries, **written}, keys, span)
     elif MEMBERS in component.config.model_fields:
         options = _with_members(run, component, options, span)
     config, faults = check_options(component.config, options, use, span)
@@ -242,7 +250,7 @@ def method_of(run: Run, name: str | None, samples: int | None, registry: Registr
     return Use(Step(use, options, span), component, config)
 
 
-def _with_members(run: Run, component: Component, options: Mapping, span: Span) -> Mapping:
+def _with_members(run: Run, component: Component, options: MappingNode, span: Span) -> MappingNode:
     """The options, with `members` set to the number of networks of the run.
 
     Raises: GraphError with `too-few-members`.
@@ -253,7 +261,7 @@ def _with_members(run: Run, component: Component, options: Mapping, span: Span) 
             span, fix="train them: fusionkit train ... --set uncertainty.use="
                       f"{component.id} --set uncertainty.with.members=5"))
     entries = {**options.entries, MEMBERS: Leaf(run.members, span, str(run.members))}
-    return Mapping(entries, dict.fromkeys(entries, span), span)
+    return MappingNode(entries, dict.fromkeys(entries, span), span)
 
 
 def calibration_of(found: Calibration | None, method: Use | None, console: Console) -> Calibration | None:

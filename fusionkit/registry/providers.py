@@ -21,6 +21,7 @@ from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
 from fusionkit.registry.entry_points import Declared, declared
 from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage
+from fusionkit.registry.trial import crash_of
 
 if TYPE_CHECKING:
     from fusionkit.components.declaration import Declaration
@@ -115,6 +116,9 @@ def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
                                                            f"{each.package}")
     check = f"`fusionkit plugins check {each.package}` has details"
     try:
+        if not each.own and (crash := crash_of(each.point.module, each.version)):
+            return replace(provider, problem=crash, fix=f"report it to its author, or turn it off: "
+                                                        f"{DISABLE}={each.name}")
         with guard:
             answers = call_hooks(each.point.load(), each.name)
             refusal = contract_refusal(answers.contract, each.package)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from fusionkit.data.loading import Cohort
 from fusionkit.data.split import Division
@@ -33,7 +34,8 @@ class CasesRecord:
     `parts` are the ids of train, validation and test, empty for a folder of folds; `folds` those that each fold tests,
     empty for a single training; `fold` is the requested fold of a run. `split` is the data file's split,
     `cases` a digest of all values of a case, `fields` one of each column, of the files of each input and each target.
-    `patients` is empty where the data name none.
+    `patients` is empty where the data name none. `held_out` are the training cases that each network holds out, empty
+    where the networks hold out no different cases.
     """
 
     parts: dict[str, list[str]]
@@ -43,6 +45,7 @@ class CasesRecord:
     cases: dict[str, str]
     fields: dict[str, str]
     patients: dict[str, str] = field(default_factory=dict)
+    held_out: list[list[str]] = field(default_factory=list)
 
     def rows(self, part: str, ids: Sequence[str]) -> tuple[int, ...]:
         """The rows of a part in their original order; all its ids must exist."""
@@ -59,8 +62,12 @@ class CasesRecord:
         write_json(folder / CASES, {"fusionkit-cases": VERSION, **asdict(self)})
 
 
-def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int | None = None) -> CasesRecord:
-    """The record of a run with these cases; without `parts` that of a folder of folds."""
+def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int | None = None,
+              held_out: Sequence[Sequence[int]] = ()) -> CasesRecord:
+    """The record of a run with these cases; without `parts` that of a folder of folds.
+
+    `held_out` are positions among the training cases, for each network.
+    """
     folds = [cohort.fold(number)[1] for number in range(cohort.fold_count)] if not parts else []
     values = _values(cohort)
     hashed = [hashlib.blake2b(digest_size=8) for _ in cohort.ids]
@@ -75,7 +82,8 @@ def record_of(cohort: Cohort, parts: Mapping[str, Sequence[int]], *, fold: int |
         cases={name: digest.hexdigest() for name, digest in zip(cohort.ids, hashed, strict=True)},
         fields={named: hashlib.blake2b(b"\1".join(cells[row] for row in order), digest_size=8).hexdigest()
                 for named, cells in values.items()},
-        patients=dict(zip(cohort.ids, cohort.patients, strict=True)) if cohort.description.patient is not None else {})
+        patients=dict(zip(cohort.ids, cohort.patients, strict=True)) if cohort.description.patient is not None else {},
+        held_out=[[cohort.ids[parts["train"][place]] for place in places] for places in held_out])
 
 
 def _plain(value: Any) -> Any:
@@ -107,16 +115,40 @@ def read_record(folder: Path) -> CasesRecord | None:
 
     Raises: DataError with `bad-record`.
     """
-    if not (folder / CASES).is_file():
+    if not (folder / CASES).exists():
         return None
     try:
         plain = read_json(folder / CASES)
         if plain.pop("fusionkit-cases") != VERSION:
             raise ValueError("it was written by another release")
-        return CasesRecord(**plain)
+        if unknown := sorted(plain.keys() - CasesRecord.__dataclass_fields__.keys()):
+            raise ValueError(f"it has {', '.join(unknown)}, which no record has")
+        # As JSON, since a dataclass is not made of a dict where types are strict.
+        record = TypeAdapter(CasesRecord).validate_json(json.dumps(plain), strict=True)
+        _check(record)
+        return record
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
-        raise DataError(Diagnostic("bad-record", f"{str(folder / CASES)!r} cannot be read",
-                                   why=f"{type(problem).__name__}: {problem}", fix="train in another folder")) from None
+        raise DataError(Diagnostic("bad-record", f"{str(folder / CASES)!r} cannot be read", why=_reason(problem),
+                                   fix="train in another folder")) from None
+
+
+def _check(record: CasesRecord) -> None:
+    """Raises: ValueError where the parts of a record do not go together."""
+    if record.parts and record.parts.keys() != {*PARTS}:
+        raise ValueError(f"its parts are {', '.join(record.parts)}")
+    divided = [*record.parts.values(), *record.folds]
+    listed = [name for names in divided for name in names]
+    if not record.cases or (divided and (set(listed) - record.cases.keys() or len(listed) != len(set(listed)))):
+        raise ValueError("its parts and its cases are not the same")
+    if record.folds and len(listed) != len(record.cases):
+        raise ValueError("its folds do not hold all cases")
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, ValidationError):
+        first = problem.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the top'}: {first['msg']}"
+    return f"{type(problem).__name__}: {problem}"
 
 
 def differences(before: CasesRecord, now: CasesRecord, folder: Path) -> list[Diagnostic]:

@@ -23,8 +23,8 @@ class _Coded:
     counts: tuple[int, ...]
 
 
-def with_categories(resolved: Resolved, cohort: Cohort) -> tuple[Resolved, list[Diagnostic]]:
-    """The graph with `categories: auto` filled in from the data, and a warning for each size that is too large.
+def with_categories(resolved: Resolved, cohort: Cohort) -> Resolved:
+    """The graph with `categories: auto` filled in from the data.
 
     Raises: GraphError with `categories-differ` where a list does not fit the columns of its input.
     """
@@ -39,10 +39,9 @@ def with_categories(resolved: Resolved, cohort: Cohort) -> tuple[Resolved, list[
         first, found = _fitted(group[0], node, resolved, source=source, coded=coded[source])
         uses[node.name] = (first, *group[1:])
         faults += found
-    wrong = [fault for fault in faults if fault.severity == "error"]
-    if wrong:
-        raise GraphError(in_file_order(wrong))
-    return replace(resolved, uses=uses), faults
+    if faults:
+        raise GraphError(in_file_order(faults))
+    return replace(resolved, uses=uses)
 
 
 def left_to_data(resolved: Resolved) -> bool:
@@ -84,16 +83,12 @@ def _compared(node: str, option: str, written: Sequence[int], place: Span, *, so
         return [Diagnostic(
             "categories-differ", f"node {node!r} lists {len(written)} sizes under {option!r}; input {source!r} has "
             f"{len(coded.counts)} columns of categories", place, why, fix)]
-    found = []
-    for column, size, count in zip(coded.columns, written, coded.counts, strict=True):
-        if size < count:
-            found.append(Diagnostic(
-                "categories-differ", f"column {column!r} of input {source!r} has {count} categories in the training "
-                f"cases; node {node!r} has room for {size}", place, "the others would be read as unknown", fix))
-    if not found:
-        found = [Diagnostic(
-            "categories-differ", f"column {column!r} of input {source!r} has {count} categories in the training cases; "
-            f"node {node!r} has room for {size}", place, "what is left over is never trained",
-            f"{fix}, unless other data have more", "warning")
-            for column, size, count in zip(coded.columns, written, coded.counts, strict=True) if size > count]
-    return found
+    compared = list(zip(coded.columns, written, coded.counts, strict=True))
+    listed = ", ".join(f"{column}: [...]" for column, size, count in compared if size > count)
+    if listed:
+        fix += f"; for categories to come list all of the column in the data file: 'categories: {{{listed}}}'"
+    return [Diagnostic(
+        "categories-differ", f"column {column!r} of input {source!r} has {count} categories in the training cases; "
+        f"node {node!r} has room for {size}", place,
+        "the others would be read as unknown" if size < count else "the rest would never be trained", fix)
+        for column, size, count in compared if size != count]

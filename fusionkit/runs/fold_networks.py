@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +16,17 @@ from fusionkit.registry.lookup import Registry
 from fusionkit.runs.cases_record import CASES
 from fusionkit.runs.folder import RUN, Run, open_run
 
+_NUMBER = re.compile("fold-[0-9]{1,5}")
+
 
 def fold_folders(folder: Path) -> list[Path]:
     """The folders of the folds in their order; none for the folder of a single run, or of none."""
     if (folder / RUN).is_file():
         return []
     numbers = sorted(int(path.name.removeprefix("fold-")) for path in folder.glob("fold-*")
-                     if path.name.removeprefix("fold-").isdecimal() and path.is_dir())
-    record = plain_json(folder / CASES) or {}
-    count = max(len(record.get("folds") or ()), max(numbers, default=-1) + 1)
+                     if _NUMBER.fullmatch(path.name) and path.is_dir())
+    planned = (plain_json(folder / CASES) or {}).get("folds")
+    count = max(len(planned) if isinstance(planned, list) else 0, max(numbers, default=-1) + 1)
     return [folder / f"fold-{number}" for number in range(count)] if numbers else []
 
 

@@ -14,7 +14,7 @@ from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration, read_calibration
-from fusionkit.files import read_json, read_text
+from fusionkit.files import read_json
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
 from fusionkit.network.folder import load, load_planned
 from fusionkit.network.model import FusionModel
@@ -87,7 +87,7 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
     try:
         about = read_json(folder / RUN)
         _check(about)
-        preprocessing = Preprocessing.from_json(read_text(folder / PREPROCESSING))
+        preprocessing = Preprocessing.read(folder / PREPROCESSING)
     except (OSError, ValueError) as error:
         raise GraphError(Diagnostic("no-run", f"{str(folder)!r} contains no finished run",
                                     why=_reason(error),

@@ -39,6 +39,11 @@ class HeldOut:
             return cases
         return cases.some([place for place, fold in enumerate(self.folds) if fold != member % FOLDS])
 
+    @property
+    def of_networks(self) -> list[list[int]]:
+        """The positions that each network holds out, as the run records them; empty without folds."""
+        return [self.places(member) for member in range(FOLDS)] if self.folds else []
+
     def places(self, member: int) -> list[int]:
         """The positions of a network's held-out cases among the training cases."""
         return [place for place, fold in enumerate(self.folds) if fold == member % FOLDS]
@@ -58,6 +63,12 @@ def held_out_of(cohort: Cohort, train: Sequence[int], settings: TrainingSettings
         if settings.hold_out == "auto":
             return HeldOut()
         raise
+
+
+def held_out_before(train: Sequence[str], recorded: Sequence[Sequence[str]]) -> HeldOut | None:
+    """What the networks of a resumed run hold out of its training ids, from its record; None if it records nothing."""
+    fold = {name: number for number, names in enumerate(recorded) for name in names}
+    return HeldOut(tuple(fold.get(name, -1) for name in train)) if fold else None
 
 
 def predict_held_out(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, combinations
 
 from torch.utils.data import Dataset
 
@@ -13,13 +14,14 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.missing_inputs import Selection
+from fusionkit.inference.ensemble import Committee
 from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.network.model import FusionModel
 from fusionkit.network.optional_inputs import all_optional
 from fusionkit.planning.resolve import Use
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
-from fusionkit.runs.results import calibrated, reports
+from fusionkit.runs.results import calibrated, joined, reports
 
 MOST_INPUTS = 6
 """With more inputs, there are too many subsets to run and to read."""
@@ -45,8 +47,28 @@ def selections(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield from combinations(names, size)
 
 
-def optional_networks(models: Sequence[FusionModel], registry: Registry) -> list[FusionModel]:
-    """The networks with every input made optional.
+Combine = Callable[[Sequence[Mapping[str, HeadResult]]], Mapping[str, HeadResult]]
+"""Makes one result of those that several networks have for the same cases."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Cases, and the networks from `optional_networks` that predict them; `calibration` is applied to the results."""
+
+    models: Sequence[FusionModel]
+    dataset: CaseDataset
+    method: Use | None
+    settings: Settings
+    calibration: Calibration | None
+
+    def results(self, places: Sequence[int], keep: Sequence[str]) -> Mapping[str, HeadResult]:
+        """Each head's results for the cases at some places, from some of the inputs."""
+        found = predict(self.models, InputSubset(self.dataset, places, keep), self.method, self.settings)
+        return calibrated(found, self.calibration)
+
+
+def optional_networks(models: Sequence[FusionModel], registry: Registry) -> Sequence[FusionModel]:
+    """The networks with every input made optional; of a committee, a committee.
 
     Raises: GraphError with `too-many-inputs`, or with the error of a component that requires an input.
     """
@@ -56,28 +78,34 @@ def optional_networks(models: Sequence[FusionModel], registry: Registry) -> list
             "too-many-inputs", f"{plan.name!r} has {len(plan.inputs)} inputs, which have {2 ** len(plan.inputs) - 1} "
             "subsets", why=f"each takes a pass over all cases; up to {MOST_INPUTS} inputs are supported",
             fix="remove inputs in the data instead: an empty cell is a missing input"))
-    return [all_optional(model, registry) for model in models]
+    made = [all_optional(model, registry) for model in models]
+    return Committee(made) if isinstance(models, Committee) else made
 
 
 def evaluate_selections(
-    models: Sequence[FusionModel], dataset: CaseDataset, method: Use | None, settings: Settings,
-    *, calibration: Calibration | None, patients: Sequence[str] | None, progress: Progress | None = None,
-    metrics: Sequence[ChosenMetric] | None = None,
+    parts: Sequence[Predicted], *, together: Combine | None = None, patients: Sequence[str] | None,
+    progress: Progress | None = None, metrics: Sequence[ChosenMetric] | None = None,
 ) -> list[Selection]:
     """The metrics for every input subset, over the cases that have all of its inputs.
 
-    `models` are from `optional_networks`; `patients` names the patient of each case, for the intervals.
+    `parts` hold different cases, one part after the other; or, if `together` combines their results, all the same ones.
+    `patients` names the patient of each case, for the intervals.
     """
-    names = [value.name for value in models[0].plan.inputs]
-    there = {name: dataset.present(name) for name in names}
+    names = [value.name for value in parts[0].models[0].plan.inputs]
+    there = [{name: part.dataset.present(name) for name in names} for part in parts]
+    starts = [0, *accumulate(len(part.dataset) for part in parts)]
     found, every = [], list(selections(names))
     for done, keep in enumerate(every):
-        places = [place for place in range(len(dataset)) if all(there[name][place] for name in keep)]
-        owners = None if patients is None else [patients[place] for place in places]
+        places = [[place for place in range(len(part.dataset)) if all(flags[name][place] for name in keep)]
+                  for part, flags in zip(parts, there, strict=True)]
+        made = [part.results(mine, keep) for part, mine in zip(parts, places, strict=True) if mine]
         results: Mapping[str, HeadResult] = {}
-        if places:
-            results = calibrated(predict(models, InputSubset(dataset, places, keep), method, settings), calibration)
-        found.append(Selection(keep, len(places), tuple(reports(results, owners, metrics))))
+        if made:
+            results = (together or joined)(made) if len(made) > 1 else made[0]
+        cases = places[0] if together else [start + place for start, mine in zip(starts, places, strict=False)
+                                            for place in mine]
+        owners = None if patients is None else [patients[case] for case in cases]
+        found.append(Selection(keep, len(cases), tuple(reports(results, owners, metrics))))
         if progress:
             progress(done + 1, len(every))
     return found

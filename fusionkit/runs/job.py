@@ -88,11 +88,15 @@ class Job:
 
 @dataclass(frozen=True)
 class JobCases:
-    """The cases of one training, preprocessed by the statistics of its training cases."""
+    """The cases of one training, preprocessed by the statistics of its training cases.
+
+    `recorded` is what the networks of a resumed run hold out, which is not drawn again.
+    """
 
     job: Job
     parts: Parts
     preprocessing: Preprocessing
+    recorded: HeldOut | None = None
 
     def dataset(self, part: str) -> CaseDataset:
         """The cases of a part: train, validation or test."""
@@ -114,7 +118,8 @@ class JobCases:
     @cached_property
     def held_out(self) -> HeldOut:
         """The training cases that each network holds out."""
-        return held_out_of(self.job.setup.cohort, self.parts.train, self.job.settings, bool(self.parts.validation))
+        return self.recorded or held_out_of(self.job.setup.cohort, self.parts.train, self.job.settings,
+                                            bool(self.parts.validation))
 
     @property
     def networks(self) -> int:

@@ -12,7 +12,6 @@ from fusionkit.data.loading import Cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers.columns import ColumnsFit
 from fusionkit.errors import DataError, Diagnostic, GraphError, UserError
-from fusionkit.files import plain_json
 from fusionkit.inference.ensemble import member_folder
 from fusionkit.network.folder import GRAPH
 from fusionkit.planning.plan import Plan
@@ -23,8 +22,8 @@ from fusionkit.runs.setup import Setup
 from fusionkit.syntax.reader import read, read_file
 from fusionkit.syntax.tree import Mapping, to_plain
 from fusionkit.syntax.writer import write
-from fusionkit.training.checkpoint import LAST, STATE
-from fusionkit.training.result import HISTORY, setting_differences
+from fusionkit.training.checkpoint import LAST, STATE, has_state, read_progress
+from fusionkit.training.result import HISTORY, read_history, setting_differences
 from fusionkit.training.settings import TrainingSettings, read_settings
 
 _FIX = "use what it was started with, or train in another folder"
@@ -82,8 +81,7 @@ def record_for(setup: Setup, parts: dict[str, Sequence[int]], folder: Path, fold
 def _otherwise_read(cohort: Cohort, folder: Path) -> list[Diagnostic]:
     """Differences in how the data file reads inputs, compared with the run in a folder; they explain other values."""
     path = folder / PREPROCESSING
-    found = Preprocessing.from_json(path.read_text(encoding="utf-8")).differences(cohort.description) if (
-        path.is_file()) else []
+    found = Preprocessing.read(path).differences(cohort.description) if path.exists() else []
     return [each for each in found if each.severity == "error"]
 
 
@@ -93,9 +91,9 @@ def fitted_as_before(now: Preprocessing, folder: Path) -> Preprocessing:
     Raises: DataError with `resume-differs`.
     """
     path = folder / PREPROCESSING
-    if not path.is_file():
+    if not path.exists():
         return now
-    before = Preprocessing.from_json(path.read_text(encoding="utf-8"))
+    before = Preprocessing.read(path)
     found = [f"input {name!r} is prepared differently: {', '.join(other)}"
              for name, fitted in before.columns.items() if name in now.columns
              and (other := _fit_differences(fitted, now.columns[name]))]
@@ -166,18 +164,16 @@ def is_trained(settings: Sequence[TrainingSettings], folder: Path) -> bool:
 
 
 def _epochs_left(settings: TrainingSettings, folder: Path) -> bool:
-    state = plain_json(folder / LAST / STATE)
-    if state is None:
-        history = folder / HISTORY
-        rows = len(history.read_text(encoding="utf-8").splitlines()) - 1 if history.is_file() else 0
-        if settings.epochs <= rows:
+    if not has_state(folder / LAST):
+        if settings.epochs <= len(read_history(folder / HISTORY)):
             return False
         raise UserError(Diagnostic("no-state", f"the run in {str(folder)!r} cannot be continued", why=f"its state, "
                                    f"{LAST}/{STATE}, is missing", fix="train in another folder"))
-    cases = int(state.get("cases", 1))
-    own = settings.for_network(0, cases)
-    early = state.get("stopped") == "early" and 0 < own.patience_epochs(own.epoch_steps(cases)) <= state.get("stale", 0)
-    return not early and int(state.get("epoch", 0)) < own.epochs
+    state = read_progress(folder / LAST)
+    own = settings.for_network(0, state.cases)
+    patience = own.patience_epochs(own.epoch_steps(state.cases))
+    early = state.stopped == "early" and 0 < patience <= state.stale
+    return not early and state.epoch < own.epochs
 
 
 def _differs(folder: Path, text: str, fix: str = _FIX) -> Diagnostic:

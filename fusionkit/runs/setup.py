@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fusionkit.components.component import Head
@@ -85,13 +85,12 @@ def matched(
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     heads, inputs = needs(resolved)
     cohort = load_cohort(describe(data, roots=data_roots), heads, inputs, progress=progress, cache=cache_for(data))
-    return fitted(resolved, cohort)
+    return fitted(resolved, cohort), cohort
 
 
-def fitted(resolved: Resolved, cohort: Cohort) -> tuple[Resolved, Cohort]:
-    """The graph with what it leaves to the data filled in, and the cohort with what was found in doing so.
+def fitted(resolved: Resolved, cohort: Cohort) -> Resolved:
+    """The graph with what it leaves to the data filled in.
 
     Raises: GraphError where the graph and the data do not fit.
     """
-    resolved, found = with_categories(resolved, cohort)
-    return resolved, replace(cohort, warnings=(*cohort.warnings, *found))
+    return with_categories(resolved, cohort)

@@ -12,7 +12,7 @@ from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.evaluation.calibration import CALIBRATION, Calibration, Choices, read_calibration, write_calibration
 from fusionkit.evaluation.chosen_metrics import installed_metrics
 from fusionkit.evaluation.report import HeadReport
-from fusionkit.files import write_json, write_text
+from fusionkit.files import replacing, write_json, write_text
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
 from fusionkit.inference.predict import HeadResult, predict
 from fusionkit.network.build import build_plan
@@ -23,7 +23,7 @@ from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
 from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, open_run
-from fusionkit.runs.hold_out import HELD_OUT_FOLDS, predict_held_out
+from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.lock import holds_other_files, locked
 from fusionkit.runs.results import calibrate, calibrated, joined, method_record, write_results
@@ -156,9 +156,11 @@ def _split(job: Job) -> JobCases:
         return JobCases(job, parts, setup.cohort.fit(parts.train))
     check_graph(setup.plan, folder)
     before = record_for(setup, asdict(parts), folder, job.settings.fold)
+    recorded = None
     if before is not None:
         parts = Parts(*(before.rows(part, setup.cohort.ids) for part in PARTS))
-    return JobCases(job, parts, fitted_as_before(setup.cohort.fit(parts.train), folder))
+        recorded = held_out_before(before.parts["train"], before.held_out)
+    return JobCases(job, parts, fitted_as_before(setup.cohort.fit(parts.train), folder), recorded)
 
 
 def _networks(cases: JobCases) -> Sequence[FusionModel]:
@@ -253,26 +255,28 @@ def _predicted(cases: JobCases, models: Sequence[FusionModel]) -> dict[str, Head
         return predict(models, cases.dataset("test"), job.setup.plan.uncertainty, job.inference, update)
 
 
-def _write_setup(cases: JobCases) -> dict[str, str]:
+def _write_setup(cases: JobCases) -> dict[str, bytes]:
     """Write what reproduces the run: resolved graph and data, with every default. Returns the former contents."""
     if not is_main():
         return {}
     job, folder = cases.job, cases.job.folder
     folder.mkdir(parents=True, exist_ok=True)
-    before = {name: (folder / name).read_text(encoding="utf-8") for name in _OF_THE_SETUP if (folder / name).is_file()}
+    before = {name: (folder / name).read_bytes() for name in _OF_THE_SETUP if (folder / name).is_file()}
     graph = {**written(job.setup.plan), "training": job.settings.model_dump(mode="json", exclude_none=True)}
     write_text(folder / GRAPH, write(graph))
     write_text(folder / DATA, write(job.setup.cohort.description.to_plain()))
     write_text(folder / PREPROCESSING, cases.preprocessing.to_json() + "\n")
     if CASES not in before:
-        record_of(job.setup.cohort, asdict(cases.parts), fold=job.settings.fold).write(folder)
+        record_of(job.setup.cohort, asdict(cases.parts), fold=job.settings.fold,
+                  held_out=cases.held_out.of_networks).write(folder)
     return before
 
 
-def _unwrite(folder: Path, before: Mapping[str, str]) -> None:
+def _unwrite(folder: Path, before: Mapping[str, bytes]) -> None:
     """Undo `_write_setup` for a run that was refused: restore the former files, or remove those of a new run."""
-    for name, text in before.items():
-        write_text(folder / name, text)
+    for name, content in before.items():
+        with replacing(folder / name) as aside:
+            aside.write_bytes(content)
     if is_main() and not before and not (folder / LAST).exists():
         for name in _OF_THE_SETUP:
             (folder / name).unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from fusionkit.files import plain_json
 from fusionkit.inference.ensemble import MEMBERS, member_folder
 from fusionkit.runs.folder import RUN
-from fusionkit.training.result import HISTORY
+from fusionkit.training.result import HISTORY, read_history
 
 FEW_STEPS = 300
 """With fewer steps a best epoch in the last tenth means that more would help; with more, seldom."""
@@ -98,10 +97,11 @@ def _curves(folder: Path) -> Iterator[Curve]:
     for path in sorted(folder.rglob(RUN)):
         members = (plain_json(path) or {}).get(MEMBERS)
         for member, about in enumerate(members if isinstance(members, list) else []):
-            history = member_folder(path.parent, member) / HISTORY
-            if history.is_file():
-                with history.open(encoding="utf-8", newline="") as stream:
-                    yield Curve.of(csv.DictReader(stream), int(about.get("best_epoch", 0)), int(about.get("steps", 0)))
+            rows = read_history(member_folder(path.parent, member) / HISTORY)
+            known = isinstance(about, dict)
+            best, steps = (about.get("best_epoch"), about.get("steps", 0)) if known else (None, 0)
+            if rows and all("train_loss" in row for row in rows) and isinstance(best, int) and isinstance(steps, int):
+                yield Curve.of(rows, best, steps)
 
 
 def is_falling(losses: Sequence[float]) -> bool:

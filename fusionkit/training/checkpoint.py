@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,18 @@ def read_state(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
 
     Raises: UserError with `unreadable-state`.
     """
+    return _read(folder, load_file)
+
+
+def read_progress(folder: Path) -> TrainingState:
+    """The same without the tensors, which are not read.
+
+    Raises: UserError with `unreadable-state`.
+    """
+    return _read(folder, lambda path: {})[0]
+
+
+def _read(folder: Path, load: Callable[[Path], dict[str, Tensor]]) -> tuple[TrainingState, dict[str, Tensor]]:
     try:
         data = read_json(folder / STATE)
         if data.pop("format") != FORMAT:
@@ -141,7 +153,7 @@ def read_state(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
         state = TypeAdapter(TrainingState).validate_json(json.dumps(data), strict=True)
         _check(state)
         check_regular(path)
-        return state, load_file(path)
+        return state, load(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise UserError(Diagnostic("unreadable-state", f"cannot read the state in {str(folder)!r}", why=_reason(error),
                                    fix="train again without --resume, in another folder")) from None
@@ -162,6 +174,8 @@ def _check(state: TrainingState) -> None:
     if len(state.history) != state.epoch or not 0 <= state.best_epoch <= state.epoch:
         raise ValueError(f"it has {state.epoch} epochs, a history of {len(state.history)} and its best at "
                          f"{state.best_epoch}")
+    if any(not isinstance(row.get(name), int | float) for row in state.history for name in ("train_loss", "seconds")):
+        raise ValueError("its history lacks a loss or a time")
 
 
 def _reason(error: Exception) -> str:

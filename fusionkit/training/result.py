@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.files import replacing, write_text
+from fusionkit.files import read_text, replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training.checkpoint import TrainingState, weights_of
@@ -99,6 +99,15 @@ def write_history(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     write_text(folder / HISTORY, text.getvalue())
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The rows of a `history.csv`, one for each epoch; empty if it is missing or was changed into something else."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path))))
+        return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+    except (OSError, ValueError, TypeError, csv.Error):
+        return []
 
 
 def _cell(value: Any) -> Any:

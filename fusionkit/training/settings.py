@@ -44,8 +44,8 @@ FOLDS = 5
 """The number of parts of `hold_out: folds`, and the minimum number of networks it trains."""
 FEW_CASES = 500
 """Below this number of training cases `hold_out: auto` is folds."""
-_PATIENCE_STEPS = 250
-"""The minimum patience of `patience: auto`: a shorter run is not stopped."""
+_PATIENCE_STEPS, _PATIENCE_EPOCHS = 250, 10
+"""The minimum patience of `patience: auto`: before the learning rate has fallen, the loss of few epochs is chance."""
 HELD_OUT = 0.15
 """The share that `hold_out: auto` holds out of that many training cases or more."""
 
@@ -89,7 +89,7 @@ class TrainingSettings(BaseModel):
         "epochs without a better validation result after which the run stops, 0 never stops, auto: a quarter of them")
     ] = Field(
         "auto", description="Epochs without a better validation result after which the run stops; 0 never stops "
-                            "early, auto is a quarter of all epochs, and at least 250 steps.")
+                            "early, auto is a quarter of all epochs, and at least 10 of them and 250 steps.")
     hold_out: Annotated[HoldOut, Short(
         "training cases that select the best epoch: a share of them, or folds; auto: folds below 500 cases, else 0.15")
     ] = Field(
@@ -198,7 +198,7 @@ class TrainingSettings(BaseModel):
         """
         if self.patience != "auto":
             return self.patience
-        return max(-(-self.epochs // 4), -(-_PATIENCE_STEPS // steps))
+        return max(-(-self.epochs // 4), -(-_PATIENCE_STEPS // steps), _PATIENCE_EPOCHS)
 
     def for_network(self, member: int, cases: int) -> Self:
         """The settings of one network of a run with this many training cases: its seed, and derived values."""

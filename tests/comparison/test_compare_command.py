@@ -65,7 +65,8 @@ def test_the_rows_are_ranked_with_costs_and_differences(study: Path) -> None:
             assert row["difference"]["value"] == pytest.approx(row["value"] - rows["fusion.concat"]["value"], abs=1e-6)
             assert row["difference"]["holm"] >= row["difference"]["p"]
     assert rows["seen alone"]["cases"] == 55
-    assert "11 of 66 cases have no result" in rows["seen alone"]["note"]
+    assert rows["seen alone"]["difference"]["cases"] == 55
+    assert "difference over the 55 of 66 cases that both have: " in rows["seen alone"]["note"]
     assert rows["fusion.gmu{width: 5}"]["weights"] > 0 < rows["fusion.gmu{width: 5}"]["multiply_adds"]
     assert rows["logistic regression"]["weights"] is None
 
@@ -76,6 +77,8 @@ def test_the_sheet_has_the_rows_of_the_figures(study: Path) -> None:
         rows = list(csv.DictReader(stream))
     assert [row["name"] for row in rows] == [row["name"] for row in told]
     assert [float(row["value"]) for row in rows] == [row["value"] for row in told]
+    assert {row["name"]: row["difference_cases"] for row in rows if row["difference_cases"] != "66"} == {
+        "fusion.concat": "", "seen alone": "55"}
 
 
 def test_folds_never_divide_a_patient_and_are_the_same_for_all(study: Path) -> None:
@@ -114,7 +117,7 @@ def test_the_report_stands_alone(study: Path) -> None:
     assert [load.partition(",")[0] for load in page.loads] == ["data:image/svg+xml;base64"]
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
     for wanted in ("fusion.gmu{width: 5}", "Nadeau and Bengio", "Holm", "not simultaneous", "66 cases of 33 patients",
-                   "stratified by &#x27;result&#x27;", "Leaks in the files"):
+                   "stratified by &#x27;result&#x27;", "Leaks in the files", "over the 55 of 66 cases that both have"):
         assert wanted in text
 
 

@@ -14,7 +14,8 @@ from fusionkit.comparison.baselines import fit_baselines
 from fusionkit.comparison.scoring import metrics_of, rank_candidates
 from fusionkit.comparison.significance import holm
 from fusionkit.comparison.train import HeadOutputs, RepeatOutputs, Unit
-from fusionkit.data.readers.columns import ColumnsOptions, ColumnValues, categories, fit
+from fusionkit.data.readers.columns import ColumnValues, categories, fit
+from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import UserError
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, default_metrics
@@ -113,7 +114,39 @@ def test_a_difference_is_over_the_cases_that_both_have() -> None:
     assert half.difference is not None
     assert half.difference.value == 0.0
     assert (half.cases, found.cases, found.patients) == (60, 90, 45)
-    assert half.note is not None and half.note.startswith("30 of 90 cases")
+    assert half.difference.cases == 60
+    own = half.metric.value
+    assert half.note == ("results for 60 of 90 cases; difference over the 60 of 90 cases that both have: "
+                         f"{own:.3f} against {own:.3f}")
+
+
+@pytest.mark.parametrize("folds", [5, 0])
+def test_a_reference_that_lacks_cases_is_compared_on_those_that_it_has(folds: int) -> None:
+    """Both have the same skill where both have a result: the case that only one has must not count."""
+    made, whole = outcomes({"half": 0.6, "own": 0.6}, folds)
+    easy = made["own"][0].heads["result"]
+    alone = easy.rows % 3 == 0
+    easy.values[alone] = np.stack([1 - easy.targets[alone], easy.targets[alone]], axis=1)
+    found = rank_candidates(head(), named("accuracy"), made, {"half": "reference", "own": "candidate"}, units(folds),
+                            cohort=whole, resamples=50)
+    rows = {row.name: row for row in found.rows}
+    assert rows["own"].metric.value > rows["half"].metric.value
+    assert rows["own"].difference.value == 0
+    tested, common = (90, 60) if folds else (50, 34)
+    assert (rows["own"].cases, rows["own"].difference.cases) == (tested, common)
+    assert rows["own"].note.startswith(f"difference over the {common} of {tested} cases that both have: ")
+    assert rows["half"].note == f"results for {common} of {tested} cases"
+
+
+def test_without_a_common_case_there_is_no_difference() -> None:
+    made, whole = outcomes({"own": 0.6, "twin": 0.6}, 5)
+    for name, keep in (("own", 0), ("twin", 1)):
+        told = made[name][0].heads["result"]
+        made[name] = (RepeatOutputs({"result": told.of(told.rows[told.rows % 2 == keep])}, 1.0),)
+    row = next(row for row in rank_candidates(head(), named("accuracy"), made, KINDS, units(5), cohort=whole,
+                                              resamples=50).rows if row.name == "twin")
+    assert (row.difference.value, row.difference.p, row.difference.cases) == (None, None, 0)
+    assert row.note == "results for 45 of 90 cases; difference over the 0 of 90 cases that both have"
 
 
 def test_small_values_of_an_error_come_first() -> None:

@@ -80,6 +80,18 @@ def test_weights_are_those_of_training_alone(study: Path, reuse: str, capsys: py
     assert values(study / reuse) == values(study / "alone")
 
 
+def test_a_candidate_with_heads_of_its_own_shares_the_frozen_nodes(tmp_path: Path,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    study_of(tmp_path)
+    for reuse in ("nothing", "batches"):
+        assert compared(tmp_path, reuse, "--with", "fusion.late_mean", "--reuse", reuse, "--no-baselines", "--epochs",
+                        "1") == 0
+    told = capsys.readouterr().out
+    assert "4 networks are trained in lockstep" in told and ONCE["batches"] in told
+    assert weights(tmp_path / "batches") == weights(tmp_path / "nothing")
+    assert any(name.startswith("fusion.late_mean") for name in weights(tmp_path / "batches"))
+
+
 def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path: Path,
                                                                        capsys: pytest.CaptureFixture[str]) -> None:
     study_of(tmp_path)

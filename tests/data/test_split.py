@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from fusionkit.data.description import describe
+from fusionkit.data.description import TargetSpec, describe
 from fusionkit.data.findings import Findings
 from fusionkit.data.numbers import NumberFormats
 from fusionkit.data.split import Division, divide, groups_of, strata_of
 from fusionkit.data.table import Table, read_table
+from fusionkit.errors import Span
 
 
 def divided(path, *sets):
@@ -48,8 +49,12 @@ def test_a_split_that_cannot_be_made(cohort_file, assignment, code):
     assert {d.code for d in findings.of("error")} == {code}
 
 
+def target(*columns):
+    return TargetSpec("x", Span("data.yaml", 1, 1, ""), columns=columns)
+
+
 def test_measurements_are_stratified_by_quarters():
     table = Table("t.csv", ("days", "kind"), tuple((str(n), "ab"[n % 2]) for n in range(20)))
-    assert np.unique(strata_of(table, ["days"], NumberFormats()), return_counts=True)[1].tolist() == [5, 5, 5, 5]
-    assert set(strata_of(table, ["kind"], NumberFormats())) == {"a", "b"}
-    assert len(set(strata_of(table, ["days", "kind"], NumberFormats()))) == 20
+    assert np.unique(strata_of(table, target("days"), NumberFormats()), return_counts=True)[1].tolist() == [5, 5, 5, 5]
+    assert set(strata_of(table, target("kind"), NumberFormats())) == {"a", "b"}
+    assert len(set(strata_of(table, target("days", "kind"), NumberFormats()))) == 20

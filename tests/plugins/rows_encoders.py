@@ -20,6 +20,7 @@ ROWS: list[tuple[Any, ...]] = [
     *[("encoder.pool", {"kind": kind}, [sizes])
       for kind in ("avg", "max", "avgmax", "gem") for sizes in (TOKENS, IMAGE, VOLUME)],
     *[("encoder.pool", {"to": "tokens"}, [sizes]) for sizes in (IMAGE, VOLUME)],
+    *[("encoder.flatten", {}, [sizes]) for sizes in (TOKENS, IMAGE, VOLUME)],
     ("encoder.embed", {"width": 11}, [VECTOR]),
     ("encoder.embed", {"categories": [3, 7], "width": 11, "dropout": 0.3}, [VECTOR]),
     ("encoder.embed", {"categories": [3], "width": 11}, [(1,)],

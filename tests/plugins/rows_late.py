@@ -23,6 +23,7 @@ ROWS: list[tuple[Any, ...]] = [
     ("fusion.late_confidence", {}, THREE),
     ("fusion.late_confidence", LABELS | {"measure": "energy", "temperature": 2.0, "learned": True}, PAIR),
     ("fusion.stacking", {}, THREE),
+    ("fusion.linear_path", {}, [(5,), (7,), (11,)]),
     ("fusion.evidential", {}, THREE),
     ("fusion.evidential", LABELS, PAIR),
     ("fusion.poe_gaussian", {}, [(6,), (6,), (6,)]),

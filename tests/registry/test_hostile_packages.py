@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from acme_packages import COMPONENT, HOOKS, Install, fault, installing, problem
 
 from fusionkit.planning.open_graph import open_graph
-from fusionkit.registry import guard
+from fusionkit.registry import guard, trial
 from fusionkit.registry.lookup import discover
 
 GRAPHS = "from pathlib import Path\nfrom fusionkit.api import hookimpl\n@hookimpl\ndef fusionkit_catalogue():\n" \
@@ -186,9 +187,39 @@ def test_broken_entry_points_stop_no_library_of_the_command_line(install: Instal
     assert run.returncode == 0, run.stderr
 
 
-def test_a_crash_leaves_the_file_that_led_to_it(install: Install, tmp_path: Path) -> None:
-    install("acme-lungs", "import ctypes; ctypes.string_at(0)")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    code = "from fusionkit.registry.lookup import discover; discover().providers"
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode < 0 and str(tmp_path / "acme_lungs" / "__init__.py") in run.stderr
+@pytest.mark.parametrize(("init", "name"), [
+    ("import ctypes; ctypes.string_at(0)", "SIGSEGV"), ("import os\nos.abort()", "SIGABRT"),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL")])
+def test_a_crash_ends_no_command(install: Install, tmp_path: Path, init: str, name: str) -> None:
+    install("acme-lungs", init)
+    install("acme-hearts", catalogue="  encoder.acme: {at: acme_hearts.acme}",
+            acme=COMPONENT.format(name="acme", summary="Ours."))
+    registry = discover()
+    assert registry.load("encoder.acme").id == "encoder.acme"
+    told = problem(registry, "acme_lungs")
+    assert told.startswith(f"its import ends Python ({name})")
+    if name != "SIGKILL":  # which leaves no time to say where
+        assert told.endswith(f" at {tmp_path / 'acme_lungs' / '__init__.py'}:{init.count(chr(10)) + 1}")
+
+
+def test_an_import_is_tried_once_for_its_version_and_its_files(install: Install, tmp_path: Path,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    install("acme-lungs", "import os\nos.abort()")
+    tried = []
+    real = trial._tried
+    monkeypatch.setattr(trial, "_tried", lambda module: tried.append(module) or real(module))
+    assert "SIGABRT" in trial.crash_of("acme_lungs", "1.5") and "SIGABRT" in trial.crash_of("acme_lungs", "1.5")
+    assert tried == ["acme_lungs"]
+    (tmp_path / "acme_lungs" / "__init__.py").write_text("mended = 1")
+    assert trial.crash_of("acme_lungs", "1.5") == trial.crash_of("acme_lungs", "1.5") == ""
+    assert len(tried) == 2
+    assert trial.crash_of("acme_lungs", "1.6") == ""
+    assert len(tried) == 3
+
+
+@pytest.mark.parametrize("content", ["[]", '{"acme_lungs": 7}', '{"acme_lungs": []}', "\0", '{"acme_lungs": [null]}'])
+def test_a_damaged_record_of_imports_is_written_again(install: Install, tmp_path: Path, content: str) -> None:
+    install("acme-lungs", "")
+    (tmp_path / "imports.json").write_text(content)
+    assert trial.crash_of("acme_lungs", "1.5") == ""
+    assert list(json.loads((tmp_path / "imports.json").read_text())) == ["acme_lungs"]

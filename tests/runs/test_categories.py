@@ -1,4 +1,4 @@
-"""Sizes of embeddings beside the categories of the data: filled in, refused, warned of; before anything is trained."""
+"""Sizes of embeddings beside the categories of the data: filled in or refused, before anything is trained."""
 
 import pytest
 
@@ -42,8 +42,7 @@ def test_auto_takes_the_sizes_of_the_data_and_keeps_them_with_the_run(study, cha
 
 
 @pytest.mark.parametrize(("categories", "says"), [
-    ("categories: [5, 2]", "'smoking' of input 'ehr' has 5 categories in the training cases; node 'clinic' has room "
-                           "for 2"),
+    ("categories: [3, 5]", "'sex' of input 'ehr' has 2 categories in the training cases; node 'clinic' has room for 3"),
     ("categories: [2, 3]", "'smoking' of input 'ehr' has 5 categories in the training cases; node 'clinic' has room "
                            "for 3"),
     ("categories: [2]", "node 'clinic' lists 1 sizes under 'categories'; input 'ehr' has 2 columns of categories"),
@@ -60,10 +59,24 @@ def test_a_list_that_does_not_fit_is_refused_with_the_list_to_write(study, categ
         assert "'categories: [2, 5]' or 'categories: auto'" in found.fix and found.span.line == 5
 
 
-def test_a_size_that_is_too_large_is_warned_of(study):
-    (found,) = set_up(*study("categories: [3, 5]")).cohort.warnings
-    assert found.code == "categories-differ"
-    assert "'sex' of input 'ehr' has 2" in found.message and "room for 3" in found.message
+def test_both_directions_are_told_at_once(study):
+    with pytest.raises(GraphError) as caught:
+        set_up(*study("categories: [5, 2]"))
+    large, small = caught.value.diagnostics
+    assert "'sex' of input 'ehr' has 2" in large.message and "has room for 5" in large.message
+    assert "'smoking' of input 'ehr' has 5" in small.message and "has room for 2" in small.message
+
+
+def test_what_is_advised_for_categories_to_come_works(study):
+    with pytest.raises(GraphError) as caught:
+        set_up(*study("categories: [3, 5]"))
+    (found,) = caught.value.diagnostics
+    assert "'categories: {sex: [...]}'" in found.fix
+    more = COLUMNS + ", categories: {sex: [f, m, x]}"
+    assert not set_up(*study("categories: [3, 5]", columns=more)).cohort.warnings
+    files = study("categories: auto", columns=more)
+    fusionkit.train(*files, output="run", quiet=True)
+    assert fusionkit.load("run").plan.node("clinic").lanes[0].calls[0].config.categories == [3, 5]
 
 
 def test_codes_and_onehot_are_told_apart(study):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from small_study import without_plots as without_plots
 
 import fusionkit
 from fusionkit.cli.parser import main
-from fusionkit.errors import UserError
+from fusionkit.runs.results import reports
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +93,33 @@ def test_another_file_is_evaluated_by_all_networks(run: Path, study: Path, tmp_p
     assert values(tmp_path / "predictions.csv", "result:yes") == pytest.approx(shown)
 
 
-def test_explain_takes_the_folder_and_says_which_fold(run: Path, tmp_path: Path) -> None:
+def test_each_case_is_explained_by_the_network_that_did_not_see_it(run: Path, study: Path, tmp_path: Path) -> None:
     pytest.importorskip("captum")
-    made = fusionkit.explain(run, cases=["c0"], output=tmp_path / "one", quiet=True)
+    tested = [json.loads((run / f"fold-{fold}" / "run.json").read_text())["test"] for fold in range(3)]
+    named = [names[0] for names in tested]
+    made = fusionkit.explain(run, cases=named, output=tmp_path / "all", quiet=True)
+    assert [(row["case"], row["fold"]) for row in made.rows()] == list(zip(named, range(3), strict=True))
+    assert any("each case is explained by the network of its fold" in note for note in made.notes)
+    assert made.content["tested"] == 60
+    alone = [fusionkit.explain(run, cases=[name], fold=fold, output=tmp_path / str(fold), quiet=True)
+             for fold, name in enumerate(named)]
+    assert [row["value"] for row in made.rows()] == [each.rows()[0]["value"] for each in alone]
+    assert [drawn["peak"] for drawn in made.content["gradcam"]] == [
+        drawn["peak"] for each in alone for drawn in each.content["gradcam"]]
+    assert [(drawn["fold"], drawn["cases"]) for drawn in made.content["tsne"]] == [(0, 20), (1, 20), (2, 20)]
+    assert "t-SNE is drawn fold by fold" in " ".join(made.notes)
+    shares = table(tmp_path / "all" / "shapley-result.csv")
+    assert shares == [row for fold in range(3) for row in table(tmp_path / str(fold) / "shapley-result.csv")]
+    assert made.content["shapley"][0]["groups"][0]["cases"] == 60
+    again = fusionkit.explain(run, cases=named, data=study / "data.yaml", output=tmp_path / "again", quiet=True)
+    assert again.rows() == made.rows()
+
+
+def test_other_cases_are_explained_by_one_network(run: Path, study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("captum")
+    made = fusionkit.explain(run, data=study / "new.yaml", output=tmp_path / "one", quiet=True)
     assert "the network of fold 0 of 3 is explained; --fold chooses another" in made.notes
-    other = fusionkit.explain(run, cases=["c0"], fold=2, output=tmp_path / "two", quiet=True)
+    other = fusionkit.explain(run, data=study / "new.yaml", fold=2, output=tmp_path / "two", quiet=True)
     assert not any("of 3 is explained" in note for note in other.notes)
     assert made.rows()[0]["value"] != other.rows()[0]["value"]
 
@@ -122,12 +145,41 @@ def test_folds_that_are_not_there_or_not_finished_are_named(run: Path, study: Pa
     assert main(["evaluate", str(run), "--fold", "0"]) == 0
 
 
-def test_inputs_are_taken_away_from_one_network(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_case_without_inputs_is_predicted_by_the_network_of_its_fold(
+        run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
-    with pytest.raises(UserError, match="--fold 0"):
-        fusionkit.evaluate(run, missing=True, quiet=True)
-    made = fusionkit.evaluate(run, missing=True, fold=0, output=tmp_path, quiet=True)
-    assert len(made.selections) == 3
+    scored: list[tuple[list[str], np.ndarray]] = []
+
+    def spy(results: Any, patients: Any) -> Any:
+        scored.append((patients, results["result"].values))
+        return reports(results, patients)
+
+    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", spy)
+    made = fusionkit.evaluate(run, missing=True, output=tmp_path, quiet=True)
+    every, scored[:] = list(scored), []
+    assert [(each.inputs, each.cases) for each in made.selections] == [
+        (("picture", "table"), 50), (("picture",), 50), (("table",), 60)]
+    alone = []
+    for fold in range(3):
+        fusionkit.evaluate(run, missing=True, fold=fold, output=tmp_path, quiet=True)
+        alone.append(list(scored))
+        scored.clear()
+    for number, (patients, found) in enumerate(every):
+        assert patients == [name for fold in alone for name in fold[number][0]]
+        assert found.tolist() == np.concatenate([fold[number][1] for fold in alone]).tolist()
+
+
+def test_other_cases_without_inputs_are_predicted_by_all_networks_together(
+        run: Path, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
+    scored: list[np.ndarray] = []
+    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", lambda results, patients: (
+        scored.append(results["result"].values[:, 1]), reports(results, patients))[1])
+    made = fusionkit.evaluate(run, study / "new.yaml", missing=True, output=tmp_path, quiet=True)
+    assert [each.cases for each in made.selections] == [10, 10, 12]
+    complete = {row["id"] for row in table(study / "new.csv") if row["picture"]}
+    shown = [float(row["result:yes"]) for row in table(tmp_path / "predictions.csv") if row["id"] in complete]
+    assert scored[0] == pytest.approx(shown, abs=2e-6)
 
 
 def test_a_note_on_calibration_stands_once_for_all_folds(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

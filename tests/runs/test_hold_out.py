@@ -18,6 +18,7 @@ from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.errors import DataError, GraphError
 from fusionkit.inference.predict import Settings, predict
 from fusionkit.runs.folder import cohort_of, open_run
+from fusionkit.runs.results import reports
 
 GRAPH: dict[str, Any] = {
     "fusionkit": 1, "name": "small", "inputs": {"table": {"vector": [3]}},
@@ -78,6 +79,17 @@ def test_the_mean_of_the_five_predicts(run: Path) -> None:
     assert shown == pytest.approx(found[:, 1], abs=1e-5)
 
 
+def test_input_subsets_are_predicted_by_the_mean_of_the_five(run: Path, tmp_path: Path,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
+    scored: list[np.ndarray] = []
+    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", lambda results, patients: (
+        scored.append(results["kind"].values[:, 1]), reports(results, patients))[1])
+    fusionkit.evaluate(run, missing=True, output=tmp_path, quiet=True)
+    shown = [float(row["kind:yes"]) for row in read_table(tmp_path / "predictions.csv")]
+    assert scored[0] == pytest.approx(shown, abs=2e-6)
+
+
 def test_the_calibration_is_of_cases_that_the_network_did_not_see(run: Path) -> None:
     kept = json.loads((run / "calibration.json").read_text())
     assert kept["fitted_on"] == "cases held out of training"
@@ -104,8 +116,8 @@ def test_an_ensemble_has_one_network_for_each_fold(tmp_path: Path) -> None:
     assert found.measures["variance_between"].max() > 0
 
 
-def test_a_killed_run_goes_on_with_the_same_folds(run: Path, tmp_path: Path) -> None:
-    data = write_study(tmp_path)
+def kill(data: Path, folder: Path) -> None:
+    """Train two of five networks."""
     with pytest.MonkeyPatch.context() as patch:
         from fusionkit.runs import train as training
 
@@ -119,9 +131,30 @@ def test_a_killed_run_goes_on_with_the_same_folds(run: Path, tmp_path: Path) -> 
 
         patch.setattr(training, "fit", stop)
         with pytest.raises(KeyboardInterrupt):
-            fusionkit.train(GRAPH, data, output=tmp_path / "run", quiet=True, hold_out="folds", epochs=4)
+            fusionkit.train(GRAPH, data, output=folder, quiet=True, hold_out="folds", epochs=4)
+
+
+def test_a_killed_run_goes_on_with_the_same_folds(run: Path, tmp_path: Path) -> None:
+    data = write_study(tmp_path)
+    kill(data, tmp_path / "run")
     fusionkit.train(GRAPH, data, output=tmp_path / "run", quiet=True, hold_out="folds", epochs=4, resume=True)
     assert (tmp_path / "run" / "predictions.csv").read_text() == (run / "predictions.csv").read_text()
+
+
+def test_folds_of_a_killed_run_are_read_and_never_drawn_again(run: Path, tmp_path: Path) -> None:
+    data = write_study(tmp_path)
+    kill(data, tmp_path / "run")
+    cases = tmp_path / "run" / "cases.json"
+    record = json.loads(cases.read_text())
+    drawn = [member["held_out"] for member in about(run)["members"]]
+    assert record["held_out"] == drawn
+    record["held_out"] = [*drawn[:3], drawn[4], drawn[3]]
+    cases.write_text(json.dumps(record))
+    for epochs in (4, 6):
+        fusionkit.train(GRAPH, data, output=tmp_path / "run", quiet=True, hold_out="folds", epochs=epochs, resume=True)
+        made = about(tmp_path / "run")
+        assert [member["held_out"] for member in made["members"]] == record["held_out"]
+        assert made["epochs"] == epochs
 
 
 def test_it_is_the_default_below_500_cases(run: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from tiny_study import write_study
 
 from fusionkit.cli.parser import main
+from fusionkit.runs.fold_networks import fold_folders
+from fusionkit.runs.training_mark import training_mark
 
 DEEP = "[" * 100_000
 Change = Callable[[Path], object]
@@ -110,6 +112,22 @@ def refused(capsys: pytest.CaptureFixture[str], argv: list[str], codes: set[str]
     assert "report" not in told and len(told) < 2000
 
 
+RECORD = [text("cases.json", content) for content in ("[]", "{}", DEEP, "7", "\0")] + [
+    changed("cases.json", **values) for values in (
+        {"parts": 5}, {"parts": {"train": ["c0"]}}, {"folds": [["c0", ["c1"]]]}, {"folds": [["c0"], ["c1"]]},
+        {"cases": []}, {"cases": {}}, {"fold": "x"}, {"patients": None}, {"extra": 1},
+        {"parts": {"train": ["c0", "c0"], "validation": [], "test": []}},
+        {"parts": {"train": ["nobody"], "validation": [], "test": []}})] + [
+    fifo("cases.json"), device("cases.json")]
+
+
+def folder(name: str) -> Change:
+    def change(run: Path) -> None:
+        (run / name).unlink()
+        (run / name).mkdir()
+    return change
+
+
 @pytest.mark.parametrize("change", RUN)
 def test_a_file_of_the_run_that_no_training_writes(run: Path, trained: tuple[Path, str, str], change: Change,
                                                    capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,3 +167,70 @@ def test_a_state_that_no_training_writes(run: Path, trained: tuple[Path, str, st
     change(run)
     capsys.readouterr()
     refused(capsys, ["train", trained[1], trained[2], "-o", str(run), "--resume"], {"unreadable-state"})
+
+
+@pytest.mark.parametrize("change", RECORD)
+def test_a_record_of_cases_that_no_training_writes(run: Path, trained: tuple[Path, str, str], change: Change,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "run.json").unlink()
+    change(run)
+    capsys.readouterr()
+    refused(capsys, ["train", trained[1], trained[2], "-o", str(run), "--resume"], {"bad-record"})
+
+
+@pytest.mark.parametrize("change", [*STATE[:4], *STATE[8:24], changed("last/state.json", history=[{}, {}])])
+def test_a_state_that_no_training_writes_behind_a_finished_run(
+    run: Path, trained: tuple[Path, str, str], change: Change, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(run)
+    capsys.readouterr()
+    refused(capsys, ["train", trained[1], trained[2], "-o", str(run), "--resume", "--epochs", "3"],
+            {"unreadable-state"})
+
+
+@pytest.mark.parametrize("change", [
+    lambda run: (run / "preprocessing.json").write_bytes(b"\x80"), fifo("preprocessing.json"),
+    device("preprocessing.json"), text("preprocessing.json", DEEP)])
+def test_preprocessing_that_a_resumed_run_cannot_read(run: Path, trained: tuple[Path, str, str], change: Change,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "run.json").unlink()
+    change(run)
+    capsys.readouterr()
+    refused(capsys, ["train", trained[1], trained[2], "-o", str(run), "--resume"], {"bad-preprocessing"})
+
+
+@pytest.mark.parametrize("change", [
+    *(text("history.csv", content) for content in ("", "\0", "epoch,loss\n1,2\n", "epoch,train_loss\n1,x\n",
+                                                   "epoch,train_loss,seconds\n1,0.5,1,9,9\n", '"')),
+    lambda run: (run / "history.csv").write_bytes(b"train_loss\n\x80\n"), fifo("history.csv"), folder("history.csv"),
+    changed("run.json", members=[{"seed": 0}])])
+def test_a_history_that_no_training_writes_is_no_history(run: Path, change: Change,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    change(run)
+    assert training_mark(run) == ""
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "metrics.json", "run.json"])
+def test_a_folder_in_the_place_of_a_result(run: Path, trained: tuple[Path, str, str], name: str,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    folder(name)(run)
+    (run / "run.json").unlink() if name != "run.json" else None
+    capsys.readouterr()
+    refused(capsys, ["train", trained[1], trained[2], "-o", str(run), "--resume"], {"bad-path"})
+
+
+def test_a_graph_of_a_killed_run_that_is_no_text_stays_as_it_was(run: Path, trained: tuple[Path, str, str],
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "run.json").unlink()
+    (run / "graph.yaml").write_bytes(b"\x80\xff")
+    refused(capsys, ["train", trained[1], trained[2], "-o", str(run), "--resume"], {"not-utf8"})
+    assert (run / "graph.yaml").read_bytes() == b"\x80\xff"
+
+
+@pytest.mark.parametrize("made", [["fold-99999999999"], ["fold-0", "fold-123456789"]])
+def test_folders_called_as_folds_without_end(run: Path, made: list[str]) -> None:
+    (run / "run.json").unlink()
+    (run / "cases.json").write_text('{"folds": 7}')
+    for name in made:
+        (run / name).mkdir()
+    assert [path.name for path in fold_folders(run)] == [name for name in made if name == "fold-0"]

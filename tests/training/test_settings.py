@@ -44,8 +44,9 @@ def test_validations_are_ten_steps_apart_and_a_hundredth_of_a_short_run(epochs, 
     assert found[:3] == validated and found[-1] == epochs
 
 
-@pytest.mark.parametrize(("epochs", "steps", "patience"), [(1000, 1, 250), (334, 3, 84), (50, 266, 13), (8, 10, 25)])
-def test_a_run_has_patience_for_a_quarter_of_its_steps_or_250(epochs, steps, patience):
+@pytest.mark.parametrize(("epochs", "steps", "patience"), [
+    (1000, 1, 250), (334, 3, 84), (50, 266, 13), (8, 10, 25), (8, 64, 10)])
+def test_a_run_has_patience_for_a_quarter_of_its_epochs_or_250_steps(epochs, steps, patience):
     assert TrainingSettings(epochs=epochs).patience_epochs(steps) == patience
     assert TrainingSettings(epochs=epochs, patience=3).patience_epochs(steps) == 3
 

@@ -17,7 +17,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="a data description (data.yaml)")
     parser.add_argument("--node", required=True, metavar="NODE", help="the node whose fusion is swapped")
     parser.add_argument("--with", required=True, metavar="ID,ID{OPTION: VALUE}", dest="candidates",
-                        help="the fusions to try, in addition to the node's own, which is the reference")
+                        action="append", help="the fusions to try, in addition to the node's own, which is the "
+                                              "reference; may be given several times")
     parser.add_argument("--folds", type=int, metavar="K", help="use K folds instead of the data file's split")
     parser.add_argument("--repeats", type=int, default=1, metavar="N",
                         help="train N times, each with the next seed (default 1)")
@@ -40,7 +41,7 @@ def run(args: Namespace, console: Console) -> int:
     from fusionkit.comparison import tables
     from fusionkit.interface.compare import compare
 
-    made = compare(**given(args), console=console)
+    made = compare(**{**given(args), "candidates": ",".join(args.candidates)}, console=console)
     for ranking in made.result.rankings:
         console.line(f"\n{tables.summary(made.result, ranking)}")
         console.table(tables.header(ranking), tables.table(made.result, ranking), right=(1, 3, 5, 6, 7, 8))

@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, console: Console) -> int:
-    """Explain the run's own test cases, or cases of other data, by its first network with randomness off."""
+    """Explain the run's own test cases, or cases of other data, with randomness off."""
     from fusionkit.explanation.request import EXPLAIN
     from fusionkit.interface.explain import explain
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.files import check_regular
 
 KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
 _MOST_BYTES = 8 << 30
@@ -42,6 +43,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
                                     why="weights of Keras are HDF5 files",
                                     fix="pip install h5py, or \"fusionkit[keras]\"")) from None
     try:
+        check_regular(path)
         if zipfile.is_zipfile(path):
             stored, config = _unzipped(path)
             with hdf5.File(stored, "r") as file:

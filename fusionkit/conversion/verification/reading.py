@@ -10,6 +10,7 @@ import numpy as np
 from fusionkit.conversion.verification import state_form, weights_form
 from fusionkit.conversion.verification.case import Fixture
 from fusionkit.errors import DataError, Diagnostic
+from fusionkit.files import check_regular
 
 
 def read_fixture(path: Path) -> Fixture:
@@ -18,6 +19,7 @@ def read_fixture(path: Path) -> Fixture:
     Raises: DataError with `unreadable-fixture`.
     """
     try:
+        check_regular(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         recorded = weights_form.recorded if "weights" in arrays else state_form.recorded

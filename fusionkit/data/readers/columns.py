@@ -5,110 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fusionkit.data.cell_faults import CellFault, CellFaults
-from fusionkit.data.dates import Order, read_day
+from fusionkit.data.cell_faults import SHOWN_VALUES, CellFault, CellFaults
+from fusionkit.data.labels import named
+from fusionkit.data.measurement_limits import limits_replaced
 from fusionkit.data.numbers import NumberFormats
-from fusionkit.data.numeric_column import read_days, read_numbers
+from fusionkit.data.numeric_column import read_days, read_numbers, yaml_word
+from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.spelling import likely_same
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic
-
-
-class DateRule(BaseModel):
-    """How a column of dates becomes a number of days: since a day, or before the date in another column."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    since: str | None = None
-    before: str | None = None
-    order: Order | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> DateRule:
-        if (self.since is None) == (self.before is None):
-            raise ValueError("it needs either 'since' or 'before'; write '{since: 2000-01-01}' or '{before: COLUMN}'")
-        if self.since is not None and read_day(self.since, None) is None:
-            raise ValueError(f"'since' must be a day, not {self.since!r}; write it like 2000-01-01")
-        return self
-
-    def days(self, days: NDArray[np.float64], others: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The number of days for each row's date; `others` are the dates of each column as days.
-
-        Shapes: (rows,), as `days`.
-        """
-        if self.before is not None:
-            return others[self.before] - days
-        day = read_day(str(self.since), None)
-        assert day is not None, "an unchecked day; please report"
-        return days - day
-
-    def __str__(self) -> str:
-        given = [("since", self.since), ("before", self.before), ("order", self.order)]
-        return "{" + ", ".join(f"{name}: {value}" for name, value in given if value is not None) + "}"
-
-
-class ColumnsOptions(BaseModel):
-    """Options of the reader `columns`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    numeric: tuple[str, ...] = Field(
-        (), description="Columns of numbers, in the order of the vector; a pattern such as `gene_*` stands for all "
-        "columns that fit it, in the order of their names.",
-    )
-    date: dict[str, DateRule] = Field(
-        {}, description="Columns of dates, which become days and follow the numbers: `{since: "
-        "2000-01-01}` after that day, `{before: COLUMN}` before the date in another column. `order: dmy` or `mdy` "
-        "states which comes first, day or month, if no cell of the column shows it.",
-    )
-    categorical: tuple[str, ...] = Field(
-        (), description="Columns of categories, or patterns; they follow the numbers."
-    )
-    encode: Literal["codes", "onehot"] = Field(
-        "codes", description="`codes` gives one value per column: 0 for a blank or unknown category, 1 and up for the "
-        "categories of the training cases in alphabetical order; `onehot` gives one 0/1 value for each category.",
-    )
-    fill: Literal["refuse", "mean", "median", "indicator"] = Field(
-        "refuse", description="Filling of blank numbers: `refuse` is an error, `mean` and `median` are of the training "
-        "cases, `indicator` is the mean plus a 0/1 value for each numeric column that says whether it was blank.",
-    )
-    standardise: bool = Field(
-        True, description="Whether numbers are standardised by mean and standard deviation of the training cases."
-    )
-
-    @model_validator(mode="after")
-    def _something(self) -> ColumnsOptions:
-        names = self.measured + self.categorical
-        if not names:
-            raise ValueError("neither 'numeric' nor 'categorical' names a column; write 'numeric: [COLUMN, ...]'")
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the column {twice[0]!r} is listed twice; keep one of the two")
-        return self
-
-    @property
-    def measured(self) -> tuple[str, ...]:
-        """The columns that become numbers in the vector: numbers, then dates."""
-        return (*self.numeric, *self.date)
-
-    @property
-    def dates(self) -> tuple[str, ...]:
-        """The columns read as dates: those that become numbers, and those they refer to by `before`."""
-        others = [rule.before for rule in self.date.values() if rule.before is not None]
-        return tuple(dict.fromkeys((*self.date, *others)))
-
-    def order_of(self, column: str) -> Order | None:
-        """Whether day or month comes first in a column of dates, None if its cells must show it."""
-        own = self.date.get(column)
-        return own.order if own is not None else next(
-            rule.order for rule in self.date.values() if rule.before == column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +113,14 @@ def parse(table: Table, name: str, options: ColumnsOptions, ids: Sequence[str],
           formats: NumberFormats | None = None) -> tuple[ColumnValues, list[tuple[str, Diagnostic]]]:
     """The cells of input `name` in every row, and the errors in them, each with its column.
 
-    The errors are `blank-number` and those of `numeric_column`. All columns must be in the table.
+    The errors are `blank-number`, `unlisted-category` and those of `numeric_column`. All columns must be in the table.
     """
     formats = formats or NumberFormats()
-    cells = {column: table.cells(column) for column in options.measured + options.categorical}
+    cells = {column: limits_replaced(table.cells(column), formats.of(column), options.limits_of(column))
+             for column in options.measured}
+    for column in options.categorical:
+        renamed = {word: found or "" for word, found in options.values.get(column, {}).items()}
+        cells[column] = tuple(named(cell, renamed) for cell in table.cells(column)) if renamed else table.cells(column)
     present = np.array([any(row) for row in zip(*cells.values(), strict=True)], dtype=bool)
     numeric = np.full((len(table), len(options.measured)), np.nan)
     faults = {column: CellFaults(table, column, ids) for column in options.dates}
@@ -214,12 +129,15 @@ def parse(table: Table, name: str, options: ColumnsOptions, ids: Sequence[str],
         if column in options.date:
             numeric[:, position] = options.date[column].days(days[column], days)
         else:
-            faults[column] = CellFaults(table, column, ids)
+            faults[column] = CellFaults(table, column, ids, cells=cells[column])
             numeric[:, position] = read_numbers(faults[column], formats.of(column), "input")
     if options.fill == "refuse":
         needed = [*options.measured, *(rule.before for rule in options.date.values() if rule.before)]
         for column in dict.fromkeys(needed):
-            _note_blanks(table.cells(column), present, name, faults[column])
+            _note_blanks(faults[column].cells, present, name, faults[column])
+    for column, listed in options.categories.items():
+        faults[column] = CellFaults(table, column, ids, cells=cells[column])
+        _note_unlisted(cells[column], listed, faults[column])
     categorical = tuple(zip(*(cells[column] for column in options.categorical), strict=True)) or ((),) * len(table)
     return ColumnValues(numeric, categorical, present), [
         (column, fault) for column, those in faults.items() for fault in those.told()]
@@ -234,10 +152,25 @@ def _note_blanks(cells: Sequence[str], present: NDArray[np.bool_], name: str, fa
             faults.add(row, fault)
 
 
-def categories(values: ColumnValues, rows: Sequence[int]) -> Categories:
-    """The categories that occur in the given rows, by column, in alphabetical order."""
+def _note_unlisted(cells: Sequence[str], listed: Sequence[str], faults: CellFaults) -> None:
+    strange = [cell for cell in dict.fromkeys(cells) if cell and cell not in listed]
+    meant = {cell: likely_same(cell, listed) for cell in strange}
+    renamed = ", ".join(f"{yaml_word(cell)}: {yaml_word(meant[cell] or '...')}" for cell in strange[:SHOWN_VALUES])
+    fault = CellFault(
+        "unlisted-category", "{cell} is not one of its 'categories'", "are not among its 'categories'",
+        f"they are {', '.join(listed[:SHOWN_VALUES])}{', ...' if len(listed) > SHOWN_VALUES else ''}",
+        f"add what is missing to the list, or say what it means: 'values: {{{faults.column}: {{{renamed}}}}}'")
+    for row, cell in enumerate(cells):
+        if cell in meant:
+            faults.add(row, fault)
+
+
+def categories(values: ColumnValues, rows: Sequence[int], options: ColumnsOptions | None = None) -> Categories:
+    """The categories that occur in the given rows, by column, in alphabetical order; or those that `options` list."""
     count = len(values.categorical[0]) if values.categorical else 0
-    return tuple(tuple(sorted({values.categorical[row][column] for row in rows} - {""})) for column in range(count))
+    listed = [options.categories.get(column) for column in options.categorical] if options else [None] * count
+    return tuple(own or tuple(sorted({values.categorical[row][column] for row in rows} - {""}))
+                 for column, own in enumerate(listed))
 
 
 def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValues, layout: Categories,
@@ -252,7 +185,8 @@ def unknown_categories(table: Table, options: ColumnsOptions, values: ColumnValu
                 meant = likely_same(cells[position], known - {""})
                 faults.add(row, CellFault(
                     "unknown-category", "no training case has {cell}", "have a category that is in no training case",
-                    "it is read as unknown, like a blank cell", meant and f"did you mean {meant!r}?", "warning"))
+                    "it is read as unknown, like a blank cell", meant and f"did you mean {meant!r}? "
+                    "'values' of the input renames cells", "warning"))
         found.extend((column, told) for told in faults.told())
     return found
 

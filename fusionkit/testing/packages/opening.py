@@ -18,9 +18,10 @@ from fusionkit.components.hooks import CONTRACT_RANGE, PluginSpec
 from fusionkit.components.requirements import contract_refusal
 from fusionkit.errors import UserError
 from fusionkit.registry.catalogue import Catalogue, Entry, read_catalogue
-from fusionkit.registry.entry_points import name_of
+from fusionkit.registry.entry_points import name_of, version_of
 from fusionkit.registry.guard import guarded
 from fusionkit.registry.providers import HookAnswers, call_hooks
+from fusionkit.registry.trial import crash_of
 from fusionkit.testing.distributions import place_of_project
 from fusionkit.testing.faults import Finding
 
@@ -73,6 +74,10 @@ def open_package(distribution: Distribution, point: EntryPoint, findings: list[F
 
 def _load(distribution: Distribution, point: EntryPoint) -> ModuleType:
     place, seen, module = place_of_project(distribution), "", None
+    crash = crash_of(point.module, version_of(distribution))
+    if crash:
+        raise UnopenedError(name_of(distribution), "entry point", crash, "find out with `python -X faulthandler -c "
+                            f"'import {point.module}'`", place)
     try:
         with guarded(name_of(distribution)):
             module = point.load()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,18 @@ def test_what_is_no_file_of_keras_is_refused(tmp_path: Path):
         with pytest.raises(GraphError) as caught:
             read_keras(tmp_path / name)
         assert caught.value.diagnostics[0].code == "unreadable-weights", name
+
+
+@pytest.mark.parametrize("name", ["weights.h5", "weights.keras"])
+@pytest.mark.parametrize(("make", "why"), [
+    (os.mkfifo, "it is a pipe, not a file"), (lambda path: path.symlink_to("/dev/zero"), "it is a device, not a file"),
+    (Path.mkdir, "")])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str, make: Callable[[Path], object], why: str):
+    make(tmp_path / name)
+    with pytest.raises(GraphError) as caught:
+        read_keras(tmp_path / name)
+    found = caught.value.diagnostics[0]
+    assert found.code == "unreadable-weights" and found.why is not None and why in found.why
 
 
 def test_links_out_of_the_file_are_not_followed(tmp_path: Path):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fusionkit.data.readers.columns import ColumnsOptions, categories, encode, fit, parse, shape, width
+from fusionkit.data.readers.columns import categories, encode, fit, parse, shape, width
+from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.table import Table
 
 ROWS = (("1", "10", "m", "x"), ("2", "", "f", ""), ("", "", "", ""), ("4", "40", "d", "y"), ("9", "90", "m", "x"))
