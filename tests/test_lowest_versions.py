@@ -33,4 +33,4 @@ def test_pins_are_the_floors_and_decoders_come_by_themselves() -> None:
     alone = TOOL["lowest"](["dicom"], own=False)
     assert {pin.partition("==")[0] for pin in alone} == {"pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle",
                                                          "python-gdcm"}
-    assert TOOL["tests"](["dicom"], own=False) == ["tests/data/readers/test_dicom.py"]
+    assert TOOL["tests"](["dicom"], own=False) == ["tests/data/readers/test_damaged_files.py"]

@@ -36,7 +36,7 @@ TESTS = {
     "h5py": "tests/conversion/keras/test_keras_weights.py", "nibabel": "tests/data/readers/test_nifti.py",
     "pyarrow": "tests/data/readers/test_damaged_files.py",
     **dict.fromkeys(("pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm"),
-                    "tests/data/readers/test_dicom.py"),
+                    "tests/data/readers/test_damaged_files.py"),
 }
 """The tests of what uses each requirement of users."""
 

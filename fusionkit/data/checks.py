@@ -221,7 +221,8 @@ def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: Targe
             found = holds & values.present
             if not found.any():
                 why = "every case has another class" if words.startswith("of") else "every case has it"
-                fix = f"correct the cells of the target, or remove {label!r} from the head's 'classes'"
+                option = "labels" if head.task == "multilabel" else "classes"
+                fix = f"correct the cells of the target, or remove {label!r} from the head's {option!r}"
                 fault: _Fault | None = ("is in the whole table", why, fix, "error")
             elif division.folds is not None:
                 fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))

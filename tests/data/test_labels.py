@@ -49,6 +49,7 @@ def test_the_advice_can_be_followed(tmp_path, cells, values):
 def test_a_mapping_that_leaves_one_answer_is_refused(tmp_path, values):
     found = refused(labels_of(tmp_path, ["No", "No", "Yes", "Yes"] * 10, values), TWO)
     assert [d.code for d in found] == ["class-absent"]
+    assert "from the head's 'labels'" in (found[0].fix or "")
 
 
 def test_a_case_of_which_nothing_is_known_is_told_of_where_null_says_so(tmp_path):
