@@ -54,7 +54,7 @@ class ComparisonPlan:
     """Every network of a comparison, the reference first, with the settings and the cohort that all share.
 
     `heads` are those that depend on the node; `left_out` are the omitted networks with the reason; `notes` are for the
-    reader of the report.
+    reader of the report. `registry` knows the metrics that each run reports.
     """
 
     node: str
@@ -64,6 +64,7 @@ class ComparisonPlan:
     heads: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    registry: Registry | None = None
 
     @property
     def reference(self) -> Candidate:
@@ -126,7 +127,7 @@ def plan_comparison(
     single_inputs, left_out = _singles(reference, node, registry, cohort) if singles else ([], [])
     everyone = _foldered([own, *others, *single_inputs])
     return ComparisonPlan(node, tuple(everyone), settings, cohort, tuple(heads_behind(reference, node)),
-                          tuple(left_out), tuple(notes))
+                          tuple(left_out), tuple(notes), registry)
 
 
 def _refuse(found: Sequence[Diagnostic]) -> None:

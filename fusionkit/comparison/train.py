@@ -191,7 +191,8 @@ def _trained(
         return kept
     if not cohort.fold_count or comparison.settings.fold is not None:
         reporter.inner.line(reporter.place)
-    made = train(Setup(candidate.plan, narrowed(cohort, candidate.inputs)), settings_of(comparison, repeat), folder,
+    setup = Setup(candidate.plan, narrowed(cohort, candidate.inputs), comparison.registry)
+    made = train(setup, settings_of(comparison, repeat), folder,
                  data=data, resume=True, reporter=reporter, plots=False, given=given)
     rows = np.asarray(made.rows, dtype=np.int64)
     outcome = RepeatOutputs({name: _tested(made.results[name], rows) for name in comparison.heads}, _seconds(folder))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
-from fusionkit.data.description import InputSpec
 from fusionkit.data.findings import Findings
+from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table

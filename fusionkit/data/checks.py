@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data.case_files import File
-from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
+from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.grouped_folds import PARTS
+from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.labels import named
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import Sizes, show_sizes

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from fusionkit.data import case_files
 from fusionkit.data.batch import Case
-from fusionkit.data.description import InputSpec
+from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import RunError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from fusionkit.data import path_template
 from fusionkit.data.fields import DataFieldReader, shown
+from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.measurement_limits import Limits
 from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
 from fusionkit.data.readers.lookup import reader_names, reader_of
@@ -26,49 +27,6 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 VERSION = 1
 _KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
          "inputs", "targets")
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """One input of a case: its reader, the reader's options, and their location in the file.
-
-    `root` and `template` give the paths of its files; `template` is empty for readers of columns.
-    `roots` are further folders that may be read.
-    """
-
-    name: str
-    source: InputReader
-    options: Any
-    span: Span
-    root: Path
-    template: str = ""
-    template_span: Span | None = None
-    roots: tuple[Path, ...] = ()
-
-    @property
-    def reader(self) -> str:
-        """The name of the reader."""
-        return self.source.name
-
-    @property
-    def filled(self) -> dict[str, str]:
-        """The options that hold columns, besides the path, as they are written."""
-        found = {name: getattr(self.options, name) for name in getattr(type(self.options), "filled", ())}
-        return {name: text for name, text in found.items() if isinstance(text, str) and path_template.columns(text)}
-
-    def of_row(self, cell: Callable[[str], str]) -> InputSpec:
-        """The input as one row reads it, `cell` giving the cell of a column; an option with a blank cell is unset."""
-        filled = {name: path_template.fill(text, {column: cell(column) for column in path_template.columns(text)})
-                  for name, text in self.filled.items()}
-        return replace(self, options=self.options.model_copy(update=filled)) if filled else self
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the table that it reads; files are named by the first of them."""
-        if self.source.files:
-            return tuple(dict.fromkeys(column for text in (self.template, *self.filled.values())
-                                       for column in path_template.columns(text)))
-        return tuple(column for columns in self.source.columns(self.options).values() for column in columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from fusionkit.data import case_files, checks, leaks, path_template, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
-from fusionkit.data.description import DataDescription, InputSpec, TargetSpec
+from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
+from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
 from fusionkit.data.readers.columns import Categories, ColumnValues

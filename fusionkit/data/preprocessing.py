@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fusionkit.data.description import DataDescription, InputSpec
+from fusionkit.data.description import DataDescription
+from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.columns import Categories, ColumnsFit
 from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts

@@ -8,10 +8,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
+from fusionkit.files import csv_text, write_text
 from fusionkit.inference.predict import HeadResult
 from fusionkit.interface.opened_run import RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
-from fusionkit.runs.results import prediction_column, rows_of, write_predictions
+from fusionkit.runs.results import TRAINED_ON, prediction_column, rows_of
 from fusionkit.runs.seen_cases import seen_of
 
 
@@ -20,7 +21,7 @@ class Predictions:
     """Each head's prediction for each case: as a table, as records, and in `results` as arrays.
 
     `uncertainty` is the id of the method that was used, None without one. `trained_on` are the ids of cases that the
-    run learned from, on which its networks are more confident than on new ones.
+    run learned from, on which its networks are more confident than on new ones; the table marks them in a column.
     """
 
     ids: tuple[str, ...]
@@ -30,12 +31,17 @@ class Predictions:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows of text, one for each case, as `fusionkit predict` writes them."""
-        return rows_of(self.results, self.ids)
+        return rows_of(self.results, self.ids, self._marks())
+
+    def _marks(self) -> dict[str, list[str]]:
+        """A column that marks cases that were trained on, if there are any."""
+        trained = set(self.trained_on)
+        return {TRAINED_ON: ["yes" if name in trained else "" for name in self.ids]} if trained else {}
 
     def rows(self) -> list[dict[str, Any]]:
         """One record for each case: numbers as numbers, None where a head has no result."""
         header, rows = self.table()
-        words = {"id", *(name for name in header if name.endswith(":set"))}
+        words = {"id", TRAINED_ON, *(name for name in header if name.endswith(":set"))}
         for name, result in self.results.items():
             words |= {name, prediction_column(name)}
             words |= set() if result.head.task == "regression" else {f"{name}:target"}
@@ -75,7 +81,8 @@ def predict(
     results, seen = opened.everywhere(cohort, cohort.rows, data), seen_of(opened.runs, cohort, cohort.rows)
     for line in seen.lines():
         console.note(line)
-    if output:
-        write_predictions(Path(output), results, cohort.ids)
     method = opened.first.method
-    return Predictions(tuple(cohort.ids), results, method.step.use if method else None, seen.trained)
+    made = Predictions(tuple(cohort.ids), results, method.step.use if method else None, seen.trained)
+    if output:
+        write_text(Path(output), csv_text([made.table()[0], *made.table()[1]]))
+    return made

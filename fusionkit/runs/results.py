@@ -20,6 +20,10 @@ from fusionkit.planning.resolve import Use
 PREDICTIONS = "predictions.csv"
 
 
+TRAINED_ON = "trained_on"
+"""The column of a prediction table that marks cases that were trained on, where there are any."""
+
+
 def rows_of(
     results: Mapping[str, HeadResult], ids: Sequence[str], extra: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[list[str], list[list[str]]]:
@@ -38,7 +42,7 @@ def rows_of(
     return header, [list(row) for row in zip(*columns.values(), strict=True)]
 
 
-def prediction_column(name: str, taken: Collection[str] = ("id", "fold")) -> str:
+def prediction_column(name: str, taken: Collection[str] = ("id", "fold", TRAINED_ON)) -> str:
     """The column of a head's predicted class or labels; `taken` are columns that are no head's."""
     return f"{name}:predicted" if name in taken else name
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from fusionkit.comparison.candidate_syntax import parse_candidates
 from small_study import DATA, GRAPH, write_study
 
-from fusionkit.comparison.candidates import Candidate, plan_comparison
+from fusionkit.comparison.candidates import WITH, Candidate, plan_comparison
 from fusionkit.comparison.late_candidates import fuses_predictions, with_own_heads
 from fusionkit.errors import UserError
 from fusionkit.network.build import build_plan
@@ -19,6 +18,7 @@ from fusionkit.planning.resolve import resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
+from fusionkit.syntax.typed_components import parse_components
 
 HEAD = "{use: head.classify, from: both, with: {classes: [no, yes]}}"
 DEEP = HEAD.replace("yes]", "yes], hidden: [11, 5], dropout: 0.2, label_smoothing: 0.1")
@@ -152,7 +152,7 @@ nodes:
 
 def edited(text: str) -> Plan:
     """The plan of a graph with the mean of predictions in its node `both`."""
-    registry, (spec,) = discover(), parse_candidates("fusion.late_mean")[0]
+    registry, (spec,) = discover(), parse_components("fusion.late_mean", WITH)[0]
     plan = infer(resolve_tree(read(text, "graph.yaml"), registry), witness)
     return infer(resolve_tree(with_own_heads(plan, "both", spec, registry.load(spec.use)), registry), witness)
 

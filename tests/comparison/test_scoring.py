@@ -127,7 +127,7 @@ def test_a_reference_that_lacks_cases_is_compared_on_those_that_it_has(folds: in
     easy = made["own"][0].heads["result"]
     alone = easy.rows % 3 == 0
     easy.values[alone] = np.stack([1 - easy.targets[alone], easy.targets[alone]], axis=1)
-    found = rank_candidates(head(), "accuracy", made, {"half": "reference", "own": "candidate"}, units(folds),
+    found = rank_candidates(head(), named("accuracy"), made, {"half": "reference", "own": "candidate"}, units(folds),
                             cohort=whole, resamples=50)
     rows = {row.name: row for row in found.rows}
     assert rows["own"].metric.value > rows["half"].metric.value
@@ -143,7 +143,7 @@ def test_without_a_common_case_there_is_no_difference() -> None:
     for name, keep in (("own", 0), ("twin", 1)):
         told = made[name][0].heads["result"]
         made[name] = (RepeatOutputs({"result": told.of(told.rows[told.rows % 2 == keep])}, 1.0),)
-    row = next(row for row in rank_candidates(head(), "accuracy", made, KINDS, units(5), cohort=whole,
+    row = next(row for row in rank_candidates(head(), named("accuracy"), made, KINDS, units(5), cohort=whole,
                                               resamples=50).rows if row.name == "twin")
     assert (row.difference.value, row.difference.p, row.difference.cases) == (None, None, 0)
     assert row.note == "results for 45 of 90 cases; difference over the 0 of 90 cases that both have"

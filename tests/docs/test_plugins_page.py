@@ -60,7 +60,7 @@ def test_there_are_a_reader_a_metric_and_three_of_networks() -> None:
 
 
 def test_its_table_of_kinds_is_that_of_the_code() -> None:
-    assert rows("| kind | named in") == [
+    assert rows("| kind | named by") == [
         [name, kind.setting or "nodes", kind.declaration,
          f"[{kind.title.lower()}](components/{kind.folder}.md)"] for name, kind in KIND_TABLE.items()]
 

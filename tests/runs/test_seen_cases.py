@@ -113,7 +113,7 @@ def test_calibrating_on_them_is_refused_with_the_way_out(run: Path, study: Path)
     assert next(iter(made.calibration.heads.values())).cases == 12
 
 
-def test_predict_tells_them_and_its_table_is_as_ever(run: Path, study: Path, capsys: pytest.CaptureFixture[str]
+def test_predict_tells_them_and_marks_them_in_its_table(run: Path, study: Path, capsys: pytest.CaptureFixture[str]
                                                      ) -> None:
     assert main(["predict", str(run), str(study / "mixed.yaml"), "--json"]) == 0
     said = capsys.readouterr()
@@ -122,7 +122,11 @@ def test_predict_tells_them_and_its_table_is_as_ever(run: Path, study: Path, cap
     assert told["trained_on"] == ["c0", "c1"]
     made = fusionkit.predict(run, study / "mixed.yaml", quiet=True)
     assert made.trained_on == ("c0", "c1")
-    assert set(told["cases"][0]) == set(table(run / "predictions.csv")[0])
+    assert {row["id"] for row in told["cases"] if row["trained_on"] == "yes"} == {"c0", "c1"}
+    assert set(told["cases"][0]) == {*table(run / "predictions.csv")[0], "trained_on"}
+    made.rows()
+    fusionkit.predict(run, study / "mixed.yaml", output=study / "predicted.csv", quiet=True)
+    assert [row["trained_on"] for row in table(study / "predicted.csv")][:3] == ["yes", "yes", ""]
 
 
 def test_other_cases_of_patients_that_were_trained_on_are_told(run: Path, study: Path,

@@ -26,15 +26,19 @@ class Environment:
         here = self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
         (Path(here) / "outside.pth").write_text("\n".join(lines) + "\n")
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, code: int = 0) -> str:
         outside = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
         done = subprocess.run([str(self.python), *arguments], cwd=self.folder, capture_output=True, text=True,
                               check=False, env=outside | {"OMP_NUM_THREADS": "1"})
-        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        assert done.returncode == code, f"{' '.join(arguments)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def fusionkit(self, *arguments: str) -> dict:
         return json.loads(self.run("-m", "fusionkit", *arguments, "--json"))
+
+    def refused(self, *arguments: str) -> dict:
+        """What a command prints as JSON that refuses its input."""
+        return json.loads(self.run("-m", "fusionkit", *arguments, "--json", code=2))
 
     def install(self, *folders: str | Path) -> None:
         """Packages by their folders, as their authors install them: offline, and none that they depend on."""

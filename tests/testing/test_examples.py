@@ -51,3 +51,51 @@ def test_a_metric_of_a_package_is_in_every_command(tmp_path: Path) -> None:
     assert (head["metric"], head["lower_is_better"]) == ("brier_skill", False)
     assert all(row["low"] is not None for row in head["rows"])
     assert head["rows"][0]["value"] >= head["rows"][1]["value"]
+
+
+def test_a_reader_of_a_package_reads_in_every_command(tmp_path: Path) -> None:
+    environment = Environment(tmp_path)
+    environment.install(shutil.copytree(EXAMPLES / "fusionkit-nrrd", tmp_path / "fusionkit-nrrd"))
+    environment.run("-c", WRITE_SCANS)
+    (tmp_path / "data.yaml").write_text(SCANS)
+    (tmp_path / "graph.yaml").write_text(GRAPH_OF_SCANS)
+    assert "reader.nrrd" in {entry["id"] for entry in environment.fusionkit("plugins", "list", "--kind", "reader")[
+        "components"]}
+    environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--hold-out", "0",
+                          "--device", "cpu", "--threads", "1")
+    assert environment.fusionkit("evaluate", "run")["heads"]["kind"]["counts"]["cases"] == 4
+    (tmp_path / "scans" / "c5.nrrd").write_text("NRRD0004")
+    failed = environment.refused("evaluate", "run")
+    assert failed["diagnostics"][0]["code"] == "not-nrrd"
+
+
+WRITE_SCANS = """
+import numpy as np, SimpleITK as sitk
+from pathlib import Path
+Path("scans").mkdir()
+rows = ["id,part,kind"]
+for case in range(12):
+    sitk.WriteImage(sitk.GetImageFromArray(np.random.default_rng(case).normal(case % 2, 1, (3, 5, 7))),
+                    f"scans/c{case}.nrrd")
+    rows.append(f"c{case},{'train' if case < 8 else 'test'},{'ab'[case % 2]}")
+Path("cases.csv").write_text("\\n".join(rows) + "\\n")
+"""
+SCANS = """\
+fusionkit-data: 1
+cases: cases.csv
+id: id
+split: {column: part}
+inputs:
+  scan: {read: nrrd, path: "scans/{id}.nrrd"}
+targets:
+  kind: {column: kind}
+"""
+GRAPH_OF_SCANS = """\
+fusionkit: 1
+name: scans
+inputs:
+  scan: {volume: [1, 3, 5, 7]}
+nodes:
+  seen: {use: encoder.conv, from: scan, with: {widths: [3], output: pooled}}
+  kind: {use: head.classify, from: seen, with: {classes: [a, b]}}
+"""

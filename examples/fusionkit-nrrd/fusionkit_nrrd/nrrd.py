@@ -1,0 +1,72 @@
+"""One volume or picture of a NRRD, MHA or MHD file, in closest canonical orientation.
+
+Source: Yaniv et al. 2018, SimpleITK image-analysis notebooks, doi:10.1007/s10278-017-0037-8.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fusionkit import reading
+from fusionkit.api import Reader
+from fusionkit.reading import Facts, ReadError
+from numpy.typing import NDArray
+from pydantic import Field
+
+
+class NrrdOptions(reading.FileOptions):
+    """Options of `read: nrrd`."""
+
+    window: reading.Window | None = Field(None, description="Two values that become 0 and 1, clipped outside.")
+    size: reading.VolumeSize | None = Field(None, description="Depth, height and width to resize to.")
+
+
+def shape(options: NrrdOptions) -> reading.Sizes | None:
+    """Channels, which the file tells, and the size; pictures have no depth."""
+    return None if options.size is None else (None, *options.size)
+
+
+def examine(path: Path, options: NrrdOptions) -> tuple[NDArray[np.float32], Facts]:
+    """The voxels, channels first: (c, d, h, w), from inferior, posterior and left, or (c, h, w) of a picture."""
+    itk: Any = import_module("SimpleITK")  # without types
+    try:
+        header = itk.ImageFileReader()
+        header.SetFileName(str(path))
+        header.ReadImageInformation()
+        if np.prod(header.GetSize(), dtype=object) * header.GetNumberOfComponents() > reading.MAX_VALUES:
+            raise ReadError("too-large", f"it claims {list(header.GetSize())} voxels", fix="crop or resample it")
+        image = header.Execute()
+        image = itk.DICOMOrient(image, "RAS") if image.GetDimension() == 3 else image
+        voxels = itk.GetArrayFromImage(image).astype(np.float32)
+    except RuntimeError as error:
+        raise ReadError("not-nrrd", "SimpleITK cannot read it", str(error).strip().rpartition("\n")[2],
+                        "copy it again, or convert it to NRRD or MHA") from None
+    several = image.GetNumberOfComponentsPerPixel() > 1
+    voxels = np.ascontiguousarray(np.moveaxis(voxels, -1, 0) if several else voxels[None])
+    labels = reading.labels_of(voxels) if options.window is None else ()
+    facts = Facts(values=reading.spread(voxels), spacing=tuple(image.GetSpacing()[::-1]), labels=labels)
+    voxels = voxels if options.window is None else reading.window(voxels, *options.window)
+    if options.size is not None and voxels.ndim != len(options.size) + 1:
+        raise ReadError("wrong-rank", f"it has {voxels.ndim - 1} axes, 'size' has three", fix="leave 'size' out")
+    return reading.resize_as(voxels, options.size, "auto", labels), facts
+
+
+def advise(options: NrrdOptions, files: list[Facts]) -> list[reading.Advice]:
+    """Warnings about the files of one input taken together."""
+    return [*reading.spacings(files, options.size is not None), *reading.ranges(files), *reading.constant(files)]
+
+
+def sample(folder: Path) -> Path:
+    """A volume of 3 x 5 x 7 voxels of 2 mm."""
+    itk: Any = import_module("SimpleITK")
+    image = itk.GetImageFromArray(np.linspace(-1, 1, 105, dtype=np.float32).reshape(3, 5, 7))
+    image.SetSpacing((2.0, 2.0, 2.0))
+    itk.WriteImage(image, str(folder / "volume.nrrd"))
+    return folder / "volume.nrrd"
+
+
+component = Reader("nrrd", NrrdOptions, examine, category="volume", needs=("SimpleITK",), shape=shape, advise=advise,
+                   sample=sample)
