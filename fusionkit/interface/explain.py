@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from fusionkit.components.component import Component
+from fusionkit.components.declaration import Declaration
 from fusionkit.explanation.cases import case_rows, chosen_of
 from fusionkit.explanation.methods import chosen_explanations
 from fusionkit.explanation.output_folder import Folder
@@ -75,7 +75,7 @@ def explain(
     fold: int | None = None,
     data_roots: Sequence[str | Path] = (),
     plugins: Sequence[str | Path] = (),
-    components: Sequence[Component] = (),
+    components: Sequence[Declaration] = (),
     quiet: bool = False,
     console: Console | None = None,
 ) -> ExplainedRun:
