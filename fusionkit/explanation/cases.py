@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Cases:
 
     `tested` (N,) is True for the cases used for means and pictures of all cases; the others were requested by name.
     `patients` is None if the data have none. `results` have calibrated values if the run has a calibration.
+    `columns` names the values of each input that is a vector: columns of the table, else their positions.
     """
 
     ids: tuple[str, ...]
@@ -30,6 +31,7 @@ class Cases:
     tested: NDArray[np.bool_]
     patients: tuple[str, ...] | None
     results: Mapping[str, HeadResult]
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def batch(self, place: int, device: torch.device) -> Batch:
         """One case as a batch."""
@@ -42,7 +44,8 @@ class Cases:
         return Cases(tuple(name for part in parts for name in part.ids),
                      ConcatDataset([part.dataset for part in parts]),
                      np.concatenate([part.tested for part in parts]),
-                     tuple(name for part in parts for name in part.patients or ()) if known else None, results)
+                     tuple(name for part in parts for name in part.patients or ()) if known else None, results,
+                     parts[0].columns)
 
 
 def chosen_of(heads: Sequence[ExplainedHead], cases: Cases, requested: Sequence[str]) -> list[ChosenCase]:

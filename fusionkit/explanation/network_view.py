@@ -41,6 +41,11 @@ class NetworkView:
         """Its inputs, nodes and heads, with their shapes."""
         return self.model.plan
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of its inputs, in the order in which `scores` takes them."""
+        return tuple(value.name for value in self.plan.inputs)
+
     @cached_property
     def survey(self) -> Survey:
         """Its tensors and feature maps."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fusionkit.arrays import Floats
+from fusionkit.data.batch import Batch
 from fusionkit.explanation.cases import CaseOutput, Cases
 from fusionkit.explanation.network_view import NetworkView
 from fusionkit.explanation.output_folder import Folder
@@ -47,6 +48,10 @@ class RunPart:
     def network(self) -> NetworkView:
         """The first network."""
         return self.networks[0]
+
+    def batch(self, item: ChosenCase) -> Batch:
+        """The tensors of one of its chosen cases, on the device: inputs (1, ...), and which are present (1,)."""
+        return self.cases.batch(item.place, self.network.settings.chosen_device)
 
     def own(self, chosen: Sequence[ChosenCase]) -> list[ChosenCase]:
         """The chosen cases that are of this part, with their positions in it."""

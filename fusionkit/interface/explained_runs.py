@@ -19,6 +19,7 @@ from fusionkit.explanation.selection import ExplainedHead, explained_heads, rows
 from fusionkit.explanation.views import RunPart
 from fusionkit.inference.ensemble import Committee
 from fusionkit.inference.predict import Settings, predict
+from fusionkit.planning.plan import Value
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.folder import Run, cohort_of
 from fusionkit.runs.results import calibrated, joined
@@ -90,9 +91,17 @@ def part_of(run: Run, networks: tuple[NetworkView, ...], cohort: Cohort, named: 
     fits = calibration is not None and calibration.uncertainty is None
     results = calibrated(predict(models, dataset, None, networks[0].settings), calibration if fits else None)
     cases = Cases(tuple(cohort.ids[row] for row in rows), dataset, np.arange(len(rows)) < len(tested),
-                  tuple(cohort.patients[row] for row in rows) if known else None, results)
+                  tuple(cohort.patients[row] for row in rows) if known else None, results,
+                  {value.name: _columns(run, value) for value in networks[0].plan.inputs
+                   if value.shape.layout == "vector"})
     prior = TrainingPrior(run.preprocessing.class_counts, run.about.get("train") or (), targets or (lambda: cohort))
     return RunPart(networks, cases, prior)
+
+
+def _columns(run: Run, value: Value) -> tuple[str, ...]:
+    """The names of the values of a vector."""
+    fitted = run.preprocessing.columns.get(value.name)
+    return fitted.entries if fitted else tuple(map(str, range(value.shape.width)))
 
 
 def own_targets(run: Run) -> Callable[[], Cohort]:

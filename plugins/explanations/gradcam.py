@@ -87,7 +87,7 @@ class GradCam:
 
     def _case(self, run: RunView, part: RunPart, item: ChosenCase) -> Iterator[dict[str, Any]]:
         case, survey = part.cases.ids[item.place], part.network.survey
-        batch = part.cases.batch(item.place, part.network.settings.chosen_device)
+        batch = part.batch(item)
         output = run.output(item, part)
         if output.value is None:
             run.note(f"case {case!r}: {item.head!r} has no result, since its inputs are missing")
