@@ -77,6 +77,8 @@ GRAPH_KINDS = (*NODE_KINDS, "uncertainty")
 """Kinds that a graph file names outside its settings of training."""
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
 COMPONENT_ID = re.compile(rf"({'|'.join(KINDS)})\.{COMPONENT_NAME.pattern}")
+COMPONENT_USE = re.compile(rf"{COMPONENT_ID.pattern}(@[A-Za-z0-9][A-Za-z0-9._-]*)?")
+"""An id as a graph names it: with `@package`, the one of that package."""
 
 
 def kind_of(id: str) -> str:

@@ -66,8 +66,8 @@ def figure(image: Tensor, values: Tensor, title: str) -> Any:
     made, most = Figure(figsize=(7, 4), layout="constrained"), float(values.abs().max()) or 1.0
     made.suptitle(f"{title}, slice {place + 1}" if values.dim() == 3 else title, fontsize=9)
     left, right = made.subplots(1, 2)
-    left.imshow(image[0][place], cmap="gray")
-    made.colorbar(right.imshow(values[place], cmap="RdBu_r", vmin=-most, vmax=most), ax=right)
+    left.imshow(image[0][place].numpy(), cmap="gray")
+    made.colorbar(right.imshow(values[place].numpy(), cmap="RdBu_r", vmin=-most, vmax=most), ax=right)
     return made
 
 
