@@ -31,6 +31,7 @@ from fusionkit.testing.checks import (
     absences,
     behaviour,
     copies,
+    explanations,
     heads,
     memory,
     metrics,
@@ -106,6 +107,7 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
     "metric": metrics.metric,
     "reader": readers.reader,
+    "explanation": explanations.explanation,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
 """
