@@ -38,6 +38,7 @@ from fusionkit.testing.checks import (
     option_checks,
     readers,
     tracing,
+    training_methods,
 )
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.declared import Exceptions, check_named, strange_exceptions
@@ -106,6 +107,7 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
     "metric": metrics.metric,
     "reader": readers.reader,
+    "training": training_methods.training,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
 """
