@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from fusionkit.components.reader import Reader as Reader
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
+    from fusionkit.components.training import EpochWindow as EpochWindow
+    from fusionkit.components.training import Gradients as Gradients
+    from fusionkit.components.training import Training as Training
+    from fusionkit.components.training import TrainingMethod as TrainingMethod
+    from fusionkit.components.training import TrainingView as TrainingView
     from fusionkit.components.weighted import calibration_bin as calibration_bin
     from fusionkit.components.weighted import calibration_error as calibration_error
     from fusionkit.components.weighted import pairs_in_order as pairs_in_order

@@ -64,6 +64,10 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("metric", "metrics", "Metrics", "evaluation", "Metric", Scaffold(
         "training: {monitor: {use: $id}}", "the mean distance between probability and truth."),
         setting="training.monitor", check="metric"),
+    Kind("training", "training", "Training methods", "auxiliary-losses", "Training", Scaffold(
+        "training: {method: {use: $id, with: {rate: 0.5}}}",
+        "gradients of modalities that predict worse than the others are enlarged."),
+        setting="training.method", check="training"),
     Kind("reader", "readers", "Readers", "data", "Reader", Scaffold(
         "scan: {read: $name, path: 'scans/{id}.raw'}", "numbers of 4 bytes, after a line with their sizes."),
         setting="inputs", check="reader", in_data=True),

@@ -43,8 +43,9 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
             section, _, key = kind.setting.partition(".")
             if section == "training" and key:
                 named = [component for component in components if kind_of(component.id) == kind.name]
-                defs[kind.name] = _step(named)
-                defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], kind.name, named)
+                # By its key, since there is a kind that is called as the section.
+                defs[key] = _step(named)
+                defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], key, named)
     nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
     methods = [component for component in components if kind_of(component.id) == "uncertainty"]
     defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
@@ -116,14 +117,14 @@ def _explain(option: Schema) -> None:
     option["markdownDescription"] = text
 
 
-def _named(setting: Schema, kind: str, components: Sequence[_Known]) -> Schema:
+def _named(setting: Schema, step: str, components: Sequence[_Known]) -> Schema:
     """A setting that names a component: by a word of its own, by id or name, with options in braces, or as a step."""
     own = [setting["default"], *setting.get("enum", ())]
     names = [component.id.partition(".")[2] for component in components]
     notes = {key: value for key, value in setting.items() if key not in ("type", "enum")}
     return {**notes, "anyOf": [
         {"enum": list(dict.fromkeys([*own, *names, *(component.id for component in components)]))},
-        {"type": "string", "pattern": r"^[a-z0-9_.]+\{.*\}$"}, _ref(kind)]}
+        {"type": "string", "pattern": r"^[a-z0-9_.]+\{.*\}$"}, _ref(step)]}
 
 
 def closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:

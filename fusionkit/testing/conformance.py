@@ -39,6 +39,7 @@ from fusionkit.testing.checks import (
     option_checks,
     readers,
     tracing,
+    training_methods,
 )
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.conduct import Misconduct, misconduct
@@ -112,6 +113,7 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "metric": metrics.metric,
     "reader": readers.reader,
     "explanation": explanations.explanation,
+    "training": training_methods.training,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
 """

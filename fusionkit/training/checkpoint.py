@@ -25,7 +25,7 @@ from fusionkit.training.distributed import assign, whole
 
 LAST, BEST, STATE = "last", "best", "state.json"
 FORMAT = 2
-_MODEL, _OPTIMISER = "model/", "optimiser/"
+_MODEL, _OPTIMISER, _METHOD = "model/", "optimiser/", "method/"
 
 
 @dataclass
@@ -33,7 +33,7 @@ class TrainingState:
     """The progress of a run: `epoch` finished epochs, and `step` finished steps of the next one.
 
     `sums` and `seconds` belong to the current epoch. `stale` counts the epochs since the best. `frozen` is the digest
-    of the frozen weights, which are not part of a state.
+    of the frozen weights, which are not part of a state. `method` are the numbers that the training method remembers.
     """
 
     settings: dict[str, Any]
@@ -48,6 +48,11 @@ class TrainingState:
     stale: int = 0
     stopped: str = ""
     scaler: dict[str, Any] = field(default_factory=dict)
+    method: dict[str, int | float] = field(default_factory=dict)
+
+    def add(self, more: Mapping[str, float]) -> None:
+        """Add to the sums of the current epoch."""
+        self.sums = {**self.sums, **{name: self.sums.get(name, 0.0) + value for name, value in more.items()}}
     frozen: str = ""
 
 
@@ -73,8 +78,8 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def tensors_of(network: FusionModel, optimiser: Optimizer) -> dict[str, Tensor]:
-    """The trainable weights and the optimiser's state by name, unsharded and on the CPU.
+def tensors_of(network: FusionModel, optimiser: Optimizer, method: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The trainable weights, the optimiser's state and the training method's by name, unsharded and on the CPU.
 
     With weights that are sharded among processes every process must call it.
     """
@@ -84,7 +89,7 @@ def tensors_of(network: FusionModel, optimiser: Optimizer) -> dict[str, Tensor]:
         for key, value in optimiser.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"{_OPTIMISER}{name}/{key}"] = _copy(value)
-    return tensors
+    return tensors | {_METHOD + name: _copy(value) for name, value in method.items()}
 
 
 def _copy(value: Tensor) -> Tensor:
@@ -224,4 +229,13 @@ def _put_back_optimiser(network: FusionModel, optimiser: Optimizer, tensors: Map
 
 def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Only the trainable weights, by their names in the network."""
-    return {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
+    return _named(_MODEL, tensors)
+
+
+def method_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Only the tensors that the training method remembers."""
+    return _named(_METHOD, tensors)
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

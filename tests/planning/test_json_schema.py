@@ -134,7 +134,7 @@ def test_everything_has_a_description() -> None:
 
 def test_every_component_is_offered_with_its_summary() -> None:
     nodes, methods = SCHEMA["$defs"]["node"]["properties"]["use"], SCHEMA["$defs"]["uncertainty"]["properties"]["use"]
-    named = [name for kind in ("metric",) for name in SCHEMA["$defs"][kind]["properties"]["use"]["enum"]]
+    named = [name for key in ("monitor", "method") for name in SCHEMA["$defs"][key]["properties"]["use"]["enum"]]
     elsewhere = [entry.id for entry in REGISTRY.entries
                  if KIND_TABLE[entry.kind].in_data or KIND_TABLE[entry.kind].by_command]
     assert sorted(nodes["enum"] + methods["enum"] + named + elsewhere) == REGISTRY.ids
