@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fusionkit.components.component import Uncertainty as Uncertainty
     from fusionkit.components.config import ComponentError as ComponentError
     from fusionkit.components.config import Config as Config
+    from fusionkit.components.explanation import Explanation as Explanation
+    from fusionkit.components.explanation import ExplanationMethod as ExplanationMethod
     from fusionkit.components.hooks import hookimpl as hookimpl
     from fusionkit.components.metric import Metric as Metric
     from fusionkit.components.metric import MetricMethod as MetricMethod

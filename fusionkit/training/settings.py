@@ -26,7 +26,7 @@ from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Mapping as Tables
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.former_settings import up_to_date
-from fusionkit.training.named_components import monitored_metric, typed_setting
+from fusionkit.training.named_components import COUNTED, monitored_metric, typed_setting
 
 if TYPE_CHECKING:
     from fusionkit.evaluation.chosen_metrics import ChosenMetric
@@ -178,11 +178,11 @@ class TrainingSettings(BaseModel):
 
         Raises: UserError if it is not installed.
         """
-        if self._metric is not None:
-            return self._metric
-        from fusionkit.registry.lookup import discover
+        if self._metric is None and self.monitor != "loss" and self.monitor not in COUNTED:
+            from fusionkit.registry.lookup import discover
 
-        return monitored_metric(self.monitor, None, discover())
+            self._metric = monitored_metric(self.monitor, None, discover())
+        return self._metric
 
     @property
     def chosen_method(self) -> ChosenMethod | None:

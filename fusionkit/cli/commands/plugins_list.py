@@ -51,6 +51,7 @@ def run(args: Namespace, console: Console) -> int:
         "components": [{**entry.as_json(), "missing": [lack.requirement for lack in lacking.get(entry.id, ())]}
                        for entry in entries],
         "not_in_use": idle,
+        "notes": {provider.package: list(provider.notes) for provider in registry.providers if provider.notes},
         "collisions": {name: [str(owner) for owner in owners] for name, owners in registry.collisions.items()},
         "graphs": sorted(registry.graphs),
         **({"not_installed": [other.as_json() for other in others]} if args.all else {}),
@@ -89,6 +90,11 @@ def _idle(registry: Registry, console: Console) -> list[dict[str, Any]]:
                      f"{provider.idle}")
         if provider.fix:
             console.line(f"  fix: {provider.fix}")
+    for provider in registry.providers:
+        if provider.notes:
+            console.line(f"\n{provider} is for a later version; used as far as this one knows it:")
+            for note in provider.notes:
+                console.line(f"  {note}")
     for what, collisions in (("id", registry.collisions), ("graph", registry.graph_collisions)):
         for name, owners in collisions.items():
             kept = f": that of {owners[0]} is used" if owners[0].bundled else ""
