@@ -210,7 +210,7 @@ def test_one_that_fails_stops_no_other(study: Path, tmp_path: Path, monkeypatch:
     def spoilt(stepper: Stepper, *given: object) -> Outcome:
         found = gradients(stepper, *given)  # type: ignore[arg-type]
         bad = stepper.network.plan.node("both").uses == "fusion.sum"
-        return Outcome(found.sums, float("nan"), False) if bad else found
+        return Outcome(found.sums, float("nan"), False, {}) if bad else found
 
     monkeypatch.setattr(Stepper, "gradients", spoilt)
     assert compared(tmp_path, "found", "--no-baselines") == 1
