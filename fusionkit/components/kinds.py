@@ -27,7 +27,8 @@ class Kind:
     `folder` is where bundled ones are, under plugins/, and the name of their page in docs/components/; `guide` is the
     page of docs/ on how to choose one. `declaration` is the class in `fusionkit.api` that declares one. `setting` is
     where a graph file, or with `in_data` a data file, names one, '' for kinds that stand in the nodes of a graph.
-    `check` is the check of the conformance kit for kinds without a module and a rule.
+    `check` is the check of the conformance kit for kinds without a module and a rule. `library` is the module by whose
+    `names`, `find` and `why_not` installed libraries give further components of the kind, without a catalogue.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Kind:
     setting: str = ""
     check: str = ""
     in_data: bool = False
+    library: str = ""
 
     @property
     def in_nodes(self) -> bool:
@@ -65,6 +67,10 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("reader", "readers", "Readers", "data", "Reader", Scaffold(
         "scan: {read: $name, path: 'scans/{id}.raw'}", "numbers of 4 bytes, after a line with their sizes."),
         setting="inputs", check="reader", in_data=True),
+    Kind("optimiser", "optimisers", "Optimisers", "training", "Optimiser", Scaffold(
+        "training: {optimiser: {use: $id, with: {momentum: 0.9}}}",
+        "steps by the sign of a running mean of the gradients."),
+        setting="training.optimiser", check="optimiser", library="fusionkit.training.library_optimisers"),
 )}
 KINDS = tuple(KIND_TABLE)
 NODE_KINDS = tuple(name for name, kind in KIND_TABLE.items() if kind.in_nodes)

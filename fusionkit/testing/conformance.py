@@ -35,6 +35,7 @@ from fusionkit.testing.checks import (
     memory,
     metrics,
     numerics,
+    optimisers,
     option_checks,
     readers,
     tracing,
@@ -106,6 +107,7 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
     "metric": metrics.metric,
     "reader": readers.reader,
+    "optimiser": optimisers.optimiser,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
 """
