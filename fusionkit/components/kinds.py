@@ -26,9 +26,10 @@ class Kind:
 
     `folder` is where bundled ones are, under plugins/, and the name of their page in docs/components/; `guide` is the
     page of docs/ on how to choose one. `declaration` is the class in `fusionkit.api` that declares one. `setting` is
-    where a graph file, or with `in_data` a data file, names one, '' for kinds that stand in the nodes of a graph.
-    `check` is the check of the conformance kit for kinds without a module and a rule. `library` is the module by whose
-    `names`, `find` and `why_not` installed libraries give further components of the kind, without a catalogue.
+    where a graph file, or with `in_data` a data file, names one, or with `by_command` the command and its flag; '' for
+    kinds that stand in the nodes of a graph. `check` is the check of the conformance kit for kinds without a module and
+    a rule. `library` is the module by whose `names`, `find` and `why_not` installed libraries give further components
+    of the kind, without a catalogue.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Kind:
     check: str = ""
     in_data: bool = False
     library: str = ""
+    by_command: bool = False
 
     @property
     def in_nodes(self) -> bool:
@@ -64,6 +66,10 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("metric", "metrics", "Metrics", "evaluation", "Metric", Scaffold(
         "training: {monitor: {use: $id}}", "the mean distance between probability and truth."),
         setting="training.monitor", check="metric"),
+    Kind("training", "training", "Training methods", "auxiliary-losses", "Training", Scaffold(
+        "training: {method: {use: $id, with: {rate: 0.5}}}",
+        "gradients of modalities that predict worse than the others are enlarged."),
+        setting="training.method", check="training"),
     Kind("reader", "readers", "Readers", "data", "Reader", Scaffold(
         "scan: {read: $name, path: 'scans/{id}.raw'}", "numbers of 4 bytes, after a line with their sizes."),
         setting="inputs", check="reader", in_data=True),
@@ -71,6 +77,9 @@ KIND_TABLE = {kind.name: kind for kind in (
         "training: {optimiser: {use: $id, with: {momentum: 0.9}}}",
         "steps by the sign of a running mean of the gradients."),
         setting="training.optimiser", check="optimiser", library="fusionkit.training.library_optimisers"),
+    Kind("explanation", "explanations", "Explanations", "explain", "Explanation", Scaffold(
+        "fusionkit explain RUN --method $name", "the mean of each input's gradient times its value."),
+        setting="explain RUN --method", check="explanation", by_command=True),
 )}
 KINDS = tuple(KIND_TABLE)
 NODE_KINDS = tuple(name for name, kind in KIND_TABLE.items() if kind.in_nodes)
@@ -78,6 +87,8 @@ GRAPH_KINDS = (*NODE_KINDS, "uncertainty")
 """Kinds that a graph file names outside its settings of training."""
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
 COMPONENT_ID = re.compile(rf"({'|'.join(KINDS)})\.{COMPONENT_NAME.pattern}")
+COMPONENT_USE = re.compile(rf"{COMPONENT_ID.pattern}(@[A-Za-z0-9][A-Za-z0-9._-]*)?")
+"""An id as a graph names it: with `@package`, the one of that package."""
 
 
 def kind_of(id: str) -> str:

@@ -37,15 +37,16 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
     components, left_out = _components(registry)
     defs: dict[str, Schema] = {}
     for component in components:
-        defs |= _options(component.id, component.config, component.summary)
+        defs |= options_schema(component.id, component.config, component.summary)
     if training:
-        defs |= _options("training", training, _TOP_NOTES["training"])
+        defs |= options_schema("training", training, _TOP_NOTES["training"])
         for kind in KIND_TABLE.values():
             section, _, key = kind.setting.partition(".")
             if section == "training" and key:
                 named = [component for component in components if kind_of(component.id) == kind.name]
-                defs[kind.name] = _step(named)
-                defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], kind.name, named)
+                # By its key, since there is a kind that is called as the section.
+                defs[key] = _step(named)
+                defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], key, named)
     nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
     methods = [component for component in components if kind_of(component.id) == "uncertainty"]
     defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
@@ -54,7 +55,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fusionkit graph",
         "description": "A multimodal network: inputs, nodes that read them or each other, and heads as results.",
-        **_closed(TOP_KEYS, _top(training is not None), ("fusionkit", "inputs", "nodes")),
+        **closed(TOP_KEYS, _top(training is not None), ("fusionkit", "inputs", "nodes")),
         "$defs": defs,
     }
     if left_out:
@@ -93,7 +94,7 @@ def _components(registry: Registry) -> tuple[list[_Known], list[str]]:
     return known, left_out
 
 
-def _options(name: str, model: type[BaseModel], summary: str) -> dict[str, Schema]:
+def options_schema(name: str, model: type[BaseModel], summary: str) -> dict[str, Schema]:
     """The schema of an options class under its name, and those that it refers to under `name.Class`."""
     schema = model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
     inner: dict[str, Schema] = schema.pop("$defs", {})
@@ -118,17 +119,17 @@ def _explain(option: Schema) -> None:
     option["markdownDescription"] = text
 
 
-def _named(setting: Schema, kind: str, components: Sequence[_Known]) -> Schema:
+def _named(setting: Schema, step: str, components: Sequence[_Known]) -> Schema:
     """A setting that names a component: by a word of its own, by id or name, with options in braces, or as a step."""
     own = [setting["default"], *setting.get("enum", ())]
     names = [component.id.partition(".")[2] for component in components]
     notes = {key: value for key, value in setting.items() if key not in ("type", "enum")}
     return {**notes, "anyOf": [
         {"enum": list(dict.fromkeys([*own, *names, *(component.id for component in components)]))},
-        {"type": "string", "pattern": r"^[a-z0-9_.]+\{.*\}$"}, _ref(kind)]}
+        {"type": "string", "pattern": r"^[a-z0-9_.]+\{.*\}$"}, _ref(step)]}
 
 
-def _closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
+def closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
     """A mapping with exactly these keys, which must be those that the reader of graphs knows."""
     assert set(properties) == set(keys), "the schema and the reader know different keys; please report"
     return {"type": "object", "properties": {key: properties[key] for key in keys}, "additionalProperties": False,
@@ -181,7 +182,7 @@ def _input() -> Schema:
     layouts = {name: _sizes(name, shape.axes) for name, shape in LAYOUTS.items()}
     optional = {"type": "boolean", "default": False, "description": "Whether cases may lack this input."}
     keys = (*LAYOUTS, "optional")
-    return {**_closed(keys, {**layouts, "optional": optional}),
+    return {**closed(keys, {**layouts, "optional": optional}),
             "description": "One input: its layout with the sizes, and whether it may be missing.",
             "oneOf": [{"required": [name]} for name in LAYOUTS]}
 
@@ -226,7 +227,7 @@ def _node(components: Sequence[_Known]) -> Schema:
     properties = {**_use(components), "chain": chain, "from": _ref("from"), **_NODE_NOTES}
     head = {"properties": {"use": {"pattern": r"^head\."}}}
     return {
-        **_closed(NODE_KEYS, properties, ["from"]),
+        **closed(NODE_KEYS, properties, ["from"]),
         "description": "One node: a component with its options, or a chain of them, and what it reads.",
         "oneOf": [{"required": ["use"]}, {"required": ["chain"]}],
         "allOf": [
@@ -240,7 +241,7 @@ def _node(components: Sequence[_Known]) -> Schema:
 
 
 def _step(components: Sequence[_Known]) -> Schema:
-    return {**_closed(STEP_KEYS, _use(components), ["use"]), "allOf": [{}, *_with(components)]}
+    return {**closed(STEP_KEYS, _use(components), ["use"]), "allOf": [{}, *_with(components)]}
 
 
 def _chain_step(components: Sequence[_Known]) -> Schema:

@@ -79,7 +79,11 @@ class Registry:
         return self._whole.providers
 
     def _owners(self, name: str) -> list[tuple[Provider, Entry]]:
-        """The providers of an id, without packages whose claim is ignored."""
+        """The providers of an id, without packages whose claim is ignored; of `id@package`, that package."""
+        id, at, package = name.partition("@")
+        if at:
+            return [(provider, entry) for provider, entry in self._whole.owners.get(id, [])
+                    if normal_name(package) in (normal_name(provider.package), normal_name(provider.name))]
         first = self._first.owners.get(name, [])
         return _heard(first) if any(provider.bundled for provider, _ in first) else self._whole.owners.get(name, [])
 
@@ -162,7 +166,8 @@ class Registry:
             both = " and ".join(str(provider) for provider, _ in owners)
             raise GraphError(Diagnostic("two-providers", f"{name} is provided by {both}", span,
                                         why="it is ambiguous which one to use",
-                                        fix=f"uninstall one, or turn one off: {DISABLE}={owners[-1][0].name}"))
+                                        fix=f"name the package: {name}@{owners[0][0].package}; or turn one off: "
+                                            f"{DISABLE}={owners[-1][0].name}"))
         component = library or _import(*owners[0], span)
         if not isinstance(component, of or Component):
             raise GraphError(Diagnostic("wrong-kind", f"{name} cannot be used here", span,
@@ -171,6 +176,11 @@ class Registry:
         return component
 
     def _unknown(self, name: str, span: Span | None) -> Diagnostic:
+        id, at, package = name.partition("@")
+        if at and (others := self._whole.owners.get(id)):
+            return Diagnostic("not-installed", f"{id} of {package!r} is not installed", span,
+                              why=f"{id} is provided by {' and '.join(str(provider) for provider, _ in others)}",
+                              fix=f"write {id!r}, or {f'{id}@{others[0][0].package}'!r}")
         if name in self._whole.withheld:
             provider = self._whole.withheld[name]
             return Diagnostic("wrong-contract", f"{name} of {provider} cannot be used", span, why=provider.problem,

@@ -31,6 +31,7 @@ from fusionkit.testing.checks import (
     absences,
     behaviour,
     copies,
+    explanations,
     heads,
     memory,
     metrics,
@@ -39,11 +40,13 @@ from fusionkit.testing.checks import (
     option_checks,
     readers,
     tracing,
+    training_methods,
 )
 from fusionkit.testing.checks.advice import advice
+from fusionkit.testing.checks.conduct import Misconduct, misconduct
 from fusionkit.testing.checks.declared import Exceptions, check_named, strange_exceptions
 from fusionkit.testing.checks.onnx_export import NotProbedError, onnx
-from fusionkit.testing.faults import Fault, Finding
+from fusionkit.testing.faults import Fault, Finding, Note
 from fusionkit.testing.places import place_of, place_of_declaration, place_of_error, place_of_forward
 from fusionkit.testing.probing.options import Choice, NoExampleError, choices
 from fusionkit.testing.probing.probes import Probe, one_line
@@ -58,7 +61,7 @@ Which = Literal["accepted", "few", "first", "mapped"]
 class ConformanceCheck:
     """A check and its probes: all that were accepted, a few, the first of these, or the first with a map."""
 
-    run: Callable[[Probe], Fault | None]
+    run: Callable[[Probe], Fault | Note | None]
     on: Which = "few"
     concerns: Callable[[Component], bool] = lambda component: True
     fits: Callable[[Probe], bool] = lambda probe: True
@@ -77,9 +80,9 @@ CHECKS: Mapping[str, ConformanceCheck] = {
     "ports": ConformanceCheck(lambda probe: behaviour.ports(probe.component, probe.built)),
     "rule": ConformanceCheck(behaviour.rule, "accepted"),
     "device": ConformanceCheck(behaviour.device, "accepted"),
+    "evaluation": ConformanceCheck(behaviour.evaluation),
     "bounds": ConformanceCheck(option_checks.bounds, "first"),
     "gradients": ConformanceCheck(behaviour.gradients),
-    "evaluation": ConformanceCheck(behaviour.evaluation),
     "memory": ConformanceCheck(memory.memory),
     "rows": ConformanceCheck(behaviour.rows),
     "absence": ConformanceCheck(absences.absence,
@@ -103,11 +106,16 @@ _IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence",
 """Checks whose faults are located at `forward` unless a line is known."""
 
 
+_BEFORE_CONDUCT = {"ports", "rule", "device", "evaluation", "bounds"}
+"""Checks that say the same of a module that changes its inputs; all others would blame it on something else."""
+
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
     "metric": metrics.metric,
     "reader": readers.reader,
     "optimiser": optimisers.optimiser,
+    "explanation": explanations.explanation,
+    "training": training_methods.training,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
 """
@@ -217,11 +225,12 @@ class Kit:
         if name == "options":
             found = self._choices
             choice = None if isinstance(found, NoExampleError) else found[0]
-            return self._excused(partial(option_checks.options, component, choice), exceptions, ""), ""
+            return _only_fault(self._excused(partial(option_checks.options, component, choice), exceptions, "")), ""
         if name in KIND_CHECKS:
             return self._on_choices(KIND_CHECKS[name], exceptions)
         if name == "ports" and inspect.isclass(component.module):
-            return self._excused(partial(behaviour.ports, _in_graph(component), component.module), exceptions, ""), ""
+            ports = partial(behaviour.ports, _in_graph(component), component.module)
+            return _only_fault(self._excused(ports, exceptions, "")), ""
         return self._on_probes(name, exceptions)
 
     def _on_probes(self, name: str, exceptions: Exceptions) -> tuple[Fault | None, str]:
@@ -238,14 +247,36 @@ class Kit:
                 raise NotProbedError("the module fails on everything that was tried", "see the result of check 'rule'")
             refused = f"everything tried is refused, such as {found.refused[0]}" if found.refused else "no inputs fit"
             raise NotProbedError(refused, "give options= and inputs= that it accepts, in a test of your own")
+        self._require_conduct(name)
         check = CHECKS[name]
         probes = [probe for probe in getattr(found, check.on) if check.fits(probe)]
+        notes: list[str] = []
         for probe in probes:
-            fault = self._excused(partial(check.run, probe), exceptions, probe.choice.label)
-            if fault:
+            fault = self._excused(partial(self._run, name, probe), exceptions, probe.choice.label)
+            if isinstance(fault, Note):
+                notes = notes or [fault.text]
+            elif fault:
                 place = fault.place or (place_of_forward(component, probe.built) if name in _IN_FORWARD else "")
                 return replace(fault, seen=f"{fault.seen} ({probe})", place=place), ""
-        return None, _tried(name, found, probes)
+        return None, "; ".join([_tried(name, found, probes), *notes])
+
+    def _run(self, name: str, probe: Probe) -> Fault | Note | None:
+        odd = self._misconduct.get(id(probe)) if name == "evaluation" else None
+        return odd.fault if odd else CHECKS[name].run(probe)
+
+    def _require_conduct(self, name: str) -> None:
+        """Raises: NotProbedError for a check that would blame inputs that change, or a print, on something else."""
+        if name in _BEFORE_CONDUCT:
+            return
+        for odd in self._misconduct.values():
+            told = Exceptions(self.exceptions, "evaluation").remaining(odd.fault, "")
+            if told and (odd.in_place or name == "compile"):
+                raise NotProbedError(odd.fault.text, "see the result of check 'evaluation'")
+
+    @cached_property
+    def _misconduct(self) -> dict[int, Misconduct]:
+        """What probes do beside their work, by the identity of the probe."""
+        return {id(probe): odd for probe in self.probes.few if (odd := misconduct(probe))}
 
     def _on_choices(self, check: Callable[[Any, Config], Fault | None], exceptions: Exceptions
                     ) -> tuple[Fault | None, str]:
@@ -253,11 +284,12 @@ class Kit:
             raise NotProbedError(str(self._choices), _EXAMPLE)
         for choice in self._choices:
             fault = self._excused(partial(check, self.component, choice.config), exceptions, choice.label)
-            if fault:
+            if isinstance(fault, Fault):
                 return replace(fault, seen=f"{fault.seen} ({choice.label})"), ""
         return None, _count(len(self._choices))
 
-    def _excused(self, check: Callable[[], Fault | None], exceptions: Exceptions, options: str) -> Fault | None:
+    def _excused(self, check: Callable[[], Fault | Note | None], exceptions: Exceptions, options: str
+                 ) -> Fault | Note | None:
         """The check's fault, as far as no exception excuses it; an exception the component raises is a fault too."""
         try:
             fault = check()
@@ -265,7 +297,11 @@ class Kit:
             raise
         except Exception as error:
             fault = Fault(one_line(error), advice(one_line(error)), place_of_error(error, self.component))
-        return exceptions.remaining(fault, options) if fault else None
+        return exceptions.remaining(fault, options) if isinstance(fault, Fault) else fault
+
+
+def _only_fault(told: Fault | Note | None) -> Fault | None:
+    return told if isinstance(told, Fault) else None
 
 
 def _in_graph(component: Declaration) -> Component:

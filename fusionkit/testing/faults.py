@@ -28,6 +28,13 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What a check that passes tells beside it: something that looks like a fault, and is none."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one check found: `seen`, what to do about it, and where the component is declared (file:line)."""
 

@@ -26,7 +26,7 @@ from fusionkit.training.optimiser_state import put_back_state, state_tensors
 
 LAST, BEST, STATE = "last", "best", "state.json"
 FORMAT = 2
-_MODEL, _OPTIMISER = "model/", "optimiser/"
+_MODEL, _OPTIMISER, _METHOD = "model/", "optimiser/", "method/"
 
 
 @dataclass
@@ -34,7 +34,7 @@ class TrainingState:
     """The progress of a run: `epoch` finished epochs, and `step` finished steps of the next one.
 
     `sums` and `seconds` belong to the current epoch. `stale` counts the epochs since the best. `frozen` is the digest
-    of the frozen weights, which are not part of a state.
+    of the frozen weights, which are not part of a state. `method` are the numbers that the training method remembers.
     """
 
     settings: dict[str, Any]
@@ -49,6 +49,11 @@ class TrainingState:
     stale: int = 0
     stopped: str = ""
     scaler: dict[str, Any] = field(default_factory=dict)
+    method: dict[str, int | float] = field(default_factory=dict)
+
+    def add(self, more: Mapping[str, float]) -> None:
+        """Add to the sums of the current epoch."""
+        self.sums = {**self.sums, **{name: self.sums.get(name, 0.0) + value for name, value in more.items()}}
     frozen: str = ""
 
 
@@ -74,15 +79,15 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def tensors_of(network: FusionModel, optimiser: Optimizer) -> dict[str, Tensor]:
-    """The trainable weights and the optimiser's state by name, unsharded and on the CPU.
+def tensors_of(network: FusionModel, optimiser: Optimizer, method: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The trainable weights, the optimiser's state and the training method's by name, unsharded and on the CPU.
 
     With weights that are sharded among processes every process must call it.
     """
     tensors = {_MODEL + name: _copy(value) for name, value in network.state_dict().items()
                if not _is_frozen(network, name)}
-    state = state_tensors(network.named_parameters(), optimiser)
-    return tensors | {_OPTIMISER + name: value for name, value in state.items()}
+    state = {_OPTIMISER + name: value for name, value in state_tensors(network.named_parameters(), optimiser).items()}
+    return tensors | state | {_METHOD + name: _copy(value) for name, value in method.items()}
 
 
 def _copy(value: Tensor) -> Tensor:
@@ -206,4 +211,13 @@ def put_back(network: FusionModel, optimiser: Optimizer | None, tensors: Mapping
 
 def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Only the trainable weights, by their names in the network."""
-    return {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
+    return _named(_MODEL, tensors)
+
+
+def method_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Only the tensors that the training method remembers."""
+    return _named(_METHOD, tensors)
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

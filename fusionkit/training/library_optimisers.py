@@ -103,12 +103,14 @@ def _default(made: type[Optimizer], argument: str) -> Any:
     return inspect.signature(made).parameters[argument].default
 
 
-def _declared(name: str, made: type[Optimizer], about: str, defaults: Mapping[str, Any]) -> LibraryOptimiser:
+def _declared(name: str, made: Any, about: str, defaults: Mapping[str, Any]) -> LibraryOptimiser:
     takes = ("momentum",) if name == "sgd" else ()
     config = options_of(made, without=(*_OURS, *takes), defaults=defaults, owner=f"optimiser.{name}")
 
     def module(groups: list[dict[str, Any]], options: Config, **taken: Any) -> Optimizer:
         # Some constructors take the absence of a rate of their own as the wish for one that they choose.
-        return made(groups, lr=groups[0]["lr"], **{**defaults, **options.model_dump(exclude_unset=True), **taken})
+        arguments = {**defaults, **options.model_dump(exclude_unset=True), **taken}
+        found: Optimizer = made(groups, lr=groups[0]["lr"], **arguments)
+        return found
 
     return LibraryOptimiser(name, config, module, about=about, takes=takes)

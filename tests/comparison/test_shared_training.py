@@ -173,16 +173,16 @@ class Killed(BaseException):
 def test_runs_that_were_killed_at_different_places_meet(study: Path, tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     study_of(tmp_path)
-    rounds, seen = lockstep.Training._save, []
+    rounds, seen = lockstep.TrainingRun._save, []
 
-    def killed(training: lockstep.Training, place: str) -> object:
+    def killed(training: lockstep.TrainingRun, place: str) -> object:
         seen.append(place)
         if len(seen) == 3:  # two of five have saved the end of their first epoch
             raise Killed
         return rounds(training, place)
 
     with monkeypatch.context() as patch:
-        patch.setattr(lockstep.Training, "_save", killed)
+        patch.setattr(lockstep.TrainingRun, "_save", killed)
         with pytest.raises(Killed):
             compared(tmp_path, "found")
     assert compared(tmp_path, "found") == 0

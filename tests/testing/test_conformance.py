@@ -13,10 +13,13 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from wrong_components import GUARDED, REFUSES, RIGHT, WRONG, Linear
+from wrong_components_beside import LINES, SYMMETRIC
+from wrong_components_beside import WRONG as WRONG_BESIDE
 from wrong_components_declared import RIGHT as DECLARED
 from wrong_components_declared import WRONG as WRONG_DECLARED
 from wrong_components_raising import RAISING
 from wrong_components_running import LOCKED
+from wrong_components_running import RIGHT as RIGHT_RUNNING
 from wrong_components_running import WRONG as WRONG_RUNNING
 
 from fusionkit.api import Config, Encoder
@@ -33,11 +36,11 @@ RUNNING = [component for component, _, _ in WRONG_RUNNING]
 # Following code, by each of the ways to do it, takes seconds a component.
 EVERY_WRONG = [pytest.param(component, checks, words, id=component.id,
                             marks=pytest.mark.slow if checks & TRACED else ())
-               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING)]
+               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING, *WRONG_BESIDE)]
 
 
 @pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["run", "followed"])
-@pytest.mark.parametrize("component", RIGHT, ids=lambda component: component.id)
+@pytest.mark.parametrize("component", [*RIGHT, *RIGHT_RUNNING], ids=lambda component: component.id)
 def test_the_components_that_are_varied_here_are_right(component: Component, traced: bool) -> None:
     checks = {name for name in checks_of(component) if (name in TRACED) == traced}
     findings = check_component(component, [name for name in checks_of(component) if name in checks])
@@ -63,6 +66,31 @@ def test_a_fault_is_found_by_its_check(component: Component, checks: set[str], w
         assert finding.component == component.id
         assert finding.fix
         assert stands_in_it(finding.where, component)
+
+
+@pytest.mark.parametrize(("component", "checks"), [
+    pytest.param(component, checks, id=component.id, marks=pytest.mark.slow if checks & TRACED else ())
+    for component, checks, _ in WRONG_BESIDE])
+def test_a_fault_beside_the_work_is_shown_at_its_line(component: Component, checks: set[str]) -> None:
+    finding, = check_component(component, list(checks))
+    file, _, line = finding.where.rpartition(":")
+    assert Path(file).read_text(encoding="utf-8").splitlines()[int(line) - 1].strip() == LINES[component.name]
+
+
+@pytest.mark.parametrize(("name", "silent"), [("adds_in_place", {"gradients", "rows", "compile", "export"}),
+                                              ("prints", {"compile"})])
+def test_what_would_blame_it_on_something_else_refers_to_the_right_check(name: str, silent: set[str]) -> None:
+    component = next(component for component, _, _ in WRONG_BESIDE if component.name == name)
+    findings = {finding.check: finding for finding in check_component(component, [*silent, "bounds"])}
+    assert {check for check, finding in findings.items() if finding.result == "not probed"} == silent
+    assert {findings[check].fix for check in silent} == {"see the result of check 'evaluation'"}
+
+
+@pytest.mark.parametrize("component", SYMMETRIC, ids=lambda component: component.id)
+def test_a_bias_that_softmax_ignores_is_told_and_is_no_fault(component: Component) -> None:
+    finding, = check_component(component, ["gradients"])
+    assert finding.result == "ok"
+    assert "no gradient reaches key.bias, which is right: softmax ignores" in finding.seen
 
 
 def stands_in_it(where: str, component: Component) -> bool:
@@ -133,6 +161,25 @@ class Convolved(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return nn.functional.conv3d(features, self.weight, padding=3)
+
+
+class Pooled(nn.Module):
+    """A layer of PyTorch that has no kernel for half precision on a CPU."""
+
+    def __init__(self, config: Config, inputs: list[TensorShape]) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool3d(2)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.pool(features).flatten(2).mean(2)
+
+
+def test_a_kernel_that_pytorch_lacks_is_told_and_is_no_fault() -> None:
+    component = Encoder("pooled", Config, Pooled, rule="B c d h w -> B c")
+    finding, = check_component(component, ["dtype"], inputs=[(2, 4, 6, 8)])
+    assert finding.result == "ok"
+    assert finding.seen.endswith(
+        "bfloat16 was not tried: on this processor PyTorch has none of it for avg_pool3d_out_frame")
 
 
 class Overflowing(Convolved):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from wrong_components import Adds, Fixed, Linear, Width
@@ -157,3 +158,43 @@ def test_places_are_those_of_the_thing_at_fault() -> None:
     assert place_of_attribute(component, "layer.weight") == line_of(
         "        self.layer = nn.Linear(inputs[0].width, config.width)")
     assert place_of_forward(component, Fixed) == line_of("    def forward(self, features: Tensor) -> Tensor:")
+
+
+def test_the_noise_on_a_weight_is_in_proportion_to_its_spread() -> None:
+    class Scaled(nn.Module):
+        def __init__(self, config: Config, inputs: Sequence[TensorShape]) -> None:
+            super().__init__()
+            self.small = nn.Parameter(1e-3 * torch.randn(400, 5))
+            self.large = nn.Parameter(1e3 * torch.randn(400, 5))
+            self.ones = nn.Parameter(torch.ones(400))
+            self.zeros = nn.Parameter(torch.zeros(4, 400))
+            self.nothing = nn.Parameter(torch.zeros(0, 3))
+            self.single = nn.Parameter(torch.zeros(()))
+
+        def forward(self, features: Tensor) -> Tensor:
+            return features
+
+    probe = probe_of(Encoder("scaled", Config, Scaled, rule="features: B w -> same"), {}, [(5,)])
+    moved = {name: part.detach() - probe.built.state_dict()[name] for name, part in probe.module().named_parameters()}
+    spreads = {name: float(part.std(correction=0)) for name, part in moved.items() if part.numel() > 1}
+    assert spreads == pytest.approx({"small": 1e-4, "large": 100, "ones": 0.1, "zeros": 0.1 / 20}, rel=0.1)
+    assert float(moved["single"]) != 0
+
+
+def test_a_hundred_layers_keep_the_size_of_their_numbers() -> None:
+    class Deep(nn.Module):
+        def __init__(self, config: Config, inputs: Sequence[TensorShape]) -> None:
+            super().__init__()
+            width = inputs[0].width
+            self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(100))
+            for layer in self.layers:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+
+        def forward(self, features: Tensor) -> Tensor:
+            for layer in self.layers:
+                features = layer(features).relu()
+            return features
+
+    probe = probe_of(Encoder("deep", Config, Deep, rule="features: B w -> same"), {}, [(600,)])
+    with torch.no_grad():
+        assert float(probe.module()(*probe.data(3)).abs().max()) < 1e3

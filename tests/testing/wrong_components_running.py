@@ -215,6 +215,42 @@ class Divides(Adds):
         return total / count
 
 
+class Ones(Adds):
+    """The neutral element of a product, where nothing is left to multiply."""
+
+    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+        if present is None:
+            return torch.stack(features).prod(0)
+        kept = [torch.where(mask.unsqueeze(1), x, 1) for x, mask in zip(features, present.unbind(1), strict=True)]
+        return torch.stack(kept).prod(0)
+
+
+class CentresInTraining(Linear):
+    """Statistics of the batch, which nothing keeps for evaluation."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layer(features - features.mean(0) if self.training else features)
+
+
+class Normalised(Linear):
+    """Statistics of the batch that are kept for evaluation: this is right."""
+
+    def __init__(self, config: Width, inputs: list[TensorShape]) -> None:
+        super().__init__(config, inputs)
+        self.norm = nn.BatchNorm1d(config.width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.norm(self.layer(features))
+
+
+class NormalisedAndCentred(Normalised):
+    """A layer that keeps its statistics, beside statistics that nothing keeps."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        result = super().forward(features)
+        return result - result.mean(0) if self.training else result
+
+
 class Unbalanced(nn.Module):
     """Scores for labels where classes are claimed."""
 
@@ -265,6 +301,11 @@ WRONG: list[tuple[Component, set[str], str]] = [
     (known("late", Late, MASKED), {"absence"}, "changes the gradient of a parameter"),
     (known("rescales", Rescales), {"absence"}, "bit-identical"),
     (known("divides", Divides), {"absence", "autocast"}, "nothing present"),
+    (known("ones", Ones), {"absence"}, "nothing present gives 1, not zeros"),
+    (Encoder("centres_in_training", Width, CentresInTraining, rule=VECTOR), {"rows"}, "in training a case differs"),
+    (Encoder("normalised_and_centred", Width, NormalisedAndCentred, rule=VECTOR), {"rows"},
+     "in training a case differs"),
     (Head("unbalanced", Named, Unbalanced, rule="features: B _ -> B {classes}"), {"head"}, "do not sum to 1"),
 ]
+RIGHT: list[Component] = [Encoder("normalised", Width, Normalised, rule=VECTOR)]
 LOCKED = Encoder("locked", Width, Locked, rule=VECTOR)

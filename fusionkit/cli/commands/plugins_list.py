@@ -55,6 +55,7 @@ def run(args: Namespace, console: Console) -> int:
                        for entry in entries],
         **({"by_name": [f"{args.kind}.{name}" for name in by_name]} if by_name else {}),
         "not_in_use": idle,
+        "notes": {provider.package: list(provider.notes) for provider in registry.providers if provider.notes},
         "collisions": {name: [str(owner) for owner in owners] for name, owners in registry.collisions.items()},
         "graphs": sorted(registry.graphs),
         **({"not_installed": [other.as_json() for other in others]} if args.all else {}),
@@ -93,6 +94,11 @@ def _idle(registry: Registry, console: Console) -> list[dict[str, Any]]:
                      f"{provider.idle}")
         if provider.fix:
             console.line(f"  fix: {provider.fix}")
+    for provider in registry.providers:
+        if provider.notes:
+            console.line(f"\n{provider} is for a later version; used as far as this one knows it:")
+            for note in provider.notes:
+                console.line(f"  {note}")
     for what, collisions in (("id", registry.collisions), ("graph", registry.graph_collisions)):
         for name, owners in collisions.items():
             kept = f": that of {owners[0]} is used" if owners[0].bundled else ""

@@ -87,7 +87,8 @@ def _page(component: Declaration, provider: str, example: Example) -> Iterator[s
     yield from _costs(example)
     from fusionkit.components.kinds import KIND_TABLE
 
-    into = "a data file" if KIND_TABLE[component.kind].in_data else "a graph"
+    kind = KIND_TABLE[component.kind]
+    into = "a data file" if kind.in_data else "a terminal" if kind.by_command else "a graph"
     yield f"\nto paste into {into}:" if example.setting else "\nto paste under 'nodes:'"
     yield "  " + example.snippet.replace("\n", "\n  ")
 

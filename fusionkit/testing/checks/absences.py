@@ -24,7 +24,7 @@ _FIX = "replace absent entries before any arithmetic: fusionkit.api.fill_absent"
 
 
 def absence(probe: Probe) -> Fault | None:
-    """Values of missing inputs have no effect; all present equals no mask; none present stays finite."""
+    """Values of missing inputs have no effect; all present equals no mask; none present gives zeros, also backwards."""
     if not probe.knows_presence:
         return Fault("forward does not take 'present'", "see the result of the check 'ports'")
     return _content(probe) or _all_present(probe) or _none_present(probe)
@@ -70,6 +70,10 @@ def _none_present(probe: Probe) -> Fault | None:
     if not all(bool(part.isfinite().all()) for part in outputs):
         return Fault("a case with nothing present gives a result that is not finite",
                      "give zeros there: fusionkit.api.zero_empty, softmax_present")
+    filled = [part for part in outputs if part.dim() and bool(part.any())]
+    if filled and probe.component.absent != "fill":
+        return Fault(f"a case with nothing present gives {float(filled[0].detach().abs().max()):.3g}, not zeros, which "
+                     "the next node takes for features", "give zeros there: fusionkit.api.zero_empty")
     total = mixed(outputs)
     if not total.requires_grad:
         return None

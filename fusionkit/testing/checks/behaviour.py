@@ -13,12 +13,14 @@ from fusionkit.components.component import Component
 from fusionkit.shapes.layouts import TensorShape, is_loss, members
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.checks.advice import DEVICE
-from fusionkit.testing.faults import Fault
+from fusionkit.testing.checks.softmax_symmetry import ignored_by_softmax
+from fusionkit.testing.faults import Fault, Note
 from fusionkit.testing.places import place_of_attribute, place_of_error, place_of_forward
 from fusionkit.testing.probing.probes import Probe, one_line, results, run
 
 # Axes: B batch.
 _DRAWS = 5  # a unit may be at rest for one draw of weights and data; a dead parameter is so for all
+_NAMED = 2  # parameters that a note lists
 _ZERO = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Below this share of the largest, a gradient counts as zero: cancellation leaves 1e-16 in float64, 1e-7 in float32."""
 
@@ -88,13 +90,22 @@ def device(probe: Probe) -> Fault | None:
     return None
 
 
-def gradients(probe: Probe) -> Fault | None:
-    """A gradient reaches every parameter that is trained, and every input."""
-    dead = _dead(probe, probe.widest)
-    if dead and probe.widest is torch.float32 and probe.takes_double:
-        dead = _dead(probe, torch.float64)  # in single precision it may just have been small
+def gradients(probe: Probe) -> Fault | Note | None:
+    """A gradient reaches every parameter that is trained, and every input.
+
+    A bias of attention's keys has none by a symmetry of softmax, which is told and is no fault.
+    """
+    dtype = probe.widest
+    dead = _dead(probe, dtype)
+    if dead and dtype is torch.float32 and probe.takes_double:
+        dtype = torch.float64
+        dead = _dead(probe, dtype)  # in single precision it may just have been small
+    ignored = {name for name in dead if not name.startswith("input:") and ignored_by_softmax(probe, name, dtype)}
+    dead -= ignored
     if not dead:
-        return None
+        named = sorted(ignored)[:_NAMED]
+        return Note(f"no gradient reaches {', '.join(named)}{' and others' if len(ignored) > _NAMED else ''}, which is "
+                    "right: softmax ignores what is added to all scores of a row") if ignored else None
     names = tuple(sorted(dead, key=lambda name: (name.startswith("input:"), name)))
     place = "" if names[0].startswith("input:") else place_of_attribute(probe.component, names[0])
     return Fault("no gradient reaches {parts}", "use it in forward, remove it, or freeze it with "
@@ -127,10 +138,9 @@ def _without_gradient(module: nn.Module, inputs: dict[str, Tensor], zero: float)
 
 
 def evaluation(probe: Probe) -> Fault | None:
-    """Evaluation mode is deterministic, keeps no state between calls, and changes no input."""
+    """Evaluation mode is deterministic and keeps no state between calls."""
     module, inputs = probe.module(), probe.data(3)
     state = {name: value.clone() for name, value in module.state_dict().items()}
-    originals = [x.clone() for x in inputs]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
         first = [part.clone() for part in results(module(*inputs))]
@@ -138,10 +148,8 @@ def evaluation(probe: Probe) -> Fault | None:
     if draws:
         return Fault("evaluation draws random numbers", "draw them only 'if self.training': nn.Dropout does, and "
                      "functional.dropout(x, training=self.training)")
-    if not equal(inputs, originals):
-        return Fault("forward changes its inputs in place", "work on copies: call no method that ends in '_' on it")
     run(module, probe.data(3, seed=9))
-    if not equal(run(module, originals), first):
+    if not equal(run(module, inputs), first):
         return Fault("the same batch gives other results after another batch", "keep no state from one batch to the "
                      "next: no self.NAME = ... in forward, no growing list, no global")
     changed = tuple(name for name, value in module.state_dict().items() if not torch.equal(value, state[name]))
@@ -151,7 +159,10 @@ def evaluation(probe: Probe) -> Fault | None:
 
 
 def rows(probe: Probe) -> Fault | None:
-    """A case's result depends on that case only: not on the other cases of the batch, their number or order."""
+    """A case's result depends on that case only: not on the other cases of the batch, their number or order.
+
+    In training too, apart from statistics of the batch that buffers keep for evaluation.
+    """
     dtype = probe.widest
     module, inputs, keywords = probe.module().to(dtype), probe.data(5, dtype=dtype), probe.some_absent()
     whole = [part for part in run(module, inputs, **keywords) if part.dim()]
@@ -169,7 +180,27 @@ def rows(probe: Probe) -> Fault | None:
     apart = difference(_rows_of(module, inputs, keywords, order), [part[order] for part in whole], dtype)
     if apart:
         return Fault(f"in another order the cases of a batch differ by {apart}", fix)
-    return None
+    apart = _mixed_in_training(probe)
+    return Fault(f"in training a case differs by {apart} beside other cases, and evaluation does something else",
+                 "keep running statistics in buffers that evaluation uses, as nn.BatchNorm1d does, or mix no cases; "
+                 "where only losses see other cases, return these as loss_*") if apart else None
+
+
+def _mixed_in_training(probe: Probe) -> str:
+    """How much a case's result depends on the others in training, apart from layers with running statistics."""
+    module, keywords = probe.module().train(), probe.some_absent()
+    before = {name: value.clone() for name, value in module.named_buffers()}
+    inputs, others = probe.data(5), probe.data(5, seed=8)
+    for x, other in zip(others, inputs, strict=True):
+        x[0] = other[0]
+    run(module, others, **keywords)
+    for name, value in module.named_buffers():
+        if not torch.equal(value, before[name]):
+            module.get_submodule(name.rpartition(".")[0]).eval()
+    found, wanted, again = ([part[:1] for part in run(module, given, **keywords) if part.dim()]
+                            for given in (others, inputs, inputs))
+    # What changes from call to call is found by the check `memory`.
+    return difference(found, wanted, torch.float32) if equal(wanted, again) else ""
 
 
 def _rows_of(module: nn.Module, inputs: Sequence[Tensor], keywords: dict[str, Tensor], rows: list[int]) -> list[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from math import prod
@@ -18,8 +20,8 @@ from fusionkit.shapes.layouts import TensorShape, is_loss, members
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.checks.advice import DTYPE
 from fusionkit.testing.checks.behaviour import mixed
-from fusionkit.testing.faults import Fault
-from fusionkit.testing.places import place_of_error
+from fusionkit.testing.faults import Fault, Note
+from fusionkit.testing.places import place_of_error, source_file
 from fusionkit.testing.probing.probes import Probe, one_line, results, run
 
 # Axes: B batch, c features.
@@ -31,13 +33,20 @@ _CONVOLUTIONS = (torch.ops.aten.convolution, torch.ops.aten.convolution_backward
 _WORK = 30_000_000  # multiply-adds, or numbers of the inputs, that a batch may come to
 
 
-def dtypes(probe: Probe) -> Fault | None:
-    """Weights and inputs in single, double or half precision give results of the same precision."""
+def dtypes(probe: Probe) -> Fault | Note | None:
+    """Weights and inputs in single, double or half precision give results of the same precision.
+
+    What PyTorch has no kernel for on a CPU, and a layer outside of the author's file calls, is told and is no fault.
+    """
     given: dict[str, tuple[Tensor, ...]] = {}
+    note = None
     for name, dtype in _DTYPES.items():
         try:
             given[name] = run(probe.module().to(dtype), probe.data(3, dtype=dtype))
         except RuntimeError as error:
+            if name == "bfloat16" and _lacks_kernel(error, probe):
+                note = Note(f"{name} was not tried: on this processor PyTorch has none of it for {_kernel(error)}")
+                continue
             return Fault(f"in {{parts}}: {one_line(error)}", DTYPE, place_of_error(error, probe.component), (name,))
         other = {str(part.dtype).removeprefix("torch.") for part in given[name]} - {name}
         if other:
@@ -47,7 +56,19 @@ def dtypes(probe: Probe) -> Fault | None:
         if apart > 1e-2 * (1 + float(double.abs().max())):
             return Fault(f"{{parts}} differs by {apart:.3g} from float32", "compute in the precision of the input",
                          parts=("float64",))
-    return None
+    return note
+
+
+def _kernel(error: RuntimeError) -> str:
+    """The kernel that PyTorch lacks for a precision, '' for another error."""
+    named = re.match(r"\"(\w+)\" not implemented for '(BFloat16|Half)'", str(error))
+    return named[1] if named else ""
+
+
+def _lacks_kernel(error: RuntimeError, probe: Probe) -> bool:
+    """Whether a layer of PyTorch, and no line of the author's `forward`, asked for a kernel that there is not."""
+    called = traceback.extract_tb(error.__traceback__)[-1]
+    return bool(_kernel(error)) and called.filename != source_file(probe.component)
 
 
 def autocast(probe: Probe) -> Fault | None:

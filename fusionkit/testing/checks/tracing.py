@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fusionkit.components.component import Component
 from fusionkit.testing.checks.behaviour import difference
+from fusionkit.testing.checks.fixed_sizes import FixedSizes, fixed_sizes
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_error, source_file
 from fusionkit.testing.probing.probes import Probe, one_line, run
@@ -48,9 +49,15 @@ def compiles(probe: Probe) -> Fault | None:
 
 def exports(probe: Probe) -> Fault | None:
     """`torch.export` works with a batch of any size, and the program gives the same results for another size."""
+    fixed = FixedSizes()
     try:
-        program = exported(probe)
+        with fixed_sizes(source_file(probe.component)) as fixed:
+            program = exported(probe)
     except Exception as error:
+        if fixed.place and "onstraint" in str(error):
+            return Fault(f"torch.export with a batch of any size: '{fixed.code}' makes the number of cases a constant",
+                         "use x.shape[0] in its place, never len(x) or int(...); compare it with no number, and loop "
+                         "over no cases", fixed.place)
         return Fault(f"torch.export with a batch of any size: {one_line(error)}", f"{_FIX}; no loop over the cases",
                      place_of_trace(error, probe.component))
     inputs, keywords = other_batch(probe)

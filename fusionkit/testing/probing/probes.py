@@ -170,8 +170,21 @@ def _moved(module: nn.Module, seed: int) -> nn.Module:
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=random).to(parameter.dtype))
+            noise = _NOISE * _spread(parameter) * torch.randn(parameter.shape, generator=random)
+            parameter.add_(noise.to(parameter.dtype))
     return module
+
+
+_NOISE = 0.1
+"""Noise added to every weight, as a share of its spread: a hundred layers with noise of one size would explode."""
+
+
+def _spread(weight: Tensor) -> float:
+    """The standard deviation of a weight; of a constant one its value, and of zeros what keeps a product's scale."""
+    if not weight.numel():
+        return 0.0
+    spread = float(weight.float().std(correction=0)) or float(weight.float().abs().max())
+    return spread or (1.0 if weight.dim() < 2 else (weight.shape[0] / weight.numel()) ** 0.5)
 
 
 def witness(probe: Probe, device: str, batch: int, masked: bool = False) -> Witness:

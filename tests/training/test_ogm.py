@@ -1,4 +1,4 @@
-"""Modulated gradients: what is scaled and by how much, noise, epochs, processes, resuming, what is refused."""
+"""`training.ogm`: what is scaled and by how much, noise, epochs, processes, resuming, what is refused."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from fusionkit_plugins.training.ogm import factors
 from small_runs import Repeated, differing, losses, unimodal, weights
 from test_distributed import SETTINGS as LAUNCHED
 from test_distributed import free_port, on_loopback, printed, start
@@ -19,8 +20,8 @@ from fusionkit.errors import UserError
 from fusionkit.network.model import FusionModel
 from fusionkit.network.weights import read_tensors
 from fusionkit.training.distributed import Processes
-from fusionkit.training.gradient_modulation import Modulation, factors
 from fusionkit.training.loop import fit
+from fusionkit.training.modalities import own_heads, own_weights
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted
 from fusionkit.training.step import Stepper
@@ -34,10 +35,15 @@ def batch(start: int = 0, count: int = 23) -> Batch:
     return collate([cases[row] for row in range(start, count)])
 
 
+def ogm(**options: Any) -> dict[str, Any]:
+    """The settings of training by it."""
+    return {"method": {"use": "training.ogm", "with": {"alpha": 0.6, **options}}}
+
+
 def gradients(folder: Any, batches: list[Batch], epoch: int = 0, number: int = 0, **changed: Any
               ) -> tuple[Gradients, FusionModel]:
     """The gradients of one step of the small network."""
-    settings = TrainingSettings(**{"device": "cpu", "modulation_alpha": 0.6, **changed})
+    settings = TrainingSettings(**{"device": "cpu", **changed})
     model = unimodal()
     stepper = Stepper(model, settings, Processes(settings, folder))
     outcome = stepper.gradients(batches, stepper.totals(batches)[0], epoch, number)
@@ -55,7 +61,7 @@ def mean_of_the_true_class(model: FusionModel, given: Batch, head: str) -> float
 
 def test_the_encoder_of_the_stronger_modality_is_scaled_by_the_ratio(tmp_path):
     plain, model = gradients(tmp_path, [batch()])
-    scaled, _ = gradients(tmp_path, [batch()], modulation="ogm")
+    scaled, _ = gradients(tmp_path, [batch()], **ogm())
     scan, table = (mean_of_the_true_class(model, batch(), head) for head in ("by_scan", "by_table"))
     stronger = "eyes." if scan > table else "clinic."
     factor = 1 - math.tanh(0.6 * max(scan, table) / min(scan, table))
@@ -67,16 +73,16 @@ def test_the_encoder_of_the_stronger_modality_is_scaled_by_the_ratio(tmp_path):
 
 
 def test_a_step_of_several_batches_is_that_of_one(tmp_path):
-    whole, _ = gradients(tmp_path, [batch()], modulation="ogm_ge")
-    parts, _ = gradients(tmp_path, [batch(0, 8), batch(8, 23)], modulation="ogm_ge", accumulate=2)
+    whole, _ = gradients(tmp_path, [batch()], **ogm(noise=True))
+    parts, _ = gradients(tmp_path, [batch(0, 8), batch(8, 23)], **ogm(noise=True), accumulate=2)
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_noise_has_the_deviation_of_the_gradient_that_it_is_added_to(tmp_path):
     plain, _ = gradients(tmp_path, [batch()])
-    scaled, _ = gradients(tmp_path, [batch()], modulation="ogm")
-    noisy, _ = gradients(tmp_path, [batch()], modulation="ogm_ge")
+    scaled, _ = gradients(tmp_path, [batch()], **ogm())
+    noisy, _ = gradients(tmp_path, [batch()], **ogm(noise=True))
     changed = differing(scaled, plain)
     assert changed and differing(noisy, scaled) == changed
     ratios = [(noisy[name] - scaled[name]) / plain[name].std(correction=0) for name in changed]
@@ -87,7 +93,7 @@ def test_noise_has_the_deviation_of_the_gradient_that_it_is_added_to(tmp_path):
 
 def test_noise_is_a_function_of_seed_epoch_and_step(tmp_path):
     def drawn(*moment: int, seed: int = 0) -> Gradients:
-        return gradients(tmp_path, [batch()], *moment, modulation="ogm_ge", seed=seed)[0]
+        return gradients(tmp_path, [batch()], *moment, **ogm(noise=True), seed=seed)[0]
 
     first = drawn(2, 3)
     torch.manual_seed(9)
@@ -97,7 +103,7 @@ def test_noise_is_a_function_of_seed_epoch_and_step(tmp_path):
 
 def test_it_is_done_in_its_epochs_alone(tmp_path):
     plain, _ = gradients(tmp_path, [batch()])
-    window = {"modulation": "ogm", "modulation_first_epoch": 2, "modulation_last_epoch": 3}
+    window = ogm(first_epoch=2, last_epoch=3)
     changed = [bool(differing(plain, gradients(tmp_path, [batch()], epoch, **window)[0])) for epoch in range(5)]
     assert changed == [False, True, True, False, False]
 
@@ -105,7 +111,7 @@ def test_it_is_done_in_its_epochs_alone(tmp_path):
 def test_a_modality_that_no_case_has_is_compared_with_nothing(tmp_path):
     lonely = batch()
     lonely.present["table"][:] = False
-    assert not differing(gradients(tmp_path, [lonely])[0], gradients(tmp_path, [lonely], modulation="ogm_ge")[0])
+    assert not differing(gradients(tmp_path, [lonely])[0], gradients(tmp_path, [lonely], **ogm(noise=True))[0])
 
 
 def test_each_of_several_is_compared_with_the_mean_of_the_others():
@@ -125,22 +131,20 @@ def graph(**nodes: Any) -> FusionModel:
     return fusionkit.build({"fusionkit": 1, "nodes": every, "inputs": inputs})
 
 
-def modulated(model: FusionModel, folder: Any) -> dict[str, list[str]]:
-    """The parameters of each modality, by the head that it is scored by."""
-    settings = TrainingSettings(device="cpu", modulation="ogm")
-    made = Modulation(model, settings, Processes(settings, folder))
-    names = {id(module): name for name, module in model.named_modules()}
-    return {head: [names[id(module)] for module in made.modules[head]] for head in made.heads}
+def modulated(model: FusionModel) -> dict[str, set[str]]:
+    """The modules whose weights belong to one modality, by the head that it is scored by."""
+    return {head: {".".join(name.split(".")[: 2 if name.startswith("both") else 1])
+                   for name in own_weights(model, modality)} for modality, head in own_heads(model.plan).items()}
 
 
-def test_lanes_belong_to_their_inputs_and_shared_ones_to_nobody(tmp_path):
+def test_lanes_belong_to_their_inputs_and_shared_ones_to_nobody():
     lanes = {"use": "encoder.mlp", "from": ["b", "c"], "each": True, "with": {"width": 5}}
     model = graph(both=lanes, by_b={**CLASSES, "from": "both.b"}, by_c={**CLASSES, "from": "both.c"},
                   joined={"use": "fusion.sum", "from": "both"}, other={**CLASSES, "from": "joined"})
-    assert modulated(model, tmp_path) == {"by_a": ["left"], "by_b": ["both.b"], "by_c": ["both.c"]}
+    assert modulated(model) == {"by_a": {"left"}, "by_b": {"both.b"}, "by_c": {"both.c"}}
     shared = graph(both={**lanes, "share": True}, by_b={**CLASSES, "from": "both.b"},
                    joined={"use": "fusion.sum", "from": "both"}, other={**CLASSES, "from": "joined"})
-    assert modulated(shared, tmp_path) == {"by_a": ["left"], "by_b": []}
+    assert modulated(shared) == {"by_a": {"left"}, "by_b": set()}
 
 
 @pytest.mark.parametrize(("nodes", "told"), [
@@ -151,19 +155,14 @@ def test_lanes_belong_to_their_inputs_and_shared_ones_to_nobody(tmp_path):
 ], ids=["one head", "no classes", "one input", "other classes"])
 def test_it_needs_two_heads_that_see_one_input_each(nodes, told, tmp_path):
     with pytest.raises(UserError) as caught:
-        fit(graph(**nodes), Repeated(), None, TrainingSettings(device="cpu", modulation="ogm_ge"), tmp_path / "run")
+        fit(graph(**nodes), Repeated(), None, TrainingSettings(device="cpu", **ogm(noise=True)), tmp_path / "run")
     (found,) = caught.value.diagnostics
     assert found.code == "cannot-modulate" and told in found.message and found.span is not None
     assert found.fix is not None and "head.classify" in found.fix
 
 
-def test_epochs_that_end_before_they_begin_are_refused():
-    with pytest.raises(ValueError, match="modulation_first_epoch"):
-        TrainingSettings(modulation_first_epoch=4, modulation_last_epoch=3)
-
-
 SETTINGS = {"epochs": 3, "batch_size": 5, "learning_rate": 0.01, "device": "cpu", "checkpoint_steps": 1, "threads": 1,
-            "accumulate": 2, "modulation": "ogm_ge"}
+            "accumulate": 2, **ogm(noise=True)}
 
 
 def test_a_run_that_was_interrupted_ends_as_an_undisturbed_one(tmp_path):
@@ -184,10 +183,9 @@ def test_a_run_that_was_interrupted_ends_as_an_undisturbed_one(tmp_path):
 
 
 @pytest.mark.slow  # over ten seconds: torchrun starts two processes, and each imports torch
-@pytest.mark.parametrize(("modulation", "strategy"), [("ogm", "fsdp"), ("ogm_ge", "ddp")])
-def test_two_processes_have_the_losses_of_one(modulation, strategy, tmp_path):
-    """Noise is the same in every process only where each has the whole of a gradient."""
-    settings = {**LAUNCHED, "modulation": modulation}
+@pytest.mark.parametrize("strategy", ["fsdp", "ddp"])
+def test_two_processes_have_the_losses_of_one(strategy, tmp_path):
+    settings = {**LAUNCHED, **ogm(noise=True)}
     model = unimodal()
     alone = losses(fit(model, Repeated(), Repeated(11, 1), TrainingSettings(**settings), tmp_path / "alone").history)
     [found] = printed(start(on_loopback(free_port(), "2"), tmp_path, unimodal=True, settings=settings,

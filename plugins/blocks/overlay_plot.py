@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionkit.arrays import Floats
-from fusionkit.evaluation.plots import PALETTE
+from fusionkit.api import Floats
+from fusionkit.explaining import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
