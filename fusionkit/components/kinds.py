@@ -28,8 +28,8 @@ class Kind:
     page of docs/ on how to choose one. `declaration` is the class in `fusionkit.api` that declares one. `setting` is
     where a graph file, or with `in_data` a data file, names one, or with `by_command` the command and its flag; '' for
     kinds that stand in the nodes of a graph. `check` is the check of the conformance kit for kinds without a module and
-    a rule. `library` is the module by whose `names`, `find` and `why_not` installed libraries give further components
-    of the kind, without a catalogue.
+    a rule. `library` is the module by whose `names`, `find`, `package_of` and `why_not` installed libraries give
+    further components of the kind, without a catalogue.
     """
 
     name: str

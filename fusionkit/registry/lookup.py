@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -121,7 +122,10 @@ class Registry:
         return {name: [p for p, _ in owners] for name, owners in self._whole.graphs.items() if len(owners) > 1}
 
     def provider(self, name: str) -> Provider | None:
-        """The provider of an id, None if unknown."""
+        """The provider of an id, None if unknown; of what an installed library has, that library."""
+        if of_library(name) is not None:
+            package = _library(kind_of(name)).package_of(name.partition(".")[2])
+            return Provider(package, package, version(package), bundled=True)
         owners = self._owners(name)
         return owners[0][0] if owners else None
 

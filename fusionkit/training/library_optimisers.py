@@ -72,6 +72,11 @@ def names() -> list[str]:
     return sorted({*_of_torch(), *timms, *(f"timm_{name}" for name in timms if name in _of_torch())})
 
 
+def package_of(name: str) -> str:
+    """The package that has the optimiser of a name."""
+    return "torch" if name in _of_torch() else "timm"
+
+
 def why_not(name: str) -> str | None:
     """Why an optimiser of this name in torch or timm cannot be used; None if there is no reason or no optimiser."""
     timm: Any = import_module("timm.optim")
@@ -113,4 +118,5 @@ def _declared(name: str, made: Any, about: str, defaults: Mapping[str, Any]) -> 
         found: Optimizer = made(groups, lr=groups[0]["lr"], **arguments)
         return found
 
-    return LibraryOptimiser(name, config, module, about=about, takes=takes)
+    licence = "BSD-3-Clause" if made.__module__.startswith("torch.") else "Apache-2.0"
+    return LibraryOptimiser(name, config, module, about=about, takes=takes, licence=licence)

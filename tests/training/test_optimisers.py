@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from fusionkit.api import Config, Optimiser
+from fusionkit.cli.parser import main
 from fusionkit.errors import GraphError, UserError
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
@@ -171,3 +174,14 @@ def test_state_that_cannot_be_saved_is_refused_by_name() -> None:
 def test_an_unknown_name_is_an_error_of_the_registry_too() -> None:
     with pytest.raises(GraphError, match=r"did you mean .optimiser\.lion"):
         discover().load("optimiser.lionn", of=Optimiser)
+
+
+def test_the_commands_know_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["plugins", "show", "lion"]) == 0
+    shown = capsys.readouterr().out
+    assert f"timm {version('timm')}" in shown and "optimiser: {use: optimiser.lion}" in shown and "betas" in shown
+    assert main(["plugins", "list", "--kind", "optimiser", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["by_name"]
+    assert {"optimiser.adamw", "optimiser.lion", "optimiser.timm_adamw"} <= set(listed)
+    assert main(["plugins", "new", "lion", "--kind", "optimiser", "-o", str(tmp_path / "lion")]) == 2
+    assert "optimiser.lion is provided by timm" in capsys.readouterr().err
