@@ -36,6 +36,7 @@ from fusionkit.testing.checks import (
     memory,
     metrics,
     numerics,
+    optimisers,
     option_checks,
     option_use,
     readers,
@@ -114,6 +115,7 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
     "metric": metrics.metric,
     "reader": readers.reader,
+    "optimiser": optimisers.optimiser,
     "explanation": explanations.explanation,
     "training": training_methods.training,
 }
