@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from fusionkit.components.hooks import hookimpl as hookimpl
     from fusionkit.components.metric import Metric as Metric
     from fusionkit.components.metric import MetricMethod as MetricMethod
+    from fusionkit.components.optimiser import Optimiser as Optimiser
     from fusionkit.components.outcomes import ClassColumn as ClassColumn
     from fusionkit.components.outcomes import Outcomes as Outcomes
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
+    from fusionkit.components.probes import Probes as Probes
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
     from fusionkit.components.protocols import Prediction as Prediction
     from fusionkit.components.protocols import Runner as Runner

@@ -15,7 +15,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import GRAPH_KINDS, KIND_TABLE
 from fusionkit.drawing.labels import amount
-from fusionkit.registry.lookup import discover
+from fusionkit.registry.lookup import discover, library_names
 from fusionkit.shapes.layouts import TensorShape, is_loss
 from fusionkit.testing.probing.examples import Example, example_of
 
@@ -34,6 +34,12 @@ _OF_NETWORKS = """\
 The notation of rules: [rules](../rules.md). The words for missing inputs:
 [the contract](../plugins.md#absence). Shapes are those of one case, without the batch axis; parameters and
 multiply-adds are those of the example."""
+
+_OF_LIBRARIES = """\
+These are not ours: torch and timm have them, and their documentation says what they do. The list is that of the
+versions with which this page was made.
+
+"""
 
 
 @cache
@@ -61,11 +67,21 @@ def page(kind: str) -> str:
     row = KIND_TABLE[kind]
     named = "named by `fusionkit" if row.by_command else f"named in a {'data' if row.in_data else 'graph'} file by `"
     rest = _OF_NETWORKS if kind in GRAPH_KINDS else f"They are {named}{' ' * row.by_command}{row.setting}`."
+    if row.library:
+        return _HEADER.format(title=row.title, guide=row.guide, rest=rest) + _by_name(kind)
     parts = [_HEADER.format(title=row.title, guide=row.guide, rest=rest),
              "| id | category | summary |\n| --- | --- | --- |\n"]
     parts += [f"| [`{made.id}`](#{_anchor(made.id)}) | {made.category} | {_cell(made.summary)} |\n"
               for made in bundled(kind)]
     return "".join([*parts, *("\n" + "\n".join(_section(made)) for made in bundled(kind))])
+
+
+def _by_name(kind: str) -> str:
+    """The table of components that installed libraries have."""
+    made = [discover().load(f"{kind}.{name}", of=Declaration) for name in library_names(kind)]
+    lines = [f"| `{each.name}` | {_cell(each.summary)} | "
+             f"{', '.join(f'`{name}`' for name in each.config.model_fields)} |\n" for each in made]
+    return (f"{_OF_LIBRARIES}| name | what it is | options |\n| --- | --- | --- |\n{''.join(lines)}")
 
 
 def _section(component: Declaration) -> Iterator[str]:

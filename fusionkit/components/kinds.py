@@ -27,8 +27,9 @@ class Kind:
     `folder` is where bundled ones are, under plugins/, and the name of their page in docs/components/; `guide` is the
     page of docs/ on how to choose one. `declaration` is the class in `fusionkit.api` that declares one. `setting` is
     where a graph file, or with `in_data` a data file, names one, or with `by_command` the command and its flag; '' for
-    kinds that stand in the nodes of a graph.
-    `check` is the check of the conformance kit for kinds without a module and a rule.
+    kinds that stand in the nodes of a graph. `check` is the check of the conformance kit for kinds without a module and
+    a rule. `library` is the module by whose `names`, `find`, `package_of` and `why_not` installed libraries give
+    further components of the kind, without a catalogue.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Kind:
     setting: str = ""
     check: str = ""
     in_data: bool = False
+    library: str = ""
     by_command: bool = False
 
     @property
@@ -71,6 +73,10 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("reader", "readers", "Readers", "data", "Reader", Scaffold(
         "scan: {read: $name, path: 'scans/{id}.raw'}", "numbers of 4 bytes, after a line with their sizes."),
         setting="inputs", check="reader", in_data=True),
+    Kind("optimiser", "optimisers", "Optimisers", "training", "Optimiser", Scaffold(
+        "training: {optimiser: {use: $id, with: {momentum: 0.9}}}",
+        "steps by the sign of a running mean of the gradients."),
+        setting="training.optimiser", check="optimiser", library="fusionkit.training.library_optimisers"),
     Kind("explanation", "explanations", "Explanations", "explain", "Explanation", Scaffold(
         "fusionkit explain RUN --method $name", "the mean of each input's gradient times its value."),
         setting="explain RUN --method", check="explanation", by_command=True),

@@ -15,7 +15,7 @@ class TrainingOptions(TypedDict, total=False):
     steps: int | None
     batch_size: int | None
     accumulate: int | None
-    optimiser: Literal["adamw", "adam", "sgd"] | None
+    optimiser: str | None
     learning_rate: float | None
     weight_decay: float | None
     momentum: float | None

@@ -15,6 +15,7 @@ from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
 from fusionkit.graph.builder import FORMAT, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
+from fusionkit.registry.lookup import library_names
 from fusionkit.shapes.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -79,16 +80,17 @@ class _Known:
 def _components(registry: Registry) -> tuple[list[_Known], list[str]]:
     """Every component that can be used, and a note for each that cannot."""
     known, left_out = [], []
-    for entry in registry.entries:
+    of_libraries = [f"{kind}.{name}" for kind in KIND_TABLE for name in library_names(kind)]
+    for id in [*(entry.id for entry in registry.entries), *of_libraries]:
         try:
-            component = registry.load(entry.id, of=Declaration)
+            component = registry.load(id, of=Declaration)
             component.config.model_json_schema()
         except FusionkitError as error:
-            left_out.append(f"{entry.id} ({str(error).partition(chr(10))[0]})")
+            left_out.append(f"{id} ({str(error).partition(chr(10))[0]})")
         except Exception as error:
-            left_out.append(f"{entry.id} (its options have no schema: {type(error).__name__})")
+            left_out.append(f"{id} (its options have no schema: {type(error).__name__})")
         else:
-            known.append(_Known(entry.id, entry.summary, component.config))
+            known.append(_Known(id, component.summary, component.config))
     return known, left_out
 
 

@@ -22,6 +22,7 @@ from fusionkit.errors import Diagnostic, UserError
 from fusionkit.files import check_regular, inside, read_json, remove_abandoned, replacing
 from fusionkit.network.model import FusionModel
 from fusionkit.training.distributed import assign, whole
+from fusionkit.training.optimiser_state import put_back_state, state_tensors
 
 LAST, BEST, STATE = "last", "best", "state.json"
 FORMAT = 2
@@ -85,11 +86,8 @@ def tensors_of(network: FusionModel, optimiser: Optimizer, method: Mapping[str, 
     """
     tensors = {_MODEL + name: _copy(value) for name, value in network.state_dict().items()
                if not _is_frozen(network, name)}
-    for name, parameter in network.named_parameters():
-        for key, value in optimiser.state.get(parameter, {}).items():
-            if isinstance(value, Tensor):
-                tensors[f"{_OPTIMISER}{name}/{key}"] = _copy(value)
-    return tensors | {_METHOD + name: _copy(value) for name, value in method.items()}
+    state = {_OPTIMISER + name: value for name, value in state_tensors(network.named_parameters(), optimiser).items()}
+    return tensors | state | {_METHOD + name: _copy(value) for name, value in method.items()}
 
 
 def _copy(value: Tensor) -> Tensor:
@@ -206,25 +204,9 @@ def put_back(network: FusionModel, optimiser: Optimizer | None, tensors: Mapping
     for name, value in own.items():
         assign(value, weights[name])
     if optimiser is not None:
-        _put_back_optimiser(network, optimiser, tensors)
-
-
-def _put_back_optimiser(network: FusionModel, optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    parameters = dict(network.named_parameters())
-    for full, value in tensors.items():
-        if not full.startswith(_OPTIMISER):
-            continue
-        name, _, key = full.removeprefix(_OPTIMISER).rpartition("/")
-        if name not in parameters:
-            raise UserError(Diagnostic("wrong-state", "the saved state belongs to another network",
-                                       why=f"it remembers {name!r}, which this one has not",
-                                       fix="resume with the graph that the run was started with"))
-        kept = value.clone()
-        # Optimisers keep the step count on the CPU; everything else has the device and layout of its parameter.
-        if key != "step":
-            kept = torch.zeros_like(parameters[name], dtype=value.dtype)
-            assign(kept, value)
-        optimiser.state[parameters[name]][key] = kept
+        state = {name.removeprefix(_OPTIMISER): value for name, value in tensors.items()
+                 if name.startswith(_OPTIMISER)}
+        put_back_state(dict(network.named_parameters()), optimiser, state)
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -90,7 +90,7 @@ def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
     assert total is not None, "an estimate needs a measured plan; please report"
     processes = world_size()
     parts = processes if settings.strategy == "fsdp" else 1
-    memories = {"sgd": 1 if settings.momentum else 0}.get(settings.optimiser, 2)
+    memories = {"sgd": 1 if settings.momentum else 0}.get(settings.optimiser.partition("{")[0], 2)
     inputs = sum(math.prod(value.shape.sizes) for value in plan.inputs)
     activations = total.activation_bytes // (1 if settings.precision == "fp32" else 2)
     return Estimate(

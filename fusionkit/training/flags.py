@@ -13,7 +13,7 @@ FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("steps", int, "minimum number of optimiser steps; epochs are added to reach it, unless --epochs is given"),
     ("batch_size", int, "cases in one batch, over all processes together"),
     ("accumulate", int, "batches whose gradients are added up before the weights change"),
-    ("optimiser", ("adamw", "adam", "sgd"), "the optimiser"),
+    ("optimiser", str, "the optimiser: adamw, adam, sgd, or the name of another of torch, timm or a plugin"),
     ("learning_rate", float, "the peak learning rate"),
     ("weight_decay", float, "weight decay"),
     ("momentum", float, "momentum of sgd"),

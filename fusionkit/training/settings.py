@@ -26,9 +26,10 @@ from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Mapping as Tables
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.former_settings import up_to_date
-from fusionkit.training.named_components import COUNTED, monitored_metric, typed_setting
+from fusionkit.training.named_components import COUNTED, Chosen, chosen_component, monitored_metric, typed_setting
 
 if TYPE_CHECKING:
+    from fusionkit.components.optimiser import Optimiser
     from fusionkit.evaluation.chosen_metrics import ChosenMetric
     from fusionkit.registry.lookup import Registry
     from fusionkit.training.chosen_method import ChosenMethod
@@ -39,6 +40,9 @@ LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "acc
            "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST, "fold": _EPOCHS,
            "checkpoint_steps": _LARGEST}
 """The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
+
+PLAIN_OPTIMISERS = ("adamw", "adam", "sgd")
+"""Optimisers that need no look-up before training, so that settings are read without torch."""
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
@@ -73,11 +77,14 @@ class TrainingSettings(BaseModel):
     batch_size: PositiveInt = Field(32, description="Cases in one batch, over all processes together.")
     accumulate: PositiveInt = Field(
         1, description="Batches whose gradients are added up before the weights change; equals a larger batch.")
-    optimiser: Literal["adamw", "adam", "sgd"] = Field("adamw", description="The optimiser.")
+    optimiser: Annotated[str, Short(
+        "the optimiser: adamw, adam, sgd, or the name of another of torch, timm or a plugin")] = Field(
+        "adamw", description="The optimiser: adamw, adam, sgd, or another of torch, timm or a plugin by its name, with "
+                             "options as {use: optimiser.NAME, with: {option: value}}.")
     learning_rate: PositiveFloat = Field(1e-3, description="The peak learning rate.")
     weight_decay: NonNegativeFloat = Field(
         0.01, description="Weight decay; biases, norms and scalars are exempt.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; the others ignore it.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; other optimisers have it as an option.")
     schedule: Literal["constant", "cosine", "linear", "step"] = Field(
         "cosine", description="The learning rate after warm-up: constant; cosine or linear down to zero; or step, "
                               "times step_factor every step_epochs.")
@@ -149,6 +156,7 @@ class TrainingSettings(BaseModel):
     checkpoint_steps: NonNegativeInt = Field(
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     _metric: ChosenMetric | None = PrivateAttr(None)
+    _optimiser: Chosen[Optimiser] | None = PrivateAttr(None)
     _method: ChosenMethod | None = PrivateAttr(None)
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
@@ -165,6 +173,25 @@ class TrainingSettings(BaseModel):
     def _typed_monitor(cls, value: Any) -> Any:
         """A metric as it is typed on the command line, without its kind."""
         return typed_setting(value, "metric")
+
+    @field_validator("optimiser", mode="before")
+    @classmethod
+    def _typed_optimiser(cls, value: Any) -> Any:
+        """An optimiser as it is typed on the command line, without its kind."""
+        return typed_setting(value, "optimiser")
+
+    @property
+    def chosen_optimiser(self) -> Chosen[Optimiser]:
+        """The optimiser with its options.
+
+        Raises: UserError if it is not installed.
+        """
+        if self._optimiser is not None:
+            return self._optimiser
+        from fusionkit.components.optimiser import Optimiser
+        from fusionkit.registry.lookup import discover
+
+        return chosen_component("optimiser", self.optimiser, None, discover(), Optimiser)
 
     @field_validator("method", mode="before")
     @classmethod
@@ -278,10 +305,17 @@ def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, reg
     if registry is not None:
         from fusionkit.training.chosen_method import method_named
 
-        monitor, method = (None if name in flags or not isinstance(tree, Tables) else tree.get(name)
-                           for name in ("monitor", "method"))
-        chosen._metric = monitored_metric(chosen.monitor, monitor, registry)
-        chosen._method = method_named(chosen.method, method, registry)
+        written = {} if not isinstance(tree, Tables) else {name: tree.get(name) for name in tree.entries
+                                                           if name not in flags}
+        chosen._metric = monitored_metric(chosen.monitor, written.get("monitor"), registry)
+        chosen._method = method_named(chosen.method, written.get("method"), registry)
+        if chosen.optimiser not in PLAIN_OPTIMISERS:
+            from fusionkit.components.optimiser import Optimiser
+            from fusionkit.training.named_optimisers import try_optimiser
+
+            chosen._optimiser = chosen_component("optimiser", chosen.optimiser, written.get("optimiser"), registry,
+                                                 Optimiser)
+            try_optimiser(chosen._optimiser, chosen.model_dump())
     return chosen
 
 

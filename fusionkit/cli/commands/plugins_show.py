@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.components.kinds import KINDS
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
@@ -35,12 +36,14 @@ def run(args: Namespace, console: Console) -> int:
     """Print a component's page, or output it as JSON with the schema of its options."""
     from fusionkit.components.declaration import Declaration
     from fusionkit.registry.catalogue import entry_of
-    from fusionkit.registry.lookup import discover
+    from fusionkit.registry.lookup import discover, library_names
     from fusionkit.syntax.writer import write
     from fusionkit.testing.probing.examples import example_of
 
     registry = discover()
     name = _whole(args.id, registry.ids)
+    if "." not in name:
+        name = _whole(name, [f"{kind}.{each}" for kind in KINDS for each in library_names(kind)])
     component = registry.load(name, of=Declaration)
     provider = registry.provider(name)
     assert provider is not None, "a loaded component has a provider; please report"

@@ -13,7 +13,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
 from fusionkit.shapes.layouts import TensorShape, shape_of
 from fusionkit.testing.places import place_of_error
-from fusionkit.testing.probing.options import Choice, choices
+from fusionkit.testing.probing.options import Choice, Unreached, choices, refused_values
 from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, one_line, witness
 from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shrunk
 
@@ -28,6 +28,8 @@ class Probes:
     refused: list[str] = field(default_factory=list)
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     """Options and inputs, the exception, and file:line of where it was raised."""
+    unreached: list[Unreached] = field(default_factory=list)
+    """Options that everything refuses."""
     exact: bool = False
     """Whether the inputs must not be reduced, however long the checks take."""
 
@@ -40,7 +42,7 @@ class Probes:
         if self.exact:
             return self.accepted
         groups: dict[str, list[Probe]] = {}
-        for probe in self.accepted:
+        for probe in (probe for probe in self.accepted if not probe.brief):
             groups.setdefault(probe.choice.label, []).append(probe)
         first, *others = groups.values()
         if others and others[0][0].choice.small and any(probe.heavy for probe in first):
@@ -73,22 +75,42 @@ def probes_of(component: Component, options: Mapping[str, Any] | None = None,
 
     Raises: NoExampleError when the required options cannot be guessed.
     """
-    found = Probes()
+    found = Probes(unreached=refused_values(component, options))
     reached: set[str] = set()
     refusals: dict[str, str] = {}
     for place, choice in enumerate(choices(component, options)):
         ways = [_given(inputs)] if inputs else list(layouts(component, choice, place == 0))
+        few = ways
         if any(probe.heavy for probe in found.accepted[-len(ways):]):
-            ways = [ways[place % len(ways)]]
+            few = [ways[place % len(ways)]]
         pairs = not place or not any(probe.heavy for probe in found.accepted)
-        for layout in ways:
-            refusal = _first_accepted(component, choice, layout, found, pairs)
-            if refusal is None:
-                reached.add(layout.name)
-            elif not layout.extra:
-                refusals.setdefault(layout.name, refusal)
+        before, failures, why = len(found.accepted), len(found.failed), ""
+        for trial in (choice, *choice.others):
+            for layout in [*few, *(way for way in ways if way not in few)]:
+                if len(found.accepted) > before and layout not in few:
+                    break
+                refusal = _first_accepted(component, trial, layout, found, pairs)
+                if refusal is None:
+                    reached.add(layout.name)
+                elif not layout.extra:
+                    refusals.setdefault(layout.name, refusal)
+                    why = why or refusal
+            if len(found.accepted) > before or len(found.failed) > failures:
+                break
+        else:
+            value = None if choice.others else choice.written.get(choice.option)
+            found.unreached.append(Unreached(choice.label, why or "no sizes fit", choice.option, value))
+    found.unreached = [each for each in found.unreached if not _reached(each, found.accepted)]
     found.refused = [f"{layout}: {why}" for layout, why in refusals.items() if layout not in reached]
     return found
+
+
+def _reached(unreached: Unreached, accepted: Sequence[Probe]) -> bool:
+    """Whether another set of options gives the option this value, or, instead of a guess, any but the default."""
+    if not unreached.option or not accepted:
+        return False
+    tried = [getattr(probe.config, unreached.option) for probe in accepted]
+    return (unreached.value in tried) if unreached.value is not None else any(value != tried[0] for value in tried)
 
 
 def probe_of(component: Component, options: Mapping[str, Any], inputs: Sequence[Sequence[int]]) -> Probe:
@@ -113,7 +135,7 @@ def _first_accepted(component: Component, choice: Choice, layout: InputLayout, f
     refusal, failure = None, None
     candidates, others = layout.sizes if pairs else (layout.sizes[0], ())
     for place, shapes in enumerate(candidates):
-        probe = Probe(component, choice, shapes, layout.name)
+        probe = Probe(component, choice, shapes, layout.name, brief=layout.brief)
         try:
             found.accepted.append(_tried(probe, [*others[place:], *others[:place]], found))
             break
