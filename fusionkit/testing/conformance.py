@@ -39,6 +39,7 @@ from fusionkit.testing.checks import (
     optimisers,
     option_checks,
     readers,
+    schedules,
     tracing,
     training_methods,
 )
@@ -114,6 +115,7 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "metric": metrics.metric,
     "reader": readers.reader,
     "optimiser": optimisers.optimiser,
+    "schedule": schedules.schedule,
     "explanation": explanations.explanation,
     "training": training_methods.training,
 }
