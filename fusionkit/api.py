@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fusionkit.components.reader import Reader as Reader
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
+    from fusionkit.components.schedule import Schedule as Schedule
     from fusionkit.components.training import EpochWindow as EpochWindow
     from fusionkit.components.training import Gradients as Gradients
     from fusionkit.components.training import Training as Training

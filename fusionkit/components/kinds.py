@@ -77,6 +77,10 @@ KIND_TABLE = {kind.name: kind for kind in (
         "training: {optimiser: {use: $id, with: {momentum: 0.9}}}",
         "steps by the sign of a running mean of the gradients."),
         setting="training.optimiser", check="optimiser", library="fusionkit.training.library_optimisers"),
+    Kind("schedule", "schedules", "Schedules", "training", "Schedule", Scaffold(
+        "training: {schedule: {use: $id, with: {power: 2.0}}}",
+        "the learning rate falls to zero by a power of the time."),
+        setting="training.schedule", check="schedule", library="fusionkit.training.library_schedules"),
     Kind("explanation", "explanations", "Explanations", "explain", "Explanation", Scaffold(
         "fusionkit explain RUN --method $name", "the mean of each input's gradient times its value."),
         setting="explain RUN --method", check="explanation", by_command=True),

@@ -19,7 +19,7 @@ class TrainingOptions(TypedDict, total=False):
     learning_rate: float | None
     weight_decay: float | None
     momentum: float | None
-    schedule: Literal["constant", "cosine", "linear", "step"] | None
+    schedule: str | None
     warmup_epochs: float | None
     step_epochs: int | None
     step_factor: float | None

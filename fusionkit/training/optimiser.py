@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.training.named_optimisers import optimiser_of
+from fusionkit.training.named_schedules import factor_of
 from fusionkit.training.settings import TrainingSettings
 
 
@@ -45,6 +46,9 @@ def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     done = (step - warmup) / max(settings.epochs * steps - warmup, 1)
+    chosen = settings.chosen_schedule
+    if chosen is not None:
+        return settings.learning_rate * factor_of(chosen, step - warmup, settings.epochs * steps - warmup)
     factors = {
         "constant": 1.0,
         "cosine": 0.5 * (1 + math.cos(math.pi * done)),

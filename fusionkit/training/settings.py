@@ -30,6 +30,7 @@ from fusionkit.training.named_components import COUNTED, Chosen, chosen_componen
 
 if TYPE_CHECKING:
     from fusionkit.components.optimiser import Optimiser
+    from fusionkit.components.schedule import Schedule
     from fusionkit.evaluation.chosen_metrics import ChosenMetric
     from fusionkit.registry.lookup import Registry
     from fusionkit.training.chosen_method import ChosenMethod
@@ -43,6 +44,9 @@ LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "acc
 
 PLAIN_OPTIMISERS = ("adamw", "adam", "sgd")
 """Optimisers that need no look-up before training, so that settings are read without torch."""
+
+PLAIN_SCHEDULES = ("constant", "cosine", "linear", "step")
+"""Schedules of the trainer itself."""
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
@@ -85,9 +89,12 @@ class TrainingSettings(BaseModel):
     weight_decay: NonNegativeFloat = Field(
         0.01, description="Weight decay; biases, norms and scalars are exempt.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; other optimisers have it as an option.")
-    schedule: Literal["constant", "cosine", "linear", "step"] = Field(
-        "cosine", description="The learning rate after warm-up: constant; cosine or linear down to zero; or step, "
-                              "times step_factor every step_epochs.")
+    schedule: Annotated[str, Short(
+        "the learning rate after warm-up: constant, cosine, linear, step, or the name of another of torch, timm or a "
+        "plugin")] = Field(
+        "cosine", description="The learning rate after warm-up: constant; cosine or linear down to zero; step, times "
+                              "step_factor every step_epochs; or another of torch, timm or a plugin by its name, with "
+                              "options as {use: schedule.NAME, with: {option: value}}.")
     warmup_epochs: NonNegativeFloat = Field(0.0, description="Epochs in which the learning rate rises from zero.")
     step_epochs: PositiveInt = Field(10, description="Epochs between two steps of the schedule step.")
     step_factor: float = Field(0.1, gt=0, le=1, description="Factor applied at each step of the schedule step.")
@@ -157,6 +164,7 @@ class TrainingSettings(BaseModel):
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     _metric: ChosenMetric | None = PrivateAttr(None)
     _optimiser: Chosen[Optimiser] | None = PrivateAttr(None)
+    _schedule: Chosen[Schedule] | None = PrivateAttr(None)
     _method: ChosenMethod | None = PrivateAttr(None)
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
@@ -179,6 +187,25 @@ class TrainingSettings(BaseModel):
     def _typed_optimiser(cls, value: Any) -> Any:
         """An optimiser as it is typed on the command line, without its kind."""
         return typed_setting(value, "optimiser")
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _typed_schedule(cls, value: Any) -> Any:
+        """A schedule as it is typed on the command line, without its kind."""
+        return typed_setting(value, "schedule")
+
+    @property
+    def chosen_schedule(self) -> Chosen[Schedule] | None:
+        """The schedule with its options; None for constant, cosine, linear and step.
+
+        Raises: UserError if it is not installed.
+        """
+        if self._schedule is None and self.schedule not in PLAIN_SCHEDULES:
+            from fusionkit.components.schedule import Schedule
+            from fusionkit.registry.lookup import discover
+
+            self._schedule = chosen_component("schedule", self.schedule, None, discover(), Schedule)
+        return self._schedule
 
     @property
     def chosen_optimiser(self) -> Chosen[Optimiser]:
@@ -316,6 +343,13 @@ def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, reg
             chosen._optimiser = chosen_component("optimiser", chosen.optimiser, written.get("optimiser"), registry,
                                                  Optimiser)
             try_optimiser(chosen._optimiser, chosen.model_dump())
+        if chosen.schedule not in PLAIN_SCHEDULES:
+            from fusionkit.components.schedule import Schedule
+            from fusionkit.training.named_schedules import try_schedule
+
+            chosen._schedule = chosen_component("schedule", chosen.schedule, written.get("schedule"), registry,
+                                                Schedule)
+            try_schedule(chosen._schedule)
     return chosen
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import Field, Strict, create_model
 
@@ -17,20 +18,25 @@ _PLAIN = (float, int, bool, str, type(None))
 def options_of(made: Any, without: Collection[str], defaults: Mapping[str, Any], owner: str) -> type[Config]:
     """The options class of a class or function.
 
-    An argument becomes an option if it has a default, and both this and its type are what a file can hold: numbers,
+    An argument becomes an option if its type and its default, if it has one, are what a file can hold: numbers,
     booleans, text, None, and tuples and lists of these; of several types those are taken. `defaults` replace those of
     the signature.
     """
-    hints = get_type_hints(made.__init__ if inspect.isclass(made) else made)
+    # torch imports some names for type checkers alone.
+    hints = get_type_hints(made.__init__ if inspect.isclass(made) else made, localns=vars(typing))
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(made).parameters.items():
-        if name in without or parameter.default is inspect.Parameter.empty:
+        default = defaults.get(name, parameter.default)
+        if name in without or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         kind = _written(hints.get(name) or _kind_of(parameter.default))
-        default = defaults.get(name, parameter.default)
-        if kind not in (None, type(None)) and isinstance(default, (*_PLAIN, tuple, list)):
-            about = f"Argument of {made.__module__.partition('.')[0]}'s {made.__name__}."
-            fields[name] = (kind, Field(default, description=about))
+        about = f"Argument of {made.__module__.partition('.')[0]}'s {made.__name__}."
+        if kind in (None, type(None)):
+            continue
+        if default is inspect.Parameter.empty:
+            fields[name] = (kind, Field(description=about))
+        elif isinstance(default, (*_PLAIN, tuple, list)):
+            fields[name] = (kind if default is not None else kind | None, Field(default, description=about))
     return create_model(f"{made.__name__}Options", __base__=Config, __doc__=f"Options of `{owner}`.", **fields)
 
 
@@ -45,8 +51,11 @@ def _kind_of(default: Any) -> Any:
 def _written(kind: Any) -> Any:
     """The part of a type that a file can hold; None if there is none."""
     origin, parts = get_origin(kind), get_args(kind)
-    if kind in _PLAIN:
+    if kind in _PLAIN or origin is Literal:
         return kind
+    if origin is Iterable:
+        made: Any = list  # its arguments are values here
+        return _written(made[parts])
     if origin in (Union, types.UnionType):
         found = [part for part in map(_written, parts) if part is not None]
         return Union[tuple(found)] if found else None  # noqa: UP007  # it is made of values
