@@ -140,7 +140,7 @@ def measure(table: Table, settings: Mapping[str, Any]) -> dict[str, Any]:
     ours, folds, seconds = predicted(table, settings)
     (score, loss), (rival, rival_loss) = scores(table, ours, folds), scores(table, linear(table, folds), folds)
     spread = float(np.std(rival, ddof=1))
-    return {"cases": len(table.values), "columns": table.values.shape[1], "score": float(np.mean(score)),
+    return {"cases": len(table.values), "columns": sum(map(len, table.groups.values())), "score": float(np.mean(score)),
             "linear": float(np.mean(rival)), "deviation": spread, "loss": float(np.mean(loss)),
             "linear_loss": float(np.mean(rival_loss)), "seconds": round(seconds, 1),
             "behind": (float(np.mean(rival)) - float(np.mean(score))) / spread}

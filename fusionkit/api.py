@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from fusionkit.components.component import Uncertainty as Uncertainty
     from fusionkit.components.config import ComponentError as ComponentError
     from fusionkit.components.config import Config as Config
+    from fusionkit.components.explanation import Explanation as Explanation
+    from fusionkit.components.explanation import ExplanationMethod as ExplanationMethod
     from fusionkit.components.hooks import hookimpl as hookimpl
     from fusionkit.components.metric import Metric as Metric
     from fusionkit.components.metric import MetricMethod as MetricMethod
+    from fusionkit.components.optimiser import Optimiser as Optimiser
     from fusionkit.components.outcomes import ClassColumn as ClassColumn
     from fusionkit.components.outcomes import Outcomes as Outcomes
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
     from fusionkit.components.reader import Reader as Reader
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
+    from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.training import EpochWindow as EpochWindow
+    from fusionkit.components.training import Gradients as Gradients
+    from fusionkit.components.training import Training as Training
+    from fusionkit.components.training import TrainingMethod as TrainingMethod
+    from fusionkit.components.training import TrainingView as TrainingView
     from fusionkit.components.weighted import calibration_bin as calibration_bin
     from fusionkit.components.weighted import calibration_error as calibration_error
     from fusionkit.components.weighted import pairs_in_order as pairs_in_order

@@ -15,7 +15,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import GRAPH_KINDS, KIND_TABLE
 from fusionkit.drawing.labels import amount
-from fusionkit.registry.lookup import discover
+from fusionkit.registry.lookup import discover, library_names
 from fusionkit.shapes.layouts import TensorShape, is_loss
 from fusionkit.testing.probing.examples import Example, example_of
 
@@ -34,6 +34,12 @@ _OF_NETWORKS = """\
 The notation of rules: [rules](../rules.md). The words for missing inputs:
 [the contract](../plugins.md#absence). Shapes are those of one case, without the batch axis; parameters and
 multiply-adds are those of the example."""
+
+_OF_LIBRARIES = """\
+These are not ours: torch and timm have them, and their documentation says what they do. The list is that of the
+versions with which this page was made.
+
+"""
 
 
 @cache
@@ -59,13 +65,23 @@ def path_of(kind: str) -> Path:
 def page(kind: str) -> str:
     """The text of the page of one kind."""
     row = KIND_TABLE[kind]
-    file = "data" if row.in_data else "graph"
-    rest = _OF_NETWORKS if kind in GRAPH_KINDS else f"They are named in a {file} file by `{row.setting}`."
+    named = "named by `fusionkit" if row.by_command else f"named in a {'data' if row.in_data else 'graph'} file by `"
+    rest = _OF_NETWORKS if kind in GRAPH_KINDS else f"They are {named}{' ' * row.by_command}{row.setting}`."
+    if row.library:
+        return _HEADER.format(title=row.title, guide=row.guide, rest=rest) + _by_name(kind)
     parts = [_HEADER.format(title=row.title, guide=row.guide, rest=rest),
              "| id | category | summary |\n| --- | --- | --- |\n"]
     parts += [f"| [`{made.id}`](#{_anchor(made.id)}) | {made.category} | {_cell(made.summary)} |\n"
               for made in bundled(kind)]
     return "".join([*parts, *("\n" + "\n".join(_section(made)) for made in bundled(kind))])
+
+
+def _by_name(kind: str) -> str:
+    """The table of components that installed libraries have."""
+    made = [discover().load(f"{kind}.{name}", of=Declaration) for name in library_names(kind)]
+    lines = [f"| `{each.name}` | {_cell(each.summary)} | "
+             f"{', '.join(f'`{name}`' for name in each.config.model_fields)} |\n" for each in made]
+    return (f"{_OF_LIBRARIES}| name | what it is | options |\n| --- | --- | --- |\n{''.join(lines)}")
 
 
 def _section(component: Declaration) -> Iterator[str]:
@@ -80,7 +96,7 @@ def _section(component: Declaration) -> Iterator[str]:
         yield "\n| option | type | default | meaning |\n| --- | --- | --- | --- |"
         yield from (f"| `{name}` | {_cell(kind)} | {_cell(_default(default))} | {_cell(text)} |"
                     for name, kind, default, text in options)
-    yield f"\n```yaml\n{seen.snippet}\n```"
+    yield f"\n```{'sh' if KIND_TABLE[component.kind].by_command else 'yaml'}\n{seen.snippet}\n```"
     if seen.inputs:
         yield "\n```\n" + "\n".join(picture(component.id, seen)) + "\n```"
     yield ""

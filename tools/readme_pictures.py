@@ -13,16 +13,17 @@ from pathlib import Path
 
 import numpy as np
 from draw_docs import FOLDER
+from fusionkit_plugins.blocks.overlay_plot import Overlay, overlay_figure
+from fusionkit_plugins.explanations.gradcam import grad_cam
 
 from fusionkit.cli.parser import main as fusionkit
 from fusionkit.data.batch import collate
 from fusionkit.datasets.phantom_files import write_phantom
 from fusionkit.evaluation import plots
-from fusionkit.explanation.gradcam import grad_cam
-from fusionkit.explanation.overlay_plot import Overlay, overlay_figure
-from fusionkit.explanation.request import CaseOutput, Request, cases_of, resolve_request
-from fusionkit.explanation.selection import ChosenCase
+from fusionkit.explanation.cases import CaseOutput
+from fusionkit.explanation.selection import ChosenCase, explained_heads
 from fusionkit.inference.predict import Settings
+from fusionkit.interface.explained_runs import networks_of, part_of
 from fusionkit.registry.lookup import discover
 from fusionkit.runs.folder import cohort_of, open_run
 
@@ -48,17 +49,17 @@ def make(folder: Path) -> None:
 
 def _gradcam(folder: Path) -> None:
     """The middle slices of the malignant test case of which the network is most confident."""
-    run = open_run(folder, discover())
-    request = Request(class_name="malignant")
-    resolved = resolve_request(run.model, request)
-    cohort = cohort_of(run, None, require_targets=True)
-    cases = cases_of(run, cohort, request, own=True, cache=None, settings=Settings(32, "cpu"))
+    registry = discover()
+    run = open_run(folder, registry)
+    network = networks_of(run, registry, Settings(32, "cpu"))[0]
+    heads, _ = explained_heads(network.plan, None, "malignant")
+    cases = part_of(run, (network,), cohort_of(run, None, require_targets=True), (), own=True, cache=None).cases
     result = cases.results["diagnosis"]
     item = ChosenCase(int(np.where(result.targets == 1, result.values[:, 1], -1).argmax()), "diagnosis", "malignant")
-    output, place = CaseOutput.of(resolved, cases, item), resolved.places[0]
+    output, place = CaseOutput.of(heads, cases, item), network.survey.maps()[0][0]
     batch = collate([cases.dataset[item.place]])
     image = batch.inputs["ct"][0].double().numpy()
-    heat = grad_cam(resolved.survey, place, item.head, output.column, batch.inputs, present=batch.present,
+    heat = grad_cam(network.survey, place, item.head, output.column, batch.inputs, present=batch.present,
                     size=image.shape[1:])
     assert heat is not None, "the encoder lets gradients through; please report"
     with plots.style():

@@ -27,9 +27,9 @@ from fusionkit.progress import Progress
 from fusionkit.runs.hold_out import held_out_of
 from fusionkit.runs.job import Precomputed, Reporter, parts_of
 from fusionkit.runs.setup import Setup, cache_for
-from fusionkit.training.distributed import wants_cpu
+from fusionkit.training.distributed import own_randomness, wants_cpu
 from fusionkit.training.lockstep import LockstepRun, SharedBatches, advance_all, begin
-from fusionkit.training.loop import Training, own_randomness
+from fusionkit.training.loop import TrainingRun
 from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.signals import Interruption
 
@@ -173,7 +173,7 @@ class _Division:
         return True
 
     def _begun(self, waiting: Sequence[Candidate], models: Mapping[str, FusionModel], settings: TrainingSettings,
-               member: int, interruption: Interruption) -> list[Training]:
+               member: int, interruption: Interruption) -> list[TrainingRun]:
         runs = []
         for each in waiting:
             cached = self._cached(each, self.cohort)

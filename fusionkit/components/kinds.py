@@ -26,8 +26,10 @@ class Kind:
 
     `folder` is where bundled ones are, under plugins/, and the name of their page in docs/components/; `guide` is the
     page of docs/ on how to choose one. `declaration` is the class in `fusionkit.api` that declares one. `setting` is
-    where a graph file, or with `in_data` a data file, names one, '' for kinds that stand in the nodes of a graph.
-    `check` is the check of the conformance kit for kinds without a module and a rule.
+    where a graph file, or with `in_data` a data file, names one, or with `by_command` the command and its flag; '' for
+    kinds that stand in the nodes of a graph. `check` is the check of the conformance kit for kinds without a module and
+    a rule. `library` is the module by whose `names`, `find`, `package_of` and `why_not` installed libraries give
+    further components of the kind, without a catalogue.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Kind:
     setting: str = ""
     check: str = ""
     in_data: bool = False
+    library: str = ""
+    by_command: bool = False
 
     @property
     def in_nodes(self) -> bool:
@@ -62,9 +66,24 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("metric", "metrics", "Metrics", "evaluation", "Metric", Scaffold(
         "training: {monitor: {use: $id}}", "the mean distance between probability and truth."),
         setting="training.monitor", check="metric"),
+    Kind("training", "training", "Training methods", "auxiliary-losses", "Training", Scaffold(
+        "training: {method: {use: $id, with: {rate: 0.5}}}",
+        "gradients of modalities that predict worse than the others are enlarged."),
+        setting="training.method", check="training"),
     Kind("reader", "readers", "Readers", "data", "Reader", Scaffold(
         "scan: {read: $name, path: 'scans/{id}.raw'}", "numbers of 4 bytes, after a line with their sizes."),
         setting="inputs", check="reader", in_data=True),
+    Kind("optimiser", "optimisers", "Optimisers", "training", "Optimiser", Scaffold(
+        "training: {optimiser: {use: $id, with: {momentum: 0.9}}}",
+        "steps by the sign of a running mean of the gradients."),
+        setting="training.optimiser", check="optimiser", library="fusionkit.training.library_optimisers"),
+    Kind("schedule", "schedules", "Schedules", "training", "Schedule", Scaffold(
+        "training: {schedule: {use: $id, with: {power: 2.0}}}",
+        "the learning rate falls to zero by a power of the time."),
+        setting="training.schedule", check="schedule", library="fusionkit.training.library_schedules"),
+    Kind("explanation", "explanations", "Explanations", "explain", "Explanation", Scaffold(
+        "fusionkit explain RUN --method $name", "the mean of each input's gradient times its value."),
+        setting="explain RUN --method", check="explanation", by_command=True),
 )}
 KINDS = tuple(KIND_TABLE)
 NODE_KINDS = tuple(name for name, kind in KIND_TABLE.items() if kind.in_nodes)
@@ -72,6 +91,8 @@ GRAPH_KINDS = (*NODE_KINDS, "uncertainty")
 """Kinds that a graph file names outside its settings of training."""
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*(\.v[0-9]+)?")
 COMPONENT_ID = re.compile(rf"({'|'.join(KINDS)})\.{COMPONENT_NAME.pattern}")
+COMPONENT_USE = re.compile(rf"{COMPONENT_ID.pattern}(@[A-Za-z0-9][A-Za-z0-9._-]*)?")
+"""An id as a graph names it: with `@package`, the one of that package."""
 
 
 def kind_of(id: str) -> str:

@@ -25,8 +25,9 @@ from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
-_KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
-         "inputs", "targets")
+KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
+        "inputs", "targets")
+TARGET_KEYS = ("column", "columns", "values", "limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class DataDescription:
             plain["inputs"][name] = {"read": spec.reader, **spec.options.model_dump(mode="json")}
         if self.split is not None:
             plain["split"] = self.split.to_plain()
-        return {key: plain[key] for key in _KEYS if key in plain}
+        return {key: plain[key] for key in KEYS if key in plain}
 
 
 def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = None, *,
@@ -102,7 +103,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
         tree = assign(tree, assignment, DataError)
     found: list[Diagnostic] = []
     folder = path.parent if folder is None else folder
-    form = DataFieldReader(tree, "the data file", _KEYS, found)
+    form = DataFieldReader(tree, "the data file", KEYS, found)
     _check_version(form)
     readable = (*_written_roots(form, folder), *_typed_roots(form, roots))
     cases, identifier = _cases(form, folder, readable), form.words("id")
@@ -332,7 +333,7 @@ def _targets(form: DataFieldReader) -> dict[str, TargetSpec]:
 
 
 def _target(form: DataFieldReader, name: str, tree: Tree) -> TargetSpec | None:
-    part = DataFieldReader(tree, f"target {name!r}", ("column", "columns", "values", "limits"), form.found)
+    part = DataFieldReader(tree, f"target {name!r}", TARGET_KEYS, form.found)
     if not isinstance(tree, Mapping):
         return None
     column, columns, values = part.words("column"), part.texts("columns"), _values(part)

@@ -10,7 +10,7 @@ from fusionkit.data.fields import DataFieldReader
 from fusionkit.errors import Span, did_you_mean
 from fusionkit.syntax import tree as syntax
 
-_KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
+KEYS = ("column", "folds", "fraction", "stratify", "seed", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def read_split(form: DataFieldReader, targets: Collection[str]) -> SplitSpec | N
     tree = form.tree.get("split")
     if tree is None:
         return None
-    part = DataFieldReader(tree, "'split'", _KEYS, form.found)
+    part = DataFieldReader(tree, "'split'", KEYS, form.found)
     ways = [name for name in ("column", "folds", "fraction") if part.has(name)]
     if not isinstance(tree, syntax.Mapping) or len(ways) != 1:
         if isinstance(tree, syntax.Mapping):

@@ -1,4 +1,5 @@
-"""Explaining a trained network: Grad-CAM, t-SNE, gates, and the share of each modality.
+"""What explanations of a trained network share: the view of a run, feature maps, cases, and the choice of methods.
 
-Runs are opened in `runs`, and cases are read in `data`. Metrics for missing inputs are in `evaluation`.
+The methods themselves are plugins, in `plugins/explanations`. Runs are opened in `runs`. Metrics for missing inputs are
+in `evaluation`.
 """

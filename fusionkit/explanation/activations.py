@@ -1,4 +1,4 @@
-"""One pass over the cases that collects the pooled features of some nodes and the gates of fusions."""
+"""Passes over the cases that collect the pooled features of some nodes, or the gates of fusions."""
 
 from __future__ import annotations
 
@@ -49,38 +49,51 @@ class Gates:
 
 def batches(dataset: Dataset[Any], settings: Settings) -> Iterator[Batch]:
     """The cases of a dataset, in order, on the device."""
-    loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate)
+    # With a generator of its own, since a loader draws a seed, which would move the global random state.
+    loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate, generator=torch.Generator())
     for batch in loader:
         yield batch.to(settings.chosen_device)
 
 
-def look(survey: Survey, dataset: Dataset[Any], values: Collection[Value], settings: Settings
-         ) -> tuple[dict[str, Features], list[Gates]]:
-    """The pooled features of some tensors by name, and the gates of every fusion that reports them.
-
-    Raises: RunError if the gates of a component do not have the shape required by the contract.
-    """
-    model, steps = survey.model, survey.steps
+def features_of(survey: Survey, dataset: Dataset[Any], values: Collection[Value], settings: Settings
+                ) -> dict[str, Features]:
+    """The pooled features of some tensors of the network, by name."""
     place = {value.name: slot for slot, value in enumerate(survey.values)}
-    gated = [number for number, step in enumerate(steps.calls)
-             if step.planned.component.kind == "fusion" and callable(getattr(step.module, "gates", None))]
     pooled: dict[str, list[tuple[Tensor, Tensor]]] = {value.name: [] for value in values}
-    weighed: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in gated}
     with torch.inference_mode():
         for batch in batches(dataset, settings):
-            slots, masks = begun(model, steps, batch.inputs, batch.present)
-            for number, step in enumerate(steps.calls):
-                if number in weighed:
-                    weighed[number].append(_gates(step, slots, masks))
+            slots, masks = begun(survey.model, survey.steps, batch.inputs, batch.present)
+            for step in survey.steps.calls:
                 step.call(slots, masks)
             for value in values:
                 slot = place[value.name]
                 pooled[value.name].append((pool(slots[slot], value), _rows(masks[slot], len(batch), slots[slot])))
-    features = {value.name: Features(value, *_joined(pooled[value.name])) for value in values}
-    gates = [Gates(survey.paths[number], steps.calls[number].planned.component.id,
-                   tuple(label for label, _ in steps.calls[number].planned.inputs), *_joined(parts))
-             for number, parts in weighed.items()]
-    return features, gates
+    return {value.name: Features(value, *_joined(pooled[value.name])) for value in values}
+
+
+def gated(survey: Survey) -> list[int]:
+    """The numbers of the calls of fusions that report gates."""
+    return [number for number, step in enumerate(survey.steps.calls)
+            if step.planned.component.kind == "fusion" and callable(getattr(step.module, "gates", None))]
+
+
+def gates_of(survey: Survey, dataset: Dataset[Any], settings: Settings) -> list[Gates]:
+    """The gates of every fusion that reports them.
+
+    Raises: RunError if the gates of a component do not have the shape required by the contract.
+    """
+    steps = survey.steps
+    weighed: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in gated(survey)}
+    with torch.inference_mode():
+        for batch in batches(dataset, settings):
+            slots, masks = begun(survey.model, steps, batch.inputs, batch.present)
+            for number, step in enumerate(steps.calls):
+                if number in weighed:
+                    weighed[number].append(_gates(step, slots, masks))
+                step.call(slots, masks)
+    return [Gates(survey.paths[number], steps.calls[number].planned.component.id,
+                  tuple(label for label, _ in steps.calls[number].planned.inputs), *_joined(parts))
+            for number, parts in weighed.items()]
 
 
 def pool(tensor: Tensor, value: Value) -> Tensor:

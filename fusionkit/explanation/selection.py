@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
-from fusionkit.errors import DataError, Diagnostic, UserError, did_you_mean
+from fusionkit.errors import DataError, Diagnostic, did_you_mean
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.plan import Plan, PlannedHead, Value
-
-_PACKAGES = {"captum": "captum", "sklearn": "scikit-learn"}
-
-
-def require_packages() -> None:
-    """Check that the packages needed for explanations are installed.
-
-    Raises: UserError with `missing-package`.
-    """
-    missing = [name for module, name in _PACKAGES.items() if find_spec(module) is None]
-    if missing:
-        raise UserError(Diagnostic("missing-package", f"`fusionkit explain` needs {' and '.join(missing)}",
-                                   why="Grad-CAM comes from captum, t-SNE from scikit-learn",
-                                   fix='install "fusionkit[explain]"'))
 
 
 @dataclass(frozen=True)
@@ -74,7 +59,7 @@ def explained_heads(plan: Plan, head: str | None, class_name: str | None
 
 
 def value_for(plan: Plan, explained: ExplainedHead, node: str | None) -> Value | Diagnostic:
-    """The tensor whose t-SNE is drawn: a node's output or one of its named outputs; by default the head's input."""
+    """One tensor of the network by name: a node's output or one of its named outputs; by default the head's input."""
     if node is None:
         return plan.node(explained.name).reads[0]
     features = [value for planned in plan.nodes for value in planned.features]

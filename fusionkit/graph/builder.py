@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from math import prod
 
-from fusionkit.components.kinds import COMPONENT_ID, GRAPH_KINDS, spoken
+from fusionkit.components.kinds import COMPONENT_USE, GRAPH_KINDS, spoken
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.graph.reserved import RESERVED
@@ -190,7 +190,7 @@ class _Builder:
 
     def _step(self, use: Tree, options: Tree | None, form: FieldReader) -> Step:
         text = use.value if isinstance(use, Leaf) else None
-        if not isinstance(text, str) or not COMPONENT_ID.fullmatch(text):
+        if not isinstance(text, str) or not COMPONENT_USE.fullmatch(text):
             dotted = isinstance(text, str) and text.count(".") > 1
             form.report("bad-id", f"{form.owner} cannot use {shown(use)}", use.span,
                         why="a graph names components by id; it cannot reach code by path" if dotted else
@@ -288,7 +288,7 @@ def _id_fix(use: Tree) -> str:
         return "write 'chain: [...]' for several components in a row"
     kind, dot, name = str(use.value if isinstance(use, Leaf) else "").lower().partition(".")
     meant = f"{near(kind, GRAPH_KINDS)}.{name}"
-    valid = dot and COMPONENT_ID.fullmatch(meant)
+    valid = dot and COMPONENT_USE.fullmatch(meant)
     return f"did you mean {meant!r}?" if valid else "`fusionkit plugins list` shows the ids"
 
 

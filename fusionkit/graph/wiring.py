@@ -67,11 +67,12 @@ def _kinds(nodes: Sequence[Node], top: FieldReader) -> None:
     for node in nodes:
         for step in node.steps:
             if step.use and step.kind not in NODE_KINDS:
-                setting = KIND_TABLE[step.kind].setting
+                kind = KIND_TABLE[step.kind]
                 top.report("wrong-kind", f"node {node.name!r} cannot use {step.use!r}", step.span,
                            why="an uncertainty method runs the whole network" if step.kind == "uncertainty" else
                            f"in nodes stand components of kind {spoken(NODE_KINDS, 'or')}",
-                           fix=f"write it under the key {setting!r} of the graph")
+                           fix=f"name it to the command: fusionkit {kind.setting} {step.use.partition('.')[2]}"
+                           if kind.by_command else f"write it under the key {kind.setting!r} of the graph")
         for step in node.steps[:-1]:
             if step.kind == "head":
                 top.report("wrong-kind", f"the head {step.use!r} is not the last step of node {node.name!r}",

@@ -15,11 +15,11 @@ class TrainingOptions(TypedDict, total=False):
     steps: int | None
     batch_size: int | None
     accumulate: int | None
-    optimiser: Literal["adamw", "adam", "sgd"] | None
+    optimiser: str | None
     learning_rate: float | None
     weight_decay: float | None
     momentum: float | None
-    schedule: Literal["constant", "cosine", "linear", "step"] | None
+    schedule: str | None
     warmup_epochs: float | None
     step_epochs: int | None
     step_factor: float | None
@@ -31,10 +31,7 @@ class TrainingOptions(TypedDict, total=False):
     balance: Literal["none", "classes"] | None
     modality_dropout: float | None
     modality_scheme: Literal["independent", "exactly_one", "subset"] | None
-    modulation: Literal["none", "ogm", "ogm_ge"] | None
-    modulation_alpha: float | None
-    modulation_first_epoch: int | None
-    modulation_last_epoch: int | None
+    method: str | None
     precision: Literal["fp32", "bf16", "fp16"] | None
     device: Literal["auto", "cpu", "cuda"] | None
     strategy: Literal["auto", "ddp", "fsdp"] | None

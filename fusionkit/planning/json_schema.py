@@ -15,6 +15,7 @@ from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
 from fusionkit.graph.builder import FORMAT, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
+from fusionkit.registry.lookup import library_names
 from fusionkit.shapes.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -36,15 +37,16 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
     components, left_out = _components(registry)
     defs: dict[str, Schema] = {}
     for component in components:
-        defs |= _options(component.id, component.config, component.summary)
+        defs |= options_schema(component.id, component.config, component.summary)
     if training:
-        defs |= _options("training", training, _TOP_NOTES["training"])
+        defs |= options_schema("training", training, _TOP_NOTES["training"])
         for kind in KIND_TABLE.values():
             section, _, key = kind.setting.partition(".")
             if section == "training" and key:
                 named = [component for component in components if kind_of(component.id) == kind.name]
-                defs[kind.name] = _step(named)
-                defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], kind.name, named)
+                # By its key, since there is a kind that is called as the section.
+                defs[key] = _step(named)
+                defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], key, named)
     nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
     methods = [component for component in components if kind_of(component.id) == "uncertainty"]
     defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
@@ -53,7 +55,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fusionkit graph",
         "description": "A multimodal network: inputs, nodes that read them or each other, and heads as results.",
-        **_closed(TOP_KEYS, _top(training is not None), ("fusionkit", "inputs", "nodes")),
+        **closed(TOP_KEYS, _top(training is not None), ("fusionkit", "inputs", "nodes")),
         "$defs": defs,
     }
     if left_out:
@@ -78,20 +80,21 @@ class _Known:
 def _components(registry: Registry) -> tuple[list[_Known], list[str]]:
     """Every component that can be used, and a note for each that cannot."""
     known, left_out = [], []
-    for entry in registry.entries:
+    of_libraries = [f"{kind}.{name}" for kind in KIND_TABLE for name in library_names(kind)]
+    for id in [*(entry.id for entry in registry.entries), *of_libraries]:
         try:
-            component = registry.load(entry.id, of=Declaration)
+            component = registry.load(id, of=Declaration)
             component.config.model_json_schema()
         except FusionkitError as error:
-            left_out.append(f"{entry.id} ({str(error).partition(chr(10))[0]})")
+            left_out.append(f"{id} ({str(error).partition(chr(10))[0]})")
         except Exception as error:
-            left_out.append(f"{entry.id} (its options have no schema: {type(error).__name__})")
+            left_out.append(f"{id} (its options have no schema: {type(error).__name__})")
         else:
-            known.append(_Known(entry.id, entry.summary, component.config))
+            known.append(_Known(id, component.summary, component.config))
     return known, left_out
 
 
-def _options(name: str, model: type[BaseModel], summary: str) -> dict[str, Schema]:
+def options_schema(name: str, model: type[BaseModel], summary: str) -> dict[str, Schema]:
     """The schema of an options class under its name, and those that it refers to under `name.Class`."""
     schema = model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
     inner: dict[str, Schema] = schema.pop("$defs", {})
@@ -116,17 +119,17 @@ def _explain(option: Schema) -> None:
     option["markdownDescription"] = text
 
 
-def _named(setting: Schema, kind: str, components: Sequence[_Known]) -> Schema:
+def _named(setting: Schema, step: str, components: Sequence[_Known]) -> Schema:
     """A setting that names a component: by a word of its own, by id or name, with options in braces, or as a step."""
     own = [setting["default"], *setting.get("enum", ())]
     names = [component.id.partition(".")[2] for component in components]
     notes = {key: value for key, value in setting.items() if key not in ("type", "enum")}
     return {**notes, "anyOf": [
         {"enum": list(dict.fromkeys([*own, *names, *(component.id for component in components)]))},
-        {"type": "string", "pattern": r"^[a-z0-9_.]+\{.*\}$"}, _ref(kind)]}
+        {"type": "string", "pattern": r"^[a-z0-9_.]+\{.*\}$"}, _ref(step)]}
 
 
-def _closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
+def closed(keys: Sequence[str], properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
     """A mapping with exactly these keys, which must be those that the reader of graphs knows."""
     assert set(properties) == set(keys), "the schema and the reader know different keys; please report"
     return {"type": "object", "properties": {key: properties[key] for key in keys}, "additionalProperties": False,
@@ -179,7 +182,7 @@ def _input() -> Schema:
     layouts = {name: _sizes(name, shape.axes) for name, shape in LAYOUTS.items()}
     optional = {"type": "boolean", "default": False, "description": "Whether cases may lack this input."}
     keys = (*LAYOUTS, "optional")
-    return {**_closed(keys, {**layouts, "optional": optional}),
+    return {**closed(keys, {**layouts, "optional": optional}),
             "description": "One input: its layout with the sizes, and whether it may be missing.",
             "oneOf": [{"required": [name]} for name in LAYOUTS]}
 
@@ -224,7 +227,7 @@ def _node(components: Sequence[_Known]) -> Schema:
     properties = {**_use(components), "chain": chain, "from": _ref("from"), **_NODE_NOTES}
     head = {"properties": {"use": {"pattern": r"^head\."}}}
     return {
-        **_closed(NODE_KEYS, properties, ["from"]),
+        **closed(NODE_KEYS, properties, ["from"]),
         "description": "One node: a component with its options, or a chain of them, and what it reads.",
         "oneOf": [{"required": ["use"]}, {"required": ["chain"]}],
         "allOf": [
@@ -238,7 +241,7 @@ def _node(components: Sequence[_Known]) -> Schema:
 
 
 def _step(components: Sequence[_Known]) -> Schema:
-    return {**_closed(STEP_KEYS, _use(components), ["use"]), "allOf": [{}, *_with(components)]}
+    return {**closed(STEP_KEYS, _use(components), ["use"]), "allOf": [{}, *_with(components)]}
 
 
 def _chain_step(components: Sequence[_Known]) -> Schema:

@@ -19,7 +19,8 @@ def written(plan: Plan) -> dict[str, Any]:
         data["inputs"][value.name][value.shape.layout] = list(value.shape.sizes)
     for node in plan.nodes:
         calls = node.lanes[0].calls
-        steps = [_step(call.component.id, call.config.model_dump(mode="json")) for call in calls]
+        steps = [_step(step.use, call.config.model_dump(mode="json"))
+                 for step, call in zip(node.node.steps, calls, strict=True)]
         entry = data["nodes"][node.name]
         if "chain" in entry:
             entry["chain"] = steps

@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.failures import raised
-from fusionkit.components.kinds import kind_of
+from fusionkit.components.kinds import KINDS, kind_of
 from fusionkit.components.requirements import is_requirement
-from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean
 from fusionkit.registry.guard import guarded
 from fusionkit.registry.known_packages import KnownPackage, read_others
 from fusionkit.syntax.fields import FieldReader, shown
@@ -62,16 +62,22 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A catalogue file: the components of its package, and other packages that provide more."""
+    """A catalogue file: the components of its package, and other packages that provide more.
+
+    `notes` say what a catalogue of a later version has that this one does not know.
+    """
 
     package: str
     entries: tuple[Entry, ...] = ()
     others: tuple[KnownPackage, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def read_catalogue(path: Path) -> Catalogue:
+def read_catalogue(path: Path, later: bool = False) -> Catalogue:
     """The content of a catalogue file.
 
+    With `later` it may be of a package for a later version: kinds and keys that are not known here are left out, and
+    noted, unless they look like a mistake in one that is.
     Raises: GraphError with every error in the file.
     """
     found: list[Diagnostic] = []
@@ -85,13 +91,25 @@ def read_catalogue(path: Path) -> Catalogue:
     listed = top.mapping("components", "write 'kind.name: {at: module}'")
     entries = [_entry(name, value, package, found) for name, value in listed.items()] if listed else []
     others = read_others(top, package, {entry.id for entry in entries})
+    notes = []
+    if later:
+        notes = [each.message for each in found if each.code in ("unknown-key", "unknown-kind") and not _mistaken(each)]
+        found = [each for each in found if each.message not in notes]
     if found:
         raise GraphError(found)
-    return Catalogue(package, tuple(entries), others)
+    return Catalogue(package, tuple(each for each in entries if each.kind in KINDS), others, tuple(notes))
+
+
+def _mistaken(found: Diagnostic) -> bool:
+    """Whether an unknown word is near to one that is known."""
+    return (found.fix or "").startswith("did you mean")
 
 
 def _entry(name: str, tree: Tree, package: str, found: list[Diagnostic]) -> Entry:
     form = FieldReader(tree, f"entry {name!r}", _KEYS, found)
+    if kind_of(name) not in KINDS:
+        form.report("unknown-kind", f"{name!r} is of kind {kind_of(name)!r}, which this version does not know",
+                    tree.span, fix=did_you_mean(kind_of(name), KINDS, f"the kinds are {', '.join(KINDS)}"))
     return Entry(name, package, needs=_needs(form), span=tree.span, **form.all_texts(_TEXTS))
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fusionkit.components.failures import raised
+from fusionkit.components.kinds import KIND_TABLE, kind_of
 from fusionkit.components.requirements import missing, normal_name, pip_install
 from fusionkit.errors import Diagnostic, GraphError, Span, near
 from fusionkit.registry.catalogue import Entry
@@ -78,7 +80,11 @@ class Registry:
         return self._whole.providers
 
     def _owners(self, name: str) -> list[tuple[Provider, Entry]]:
-        """The providers of an id, without packages whose claim is ignored."""
+        """The providers of an id, without packages whose claim is ignored; of `id@package`, that package."""
+        id, at, package = name.partition("@")
+        if at:
+            return [(provider, entry) for provider, entry in self._whole.owners.get(id, [])
+                    if normal_name(package) in (normal_name(provider.package), normal_name(provider.name))]
         first = self._first.owners.get(name, [])
         return _heard(first) if any(provider.bundled for provider, _ in first) else self._whole.owners.get(name, [])
 
@@ -116,7 +122,10 @@ class Registry:
         return {name: [p for p, _ in owners] for name, owners in self._whole.graphs.items() if len(owners) > 1}
 
     def provider(self, name: str) -> Provider | None:
-        """The provider of an id, None if unknown."""
+        """The provider of an id, None if unknown; of what an installed library has, that library."""
+        if of_library(name) is not None:
+            package = _library(kind_of(name)).package_of(name.partition(".")[2])
+            return Provider(package, package, version(package), bundled=True)
         owners = self._owners(name)
         return owners[0][0] if owners else None
 
@@ -153,15 +162,17 @@ class Registry:
         """
         from fusionkit.components.component import Component
 
-        owners = self._owners(name)
-        if not owners:
+        library = of_library(name)
+        owners = [] if library else self._owners(name)
+        if library is None and not owners:
             raise GraphError(self._unknown(name, span))
         if len(owners) > 1:
             both = " and ".join(str(provider) for provider, _ in owners)
             raise GraphError(Diagnostic("two-providers", f"{name} is provided by {both}", span,
                                         why="it is ambiguous which one to use",
-                                        fix=f"uninstall one, or turn one off: {DISABLE}={owners[-1][0].name}"))
-        component = _import(*owners[0], span)
+                                        fix=f"name the package: {name}@{owners[0][0].package}; or turn one off: "
+                                            f"{DISABLE}={owners[-1][0].name}"))
+        component = library or _import(*owners[0], span)
         if not isinstance(component, of or Component):
             raise GraphError(Diagnostic("wrong-kind", f"{name} cannot be used here", span,
                                         why=f"it is of kind {component.kind!r}",
@@ -169,12 +180,21 @@ class Registry:
         return component
 
     def _unknown(self, name: str, span: Span | None) -> Diagnostic:
+        id, at, package = name.partition("@")
+        if at and (others := self._whole.owners.get(id)):
+            return Diagnostic("not-installed", f"{id} of {package!r} is not installed", span,
+                              why=f"{id} is provided by {' and '.join(str(provider) for provider, _ in others)}",
+                              fix=f"write {id!r}, or {f'{id}@{others[0][0].package}'!r}")
         if name in self._whole.withheld:
             provider = self._whole.withheld[name]
             return Diagnostic("wrong-contract", f"{name} of {provider} cannot be used", span, why=provider.problem,
                               fix=provider.fix)
         if name in self._whole.others:
             return self._elsewhere(name, self._whole.others[name], span)
+        refusal = _refused_by_library(name)
+        if refusal is not None:
+            return Diagnostic("unusable-component", f"{name} cannot be used here", span, why=refusal,
+                              fix=f"choose another {kind_of(name)}, or declare one in a plugin")
         # A provider whose ids are known does not have this one.
         idle = [f"{p.name} ({p.idle})" for p in self.providers if p.idle and not p.withheld]
         match = self._near(name)
@@ -203,9 +223,37 @@ class Registry:
         """The nearest id, compared after the dot only, since the same kind makes all ids similar."""
         known = {*self._whole.owners, *self._whole.withheld, *self._whole.others}
         kind, _, rest = name.partition(".")
+        known |= {f"{kind}.{other}" for other in library_names(kind)}
         others = {other.partition(".")[2]: other for other in known if not other.startswith(f"{kind}.")}
         match = near(rest, [other.partition(".")[2] for other in known if other.startswith(f"{kind}.")])
         return f"{kind}.{match}" if match else others.get(rest)
+
+
+def _library(kind: str) -> Any:
+    """The module that finds components of a kind in installed libraries, imported now; None for most kinds."""
+    module = KIND_TABLE[kind].library if kind in KIND_TABLE else ""
+    return import_module(module) if module else None
+
+
+def library_names(kind: str) -> list[str]:
+    """The names of components of a kind that installed libraries have, without the kind; imports these libraries."""
+    module = _library(kind)
+    return list(module.names()) if module else []
+
+
+def of_library(name: str) -> Declaration | None:
+    """A component that an installed library has, by its id."""
+    kind, _, rest = name.partition(".")
+    module = _library(kind)
+    found: Declaration | None = module.find(rest) if module else None
+    return found
+
+
+def _refused_by_library(name: str) -> str | None:
+    kind, _, rest = name.partition(".")
+    module = _library(kind)
+    reason: str | None = module.why_not(rest) if module else None
+    return reason
 
 
 def _heard(owners: list[tuple[Provider, Claim]]) -> list[tuple[Provider, Claim]]:

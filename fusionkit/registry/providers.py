@@ -16,7 +16,7 @@ import pluggy
 from fusionkit.components import hooks
 from fusionkit.components.failures import raised
 from fusionkit.components.requirements import Refusal, contract_refusal
-from fusionkit.errors import Diagnostic, GraphError, Span, UserError
+from fusionkit.errors import Diagnostic, GraphError, Span, UserError, near
 from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
 from fusionkit.registry.entry_points import Declared, declared
 from fusionkit.registry.guard import guarded
@@ -34,8 +34,8 @@ class Provider:
     """One source of components: an installed package, a file given by the user, or Python code.
 
     `problem` is the reason why it is not in use, `fix` what to do; such a provider has no entries, and `withheld` are
-    those that it would have. `others` are packages that its catalogue lists. A `bundled` provider keeps its ids and
-    graphs even if others claim them.
+    those that it would have. `others` are packages that its catalogue lists. `notes` are about what it has for later
+    versions, which is left out. A `bundled` provider keeps its ids and graphs even if others claim them.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Provider:
     withheld: tuple[Entry, ...] = ()
     others: tuple[KnownPackage, ...] = ()
     bundled: bool = False
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}".strip()
@@ -62,27 +63,33 @@ class Provider:
 
 @dataclass(frozen=True)
 class HookAnswers:
-    """The results of a package's hooks, each None if not implemented."""
+    """The results of a package's hooks, each None if not implemented; `unknown` are hooks of a later version."""
 
     catalogue: Path | None
     graphs: Path | None
     contract: Any
+    unknown: tuple[str, ...] = ()
 
 
 def call_hooks(module: Any, name: str) -> HookAnswers:
     """The results of the hooks of an entry point's module.
 
-    Raises: pluggy's PluginValidationError for a misspelt hook, and whatever a hook raises.
+    Raises: ValueError for a misspelt hook, and whatever a hook raises.
     """
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks.PluginSpec)
     manager.register(module, name)
-    manager.check_pending()
+    known = [name for name in vars(hooks.PluginSpec) if not name.startswith("_")]
+    unknown = tuple(name for name in dir(module) if name not in known and manager.parse_hookimpl_opts(module, name))
+    prefix = f"{hooks.PROJECT}_"
+    for hook in unknown:
+        if match := near(hook.removeprefix(prefix), [name.removeprefix(prefix) for name in known]):
+            raise ValueError(f"it implements {hook}, which is no hook; did you mean {prefix}{match}?")
     catalogues: list[Any] = manager.hook.fusionkit_catalogue()
     folders: list[Any] = manager.hook.fusionkit_graphs()
     contracts: list[Any] = manager.hook.fusionkit_contract()
     return HookAnswers(Path(catalogues[0]) if catalogues else None, Path(folders[0]) if folders else None,
-                contracts[0] if contracts else None)
+                contracts[0] if contracts else None, unknown)
 
 
 def own_providers(files: Sequence[str | Path] = (), components: Sequence[Declaration] = ()) -> Iterator[Provider]:
@@ -124,7 +131,8 @@ def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
             refusal = contract_refusal(answers.contract, each.package)
             if answers.catalogue is None:
                 return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
-            graphed = replace(provider, graphs=None if refusal else answers.graphs)
+            graphed = replace(provider, graphs=None if refusal else answers.graphs, notes=tuple(
+                f"it implements the hook {hook}, which this version does not know" for hook in answers.unknown))
             return _with_catalogue(graphed, answers.catalogue, refusal)
     except UserError as error:
         return replace(provider, problem=error.diagnostics[0].render().replace("\n", " "), fix=check)
@@ -135,7 +143,7 @@ def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
 def _with_catalogue(provider: Provider, path: Path, refusal: Refusal | None) -> Provider:
     """The provider with the content of its catalogue; if it is refused, its entries are withheld."""
     try:
-        catalogue = read_catalogue(path)
+        catalogue = read_catalogue(path, later=True)
     except UserError:
         if refusal is None:
             raise
@@ -143,7 +151,7 @@ def _with_catalogue(provider: Provider, path: Path, refusal: Refusal | None) -> 
     entries = tuple(replace(entry, package=provider.package) for entry in catalogue.entries)
     if refusal:
         return replace(provider, problem=refusal.seen, fix=refusal.fix, withheld=entries)
-    return replace(provider, entries=entries, others=catalogue.others)
+    return replace(provider, entries=entries, others=catalogue.others, notes=(*provider.notes, *catalogue.notes))
 
 
 def _provider_of(name: str, package: str, components: tuple[Declaration, ...]) -> Provider:

@@ -31,14 +31,18 @@ from fusionkit.testing.checks import (
     absences,
     behaviour,
     copies,
+    explanations,
     heads,
     memory,
     metrics,
     numerics,
+    optimisers,
     option_checks,
     option_use,
     readers,
+    schedules,
     tracing,
+    training_methods,
 )
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.conduct import Misconduct, misconduct
@@ -48,7 +52,7 @@ from fusionkit.testing.faults import Fault, Finding, Note
 from fusionkit.testing.places import place_of, place_of_declaration, place_of_error, place_of_forward
 from fusionkit.testing.probing.options import Choice, NoExampleError, choices
 from fusionkit.testing.probing.probes import Probe, one_line
-from fusionkit.testing.probing.selection import FoundProbes, probe_of, probes_of
+from fusionkit.testing.probing.selection import ProbeSet, probe_of, probes_of
 
 __all__ = ["Finding", "Kit", "check_component", "checks_of", "place_of"]
 
@@ -112,6 +116,10 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
     "metric": metrics.metric,
     "reader": readers.reader,
+    "optimiser": optimisers.optimiser,
+    "schedule": schedules.schedule,
+    "explanation": explanations.explanation,
+    "training": training_methods.training,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
 """
@@ -147,7 +155,7 @@ class Kit:
         self.exceptions = dict(component.exceptions)
         self.every = not options and not inputs
         self._options = options
-        self._make: Callable[[], FoundProbes] = lambda: probes_of(_in_graph(component), options, inputs)
+        self._make: Callable[[], ProbeSet] = lambda: probes_of(_in_graph(component), options, inputs)
 
     @classmethod
     def exactly(cls, component: Declaration, options: Mapping[str, Any], inputs: Sequence[Sequence[int]],
@@ -158,7 +166,7 @@ class Kit:
         """
         kit = cls(component, options, inputs)
         kit.exceptions |= exceptions or {}
-        kit._make = lambda: FoundProbes([probe_of(_in_graph(component), options, inputs)], exact=True)
+        kit._make = lambda: ProbeSet([probe_of(_in_graph(component), options, inputs)], exact=True)
         return kit
 
     @cached_property
@@ -169,14 +177,14 @@ class Kit:
             return error
 
     @cached_property
-    def _found(self) -> FoundProbes | NoExampleError:
+    def _found(self) -> ProbeSet | NoExampleError:
         try:
             return self._make()
         except NoExampleError as error:
             return error
 
     @property
-    def probes(self) -> FoundProbes:
+    def probes(self) -> ProbeSet:
         """The probes of the component.
 
         Raises: NoExampleError when its required options cannot be guessed.
@@ -262,7 +270,7 @@ class Kit:
                 return replace(fault, seen=f"{fault.seen} ({probe})", place=place), ""
         return None, "; ".join([_tried(name, found, probes), *notes])
 
-    def _values(self, found: FoundProbes, exceptions: Exceptions) -> Fault | None:
+    def _values(self, found: ProbeSet, exceptions: Exceptions) -> Fault | None:
         """Every value of every option that is tried is accepted on some inputs, and every option is read."""
         if not self.every:
             return None
@@ -335,7 +343,7 @@ def _declaration(component: Declaration, exceptions: Mapping[str, str]) -> Fault
                  place_of_declaration(component))
 
 
-def _tried(name: str, found: FoundProbes, probes: Sequence[Probe]) -> str:
+def _tried(name: str, found: ProbeSet, probes: Sequence[Probe]) -> str:
     seen = _count(len(probes))
     if name == "device":
         return f"{seen} on meta; {'the GPU too' if torch.cuda.is_available() else 'there is no GPU here'}"

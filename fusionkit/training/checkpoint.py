@@ -22,10 +22,11 @@ from fusionkit.errors import Diagnostic, UserError
 from fusionkit.files import check_regular, inside, read_json, remove_abandoned, replacing
 from fusionkit.network.model import FusionModel
 from fusionkit.training.distributed import assign, whole
+from fusionkit.training.optimiser_state import put_back_state, state_tensors
 
 LAST, BEST, STATE = "last", "best", "state.json"
 FORMAT = 2
-_MODEL, _OPTIMISER = "model/", "optimiser/"
+_MODEL, _OPTIMISER, _METHOD = "model/", "optimiser/", "method/"
 
 
 @dataclass
@@ -33,7 +34,7 @@ class TrainingState:
     """The progress of a run: `epoch` finished epochs, and `step` finished steps of the next one.
 
     `sums` and `seconds` belong to the current epoch. `stale` counts the epochs since the best. `frozen` is the digest
-    of the frozen weights, which are not part of a state.
+    of the frozen weights, which are not part of a state. `method` are the numbers that the training method remembers.
     """
 
     settings: dict[str, Any]
@@ -48,6 +49,11 @@ class TrainingState:
     stale: int = 0
     stopped: str = ""
     scaler: dict[str, Any] = field(default_factory=dict)
+    method: dict[str, int | float] = field(default_factory=dict)
+
+    def add(self, more: Mapping[str, float]) -> None:
+        """Add to the sums of the current epoch."""
+        self.sums = {**self.sums, **{name: self.sums.get(name, 0.0) + value for name, value in more.items()}}
     frozen: str = ""
 
 
@@ -73,18 +79,15 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def tensors_of(network: FusionModel, optimiser: Optimizer) -> dict[str, Tensor]:
-    """The trainable weights and the optimiser's state by name, unsharded and on the CPU.
+def tensors_of(network: FusionModel, optimiser: Optimizer, method: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The trainable weights, the optimiser's state and the training method's by name, unsharded and on the CPU.
 
     With weights that are sharded among processes every process must call it.
     """
     tensors = {_MODEL + name: _copy(value) for name, value in network.state_dict().items()
                if not _is_frozen(network, name)}
-    for name, parameter in network.named_parameters():
-        for key, value in optimiser.state.get(parameter, {}).items():
-            if isinstance(value, Tensor):
-                tensors[f"{_OPTIMISER}{name}/{key}"] = _copy(value)
-    return tensors
+    state = {_OPTIMISER + name: value for name, value in state_tensors(network.named_parameters(), optimiser).items()}
+    return tensors | state | {_METHOD + name: _copy(value) for name, value in method.items()}
 
 
 def _copy(value: Tensor) -> Tensor:
@@ -201,27 +204,20 @@ def put_back(network: FusionModel, optimiser: Optimizer | None, tensors: Mapping
     for name, value in own.items():
         assign(value, weights[name])
     if optimiser is not None:
-        _put_back_optimiser(network, optimiser, tensors)
-
-
-def _put_back_optimiser(network: FusionModel, optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    parameters = dict(network.named_parameters())
-    for full, value in tensors.items():
-        if not full.startswith(_OPTIMISER):
-            continue
-        name, _, key = full.removeprefix(_OPTIMISER).rpartition("/")
-        if name not in parameters:
-            raise UserError(Diagnostic("wrong-state", "the saved state belongs to another network",
-                                       why=f"it remembers {name!r}, which this one has not",
-                                       fix="resume with the graph that the run was started with"))
-        kept = value.clone()
-        # Optimisers keep the step count on the CPU; everything else has the device and layout of its parameter.
-        if key != "step":
-            kept = torch.zeros_like(parameters[name], dtype=value.dtype)
-            assign(kept, value)
-        optimiser.state[parameters[name]][key] = kept
+        state = {name.removeprefix(_OPTIMISER): value for name, value in tensors.items()
+                 if name.startswith(_OPTIMISER)}
+        put_back_state(dict(network.named_parameters()), optimiser, state)
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Only the trainable weights, by their names in the network."""
-    return {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
+    return _named(_MODEL, tensors)
+
+
+def method_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Only the tensors that the training method remembers."""
+    return _named(_METHOD, tensors)
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

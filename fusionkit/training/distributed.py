@@ -113,6 +113,13 @@ def wants_cpu(settings: TrainingSettings) -> bool:
     return settings.device == "cpu" or not torch.cuda.is_available()
 
 
+def own_randomness(settings: TrainingSettings) -> Any:
+    """Within, the random state is the run's; afterwards it is restored."""
+    # Asking for the current GPU would initialise the first one in every process of a launch.
+    cuda = not wants_cpu(settings) and world_size() == 1
+    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else [])
+
+
 def _leave() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -18,8 +18,9 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
 from fusionkit.training.batch_order import smallest_share
 from fusionkit.training.distributed import wants_cpu, world_size
+from fusionkit.training.named_optimisers import numbers_kept
 from fusionkit.training.objective import Objective, arguments
-from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settings import PLAIN_OPTIMISERS, TrainingSettings
 
 _WEIGHT_BYTES = 4
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -90,17 +91,23 @@ def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
     assert total is not None, "an estimate needs a measured plan; please report"
     processes = world_size()
     parts = processes if settings.strategy == "fsdp" else 1
-    memories = {"sgd": 1 if settings.momentum else 0}.get(settings.optimiser, 2)
     inputs = sum(math.prod(value.shape.sizes) for value in plan.inputs)
     activations = total.activation_bytes // (1 if settings.precision == "fp32" else 2)
     return Estimate(
         parameters=total.parameters, trainable=total.trainable,
         weight_bytes=_WEIGHT_BYTES * total.parameters // parts,
         gradient_bytes=_WEIGHT_BYTES * total.trainable // parts,
-        optimiser_bytes=_WEIGHT_BYTES * memories * total.trainable // parts,
+        optimiser_bytes=int(_WEIGHT_BYTES * _kept(settings) * total.trainable) // parts,
         case_bytes=_WEIGHT_BYTES * inputs + activations, available_bytes=_available(settings),
         share=-(-min(settings.batch_size, cases) // processes), batches=-(-cases // settings.batch_size),
         epochs=settings.epochs, device="cpu" if wants_cpu(settings) else "cuda")
+
+
+def _kept(settings: TrainingSettings) -> float:
+    """The numbers that the optimiser keeps for each weight."""
+    if settings.optimiser in PLAIN_OPTIMISERS:
+        return 2 if settings.optimiser != "sgd" else 1 if settings.momentum else 0
+    return numbers_kept(settings.chosen_optimiser, settings.model_dump())
 
 
 def _available(settings: TrainingSettings) -> int | None:

@@ -16,7 +16,7 @@ from fusionkit.network.model import FusionModel
 from fusionkit.progress import Progress
 from fusionkit.training.batch_order import make_loader, read_batches
 from fusionkit.training.checkpoint import LAST, has_state
-from fusionkit.training.loop import Training
+from fusionkit.training.loop import TrainingRun
 from fusionkit.training.objective import arguments
 from fusionkit.training.run_checks import check_run
 from fusionkit.training.settings import TrainingSettings
@@ -41,7 +41,7 @@ class SharedBatches:
     `shared` are node outputs to add to them, computed by `network`, which are the same for all networks.
     """
 
-    def __init__(self, first: Training, cases: Dataset[Case], network: FusionModel, shared: Collection[str] = ()
+    def __init__(self, first: TrainingRun, cases: Dataset[Case], network: FusionModel, shared: Collection[str] = ()
                  ) -> None:
         self.first = first
         self.network = network
@@ -84,17 +84,17 @@ class SharedBatches:
         return replace(placed, inputs={**placed.inputs, **found})
 
 
-def begin(runs: Sequence[LockstepRun], settings: TrainingSettings, interruption: Interruption) -> list[Training]:
+def begin(runs: Sequence[LockstepRun], settings: TrainingSettings, interruption: Interruption) -> list[TrainingRun]:
     """The trainings of some runs, each resumed from its folder; those that cannot run in lockstep with the first are
     left out.
 
     Raises: UserError as `fit` does.
     """
-    begun: list[Training] = []
+    begun: list[TrainingRun] = []
     for run in runs:
         check_run(run.train, run.validation, settings, folder=run.folder, resume=True, model=run.model)
-        training = Training(run.model, run.train, run.validation, settings, run.folder, interruption=interruption,
-                            feed=_nothing)
+        training = TrainingRun(run.model, run.train, run.validation, settings, run.folder, interruption=interruption,
+                               feed=_nothing)
         if has_state(run.folder / LAST):
             training.restore()
         # Networks with a batch norm may need other batches than networks without.
@@ -109,7 +109,7 @@ def _nothing(epoch: int, start: int) -> Iterator[Batch]:
     raise AssertionError("this run has no batches yet; please report")
 
 
-def advance_all(trainings: Sequence[Training], batches: SharedBatches, interruption: Interruption,
+def advance_all(trainings: Sequence[TrainingRun], batches: SharedBatches, interruption: Interruption,
                 progress: Progress | None = None) -> None:
     """Run all trainings to the end, always the one that is furthest behind, so that they proceed in lockstep.
 
@@ -140,7 +140,7 @@ def advance_all(trainings: Sequence[Training], batches: SharedBatches, interrupt
         progress(epochs * steps, epochs * steps)
 
 
-def _stop(trainings: Sequence[Training]) -> None:
+def _stop(trainings: Sequence[TrainingRun]) -> None:
     for training in trainings:
         with contextlib.suppress(Interrupted):
             training.interrupt()

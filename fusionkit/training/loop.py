@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sized
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -26,13 +26,14 @@ from fusionkit.training.checkpoint import (
     digest,
     frozen_of,
     has_state,
+    method_of,
     put_back,
     read_state,
     save_state,
     tensors_of,
 )
 from fusionkit.training.class_balance import Targets, balanced, set_class_frequencies
-from fusionkit.training.distributed import Processes, wants_cpu, world_size
+from fusionkit.training.distributed import Processes, own_randomness
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
@@ -80,8 +81,8 @@ def fit(
         training = None
         try:
             with own_randomness(settings):
-                training = Training(model, train_dataset, validation_dataset, settings, folder,
-                                    interruption=interruption)
+                training = TrainingRun(model, train_dataset, validation_dataset, settings, folder,
+                                       interruption=interruption)
                 if resume and has_state(folder / LAST):
                     training.restore()
                 return training.run(progress)
@@ -113,7 +114,7 @@ class Feed(Protocol):
         """The batches in order."""
 
 
-class Training:
+class TrainingRun:
     """One run in one process; `feed` provides its training batches if it does not read them itself.
 
     The best weights are written whenever they improve or, with `write_late`, once at the end.
@@ -178,6 +179,7 @@ class Training:
         put_back(self.network, self.stepper.optimiser, tensors)
         if self.processes.accelerator.scaler is not None and state.scaler:
             self.processes.accelerator.scaler.load_state_dict(state.scaler)
+        self.stepper.method.restore(state.method, method_of(tensors))
         early = state.stopped == "early" and 0 < self.settings.patience_epochs(self.steps) <= state.stale
         state.settings, state.stopped = self.state.settings, state.stopped if early else ""
         self.state = state
@@ -215,11 +217,14 @@ class Training:
             if flags[1]:
                 self._save()
             self._seed(step)
+            if step.number == 0:
+                self.stepper.method.begin_epoch(self.state.epoch)
             outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:
                 self._explain(step)
             self.stepper.change(self._rate(step.number))
             self._add(outcome.sums, totals)
+            self.state.add(outcome.logged)
             self.state.step = step.number + 1
             if progress:
                 progress(self.state.epoch + 1, self.state.step, self.steps, outcome.loss)
@@ -256,7 +261,7 @@ class Training:
     def _add(self, sums: dict[str, float], totals: Totals) -> None:
         """Add a step to the sums of its epoch; the prefix `#` marks the numbers of rows and cases."""
         added = {**sums, **{f"#{name}": float(rows) for name, rows in totals.rows.items()}, "#": float(totals.cases)}
-        self.state.sums = {name: self.state.sums.get(name, 0.0) + value for name, value in added.items()}
+        self.state.add(added)
 
     def _due(self) -> bool:
         """Whether it is time to save inside an epoch; the main process decides for all."""
@@ -275,8 +280,7 @@ class Training:
         part. Every process takes part, the main one writes.
         """
         self._tick()
-        self.state.scaler = self._scaler()
-        tensors = tensors_of(self.network, self.stepper.optimiser)
+        tensors = self._tensors()
         if self.processes.main:
             if self.state.history:
                 write_history(self.folder, self.state.history)
@@ -290,9 +294,12 @@ class Training:
         self.saved = time.perf_counter()
         return tensors
 
-    def _scaler(self) -> dict[str, Any]:
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors of a state, whose numbers it brings up to date."""
         scaler = self.processes.accelerator.scaler
-        return scaler.state_dict() if scaler is not None else {}
+        self.state.scaler = scaler.state_dict() if scaler is not None else {}
+        self.state.method = self.stepper.method.numbers()
+        return tensors_of(self.network, self.stepper.optimiser, self.stepper.method.tensors())
 
     def _publish(self) -> None:
         """Write the best weights if that is still to be done; every process takes part, the main one writes."""
@@ -319,6 +326,8 @@ class Training:
     def _end_epoch(self, scores: Scores | None, training_seconds: float) -> None:
         """Finish an epoch."""
         state = self.state
+        self.stepper.method.end_epoch(state.epoch)
+        state.add(self.stepper.method.logged())
         totals = Totals({name: int(state.sums[f"#{name}"]) for name in self.stepper.weights}, int(state.sums["#"]))
         loss = combined(state.sums, self.stepper.weights, self.stepper.auxiliary, totals)
         state.history.append(epoch_row(state, loss, totals, rate=self._rate(self.steps - 1), scores=scores,
@@ -333,8 +342,8 @@ class Training:
         if judged and 0 < self.settings.patience_epochs(self.steps) <= state.stale:
             state.stopped = "early"
         if better:
-            self.held = tensors_of(self.network, self.stepper.optimiser)
-            self.best = replace(state, history=list(state.history), scaler=self._scaler()) if scores else None
+            self.held = self._tensors()
+            self.best = replace(state, history=list(state.history)) if scores else None
         row = state.history[-1]
         self.processes.accelerator.log({key: row[key] for key in row if key != "epoch"}, step=state.epoch)
         ended = state.epoch == self.settings.epochs or bool(state.stopped)
@@ -374,8 +383,7 @@ class Training:
     def _fail(self, finding: nan_diagnosis.NonFinite | None, nodes: list[str], where: str, rate: float | None
               ) -> NoReturn:
         last = self.folder / LAST
-        kept = (f"the last good state is in {str(last)!r}" if has_state(last) else
-                "no state had been saved yet")
+        kept = f"the last good state is in {str(last)!r}" if has_state(last) else "no state had been saved yet"
         raise RunError(nan_diagnosis.explain(finding, nodes, where=where, rate=rate, ids=self.ids,
                                          precision=self.settings.precision, kept=kept))
 
@@ -390,10 +398,3 @@ class Training:
         """Close the trackers."""
         for tracker in self.processes.accelerator.trackers:
             tracker.finish()
-
-
-def own_randomness(settings: TrainingSettings) -> Any:
-    """Within, the random state is the run's; afterwards it is restored."""
-    # Asking for the current GPU would initialise the first one in every process of a launch.
-    cuda = not wants_cpu(settings) and world_size() == 1
-    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else [])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from fusionkit.errors import Diagnostic, UserError
+from fusionkit.components.kinds import KINDS, kind_of
+from fusionkit.errors import Diagnostic, Span, UserError
+from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Leaf, Mapping, Tree
-from fusionkit.syntax.typed_components import typed_form
+from fusionkit.syntax.typed_components import TypedList, parse_components, typed_form
 
 if TYPE_CHECKING:
+    from fusionkit.components.config import Config
+    from fusionkit.components.declaration import Declaration
     from fusionkit.evaluation.chosen_metrics import ChosenMetric
     from fusionkit.registry.lookup import Registry
 
@@ -28,6 +33,44 @@ def typed_setting(value: Any, kind: str) -> Any:
             raise ValueError(f"it must be an id, or {{use: {kind}.NAME, with: {{option: value}}}}")
         value = typed_form(value["use"], value.get("with"))
     return value.removeprefix(f"{kind}.") if isinstance(value, str) else value
+
+
+Declared = TypeVar("Declared", bound="Declaration")
+
+
+@dataclass(frozen=True)
+class Chosen(Generic[Declared]):
+    """A component that a setting names, with its checked options and where it is written."""
+
+    declared: Declared
+    config: Config
+    span: Span
+
+
+def chosen_component(setting: str, text: str, tree: Tree | None, registry: Registry, of: type[Declared]
+                     ) -> Chosen[Declared]:
+    """The component that a setting names; `text` is its value as `typed_setting` gives it.
+
+    `tree` is what the graph file says, if the setting is from there.
+
+    Raises: UserError with the errors of the id and its options, at their place in the file or the flag.
+    """
+    if isinstance(tree, Mapping):
+        use, options = tree.get("use"), tree.get("with")
+        span, name = (use or tree).span, str(use.value) if isinstance(use, Leaf) else text.partition("{")[0]
+    else:
+        flag = "--" + setting if tree is None else setting
+        specs, found = parse_components(text, TypedList(flag, "bad-option", of.kind, f"NAME,{of.kind}.NAME", of.kind))
+        if found or len(specs) != 1:
+            raise UserError(found or [Diagnostic("bad-option", f"{setting!r} names {len(specs)} components",
+                                                 tree.span if tree else None, fix=f"name one {of.kind}")])
+        name, options, span = specs[0].use, specs[0].options, tree.span if tree else specs[0].span
+    id = name if kind_of(name) in KINDS else f"{of.kind}.{name}"
+    declared = registry.load(id, span, of=of)
+    config, faults = check_options(declared.config, options, id, span)
+    if config is None:
+        raise UserError(faults)
+    return Chosen(declared, config, span)
 
 
 def monitored_metric(monitor: str, tree: Tree | None, registry: Registry) -> ChosenMetric | None:

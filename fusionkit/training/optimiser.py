@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.training.named_optimisers import optimiser_of
+from fusionkit.training.named_schedules import factor_of
 from fusionkit.training.settings import TrainingSettings
 
 
 def make_optimiser(network: nn.Module, settings: TrainingSettings) -> Optimizer:
     """The optimiser of the trainable weights; tensors with fewer than two axes have no weight decay.
 
-    Raises: UserError with `nothing-to-train` if every node is frozen or has no weights.
+    Raises: UserError with `nothing-to-train` if every node is frozen or has no weights, and with `bad-option` if the
+    optimiser refuses the weights.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trainable:
@@ -25,11 +27,8 @@ def make_optimiser(network: nn.Module, settings: TrainingSettings) -> Optimizer:
         {"params": [p for p in trainable if p.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
-    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
-    return kind(groups, lr=settings.learning_rate)
+    groups = [{**group, "lr": settings.learning_rate} for group in groups if group["params"]]
+    return optimiser_of(settings.chosen_optimiser, groups, settings.model_dump())
 
 
 def set_rate(optimiser: Optimizer, rate: float) -> None:
@@ -47,6 +46,9 @@ def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     done = (step - warmup) / max(settings.epochs * steps - warmup, 1)
+    chosen = settings.chosen_schedule
+    if chosen is not None:
+        return settings.learning_rate * factor_of(chosen, step - warmup, settings.epochs * steps - warmup)
     factors = {
         "constant": 1.0,
         "cosine": 0.5 * (1 + math.cos(math.pi * done)),

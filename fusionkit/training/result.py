@@ -16,7 +16,9 @@ from fusionkit.errors import Diagnostic, UserError
 from fusionkit.files import read_text, replacing, write_text
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
+from fusionkit.training.applied_method import METHOD
 from fusionkit.training.checkpoint import TrainingState, weights_of
+from fusionkit.training.former_settings import up_to_date
 from fusionkit.training.settings import RESUMABLE, TrainingSettings
 from fusionkit.training.step import Totals
 from fusionkit.training.validation import Scores
@@ -82,7 +84,9 @@ def epoch_row(state: TrainingState, loss: float, totals: Totals, *, rate: float,
     """The row of the epoch that ends; `state` still has its sums and seconds."""
     row: dict[str, Any] = {"epoch": state.epoch + 1, "train_loss": loss}
     for name, value in state.sums.items():
-        if not name.startswith("#"):
+        if name.startswith(METHOD):
+            row[f"method_{name.removeprefix(METHOD)}"] = value / state.sums[f"#{name}"]
+        elif not name.startswith("#"):
             count = totals.rows.get(name, totals.cases)
             row[f"train_loss_{name}"] = value / count if count else float("nan")
     row |= scores.row() if scores else {}
@@ -122,6 +126,7 @@ def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     """Fixed settings of a run that were changed, as text."""
     # A state from an earlier release lacks newer settings, which had their defaults.
     defaults = {name: field.default for name, field in TrainingSettings.model_fields.items()}
+    before = up_to_date(before)
     return [f"'{name}' was {was} and is {value}" for name, value in now.items()
             if name not in (*RESUMABLE, FOLD) and (was := before.get(name, defaults.get(name))) != value]
 

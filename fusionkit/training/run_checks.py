@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 from fusionkit.data.batch import Case
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.network.model import FusionModel
+from fusionkit.training.applied_method import faults
 from fusionkit.training.checkpoint import LAST, has_state
-from fusionkit.training.gradient_modulation import faults
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.validation import has_monitored
 

@@ -25,18 +25,28 @@ from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Mapping as Tables
 from fusionkit.syntax.tree import Tree
-from fusionkit.training.named_components import monitored_metric, typed_setting
+from fusionkit.training.former_settings import up_to_date
+from fusionkit.training.named_components import COUNTED, Chosen, chosen_component, monitored_metric, typed_setting
 
 if TYPE_CHECKING:
+    from fusionkit.components.optimiser import Optimiser
+    from fusionkit.components.schedule import Schedule
     from fusionkit.evaluation.chosen_metrics import ChosenMetric
     from fusionkit.registry.lookup import Registry
+    from fusionkit.training.chosen_method import ChosenMethod
 
 _EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
 LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES,
            "warmup_epochs": _EPOCHS, "step_epochs": _EPOCHS, "patience": _EPOCHS, "validate_steps": 1_000_000_000,
-           "modulation_first_epoch": _EPOCHS, "modulation_last_epoch": _EPOCHS, "workers": _PROCESSES,
-           "threads": _PROCESSES, "seed": _LARGEST, "fold": _EPOCHS, "checkpoint_steps": _LARGEST}
+           "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST, "fold": _EPOCHS,
+           "checkpoint_steps": _LARGEST}
 """The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
+
+PLAIN_OPTIMISERS = ("adamw", "adam", "sgd")
+"""Optimisers that need no look-up before training, so that settings are read without torch."""
+
+PLAIN_SCHEDULES = ("constant", "cosine", "linear", "step")
+"""Schedules of the trainer itself."""
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
@@ -71,14 +81,19 @@ class TrainingSettings(BaseModel):
     batch_size: PositiveInt = Field(32, description="Cases in one batch, over all processes together.")
     accumulate: PositiveInt = Field(
         1, description="Batches whose gradients are added up before the weights change; equals a larger batch.")
-    optimiser: Literal["adamw", "adam", "sgd"] = Field("adamw", description="The optimiser.")
+    optimiser: Annotated[str, Short(
+        "the optimiser: adamw, adam, sgd, or the name of another of torch, timm or a plugin")] = Field(
+        "adamw", description="The optimiser: adamw, adam, sgd, or another of torch, timm or a plugin by its name, with "
+                             "options as {use: optimiser.NAME, with: {option: value}}.")
     learning_rate: PositiveFloat = Field(1e-3, description="The peak learning rate.")
     weight_decay: NonNegativeFloat = Field(
         0.01, description="Weight decay; biases, norms and scalars are exempt.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; the others ignore it.")
-    schedule: Literal["constant", "cosine", "linear", "step"] = Field(
-        "cosine", description="The learning rate after warm-up: constant; cosine or linear down to zero; or step, "
-                              "times step_factor every step_epochs.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; other optimisers have it as an option.")
+    schedule: Annotated[str, Short(
+        "the learning rate after warm-up: constant, cosine, linear, step, or one of torch, timm or a plugin")] = Field(
+        "cosine", description="The learning rate after warm-up: constant; cosine or linear down to zero; step, times "
+                              "step_factor every step_epochs; or another of torch, timm or a plugin by its name, with "
+                              "options as {use: schedule.NAME, with: {option: value}}.")
     warmup_epochs: NonNegativeFloat = Field(0.0, description="Epochs in which the learning rate rises from zero.")
     step_epochs: PositiveInt = Field(10, description="Epochs between two steps of the schedule step.")
     step_factor: float = Field(0.1, gt=0, le=1, description="Factor applied at each step of the schedule step.")
@@ -118,16 +133,11 @@ class TrainingSettings(BaseModel):
         "independent", description="What modality_dropout is the probability of: independent, that each input is "
                                    "dropped; exactly_one, that a case keeps one input only; subset, that it keeps a "
                                    "random subset of its inputs, all equally likely.")
-    modulation: Annotated[Literal["none", "ogm", "ogm_ge"], Short(
-        "slow down the modality that is learned faster than the others")] = Field(
-        "none", description="Slows down the encoders of the modality that predicts the true class best, "
-                            "by heads that see one input each: ogm scales their gradients, ogm_ge adds noise too.")
-    modulation_alpha: PositiveFloat = Field(
-        0.3, description="Strength of modulation: gradients are multiplied by 1 - tanh(alpha * ratio).")
-    modulation_first_epoch: PositiveInt = Field(1, description="The first epoch with modulation, counted from 1.")
-    modulation_last_epoch: Annotated[NonNegativeInt, Short(
-        "the last epoch with modulation, 0 for no limit")] = Field(
-        0, description="The last epoch with modulation; 0 for no limit.")
+    method: Annotated[str, Short(
+        "the training method: none or the id of an installed one")] = Field(
+        "none", description="The training method: none, or the id of an installed one, with options as {use: ID, with: "
+                            "{option: value}}; it changes losses or gradients, such as of the modality that is learned "
+                            "faster than the others.")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="Precision of the forward pass; weights stay fp32. bf16 and fp16 are mixed precision.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto uses a GPU if available.")
@@ -152,6 +162,9 @@ class TrainingSettings(BaseModel):
     checkpoint_steps: NonNegativeInt = Field(
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     _metric: ChosenMetric | None = PrivateAttr(None)
+    _optimiser: Chosen[Optimiser] | None = PrivateAttr(None)
+    _schedule: Chosen[Schedule] | None = PrivateAttr(None)
+    _method: ChosenMethod | None = PrivateAttr(None)
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
     @field_validator(*LARGEST)
@@ -168,17 +181,74 @@ class TrainingSettings(BaseModel):
         """A metric as it is typed on the command line, without its kind."""
         return typed_setting(value, "metric")
 
+    @field_validator("optimiser", mode="before")
+    @classmethod
+    def _typed_optimiser(cls, value: Any) -> Any:
+        """An optimiser as it is typed on the command line, without its kind."""
+        return typed_setting(value, "optimiser")
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _typed_schedule(cls, value: Any) -> Any:
+        """A schedule as it is typed on the command line, without its kind."""
+        return typed_setting(value, "schedule")
+
+    @property
+    def chosen_schedule(self) -> Chosen[Schedule] | None:
+        """The schedule with its options; None for constant, cosine, linear and step.
+
+        Raises: UserError if it is not installed.
+        """
+        if self._schedule is None and self.schedule not in PLAIN_SCHEDULES:
+            from fusionkit.components.schedule import Schedule
+            from fusionkit.registry.lookup import discover
+
+            self._schedule = chosen_component("schedule", self.schedule, None, discover(), Schedule)
+        return self._schedule
+
+    @property
+    def chosen_optimiser(self) -> Chosen[Optimiser]:
+        """The optimiser with its options.
+
+        Raises: UserError if it is not installed.
+        """
+        if self._optimiser is not None:
+            return self._optimiser
+        from fusionkit.components.optimiser import Optimiser
+        from fusionkit.registry.lookup import discover
+
+        return chosen_component("optimiser", self.optimiser, None, discover(), Optimiser)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _typed_method(cls, value: Any) -> Any:
+        """A training method as it is typed on the command line, without its kind."""
+        return typed_setting(value, "training")
+
     @property
     def metric(self) -> ChosenMetric | None:
         """The metric that selects the best epoch; None for the loss and for what every validation counts.
 
         Raises: UserError if it is not installed.
         """
-        if self._metric is not None:
-            return self._metric
-        from fusionkit.registry.lookup import discover
+        if self._metric is None and self.monitor != "loss" and self.monitor not in COUNTED:
+            from fusionkit.registry.lookup import discover
 
-        return monitored_metric(self.monitor, None, discover())
+            self._metric = monitored_metric(self.monitor, None, discover())
+        return self._metric
+
+    @property
+    def chosen_method(self) -> ChosenMethod | None:
+        """The training method, None for plain training.
+
+        Raises: UserError if it is not installed.
+        """
+        if self._method is not None or self.method == "none":
+            return self._method
+        from fusionkit.registry.lookup import discover
+        from fusionkit.training.chosen_method import method_named
+
+        return method_named(self.method, None, discover())
 
     @property
     def lower_is_better(self) -> bool:
@@ -216,6 +286,11 @@ class TrainingSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
+    def _of_earlier_versions(cls, given: Any) -> Any:
+        return up_to_date(given) if isinstance(given, Mapping) else given
+
+    @model_validator(mode="before")
+    @classmethod
     def _epochs_count(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and "epochs" in given and "steps" not in given:
             return {**given, "steps": 0}
@@ -225,9 +300,6 @@ class TrainingSettings(BaseModel):
     def _epochs_fit(self) -> Self:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"'warmup_epochs' is {self.warmup_epochs:g} and 'epochs' only {self.epochs}")
-        if 0 < self.modulation_last_epoch < self.modulation_first_epoch:
-            raise ValueError(f"'modulation_last_epoch' is {self.modulation_last_epoch} and 'modulation_first_epoch' "
-                             f"{self.modulation_first_epoch}")
         return self
 
 
@@ -257,8 +329,26 @@ def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, reg
     except ValidationError as error:
         raise UserError([_flag_fault(fault) for fault in error.errors(include_url=False)]) from None
     if registry is not None:
-        written = None if "monitor" in flags or not isinstance(tree, Tables) else tree.get("monitor")
-        chosen._metric = monitored_metric(chosen.monitor, written, registry)
+        from fusionkit.training.chosen_method import method_named
+
+        written = {} if not isinstance(tree, Tables) else {name: tree.get(name) for name in tree.entries
+                                                           if name not in flags}
+        chosen._metric = monitored_metric(chosen.monitor, written.get("monitor"), registry)
+        chosen._method = method_named(chosen.method, written.get("method"), registry)
+        if chosen.optimiser not in PLAIN_OPTIMISERS:
+            from fusionkit.components.optimiser import Optimiser
+            from fusionkit.training.named_optimisers import try_optimiser
+
+            chosen._optimiser = chosen_component("optimiser", chosen.optimiser, written.get("optimiser"), registry,
+                                                 Optimiser)
+            try_optimiser(chosen._optimiser, chosen.model_dump())
+        if chosen.schedule not in PLAIN_SCHEDULES:
+            from fusionkit.components.schedule import Schedule
+            from fusionkit.training.named_schedules import try_schedule
+
+            chosen._schedule = chosen_component("schedule", chosen.schedule, written.get("schedule"), registry,
+                                                Schedule)
+            try_schedule(chosen._schedule)
     return chosen
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fusionkit.data.batch import Batch
 from fusionkit.network.model import FusionModel
+from fusionkit.training.applied_method import AppliedMethod
 from fusionkit.training.distributed import Processes, own_part, whole
-from fusionkit.training.gradient_modulation import Modulation
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
 from fusionkit.training.settings import TrainingSettings
@@ -29,11 +29,15 @@ class Totals:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A step before the weight update: the sums over its cases by name, its loss, and whether all is finite."""
+    """A step before the weight update: the sums over its cases by name, its loss, and whether all is finite.
+
+    `logged` are numbers of the training method.
+    """
 
     sums: dict[str, float]
     loss: float
     finite: bool
+    logged: dict[str, float]
 
 
 class Stepper:
@@ -56,8 +60,8 @@ class Stepper:
         self.channels_last = settings.channels_last == "on" or (settings.channels_last == "auto" and half_on_gpu)
         if self.channels_last:
             lay_out_weights(network)
-        self.modulation = Modulation(network, settings, processes)
-        self.objective = Objective(network, self.modulation.heads)
+        self.method = AppliedMethod(network, settings, processes)
+        self.objective = Objective(network, self.method.scored)
         unused = sample is not None and self._leaves_unused(sample)
         if settings.compile:
             self.objective.compile()
@@ -94,7 +98,8 @@ class Stepper:
 
     def gradients(self, batches: Sequence[Batch], totals: Totals, epoch: int = 0, number: int = 0) -> Outcome:
         """Forward and backward over the batches of step `number` of the epoch, without changing the weights."""
-        names = [*self.weights, *self.auxiliary, *(f"score/{name}" for name in self.modulation.heads)]
+        names = [*self.weights, *self.auxiliary, *(f"score/{name}" for name in self.method.scored)]
+        self.method.begin_step(epoch, number, totals.rows)
         sums = torch.zeros(len(names), dtype=torch.float64, device=self.processes.device)
         for position, batch in enumerate(batches):
             local = position + 1 < len(batches)
@@ -103,12 +108,13 @@ class Stepper:
                 self.processes.accelerator.backward(self._loss(results, len(batch), totals))
             sizes = dict.fromkeys(self.auxiliary, float(len(batch)))
             sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
+        if self.processes.accelerator.scaler is not None:
+            self.processes.accelerator.unscale_gradients()
         found = dict(zip(names, self.processes.sum_tensor(sums), strict=True))
-        scores = {name: found.pop(f"score/{name}") for name in self.modulation.heads}
-        self.modulation(scores, totals.rows, epoch, number)
+        logged = self.method.edit({name: found.pop(f"score/{name}") for name in self.method.scored})
         norm = self._norm()
         loss = combined(found, self.weights, self.auxiliary, totals)
-        return Outcome(found, loss, abs(loss) < float("inf") and bool(norm.isfinite()))
+        return Outcome(found, loss, abs(loss) < float("inf") and bool(norm.isfinite()), logged)
 
     def _forward(self, batch: Batch) -> dict[str, Tensor]:
         with self.processes.accelerator.autocast():
@@ -117,22 +123,24 @@ class Stepper:
 
     def _loss(self, results: Mapping[str, Tensor], cases: int, totals: Totals) -> Tensor:
         """This batch's part of the loss of the step, times the number of processes, since gradients are averaged."""
-        parts = [results[name] * (weight / totals.rows[name] if totals.rows[name] else 0.0)
-                 for name, weight in self.weights.items()]
-        parts += [results[name] * (cases / totals.cases) for name in self.auxiliary]
-        return torch.stack(parts).sum() * self.processes.count
+        parts = {name: results[name] * (weight / totals.rows[name] if totals.rows[name] else 0.0)
+                 for name, weight in self.weights.items()}
+        parts |= {name: results[name] * (cases / totals.cases) for name in self.auxiliary}
+        return self.method.total(parts) * self.processes.count
 
     def _norm(self) -> Tensor:
         """The gradient norm over all processes, clipped if requested.
 
         With loss scaling an overflow is part of the method, and without clipping the gradient is not checked.
         """
-        accelerator = self.processes.accelerator
-        if self.settings.clip_gradient:
-            norm = whole(accelerator.clip_grad_norm_(self.trainable, self.settings.clip_gradient))
-            return norm if accelerator.scaler is None else torch.zeros(())
+        accelerator, most = self.processes.accelerator, self.settings.clip_gradient
         if accelerator.scaler is not None:
+            if most:
+                # Not accelerate's, which would undo loss scaling a second time.
+                torch.nn.utils.clip_grad_norm_(self.trainable, most)
             return torch.zeros(())
+        if most:
+            return whole(accelerator.clip_grad_norm_(self.trainable, most))
         gradients = [parameter.grad for parameter in self.trainable if parameter.grad is not None]
         return whole(torch.nn.utils.get_total_norm(gradients))
 

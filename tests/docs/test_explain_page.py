@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from fusionkit_plugins.explanations import shapley, tsne
+
 from fusionkit.cli.parser import parser
-from fusionkit.explanation import feature_maps, shapley, tsne
+from fusionkit.explanation import feature_maps
 from fusionkit.registry.lookup import discover
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +25,9 @@ def test_the_fusions_that_report_gates_are_those_of_the_table() -> None:
 def test_every_flag_of_the_command_is_on_the_page() -> None:
     shown = set(re.findall(r"`(--?[a-z]+)", PAGE))
     made = parser().parse_args(["explain", "run"])
-    known = {"--case", "--data", "--head", "--class", "--at", "--node", "-o"}
+    known = {"--method", "--case", "--data", "--head", "--class", "--at", "--node", "-o"}
     assert known <= shown
-    assert {"cases", "data", "head", "class_name", "at", "node", "output"} <= vars(made).keys()
+    assert {"methods", "cases", "data", "head", "class_name", "at", "node", "output"} <= vars(made).keys()
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

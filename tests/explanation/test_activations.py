@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from fusionkit_plugins.explanations.tsne import LEAST, embed, perplexity_of, why_not
 from made_networks import Cases, network
 
 from fusionkit.errors import RunError
-from fusionkit.explanation.activations import look
+from fusionkit.explanation.activations import features_of, gates_of
+from fusionkit.explanation.case_means import means
 from fusionkit.explanation.feature_maps import Survey
-from fusionkit.explanation.group_means import means
-from fusionkit.explanation.tsne import LEAST, embed, perplexity_of, why_not
 from fusionkit.inference.predict import Settings
 
 KIND = {"use": "head.classify", "from": "joined", "with": {"classes": ["a", "b"]}}
@@ -30,7 +30,7 @@ def test_gates_add_up_to_one_over_what_is_there(options: dict[str, object]) -> N
         for parameter in model.get_submodule("joined").parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     gone = torch.tensor([True, False, True, True, False, True, True])
-    _, (gates,) = look(Survey(model), Cases(model, present={"left": gone}), [], SETTINGS)
+    (gates,) = gates_of(Survey(model), Cases(model, present={"left": gone}), SETTINGS)
     assert gates.inputs == ("left", "middle", "right")
     assert gates.values.shape == (7, 3)
     np.testing.assert_allclose(gates.values.sum(1), 1, atol=1e-6)
@@ -43,7 +43,7 @@ def test_gates_are_those_of_the_fusion_at_work() -> None:
     model = network(OPTIONAL, {"joined": {"use": "fusion.gmu", "from": ["left", "middle"], "with": {"width": 5}},
                                "kind": KIND, "other": {**KIND, "from": "right"}})
     cases = Cases(model)
-    _, (gates,) = look(Survey(model), cases, [], SETTINGS)
+    (gates,) = gates_of(Survey(model), cases, SETTINGS)
     with torch.no_grad():
         wanted = model.get_submodule("joined").gates([cases.inputs["left"], cases.inputs["middle"]]).mean(2)
     np.testing.assert_allclose(gates.values, wanted.numpy(), atol=1e-6)
@@ -52,7 +52,7 @@ def test_gates_are_those_of_the_fusion_at_work() -> None:
 def test_gates_of_a_wrong_shape_are_the_fault_of_their_component() -> None:
     model = network(OPTIONAL, {"joined": {"use": "fusion.wrong_gates", "from": list(OPTIONAL)}, "kind": KIND})
     with pytest.raises(RunError, match=r"gates of fusion.wrong_gates are \(3,\); .* \(3, 3, ...\)"):
-        look(Survey(model), Cases(model), [], SETTINGS)
+        gates_of(Survey(model), Cases(model), SETTINGS)
 
 
 def test_features_are_means_over_positions() -> None:
@@ -65,7 +65,7 @@ def test_features_are_means_over_positions() -> None:
     gone = torch.tensor([True, False, True, True, False, True, True])
     cases = Cases(model, present={"words": gone})
     values = [value for node in model.plan.nodes for value in node.features if value.name in ("seen", "said", "small")]
-    features, _ = look(Survey(model), cases, values, SETTINGS)
+    features = features_of(Survey(model), cases, values, SETTINGS)
     with torch.no_grad():
         maps = model.get_submodule("seen")(cases.inputs["scan"])
         tokens = model.get_submodule("said")(cases.inputs["words"])

@@ -231,15 +231,17 @@ def test_all_wrong_names_of_the_network_are_told_at_once(run: Path, capsys: pyte
 
 
 def test_missing_packages_are_told_with_their_extra(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, unpainted: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
+    from fusionkit.components import requirements
 
-    monkeypatch.setitem(sys.modules, "captum", None)
+    version = requirements._version
+    monkeypatch.setattr(requirements, "_version", lambda name: None if name == "captum" else version(name))
     capsys.readouterr()
     assert main(["explain", str(run)]) == 2
     found = capsys.readouterr().err
     assert "needs captum" in found and 'install "fusionkit[explain]"' in found
+    assert main(["explain", str(run), "--method", "gates", "-o", str(tmp_path)]) == 0, "which does not need it"
 
 
 @pytest.mark.usefixtures("unpainted")

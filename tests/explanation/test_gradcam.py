@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from fusionkit_plugins.explanations.gradcam import grad_cam
 from made_networks import network
 from torch import Tensor
 
 from fusionkit.explanation.feature_maps import FeatureMap, Survey
-from fusionkit.explanation.gradcam import grad_cam
 from fusionkit.network.model import FusionModel
 
 HEAD = {"use": "head.classify", "with": {"classes": ["a", "b", "c"]}}

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fusionkit_plugins.blocks.overlay_plot import MOST_SLICES, Overlay, overlay_figure, slices_shown
+from fusionkit_plugins.explanations.tsne import Scatter, scatter_figure
 
 from fusionkit.evaluation.formatting import MetricResult
 from fusionkit.evaluation.plots import style
 from fusionkit.explanation.bar_plot import MOST_GROUPS, BarGroup, Panel, bars_figure
 from fusionkit.explanation.output_folder import Folder
-from fusionkit.explanation.overlay_plot import MOST_SLICES, Overlay, overlay_figure, slices_shown
-from fusionkit.explanation.tsne import Scatter, scatter_figure
 
 
 def volume(depth: int, hottest: int) -> np.ndarray[Any, Any]:

@@ -7,10 +7,11 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from fusionkit_plugins.explanations.shapley import Shares, shapley, shares
 from made_networks import Cases, network, registry
 
 from fusionkit.errors import GraphError
-from fusionkit.explanation.shapley import Shares, shapley, shares
+from fusionkit.explanation.network_view import NetworkView
 from fusionkit.inference.predict import Settings
 from fusionkit.network.model import FusionModel
 from fusionkit.network.optional_inputs import all_optional, answers
@@ -26,10 +27,13 @@ def three(**changes: object) -> FusionModel:
                             "kind": KIND, "size": VALUE})
 
 
+def view(model: FusionModel) -> NetworkView:
+    return NetworkView(model, registry(), Settings(batch_size=3, device="cpu"))
+
+
 def shares_of(model: FusionModel, cases: Cases) -> dict[str, Shares]:
     prior = {"kind": np.array([0.25, 0.75]), "size": np.array([2.0, -1.0])}
-    found, notes = shares(all_optional(model, registry()), cases, model.plan.heads,
-                          lambda head: prior[head.name], Settings(batch_size=3))
+    found, notes = shares(view(model), cases, model.plan.heads, lambda head: prior[head.name])
     assert notes == []
     return found
 
@@ -147,7 +151,7 @@ def test_a_component_that_needs_its_input_is_named() -> None:
 
 def test_without_a_prior_a_head_without_a_result_is_left_out() -> None:
     model = three()
-    found, notes = shares(all_optional(model, registry()), Cases(model), model.plan.heads,
-                          lambda head: None if head.name == "size" else np.array([0.5, 0.5]), Settings(batch_size=3))
+    found, notes = shares(view(model), Cases(model), model.plan.heads,
+                          lambda head: None if head.name == "size" else np.array([0.5, 0.5]))
     assert set(found) == {"kind"}
     assert "'size'" in notes[0]

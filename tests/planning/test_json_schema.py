@@ -9,6 +9,7 @@ from odd_components import registry as odd_registry
 from pydantic import BaseModel, ConfigDict, Field
 
 from fusionkit.api import Config, Encoder
+from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.errors import GraphError
 from fusionkit.graph import builder
 from fusionkit.graph.builder import NODE_KEYS, STEP_KEYS, TOP_KEYS, from_tree
@@ -133,8 +134,10 @@ def test_everything_has_a_description() -> None:
 
 def test_every_component_is_offered_with_its_summary() -> None:
     nodes, methods = SCHEMA["$defs"]["node"]["properties"]["use"], SCHEMA["$defs"]["uncertainty"]["properties"]["use"]
-    named = [name for kind in ("metric",) for name in SCHEMA["$defs"][kind]["properties"]["use"]["enum"]]
-    assert sorted(nodes["enum"] + methods["enum"] + named) == REGISTRY.ids
+    named = [name for key in ("monitor", "method") for name in SCHEMA["$defs"][key]["properties"]["use"]["enum"]]
+    elsewhere = [entry.id for entry in REGISTRY.entries
+                 if KIND_TABLE[entry.kind].in_data or KIND_TABLE[entry.kind].by_command]
+    assert sorted(nodes["enum"] + methods["enum"] + named + elsewhere) == REGISTRY.ids
     offered = dict(zip(nodes["enum"], nodes["markdownEnumDescriptions"], strict=True))
     assert offered["fusion.gmu"].startswith("Gated multimodal unit")
     assert "Default: `64`" in SCHEMA["$defs"]["fusion.gmu"]["properties"]["width"]["markdownDescription"]

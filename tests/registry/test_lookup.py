@@ -10,6 +10,8 @@ import pytest
 from acme_packages import COMPONENT, HOOKS, Install, fault, installing, problem
 from odd_components import COMPONENTS
 
+import fusionkit
+from fusionkit.cli.parser import main
 from fusionkit.errors import GraphError
 from fusionkit.graph.builder import from_tree
 from fusionkit.planning.open_graph import open_graph
@@ -63,6 +65,21 @@ def test_a_broken_package_is_a_line_in_the_list_and_harms_nobody(install: Instal
     registry = discover()
     assert says in problem(registry, "acme_lungs")
     assert registry.load("encoder.mlp").id == "encoder.mlp"
+
+
+def test_what_a_later_version_has_is_left_out_and_told(install: Install, capsys: pytest.CaptureFixture[str]):
+    later = HOOKS + "@hookimpl\ndef fusionkit_widgets():\n    return 7\n"
+    install("acme-lungs", later, catalogue="  encoder.acme: {at: acme_lungs.acme, summary: Ours., colour: red}\n"
+            "  widget.acme: {at: acme_lungs.widget}", acme=COMPONENT.format(name="acme", summary="Ours."))
+    registry = discover()
+    assert registry.load("encoder.acme").summary == "Ours."
+    assert "widget.acme" not in registry.ids
+    notes = registry.provider("encoder.acme").notes
+    assert notes == ("it implements the hook fusionkit_widgets, which this version does not know",
+                     "entry 'encoder.acme' has no key 'colour'",
+                     "'widget.acme' is of kind 'widget', which this version does not know")
+    assert main(["plugins", "list"]) == 0
+    assert "acme-lungs 1.5 is for a later version; used as far as this one knows it:" in capsys.readouterr().out
 
 
 def test_a_broken_catalogue_is_told_with_its_place(install: Install):
@@ -120,7 +137,10 @@ def test_two_providers_of_one_id_are_both_named(install: Install, monkeypatch: p
     assert found.code == "two-providers"
     assert found.message == "encoder.acme is provided by acme-hearts 1.5 and acme-lungs 1.5"
     assert [str(provider) for provider in registry.collisions["encoder.acme"]] == ["acme-hearts 1.5", "acme-lungs 1.5"]
-    assert found.fix == f"uninstall one, or turn one off: {DISABLE}=acme_lungs"
+    assert found.fix == f"name the package: encoder.acme@acme-hearts; or turn one off: {DISABLE}=acme_lungs"
+    assert registry.load("encoder.acme@acme-lungs").module.__module__ == "acme_lungs.acme"
+    assert registry.load("encoder.acme@acme_hearts").module.__module__ == "acme_hearts.acme"
+    assert fault(registry, "encoder.acme@acme-lung").message == "encoder.acme of 'acme-lung' is not installed"
     monkeypatch.setenv(DISABLE, "acme_lungs")
     assert discover().load("encoder.acme").id == "encoder.acme"
 
@@ -132,6 +152,20 @@ def test_a_bundled_id_is_not_overridden(install: Install):
     assert [str(provider) for provider in registry.collisions["encoder.mlp"]][1:] == ["acme-lungs 1.5"]
     assert registry.load("encoder.mlp").summary != "Ours."
     assert str(registry.provider("encoder.mlp")) == str(registry.collisions["encoder.mlp"][0])
+    assert registry.load("encoder.mlp@acme-lungs").summary == "Ours."
+    assert registry.load("encoder.mlp@fusionkit").summary != "Ours."
+
+
+def test_a_graph_names_the_package_of_a_component(install: Install, tmp_path: Path):
+    install("acme-lungs", catalogue="  encoder.mlp: {at: acme_lungs.acme}",
+            acme=COMPONENT.format(name="mlp", summary="Ours."))
+    (tmp_path / "g.yaml").write_text(
+        "fusionkit: 1\nname: g\ninputs: {x: {vector: [7]}}\nnodes:\n  a: {use: encoder.mlp@acme-lungs, from: x}\n"
+        "  out: {use: head.regress, from: a, with: {values: [mm]}}\n")
+    network = fusionkit.build(tmp_path / "g.yaml", output=tmp_path / "built")
+    assert type(network.get_submodule("a")).__module__ == "acme_lungs.acme"
+    assert "use: encoder.mlp@acme-lungs" in (tmp_path / "built" / "graph.yaml").read_text()
+    assert type(fusionkit.load(tmp_path / "built").get_submodule("a")).__module__ == "acme_lungs.acme"
 
 
 @pytest.mark.parametrize("names", ["acme_lungs", "acme-lungs", " other , acme-lungs,"])

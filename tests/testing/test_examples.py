@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fresh_python import Environment
-from small_study import GRAPH, write_study
+from small_study import GRAPH, read_table, write_study
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LONGEST = 100
@@ -99,3 +99,18 @@ nodes:
   seen: {use: encoder.conv, from: scan, with: {widths: [3], output: pooled}}
   kind: {use: head.classify, from: seen, with: {classes: [a, b]}}
 """
+
+
+def test_an_explanation_of_a_package_runs_beside_the_bundled_ones(tmp_path: Path) -> None:
+    environment = Environment(tmp_path)
+    environment.install(shutil.copytree(EXAMPLES / "fusionkit-ig", tmp_path / "fusionkit-ig"))
+    write_study(tmp_path, GRAPH)
+    environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--hold-out", "folds", "--device", "cpu",
+                          "--threads", "1")
+    told = environment.fusionkit("explain", "run", "--method", "ig{steps: 20}", "shapley", "--case", "c4", "c5")
+    assert told["ig"] and told["shapley"] and "tsne" not in told
+    rows = read_table(tmp_path / "run" / "explain" / "ig.csv")
+    assert {(row["case"], row["input"]) for row in rows} == {("c4", "lab"), ("c4", "scan"), ("c5", "lab")}
+    lab = [row for row in rows if (row["case"], row["input"]) == ("c4", "lab")]
+    assert [row["part"] for row in lab] == ["a", "b", "c", "all"]
+    assert sum(float(row["adds"]) for row in lab[:3]) == pytest.approx(float(lab[3]["adds"]), abs=1e-4)

@@ -22,6 +22,9 @@ def test_the_memory_of_weights_gradients_and_optimiser():
     assert needs.case_bytes == plan.total.activation_bytes + 4 * (2 * 5 * 7 + 3)
     assert (needs.share, needs.batches, needs.seconds) == (5, 5, None)
     assert estimate(plan, settings(optimiser="sgd"), 23).optimiser_bytes == 4 * trained
+    assert 4 * trained <= estimate(plan, settings(optimiser="lion"), 23).optimiser_bytes < 4.01 * trained
+    assert estimate(plan, settings(optimiser="adafactor"), 23).optimiser_bytes < trained
+    assert 8 * trained < estimate(plan, settings(optimiser="adan"), 23).optimiser_bytes
     assert estimate(plan, settings(precision="bf16"), 23).case_bytes < 0.6 * needs.case_bytes
 
 

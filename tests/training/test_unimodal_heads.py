@@ -70,7 +70,7 @@ def test_the_published_graph_holds_what_it_says():
     plan = fusionkit.plan(str(GRAPH))
     assert {head.name: head.weight for head in plan.heads} == {"subtype": 1, "from_ct": 0.3, "from_ehr": 0.3}
     settings = read_settings(plan.graph.training)
-    assert settings.modulation == "ogm_ge" and settings != TrainingSettings()
+    assert settings.method == "ogm{noise: true}" and settings != TrainingSettings()
     model = fusionkit.build(str(GRAPH), seed=1).eval()
     given = {"ct": torch.randn(3, 1, 16, 64, 64), "ehr": torch.randn(3, 7)}
     outputs = model(given, {"ct": torch.tensor([True, False, True]), "ehr": torch.tensor([True, True, True])})

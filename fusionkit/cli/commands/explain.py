@@ -13,6 +13,9 @@ SUMMARY = "Explain a trained run: Grad-CAM, t-SNE, the share of each modality."
 def add_arguments(parser: ArgumentParser) -> None:
     """The options and arguments of the command."""
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("--method", nargs="+", action="extend", default=[], metavar="ID", dest="methods",
+                        help="installed explanations, with options in braces (default: those that say that they run "
+                             "by default)")
     parser.add_argument("--case", nargs="+", action="extend", default=[], metavar="ID", dest="cases",
                         help="cases to explain (default: a few chosen automatically)")
     parser.add_argument("--data", metavar="DATA", help="other data (default: the run's own test cases)")
@@ -30,8 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Explain the run's own test cases, or cases of other data, with randomness off."""
-    from fusionkit.explanation.request import EXPLAIN
-    from fusionkit.interface.explain import explain
+    from fusionkit.interface.explain import EXPLAIN, explain
 
     made = explain(**given(args), console=console)
     for heading, header, table in made.tables:

@@ -32,12 +32,15 @@ def run(args: Namespace, console: Console) -> int:
     Raises: GraphError with `unknown-category`.
     """
     from fusionkit.components.requirements import missing
-    from fusionkit.registry.lookup import discover
+    from fusionkit.registry.lookup import discover, library_names
 
     registry = discover()
     entries = _chosen(registry, args.kind, args.category)
     console.table(["id", "category", "summary", "absent", "from"],
                   [[entry.id, entry.category, entry.summary, entry.absent, entry.package] for entry in entries])
+    by_name = library_names(args.kind) if args.kind and not args.category else []
+    if by_name:
+        console.line(f"\nby their names in installed libraries: {', '.join(by_name)}")
     lacking = {entry.id: lacks for entry in entries if (lacks := missing(entry.needs))}
     for name, lacks in lacking.items():
         console.line(f"{name} cannot be used yet: {'; '.join(map(str, lacks))}: {_fix(lacks)}")
@@ -50,7 +53,9 @@ def run(args: Namespace, console: Console) -> int:
     console.data({
         "components": [{**entry.as_json(), "missing": [lack.requirement for lack in lacking.get(entry.id, ())]}
                        for entry in entries],
+        **({"by_name": [f"{args.kind}.{name}" for name in by_name]} if by_name else {}),
         "not_in_use": idle,
+        "notes": {provider.package: list(provider.notes) for provider in registry.providers if provider.notes},
         "collisions": {name: [str(owner) for owner in owners] for name, owners in registry.collisions.items()},
         "graphs": sorted(registry.graphs),
         **({"not_installed": [other.as_json() for other in others]} if args.all else {}),
@@ -89,6 +94,11 @@ def _idle(registry: Registry, console: Console) -> list[dict[str, Any]]:
                      f"{provider.idle}")
         if provider.fix:
             console.line(f"  fix: {provider.fix}")
+    for provider in registry.providers:
+        if provider.notes:
+            console.line(f"\n{provider} is for a later version; used as far as this one knows it:")
+            for note in provider.notes:
+                console.line(f"  {note}")
     for what, collisions in (("id", registry.collisions), ("graph", registry.graph_collisions)):
         for name, owners in collisions.items():
             kept = f": that of {owners[0]} is used" if owners[0].bundled else ""

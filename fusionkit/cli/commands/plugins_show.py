@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.components.kinds import KINDS
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
@@ -35,12 +36,14 @@ def run(args: Namespace, console: Console) -> int:
     """Print a component's page, or output it as JSON with the schema of its options."""
     from fusionkit.components.declaration import Declaration
     from fusionkit.registry.catalogue import entry_of
-    from fusionkit.registry.lookup import discover
+    from fusionkit.registry.lookup import discover, library_names
     from fusionkit.syntax.writer import write
     from fusionkit.testing.probing.examples import example_of
 
     registry = discover()
     name = _whole(args.id, registry.ids)
+    if "." not in name:
+        name = _whole(name, [f"{kind}.{each}" for kind in KINDS for each in library_names(kind)])
     component = registry.load(name, of=Declaration)
     provider = registry.provider(name)
     assert provider is not None, "a loaded component has a provider; please report"
@@ -87,7 +90,8 @@ def _page(component: Declaration, provider: str, example: Example) -> Iterator[s
     yield from _costs(example)
     from fusionkit.components.kinds import KIND_TABLE
 
-    into = "a data file" if KIND_TABLE[component.kind].in_data else "a graph"
+    kind = KIND_TABLE[component.kind]
+    into = "a data file" if kind.in_data else "a terminal" if kind.by_command else "a graph"
     yield f"\nto paste into {into}:" if example.setting else "\nto paste under 'nodes:'"
     yield "  " + example.snippet.replace("\n", "\n  ")
 

@@ -51,6 +51,15 @@ class ColumnsFit:
     dates: tuple[str, ...] = ()
     ranges: tuple[tuple[float, float] | None, ...] = ()
 
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """What each value of the vector is: a column, whether it is blank, the code or one category of a column."""
+        blanks = [f"{column} is blank" for column in self.numeric] if self.fill == "indicator" else []
+        categories = list(self.categorical) if self.encode == "codes" else [
+            f"{column} is {name}" if name else f"{column} (not in training)"
+            for column, names in zip(self.categorical, self.categories, strict=True) for name in names]
+        return (*self.numeric, *blanks, *categories)
+
 
 Categories = tuple[tuple[str, ...], ...]
 

@@ -14,6 +14,7 @@ from fusionkit.network.measure import probe
 from fusionkit.planning.plan import Call
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
 from fusionkit.shapes.rule import Mismatch, Named, Port, given_back, result_shape
+from fusionkit.syntax.typed_components import typed_form
 from fusionkit.syntax.writer import write
 from fusionkit.testing.probing.options import Choice, NoExampleError, choices
 from fusionkit.testing.probing.sizes import layouts
@@ -46,6 +47,8 @@ class Example:
     @property
     def part(self) -> dict[str, Any]:
         """What to paste into a graph or data file: a node by its name, or the setting that names the component."""
+        if KIND_TABLE[self.component.kind].by_command:
+            return {}  # no file names it
         options = {"with": dict(self.options)} if self.options else {}
         if KIND_TABLE[self.component.kind].in_data:
             return {self.setting: {"scan": {"read": self.component.name, **self.options}}}
@@ -59,12 +62,15 @@ class Example:
 
     @property
     def setting(self) -> str:
-        """Where a graph names the component, '' for one that is a node."""
+        """Where a file or command names the component, '' for one that is a node."""
         return KIND_TABLE[self.component.kind].setting
 
     @property
     def snippet(self) -> str:
-        """The text of `part`."""
+        """The text of `part`, or the command that names the component."""
+        if KIND_TABLE[self.component.kind].by_command:
+            named = typed_form(self.component.name, dict(self.options))
+            return f"fusionkit {self.setting} " + (f'"{named}"' if self.options else named)
         return write(self.part, width=1000).strip()
 
     def graph(self) -> dict[str, Any]:

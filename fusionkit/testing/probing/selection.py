@@ -21,7 +21,7 @@ _META_BATCHES, _CPU_BATCHES = (61, 67), (2, 5)
 
 
 @dataclass
-class FoundProbes:
+class ProbeSet:
     """All probes of one component, refused ones, and failures on inputs that the rule accepts."""
 
     accepted: list[Probe] = field(default_factory=list)
@@ -68,14 +68,14 @@ class FoundProbes:
 
 
 def probes_of(component: Component, options: Mapping[str, Any] | None = None,
-              inputs: Sequence[Sequence[int]] | None = None) -> FoundProbes:
+              inputs: Sequence[Sequence[int]] | None = None) -> ProbeSet:
     """Every set of options on every layout of the rule; `inputs` are sizes to use in place of generated ones.
 
     A `ComponentError` is a refusal, which is allowed; any other exception is a failure.
 
     Raises: NoExampleError when the required options cannot be guessed.
     """
-    found = FoundProbes(unreached=refused_values(component, options))
+    found = ProbeSet(unreached=refused_values(component, options))
     reached: set[str] = set()
     refusals: dict[str, str] = {}
     for place, choice in enumerate(choices(component, options)):
@@ -129,7 +129,7 @@ def _given(inputs: Sequence[Sequence[int]]) -> InputLayout:
     return InputLayout("as given", ((shapes,), (exchanged(shapes),)))
 
 
-def _first_accepted(component: Component, choice: Choice, layout: InputLayout, found: FoundProbes,
+def _first_accepted(component: Component, choice: Choice, layout: InputLayout, found: ProbeSet,
                     pairs: bool) -> str | None:
     """Adds the first inputs that the component takes; returns why it took none."""
     refusal, failure = None, None
@@ -151,7 +151,7 @@ def _first_accepted(component: Component, choice: Choice, layout: InputLayout, f
     return refusal if not shapes else None
 
 
-def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: FoundProbes | None = None) -> Probe:
+def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: ProbeSet | None = None) -> Probe:
     """The probe, after running on its inputs, and with another batch on the first other sizes that it takes.
 
     Where it takes no others the other batch has the same sizes; where the meta device fails, both run on the CPU.

@@ -24,9 +24,10 @@ PREFIX = "fusionkit"
 _LONGEST = 30  # names stand in lines of the generated files, which end at column 120
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 # Names that the generated files import or define: a class of such a name would hide them.
-_TAKEN = {"ClassColumn", "Config", "Encoder", "F", "Field", "Floats", "Fusion", "Head", "HeadPrediction", "Metric",
-          "Path", "PositiveInt", "Prediction", "Projections", "Runner", "Sequence", "Tensor", "TensorShape",
-          "Uncertainty"}
+_TAKEN = {"Any", "ChosenCase", "ClassColumn", "Config", "Encoder", "EpochWindow", "Explanation", "F", "Field",
+          "Floats", "Fusion", "Gradients", "Head", "HeadPrediction", "Metric", "Path", "PositiveInt", "Prediction",
+          "Projections", "RunPart", "RunView", "Runner", "Sequence", "Tensor", "TensorShape", "Training",
+          "TrainingMethod", "TrainingView", "Uncertainty"}
 
 _TEMPLATES = files("fusionkit.testing.scaffold") / "templates"
 

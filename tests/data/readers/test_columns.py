@@ -34,6 +34,16 @@ def test_numbers_first_then_codes():
     assert result[4, 0] == pytest.approx((9 - mean) / deviation)
 
 
+@pytest.mark.parametrize(("chosen", "names"), [
+    ({}, "a, b, s, t"), ({"fill": "indicator"}, "a, b, a is blank, b is blank, s, t"),
+    ({"encode": "onehot"}, "a, b, s is d, s is f, s is m, t is x, t is y")])
+def test_each_value_of_a_vector_has_a_name(chosen, names):
+    made = options(**chosen)
+    values, _ = parse(TABLE, "ehr", made, IDS)
+    entries = fit(values, made, TRAIN, categories(values, TRAIN)).entries
+    assert ", ".join(entries) == names and len(entries) == encoded(made)[1].shape[1]
+
+
 def test_an_absent_row_is_zeros():
     assert not encoded(options())[1][2].any()
 

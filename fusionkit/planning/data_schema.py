@@ -1,0 +1,113 @@
+"""The JSON Schema (draft 2020-12) of data files, for completion, explanation and checking in editors.
+
+What a schema cannot express (columns and files that exist, paths inside the folder) is left to `fusionkit check`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fusionkit.data.description import KEYS, TARGET_KEYS, VERSION
+from fusionkit.data.readers.lookup import reader_names, reader_of
+from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
+from fusionkit.errors import FusionkitError
+from fusionkit.planning.json_schema import Schema, closed, options_schema
+
+if TYPE_CHECKING:
+    from fusionkit.registry.lookup import Registry
+
+_TEXT: Schema = {"type": ["string", "number"]}
+_COLUMN: Schema = {**_TEXT, "description": "A column of the table."}
+_TEXTS: Schema = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
+_SHARE: Schema = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+_LIMITS = ["value", "half", "blank"]
+
+
+def data_schema(registry: Registry) -> Schema:
+    """The schema of data files that use the readers of a registry.
+
+    A reader that cannot be used is left out and listed under `$comment` with the reason.
+    """
+    defs: dict[str, Schema] = {}
+    names, left_out = [], []
+    for name in reader_names(registry):
+        try:
+            reader = reader_of(name, registry)
+        except FusionkitError as error:
+            left_out.append(f"{name} ({str(error).partition(chr(10))[0]})")
+            continue
+        if reader is not None:
+            defs |= options_schema(f"read.{name}", reader.options, f"Read by {name!r}.")
+            defs[f"read.{name}"]["properties"]["read"] = {"const": name}
+            names.append(name)
+    defs |= {"input": _input(names), "target": _target(), "split": _split()}
+    schema: Schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "fusionkit data file",
+        "description": "The cases of a study: their table, their split, and what is read for each.",
+        **closed(KEYS, _top(), ("fusionkit-data", "cases", "id", "inputs")),
+        "$defs": defs,
+    }
+    if left_out:
+        schema["$comment"] = "left out: " + "; ".join(left_out)
+    return schema
+
+
+def _top() -> dict[str, Schema]:
+    folder: Schema = {"anyOf": [_TEXT, _TEXTS]}
+    return {
+        "fusionkit-data": {"const": VERSION, "description": "Version of this file format."},
+        "root": {**folder, "description": "Folders outside that of this file whose files may be read."},
+        "cases": {**_TEXT, "description": "The table with one case a row: CSV, Parquet or a workbook."},
+        "id": {**_TEXT, "description": "The column that names a case; unique."},
+        "patient": {**_TEXT, "description": "The column whose rows of one value are never divided by a split."},
+        "sheet": {**_TEXT, "description": "Which sheet of a workbook; the first without it."},
+        "blank": {**_TEXTS, "description": "Words that mean no value, in any cell; an empty cell always does."},
+        "decimal": _marks("What precedes the decimals in cells, for all columns or by column."),
+        "thousands": _marks("What separates groups of three digits, for all columns or by column."),
+        "split": {"$ref": "#/$defs/split"},
+        "inputs": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/input"},
+                   "description": "What is read for each case: the name of an input, and a reader with options."},
+        "targets": {"type": "object", "additionalProperties": {"$ref": "#/$defs/target"},
+                    "description": "What heads learn: the name of a head, and its column or columns."},
+    }
+
+
+def _marks(text: str) -> Schema:
+    return {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}],
+            "description": text}
+
+
+def _input(names: list[str]) -> Schema:
+    read: Schema = {"enum": names, "description": "The reader."}
+    return {"type": "object", "required": ["read"], "properties": {"read": read}, "allOf": [
+        {"if": {"required": ["read"], "properties": {"read": {"const": name}}},
+         "then": {"$ref": f"#/$defs/read.{name}"}} for name in names]}
+
+
+def _target() -> Schema:
+    properties: dict[str, Schema] = {
+        "column": {**_COLUMN, "description": "The column with the class or the value."},
+        "columns": {**_TEXTS, "description": "One column for each label, or each value."},
+        "values": {"type": "object", "description": "Cells renamed to classes: {0: benign, 1: malignant}."},
+        "limits": {"enum": _LIMITS, "description": "What cells such as <0.6 are: the limit, half of it, or blank."},
+    }
+    return {**closed(TARGET_KEYS, properties), "oneOf": [{"required": ["column"]}, {"required": ["columns"]}]}
+
+
+def _split() -> Schema:
+    stored: Schema = {"type": "object", "required": ["column"], "additionalProperties": False,
+                      "properties": {"column": {"anyOf": [_COLUMN, _TEXTS]}}}
+    parts = dict.fromkeys(("validation", "val", "test"), _SHARE)
+    properties: dict[str, Schema] = {
+        "column": {**_COLUMN, "description": "A column with train, validation (or val) and test."},
+        "folds": {"anyOf": [{"type": "integer", "minimum": 2}, stored],
+                  "description": "The number of folds, or the column that holds them."},
+        "fraction": {"type": "object", "minProperties": 1, "additionalProperties": False, "properties": parts,
+                     "description": "Shares for validation and test; the remaining cases are for training."},
+        "stratify": {**_TEXT, "description": "The target whose classes every part has evenly."},
+        "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Seed of the draw."},
+        "group": {**_TEXT, "description": "The column whose rows of one value stay together; none for no groups."},
+    }
+    return {**closed(SPLIT_KEYS, properties), "description": "Which cases are for training.",
+            "oneOf": [{"required": [way]} for way in ("column", "folds", "fraction")]}

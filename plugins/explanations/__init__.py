@@ -1,0 +1,1 @@
+"""Bundled explanations: Grad-CAM, t-SNE, gates and Shapley values of the inputs."""

@@ -1,0 +1,1 @@
+"""Bundled training methods: what changes losses and gradients between the forward pass and the change of weights."""
