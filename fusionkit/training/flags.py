@@ -18,7 +18,7 @@ FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("weight_decay", float, "weight decay"),
     ("momentum", float, "momentum of sgd"),
     ("schedule", str,
-     "the learning rate after warm-up: constant, cosine, linear, step, or the name of another of torch, timm or a plugin"),
+     "the learning rate after warm-up: constant, cosine, linear, step, or one of torch, timm or a plugin"),
     ("warmup_epochs", float, "epochs in which the learning rate rises from zero"),
     ("step_epochs", int, "epochs between two steps of the schedule step"),
     ("step_factor", float, "factor applied at each step of the schedule step"),

@@ -90,8 +90,7 @@ class TrainingSettings(BaseModel):
         0.01, description="Weight decay; biases, norms and scalars are exempt.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; other optimisers have it as an option.")
     schedule: Annotated[str, Short(
-        "the learning rate after warm-up: constant, cosine, linear, step, or the name of another of torch, timm or a "
-        "plugin")] = Field(
+        "the learning rate after warm-up: constant, cosine, linear, step, or one of torch, timm or a plugin")] = Field(
         "cosine", description="The learning rate after warm-up: constant; cosine or linear down to zero; step, times "
                               "step_factor every step_epochs; or another of torch, timm or a plugin by its name, with "
                               "options as {use: schedule.NAME, with: {option: value}}.")
