@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusionkit.components.outcomes import ClassColumn as ClassColumn
     from fusionkit.components.outcomes import Outcomes as Outcomes
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
+    from fusionkit.components.probes import Probes as Probes
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
     from fusionkit.components.protocols import Prediction as Prediction
     from fusionkit.components.protocols import Runner as Runner

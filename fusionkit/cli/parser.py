@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -69,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_streams()
     args = parser(argv).parse_args(argv)
     console = Console(json=args.json)
-    with printable_warnings():
+    # What a plugin prints must not stand in the data: the console has standard output to itself.
+    with printable_warnings(), redirect_stdout(sys.stderr) if args.json else nullcontext():
         code = _run(args, console)
     # A complete run is in its folder; a result that could not be printed is lost.
     unseen = console.lost is not None and not isinstance(console.lost, BrokenPipeError)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from fusionkit.components.config import Config, ContractError
 from fusionkit.components.kinds import COMPONENT_NAME
+from fusionkit.components.probes import Probes
 from fusionkit.components.requirements import is_requirement
 
 
@@ -19,7 +20,7 @@ class Declaration:
 
     `module` does the work: what it is called with depends on the kind. `exceptions` maps a check of the conformance
     kit to the reason why it cannot hold: {'gradients: query.*': reason} for the names that a pattern matches,
-    {'rows': reason} for the whole check.
+    {'rows': reason} for the whole check. `probes` are inputs and options for the kit to try.
 
     Raises: ContractError if a name, need or reason is not valid.
     """
@@ -33,6 +34,7 @@ class Declaration:
     licence: str = "Apache-2.0"
     needs: tuple[str, ...] = ()
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    probes: Probes = field(default=Probes(), compare=False)
 
     kind: ClassVar[str] = ""
 
@@ -47,6 +49,9 @@ class Declaration:
         silent = [check for check, reason in self.exceptions.items() if not str(reason).strip()]
         if silent:
             raise ContractError(f"{self.id}: the exception {silent[0]!r} gives no reason")
+        unknown = sorted(self.probes.options - self.config.model_fields.keys())
+        if unknown:
+            raise ContractError(f"{self.id}: probes= has {unknown[0]!r}, which is not an option")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """A component of a plugin file is copied and pickled as a reference to its module, since it is immutable."""

@@ -39,7 +39,7 @@ def guarded(package: str, *, limited: bool = True) -> Iterator[None]:
     components, it is only reported. A crash leaves a Python traceback on standard error.
     """
     pressed: list[int] = []
-    with _Folder(), _redirected(), _no_exit(), _crash_reported(), _interrupts(pressed), _clock(package, limited):
+    with _Folder(), output_apart(), _no_exit(), _crash_reported(), _interrupts(pressed), _clock(package, limited):
         try:
             yield
         except Exception:
@@ -67,7 +67,7 @@ class _Folder:
 
 
 @contextlib.contextmanager
-def _redirected() -> Iterator[None]:
+def output_apart() -> Iterator[None]:
     """Redirects standard output to standard error, for Python and for native libraries; standard input is empty."""
     source, output = sys.stdin, sys.stdout
     sys.stdin = io.StringIO()

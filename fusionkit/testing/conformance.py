@@ -38,6 +38,7 @@ from fusionkit.testing.checks import (
     numerics,
     optimisers,
     option_checks,
+    option_use,
     readers,
     schedules,
     tracing,
@@ -51,7 +52,7 @@ from fusionkit.testing.faults import Fault, Finding, Note
 from fusionkit.testing.places import place_of, place_of_declaration, place_of_error, place_of_forward
 from fusionkit.testing.probing.options import Choice, NoExampleError, choices
 from fusionkit.testing.probing.probes import Probe, one_line
-from fusionkit.testing.probing.selection import Probes, probe_of, probes_of
+from fusionkit.testing.probing.selection import ProbeSet, probe_of, probes_of
 
 __all__ = ["Finding", "Kit", "check_component", "checks_of", "place_of"]
 
@@ -80,6 +81,7 @@ def _takes_map(component: Component) -> bool:
 CHECKS: Mapping[str, ConformanceCheck] = {
     "ports": ConformanceCheck(lambda probe: behaviour.ports(probe.component, probe.built)),
     "rule": ConformanceCheck(behaviour.rule, "accepted"),
+    "values": ConformanceCheck(lambda probe: None),  # of all probes together: `_values`
     "device": ConformanceCheck(behaviour.device, "accepted"),
     "evaluation": ConformanceCheck(behaviour.evaluation),
     "bounds": ConformanceCheck(option_checks.bounds, "first"),
@@ -107,7 +109,7 @@ _IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence",
 """Checks whose faults are located at `forward` unless a line is known."""
 
 
-_BEFORE_CONDUCT = {"ports", "rule", "device", "evaluation", "bounds"}
+_BEFORE_CONDUCT = {"ports", "rule", "values", "device", "evaluation", "bounds"}
 """Checks that say the same of a module that changes its inputs; all others would blame it on something else."""
 
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
@@ -138,7 +140,7 @@ def check_component(component: Declaration, checks: Sequence[str] | None = None,
     Options and inputs are made from the options class and the rule: defaults first, then every option changed
     once; every alternative of the rule, with a different prime for each free axis. `options` sets some by hand,
     `inputs` gives the sizes of all inputs without the batch axis. What the component refuses with a
-    ComponentError is left out; when it refuses everything, its checks are `not probed`.
+    ComponentError is left out; where it refuses everything, `rule` fails and the other checks are `not probed`.
     """
     kit = Kit(component, options, inputs)
     return [kit.finding(name) for name in checks_of(component) if checks is None or name in checks]
@@ -153,7 +155,7 @@ class Kit:
         self.exceptions = dict(component.exceptions)
         self.every = not options and not inputs
         self._options = options
-        self._make: Callable[[], Probes] = lambda: probes_of(_in_graph(component), options, inputs)
+        self._make: Callable[[], ProbeSet] = lambda: probes_of(_in_graph(component), options, inputs)
 
     @classmethod
     def exactly(cls, component: Declaration, options: Mapping[str, Any], inputs: Sequence[Sequence[int]],
@@ -164,7 +166,7 @@ class Kit:
         """
         kit = cls(component, options, inputs)
         kit.exceptions |= exceptions or {}
-        kit._make = lambda: Probes([probe_of(_in_graph(component), options, inputs)], exact=True)
+        kit._make = lambda: ProbeSet([probe_of(_in_graph(component), options, inputs)], exact=True)
         return kit
 
     @cached_property
@@ -175,14 +177,14 @@ class Kit:
             return error
 
     @cached_property
-    def _found(self) -> Probes | NoExampleError:
+    def _found(self) -> ProbeSet | NoExampleError:
         try:
             return self._make()
         except NoExampleError as error:
             return error
 
     @property
-    def probes(self) -> Probes:
+    def probes(self) -> ProbeSet:
         """The probes of the component.
 
         Raises: NoExampleError when its required options cannot be guessed.
@@ -238,7 +240,9 @@ class Kit:
     def _on_probes(self, name: str, exceptions: Exceptions) -> tuple[Fault | None, str]:
         component, found = self.component, self._found
         if isinstance(found, NoExampleError):
-            raise NotProbedError(str(found), _EXAMPLE)
+            if name == "rule":
+                return Fault(str(found), _EXAMPLE), ""
+            raise NotProbedError(str(found), _SEE_RULE)
         if name == "rule" and found.failed:
             probe, error, place = found.failed[0]
             narrower = "make the rule accept only what works, or raise a ComponentError that says why not"
@@ -246,9 +250,13 @@ class Kit:
                          advice(error, narrower if found.accepted else f"fix the exception; or {narrower}"), place), ""
         if not found.accepted:
             if found.failed:
-                raise NotProbedError("the module fails on everything that was tried", "see the result of check 'rule'")
+                raise NotProbedError("the module fails on everything that was tried", _SEE_RULE)
             refused = f"everything tried is refused, such as {found.refused[0]}" if found.refused else "no inputs fit"
-            raise NotProbedError(refused, "give options= and inputs= that it accepts, in a test of your own")
+            if name == "rule":
+                return Fault(refused, f"{_DECLARE}; or options= and inputs= in a test of your own"), ""
+            raise NotProbedError(refused, _SEE_RULE)
+        if name == "values":
+            return self._values(found, exceptions), ""
         self._require_conduct(name)
         check = CHECKS[name]
         probes = [probe for probe in getattr(found, check.on) if check.fits(probe)]
@@ -261,6 +269,15 @@ class Kit:
                 place = fault.place or (place_of_forward(component, probe.built) if name in _IN_FORWARD else "")
                 return replace(fault, seen=f"{fault.seen} ({probe})", place=place), ""
         return None, "; ".join([_tried(name, found, probes), *notes])
+
+    def _values(self, found: ProbeSet, exceptions: Exceptions) -> Fault | None:
+        """Every value of every option that is tried is accepted on some inputs, and every option is read."""
+        if not self.every:
+            return None
+        unreached = option_use.unreached(self.component, found.unreached)
+        fault = exceptions.remaining(unreached, "") if unreached else None
+        unread = None if fault else option_use.unread(_in_graph(self.component), found.accepted)
+        return fault or (exceptions.remaining(unread, "") if unread else None)
 
     def _run(self, name: str, probe: Probe) -> Fault | Note | None:
         odd = self._misconduct.get(id(probe)) if name == "evaluation" else None
@@ -283,7 +300,7 @@ class Kit:
     def _on_choices(self, check: Callable[[Any, Config], Fault | None], exceptions: Exceptions
                     ) -> tuple[Fault | None, str]:
         if isinstance(self._choices, NoExampleError):
-            raise NotProbedError(str(self._choices), _EXAMPLE)
+            return Fault(str(self._choices), _EXAMPLE), ""
         for choice in self._choices:
             fault = self._excused(partial(check, self.component, choice.config), exceptions, choice.label)
             if isinstance(fault, Fault):
@@ -312,6 +329,8 @@ def _in_graph(component: Declaration) -> Component:
 
 
 _EXAMPLE = "give an example where the option is declared, Field(examples=[...]), or options= in a test"
+_DECLARE = "declare what it accepts with the component: probes=Probes(sizes=..., values=..., together=...)"
+_SEE_RULE = "see the result of check 'rule'"
 
 
 def _declaration(component: Declaration, exceptions: Mapping[str, str]) -> Fault | None:
@@ -324,7 +343,7 @@ def _declaration(component: Declaration, exceptions: Mapping[str, str]) -> Fault
                  place_of_declaration(component))
 
 
-def _tried(name: str, found: Probes, probes: Sequence[Probe]) -> str:
+def _tried(name: str, found: ProbeSet, probes: Sequence[Probe]) -> str:
     seen = _count(len(probes))
     if name == "device":
         return f"{seen} on meta; {'the GPU too' if torch.cuda.is_available() else 'there is no GPU here'}"

@@ -34,7 +34,7 @@ class View:
 
     modalities: tuple[str, ...]
     heads: Mapping[str, str]
-    own: Mapping[str, Mapping[str, nn.Parameter]]
+    own: dict[str, Mapping[str, nn.Parameter]] = field(default_factory=dict)
     epoch: int = 0
     step: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -80,9 +80,8 @@ class AppliedMethod:
             EpochWindow.model_validate({})
         heads = own_heads(network.plan) if chosen else {}
         alone = heads if chosen and chosen.declared.requires else [value.name for value in network.plan.inputs]
-        own = {name: own_weights(network, name) for name in alone} if chosen else {}
-        kept = tuple(name for name, weights in own.items() if weights or name in heads)
-        self.view = View(kept, MappingProxyType(heads), own)
+        kept = tuple(name for name in alone if name in heads or own_weights(network, name)) if chosen else ()
+        self.network, self.view = network, View(kept, MappingProxyType(heads))
         self.scored = tuple(heads.values())
         self._parts: dict[str, dict[str, Tensor]] = {}
         if type(self.method).parts is not TrainingMethod.parts:
@@ -118,6 +117,9 @@ class AppliedMethod:
 
     def _at(self, epoch: int, step: int = 0, rows: Mapping[str, int] = MappingProxyType({})) -> None:
         view = self.view
+        if not view.own:
+            # Not before: sharding a network replaces its weights.
+            view.own.update({modality: own_weights(self.network, modality) for modality in view.modalities})
         view.epoch, view.step, view.rows, view.scores = epoch + 1, step, MappingProxyType(dict(rows)), {}
 
     def total(self, losses: Tensors) -> Tensor:

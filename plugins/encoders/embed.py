@@ -72,4 +72,5 @@ def _known(codes_B: Tensor, count: int) -> Tensor:
 
 
 component = Encoder("embed", EmbedConfig, Embed, rule="B _ -> B {width}", category="table", paper="arXiv:1604.06737",
-                    categories="categories", claims=("onnx",))
+                    categories="categories", claims=("onnx",),
+                    exceptions={"values: categories='auto'": "it is taken from the data of a study"})

@@ -17,7 +17,7 @@ from fusionkit_plugins.encoders.resnet50v2 import keras_layout, known_taps
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, Release, TensorShape
+from fusionkit.api import ComponentError, Config, Encoder, Probes, Release, TensorShape
 
 _SMALLEST = 75
 _CONVOLUTIONS = 94
@@ -199,4 +199,5 @@ component = Encoder(
     "inceptionv3", InceptionV3Config, InceptionV3, rule="image: B _ h w -> ?", category="image",
     paper="arXiv:1512.00567",
     reference={"keras": Release(names=_names(), layout=keras_layout, unused=("predictions.",), ordered=_order())},
+    probes=Probes(values={"taps": [["mixed10", "conv2d_78"]]}),
 )

@@ -31,7 +31,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionkit.api import Bundle, Encoder, Recorded, Release, Shape, TensorShape, Vector, shape_of
+from fusionkit.api import Bundle, Encoder, Probes, Recorded, Release, Shape, TensorShape, Vector, shape_of
 
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {2: F.conv2d, 3: F.conv3d}
 _POOLS: dict[int, Any] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -261,4 +261,5 @@ component = Encoder(
     paper="doi:10.1038/s41746-020-0266-y",
     reference={"release": Release(names=RELEASE_NAMES, unused=("asp_pool.", "decoders.", "out_conv.", "classifier."),
                                   options={"output": "both"}, read=_read, replay=_replay, taps=TAPS)},
+    probes=Probes(values={"levels": [[1, 2]]}),
 )

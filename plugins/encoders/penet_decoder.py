@@ -15,7 +15,7 @@ from fusionkit_plugins.encoders.penet_bottleneck import CONVOLUTIONS, GroupedCon
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Encoder, Recorded, Release, Shape, TensorShape, shape_of
+from fusionkit.api import ComponentError, Encoder, Probes, Recorded, Release, Shape, TensorShape, shape_of
 
 _TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -192,4 +192,5 @@ component = Encoder(
     "penet_decoder", PenetDecoderConfig, PenetDecoder, rule="*maps: B _ _...", output=decoded_shape, category="image",
     paper="doi:10.1038/s41746-020-0266-y",
     reference={"release": Release(names=_names, read=_read, sizes=_sizes, replay=_replay)},
+    probes=Probes(values={"slice_strides": [[1, 1, 1, 2]]}),
 )

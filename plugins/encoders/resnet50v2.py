@@ -17,7 +17,7 @@ from fusionkit_plugins.blocks.options import SignedImage
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, Release, TensorShape
+from fusionkit.api import ComponentError, Config, Encoder, Probes, Release, TensorShape
 
 _EPSILON = 1.001e-5
 _STAGES = ((64, 3, 2), (128, 4, 2), (256, 6, 2), (512, 3, 1))
@@ -162,4 +162,5 @@ component = Encoder(
     paper="arXiv:1603.05027",
     reference={"keras": Release(names=_names(), layout=keras_layout, unused=("predictions.", "probs."),
                                 ordered=_order())},
+    probes=Probes(values={"taps": [["post_relu"]]}),
 )

@@ -24,7 +24,7 @@ from fusionkit_plugins.encoders.mfa import MFA, MFAConfig, Preset, mfa_layout, m
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, Release, Shape, TensorShape, shape_of
+from fusionkit.api import ComponentError, Config, Encoder, Probes, Release, Shape, TensorShape, shape_of
 
 _CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 
@@ -144,4 +144,5 @@ def _read(shapes: dict[str, Sequence[int]], meta: dict[str, object]) -> dict[str
 component = Encoder(
     "rra", RRAConfig, RRA, rule="B _ ...", output=_shape, category="attention", paper="arXiv:2412.01248",
     reference={"release": Release(names=rra_names("", ""), layout=rra_layout, read=_read)},
+    probes=Probes(together=[{"shortcut": "identity", "width": 5}]),
 )

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, TensorShape
+from fusionkit.api import ComponentError, Config, Encoder, Probes, TensorShape
 
 Pretrained = Annotated[bool, Field(description="Start from the published weights, through timm's own cache.")]
 DropPathRate = Annotated[float, Field(ge=0, lt=1, description="timm's drop_path_rate: probability of skipping the "
@@ -212,4 +212,5 @@ def _sizes(shape: TensorShape) -> str:
 
 
 component = Encoder("timm", TimmConfig, Timm, rule="B _ _ _ -> ?", category="image",
-                    paper="doi:10.5281/zenodo.4414861", needs=("timm",))
+                    paper="doi:10.5281/zenodo.4414861", needs=("timm",),
+                    probes=Probes(together=[{"model": "test_resnet", "features": "taps", "taps": [1, 2]}]))

@@ -15,7 +15,7 @@ from fusionkit_plugins.encoders.timm import DropPathRate, Pretrained, channel_st
 from pydantic import Field, NonNegativeInt
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, TensorShape
+from fusionkit.api import ComponentError, Config, Encoder, Probes, TensorShape
 
 
 class TimmStagesConfig(Config):
@@ -113,4 +113,5 @@ def _network(config: TimmStagesConfig, shape: TensorShape) -> Any:
 
 
 component = Encoder("timm_stages", TimmStagesConfig, TimmStage, rule="B _ _ _ -> ?", category="image",
-                    paper="doi:10.5281/zenodo.4414861", needs=("timm",))
+                    paper="doi:10.5281/zenodo.4414861", needs=("timm",),
+                    probes=Probes(sizes=[((128, 12, 20),)], values={"stage": [3], "model": ["resnet34"]}))

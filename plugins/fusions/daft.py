@@ -19,7 +19,18 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fusionkit.api import ComponentError, Config, Fusion, Release, TensorShape, fill_absent, row_mask, shape_of, spread
+from fusionkit.api import (
+    ComponentError,
+    Config,
+    Fusion,
+    Probes,
+    Release,
+    TensorShape,
+    fill_absent,
+    row_mask,
+    shape_of,
+    spread,
+)
 
 _SQUASHES = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 _CONVOLUTIONS: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -260,7 +271,9 @@ block_names = {"affine.squeeze": "aux.aux_base", "affine.expand": "aux.aux_out",
 modulation_rule = " | ".join(f"image: {axes}, table: B _" for axes in ("B _ ...", "B _", "B _ _"))
 release = Release(names={f"body.{ours}": theirs for ours, theirs in block_names.items()}, read=_read)
 
+PROBES = Probes(together=[{"activation": "sigmoid", "residual": False}, {"location": 3, "width": 8, "stride": 2}])
 component = Fusion(
     "daft", DAFTConfig, DAFT, rule=modulation_rule, output=modulated_shape, absent="identity",
     category="single-level", paper="arXiv:2107.05990", reference={"release": release},
+    probes=PROBES,
 )

@@ -27,7 +27,7 @@ from fusionkit_plugins.fusions.daft import (
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Fusion, Recorded, Release, TensorShape, shape_of
+from fusionkit.api import ComponentError, Fusion, Probes, Recorded, Release, TensorShape, shape_of
 
 
 class DAFTNetConfig(AffineConfig):
@@ -111,4 +111,5 @@ component = Fusion(
     "daft_net", DAFTNetConfig, DAFTNet, rule="image: B _ ..., table: B _", output=result_shape, absent="identity",
     category="network", paper="arXiv:2107.05990",
     reference={"release": Release(names=_names(), read=_read, replay=_replay)},
+    probes=Probes(together=[{"width": 8, "activation": "sigmoid", "residual": False}]),
 )

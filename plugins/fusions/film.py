@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from fusionkit_plugins.fusions.daft import DAFT, ModulationConfig, modulated_shape, modulation_rule, release
+from fusionkit_plugins.fusions.daft import DAFT, PROBES, ModulationConfig, modulated_shape, modulation_rule, release
 
 from fusionkit.api import Fusion
 
@@ -34,4 +34,5 @@ class FiLM(DAFT):
 component = Fusion(
     "film", FiLMConfig, FiLM, rule=modulation_rule, output=modulated_shape, absent="identity",
     category="single-level", paper="arXiv:1709.07871", reference={"release": release},
+    probes=PROBES,
 )

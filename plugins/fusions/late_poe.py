@@ -18,7 +18,7 @@ from fusionkit_plugins.fusions.late_weighted import stacked
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Fusion, TensorShape, at_least_single, zero_empty
+from fusionkit.api import ComponentError, Config, Fusion, Probes, TensorShape, at_least_single, zero_empty
 
 
 class LatePoEConfig(Config):
@@ -95,4 +95,5 @@ component = Fusion(
     absent="neutral", category="output", paper="doi:10.1162/089976602760128018",
     claims=("symmetric", "onnx"),
     exceptions={"symmetry: *weights='learned'*": "each predictor has its own exponent"},
+    probes=Probes(sizes=[((2,), (2,))], values={"prior": [[0.3, 0.7]]}),
 )

@@ -19,7 +19,7 @@ from fusionkit_plugins.blocks.transformer import STREAMS, SelfBlock, TokenStream
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import Config, Fusion, Shape, TensorShape, Tokens, Vector, fill_absent, row_mask, zero_empty
+from fusionkit.api import Config, Fusion, Probes, Shape, TensorShape, Tokens, Vector, fill_absent, row_mask, zero_empty
 
 
 class MBTConfig(Config):
@@ -124,4 +124,5 @@ def _output(config: MBTConfig, inputs: Sequence[TensorShape]) -> Shape:
 component = Fusion(
     "mbt", MBTConfig, MBT, rule=STREAMS, output=_output, absent="drop", category="attention",
     paper="arXiv:2107.00135",
+    probes=Probes(together=[{"width": 8, "heads": 2, "layers": 3, "fusion_layer": 1}]),
 )

@@ -22,7 +22,7 @@ from fusionkit_plugins.blocks.readout_head import ReadoutHead
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
-from fusionkit.api import Head, ReadoutConfig, Recorded, Release, TensorShape, at_least_single
+from fusionkit.api import Head, Probes, ReadoutConfig, Recorded, Release, TensorShape, at_least_single
 
 
 class ClassifyConfig(ReadoutConfig):
@@ -143,4 +143,5 @@ component = Head("classify", ClassifyConfig, Classify, rule="features: B _ -> B 
                      sizes=lambda inputs, meta: [[2 if sizes == [1] else sizes[0]] for sizes in inputs[:1]],
                      replay=_replay),
                      "keras": Release(names=_keras_names, layout=_keras_rows, own=("weights",), read=_keras_read)},
-                 claims=("onnx",))
+                 claims=("onnx",),
+                 probes=Probes(sizes=[((2,),)]))

@@ -17,7 +17,7 @@ from fusionkit_plugins.blocks.options import check_names
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single, readout
+from fusionkit.api import Head, Probes, ReadoutConfig, TensorShape, at_least_single, readout
 
 
 class EvidentialConfig(ReadoutConfig):
@@ -104,4 +104,5 @@ def divergence(alpha_BK: Tensor) -> Tensor:
 
 
 component = Head("evidential", EvidentialConfig, Evidential, rule="features: B _ -> B {classes}", task="multiclass",
-                 names="classes", category="classification", paper="arXiv:2102.02051", claims=("onnx",))
+                 names="classes", category="classification", paper="arXiv:2102.02051", claims=("onnx",),
+                 probes=Probes(sizes=[((2,),)], together=[{"layer": "none", "reads": "log_alpha"}]))

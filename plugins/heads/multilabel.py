@@ -17,7 +17,7 @@ from fusionkit_plugins.blocks.readout_head import ReadoutHead
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
-from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single
+from fusionkit.api import Head, Probes, ReadoutConfig, TensorShape, at_least_single
 
 
 class MultilabelConfig(ReadoutConfig):
@@ -72,4 +72,5 @@ class Multilabel(ReadoutHead):
 
 
 component = Head("multilabel", MultilabelConfig, Multilabel, rule="features: B _ -> B {labels}", task="multilabel",
-                 names="labels", partial=True, category="classification", claims=("onnx",))
+                 names="labels", partial=True, category="classification", claims=("onnx",),
+                 probes=Probes(sizes=[((2,),)]))

@@ -16,7 +16,7 @@ from fusionkit_plugins.blocks.readout_head import ReadoutHead
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
-from fusionkit.api import Head, ReadoutConfig, TensorShape, at_least_single
+from fusionkit.api import Head, Probes, ReadoutConfig, TensorShape, at_least_single
 
 
 class RegressConfig(ReadoutConfig):
@@ -79,4 +79,5 @@ class Regress(ReadoutHead):
 
 
 component = Head("regress", RegressConfig, Regress, rule="features: B _ -> B {values}", task="regression",
-                 names="values", partial=True, category="regression", claims=("onnx",))
+                 names="values", partial=True, category="regression", claims=("onnx",),
+                 probes=Probes(sizes=[((2,),)], together=[{"loss": "huber", "delta": 0.5}]))

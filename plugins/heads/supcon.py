@@ -17,7 +17,7 @@ from fusionkit_plugins.heads.classify import Classify, ClassifyConfig
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from fusionkit.api import Head, Projections, TensorShape, Vector, at_least_single, fill_absent
+from fusionkit.api import Head, Probes, Projections, TensorShape, Vector, at_least_single, fill_absent
 
 
 class SupconConfig(ClassifyConfig):
@@ -99,4 +99,5 @@ def _output(config: SupconConfig, inputs: Sequence[TensorShape]) -> Vector:
 
 
 component = Head("supcon", SupconConfig, Supcon, rule="features: B _, *views: B _", output=_output, absent="identity",
-                 task="multiclass", names="classes", category="classification", paper="arXiv:2004.11362")
+                 task="multiclass", names="classes", category="classification", paper="arXiv:2004.11362",
+                 probes=Probes(sizes=[((2,), (5,), (7,))]))

@@ -92,6 +92,19 @@ def test_a_candidate_with_heads_of_its_own_shares_the_frozen_nodes(tmp_path: Pat
     assert any(name.startswith("fusion.late_mean") for name in weights(tmp_path / "batches"))
 
 
+def test_a_training_method_acts_in_each_network_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = "{use: head.classify, with: {classes: [no, yes]}, loss: 0.5, from: "
+    graph = GRAPH.replace("hidden: [11]}}", "hidden: [11]}, freeze: true}", 1).replace(
+        "training: {", f"  by_lab: {head}told}}\n  by_scan: {head}seen}}\ntraining: {{method: {{use: training.ogm}}, ")
+    targets = "".join(f"  {name}: {{column: result}}\n" for name in ("by_lab", "by_scan"))
+    write_study(tmp_path, graph, DATA + targets)
+    for output, more in (("nothing", ["--reuse", "nothing"]), ("batches", ["--reuse", "batches"]),
+                         ("plain", ["--reuse", "batches", "--method", "none"])):
+        assert compared(tmp_path, output, *more, "--no-baselines") == 0
+    assert "3 networks are trained in lockstep" in capsys.readouterr().out
+    assert weights(tmp_path / "batches") == weights(tmp_path / "nothing") != weights(tmp_path / "plain")
+
+
 def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path: Path,
                                                                        capsys: pytest.CaptureFixture[str]) -> None:
     study_of(tmp_path)
@@ -210,7 +223,7 @@ def test_one_that_fails_stops_no_other(study: Path, tmp_path: Path, monkeypatch:
     def spoilt(stepper: Stepper, *given: object) -> Outcome:
         found = gradients(stepper, *given)  # type: ignore[arg-type]
         bad = stepper.network.plan.node("both").uses == "fusion.sum"
-        return Outcome(found.sums, float("nan"), False) if bad else found
+        return Outcome(found.sums, float("nan"), False, {}) if bad else found
 
     monkeypatch.setattr(Stepper, "gradients", spoilt)
     assert compared(tmp_path, "found", "--no-baselines") == 1

@@ -173,8 +173,8 @@ def test_other_cases_without_inputs_are_predicted_by_all_networks_together(
         run: Path, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
     scored: list[np.ndarray] = []
-    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", lambda results, patients: (
-        scored.append(results["result"].values[:, 1]), reports(results, patients))[1])
+    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", lambda results, patients, metrics: (
+        scored.append(results["result"].values[:, 1]), reports(results, patients, metrics))[1])
     made = fusionkit.evaluate(run, study / "new.yaml", missing=True, output=tmp_path, quiet=True)
     assert [each.cases for each in made.selections] == [10, 10, 12]
     complete = {row["id"] for row in table(study / "new.csv") if row["picture"]}

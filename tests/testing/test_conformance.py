@@ -21,6 +21,8 @@ from wrong_components_raising import RAISING
 from wrong_components_running import LOCKED
 from wrong_components_running import RIGHT as RIGHT_RUNNING
 from wrong_components_running import WRONG as WRONG_RUNNING
+from wrong_components_tried import RIGHT as RIGHT_TRIED
+from wrong_components_tried import WRONG as WRONG_TRIED
 
 from fusionkit.api import Config, Encoder
 from fusionkit.components.component import Component
@@ -36,11 +38,11 @@ RUNNING = [component for component, _, _ in WRONG_RUNNING]
 # Following code, by each of the ways to do it, takes seconds a component.
 EVERY_WRONG = [pytest.param(component, checks, words, id=component.id,
                             marks=pytest.mark.slow if checks & TRACED else ())
-               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING, *WRONG_BESIDE)]
+               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING, *WRONG_BESIDE, *WRONG_TRIED)]
 
 
 @pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["run", "followed"])
-@pytest.mark.parametrize("component", [*RIGHT, *RIGHT_RUNNING], ids=lambda component: component.id)
+@pytest.mark.parametrize("component", [*RIGHT, *RIGHT_RUNNING, *RIGHT_TRIED], ids=lambda component: component.id)
 def test_the_components_that_are_varied_here_are_right(component: Component, traced: bool) -> None:
     checks = {name for name in checks_of(component) if (name in TRACED) == traced}
     findings = check_component(component, [name for name in checks_of(component) if name in checks])
@@ -195,20 +197,28 @@ def test_a_fault_of_the_processors_convolutions_is_not_the_components(module: ty
     assert finding.result == result, str(finding)
 
 
-def test_what_cannot_be_guessed_is_a_note() -> None:
+def test_what_cannot_be_guessed_is_a_fault() -> None:
     findings = {finding.check: finding for finding in check_component(GUARDED)}
     assert {name for name, finding in findings.items() if finding.result == "ok"} == {
         "declaration", "options", "ports"}
-    assert findings["rule"].result == "not probed"
+    assert {name for name, finding in findings.items() if finding.result == "failed"} == {"rule"}
     assert "'path'" in findings["rule"].seen
     assert "examples=" in findings["rule"].fix
 
 
-def test_what_refuses_everything_is_a_note() -> None:
-    rule = check_component(REFUSES, ["rule"])[0]
-    assert rule.result == "not probed"
+def test_what_refuses_everything_is_a_fault() -> None:
+    rule, rows = check_component(REFUSES, ["rule", "rows"])
+    assert rule.result == "failed"
     assert rule.seen == "everything tried is refused, such as 'B _': it wants 1000 features"
-    assert "options= and inputs=" in rule.fix
+    assert "probes=Probes(" in rule.fix and "options= and inputs=" in rule.fix
+    assert (rows.result, rows.fix) == ("not probed", "see the result of check 'rule'")
+
+
+def test_options_that_something_refuses_are_fine_where_another_set_reaches_them() -> None:
+    component = next(part for part in RIGHT_TRIED if part.name == "divided")
+    labels = {probe.choice.label for probe in probes_of(component).accepted}
+    assert {"width=60, parts=3", "mode='grouped'"} <= labels
+    assert not probes_of(component).unreached
 
 
 def test_options_and_inputs_may_be_given() -> None:

@@ -248,8 +248,24 @@ def test_a_package_that_is_not_there_is_a_fault_of_the_input(capsys: pytest.Capt
     assert "pip install" in capsys.readouterr().err
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+def test_what_a_plugin_prints_stays_out_of_the_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    loud = changed(CODE, "super().__init__()", "super().__init__(); print('built')")
+    graph = (tmp_path / "fusionkit_broken" / "graphs" / "broken.yaml")
+    with installed(write(tmp_path, GOOD | loud)):
+        assert main(["plugins", "check", "fusionkit-broken", "--json"]) == 1
+        checked = capfd.readouterr()
+        assert main(["build", str(graph), "--json"]) == 0
+        built = capfd.readouterr()
+    findings = {finding["check"]: finding for finding in json.loads(checked.out)["findings"]}
+    assert "the constructor prints 'built'" in findings["evaluation"]["seen"]
+    assert findings["compile"]["result"] == "not probed"
+    assert json.loads(built.out)["heads"]
+    assert "built" in checked.err and "built" in built.err
+
+
+def test_progress_counts_the_checks(tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
     with installed(write(tmp_path, GOOD)):
-        check_package("fusionkit-broken", lambda done, total: seen.append((done, total)), components=False)
-    assert seen == [(0, 1)]
+        findings = check_package("fusionkit-broken", lambda done, total: steps.append((done, total)))
+    own = [finding for finding in findings if finding.component == "encoder.broken" and finding.check != "import"]
+    assert steps == [(done, len(own)) for done in range(len(own))]

@@ -66,8 +66,9 @@ def train_a_step(graph: str) -> None:
     inputs = {"image": torch.randn(6, 1, 17, 19), "table": torch.randn(6, 7)}
     present = {"table": torch.tensor([True, False, True, True, False, True])}
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
-    loss = network.head("result").loss(network(inputs, present)["result"], torch.arange(6) % 2).mean()
-    loss.backward()
+    outputs = network(inputs, present)
+    sum(network.head(head.name).loss(outputs[head.name], torch.arange(6) % 2).mean()
+        for head in network.plan.heads).backward()
     torch.optim.SGD(network.parameters(), lr=0.1).step()
     assert [name for name, value in network.named_parameters() if torch.equal(value, before[name])] == []
     uncertainty = plan(graph, measured=False).uncertainty

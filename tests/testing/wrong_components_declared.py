@@ -146,8 +146,8 @@ SAME = "*features: B w -> B w"
 DEAD = {"gradients: ask.*": "one key", "gradients: key.*": "one key", "gradients: input:query": "one key"}
 WRONG: list[tuple[Component, set[str], str]] = [
     (Encoder("no_width", NoWidth, Linear, rule="B _ -> B {width}"), {"options", "rule"}, "the default 0 of width"),
-    (Encoder("silent_part", SilentPart, Linear, rule=VECTOR), {"options"}, "no description: schedule.rate"),
-    (Encoder("loose_part", LoosePart, Linear, rule=VECTOR), {"options"}, "not refused by OpenPart"),
+    (Encoder("silent_part", SilentPart, Linear, rule=VECTOR), {"options", "values"}, "no description: schedule.rate"),
+    (Encoder("loose_part", LoosePart, Linear, rule=VECTOR), {"options", "values"}, "not refused by OpenPart"),
     (Encoder("forgiving", Forgiving, Linear, rule=VECTOR), {"options"}, "unknown options are not refused"),
     (Encoder("unbounded", Unbounded, Linear, rule=VECTOR), {"bounds"}, "width=-1 is accepted"),
     (Encoder("any_rate", AnyRate, Drops, rule=VECTOR), {"bounds"}, "rate=-1.0 is accepted"),

@@ -16,11 +16,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from small_runs import STILL, Cohort, Repeated, fused, losses, network, unimodal
+from small_runs import STILL, Cohort, Repeated, fused, losses, network, settings_of, unimodal
 
 from fusionkit.training import checkpoint
 from fusionkit.training.loop import fit
-from fusionkit.training.settings import TrainingSettings
 
 
 def kill() -> None:
@@ -38,7 +37,7 @@ def main(options: dict[str, Any]) -> None:
         kill_saving(options["kill_saving"])
     cohort = Cohort().with_tables(*options["tables"]) if "tables" in options else Cohort()
     for strategy, fusion in product(options.get("strategies", ["auto"]), options.get("fusions", [""])):
-        settings = TrainingSettings(**options["settings"], strategy=strategy)
+        settings = settings_of({**options["settings"], "strategy": strategy})
         folder = Path(options["folder"]) / (strategy if strategy != "auto" else "") / fusion
         nodes = fused(fusion) if fusion else STILL if options.get("still") else {}
         model = unimodal() if options.get("unimodal") else network(**nodes)

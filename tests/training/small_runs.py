@@ -8,8 +8,11 @@ import torch
 from torch.utils.data import Dataset
 
 import fusionkit
+from fusionkit.api import Config, Training, TrainingMethod
 from fusionkit.data.batch import Case
 from fusionkit.network.model import FusionModel
+from fusionkit.registry.lookup import discover
+from fusionkit.training.settings import TrainingSettings, read_settings
 
 NETWORK: dict[str, Any] = {
     "fusionkit": 1,
@@ -77,11 +80,34 @@ class Repeated(Cohort):
                 "target_present": dict.fromkeys(names, case["target_present"]["kind"])}
 
 
-def unimodal(seed: int = 0) -> FusionModel:
-    """The small network without dropout, with a head on each encoder in place of the second one."""
-    head = {"use": "head.classify", "with": {"classes": ["a", "b", "c"]}, "loss": 0.5}
+class Halved(TrainingMethod):
+    """Takes half of the gradient of an encoder's own head, and a mean of it that it remembers."""
+
+    def parts(self, modality: str, view: Any) -> tuple[str, ...]:
+        return (view.heads[modality],)
+
+    def edit(self, modality: str, gradients: Any, view: Any) -> None:
+        for name, own in gradients.parts[view.heads[modality]].items():
+            mean = self.state.setdefault(name, torch.zeros_like(own))
+            mean += own / 2
+            gradients.total[name].sub_(own / 2).add_(mean)
+
+
+def settings_of(settings: dict[str, Any]) -> TrainingSettings:
+    """Settings that may name `training.halved`."""
+    halved = Training("halved", Config, Halved, requires="heads")
+    return read_settings(None, settings, discover(components=[halved]))
+
+
+def unimodal(seed: int = 0, *, joint: float = 1, own: float = 0.5) -> FusionModel:
+    """The small network without dropout, with a head on each encoder in place of the second one.
+
+    `joint` and `own` are the weights of their losses.
+    """
+    head = {"use": "head.classify", "with": {"classes": ["a", "b", "c"]}, "loss": own}
     nodes = {**NETWORK["nodes"], "by_scan": {**head, "from": "eyes"}, "by_table": {**head, "from": "clinic"}}
     del nodes["size"]
+    nodes["kind"] = {**nodes["kind"], "loss": joint}
     for name, changed in STILL.items():
         nodes[name] = {**nodes[name], **changed}
     return fusionkit.build({**NETWORK, "nodes": nodes}, seed=seed)

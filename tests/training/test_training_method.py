@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import NETWORK, Cohort, Repeated, differing, network, unimodal, weights
+from small_runs import Cohort, Repeated, differing, losses, network, settings_of, unimodal, weights
+from test_distributed import SETTINGS as LAUNCHED
+from test_distributed import free_port, on_loopback, printed, start
 
-import fusionkit
 from fusionkit.api import EpochWindow, Training, TrainingMethod
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import RunError, UserError
 from fusionkit.network.model import FusionModel
+from fusionkit.network.weights import read_tensors
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
 from fusionkit.training.distributed import Processes
@@ -101,25 +103,11 @@ class Parted(TrainingMethod):
 
 @pytest.mark.parametrize("batches", [[(0, 23)], [(0, 9), (9, 23)]], ids=["one batch", "two"])
 def test_gradients_of_single_losses_are_those_of_a_network_with_these_alone(batches: Any, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    _, found = stepped(using(Parted, "heads"), tmp_path, [batch(*each) for each in batches], silent(1, 1, 1))
-    torch.manual_seed(0)
-    _, alone = stepped(TrainingSettings(**SETTINGS), tmp_path, [batch()], silent(0, 1, 1))
+    _, found = stepped(using(Parted, "heads"), tmp_path, [batch(*each) for each in batches], unimodal(own=1))
+    _, alone = stepped(TrainingSettings(**SETTINGS), tmp_path, [batch()], unimodal(joint=0, own=1))
     for name in found:
         if name.startswith(("eyes", "clinic")):
             torch.testing.assert_close(found[name], alone[name], rtol=1e-4, atol=1e-7)
-
-
-def silent(*losses: float) -> FusionModel:
-    """The small network without dropout, with these weights of the losses."""
-    nodes = {name: dict(node) for name, node in NETWORK["nodes"].items() if name != "size"}
-    for name in ("eyes", "clinic"):
-        nodes[name]["with"] = {key: value for key, value in nodes[name]["with"].items() if key != "dropout"}
-    classes = {"classes": ["a", "b", "c"]}
-    heads = {"kind": "both", "by_scan": "eyes", "by_table": "clinic"}
-    nodes |= {name: {"use": "head.classify", "from": reads, "with": classes, "loss": loss}
-              for (name, reads), loss in zip(heads.items(), losses, strict=True)}
-    return fusionkit.build({**NETWORK, "nodes": nodes})
 
 
 def test_losses_are_weighed_by_total(tmp_path: Path) -> None:
@@ -128,8 +116,8 @@ def test_losses_are_weighed_by_total(tmp_path: Path) -> None:
             assert set(losses) == {"kind", "by_scan", "by_table"}
             return losses["kind"] * 2 + 0 * (losses["by_scan"] + losses["by_table"])
 
-    _, found = stepped(using(Joint), tmp_path, [batch()], silent(1, 1, 1))
-    _, alone = stepped(TrainingSettings(**SETTINGS), tmp_path, [batch()], silent(2, 0, 0))
+    _, found = stepped(using(Joint), tmp_path, [batch()], unimodal(own=1))
+    _, alone = stepped(TrainingSettings(**SETTINGS), tmp_path, [batch()], unimodal(joint=2, own=0))
     torch.testing.assert_close(found, alone)
 
 
@@ -152,9 +140,9 @@ def test_loss_scaling_is_undone_before_the_hooks_and_an_overflow_is_no_step(tmp_
             self.state["steps"] = self.state.get("steps", 0) + 1
 
     settings = using(Counted, "heads")
-    _, plain = stepped(settings, tmp_path, [batch()], silent(1, 1, 1))
+    _, plain = stepped(settings, tmp_path, [batch()], unimodal(own=1))
     for loss, scale in ((1, 2.0**10), (1e9, 2.0**127)):
-        model, processes = silent(loss, loss, loss), Processes(settings, tmp_path)
+        model, processes = unimodal(joint=loss, own=loss), Processes(settings, tmp_path)
         stepper = Stepper(model, settings, processes)
         scaler = torch.amp.GradScaler("cpu", init_scale=scale)
         processes.accelerator.scaler = scaler
@@ -259,3 +247,15 @@ def test_runs_of_earlier_versions_are_read_and_resumed(former: dict[str, Any], n
     assert TrainingSettings(**former).method == now
     assert setting_differences(former, {"method": now}) == []
     assert setting_differences(former, {"method": "ogm{alpha: 0.123}"})
+
+
+@pytest.mark.slow  # over ten seconds: torchrun starts two processes, and each imports torch
+def test_gradients_of_single_losses_are_those_of_all_processes(tmp_path: Path) -> None:
+    settings = {**LAUNCHED, "method": "halved", "accumulate": 2}
+    model = unimodal()
+    alone = losses(fit(model, Repeated(), Repeated(11, 1), settings_of(settings), tmp_path / "alone").history)
+    [found] = printed(start(on_loopback(free_port(), "2"), tmp_path, unimodal=True, settings=settings,
+                            strategies=["ddp"]))
+    assert found == pytest.approx(alone, abs=1e-5)
+    torch.testing.assert_close(read_tensors(tmp_path / "ddp" / "model.safetensors"), weights(model), atol=1e-5,
+                               rtol=1e-4)

@@ -26,9 +26,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> int:
     """Run every check, then report all of them; 1 if a check failed."""
+    from fusionkit.registry.guard import output_apart
     from fusionkit.testing.packages.check import check_package
 
-    with console.progress("checking") as update:
+    with console.progress("checking") as update, output_apart():
         findings = check_package(args.package, update)
     show(findings, console)
     failed = any(finding.result == "failed" for finding in findings)

@@ -20,6 +20,7 @@ from fusionkit.testing.probing.probes import Probe, one_line, results, run
 
 # Axes: B batch.
 _DRAWS = 5  # a unit may be at rest for one draw of weights and data; a dead parameter is so for all
+_BIASES = 24  # that are held against softmax: each takes two runs
 _NAMED = 2  # parameters that a note lists
 _ZERO = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Below this share of the largest, a gradient counts as zero: cancellation leaves 1e-16 in float64, 1e-7 in float32."""
@@ -96,12 +97,9 @@ def gradients(probe: Probe) -> Fault | Note | None:
     A bias of attention's keys has none by a symmetry of softmax, which is told and is no fault.
     """
     dtype = probe.widest
-    dead = _dead(probe, dtype)
+    dead, ignored = _dead(probe, dtype)
     if dead and dtype is torch.float32 and probe.takes_double:
-        dtype = torch.float64
-        dead = _dead(probe, dtype)  # in single precision it may just have been small
-    ignored = {name for name in dead if not name.startswith("input:") and ignored_by_softmax(probe, name, dtype)}
-    dead -= ignored
+        dead, ignored = _dead(probe, torch.float64)  # in single precision it may just have been small
     if not dead:
         named = sorted(ignored)[:_NAMED]
         return Note(f"no gradient reaches {', '.join(named)}{' and others' if len(ignored) > _NAMED else ''}, which is "
@@ -113,9 +111,10 @@ def gradients(probe: Probe) -> Fault | Note | None:
                  place, names)
 
 
-def _dead(probe: Probe, dtype: torch.dtype) -> set[str]:
-    """Parameters and inputs that no gradient reaches in any of several draws."""
+def _dead(probe: Probe, dtype: torch.dtype) -> tuple[set[str], set[str]]:
+    """Parameters and inputs that no gradient reaches in any of several draws, and those that a softmax ignores."""
     dead: set[str] | None = None
+    ignored: set[str] = set()
     for draw in range(_DRAWS):
         module = probe.module(seed=draw).to(dtype)
         inputs = [x.requires_grad_() for x in probe.data(5, seed=draw, dtype=dtype)]
@@ -123,10 +122,14 @@ def _dead(probe: Probe, dtype: torch.dtype) -> set[str]:
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
         without = _without_gradient(module, dict(zip(probe.ports, inputs, strict=True)), _ZERO[dtype])
-        dead = without if dead is None else dead & without
+        if dead is None:
+            biases = sorted(without & {name for name, part in module.named_parameters() if part.dim() == 1})[:_BIASES]
+            ignored = {name for name in biases if ignored_by_softmax(probe, name, dtype)}
+            dead = without
+        dead = (dead & without) - ignored
         if not dead:
             break
-    return dead or set()
+    return dead or set(), ignored
 
 
 def _without_gradient(module: nn.Module, inputs: dict[str, Tensor], zero: float) -> set[str]:

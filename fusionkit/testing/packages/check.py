@@ -18,7 +18,7 @@ from fusionkit.progress import Progress
 from fusionkit.registry.catalogue import collect, render
 from fusionkit.registry.entry_points import GROUP
 from fusionkit.registry.lookup import Registry, discover
-from fusionkit.testing.conformance import check_component
+from fusionkit.testing.conformance import Kit, checks_of
 from fusionkit.testing.distributions import find_distribution, own_points, place_of_project
 from fusionkit.testing.faults import Finding
 from fusionkit.testing.packages.imports import import_faults
@@ -63,16 +63,20 @@ def _contents(opened: Opened, components: bool, progress: Progress | None) -> It
         yield from check_graphs(opened.package, opened.graphs, registry)
     good = {at: part for at, part in parts.items() if isinstance(part, Declaration)}
     loud = import_faults(list(good), opened.package) if components and good else {}
-    for done, (at, part) in enumerate(parts.items()):
-        if progress:
-            progress(done, len(parts))
+    total, done = sum(len(checks_of(part)) for part in good.values()) if components else 0, 0
+    for at, part in parts.items():
         if isinstance(part, Finding):
             yield part
             continue
         fault = loud.get(at)
         yield Finding(part.id, "import", "failed", fault.seen, fault.fix, fault.place) if fault else Finding(
             part.id, "import", "ok")
-        yield from check_component(part) if components else ()
+        kit = Kit(part)
+        for name in checks_of(part) if components else ():
+            if progress:
+                progress(done, total)
+            yield kit.finding(name)
+            done += 1
 
 
 def _modules(opened: Opened) -> list[str]:

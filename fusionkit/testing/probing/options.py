@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +13,23 @@ from fusionkit.components.declaration import Declaration
 
 _NUMBERS = (3, 2, 24)
 """Tried in this order for an integer; none of them is a size of a generated input."""
+_FURTHER = (4, 8, 16, 32, 48, 96, 5, 7)
+"""Tried where those are refused, such as by an option that must divide another one."""
 _NAMES = ("first", "second", "third", "fourth")
 _NEVER_VARIED = "pretrained"  # it would fetch a file from the network
+
+
+@dataclass(frozen=True)
+class Unreached:
+    """Options that are refused on everything, and why; `option` is the one that is varied, '' for an author's set.
+
+    `value` is what it was given, None for a guess, in place of which any other would do.
+    """
+
+    label: str
+    why: str
+    option: str = ""
+    value: Any = None
 
 
 class NoExampleError(ValueError):
@@ -26,34 +40,90 @@ class NoExampleError(ValueError):
 class Choice:
     """One set of checked options: `label` is its difference from the defaults, `written` the options as in a graph.
 
-    `small` are the defaults with the author's examples substituted.
+    `small` are the defaults with the author's examples substituted. `others` are tried in turn where everything
+    refuses this one: for a guessed number there are further guesses. `option` is the one that is varied.
     """
 
     label: str
     config: Config
     written: Mapping[str, Any] = field(default_factory=dict, compare=False)
     small: bool = False
+    others: tuple[Choice, ...] = field(default=(), compare=False)
+    option: str = field(default="", compare=False)
 
 
 def choices(component: Declaration, options: Mapping[str, Any] | None = None) -> list[Choice]:
-    """Default options, then one set for every other value worth trying of every option.
+    """Default options, then one set for every other value worth trying of every option, then sets of the author.
 
-    Required options come from `options`, else from `Field(examples=[...])`, else from their type. Where options
-    with a default have examples, the first of each make the second set, and later sets vary that one: this way an
-    author avoids that the kit builds a large network at full size again and again.
+    Required options come from `options`, else from the component's `probes`, from `Field(examples=[...])`, or from
+    their type. Where options with a default have examples, the first of each make the second set, and later sets vary
+    that one: this way an author avoids that the kit builds a large network at full size again and again.
 
     Raises: NoExampleError when the required options cannot be guessed.
     """
-    schema = component.config.model_json_schema()
-    definitions = schema.get("$defs", {})
-    given = dict(options or {})
-    fields = {name: field for name, field in schema.get("properties", {}).items() if name not in given}
-    needed = [name for name in schema.get("required", []) if name in fields]
-    base = given | {name: _needed(name, fields[name], definitions) for name in needed}
-    first = _checked(component, base, given)
-    lean = {name: field["examples"][0] for name, field in fields.items() if name not in needed and "examples" in field}
-    small = [replace(_checked(component, base | lean, given | lean), small=True)] if lean else []
-    return [first, *small, *_varied(component, base | lean, given | lean, fields, definitions)]
+    return _Options(component, dict(options or {})).choices
+
+
+def refused_values(component: Declaration, options: Mapping[str, Any] | None = None) -> list[Unreached]:
+    """Values of options that the options class refuses beside the other options.
+
+    Raises: NoExampleError when the required options cannot be guessed.
+    """
+    made = _Options(component, dict(options or {}))
+    return made.refused
+
+
+class _Options:
+    """Makes the sets of options, and keeps those that the options class refuses."""
+
+    def __init__(self, component: Declaration, given: dict[str, Any]) -> None:
+        schema = component.config.model_json_schema()
+        self.component, self.refused = component, list[Unreached]()
+        self.definitions = schema.get("$defs", {})
+        self.fields = {name: field for name, field in schema.get("properties", {}).items() if name not in given}
+        needed = [name for name in schema.get("required", []) if name in self.fields]
+        together = [{name: value for name, value in group.items() if name not in given}
+                    for group in component.probes.together]
+        first = together[0] if together else {}
+        base = given | {name: first.get(name, self._needed(name) if name not in first else None) for name in needed}
+        self.choices = [_checked(component, base, given)]
+        lean = {name: field["examples"][0] for name, field in self.fields.items()
+                if name not in needed and "examples" in field}
+        if lean:
+            self.choices.append(replace(_checked(component, base | lean, given | lean), small=True))
+        self.choices += [choice for name in self.fields if name != _NEVER_VARIED
+                         for choice in self._varied(name, base | lean, given | lean)]
+        self.choices += [choice for group in together if set(group) - set(needed) or group != first
+                         for choice in self._one_of([base | group], [given | group])]
+
+    def _needed(self, name: str) -> Any:
+        try:
+            declared = [*self.fields[name].get("examples", []), *self.component.probes.tried(name)]
+            return next(iter([*declared, *_values(self.fields[name], self.definitions)]))
+        except StopIteration:
+            raise NoExampleError(f"the option {name!r} is required and its type gives no example") from None
+
+    def _varied(self, name: str, base: dict[str, Any], named: dict[str, Any]) -> Iterator[Choice]:
+        standard = dict(self.component.config.model_validate(base))[name]
+        declared = [[value] for value in self.component.probes.tried(name) if value != standard]
+        guessed = _others(self.fields[name], standard, self.definitions)
+        for values in declared if name in self.component.probes.values else guessed:
+            yield from self._one_of([base | {name: value} for value in values],
+                                    [named | {name: value} for value in values], name)
+
+    def _one_of(self, written: list[dict[str, Any]], named: list[dict[str, Any]], option: str = "") -> Iterator[Choice]:
+        """The first of some sets that the options class takes, with the others it takes behind it."""
+        taken, why = [], ""
+        for options, names in zip(written, named, strict=True):
+            try:
+                taken.append(_checked(self.component, options, names))
+            except NoExampleError as error:
+                why = why or str(error)
+        if taken:
+            yield replace(taken[0], others=tuple(taken[1:]), option=option)
+        else:
+            value = named[0][option] if option and len(named) == 1 else None
+            self.refused.append(Unreached(_label(named[0]), why, option, value))
 
 
 def _checked(component: Declaration, written: dict[str, Any], named: dict[str, Any]) -> Choice:
@@ -64,34 +134,20 @@ def _checked(component: Declaration, written: dict[str, Any], named: dict[str, A
         raise NoExampleError(f"the options {written!r} are refused: {problem['msg']}") from None
 
 
-def _varied(component: Declaration, base: dict[str, Any], named: dict[str, Any], fields: dict[str, Any],
-            definitions: dict[str, Any]) -> Iterator[Choice]:
-    standard = dict(component.config.model_validate(base))
-    for name, declared in fields.items():
-        if name == _NEVER_VARIED:
-            continue
-        for value in _others(declared, standard[name], definitions):
-            with suppress(NoExampleError):
-                yield _checked(component, base | {name: value}, named | {name: value})
-
-
 def _label(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in options.items()) or "defaults"
 
 
-def _needed(name: str, field: dict[str, Any], definitions: dict[str, Any]) -> Any:
-    try:
-        return next(_values(field, definitions))
-    except StopIteration:
-        raise NoExampleError(f"the option {name!r} is required and its type gives no example") from None
+def _others(field: dict[str, Any], standard: Any, definitions: dict[str, Any]) -> Iterator[list[Any]]:
+    """Values of a field besides its default, as lists of which one is to be tried.
 
-
-def _others(field: dict[str, Any], standard: Any, definitions: dict[str, Any]) -> Iterator[Any]:
-    """Values of a field besides its default: all of an enumeration, the first that differs of another type."""
+    Each of an enumeration is a list of its own; of another type the first that is taken will do.
+    """
     values = [value for value in _values(field, definitions) if value != standard]
-    enumerated = [value for value in values if isinstance(value, str | bool)]
-    yield from enumerated
-    yield from [value for value in values if not isinstance(value, str | bool)][:1]
+    yield from ([value] for value in values if isinstance(value, str | bool))
+    guessed = [value for value in values if not isinstance(value, str | bool)]
+    if guessed:
+        yield guessed
 
 
 def _values(field: dict[str, Any], definitions: dict[str, Any]) -> Iterator[Any]:
@@ -115,7 +171,7 @@ def _typed(field: dict[str, Any], definitions: dict[str, Any]) -> Iterator[Any]:
         yield from (False, True)
     elif kind == "integer":
         low = max(field.get("minimum", 1), field.get("exclusiveMinimum", 0) + 1)
-        yield from [number for number in (*_NUMBERS, low) if _within(number, field)]
+        yield from [number for number in (*_NUMBERS, low, *_FURTHER) if _within(number, field)]
     elif kind == "number":
         low, high = field.get("minimum", 0.0), field.get("maximum", field.get("exclusiveMaximum", 1.0))
         yield from [number for number in (0.5, (low + high) / 2, low + 1.0) if _within(number, field)]
@@ -126,14 +182,16 @@ def _typed(field: dict[str, Any], definitions: dict[str, Any]) -> Iterator[Any]:
 
 
 def _lists(field: dict[str, Any], definitions: dict[str, Any]) -> Iterator[list[Any]]:
-    """One list with the fewest allowed items, at least two, all different where possible."""
+    """Lists with the fewest allowed items, at least two: all different where possible, in reverse, and all equal."""
     length = max(min(2, field.get("maxItems", 2)), field.get("minItems", 0))
     item = field.get("items", {})
     values = list(_values(item, definitions))
     if item.get("type") == "string" and "enum" not in item and "examples" not in item:
         values = [*_NAMES, *(f"name{number}" for number in range(length))]
+    values = [value for place, value in enumerate(values) if value not in values[:place]]
     if values:
-        yield [values[place % len(values)] for place in range(length)]
+        first = [values[place % len(values)] for place in range(length)]
+        yield from (first, first[::-1], values[:1] * length)
 
 
 def _within(number: float, field: dict[str, Any]) -> bool:

@@ -66,6 +66,8 @@ class Probe:
     cost: int = 0
     """Multiply-adds for one case."""
     operations: int = 0
+    brief: bool = False
+    """Only the check `rule` uses it."""
 
     def __str__(self) -> str:
         return self.on(self.inputs)

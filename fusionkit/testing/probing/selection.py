@@ -13,7 +13,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
 from fusionkit.shapes.layouts import TensorShape, shape_of
 from fusionkit.testing.places import place_of_error
-from fusionkit.testing.probing.options import Choice, choices
+from fusionkit.testing.probing.options import Choice, Unreached, choices, refused_values
 from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, one_line, witness
 from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shrunk
 
@@ -21,13 +21,15 @@ _META_BATCHES, _CPU_BATCHES = (61, 67), (2, 5)
 
 
 @dataclass
-class Probes:
+class ProbeSet:
     """All probes of one component, refused ones, and failures on inputs that the rule accepts."""
 
     accepted: list[Probe] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     """Options and inputs, the exception, and file:line of where it was raised."""
+    unreached: list[Unreached] = field(default_factory=list)
+    """Options that everything refuses."""
     exact: bool = False
     """Whether the inputs must not be reduced, however long the checks take."""
 
@@ -40,7 +42,7 @@ class Probes:
         if self.exact:
             return self.accepted
         groups: dict[str, list[Probe]] = {}
-        for probe in self.accepted:
+        for probe in (probe for probe in self.accepted if not probe.brief):
             groups.setdefault(probe.choice.label, []).append(probe)
         first, *others = groups.values()
         if others and others[0][0].choice.small and any(probe.heavy for probe in first):
@@ -66,29 +68,49 @@ class Probes:
 
 
 def probes_of(component: Component, options: Mapping[str, Any] | None = None,
-              inputs: Sequence[Sequence[int]] | None = None) -> Probes:
+              inputs: Sequence[Sequence[int]] | None = None) -> ProbeSet:
     """Every set of options on every layout of the rule; `inputs` are sizes to use in place of generated ones.
 
     A `ComponentError` is a refusal, which is allowed; any other exception is a failure.
 
     Raises: NoExampleError when the required options cannot be guessed.
     """
-    found = Probes()
+    found = ProbeSet(unreached=refused_values(component, options))
     reached: set[str] = set()
     refusals: dict[str, str] = {}
     for place, choice in enumerate(choices(component, options)):
         ways = [_given(inputs)] if inputs else list(layouts(component, choice, place == 0))
+        few = ways
         if any(probe.heavy for probe in found.accepted[-len(ways):]):
-            ways = [ways[place % len(ways)]]
+            few = [ways[place % len(ways)]]
         pairs = not place or not any(probe.heavy for probe in found.accepted)
-        for layout in ways:
-            refusal = _first_accepted(component, choice, layout, found, pairs)
-            if refusal is None:
-                reached.add(layout.name)
-            elif not layout.extra:
-                refusals.setdefault(layout.name, refusal)
+        before, failures, why = len(found.accepted), len(found.failed), ""
+        for trial in (choice, *choice.others):
+            for layout in [*few, *(way for way in ways if way not in few)]:
+                if len(found.accepted) > before and layout not in few:
+                    break
+                refusal = _first_accepted(component, trial, layout, found, pairs)
+                if refusal is None:
+                    reached.add(layout.name)
+                elif not layout.extra:
+                    refusals.setdefault(layout.name, refusal)
+                    why = why or refusal
+            if len(found.accepted) > before or len(found.failed) > failures:
+                break
+        else:
+            value = None if choice.others else choice.written.get(choice.option)
+            found.unreached.append(Unreached(choice.label, why or "no sizes fit", choice.option, value))
+    found.unreached = [each for each in found.unreached if not _reached(each, found.accepted)]
     found.refused = [f"{layout}: {why}" for layout, why in refusals.items() if layout not in reached]
     return found
+
+
+def _reached(unreached: Unreached, accepted: Sequence[Probe]) -> bool:
+    """Whether another set of options gives the option this value, or, instead of a guess, any but the default."""
+    if not unreached.option or not accepted:
+        return False
+    tried = [getattr(probe.config, unreached.option) for probe in accepted]
+    return (unreached.value in tried) if unreached.value is not None else any(value != tried[0] for value in tried)
 
 
 def probe_of(component: Component, options: Mapping[str, Any], inputs: Sequence[Sequence[int]]) -> Probe:
@@ -107,13 +129,13 @@ def _given(inputs: Sequence[Sequence[int]]) -> InputLayout:
     return InputLayout("as given", ((shapes,), (exchanged(shapes),)))
 
 
-def _first_accepted(component: Component, choice: Choice, layout: InputLayout, found: Probes,
+def _first_accepted(component: Component, choice: Choice, layout: InputLayout, found: ProbeSet,
                     pairs: bool) -> str | None:
     """Adds the first inputs that the component takes; returns why it took none."""
     refusal, failure = None, None
     candidates, others = layout.sizes if pairs else (layout.sizes[0], ())
     for place, shapes in enumerate(candidates):
-        probe = Probe(component, choice, shapes, layout.name)
+        probe = Probe(component, choice, shapes, layout.name, brief=layout.brief)
         try:
             found.accepted.append(_tried(probe, [*others[place:], *others[:place]], found))
             break
@@ -129,7 +151,7 @@ def _first_accepted(component: Component, choice: Choice, layout: InputLayout, f
     return refusal if not shapes else None
 
 
-def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: Probes | None = None) -> Probe:
+def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: ProbeSet | None = None) -> Probe:
     """The probe, after running on its inputs, and with another batch on the first other sizes that it takes.
 
     Where it takes no others the other batch has the same sizes; where the meta device fails, both run on the CPU.

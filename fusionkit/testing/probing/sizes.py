@@ -20,7 +20,11 @@ _SMALL_GRIDS: _Grids = {2: ((7, 11), (13, 3), (11, 7)), 3: ((3, 7, 11), (7, 2, 1
 _GRIDS: _Grids = {2: ((37, 41), (17, 43), (31, 29)), 3: ((7, 11, 13), (13, 7, 17), (11, 13, 7))}
 _SMALLEST = {2: (11, 13), 3: (5, 7, 11)}
 _LARGE_GRIDS: _Grids = {2: ((79, 83), (89, 97)), 3: ((37, 41, 43), (41, 47, 37))}
+_STRIDED_GRIDS: _Grids = {2: ((64, 96), (96, 32), (32, 64)), 3: ((32, 64, 32), (64, 32, 32), (32, 32, 64))}
+"""Multiples of 32, which patches and strides divide."""
 _CHANNELS = ((3,), (1,))
+_NUMBERS, _FEW = (1, 2, 3, 5), 2
+"""How many inputs a `*` port is tried with; with more than a few of them only the check `rule` runs."""
 _PRIMES = (17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59)
 
 
@@ -28,12 +32,14 @@ _PRIMES = (17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59)
 class InputLayout:
     """One way to use a component: `sizes` holds candidates for the inputs, and others in the same order.
 
-    `extra` layouts are optional: a component that refuses them is not reported.
+    `extra` layouts are optional: a component that refuses them is not reported. With `brief` only the check `rule`
+    uses it.
     """
 
     name: str
     sizes: tuple[Sequence[Shapes], Sequence[Shapes]]
     extra: bool = False
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,22 +55,34 @@ class _Scheme:
     pyramid: bool = False
 
 
-def layouts(component: Component, choice: Choice, fewest: bool = False) -> Iterator[InputLayout]:
-    """Every alternative of the rule, maps as images and as volumes; with `fewest` also with as few inputs as possible.
+def layouts(component: Component, choice: Choice, every: bool = False) -> Iterator[InputLayout]:
+    """Every alternative of the rule, maps as images and as volumes, and the sizes that the component declares.
 
-    With one input less to attend to, compare or weight, parts of a component may be unused.
+    With `every`, a `*` port also with other numbers of inputs. With one input there is nothing to attend to, compare
+    or weight, and parts of a component may be unused.
     """
-    schemes = _schemes(component.kind)
+    schemes, options = _schemes(component.kind), dict(choice.config)
     for alternative in component.parsed.alternatives:
         axes = [axis for port in alternative.inputs for axis in port.axes or ()]
         mapped = any(axis.kind in ("map", "any_map") for axis in axes)
         written = ", ".join(map(str, alternative.inputs))
-        more, fewer = _repeated(alternative)
+        usual, numbers = _repeated(alternative)
         for rank, kind in ((2, " as images"), (3, " as volumes")) if mapped else ((0, ""),):
-            yield InputLayout(f"'{written}'{kind}", _candidates(more + fewer, rank, schemes, dict(choice.config)))
-            if fewest and fewer:
-                yield InputLayout(f"'{written}'{kind}, fewest",
-                                  _candidates(fewer[:1], rank, schemes, dict(choice.config)), extra=True)
+            name = f"'{written}'{kind}"
+            yield InputLayout(name, _candidates(usual, rank, schemes, options))
+            for number, ports in numbers.items() if every else ():
+                yield InputLayout(f"{name}, {number} of the last", _candidates([ports], rank, schemes, options),
+                                  extra=True, brief=number > _FEW)
+    yield from _declared(component)
+
+
+def _declared(component: Component) -> Iterator[InputLayout]:
+    """The sizes that a component declares, each with the others of the same layouts as second sizes."""
+    given = [tuple(shape_of(tuple(sizes)) for sizes in group) for group in component.probes.sizes]
+    for shapes in given:
+        alike = [other for other in given if other != shapes and
+                 [shape.layout for shape in other] == [shape.layout for shape in shapes]]
+        yield InputLayout(f"the declared {', '.join(f'({shape})' for shape in shapes)}", ((shapes,), alike))
 
 
 def _schemes(kind: str) -> tuple[_Scheme, ...]:
@@ -75,16 +93,18 @@ def _schemes(kind: str) -> tuple[_Scheme, ...]:
     grids = _GRIDS if kind == "encoder" else _SMALL_GRIDS
     return (_Scheme(grids), _Scheme(grids, shared=True), _Scheme(grids, shared=True, features=_DIVISIBLE),
             _Scheme(grids, pyramid=True), _Scheme(grids, features=_CHANNELS), _Scheme(_LARGE_GRIDS),
-            _Scheme(_LARGE_GRIDS, shared=True), _Scheme(_LARGE_GRIDS, features=_CHANNELS))
+            _Scheme(_LARGE_GRIDS, shared=True), _Scheme(_LARGE_GRIDS, features=_CHANNELS),
+            _Scheme(_STRIDED_GRIDS, features=_CHANNELS), _Scheme(_STRIDED_GRIDS, shared=True, features=_DIVISIBLE))
 
 
-def _repeated(alternative: Alternative) -> tuple[list[list[Port]], list[list[Port]]]:
-    """The ports with a `*` port expanded: with more inputs, and with the fewest useful ones."""
-    ports = list(alternative.inputs)
-    if not ports[-1].variadic:
-        return [ports], []
-    fixed, last = ports[:-1], ports[-1]
-    return ([fixed + [last] * 2], [[*fixed, last]]) if fixed else ([[last] * 3], [[last] * 2, [last]])
+def _repeated(alternative: Alternative) -> tuple[list[list[Port]], dict[int, list[Port]]]:
+    """The ports with a `*` port as often as is usual, with fewer to try where that is refused; and by other numbers."""
+    *fixed, last = alternative.inputs
+    if not last.variadic:
+        return [[*fixed, last]], {}
+    usual = 2 if fixed else 3
+    fewer = [[*fixed, *[last] * number] for number in range(usual, 0, -1)]
+    return fewer, {number: [*fixed, *[last] * number] for number in _NUMBERS if number != usual}
 
 
 def _candidates(ports: Sequence[Sequence[Port]], rank: int, schemes: Sequence[_Scheme],
