@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case, collate
@@ -18,11 +19,13 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
 from fusionkit.training.batch_order import smallest_share
 from fusionkit.training.distributed import wants_cpu, world_size
-from fusionkit.training.named_optimisers import numbers_kept
+from fusionkit.training.named_optimisers import optimiser_of
 from fusionkit.training.objective import Objective, arguments
+from fusionkit.training.optimiser_state import state_tensors
 from fusionkit.training.settings import PLAIN_OPTIMISERS, TrainingSettings
 
 _WEIGHT_BYTES = 4
+_SIDE = 64
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -104,10 +107,18 @@ def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
 
 
 def _kept(settings: TrainingSettings) -> float:
-    """The numbers that the optimiser keeps for each weight."""
+    """The numbers that the optimiser keeps for each weight; of others than the plain ones, found by a step."""
     if settings.optimiser in PLAIN_OPTIMISERS:
         return 2 if settings.optimiser != "sgd" else 1 if settings.momentum else 0
-    return numbers_kept(settings.chosen_optimiser, settings.model_dump())
+    weight = nn.Parameter(torch.ones(_SIDE, _SIDE))
+    weight.grad = torch.ones(_SIDE, _SIDE)
+    group = {"params": [weight], "lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    # Some compile their step, which would take longer than the estimate is worth.
+    with torch.compiler.set_stance("force_eager"), torch.random.fork_rng(devices=[]):
+        made = optimiser_of(settings.chosen_optimiser, [group], settings.model_dump())
+        made.step()
+    kept = sum(value.numel() for value in state_tensors([("weight", weight)], made).values())
+    return kept / weight.numel()
 
 
 def _available(settings: TrainingSettings) -> int | None:

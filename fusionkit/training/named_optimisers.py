@@ -13,9 +13,6 @@ from fusionkit.components.failures import raised
 from fusionkit.components.optimiser import Optimiser
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.training.named_components import Chosen
-from fusionkit.training.optimiser_state import state_tensors
-
-_SIDE = 64
 
 
 def optimiser_of(chosen: Chosen[Optimiser], groups: list[dict[str, Any]], settings: Mapping[str, Any]) -> Optimizer:
@@ -30,19 +27,6 @@ def optimiser_of(chosen: Chosen[Optimiser], groups: list[dict[str, Any]], settin
         raise UserError(Diagnostic("bad-option", f"{chosen.declared.id} cannot be used", chosen.span,
                                    why=raised(error), fix="change its options, or choose another optimiser")) from error
     return found
-
-
-def numbers_kept(chosen: Chosen[Optimiser], settings: Mapping[str, Any]) -> float:
-    """How many numbers an optimiser keeps for each weight of a matrix, found by a step."""
-    weight = nn.Parameter(torch.ones(_SIDE, _SIDE))
-    weight.grad = torch.ones(_SIDE, _SIDE)
-    group = {"params": [weight], "lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
-    # Some compile their step, which would take longer than the estimate is worth.
-    with torch.compiler.set_stance("force_eager"), torch.random.fork_rng(devices=[]):
-        made = optimiser_of(chosen, [group], settings)
-        made.step()
-    kept = sum(value.numel() for value in state_tensors([("weight", weight)], made).values())
-    return kept / weight.numel()
 
 
 def try_optimiser(chosen: Chosen[Optimiser], settings: Mapping[str, Any]) -> None:
