@@ -113,7 +113,7 @@ def example_of(component: Declaration, sizes: Mapping[str, Sequence[int]] | None
     """
     sources = _sources(component.parsed.ports) if isinstance(component, Component) and component.rule else None
     try:
-        choice = choices(component)[0]
+        choice = choices(component, _recommended(component))[0]
     except NoExampleError as error:
         return Example(component, _needed(component), sources, problem=str(error))
     if not isinstance(component, Component) or KIND_TABLE[component.kind].setting:
@@ -125,6 +125,12 @@ def example_of(component: Declaration, sizes: Mapping[str, Sequence[int]] | None
         except Exception as error:  # a plugin may raise anything
             problem = str(error).strip().partition("\n")[0] or type(error).__name__
     return Example(component, choice.written, sources, problem=problem)
+
+
+def _recommended(component: Declaration) -> dict[str, Any]:
+    """The first example of each required option: what users see, where the kit may probe with something smaller."""
+    return {name: field.examples[0] for name, field in component.config.model_fields.items()
+            if field.is_required() and field.examples}
 
 
 def _candidates(component: Component, choice: Choice, sizes: Mapping[str, Sequence[int]]
