@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import inspect
 import io
 import json
 import random
@@ -156,8 +157,15 @@ def journeys(folder: Path) -> dict[str, Callable[[], Any]]:
 
         return run
 
+    # Commands read the catalogue of components once, whatever they load.
+    given = {}
+    if "registry" in inspect.signature(describe).parameters:
+        from fusionkit.registry.lookup import discover
+
+        given = {"registry": discover()}
+
     def load_one() -> None:
-        cohort = load_cohort(describe(folder / "one.yaml"), {"result": target("multiclass", ("no", "yes"))},
+        cohort = load_cohort(describe(folder / "one.yaml", **given), {"result": target("multiclass", ("no", "yes"))},
                              {"lab": need((3,)), "picture": need((1, 5, 7))}, False, workers=1)
         cohort.dataset([0], cohort.fit([0]))[0]
 

@@ -150,9 +150,9 @@ def test_each_case_without_inputs_is_predicted_by_the_network_of_its_fold(
     monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
     scored: list[tuple[list[str], np.ndarray]] = []
 
-    def spy(results: Any, patients: Any) -> Any:
+    def spy(results: Any, patients: Any, metrics: Any) -> Any:
         scored.append((patients, results["result"].values))
-        return reports(results, patients)
+        return reports(results, patients, metrics)
 
     monkeypatch.setattr("fusionkit.runs.input_subsets.reports", spy)
     made = fusionkit.evaluate(run, missing=True, output=tmp_path, quiet=True)

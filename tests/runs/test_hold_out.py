@@ -83,8 +83,8 @@ def test_input_subsets_are_predicted_by_the_mean_of_the_five(run: Path, tmp_path
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fusionkit.interface.evaluate.write_selections", lambda *_: None)
     scored: list[np.ndarray] = []
-    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", lambda results, patients: (
-        scored.append(results["kind"].values[:, 1]), reports(results, patients))[1])
+    monkeypatch.setattr("fusionkit.runs.input_subsets.reports", lambda results, patients, metrics: (
+        scored.append(results["kind"].values[:, 1]), reports(results, patients, metrics))[1])
     fusionkit.evaluate(run, missing=True, output=tmp_path, quiet=True)
     shown = [float(row["kind:yes"]) for row in read_table(tmp_path / "predictions.csv")]
     assert scored[0] == pytest.approx(shown, abs=2e-6)
