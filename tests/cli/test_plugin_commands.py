@@ -15,6 +15,7 @@ from pydantic import Field
 from fusionkit.api import Config, Fusion
 from fusionkit.cli.commands import plugins_show
 from fusionkit.cli.parser import main
+from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.registry.lookup import discover
 from fusionkit.syntax.reader import read
 from fusionkit.syntax.tree import to_plain
@@ -127,8 +128,15 @@ def test_what_is_shown_of_a_bundled_component_can_be_pasted(name: str, tmp_path:
     shown = told(capsys, "plugins", "show", name)
     assert shown["example"]["problem"] == ""
     graph = to_plain(read(shown["graph"]))
+    kind = KIND_TABLE[shown["kind"]]
+    if kind.by_command:
+        assert shown["snippet"].startswith("fusionkit ")
+        return
     pasted = to_plain(read(shown["snippet"]))
-    assert pasted.items() <= (graph if shown["kind"] == "uncertainty" else graph["nodes"]).items()
+    if kind.in_data:
+        assert pasted["inputs"]["scan"]["read"] == name.partition(".")[2]
+        return
+    assert pasted.items() <= (graph if kind.setting else graph["nodes"]).items()
     path = tmp_path / "graph.yaml"
     path.write_text(shown["graph"])
     assert "good" in said(capsys, "check", str(path))

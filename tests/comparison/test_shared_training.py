@@ -117,7 +117,8 @@ def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path:
 
 
 @pytest.mark.parametrize("more", [  # ten networks are trained for each: the quick tier has one
-    pytest.param(["--folds", "3", "--patience", "2"], id="folds and early stopping", marks=pytest.mark.slow),
+    pytest.param(["--folds", "3", "--patience", "2", "--hold-out", "0.2"], id="folds and early stopping",
+                 marks=pytest.mark.slow),
     pytest.param(["--repeats", "2", "--accumulate", "2"], id="repeats and added gradients"),
     pytest.param(["--modality-dropout", "0.4"], id="modality dropout", marks=pytest.mark.slow),
     pytest.param(["--precision", "bf16"], id="half precision", marks=pytest.mark.slow),

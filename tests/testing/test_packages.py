@@ -57,7 +57,7 @@ BROKEN: dict[str, tuple[str, str, str, tuple[str, str], dict[str, str | None]]] 
         "hooks", "fusionkit_catalogue is not implemented", "@hookimpl def fusionkit_catalogue", (INIT, "Empty"),
         {INIT: '"""Empty."""\n'}),
     "misspelt hook": (
-        "hooks", "fusionkit_catalog'", "@hookimpl def fusionkit_catalogue", (INIT, "@hookimpl"),
+        "hooks", "fusionkit_catalog, which is no hook", "@hookimpl def fusionkit_catalogue", (INIT, "@hookimpl"),
         {INIT: HOOK + "def fusionkit_catalog():\n    return 'x'\n"}),
     "hook fails": (
         "hooks", "ZeroDivisionError", "@hookimpl def fusionkit_catalogue", (INIT, "1 / 0"),
@@ -102,7 +102,7 @@ BROKEN: dict[str, tuple[str, str, str, tuple[str, str], dict[str, str | None]]] 
     "component crashes": (
         "import", "ZeroDivisionError: division by zero", "fix the exception", (CODE, "1 / 0"), {CODE: "\n1 / 0\n"}),
     "wrong base": (
-        "import", "is of type dict, not an Encoder", "declare it", (CODE, "component"),
+        "import", "is of type dict, not Encoder", "declare it", (CODE, "component"),
         {CODE: '"""Wrong."""\n\ncomponent = {}\n'}),
     "declared against the contract": (
         "import", "ContractError: encoder.broken", "fix the exception", (CODE, "component = "), {

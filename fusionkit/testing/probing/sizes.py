@@ -24,7 +24,7 @@ _STRIDED_GRIDS: _Grids = {2: ((64, 96), (96, 32), (32, 64)), 3: ((32, 64, 32), (
 """Multiples of 32, which patches and strides divide."""
 _CHANNELS = ((3,), (1,))
 _NUMBERS, _FEW = (1, 2, 3, 5), 2
-"""How many inputs a `*` port is tried with; with more than a few of them only the check `rule` runs."""
+"""How many inputs a `*` port is tried with; with one or many of them only the check `rule` runs."""
 _PRIMES = (17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59)
 
 
@@ -72,7 +72,7 @@ def layouts(component: Component, choice: Choice, every: bool = False) -> Iterat
             yield InputLayout(name, _candidates(usual, rank, schemes, options))
             for number, ports in numbers.items() if every else ():
                 yield InputLayout(f"{name}, {number} of the last", _candidates([ports], rank, schemes, options),
-                                  extra=True, brief=number > _FEW)
+                                  extra=True, brief=number != _FEW)
     yield from _declared(component)
 
 
