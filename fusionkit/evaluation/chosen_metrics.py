@@ -13,17 +13,16 @@ from fusionkit.arrays import Floats
 from fusionkit.components.failures import raised
 from fusionkit.components.metric import Metric
 from fusionkit.components.outcomes import ClassColumn, Outcomes, ValueColumn
-from fusionkit.errors import Diagnostic, GraphError, Span, UserError, did_you_mean
+from fusionkit.errors import GraphError, Span, UserError
 from fusionkit.registry.lookup import Registry, discover
+from fusionkit.registry.named import component_named
 from fusionkit.syntax.options import check_options
-from fusionkit.syntax.tree import Mapping, to_plain
-from fusionkit.syntax.typed_components import TypedList, parse_components, typed_form
+from fusionkit.syntax.typed_components import TypedList, parse_components
 
 if TYPE_CHECKING:
     from fusionkit.components.config import Config
 
 Column = ClassColumn | ValueColumn
-PREFIX = "metric."
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,33 +128,17 @@ def with_asked(metrics: Sequence[ChosenMetric], asked: Sequence[ChosenMetric]) -
 def metrics_named(typed: str, registry: Registry, flag: str) -> tuple[ChosenMetric, ...]:
     """The metrics in a text such as `auroc,metric.net_benefit{threshold: 0.1}`; `flag` is where it is typed.
 
-    Raises: UserError with `bad-metric`, `unknown-metric`, or the errors of options and packages, each with its place.
+    Raises: UserError with `bad-metric`, or the errors of ids, options and packages, each with its place.
     """
     listed = TypedList(flag, "bad-metric", "metric", "auroc,metric.auroc", "metric")
     specs, found = parse_components(typed, listed)
     chosen = []
     for spec in specs:
         try:
-            chosen.append(metric_of(spec.use, spec.options, registry, spec.span))
+            named = component_named(spec.use, spec.options, registry, spec.span, Metric)
+            chosen.append(ChosenMetric(named.declared, named.config, named.written))
         except UserError as error:
             found.extend(error.diagnostics)
     if found:
         raise UserError(found)
     return tuple(chosen)
-
-
-def metric_of(use: str, options: Mapping | None, registry: Registry, span: Span) -> ChosenMetric:
-    """One metric by its id, with its options as written.
-
-    Raises: UserError with `unknown-metric`, or the errors of its options and its package.
-    """
-    known = [name for name in registry.ids if name.startswith(PREFIX)]
-    if use not in known and registry.known_for(use) is None:
-        names = [name.removeprefix(PREFIX) for name in known]
-        raise UserError(Diagnostic("unknown-metric", f"there is no metric {use.removeprefix(PREFIX)!r}", span,
-                                   fix=did_you_mean(use.removeprefix(PREFIX), names)))
-    declared = registry.load(use, span, of=Metric)
-    config, faults = check_options(declared.config, options, use, span)
-    if config is None:
-        raise UserError(faults)
-    return ChosenMetric(declared, config, typed_form("", to_plain(options)) if options else "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.explanation import Explanation, ExplanationMethod
 from fusionkit.components.failures import raised
-from fusionkit.errors import Diagnostic, FusionkitError, Span, UserError, did_you_mean
+from fusionkit.errors import Diagnostic, FusionkitError, Span, UserError
 from fusionkit.explanation.network_view import NetworkView
 from fusionkit.explanation.views import RunView
 from fusionkit.registry.lookup import Registry
@@ -62,7 +62,7 @@ def chosen_explanations(typed: Sequence[str], shorthand: Mapping[str, object], r
     `shorthand` are options by name that flags of their own give to every method that has them and does not say
     otherwise.
 
-    Raises: UserError with `bad-method`, `unknown-method`, `bad-argument`, or the errors of options and packages, each
+    Raises: UserError with `bad-method`, `bad-argument`, or the errors of ids, options and packages, each
     with its place.
     """
     specs, found = _named(typed) if typed else (_defaults(registry), [])
@@ -116,12 +116,6 @@ def _defaults(registry: Registry) -> list[TypedComponent]:
 
 
 def _load(spec: TypedComponent, registry: Registry) -> Explanation:
-    known = [name for name in registry.ids if name.startswith(f"{Explanation.kind}.")]
-    if spec.use not in known and registry.known_for(spec.use) is None:
-        name = spec.use.removeprefix(f"{Explanation.kind}.")
-        names = [each.partition(".")[2] for each in known]
-        raise UserError(Diagnostic("unknown-method", f"there is no explanation {name!r}", spec.span,
-                                   fix=did_you_mean(name, names, f"there are {', '.join(names)}")))
     try:
         return registry.load(spec.use, spec.span, of=Explanation)
     except UserError as error:

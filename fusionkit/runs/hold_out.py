@@ -55,7 +55,7 @@ def held_out_of(cohort: Cohort, train: Sequence[int], settings: TrainingSettings
     `hold_out: auto` holds nothing out where there are too few patients for every network to hold out one.
     Raises: DataError with `too-few-cases`.
     """
-    if named or settings.held_out_of(len(train)) != "folds":
+    if named or settings.hold_out_for(len(train)) != "folds":
         return HeldOut()
     try:
         return HeldOut(cohort.held_out_folds(train, FOLDS, settings.seed))

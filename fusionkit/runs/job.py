@@ -147,7 +147,7 @@ def parts_of(setup: Setup, settings: TrainingSettings, fold: int | None) -> Part
     else:
         train, validation, test = (cohort.split_rows("train"), cohort.split_rows("validation"),
                                    cohort.split_rows("test"))
-    share = settings.held_out_of(len(train))
+    share = settings.hold_out_for(len(train))
     if share != "folds" and share and not validation:
         train, validation = cohort.hold_out(train, share, settings.seed)
     return Parts(train, validation, test)

@@ -72,10 +72,10 @@ class AppliedMethod:
     """
 
     def __init__(self, network: FusionModel, settings: TrainingSettings, processes: Processes) -> None:
-        chosen = settings.chosen_method
+        chosen = settings.named("method")
         self.settings, self.processes = settings, processes
         self.id = chosen.declared.id if chosen else ""
-        self.method = chosen.create() if chosen else TrainingMethod(None)
+        self.method = chosen.declared.module(chosen.config) if chosen else TrainingMethod(None)
         self.window = chosen.config if chosen and isinstance(chosen.config, EpochWindow) else \
             EpochWindow.model_validate({})
         heads = own_heads(network.plan) if chosen else {}
@@ -227,7 +227,7 @@ class AppliedMethod:
 
 def faults(plan: Plan, settings: TrainingSettings) -> list[Diagnostic]:
     """`cannot-modulate` if the method compares heads, and no two heads with the same classes see one input each."""
-    chosen = settings.chosen_method
+    chosen = settings.named("method")
     if chosen is None or not chosen.declared.requires:
         return []
     found = list(own_heads(plan).values())

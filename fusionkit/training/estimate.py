@@ -19,10 +19,11 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
 from fusionkit.training.batch_order import smallest_share
 from fusionkit.training.distributed import wants_cpu, world_size
+from fusionkit.training.named_components import NAMING
 from fusionkit.training.named_optimisers import optimiser_of
 from fusionkit.training.objective import Objective, arguments
 from fusionkit.training.optimiser_state import state_tensors
-from fusionkit.training.settings import PLAIN_OPTIMISERS, TrainingSettings
+from fusionkit.training.settings import TrainingSettings
 
 _WEIGHT_BYTES = 4
 _SIDE = 64
@@ -108,7 +109,7 @@ def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
 
 def _kept(settings: TrainingSettings) -> float:
     """The numbers that the optimiser keeps for each weight; of others than the plain ones, found by a step."""
-    if settings.optimiser in PLAIN_OPTIMISERS:
+    if settings.optimiser in NAMING["optimiser"].words:
         return 2 if settings.optimiser != "sgd" else 1 if settings.momentum else 0
     weight = nn.Parameter(torch.ones(_SIDE, _SIDE))
     weight.grad = torch.ones(_SIDE, _SIDE)

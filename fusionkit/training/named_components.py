@@ -1,25 +1,41 @@
-"""Components that settings of training name: their one form as text, and the check of ids and options with places."""
+"""The settings of training that name components, and their one form as text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping as AnyMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from fusionkit.components.kinds import KINDS, kind_of
-from fusionkit.errors import Diagnostic, Span, UserError
-from fusionkit.syntax.options import check_options
-from fusionkit.syntax.tree import Leaf, Mapping, Tree
-from fusionkit.syntax.typed_components import TypedList, parse_components, typed_form
+from fusionkit.errors import Diagnostic, UserError
+from fusionkit.registry.named import Chosen, component_in
+from fusionkit.syntax.typed_components import typed_form
 
 if TYPE_CHECKING:
-    from fusionkit.components.config import Config
-    from fusionkit.components.declaration import Declaration
-    from fusionkit.evaluation.chosen_metrics import ChosenMetric
     from fusionkit.registry.lookup import Registry
+    from fusionkit.syntax.tree import Tree
+
+
+@dataclass(frozen=True)
+class NamingSetting:
+    """A setting that names a component of a kind. `words` are the trainer's own and need no look-up.
+
+    With `later` they are components all the same, looked up when training begins, so that settings are read without
+    torch.
+    """
+
+    kind: str
+    words: tuple[str, ...]
+    later: bool = False
+
 
 COUNTED = ("accuracy", "balanced_accuracy")
 """Metrics that every validation counts anyway, so that they need no other pass: see `Scores`."""
+NAMING = {
+    "monitor": NamingSetting("metric", ("loss", *COUNTED)),
+    "method": NamingSetting("training", ("none",)),
+    "optimiser": NamingSetting("optimiser", ("adamw", "adam", "sgd"), later=True),
+    "schedule": NamingSetting("schedule", ("constant", "cosine", "linear", "step")),
+}
 
 
 def typed_setting(value: Any, kind: str) -> Any:
@@ -27,76 +43,40 @@ def typed_setting(value: Any, kind: str) -> Any:
 
     Raises: ValueError if a mapping is not one of `use` and `with`.
     """
-    if isinstance(value, AnyMapping):
+    if isinstance(value, Mapping):
         strange = [key for key in value if key not in ("use", "with")]
-        if strange or not isinstance(value.get("use"), str) or not isinstance(value.get("with") or {}, AnyMapping):
+        if strange or not isinstance(value.get("use"), str) or not isinstance(value.get("with") or {}, Mapping):
             raise ValueError(f"it must be an id, or {{use: {kind}.NAME, with: {{option: value}}}}")
         value = typed_form(value["use"], value.get("with"))
     return value.removeprefix(f"{kind}.") if isinstance(value, str) else value
 
 
-Declared = TypeVar("Declared", bound="Declaration")
-
-
-@dataclass(frozen=True)
-class Chosen(Generic[Declared]):
-    """A component that a setting names, with its checked options and where it is written."""
-
-    declared: Declared
-    config: Config
-    span: Span
-
-
-def chosen_component(setting: str, text: str, tree: Tree | None, registry: Registry, of: type[Declared]
-                     ) -> Chosen[Declared]:
-    """The component that a setting names; `text` is its value as `typed_setting` gives it.
-
-    `tree` is what the graph file says, if the setting is from there.
+def component_of(setting: str, text: str, tree: Tree | None, registry: Registry) -> Chosen[Any]:
+    """The component that a setting names; `tree` is what the graph file says, if the setting is from there.
 
     Raises: UserError with the errors of the id and its options, at their place in the file or the flag.
     """
-    if isinstance(tree, Mapping):
-        use, options = tree.get("use"), tree.get("with")
-        span, name = (use or tree).span, str(use.value) if isinstance(use, Leaf) else text.partition("{")[0]
-    else:
-        flag = "--" + setting if tree is None else setting
-        specs, found = parse_components(text, TypedList(flag, "bad-option", of.kind, f"NAME,{of.kind}.NAME", of.kind))
-        if found or len(specs) != 1:
-            raise UserError(found or [Diagnostic("bad-option", f"{setting!r} names {len(specs)} components",
-                                                 tree.span if tree else None, fix=f"name one {of.kind}")])
-        name, options, span = specs[0].use, specs[0].options, tree.span if tree else specs[0].span
-    id = name if kind_of(name) in KINDS else f"{of.kind}.{name}"
-    declared = registry.load(id, span, of=of)
-    config, faults = check_options(declared.config, options, id, span)
-    if config is None:
-        raise UserError(faults)
-    return Chosen(declared, config, span)
+    from fusionkit import api
+    from fusionkit.components.kinds import KIND_TABLE
+    from fusionkit.components.metric import Metric
 
-
-def monitored_metric(monitor: str, tree: Tree | None, registry: Registry) -> ChosenMetric | None:
-    """The metric that selects the best epoch, None for the loss and for what every validation counts.
-
-    `tree` is what the graph file says, if the setting is from there.
-
-    Raises: UserError with the errors of the id and its options, at their place in the file or the flag.
-    """
-    if monitor == "loss" or monitor in COUNTED:
-        return None
-    from fusionkit.evaluation.chosen_metrics import PREFIX, metric_of, metrics_named
-
-    if tree is None:
-        chosen, span = metrics_named(monitor, registry, "--monitor")[0], None
-    elif isinstance(tree, Mapping):
-        options, use = tree.get("with"), tree.get("use")
-        span = use.span if use is not None else tree.span
-        named = str(use.value) if isinstance(use, Leaf) else ""
-        chosen = metric_of(PREFIX + named.removeprefix(PREFIX), options if isinstance(options, Mapping) else None,
-                           registry, span)
-    else:
-        span = tree.span
-        chosen = metrics_named(monitor, registry, "monitor")[0] if "{" in monitor else \
-            metric_of(PREFIX + monitor, None, registry, span)
-    if not chosen.declared.monitor:
-        raise UserError(Diagnostic("bad-option", f"{chosen.declared.id} cannot select the best epoch", span,
+    chosen = component_in(setting, text, tree, registry, getattr(api, KIND_TABLE[NAMING[setting].kind].declaration))
+    if isinstance(chosen.declared, Metric) and not chosen.declared.monitor:
+        raise UserError(Diagnostic("bad-option", f"{chosen.declared.id} cannot select the best epoch", chosen.span,
                                    why="its author says so: monitor=False", fix="choose another metric, or loss"))
     return chosen
+
+
+def try_component(setting: str, chosen: Chosen[Any], settings: Mapping[str, Any]) -> None:
+    """Try a component whose options only it can judge: an optimiser or a schedule.
+
+    Raises: UserError with `bad-option`.
+    """
+    if setting == "optimiser":
+        from fusionkit.training.named_optimisers import try_optimiser
+
+        try_optimiser(chosen, settings)
+    if setting == "schedule":
+        from fusionkit.training.named_schedules import try_schedule
+
+        try_schedule(chosen)

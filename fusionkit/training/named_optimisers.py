@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from fusionkit.components.failures import raised
 from fusionkit.components.optimiser import Optimiser
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.training.named_components import Chosen
+from fusionkit.registry.named import Chosen
 
 
 def optimiser_of(chosen: Chosen[Optimiser], groups: list[dict[str, Any]], settings: Mapping[str, Any]) -> Optimizer:

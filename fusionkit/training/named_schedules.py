@@ -7,7 +7,7 @@ import math
 from fusionkit.components.failures import raised
 from fusionkit.components.schedule import Schedule
 from fusionkit.errors import Diagnostic, UserError
-from fusionkit.training.named_components import Chosen
+from fusionkit.registry.named import Chosen
 
 _STEPS = 100
 

@@ -46,7 +46,7 @@ def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     done = (step - warmup) / max(settings.epochs * steps - warmup, 1)
-    chosen = settings.chosen_schedule
+    chosen = settings.named("schedule")
     if chosen is not None:
         return settings.learning_rate * factor_of(chosen, step - warmup, settings.epochs * steps - warmup)
     factors = {

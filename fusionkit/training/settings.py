@@ -26,14 +26,12 @@ from fusionkit.syntax.options import check_options
 from fusionkit.syntax.tree import Mapping as Tables
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.former_settings import up_to_date
-from fusionkit.training.named_components import COUNTED, Chosen, chosen_component, monitored_metric, typed_setting
+from fusionkit.training.named_components import NAMING, component_of, try_component, typed_setting
 
 if TYPE_CHECKING:
-    from fusionkit.components.optimiser import Optimiser
-    from fusionkit.components.schedule import Schedule
     from fusionkit.evaluation.chosen_metrics import ChosenMetric
     from fusionkit.registry.lookup import Registry
-    from fusionkit.training.chosen_method import ChosenMethod
+    from fusionkit.registry.named import Chosen
 
 _EPOCHS, _CASES, _PROCESSES, _LARGEST = 1_000_000, 1 << 24, 512, 1 << 62
 LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "accumulate": _CASES,
@@ -41,12 +39,6 @@ LARGEST = {"epochs": _EPOCHS, "steps": 1_000_000_000, "batch_size": _CASES, "acc
            "workers": _PROCESSES, "threads": _PROCESSES, "seed": _LARGEST, "fold": _EPOCHS,
            "checkpoint_steps": _LARGEST}
 """The largest values of settings, far above any use: a slip of the keyboard is refused before memory is taken."""
-
-PLAIN_OPTIMISERS = ("adamw", "adam", "sgd")
-"""Optimisers that need no look-up before training, so that settings are read without torch."""
-
-PLAIN_SCHEDULES = ("constant", "cosine", "linear", "step")
-"""Schedules of the trainer itself."""
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 HoldOut = Literal["auto", "folds"] | Annotated[float, Field(ge=0, lt=1)]
@@ -161,10 +153,7 @@ class TrainingSettings(BaseModel):
                            "there.")
     checkpoint_steps: NonNegativeInt = Field(
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
-    _metric: ChosenMetric | None = PrivateAttr(None)
-    _optimiser: Chosen[Optimiser] | None = PrivateAttr(None)
-    _schedule: Chosen[Schedule] | None = PrivateAttr(None)
-    _method: ChosenMethod | None = PrivateAttr(None)
+    _named: dict[str, Chosen[Any]] = PrivateAttr(default_factory=dict)
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
 
     @field_validator(*LARGEST)
@@ -175,55 +164,41 @@ class TrainingSettings(BaseModel):
             raise ValueError(f"it must be at most {bound:,}")
         return value
 
-    @field_validator("monitor", mode="before")
+    @field_validator(*NAMING, mode="before")
     @classmethod
-    def _typed_monitor(cls, value: Any) -> Any:
-        """A metric as it is typed on the command line, without its kind."""
-        return typed_setting(value, "metric")
+    def _typed(cls, value: Any, about: ValidationInfo) -> Any:
+        """A component as it is typed on the command line, without its kind."""
+        return typed_setting(value, NAMING[str(about.field_name)].kind)
 
-    @field_validator("optimiser", mode="before")
-    @classmethod
-    def _typed_optimiser(cls, value: Any) -> Any:
-        """An optimiser as it is typed on the command line, without its kind."""
-        return typed_setting(value, "optimiser")
-
-    @field_validator("schedule", mode="before")
-    @classmethod
-    def _typed_schedule(cls, value: Any) -> Any:
-        """A schedule as it is typed on the command line, without its kind."""
-        return typed_setting(value, "schedule")
-
-    @property
-    def chosen_schedule(self) -> Chosen[Schedule] | None:
-        """The schedule with its options; None for constant, cosine, linear and step.
+    def named(self, setting: str) -> Chosen[Any] | None:
+        """The component that a setting names, with its options; None for one of the trainer's own words.
 
         Raises: UserError if it is not installed.
         """
-        if self._schedule is None and self.schedule not in PLAIN_SCHEDULES:
-            from fusionkit.components.schedule import Schedule
+        text, naming = getattr(self, setting), NAMING[setting]
+        if text in naming.words and not naming.later:
+            return None
+        if setting not in self._named:
             from fusionkit.registry.lookup import discover
 
-            self._schedule = chosen_component("schedule", self.schedule, None, discover(), Schedule)
-        return self._schedule
+            self._named[setting] = component_of(setting, text, None, discover())
+        return self._named[setting]
 
     @property
-    def chosen_optimiser(self) -> Chosen[Optimiser]:
+    def chosen_optimiser(self) -> Chosen[Any]:
         """The optimiser with its options.
 
         Raises: UserError if it is not installed.
         """
-        if self._optimiser is not None:
-            return self._optimiser
-        from fusionkit.components.optimiser import Optimiser
-        from fusionkit.registry.lookup import discover
+        found = self.named("optimiser")
+        assert found is not None, "every optimiser is a component; please report"
+        return found
 
-        return chosen_component("optimiser", self.optimiser, None, discover(), Optimiser)
-
-    @field_validator("method", mode="before")
-    @classmethod
-    def _typed_method(cls, value: Any) -> Any:
-        """A training method as it is typed on the command line, without its kind."""
-        return typed_setting(value, "training")
+    def with_component(self, setting: str, chosen: Chosen[Any]) -> Self:
+        """The same settings with a component that need not be installed."""
+        made = self.model_copy(update={setting: chosen.declared.name + chosen.written})
+        made._named = {**self._named, setting: chosen}
+        return made
 
     @property
     def metric(self) -> ChosenMetric | None:
@@ -231,31 +206,17 @@ class TrainingSettings(BaseModel):
 
         Raises: UserError if it is not installed.
         """
-        if self._metric is None and self.monitor != "loss" and self.monitor not in COUNTED:
-            from fusionkit.registry.lookup import discover
+        from fusionkit.evaluation.chosen_metrics import ChosenMetric
 
-            self._metric = monitored_metric(self.monitor, None, discover())
-        return self._metric
-
-    @property
-    def chosen_method(self) -> ChosenMethod | None:
-        """The training method, None for plain training.
-
-        Raises: UserError if it is not installed.
-        """
-        if self._method is not None or self.method == "none":
-            return self._method
-        from fusionkit.registry.lookup import discover
-        from fusionkit.training.chosen_method import method_named
-
-        return method_named(self.method, None, discover())
+        chosen = self.named("monitor")
+        return None if chosen is None else ChosenMetric(chosen.declared, chosen.config, chosen.written)
 
     @property
     def lower_is_better(self) -> bool:
         """Whether smaller values of what is monitored are better."""
         return self.monitor == "loss" or (self.metric is not None and self.metric.lower_is_better)
 
-    def held_out_of(self, cases: int) -> float | Literal["folds"]:
+    def hold_out_for(self, cases: int) -> float | Literal["folds"]:
         """What is held out of this many training cases: a share of them, or another fifth by each of five networks."""
         if self.hold_out != "auto":
             return self.hold_out
@@ -329,26 +290,13 @@ def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, reg
     except ValidationError as error:
         raise UserError([_flag_fault(fault) for fault in error.errors(include_url=False)]) from None
     if registry is not None:
-        from fusionkit.training.chosen_method import method_named
-
-        written = {} if not isinstance(tree, Tables) else {name: tree.get(name) for name in tree.entries
-                                                           if name not in flags}
-        chosen._metric = monitored_metric(chosen.monitor, written.get("monitor"), registry)
-        chosen._method = method_named(chosen.method, written.get("method"), registry)
-        if chosen.optimiser not in PLAIN_OPTIMISERS:
-            from fusionkit.components.optimiser import Optimiser
-            from fusionkit.training.named_optimisers import try_optimiser
-
-            chosen._optimiser = chosen_component("optimiser", chosen.optimiser, written.get("optimiser"), registry,
-                                                 Optimiser)
-            try_optimiser(chosen._optimiser, chosen.model_dump())
-        if chosen.schedule not in PLAIN_SCHEDULES:
-            from fusionkit.components.schedule import Schedule
-            from fusionkit.training.named_schedules import try_schedule
-
-            chosen._schedule = chosen_component("schedule", chosen.schedule, written.get("schedule"), registry,
-                                                Schedule)
-            try_schedule(chosen._schedule)
+        entries = tree.entries if isinstance(tree, Tables) else {}
+        for setting, naming in NAMING.items():
+            text = getattr(chosen, setting)
+            if text not in naming.words:
+                written = None if setting in flags else entries.get(setting)
+                found_one = chosen._named[setting] = component_of(setting, text, written, registry)
+                try_component(setting, found_one, chosen.model_dump())
     return chosen
 
 

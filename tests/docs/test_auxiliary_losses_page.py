@@ -47,7 +47,7 @@ def test_a_block_of_nodes_plans(nodes):
 def test_its_settings_are_settings():
     (given,) = [block["training"] for block in BLOCKS if "training" in block]
     settings = read_settings(read(str(given)), registry=discover())
-    assert settings.method.startswith("ogm{") and settings.chosen_method is not None
+    assert settings.method.startswith("ogm{") and settings.named("method") is not None
 
 
 def test_every_fusion_of_the_category_has_a_section():

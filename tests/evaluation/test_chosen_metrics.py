@@ -111,11 +111,11 @@ def test_one_of_another_task_or_with_needed_options_is_not_shown_by_itself() -> 
 
 
 @pytest.mark.parametrize(("typed", "says"), [
-    ("benfit", r"--metric:1:1: there is no metric 'benfit' \[unknown-metric\]"),
+    ("benfit", r"--metric:1:1: there is no component 'metric.benfit' \[unknown-component\]"),
     ("auroc, benefit{threshold: 2}", r"--metric:1:27: option 'threshold' of metric.benefit cannot be 2"),
     ("benefit{treshold: 0.2}", r"metric.benefit has no option 'treshold' \[unknown-option\]"),
     ("benefit{0.2}", r"option|mapping"),
-    ("fusion.sum", r"there is no metric 'fusion.sum'"),
+    ("fusion.sum", r"fusion.sum (cannot be used here|is not)|no component 'fusion.sum'"),
     ("", r"there is an empty metric \[bad-metric\]"),
 ])
 def test_what_is_typed_wrong_is_told_at_its_place(typed: str, says: str) -> None:

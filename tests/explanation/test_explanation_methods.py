@@ -108,12 +108,12 @@ def test_one_that_raises_is_told_and_costs_the_others_nothing(run: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("arguments", "code", "says"), [
-    (["--method", "gradcm"], "unknown-method", "did you mean 'gradcam'?"),
+    (["--method", "gradcm"], "unknown-component", "did you mean 'explanation.gradcam'?"),
     (["--method", "gates,gates"], "bad-method", "named twice"),
     (["--method", "tsne{nod: both}"], "unknown-option", "--method:1:6"),
     (["--method", "tsne{node: bth}"], "unknown-node", "did you mean 'both'?"),
     (["--method", "tsne{node: 7}"], "bad-option", "--method:1:12"),
-    (["--method", "fusion.gmu"], "unknown-method", ""),
+    (["--method", "fusion.gmu"], "wrong-kind", ""),
     (["--method", "gates", "--node", "both"], "bad-argument", "no method that runs has an option 'node'"),
 ])
 def test_what_is_wrong_is_refused_with_its_place(run: Path, arguments: list[str], code: str, says: str,

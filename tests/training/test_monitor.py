@@ -81,7 +81,7 @@ def faulty(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("{monitor: aurocc}", "there is no metric 'aurocc' [unknown-metric]"),
+    ("{monitor: aurocc}", "there is no component 'metric.aurocc' [unknown-component]"),
     ("{monitor: {use: metric.auroc, with: {bins: 3}}}", "metric.auroc has no option 'bins' [unknown-option]"),
     ("{monitor: 'auroc{bins: 3}'}", "metric.auroc has no option 'bins' [unknown-option]"),
     ("{monitor: {use: metric.auroc, wiht: {}}}", "option 'monitor' of 'training' cannot be"),

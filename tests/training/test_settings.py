@@ -32,8 +32,8 @@ def test_explicit_epochs_win_over_the_default_steps():
 
 @pytest.mark.parametrize(("cases", "held"), [(30, "folds"), (499, "folds"), (500, 0.15), (10_000, 0.15)])
 def test_what_is_held_out_depends_on_the_number_of_cases(cases, held):
-    assert read_settings(None).held_out_of(cases) == held
-    assert read_settings(read("{hold_out: 0}")).held_out_of(cases) == 0
+    assert read_settings(None).hold_out_for(cases) == held
+    assert read_settings(read("{hold_out: 0}")).hold_out_for(cases) == 0
 
 
 @pytest.mark.parametrize(("epochs", "steps", "validated"), [

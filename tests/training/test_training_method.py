@@ -222,12 +222,12 @@ def test_a_method_without_requirements_trains_a_network_without_such_heads(tmp_p
 
 
 @pytest.mark.parametrize(("written", "told"), [
-    ("{method: omg}", "there is no training method 'omg' [unknown-method]"),
+    ("{method: omg}", "there is no component 'training.omg' [unknown-component]"),
     ("{method: {use: training.ogm, with: {alpha: 0}}}", "option 'alpha' of training.ogm cannot be 0 [bad-option]"),
     ("{method: {use: training.ogm, with: {alhpa: 1}}}", "training.ogm has no option 'alhpa' [unknown-option]"),
     ("{method: {use: training.ogm, with: {first_epoch: 3, last_epoch: 2}}}", "contradict each other"),
-    ("{method: {use: metric.mae}}", "there is no training method"),
-    ("{method: 'ogm,ogm'}", "there are several training methods [bad-method]"),
+    ("{method: {use: metric.mae}}", "metric.mae cannot be used here [wrong-kind]"),
+    ("{method: 'ogm,ogm'}", "'method' names 2 components [bad-option]"),
     ("{method: ogm, modulation: ogm}", "'modulation' is now an option of 'method'"),
     ("{modulation: omg}", "'modulation' was none, ogm or ogm_ge, and is now 'method'"),
 ])

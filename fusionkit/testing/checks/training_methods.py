@@ -15,12 +15,12 @@ from torch import Tensor
 from fusionkit.components.config import Config
 from fusionkit.components.training import Training, TrainingMethod
 from fusionkit.data.batch import Batch
-from fusionkit.errors import RunError
+from fusionkit.errors import RunError, Span
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
+from fusionkit.registry.named import Chosen
 from fusionkit.testing.faults import Fault
 from fusionkit.training.applied_method import AppliedMethod
-from fusionkit.training.chosen_method import ChosenMethod
 from fusionkit.training.distributed import Processes
 from fusionkit.training.settings import TrainingSettings, read_settings
 from fusionkit.training.step import Stepper
@@ -45,7 +45,7 @@ def training(component: Training, config: Config) -> Fault | None:
 
 
 def _found(component: Training, config: Config, folder: Path) -> Fault | None:
-    run = _Run(ChosenMethod(component, config), folder)
+    run = _Run(Chosen(component, config, Span("kit", 1, 1)), folder)
     whole = run.weights()
     if _differ(whole, run.weights(seed=1)):
         return Fault("it trains differently a second time, or with another state of torch's random numbers", _SEED)
@@ -83,13 +83,13 @@ class _FoundError(Exception):
 class _Run:
     """One training of the small network by a method, or by none."""
 
-    chosen: ChosenMethod | None
+    chosen: Chosen[Training] | None
     folder: Path
 
     def weights(self, *, seed: int = 0, resumed: bool = False, batches: int = 1) -> dict[str, Tensor]:
         """The weights at the end; `seed` is that of torch, `resumed` whether every step has a new object."""
         settings = read_settings(None, {"device": "cpu", "optimiser": "sgd", "accumulate": batches})
-        settings._method = self.chosen
+        settings = settings.with_component("method", self.chosen) if self.chosen else settings
         network, processes = FusionModel(_plan()), Processes(settings, self.folder)
         stepper = Stepper(network, settings, processes)
         torch.manual_seed(seed)
