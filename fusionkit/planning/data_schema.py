@@ -11,7 +11,7 @@ from fusionkit.data.description import KEYS, TARGET_KEYS, VERSION
 from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
 from fusionkit.errors import FusionkitError
-from fusionkit.planning.json_schema import Schema, closed, options_schema
+from fusionkit.planning.json_schema import Schema, closed, document, options_schema
 
 if TYPE_CHECKING:
     from fusionkit.registry.lookup import Registry
@@ -41,16 +41,9 @@ def data_schema(registry: Registry) -> Schema:
             defs[f"read.{name}"]["properties"]["read"] = {"const": name}
             names.append(name)
     defs |= {"input": _input(names), "target": _target(), "split": _split()}
-    schema: Schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fusionkit data file",
-        "description": "The cases of a study: their table, their split, and what is read for each.",
-        **closed(KEYS, _top(), ("fusionkit-data", "cases", "id", "inputs")),
-        "$defs": defs,
-    }
-    if left_out:
-        schema["$comment"] = "left out: " + "; ".join(left_out)
-    return schema
+    top = closed(KEYS, _top(), ("fusionkit-data", "cases", "id", "inputs"))
+    return document("fusionkit data file", "The cases of a study: their table, their split, and what is read for each.",
+                    top, defs, left_out)
 
 
 def _top() -> dict[str, Schema]:

@@ -51,16 +51,16 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
     methods = [component for component in components if kind_of(component.id) == "uncertainty"]
     defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
              "node": _node(nodes), "step": _chain_step(nodes), "uncertainty": _step(methods)}
-    schema: Schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fusionkit graph",
-        "description": "A multimodal network: inputs, nodes that read them or each other, and heads as results.",
-        **closed(TOP_KEYS, _top(training is not None), ("fusionkit", "inputs", "nodes")),
-        "$defs": defs,
-    }
-    if left_out:
-        schema["$comment"] = "left out: " + "; ".join(left_out)
-    return schema
+    top = closed(TOP_KEYS, _top(training is not None), ("fusionkit", "inputs", "nodes"))
+    return document("fusionkit graph", "A multimodal network: inputs, nodes that read them or each other, and heads as "
+                    "results.", top, defs, left_out)
+
+
+def document(title: str, description: str, top: Schema, defs: Schema, left_out: Sequence[str]) -> Schema:
+    """A whole schema; what is `left_out` of it, with the reasons, stands in `$comment`."""
+    comment = {"$comment": "left out: " + "; ".join(left_out)} if left_out else {}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, "description": description,
+            **top, "$defs": defs, **comment}
 
 
 class _Known:

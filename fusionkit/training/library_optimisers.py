@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from fusionkit.components.config import Config
 from fusionkit.components.optimiser import Optimiser
-from fusionkit.training.signature_options import options_of
+from fusionkit.training.library_components import InLibrary, options_of
 
 _LEFT_OUT = {
     "lbfgs": "it runs the network several times in one step",
@@ -35,20 +35,8 @@ _MOMENTUM = 0.9
 
 
 @dataclass(frozen=True, repr=False)
-class LibraryOptimiser(Optimiser):
+class LibraryOptimiser(InLibrary, Optimiser):
     """An optimiser of an installed library."""
-
-    about: str = field(default="", kw_only=True)
-
-    @property
-    def summary(self) -> str:
-        """One line: where it comes from, and what it is."""
-        return self.about
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Its options class is made when it is looked up, so a copy looks it up again."""
-        return find, (self.name,)
-
 
 @lru_cache(maxsize=1)
 def _of_torch() -> Mapping[str, type[Optimizer]]:

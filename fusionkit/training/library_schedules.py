@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from fusionkit.components.schedule import Schedule
-from fusionkit.training.signature_options import options_of
+from fusionkit.training.library_components import InLibrary, options_of
 
 _LEFT_OUT = {
     "reducelronplateau": "it depends on results, not on the step alone",
@@ -37,20 +37,8 @@ _LENGTHS = ("T_max", "total_steps", "t_initial")
 
 
 @dataclass(frozen=True, repr=False)
-class LibrarySchedule(Schedule):
+class LibrarySchedule(InLibrary, Schedule):
     """A schedule of an installed library."""
-
-    about: str = field(default="", kw_only=True)
-
-    @property
-    def summary(self) -> str:
-        """One line: where it comes from."""
-        return self.about
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Its options class is made when it is looked up, so a copy looks it up again."""
-        return find, (self.name,)
-
 
 @lru_cache(maxsize=1)
 def _made() -> Mapping[str, Any]:

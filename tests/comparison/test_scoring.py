@@ -172,7 +172,8 @@ def test_a_metric_that_no_head_has_is_refused() -> None:
     chosen = metrics_of(both, None, discover())
     assert {name: metric.key for name, metric in chosen.items()} == {"result": "auroc", "size": "mae"}
     assert [*metrics_of(both, "metric.rmse", discover())] == ["size"]
-    for typed, says in (("acuracy", "did you mean 'metric.accuracy'"), ("mae", r"has the metric 'mae' \[unknown-metric\]"),
+    for typed, says in (("acuracy", "did you mean 'metric.accuracy'"),
+                        ("mae", r"has the metric 'mae' \[unknown-metric\]"),
                         ("auroc,f1", r"names 2 metrics \[bad-metric\]"), ("auroc{bins: 3}", "has no option 'bins'")):
         with pytest.raises(UserError, match=says):
             metrics_of([head()], typed, discover())
