@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
@@ -27,6 +27,7 @@ from fusionkit.training.settings import TrainingSettings
 
 _WEIGHT_BYTES = 4
 _SIDE = 64
+_MOST_MEASUREMENTS, _SHORT_SECONDS = 20, 0.2
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -133,23 +134,35 @@ def _available(settings: TrainingSettings) -> int | None:
 
 
 def timed(before: Estimate, model: FusionModel, dataset: Dataset[Case], settings: TrainingSettings) -> Estimate:
-    """The estimate with the time of a batch, measured on two batches of real cases; the network is unchanged.
+    """The estimate with the time of a batch, the least of some measurements on real cases; the network is unchanged.
 
-    The first of the two is a warm-up and is not counted. Without a batch that the network can train on, the estimate
-    is returned unchanged.
+    The first of them pay for what is done once. Without a batch that the network can train on, the estimate is returned
+    unchanged.
     """
     share = min(before.share, len(cast(Sized, dataset)))
     if share < smallest_share(model.train()):
         return before
-    start = time.perf_counter()
+    def read() -> float:
+        start = time.perf_counter()
+        collate([dataset[position] for position in range(share)])
+        return time.perf_counter() - start
+
     batch = collate([dataset[position] for position in range(share)])
-    reading = time.perf_counter() - start
+    reading = _least(read, 1)
     device = torch.device(before.device)
     with _undisturbed(model.to(device)):
-        seconds = min(_run(model, batch.to(device), settings) for _ in range(2))
+        seconds = _least(lambda: _run(model, batch.to(device), settings), 2)
     # With workers, reading and computing overlap; without them, the times add up.
     waited = max(seconds, reading / settings.workers) if settings.workers else seconds + reading
     return replace(before, batch_seconds=waited)
+
+
+def _least(measure: Callable[[], float], times: int) -> float:
+    """The least of so many measurements, and of more while they are short."""
+    found = [measure() for _ in range(times)]
+    while len(found) < _MOST_MEASUREMENTS and sum(found) < _SHORT_SECONDS:
+        found.append(measure())
+    return min(found)
 
 
 def _run(model: FusionModel, batch: Batch, settings: TrainingSettings) -> float:

@@ -104,6 +104,13 @@ def test_what_counts_as_an_escape(code: int, output: str, errors: str, is_json: 
     assert (found.verdict, found.label) == ("escape", label)
 
 
+def test_a_kind_that_needs_a_missing_package_says_so(monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("tools.fuzz.__main__.find_spec", lambda name: None if name == "pyarrow" else name)
+    assert tool.main(["tables", "--cases", "1"]) == 2
+    assert "fuzzing tables needs pyarrow: pip install -e '.[test]'" in capsys.readouterr().err
+
+
 def test_memory_and_time_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     # The highest memory of this process may long have been above what the case takes.
     highest = iter([5 << 30, (5 << 30) + MOST_MEMORY + 1, 0, 0])

@@ -22,6 +22,7 @@ from fusionkit.network.build import plan
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import to_plain
 from fusionkit.syntax.writer import write
+from tools.fuzz.mutations import places
 
 GOOD = Path(__file__).parents[1] / "graphs" / "good"
 GRAPHS = [to_plain(read_file(path)) for path in sorted(GOOD.glob("*.yaml"))]
@@ -88,18 +89,6 @@ def test_any_tree(tree: dict[str, Any]):
 @given(st.dictionaries(KEYS, TREES, max_size=4), st.dictionaries(KEYS, TREES, max_size=4), TREES)
 def test_any_tree_under_the_keys_of_a_graph(inputs: Any, nodes: Any, uncertainty: Any):
     try_plan({"fusionkit": 1, "inputs": inputs, "nodes": nodes, "uncertainty": uncertainty})
-
-
-def places(tree: Any) -> list[tuple[Any, Any]]:
-    """Every container with each of its keys or positions."""
-    found: list[tuple[Any, Any]] = []
-    pending = [tree]
-    while pending:
-        top = pending.pop()
-        keys = list(top) if isinstance(top, dict) else range(len(top)) if isinstance(top, list) else ()
-        found.extend((top, key) for key in keys)
-        pending.extend(top[key] for key in keys)
-    return found
 
 
 def mangle(tree: Any, data: st.DataObject) -> None:

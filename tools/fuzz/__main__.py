@@ -6,12 +6,15 @@ import argparse
 import itertools
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from tools.fuzz.session import Session, workspace
 
 KINDS = {name: f"tools.fuzz.{name}" for name in ("graphs", "tables", "images", "runs")}
 """The module of each kind."""
+NEEDS = {"tables": ("pyarrow", "python_calamine"), "images": ("nibabel",)}
+"""Packages of the extra `test` without which a kind cannot be fuzzed: a case must not depend on what is installed."""
 SAVED = "fuzz-escapes"
 
 
@@ -34,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one session; the exit code is 1 if something escaped."""
     args = parser().parse_args(argv)
+    lacking = [name for name in NEEDS.get(args.kind, ()) if find_spec(name) is None]
+    if lacking:
+        sys.stderr.write(f"fuzzing {args.kind} needs {' and '.join(lacking)}: pip install -e '.[test]'\n")
+        return 2
     with workspace() as place, Session(args.kind, KINDS[args.kind], args.seed, args.save, Path(place),
                                        told=lambda line: sys.stderr.write(f"{line}\n")) as session:
         if args.only is not None:
