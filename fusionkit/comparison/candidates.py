@@ -24,8 +24,8 @@ from fusionkit.planning.resolve import Resolved, resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
-from fusionkit.runs.categories import left_to_data
-from fusionkit.runs.setup import cache_for, fitted, needs
+from fusionkit.runs.categories import left_to_data, with_categories
+from fusionkit.runs.setup import cache_for, needs
 from fusionkit.syntax.tree import Tree
 from fusionkit.syntax.typed_components import TypedComponent, TypedList, parse_components
 from fusionkit.training.settings import TrainingSettings, read_settings
@@ -110,13 +110,13 @@ def plan_comparison(
     if folds:
         description = in_folds(description, heads, folds, settings.seed)
     cohort = load_cohort(description, heads, inputs, progress=progress, cache=cache_for(data))
-    fits = {name: fitted(each, cohort) for name, each in {"": resolved, **swaps}.items()}
+    fits = {name: with_categories(each, cohort) for name, each in {"": resolved, **swaps}.items()}
     plans, faults = _planned(fits, cohort.sizes)
     _refuse(faults)
     check_tested(cohort)
     reference = plans.pop("")
     with_heads, faults = _with_own_heads(reference, node, late, registry)
-    made, more = _planned({name: fitted(each, cohort) for name, each in with_heads.items()}, cohort.sizes)
+    made, more = _planned({name: with_categories(each, cohort) for name, each in with_heads.items()}, cohort.sizes)
     _refuse(faults + more)
     own = _reference(reference, node)
     plans |= made
@@ -268,7 +268,7 @@ def _singles(
             left_out.append((name, f"{', '.join(sorted(past))} reaches the heads without passing node {node!r}"))
             continue
         swaps, found = _resolved({name: alone(reference, node, source)}, registry)
-        plans, more = _planned({key: fitted(each, cohort) for key, each in swaps.items()}, cohort.sizes)
+        plans, more = _planned({key: with_categories(each, cohort) for key, each in swaps.items()}, cohort.sizes)
         if plans:
             made.append(Candidate(name, "", "single", plans[name]))
         else:

@@ -101,6 +101,10 @@ class Cohort:
         return tuple(-1 if strata and len(where[strata[place]]) == 1 else int(fold)
                      for place, fold in enumerate(folds))
 
+    def group_count(self, rows: Sequence[int]) -> int:
+        """The number of groups of rows that a split keeps together, such as patients."""
+        return len(set(self._kept_together(rows, ())[0]))
+
     def _kept_together(self, rows: Sequence[int], tasks: Collection[str]) -> tuple[list[str], list[str] | None]:
         """The group and the stratum of each row: the split's, else by the first head of these tasks."""
         _, groups = split.groups_of(self.description, self.table, self.ids)

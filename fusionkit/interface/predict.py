@@ -84,5 +84,6 @@ def predict(
     method = opened.first.method
     made = Predictions(tuple(cohort.ids), results, method.step.use if method else None, seen.trained)
     if output:
-        write_text(Path(output), csv_text([made.table()[0], *made.table()[1]]))
+        header, rows = made.table()
+        write_text(Path(output), csv_text([header, *rows]))
     return made

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fusionkit.data.loading import CaseDataset, Cohort
-from fusionkit.errors import DataError
 from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.network.model import FusionModel
@@ -57,12 +56,9 @@ def held_out_of(cohort: Cohort, train: Sequence[int], settings: TrainingSettings
     """
     if named or settings.hold_out_for(len(train)) != "folds":
         return HeldOut()
-    try:
-        return HeldOut(cohort.held_out_folds(train, FOLDS, settings.seed))
-    except DataError:
-        if settings.hold_out == "auto":
-            return HeldOut()
-        raise
+    if settings.hold_out == "auto" and cohort.group_count(train) < FOLDS:
+        return HeldOut()
+    return HeldOut(cohort.held_out_folds(train, FOLDS, settings.seed))
 
 
 def held_out_before(train: Sequence[str], recorded: Sequence[Sequence[str]]) -> HeldOut | None:

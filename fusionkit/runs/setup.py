@@ -86,12 +86,4 @@ def matched(
     heads, inputs = needs(resolved)
     cohort = load_cohort(describe(data, roots=data_roots, registry=registry), heads, inputs, progress=progress,
                          cache=cache_for(data))
-    return fitted(resolved, cohort), cohort
-
-
-def fitted(resolved: Resolved, cohort: Cohort) -> Resolved:
-    """The graph with what it leaves to the data filled in.
-
-    Raises: GraphError where the graph and the data do not fit.
-    """
-    return with_categories(resolved, cohort)
+    return with_categories(resolved, cohort), cohort

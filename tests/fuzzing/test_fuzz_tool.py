@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -15,12 +17,14 @@ from tools.fuzz import __main__ as tool
 from tools.fuzz import images, session, tables
 from tools.fuzz.mutations import damaged, garbled, mangled
 from tools.fuzz.session import Session
-from tools.fuzz.steps import MOST_MEMORY, Outcome, escape, judged, printed
+from tools.fuzz.steps import Outcome, escape, judged, printed
 from tools.fuzz.worker import Cases
 
 SEED = 2
 LABELS = {"raises": "KeyError", "panics": "BaseException", "exits": "the process ends with code 3",
           "aborts": "crash, SIGABRT", "hangs": "hang", "acts": "control characters"}
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -112,10 +116,15 @@ def test_a_kind_that_needs_a_missing_package_says_so(monkeypatch: pytest.MonkeyP
 
 
 def test_memory_and_time_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The highest memory of this process may long have been above what the case takes.
-    highest = iter([5 << 30, (5 << 30) + MOST_MEMORY + 1, 0, 0])
-    monkeypatch.setattr("tools.fuzz.steps._most_memory", lambda: next(highest))
-    assert judged([lambda: Outcome("accepted")]).label == "memory, accepted"
+    # In a process of its own, since the highest memory of this one may long have been above what the case takes.
+    greedy = ("from tools.fuzz.steps import MOST_MEMORY, Outcome, judged\n"
+              "def case():\n"
+              "    taken = bytearray(MOST_MEMORY + (64 << 20))\n"
+              "    taken[::4096] = b'x' * len(taken[::4096])\n"
+              "    return Outcome('accepted')\n"
+              "print(judged([case]).label)\n")
+    done = subprocess.run([sys.executable, "-c", greedy], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "memory, accepted\n"
     monkeypatch.setattr("tools.fuzz.steps.MOST_CPU_SECONDS", -1.0)
     assert judged([lambda: Outcome("refused", "bad-option")]).label == "slow, bad-option"
 
