@@ -232,7 +232,7 @@ def test_without_scikit_learn_it_says_what_to_install(study: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(("more", "said"), [
     (["--folds", "1"], "--folds cannot be 1"), (["--repeats", "0"], "--repeats cannot be 0"),
-    (["--metric", "aurok"], "did you mean 'auroc'"), (["--epochs", "0"], "--epochs cannot be 0")])
+    (["--metric", "aurok"], "did you mean 'metric.auroc'"), (["--epochs", "0"], "--epochs cannot be 0")])
 def test_bad_arguments_are_told(study: Path, tmp_path: Path, more: list[str], said: str,
                                 capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*arguments(study, tmp_path / "found"), *more]) == 2
