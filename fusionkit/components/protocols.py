@@ -20,7 +20,8 @@ class HeadModule(Protocol):
 
         Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression. Cases without a target or a
         result have zeros in both, and their losses are ignored; a loss that compares cases should exclude
-        them. With a head declared `partial`, an unknown label or value is NaN and adds nothing.
+        them. With `cases="step"` there are none: it is given the cases of a whole step that count, one or more, and in
+        validation all of them. With a head declared `partial`, an unknown label or value is NaN and adds nothing.
         """
 
     def decode(self, output: Tensor) -> Tensor:
