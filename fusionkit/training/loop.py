@@ -134,7 +134,7 @@ class TrainingRun:
         self.state = TrainingState(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
         self.batches = self._training_batches(train)
         sample = collate([train[0]]) if self.processes.count > 1 else None
-        self.stepper = Stepper(network, settings, self.processes, sample)
+        self.stepper = Stepper(network, settings, self.processes, sample, patients=getattr(train, "patients", ()))
         self.loader = self._loader(train, self.batches)
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
