@@ -42,6 +42,7 @@ from fusionkit.training.checkpoint import (
 )
 from fusionkit.training.class_balance import Targets, balanced, set_class_frequencies
 from fusionkit.training.distributed import Processes, own_randomness
+from fusionkit.training.fitting import Fitting
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
@@ -129,6 +130,7 @@ class TrainingRun:
         self.batches = self._training_batches(train)
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample, patients=getattr(train, "patients", ()))
+        self.fit = Fitting(self.stepper, lambda: read_batches(self._in_order(train)))
         self.loader = self._loader(train, self.batches)
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
@@ -191,12 +193,15 @@ class TrainingRun:
         """Run all remaining epochs, yielding after each step and each epoch; the time in between is not counted."""
         while self.state.epoch < self.settings.epochs and not self.state.stopped:
             self.clock = time.perf_counter()
+            if self.state.epoch == self.state.step == 0:
+                self.fit(0)
             for _ in self._epoch(progress if self.processes.main else None):
                 self._tick()
                 yield
                 self.clock = time.perf_counter()
             self._tick()
             training_seconds = self.state.seconds
+            self.fit(self.state.epoch + 1)
             scores = self._validate()
             self._tick()
             self._end_epoch(scores, training_seconds)

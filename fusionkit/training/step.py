@@ -13,6 +13,7 @@ from torch import Tensor
 from fusionkit.data.batch import Batch
 from fusionkit.network.model import FusionModel
 from fusionkit.training.applied_method import AppliedMethod
+from fusionkit.training.case_numbers import CaseNumbers
 from fusionkit.training.distributed import Processes, own_part, whole
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
@@ -66,7 +67,8 @@ class Stepper:
         unused = sample is not None and self._leaves_unused(sample)
         if settings.compile:
             self.objective.compile()
-        self.step_losses = StepLosses(self.objective, processes, patients)
+        self.numbers = CaseNumbers(patients, settings.seed)
+        self.step_losses = StepLosses(self.objective, processes, self.numbers)
         self.wrapped = processes.prepare(self.objective, unused)
         self.optimiser: Any = processes.prepare_optimiser(make_optimiser(network, settings))
         self.trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -123,7 +125,7 @@ class Stepper:
     def _forward(self, batch: Batch, first: FirstPass | None) -> dict[str, Tensor]:
         second = nullcontext() if first is None else self.step_losses.second_pass(first)
         shares = {} if first is None else {"shares": first.heads}
-        with second, self.step_losses.patients_of(batch), self.processes.accelerator.autocast():
+        with second, self.step_losses.knowing(batch), self.processes.accelerator.autocast():
             results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)), **shares)
         return results
 
