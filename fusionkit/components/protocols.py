@@ -13,14 +13,18 @@ Task = Literal["multiclass", "multilabel", "regression"]
 
 
 class HeadModule(Protocol):
-    """What the module of a head offers besides `forward`."""
+    """What the module of a head offers besides `forward`.
+
+    One that also has `settle(output, target)` is called with all training cases once, after training.
+    """
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B,). `output` is what `forward` gave.
 
         Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression. Cases without a target or a
         result have zeros in both, and their losses are ignored; a loss that compares cases should exclude
-        them. With a head declared `partial`, an unknown label or value is NaN and adds nothing.
+        them. With `cases="step"` there are none: it is given the cases of a whole step that count, one or more, and in
+        validation all of them. With a head declared `partial`, an unknown label or value is NaN and adds nothing.
         """
 
     def decode(self, output: Tensor) -> Tensor:

@@ -159,7 +159,8 @@ class Cohort:
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs)
-        made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory)
+        made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
+                           patients=self.patients)
         made.augmentation = self.description.augmentation
         made.extents = self._extents() if made.augmentation else {}
         return made
