@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
-from fusionkit.graph.builder import FORMAT, NODE_KEYS, STEP_KEYS, TOP_KEYS
+from fusionkit.graph.builder import FORMAT, MAX_EPOCH, MAX_RATE, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.registry.lookup import library_names
 from fusionkit.shapes.layouts import LAYOUTS
@@ -213,6 +213,10 @@ _NODE_NOTES: dict[str, Schema] = {
               "description": "With each: one module for all tensors, with the same weights."},
     "freeze": {"type": "boolean", "default": False,
                "description": "Weights fixed, and the module kept in evaluation mode."},
+    "unfreeze": {"type": "integer", "minimum": 1, "maximum": MAX_EPOCH, "default": 1,
+                 "description": "The epoch, from 1, from which the node learns; before it, it is as with freeze."},
+    "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_RATE, "default": 1,
+             "description": "Learning rate of this node as a factor of the run's."},
     "weights": {"type": "string",
                 "description": "A file of weights to start from, PATH or PATH#PREFIX, inside the folder of this "
                                "file."},
@@ -233,6 +237,7 @@ def _node(components: Sequence[_Known]) -> Schema:
         "allOf": [
             {"if": {"required": ["chain"]}, "then": _without("with")},
             {"if": _is_true("share"), "then": _is_true("each")},
+            *({"if": _is_true("freeze"), "then": _without(key)} for key in ("rate", "unfreeze")),
             {"if": {"required": ["use"], **head}, "then": {"not": _is_true("each")}, "else": {
                 "if": {"required": ["use"]}, "then": _without("loss")}},
             *_with(components),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sized
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -17,7 +17,7 @@ from fusionkit.errors import RunError
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training import nan_diagnosis
-from fusionkit.training.batch_order import Batches, make_loader, read_batches, seed_of, smallest_share
+from fusionkit.training.batch_order import Batches, Feed, make_loader, read_batches, seed_of, smallest_share
 from fusionkit.training.checkpoint import (
     BEST,
     LAST,
@@ -49,6 +49,7 @@ from fusionkit.training.run_checks import check_run
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.signals import Interrupted, Interruption
 from fusionkit.training.step import Stepper, Totals, combined
+from fusionkit.training.unfreezing import Unfreezing
 from fusionkit.training.validation import Scores, validate
 
 EPOCH_SECONDS = 10.0
@@ -107,13 +108,6 @@ class _Step:
     number: int
 
 
-class Feed(Protocol):
-    """Provides the training batches of an epoch, from number `start` on."""
-
-    def __call__(self, epoch: int, start: int) -> Iterator[Batch]:
-        """The batches in order."""
-
-
 class TrainingRun:
     """One run in one process; `feed` provides its training batches if it does not read them itself.
 
@@ -135,6 +129,7 @@ class TrainingRun:
         self.batches = self._training_batches(train)
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample)
+        self.unfreezing = Unfreezing(self.stepper)
         self.loader = self._loader(train, self.batches)
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
@@ -176,6 +171,7 @@ class TrainingRun:
         state, tensors = read_state(self.folder / LAST)
         check_resumable(state, self.state, self.folder)
         check_step(state, self.steps, self.folder / LAST)
+        self.unfreezing.enter(state.epoch + (state.step > 0))
         put_back(self.network, self.stepper.optimiser, tensors)
         if self.processes.accelerator.scaler is not None and state.scaler:
             self.processes.accelerator.scaler.load_state_dict(state.scaler)
@@ -218,6 +214,7 @@ class TrainingRun:
                 self._save()
             self._seed(step)
             if step.number == 0:
+                self.unfreezing.enter(self.state.epoch + 1)
                 self.stepper.method.begin_epoch(self.state.epoch)
             outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:
@@ -336,7 +333,8 @@ class TrainingRun:
         value = scores.monitored(self.settings.monitor) if scores else float(state.epoch)
         judged = scores is not None or self.validation is None
         better = judged and (state.best_value is None or value > state.best_value)
-        state.stale = 0 if better else state.stale + 1
+        # Patience begins when every node learns.
+        state.stale = 0 if better or state.epoch < self.unfreezing.last else state.stale + 1
         if better:
             state.best_epoch, state.best_value = state.epoch, value
         if judged and 0 < self.settings.patience_epochs(self.steps) <= state.stale:
