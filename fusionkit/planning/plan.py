@@ -9,6 +9,7 @@ from typing import Any
 from fusionkit.components.component import Component, Head
 from fusionkit.components.config import Config
 from fusionkit.components.failures import component_failed
+from fusionkit.components.inner import places_in
 from fusionkit.components.protocols import Task
 from fusionkit.errors import Diagnostic, Span, in_file_order
 from fusionkit.graph.nodes import Graph, Node
@@ -90,13 +91,19 @@ class PlannedNode:
 
     @property
     def uses(self) -> str:
-        """The component ids in sequence."""
-        return " > ".join(call.component.id for call in self.lanes[0].calls)
+        """The component ids in sequence, each with the components in its options in parentheses."""
+        return " > ".join(call.component.id + _inside(call.config) for call in self.lanes[0].calls)
 
     @property
     def features(self) -> tuple[Value, ...]:
         """The values that other nodes may read: all except auxiliary losses."""
         return tuple(value for value in self.values if value.shape.layout != "scalar")
+
+
+def _inside(config: Config) -> str:
+    """The ids of the components in options, ' (fusion.gmu)'; '' without any."""
+    ids = [place.value.use + (_inside(place.value.config) if place.value.config else "") for place in places_in(config)]
+    return f" ({', '.join(ids)})" if ids else ""
 
 
 @dataclass(frozen=True, slots=True)
