@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fusionkit.components.explanation import Explanation as Explanation
     from fusionkit.components.explanation import ExplanationMethod as ExplanationMethod
     from fusionkit.components.hooks import hookimpl as hookimpl
+    from fusionkit.components.inner import Inner as Inner
+    from fusionkit.components.inner import inner as inner
     from fusionkit.components.metric import Metric as Metric
     from fusionkit.components.metric import MetricMethod as MetricMethod
     from fusionkit.components.optimiser import Optimiser as Optimiser
