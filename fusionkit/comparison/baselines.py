@@ -37,7 +37,8 @@ def tables_of(cohort: Cohort) -> list[str]:
 
 def names_of(heads: Sequence[PlannedHead]) -> list[str]:
     """The baselines for heads of some tasks."""
-    linear = "linear regression" if all(head.task == "regression" for head in heads) else "logistic regression"
+    values = all(head.declared_task.results == "values" for head in heads)
+    linear = "linear regression" if values else "logistic regression"
     return [linear, "gradient boosting"]
 
 
@@ -80,13 +81,13 @@ def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: U
     learned = np.array([row for row in unit.train if target.present[row]], dtype=np.int64)
     tested = np.array([row for row in unit.test if target.present[row]], dtype=np.int64)
     values = np.zeros((len(tested), len(head.names)))
-    if head.task == "multiclass":
+    if head.declared_task.cells == "class":
         values = _shares(name, table[learned], target.values[learned], table[tested], len(head.names), seed=seed)
     else:
         for column in range(len(head.names)):
             known = learned[~np.isnan(target.values[learned, column])]
             wanted = target.values[known, column]
-            if head.task == "multilabel":
+            if head.declared_task.cells == "label":
                 values[:, column] = _shares(name, table[known], wanted.astype(np.int64), table[tested], 2,
                                             seed=seed)[:, 1]
             else:

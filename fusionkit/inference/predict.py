@@ -30,7 +30,8 @@ class HeadResult:
 
     Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where all inputs of the
     head were missing; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
-    `calibrated` has the calibrated values, if there is a calibration.
+    `calibrated` has the calibrated values, if there is a calibration. `details` are further numbers (N,) of the head's
+    module, where one network alone gave the results; NaN where unknown.
     """
 
     head: PlannedHead
@@ -40,6 +41,7 @@ class HeadResult:
     targets: Floats
     known: Bools
     calibrated: Calibrated | None = None
+    details: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class SinglePass:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.components.protocols import Task
 from fusionkit.inference.call_splitting import MetaCopy, SplitCall, split_call
 from fusionkit.inference.calls import ModuleCall, steps_of
 from fusionkit.inference.randomness import BATCHES, MetaNetwork, downstream, draws_of, sampling
@@ -62,7 +61,7 @@ class OnePass:
     def __init__(self, model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
                  autocast: Autocast) -> None:
         self.model, self.inputs, self.present, self.autocast = model, inputs, present, autocast
-        self.tasks: Mapping[str, Task] = {head.name: head.task for head in model.plan.heads}
+        self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike for head in model.plan.heads}
         self.members = 1
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
@@ -145,7 +144,7 @@ class BatchRun:
         model = sampler.model
         self.sampler = sampler
         self.autocast = autocast
-        self.tasks: Mapping[str, Task] = {head.name: head.task for head in model.plan.heads}
+        self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike for head in model.plan.heads}
         self.batch = next(slot.shape[0] for slot in state.slots if slot is not None)
         extra = [None] * (sampler.steps.slots - len(state.slots))
         self.slots: list[Any] = [*state.slots, *extra]

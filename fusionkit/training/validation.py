@@ -77,7 +77,8 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
     tallies = [torch.zeros(2 + 2 * _tallied(head), dtype=torch.float64, device=stepper.processes.device)
                for head in heads]
     metric = stepper.settings.metric
-    kept = [_Kept(head) for head in heads if metric is not None and head.task in metric.declared.tasks]
+    kept = [_Kept(head) for head in heads
+            if metric is not None and head.declared_task.is_measured_by(metric.declared.tasks)]
     network.eval()
     for batch in batches:
         if stop():
@@ -91,7 +92,7 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
         for head, tally in zip(heads, tallies, strict=True):
             tally[0] += results[head.name]
             tally[1] += valid[head.name].sum()
-            if head.task != "regression":
+            if _tallied(head):
                 decoded = network.head(head.name).decode(results[f"output/{head.name}"])
                 tally[2:] += _tally(head, decoded, placed.targets[head.name], valid[head.name])
         for each in kept:
@@ -124,17 +125,17 @@ def _measured(kept: _Kept, metric: ChosenMetric, parts: Sequence[Sequence[tuple[
     if not batches:
         return math.nan
     values, wanted = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    outcomes = collect(kept.head.task, kept.head.names, wanted, values, head=kept.head.name)
+    outcomes = collect(kept.head.declared_task, kept.head.names, wanted, values, head=kept.head.name)
     return measure(outcomes, [metric]).overall[metric.key].value
 
 
 def _tallied(head: PlannedHead) -> int:
-    return {"multiclass": 1, "multilabel": 2}.get(head.task, 0) * len(head.names)
+    return {"classes": 1, "labels": 2, "values": 0}[head.declared_task.results] * len(head.names)
 
 
 def _tally(head: PlannedHead, decoded_BK: Tensor, target: Tensor, valid_B: Tensor) -> Tensor:
     """The number of rows of each class, then the number of these that are correct: (2 J,)."""
-    if head.task == "multiclass":
+    if head.declared_task.results == "classes":
         true = F.one_hot(target.where(valid_B, 0), len(head.names)).bool()
         found = F.one_hot(decoded_BK.argmax(1), len(head.names)).bool()
     else:
@@ -168,5 +169,6 @@ def has_monitored(heads: Iterable[Any], settings: TrainingSettings) -> bool:
     """Whether any head has what the settings monitor."""
     if settings.monitor == "loss":
         return True
-    tasks = {"multiclass", "multilabel"} if settings.metric is None else set(settings.metric.declared.tasks)
-    return any(head.task in tasks for head in heads)
+    if settings.metric is None:
+        return any(head.declared_task.results != "values" for head in heads)
+    return any(head.declared_task.is_measured_by(settings.metric.declared.tasks) for head in heads)

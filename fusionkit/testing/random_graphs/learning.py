@@ -130,8 +130,8 @@ def _loss(network: FusionModel, draw: int) -> Tensor:
     targets = {}
     for head in plan.heads:
         drawn = torch.randn(_CASES, len(head.names), generator=random).to(dtype)
-        targets[head.name] = drawn.argmax(1) if head.task == "multiclass" else (
-            (drawn > 0).to(dtype) if head.task == "multilabel" else drawn)
+        targets[head.name] = drawn.argmax(1) if head.declared_task.cells == "class" else (
+            (drawn > 0).to(dtype) if head.declared_task.cells == "label" else drawn)
     everyone = {head.name: torch.ones(_CASES, dtype=torch.bool) for head in plan.heads}
     inputs = {name: value.to(dtype) for name, value in data_of(plan, _CASES, draw).items()}
     with torch.random.fork_rng(devices=[]):
@@ -278,7 +278,7 @@ def it_predicts(graph: DrawnGraph) -> None:
         assert found.values.shape == (_CASES, len(head.names)), f"{head.name} gives {found.values.shape}"
         for name, numbers in {"values": found.values, **found.measures}.items():
             assert np.isfinite(numbers).all(), f"{name} of {head.name} is not finite"
-        if head.task != "regression":
+        if head.declared_task.results != "values":
             assert ((found.values >= 0) & (found.values <= 1)).all(), f"{head.name} gives no probabilities"
         assert np.array_equal(found.values, again[head.name].values), f"{head.name} predicts differently the next time"
 
