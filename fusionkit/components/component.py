@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
-from fusionkit.components.config import ContractError
+from fusionkit.components.config import Config, ContractError
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import COMPONENT_NAME
 from fusionkit.components.release import Release
@@ -17,6 +17,7 @@ from fusionkit.shapes.rule_parser import parse_rule
 
 Absent = Literal["drop", "neutral", "identity", "skip", "fill", "none"]
 Claim = Literal["symmetric", "onnx"]
+Cases = Literal["batch", "step"]
 ShapeFunction = Callable[[Any, Sequence[TensorShape]], Shape]
 AdviceFunction = Callable[[Any, Sequence[TensorShape]], Sequence[str]]
 
@@ -32,10 +33,14 @@ class Component(Declaration):
     `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `reference` maps names
     to the published code that it reproduces, `release` is that of the authors.
 
+    `cases` says which cases a loss compares, if it compares any: `batch`, those of one batch in one process; `step`,
+    those of one change of the weights, over accumulated batches and processes; or the name of an option with one of
+    these values. See `docs/plugins.md` for what it asks of the module.
+
     `advice(config, inputs)`, with the shapes of the inputs in the order of the ports, yields a sentence for each use
     that is valid but probably unintended; `fusionkit build` shows it as a warning at the node.
 
-    Raises: ContractError if a name, rule, need, claim, reason or absence semantics is not valid.
+    Raises: ContractError if a name, rule, need, claim, reason, `cases` or absence semantics is not valid.
     """
 
     rule: str = ""
@@ -45,6 +50,7 @@ class Component(Declaration):
     claims: tuple[Claim, ...] = ()
     reference: Mapping[str, Release] = field(default_factory=dict)
     advice: AdviceFunction | None = None
+    cases: str = "batch"
     parsed: Rule = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +62,14 @@ class Component(Declaration):
         unknown = sorted(set(self.claims) - set(get_args(Claim)))
         if unknown:
             raise ContractError(f"{self.id}: claims {unknown[0]!r}; choose from {', '.join(get_args(Claim))}")
+        if self.cases not in (*get_args(Cases), *self.config.model_fields):
+            raise ContractError(f"{self.id}: cases={self.cases!r}; write 'batch', 'step', or the name of an option")
         self._parse()
+
+    def over_step(self, config: Config) -> bool:
+        """Whether its loss, with these options, compares the cases of a whole step."""
+        literal = self.cases in get_args(Cases)
+        return (self.cases if literal else getattr(config, self.cases)) == "step"
 
     def _parse(self) -> None:
         try:

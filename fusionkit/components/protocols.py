@@ -17,7 +17,9 @@ class HeadModule(Protocol):
 
         Targets: (B,) int64 where the task's cells are classes; else (B, columns) float: (B, K) for labels and values.
         Cases without a target or a result have zeros in both, and their losses are ignored; a loss that compares cases
-        should exclude them. With a head declared `partial`, an unknown label or value is NaN and adds nothing.
+        should exclude them. With `cases="step"` there are none: it is given the cases of a whole step that count, one
+        or more, and in validation all of them. With a head declared `partial`, an unknown label or value is NaN and
+        adds nothing.
         """
 
     def decode(self, output: Tensor) -> Tensor:

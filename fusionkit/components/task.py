@@ -133,7 +133,10 @@ class TaskMethod:
         return ["" for _ in groups]
 
     def measured(self, outcomes: Any) -> Iterator[Any]:
-        """What metrics are given one by one of `Outcomes`, each with `name` and `known` (N,); for tasks with columns of their own."""
+        """What metrics are given one by one of `Outcomes`, each with `name` and `known` (N,).
+
+        For tasks with columns of their own.
+        """
         return iter(())
 
     def example_names(self, count: int) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ from fusionkit.runs.resumption import (
 )
 from fusionkit.runs.setup import Setup
 from fusionkit.syntax.writer import write
+from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
@@ -101,8 +102,10 @@ def train(
 
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
-    """Warnings about settings and network given the cases: `hold_out` without use, imputations that will not learn."""
-    cohort, found = setup.cohort, []
+    """Warnings about settings and network given the cases: `hold_out` without use, batch norms that see parts of what
+    a loss compares, imputations that will not learn.
+    """
+    cohort, found = setup.cohort, divided_norms(setup.plan, settings)
     if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
         found.append(Diagnostic(
             "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",

@@ -17,6 +17,7 @@ from fusionkit.training.distributed import Processes, own_part, whole
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
 from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.step_losses import FirstPass, StepLosses
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Stepper:
         sum over heads of weight * (sum of the losses of its rows / number of its rows) + auxiliary losses,
 
     so that neither the number of processes nor of batches changes it. An auxiliary loss is a number of one batch:
-    its mean over batches is weighted by their cases.
+    its mean over batches is weighted by their cases. Losses that compare the cases of a step see all of them.
     """
 
     def __init__(self, network: FusionModel, settings: TrainingSettings, processes: Processes,
@@ -65,6 +66,7 @@ class Stepper:
         unused = sample is not None and self._leaves_unused(sample)
         if settings.compile:
             self.objective.compile()
+        self.step_losses = StepLosses(self.objective, processes)
         self.wrapped = processes.prepare(self.objective, unused)
         self.optimiser: Any = processes.prepare_optimiser(make_optimiser(network, settings))
         self.trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -101,10 +103,11 @@ class Stepper:
         names = [*self.weights, *self.auxiliary, *(f"score/{name}" for name in self.method.scored)]
         self.method.begin_step(epoch, number, totals.rows)
         sums = torch.zeros(len(names), dtype=torch.float64, device=self.processes.device)
+        first = self.step_losses.first_pass(batches, self.place) if self.step_losses.needs_two_passes(batches) else None
         for position, batch in enumerate(batches):
             local = position + 1 < len(batches)
             with self.processes.no_sync(self.wrapped) if local else nullcontext():
-                results = self._forward(batch)
+                results = self._forward(batch, first[position] if first else None)
                 self.processes.accelerator.backward(self._loss(results, len(batch), totals))
             sizes = dict.fromkeys(self.auxiliary, float(len(batch)))
             sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
@@ -116,9 +119,13 @@ class Stepper:
         loss = combined(found, self.weights, self.auxiliary, totals)
         return Outcome(found, loss, abs(loss) < float("inf") and bool(norm.isfinite()), logged)
 
-    def _forward(self, batch: Batch) -> dict[str, Tensor]:
+    def _forward(self, batch: Batch, first: FirstPass | None) -> dict[str, Tensor]:
+        more: dict[str, Any] = {}
+        if first is not None:
+            first.random.put_back()
+            more["shares"] = first.shares
         with self.processes.accelerator.autocast():
-            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)))
+            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)), **more)
         return results
 
     def _loss(self, results: Mapping[str, Tensor], cases: int, totals: Totals) -> Tensor:

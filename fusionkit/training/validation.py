@@ -23,6 +23,7 @@ from fusionkit.planning.plan import PlannedHead
 from fusionkit.training.objective import arguments, counted
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.step import Stepper
+from fusionkit.training.step_losses import Compared, kept_of, whole_loss
 
 UNDEFINED = -sys.float_info.max
 """What an epoch without a value of the monitored metric counts as; finite, since states are JSON."""
@@ -77,6 +78,7 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
     tallies = [torch.zeros(2 + 2 * _tallied(head), dtype=torch.float64, device=stepper.processes.device)
                for head in heads]
     metric = stepper.settings.metric
+    together: list[Compared] = []
     kept = [_Kept(head) for head in heads
             if metric is not None and head.declared_task.is_measured_by(metric.declared.tasks)]
     network.eval()
@@ -87,10 +89,11 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
         placed = stepper.place(batch)
         given = arguments(network, placed)
         with stepper.processes.accelerator.autocast():
-            results = stepper.objective(*given, outputs=True)
+            results = stepper.objective(*given, outputs=True, shares={})
+        together.append(kept_of(stepper.objective, results, placed))
         valid = counted(network, given[1], placed.target_present)
         for head, tally in zip(heads, tallies, strict=True):
-            tally[0] += results[head.name]
+            tally[0] += results.get(head.name, 0.0)
             tally[1] += valid[head.name].sum()
             if _tallied(head):
                 decoded = network.head(head.name).decode(results[f"output/{head.name}"])
@@ -98,12 +101,26 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
         for each in kept:
             name = each.head.name
             each.add(network.head(name).decode(results[f"output/{name}"]), placed.targets[name], valid[name])
+    for head, tally in zip(heads, tallies, strict=True):
+        if head.name in stepper.objective.over_step:
+            tally[0] += _together(stepper, head.name, together)
     network.train()
     scores = _scores(heads, stepper.processes.sum_tensor(torch.cat(tallies)))
     if metric is None or not math.isfinite(scores.loss):
         return scores
     return replace(scores, metric=metric, measured={
         each.head.name: _measured(each, metric, stepper.processes.gather(each.cases)) for each in kept})
+
+
+def _together(stepper: Stepper, name: str, batches: Sequence[Compared]) -> float:
+    """The loss of a head over all cases of all processes at once, in the main one; 0 in the others."""
+    processes = stepper.processes
+    parts = processes.gather([tuple(value.cpu() for value in batch[name]) for batch in batches])
+    if not processes.main:
+        return 0.0
+    placed = [(output.to(processes.device), target.to(processes.device)) for part in parts for output, target in part]
+    with processes.accelerator.autocast():
+        return whole_loss(stepper.network.head(name), placed)
 
 
 class _Kept:
