@@ -46,8 +46,8 @@ class PartFault:
     """What is wrong with the targets of a part of the cohort, in a sentence; `key` says in which column it shows."""
 
     code: str
-    key: str
     message: str
+    key: str
     why: str | None = None
     fix: str | None = None
     severity: Literal["error", "warning"] = "error"

@@ -299,7 +299,8 @@ def _check_cohort(loading: _Loading) -> _Loading:
     if not loading.required:
         return loading
     learnt = [described[name] for name in loading.heads if name in described]
-    if not any(column in loading.missing for spec in learnt for column in spec.all_columns):
+    # A task with columns of its own may leave out cases, and says so.
+    if not any(spec.keys or set(spec.all_columns) & loading.missing for spec in learnt):
         checks.check_targets_present(learnt, table, loading.ids, loading.findings)
     if loading.divided:
         _check_parts(loading)

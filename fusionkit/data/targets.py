@@ -107,37 +107,38 @@ def _keyed(table: Table, name: str, spec: TargetSpec, task: Task, *, ids: Sequen
         faults[key] = CellFaults(table, column, ids, f"target column {column!r}", cells)
         blank[:, position] = [not cell for cell in cells]
         values[:, position] = (read_numbers(faults[key], formats.of(column), "target") if read == "number"
-                               else _yes_or_no(faults[key], task))
+                               else _yes_or_no(faults[key].cells))
     wrong = np.isnan(values) & ~blank
     present, judged = task.method.judge(values, blank)
+    told = {(fault.key, row) for fault in judged for row in fault.rows}
+    for position, key in enumerate(task.keys):
+        strange = [row for row in np.flatnonzero(np.isinf(values[:, position])).tolist() if (key, row) not in told]
+        words = list(dict.fromkeys(faults[key].cells[row] for row in strange))
+        for row in strange:
+            faults[key].add(row, CellFault("bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1", None,
+                                           labels.label_fix(words, ())))
     for fault in judged:
         for row in fault.rows:
             faults[fault.key].add(row, CellFault(fault.code, fault.one, fault.many, fault.why, fault.fix,
                                                  fault.severity))
     for key, found in faults.items():
-        findings.extend((spec.by_key[key], told) for told in found.told())
-    present = present & ~wrong.any(axis=1)
+        findings.extend((spec.by_key[key], fault) for fault in found.told())
+    present = present & ~(wrong | np.isinf(values)).any(axis=1)
     return TargetValues(np.where(present[:, None], values, 0.0).astype(np.float32), present)
 
 
-def _yes_or_no(faults: CellFaults, task: Task) -> NDArray[np.float64]:
-    """0 and 1, NaN for a blank cell; numbers that are neither stay as they are, for the task to judge."""
-    understood = labels.meaning([word for word in dict.fromkeys(faults.cells) if word])
-    values = np.full(len(faults.cells), np.nan)
-    for row, cell in enumerate(faults.cells):
+def _yes_or_no(cells: Sequence[str]) -> NDArray[np.float64]:
+    """0 and 1, NaN for a blank cell; other numbers stay as they are and words become infinite, for the task to judge.
+    """
+    understood = labels.meaning([word for word in dict.fromkeys(cells) if word])
+    values = np.full(len(cells), np.nan)
+    for row, cell in enumerate(cells):
         if cell in understood:
             values[row] = understood[cell]
-        elif cell and labels.whole(cell).isdigit():
-            values[row] = float(labels.whole(cell))
         elif cell:
-            faults.add(row, CellFault(f"bad-{_label_key(task)}", "{cell} is neither 0 nor 1", "are neither 0 nor 1",
-                                      None, labels.label_fix([cell], understood)))
+            whole = labels.whole(cell)
+            values[row] = float(whole) if whole.isdigit() else np.inf
     return values
-
-
-def _label_key(task: Task) -> str:
-    assert not isinstance(task.cells, str), "a task without keys; please report"
-    return next(key for key, read in task.cells.items() if read == "label")
 
 
 def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: Sequence[str],

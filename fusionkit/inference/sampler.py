@@ -63,12 +63,17 @@ class OnePass:
         self.model, self.inputs, self.present, self.autocast = model, inputs, present, autocast
         self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike for head in model.plan.heads}
         self.members = 1
+        self.details: dict[str, Mapping[str, Tensor]] = {}
+        """Further numbers (B,) of the heads that have some, after `once`."""
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
         """Decoded results: (B, K) for each head."""
         with self.autocast():
             given = self.model(self.inputs, _masks(self.model, self.present))
-            return {name: self.model.head(name).decode(given[name].float()) for name in self.tasks}
+            heads: dict[str, Any] = {name: self.model.head(name) for name in self.tasks}
+            self.details = {name: head.details(given[name].float()) for name, head in heads.items()
+                            if hasattr(head, "details")}
+            return {name: head.decode(given[name].float()) for name, head in heads.items()}
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Not available: use a `Sampler` for samples."""

@@ -99,8 +99,8 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
                 decoded = network.head(head.name).decode(results[f"output/{head.name}"])
                 tally[2:] += _tally(head, decoded, placed.targets[head.name], valid[head.name])
         for each in kept:
-            name = each.head.name
-            each.add(network.head(name).decode(results[f"output/{name}"]), placed.targets[name], valid[name])
+            each.add(network.head(each.head.name), results[f"output/{each.head.name}"], placed.targets[each.head.name],
+                     valid[each.head.name])
     for head, tally in zip(heads, tallies, strict=True):
         if head.name in stepper.objective.over_step:
             tally[0] += _together(stepper, head.name, together)
@@ -128,21 +128,23 @@ class _Kept:
 
     def __init__(self, head: PlannedHead) -> None:
         self.head = head
-        self.cases: list[tuple[Floats, Floats]] = []
+        self.cases: list[tuple[Floats, ...]] = []
 
-    def add(self, decoded_BK: Tensor, target: Tensor, valid_B: Tensor) -> None:
-        """The valid rows of a batch."""
-        values, wanted = (part[valid_B].double().cpu().numpy() for part in (decoded_BK, target))
-        self.cases.append((values, wanted))
+    def add(self, module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> None:
+        """The valid rows of a batch; a head that ranks cases by a risk of its own may not tell probabilities yet."""
+        risk = [module.risk(output)] if hasattr(module, "risk") else []
+        kept = (module.decode(output), target, *risk)
+        self.cases.append(tuple(part[valid_B].double().cpu().numpy() for part in kept))
 
 
-def _measured(kept: _Kept, metric: ChosenMetric, parts: Sequence[Sequence[tuple[Floats, Floats]]]) -> float:
+def _measured(kept: _Kept, metric: ChosenMetric, parts: Sequence[Sequence[tuple[Floats, ...]]]) -> float:
     """A metric of one head over the cases of all processes, NaN if undefined."""
     batches = [batch for part in parts for batch in part if len(batch[0])]
     if not batches:
         return math.nan
-    values, wanted = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    outcomes = collect(kept.head.declared_task, kept.head.names, wanted, values, head=kept.head.name)
+    values, wanted, *risk = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    outcomes = collect(kept.head.declared_task, kept.head.names, wanted, values, head=kept.head.name,
+                       risk=risk[0] if risk else None)
     return measure(outcomes, [metric]).overall[metric.key].value
 
 
