@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from fusionkit.components.weighted import calibration_error as calibration_error
     from fusionkit.components.weighted import pairs_in_order as pairs_in_order
     from fusionkit.components.weighted import ratio as ratio
+    from fusionkit.layers.case_comparison import CaseComparison as CaseComparison
     from fusionkit.layers.masking import fill_absent as fill_absent
     from fusionkit.layers.masking import row_mask as row_mask
     from fusionkit.layers.masking import softmax_present as softmax_present

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 class HeadModule(Protocol):
-    """What the module of a head offers besides `forward`."""
+    """What the module of a head offers besides `forward`.
+
+    One that also has `settle(output, target)` is called with all training cases once, after training.
+    """
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B,). `output` is what `forward` gave.

@@ -157,4 +157,5 @@ class Cohort:
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs)
-        return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory)
+        return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
+                           patients=self.patients)

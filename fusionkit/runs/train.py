@@ -22,7 +22,7 @@ from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
-from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, open_run
+from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, SETTLED, open_run
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.lock import holds_other_files, locked
@@ -315,7 +315,8 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
     write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), **({ROOTS: roots} if roots else {}),
                               "best_epoch": fitted[0].best_epoch,
-                              "epochs": fitted[0].epochs, MEMBERS: members, **named})
+                              "epochs": fitted[0].epochs, MEMBERS: members,
+                              **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}), **named})
 
 
 def _evaluated(

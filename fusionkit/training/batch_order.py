@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,22 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.errors import Diagnostic, RunError, UserError
+
+
+@dataclass(frozen=True)
+class StepBatches:
+    """One step of an epoch: this process's part of its batches."""
+
+    batches: list[Batch]
+    number: int
+
+
+class Feed(Protocol):
+    """Provides the training batches of an epoch, from number `start` on."""
+
+    def __call__(self, epoch: int, start: int) -> Iterator[Batch]:
+        """The batches in order."""
+
 
 Order = Callable[[np.random.Generator], NDArray[np.int64]]
 

@@ -23,11 +23,11 @@ class Share:
     slopes: Sequence[Tensor | None]
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def through(self, module: nn.Module, rows: Sequence[Tensor]) -> Tensor:
+    def through(self, module: nn.Module, rows: Sequence[Tensor | None]) -> Tensor:
         """The value, with the gradient that the loss of the step has through these rows and this module's weights."""
         product = self.value.new_zeros(())
         for slope, row in zip(self.slopes, rows, strict=True):
-            if slope is not None:
+            if slope is not None and row is not None:
                 product = product + (slope * at_least_single(row)).sum()
         own = dict(module.named_parameters()) if self.weights else {}
         for name, slope in self.weights.items():

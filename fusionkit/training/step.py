@@ -42,7 +42,7 @@ class Outcome:
 
 
 class Stepper:
-    """Takes steps; `sample` is one case, which several processes need.
+    """Takes steps; `sample` is one case, which several processes need; `patients` has that of each row of the cohort.
 
     The loss of a step is, over all its batches and processes together,
 
@@ -53,7 +53,7 @@ class Stepper:
     """
 
     def __init__(self, network: FusionModel, settings: TrainingSettings, processes: Processes,
-                 sample: Batch | None = None) -> None:
+                 sample: Batch | None = None, *, patients: Sequence[str] = ()) -> None:
         self.network = network.to(processes.device)
         self.processes = processes
         self.settings = settings
@@ -66,7 +66,7 @@ class Stepper:
         unused = sample is not None and self._leaves_unused(sample)
         if settings.compile:
             self.objective.compile()
-        self.step_losses = StepLosses(self.objective, processes)
+        self.step_losses = StepLosses(self.objective, processes, patients)
         self.wrapped = processes.prepare(self.objective, unused)
         self.optimiser: Any = processes.prepare_optimiser(make_optimiser(network, settings))
         self.trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -103,7 +103,8 @@ class Stepper:
         names = [*self.weights, *self.auxiliary, *(f"score/{name}" for name in self.method.scored)]
         self.method.begin_step(epoch, number, totals.rows)
         sums = torch.zeros(len(names), dtype=torch.float64, device=self.processes.device)
-        first = self.step_losses.first_pass(batches, self.place) if self.step_losses.needs_two_passes(batches) else None
+        two = self.step_losses.needs_two_passes(batches)
+        first = self.step_losses.first_pass(batches, self.place, totals.cases) if two else None
         for position, batch in enumerate(batches):
             local = position + 1 < len(batches)
             with self.processes.no_sync(self.wrapped) if local else nullcontext():
@@ -120,12 +121,10 @@ class Stepper:
         return Outcome(found, loss, abs(loss) < float("inf") and bool(norm.isfinite()), logged)
 
     def _forward(self, batch: Batch, first: FirstPass | None) -> dict[str, Tensor]:
-        more: dict[str, Any] = {}
-        if first is not None:
-            first.random.put_back()
-            more["shares"] = first.shares
-        with self.processes.accelerator.autocast():
-            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)), **more)
+        second = nullcontext() if first is None else self.step_losses.second_pass(first)
+        shares = {} if first is None else {"shares": first.heads}
+        with second, self.step_losses.patients_of(batch), self.processes.accelerator.autocast():
+            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)), **shares)
         return results
 
     def _loss(self, results: Mapping[str, Tensor], cases: int, totals: Totals) -> Tensor:

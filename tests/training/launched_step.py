@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from step_networks import NETWORKS, batch, gradients, settings
+from step_networks import NETWORKS, PATIENTS, batch, gradients, settings
 
 from fusionkit.training.distributed import Processes
 from fusionkit.training.step import Stepper
@@ -19,7 +19,7 @@ from fusionkit.training.step import Stepper
 def main(folder: str, network: str, divided: str) -> None:
     chosen = settings()
     processes = Processes(chosen, Path(folder))
-    stepper = Stepper(NETWORKS[network](), chosen, processes, batch([0]))
+    stepper = Stepper(NETWORKS[network](), chosen, processes, batch([0]), patients=PATIENTS)
     batches = [batch(np.array_split(rows, processes.count)[processes.index].tolist()) for rows in json.loads(divided)]
     found, sums = gradients(stepper, batches)
     if processes.main:

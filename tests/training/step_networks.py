@@ -87,5 +87,29 @@ def settings(**changed: Any) -> TrainingSettings:
     return TrainingSettings(**{**SETTINGS, **changed})
 
 
-NETWORKS = {"head": still}
+def contrasted(cases: str = "step", **options: Any) -> FusionModel:
+    """A network without dropout with a contrast of its two inputs, in double precision."""
+    nodes = {**NETWORK["nodes"], "near": {"use": "fusion.infonce", "from": ["eyes", "clinic"], "with": {
+        "width": 5, "weight": 0.7, "cases": cases, **options}}}
+    nodes |= {name: {**nodes[name], **changed} for name, changed in STILL.items()}
+    nodes["both"] = {"use": "fusion.mean", "from": "near"}
+    return fusionkit.build({**NETWORK, "nodes": nodes}).double()
+
+
+def apart() -> FusionModel:
+    """The same, in which cases of one patient are not told apart."""
+    return contrasted(same_patient="ignore")
+
+
+def supervised() -> FusionModel:
+    """A network without dropout with a supervised contrast, in double precision."""
+    kind = {"use": "head.supcon", "from": {"features": "both", "views": ["eyes", "clinic"]},
+            "with": {"classes": ["a", "b", "c"], "width": 5, "cases": "step"}}
+    nodes = {**NETWORK["nodes"], "kind": kind}
+    nodes |= {name: {**nodes[name], **changed} for name, changed in STILL.items()}
+    return fusionkit.build({**NETWORK, "nodes": nodes}).double()
+
+
+PATIENTS = [f"patient {row % 9}" for row in range(23)]
+NETWORKS = {"head": still, "auxiliary": contrasted, "patients": apart, "supcon": supervised}
 """Networks for a step in several processes, by a word."""

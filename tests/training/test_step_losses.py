@@ -11,12 +11,15 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from small_runs import STILL, Cohort, differing, network, weights
-from step_networks import NETWORKS, RANKED, Values, batch, gradients, ranked, settings, still
+from small_runs import NETWORK, STILL, Cohort, differing, network, weights
+from step_networks import NETWORKS, PATIENTS, RANKED, Values, batch, contrasted, gradients, ranked, settings, still
 from test_distributed import TORCHRUN, free_port, on_loopback
 
+import fusionkit
+from fusionkit.api import Config, Fusion
 from fusionkit.components.config import ContractError
 from fusionkit.data.batch import Batch
+from fusionkit.errors import RunError
 from fusionkit.network.model import FusionModel
 from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.distributed import Processes
@@ -31,7 +34,7 @@ EXACT: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-13}
 
 def stepper(model: FusionModel, folder: Path, **changed: Any) -> Stepper:
     chosen = settings(**changed)
-    return Stepper(model, chosen, Processes(chosen, folder))
+    return Stepper(model, chosen, Processes(chosen, folder), patients=PATIENTS)
 
 
 @pytest.mark.parametrize("word", sorted(NETWORKS))
@@ -42,6 +45,32 @@ def test_a_step_of_several_batches_has_the_gradients_of_one(word: str, division:
     torch.testing.assert_close(parts[0], whole[0], **EXACT)
     assert parts[1] == pytest.approx(whole[1], rel=1e-12)
     assert "size.scale" not in whole[0] or whole[0]["size.scale"] != 0
+
+
+def test_comparisons_of_a_step_differ_from_those_of_its_batches(tmp_path: Path) -> None:
+    batches = [batch(ALL[:9]), batch(ALL[9:])]
+    found = [gradients(stepper(contrasted(cases, same_patient=same), tmp_path), batches)[1]["near.loss_infonce"]
+             for cases in ("step", "batch") for same in ("negative", "ignore")]
+    assert len({round(value, 6) for value in found}) == 4 and found[0] > found[2] and found[0] > found[1]
+
+
+def test_a_component_that_compares_nothing_cannot_compare_a_step(tmp_path: Path) -> None:
+    silent = Fusion("silent", Config, Silent, rule="*features: B _ -> same, loss_silent: ()", cases="step")
+    nodes = {**NETWORK["nodes"], "near": {"use": "fusion.silent", "from": ["eyes"]},
+             "both": {"use": "fusion.mean", "from": ["near", "clinic"]}}
+    made = fusionkit.build({**NETWORK, "nodes": nodes}, components=[silent])
+    with pytest.raises(RunError, match=r"fusion\.silent is to compare the cases of a step, and its module has no"):
+        stepper(made, tmp_path)
+
+
+class Silent(torch.nn.Module):
+    """Inputs unchanged, and a loss of 0."""
+
+    def __init__(self, config: Config, inputs: Any) -> None:
+        super().__init__()
+
+    def forward(self, *features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return *features, features[0].new_zeros(())
 
 
 def test_one_batch_is_run_once_and_several_batches_compare_only_cases_that_count(tmp_path: Path) -> None:
