@@ -21,8 +21,11 @@ from fusionkit.planning.plan import PlannedHead
 _MANY = 5_000
 
 
-def missing_reason(tables: Sequence[str]) -> str | None:
+def missing_reason(tables: Sequence[str], heads: Sequence[PlannedHead]) -> str | None:
     """Why such baselines are not possible; None if they are."""
+    other = next((head for head in heads if head.declared_task.keys), None)
+    if other is not None:
+        return f"there is none for the task {other.task!r} of the head {other.name!r}"
     if not tables:
         return "the graph has no input of table columns"
     if find_spec("sklearn") is None:
