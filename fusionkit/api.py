@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fusionkit.components.optimiser import Optimiser as Optimiser
     from fusionkit.components.outcomes import ClassColumn as ClassColumn
     from fusionkit.components.outcomes import Outcomes as Outcomes
+    from fusionkit.components.outcomes import SurvivalColumn as SurvivalColumn
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
     from fusionkit.components.probes import Probes as Probes
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
     from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.task import PartFault as PartFault
+    from fusionkit.components.task import TargetFault as TargetFault
+    from fusionkit.components.task import TargetPart as TargetPart
+    from fusionkit.components.task import Task as Task
+    from fusionkit.components.task import TaskMethod as TaskMethod
     from fusionkit.components.training import EpochWindow as EpochWindow
     from fusionkit.components.training import Gradients as Gradients
     from fusionkit.components.training import Training as Training

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal, get_args
 
 from fusionkit.components.config import Config, ContractError
 from fusionkit.components.declaration import Declaration
-from fusionkit.components.protocols import Task
+from fusionkit.components.kinds import COMPONENT_NAME
 from fusionkit.components.release import Release
+from fusionkit.components.task import task_word
 from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.shapes.rule import Alternative, Port, Rule, RuleError
 from fusionkit.shapes.rule_parser import parse_rule
@@ -137,8 +138,9 @@ class Fusion(Component):
 
 @dataclass(frozen=True, repr=False)
 class Head(Component):
-    """Turns features into a result, and owns its loss and its decoding; its task says which metrics measure it.
+    """Turns features into a result, and owns its loss and its decoding; its task says what is made of the results.
 
+    `task` names a component of kind `task`, with or without `task.`: how targets are read, which metrics measure it.
     `names` is the option that lists the names of the result's columns (classes, labels, values).
     `partial`: its loss accepts NaN for an unknown label or value of a case, and learns nothing from it; without it a
     case has its whole target or none.
@@ -146,7 +148,7 @@ class Head(Component):
 
     absent: Absent = "skip"
     _: KW_ONLY
-    task: Task = "multiclass"
+    task: str = "multiclass"
     names: str = "classes"
     partial: bool = False
     metrics: InitVar[object] = None
@@ -157,6 +159,9 @@ class Head(Component):
         if metrics is not None:
             raise ContractError(f"{self.id}: nothing calls metrics=; declare each as a component of kind metric, "
                                 "fusionkit.api.Metric, which then measures every head of its task")
+        object.__setattr__(self, "task", task_word(self.task))
+        if not COMPONENT_NAME.fullmatch(self.task):
+            raise ContractError(f"{self.id}: task={self.task!r} is not the name of a task, such as 'multiclass'")
         if self.names not in self.config.model_fields:
             raise ContractError(f"{self.id}: names={self.names!r} is not an option; name one that lists its columns")
 

@@ -237,7 +237,7 @@ def _over_epochs(update: Progress, epochs: int) -> StepProgress:
 def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration | None:
     """The calibration of a run: its own, else one fitted on its validation cases, None without any."""
     job, plan = cases.job, cases.job.setup.plan
-    kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
+    kept = read_calibration(job.folder, {head.name: (head.declared_task, head.names) for head in plan.heads})
     if kept is not None:
         return kept if kept.uncertainty == method_record(plan.uncertainty) else None
     if cases.validation is None and not cases.held_out.folds:

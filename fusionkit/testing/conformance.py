@@ -41,6 +41,7 @@ from fusionkit.testing.checks import (
     option_use,
     readers,
     schedules,
+    tasks,
     tracing,
     training_methods,
     transforms,
@@ -115,6 +116,7 @@ _BEFORE_CONDUCT = {"ports", "rule", "values", "device", "evaluation", "bounds"}
 
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
+    "task": tasks.task,
     "metric": metrics.metric,
     "reader": readers.reader,
     "optimiser": optimisers.optimiser,

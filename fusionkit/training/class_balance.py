@@ -43,15 +43,13 @@ class Targets:
 
 
 def set_class_frequencies(network: FusionModel, targets: Targets, weights_N: NDArray[np.float64]) -> None:
-    """Give every head with classes their frequencies in training, with each case counted `weights_N` times."""
+    """Give every head what its task counts in training, such as classes, with each case counted `weights_N` times."""
     for head in network.plan.heads:
-        if head.task == "regression":
-            continue
         kept = targets.present[head.name]
         values, weights = targets.values[head.name][kept], weights_N[kept]
-        seen = (np.bincount(values, weights, len(head.names)) if head.task == "multiclass"
-                else np.nansum(values * weights[:, None], axis=0))
-        network.head(head.name).balance(torch.as_tensor(seen, dtype=torch.float32))
+        counts = head.declared_task.method.counts(values, weights, head.names)
+        if counts:
+            network.head(head.name).balance(torch.tensor(list(counts.values()), dtype=torch.float32))
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def balanced(network: FusionModel, targets: Targets) -> Drawing:
 
     Raises: UserError with `cannot-balance` if there is no such head, or no case has its target.
     """
-    head = next((head for head in network.plan.heads if head.task == "multiclass"), None)
+    head = next((head for head in network.plan.heads if head.declared_task.cells == "class"), None)
     if head is None:
         raise UserError(Diagnostic("cannot-balance", "no head of this network is multiclass", why="'balance: "
                                    "classes' draws cases by the class of one head", fix="set 'balance: none'"))
