@@ -13,12 +13,18 @@ class TensorShape:
     """The sizes of one tensor without its batch axis.
 
     Abstract: use `Vector`, `Tokens`, `Image`, `Volume` or `Scalar`, or `shape_of`.
+
+    Raises: TypeError for a TensorShape itself, which has no layout and which no component could read.
     """
 
     sizes: tuple[int, ...]
 
     layout: ClassVar[str] = "tensor"
     axes: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if type(self) is TensorShape:
+            raise TypeError(f"TensorShape({self.sizes}) has no layout; use Vector, Tokens, Image, Volume or shape_of")
 
     @property
     def width(self) -> int:

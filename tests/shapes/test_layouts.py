@@ -61,3 +61,8 @@ def test_a_single_tensor_goes_under_the_name_asked_for():
 
 def test_losses_are_told_by_their_name():
     assert is_loss("loss_gap") and not is_loss("gloss_gap") and not is_loss("")
+
+
+def test_a_shape_without_a_layout_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"TensorShape\(\(5, 7\)\) has no layout; use Vector"):
+        TensorShape((5, 7))

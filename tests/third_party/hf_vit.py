@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel
 
-from fusionkit.api import ComponentError, Config, Encoder, TensorShape
+from fusionkit.api import ComponentError, Config, Encoder, TensorShape, Tokens
 
 
 class HfViTConfig(Config):
@@ -37,7 +37,7 @@ class HfViT(nn.Module):
 
 def _output(config: HfViTConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     rows, columns = (side // config.patch for side in inputs[0].spatial)
-    return TensorShape((1 + rows * columns, config.width))
+    return Tokens((1 + rows * columns, config.width))
 
 
 component = Encoder("hf_vit", HfViTConfig, HfViT, rule="image: B _ _ _", output=_output, needs=("transformers",),

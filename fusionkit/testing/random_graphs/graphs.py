@@ -12,7 +12,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from fusionkit.components.component import Component
 from fusionkit.components.kinds import NODE_KINDS
-from fusionkit.shapes.layouts import TensorShape, features_of
+from fusionkit.shapes.layouts import Scalar, TensorShape, features_of
 from fusionkit.shapes.rule import Binding, Port
 from fusionkit.testing.random_graphs.adapters import adapted
 from fusionkit.testing.random_graphs.draft import ComponentUse, Draft, Stream, follow, lane_names, plain
@@ -249,7 +249,7 @@ class _Drawing:
         groups = [[feed for feed in found if (feed.stream.owner in loose) is is_loose and bool(feed.steps) is changed]
                   for is_loose in (True, False) for changed in (False, True)]
         ways = [group for group in groups if group]
-        nothing = Stream("", "", TensorShape(()), False)
+        nothing = Stream("", "", Scalar(()), False)
         new = [_Feed(nothing, nothing, new=True)]
         fresh = len(self.draft.inputs) + sum(feed.new for feed in before) < MOST_INPUTS and only is None
         if fresh and (scale is not None or not ways or self.sometimes(3)):
