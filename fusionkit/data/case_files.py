@@ -253,9 +253,14 @@ def key_of(spec: InputSpec, path: Path) -> str:
     return disk.key(path, spec.reader, spec.options.model_dump(mode="json", exclude={"path", "missing_ok"}))
 
 
+def is_empty_bag(shape: Sequence[int]) -> bool:
+    """Whether these are the sizes of no tokens of some width, which an input of masked tokens may have."""
+    return len(shape) == 2 and shape[0] == 0 < shape[1]
+
+
 def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
     assert array.dtype == np.float32, f"reader {spec.reader!r} gave {array.dtype}; please report"
-    if array.size == 0:
+    if array.size == 0 and not is_empty_bag(array.shape):
         raise ReadError("empty-array", f"it has no values: its shape is {list(array.shape)}", fix="save it again")
     finite = np.isfinite(array)
     if not finite.all():

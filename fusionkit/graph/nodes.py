@@ -24,6 +24,11 @@ class Input:
     masked: bool = False
     most: int | None = None
 
+    @property
+    def auto(self) -> bool:
+        """Whether the data have to tell a size."""
+        return None in self.sizes[self.masked:]
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:

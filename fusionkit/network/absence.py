@@ -86,7 +86,9 @@ class Absence:
         return [_keep(arg, mask) for arg in args], {}
 
     def valid(self, valid: Valid | None) -> dict[str, Any]:
-        """The keyword `valid` for the module, which has masked tokens among its inputs."""
+        """The keyword `valid` for the module; nothing if no input has masked tokens."""
+        if not self.tokens:
+            return {}
         assert valid is not None, "masked tokens without their masks; please report"
         parts = [None if of is None else tokens_valid(of, valid) for of in self.tokens]
         return {"valid": parts if self.several else parts[0]}

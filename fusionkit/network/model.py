@@ -54,8 +54,10 @@ class FusionModel(nn.Module):
     `forward(inputs, present, valid)` takes tensors by input name, (B, ...) as the plan says, and for optional
     inputs a boolean mask (B,), True = present; an optional input may be omitted. For inputs of masked tokens, (B, N, c)
     padded to any N, `valid` has a boolean mask (B, N), True = a token and not padding; without one all are tokens. A
-    case without a token lacks the input. It returns the raw output of every
-    head by name, and auxiliary losses as `node.loss_name`. `inputs` may also contain node outputs by name, `node` or
+    case without a token lacks the input. Such a mask may be in `present` as well, in place of that of the cases. It
+    returns the raw output of every head by name, and auxiliary losses as `node.loss_name`.
+
+    `inputs` may also contain node outputs by name, `node` or
     `node.result`: nodes that only lead to these are then not run, and inputs that nothing else reads may be omitted.
     The keys of the state dict begin with the node names. `weights_follow` names the nodes (True: all) whose weights a
     file will set, so that no pretrained weights are fetched for them. `modules` are those of existing nodes, for
@@ -243,7 +245,7 @@ class FusionModel(nn.Module):
 
     def validity(self, present: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None = None) -> dict[str, Mask]:
         """For each head, the cases for which it has a result: (B,) boolean, or None for all of them."""
-        there = those_with_tokens(self._masked, present, valid)
+        there = those_with_tokens(self._masked, present, valid or {})
         return {head.name: evaluate(head.present, there) for head in self.plan.heads}
 
     def train(self, mode: bool = True) -> FusionModel:

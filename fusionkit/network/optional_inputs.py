@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fusionkit.network.measure import witness
 from fusionkit.network.model import FusionModel
+from fusionkit.network.padding import apart
 from fusionkit.planning.resolve import resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.registry.lookup import Registry
@@ -54,6 +55,7 @@ def answers(model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[s
     Inputs that are removed must be optional in the plan.
     """
     kept = set(inputs) if keep is None else set(keep)
+    present, valid = apart(present, valid or {})
     optional = {value.name for value in model.plan.inputs if value.present is not None}
     taken = {value.name for value in model.plan.inputs} - kept
     assert taken <= optional, f"{sorted(taken - optional)} cannot be removed; please report"

@@ -24,10 +24,11 @@ def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, va
 
     Raises: ValueError for a mask of something else, of another size, or that is not boolean.
     """
+    there, valid = apart(present or {}, valid)
     strange = sorted(valid.keys() - {value.name for value in masked})
     if strange:
         raise ValueError(f"`valid` has {strange[0]!r}, which is not an input of masked tokens")
-    tensors, there, real = dict(inputs), dict(present or {}), {}
+    tensors, real = dict(inputs), {}
     for value in masked:
         name = value.name
         tokens, mask_BN = inputs.get(name), valid.get(name)
@@ -52,12 +53,18 @@ def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, va
     return tensors, there, real
 
 
-def those_with_tokens(masked: Sequence[Value], present: Tensors, valid: Tensors | None) -> dict[str, Tensor]:
+def apart(present: Tensors, valid: Tensors) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Masks of cases (B,) and masks of tokens (B, N), which may be among the former."""
+    return ({name: mask for name, mask in present.items() if mask.dim() == 1},
+            {**valid, **{name: mask for name, mask in present.items() if mask.dim() > 1}})
+
+
+def those_with_tokens(masked: Sequence[Value], present: Tensors, valid: Tensors) -> dict[str, Tensor]:
     """`present` (B,) by input, in which an optional input of masked tokens without a token is missing."""
-    there = dict(present)
+    there, valid = apart(present, valid)
     for value in masked:
-        if value.present is not None and value.name in (valid or {}):
-            some = valid[value.name].any(1)  # type: ignore[index]  # it is not None, as just checked
+        if value.present is not None and value.name in valid:
+            some = valid[value.name].any(1)
             there[value.name] = there[value.name] & some if value.name in there else some
     return there
 

@@ -52,7 +52,8 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             assert isinstance(use.component, Head)
             names = tuple(str(name) for name in getattr(use.config, use.component.names))
             heads[node.name] = HeadTarget(use.component.task, names, node.span, len(names), use.component.partial)
-    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span) for item in resolved.graph.inputs}
+    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most)
+              for item in resolved.graph.inputs}
     return heads, inputs
 
 
