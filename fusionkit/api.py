@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
+    from fusionkit.components.transform import Draws as Draws
+    from fusionkit.components.transform import Motion as Motion
+    from fusionkit.components.transform import Transform as Transform
+    from fusionkit.components.transform import TransformConfig as TransformConfig
+    from fusionkit.components.transform import TransformMethod as TransformMethod
     from fusionkit.components.weighted import calibration_bin as calibration_bin
     from fusionkit.components.weighted import calibration_error as calibration_error
     from fusionkit.components.weighted import pairs_in_order as pairs_in_order

@@ -162,4 +162,17 @@ class Cohort:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, name in self.masked,
                                          self.masked.get(name))
-        return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory)
+        made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory)
+        made.augmentation = self.description.augmentation
+        made.extents = self._extents() if made.augmentation else {}
+        return made
+
+    def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
+        """The inputs of which files of some of the rows do not tell the size of a voxel."""
+        return [name for name, known in self._extents().items()
+                if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
+
+    def _extents(self) -> dict[str, list[tuple[float, ...] | None]]:
+        """The extent of every file along d, h, w in mm, by input and row; None where it is not known."""
+        none = Facts()
+        return {name: [self.facts.get((name, row), none).extent for row in self.rows] for name in self.paths}

@@ -317,6 +317,22 @@ def _check_cohort(loading: _Loading) -> _Loading:
     return loading
 
 
+def _check_together(loading: _Loading) -> _Loading:
+    """Inputs that move together must show the same part of the body in every case."""
+    augmentation = loading.description.augmentation
+    for group in augmentation.together if augmentation and loading.required else ():
+        known = {name: {row: found.facts.extent or _voxels(found.shape)
+                        for (owner, row), found in sorted(loading.checked.items()) if owner == name} for name in group}
+        checks.check_extents(group, known, loading.description.span("augment", "together"), loading.ids,
+                             loading.findings)
+    return loading
+
+
+def _voxels(shape: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of an array along d, h, w."""
+    return (1, *shape[-2:]) if len(shape) == 3 else tuple(shape[-3:])
+
+
 def _check_parts(loading: _Loading) -> None:
     table, division, findings = loading.table, loading.division, loading.findings
     train = division.rows("train") if division.parts else tuple(range(len(table)))
@@ -378,7 +394,7 @@ def _warn_of_patients(loading: _Loading) -> _Loading:
 
 
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
-    _warn_of_doubts, _warn_of_patients)
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_together,
+    _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

@@ -212,6 +212,8 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             for line in [*needed.lines(), needed.total(job.folds, count)]:
                 if line:
                     job.reporter.line(line)
+            if learned.augmentation is not None:
+                job.reporter.line(learned.augmentation.told(job.setup.cohort.inputs_without_extent(cases.parts.train)))
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
             results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
                                resume=job.resume, progress=_over_epochs(update, own.epochs)))

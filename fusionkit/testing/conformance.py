@@ -44,6 +44,7 @@ from fusionkit.testing.checks import (
     schedules,
     tracing,
     training_methods,
+    transforms,
 )
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.conduct import Misconduct, misconduct
@@ -121,6 +122,7 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "optimiser": optimisers.optimiser,
     "schedule": schedules.schedule,
     "explanation": explanations.explanation,
+    "transform": transforms.transform,
     "training": training_methods.training,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.

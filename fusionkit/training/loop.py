@@ -17,6 +17,7 @@ from fusionkit.errors import RunError
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training import nan_diagnosis
+from fusionkit.training.batch_changes import batch_changes, fixed
 from fusionkit.training.batch_order import Batches, make_loader, read_batches, seed_of, smallest_share
 from fusionkit.training.checkpoint import (
     BEST,
@@ -34,7 +35,6 @@ from fusionkit.training.checkpoint import (
 )
 from fusionkit.training.class_balance import Targets, balanced, set_class_frequencies
 from fusionkit.training.distributed import Processes, own_randomness
-from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
     FitResult,
@@ -130,8 +130,8 @@ class TrainingRun:
         self.ids = getattr(train, "ids", None)
         self.processes = Processes(settings, folder)
         self.cases = len(cast(Sized, train))
-        self.dropout = ModalityDropout(network.plan, settings)
-        self.state = TrainingState(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
+        self.changed = batch_changes(network.plan, settings, train)
+        self.state = TrainingState(fixed(settings, train), self.cases, frozen=digest(frozen_of(network)))
         self.batches = self._training_batches(train)
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample)
@@ -239,7 +239,7 @@ class TrainingRun:
             return
         reader, number = self.feed(self.state.epoch, self.state.step * size), self.state.step
         while batches := list(islice(reader, size)):
-            yield _Step([self.dropout(batch, self.state.epoch) for batch in batches], number)
+            yield _Step([self.changed(batch, self.state.epoch) for batch in batches], number)
             number += 1
 
     def _own(self, epoch: int, start: int) -> Iterator[Batch]:
