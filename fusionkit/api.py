@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from fusionkit.components.explanation import Explanation as Explanation
     from fusionkit.components.explanation import ExplanationMethod as ExplanationMethod
     from fusionkit.components.hooks import hookimpl as hookimpl
+    from fusionkit.components.inner import Inner as Inner
+    from fusionkit.components.inner import inner as inner
     from fusionkit.components.metric import Metric as Metric
     from fusionkit.components.metric import MetricMethod as MetricMethod
     from fusionkit.components.optimiser import Optimiser as Optimiser
     from fusionkit.components.outcomes import ClassColumn as ClassColumn
     from fusionkit.components.outcomes import Outcomes as Outcomes
+    from fusionkit.components.outcomes import SurvivalColumn as SurvivalColumn
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
     from fusionkit.components.probes import Probes as Probes
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
     from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.task import PartFault as PartFault
+    from fusionkit.components.task import TargetFault as TargetFault
+    from fusionkit.components.task import TargetPart as TargetPart
+    from fusionkit.components.task import Task as Task
+    from fusionkit.components.task import TaskMethod as TaskMethod
     from fusionkit.components.training import EpochWindow as EpochWindow
     from fusionkit.components.training import Gradients as Gradients
     from fusionkit.components.training import Training as Training
@@ -45,6 +53,9 @@ if TYPE_CHECKING:
     from fusionkit.components.weighted import calibration_error as calibration_error
     from fusionkit.components.weighted import pairs_in_order as pairs_in_order
     from fusionkit.components.weighted import ratio as ratio
+    from fusionkit.layers.case_comparison import CaseComparison as CaseComparison
+    from fusionkit.layers.fitted import Fitted as Fitted
+    from fusionkit.layers.fitted import TrainingRows as TrainingRows
     from fusionkit.layers.masking import fill_absent as fill_absent
     from fusionkit.layers.masking import fill_padding as fill_padding
     from fusionkit.layers.masking import max_valid as max_valid

@@ -99,8 +99,10 @@ class CaseDataset(Dataset[Case]):
     """
 
     def __init__(self, ids: Sequence[str], rows: Sequence[int], inputs: Mapping[str, FileInput | ColumnInput],
-                 targets: Mapping[str, TargetValues], *, cache: Path | None, memory: Memory | None = None) -> None:
+                 targets: Mapping[str, TargetValues], *, cache: Path | None, memory: Memory | None = None,
+                 patients: Sequence[str] = ()) -> None:
         self.ids = tuple(ids)
+        self.patients = tuple(patients or ids)
         self.rows = tuple(rows)
         self.inputs = dict(inputs)
         self.targets = dict(targets)

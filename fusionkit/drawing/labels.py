@@ -157,6 +157,10 @@ def _badges(node: PlannedNode) -> Iterator[str]:
     written = node.node
     if written.freeze:
         yield "frozen"
+    if written.unfreeze > 1:
+        yield f"from epoch {written.unfreeze}"
+    if written.rate != 1:
+        yield f"rate {written.rate:g}"
     if written.each:
         yield f"{'shared' if written.share else 'each'} x{len(node.lanes)}"
     if written.weights:

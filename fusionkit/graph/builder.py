@@ -17,11 +17,13 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 FORMAT = 1
 TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training", "reference")
-NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights", "loss")
+NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "unfreeze", "rate", "weights", "loss")
 INPUT_KEYS = (*LAYOUTS, "optional", "max")
 STEP_KEYS = ("use", "with")
 _OPTIONS = "; the options of its component belong in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+MAX_RATE, MAX_EPOCH = 1000, 1_000_000
+"""The largest values of `rate` and `unfreeze`, far above any use."""
 MAX_NUMBERS = 1 << 32
 """The most numbers that one case of an input may have: 16 GiB, beyond which a typing error is more likely."""
 
@@ -165,7 +167,11 @@ class _Builder:
     def _node(self, name: str, tree: Tree, span: Span) -> Node:
         form = FieldReader(tree, f"node {name!r}", NODE_KEYS, self.found, _OPTIONS)
         node = Node(name, self._steps(form), self._sources(form), form.flag("each"), form.flag("share"),
-                    form.flag("freeze"), form.text("weights"), form.number("loss", 1.0), span)
+                    form.flag("freeze"), form.text("weights"), form.number("loss", 1.0), span, _rate(form),
+                    _unfreeze(form))
+        for key in (key for key in ("rate", "unfreeze") if node.freeze and form.has(key)):
+            form.report("bad-node", f"{key!r} of node {name!r} has no meaning beside 'freeze: true'",
+                        form.key_span(key), why="a frozen node never learns", fix="keep one of the two")
         if node.share and not node.each:
             form.report("bad-node", f"'share' of node {name!r} has no meaning without 'each'",
                         form.key_span("share"), fix="add 'each: true', or remove 'share'")
@@ -296,6 +302,32 @@ class _Builder:
         else:
             return Origin(path, tree.value, span)
         return None
+
+
+def _rate(form: FieldReader) -> float:
+    """The node's learning rate as a factor of the run's."""
+    rate = form.number("rate", 1.0)
+    if 0 < rate <= MAX_RATE:
+        return rate
+    form.report("wrong-value", f"'rate' of {form.owner} cannot be {rate:g}", form.tree.entries["rate"].span,
+                why="it is a factor of the learning rate of the run", fix="write 'freeze: true' for a node that does "
+                "not learn" if not rate else f"write a number of at most {MAX_RATE:,}")
+    return 1.0
+
+
+def _unfreeze(form: FieldReader) -> int:
+    """The epoch, from 1, from which the node learns."""
+    tree = form.tree.entries.get("unfreeze")
+    if tree is None:
+        return 1
+    value = tree.value if isinstance(tree, Leaf) else None
+    if type(value) is int and 1 <= value <= MAX_EPOCH:
+        return value
+    form.report("wrong-value", f"'unfreeze' of {form.owner} cannot be {shown(tree)}", tree.span,
+                why="it is the epoch, from 1, from which the node learns",
+                fix="write 'freeze: true' for a node that does not learn" if value is True else
+                f"write a whole number from 1 to {MAX_EPOCH:,}")
+    return 1
 
 
 def _is_auto(tree: Tree) -> bool:

@@ -63,7 +63,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node: one step or several in a chain, and what it reads."""
+    """One node: one step or several in a chain, and what it reads.
+
+    `rate` is its learning rate as a factor of the run's, `unfreeze` the epoch, from 1, from which it learns.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -74,6 +77,8 @@ class Node:
     weights: str | None
     loss: float
     span: Span
+    rate: float = 1.0
+    unfreeze: int = 1
 
     @property
     def is_head(self) -> bool:

@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from fusionkit.components.config import ComponentError
 from fusionkit.components.failures import component_failed, refused
+from fusionkit.components.inner import without_fetching
 from fusionkit.errors import GraphError
 from fusionkit.network.absence import Absence
 from fusionkit.network.node_modules import Chain, Each
@@ -58,9 +59,7 @@ def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Mo
 
     Raises: GraphError if the component refuses its options (`component`) or fails (`component-failed`).
     """
-    config = call.config
-    if weights_follow and getattr(config, "pretrained", False):
-        config = config.model_copy(update={"pretrained": False})
+    config = without_fetching(call.config) if weights_follow else call.config
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: it would also seed the generators of GPUs, which nothing restores.
         torch.default_generator.manual_seed(seed_of(seed, path))

@@ -255,6 +255,11 @@ class FusionModel(nn.Module):
             self._modules[name].eval()  # type: ignore[union-attr]  # every frozen name is a node
         return self
 
+    def hold(self, names: Collection[str]) -> None:
+        """Keep these nodes in evaluation mode too, besides the frozen ones, until the next call."""
+        self._frozen = [node.name for node in self.plan.nodes if node.node.freeze or node.name in names]
+        self.train(self.training)
+
     def _schedule(self, names: Iterable[str], keep: Iterable[int] = ()) -> list[Instruction]:
         """Instructions for some nodes in order; a slot is freed after its last reader unless it is kept."""
         nodes = [self.plan.node(name) for name in names]

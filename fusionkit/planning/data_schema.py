@@ -5,6 +5,7 @@ What a schema cannot express (columns and files that exist, paths inside the fol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.components.transform import Transform
@@ -14,8 +15,10 @@ from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
 from fusionkit.errors import FusionkitError
 from fusionkit.planning.json_schema import Schema, closed, document, options_schema
+from fusionkit.registry.tasks import tasks_with_keys
 
 if TYPE_CHECKING:
+    from fusionkit.components.task import Task
     from fusionkit.registry.lookup import Registry
 
 _TEXT: Schema = {"type": ["string", "number"]}
@@ -42,7 +45,7 @@ def data_schema(registry: Registry) -> Schema:
             defs |= options_schema(f"read.{name}", reader.options, f"Read by {name!r}.")
             defs[f"read.{name}"]["properties"]["read"] = {"const": name}
             names.append(name)
-    defs |= {"input": _input(names), "target": _target(), "split": _split()}
+    defs |= {"input": _input(names), "target": _target(tasks_with_keys(registry)), "split": _split()}
     defs["augmented"] = _augmented(registry, defs, left_out)
     top = closed(KEYS, _top(), ("fusionkit-data", "cases", "id", "inputs"))
     return document("fusionkit data file", "The cases of a study: their table, their split, and what is read for each.",
@@ -112,14 +115,22 @@ def _augmented(registry: Registry, defs: dict[str, Schema], left_out: list[str])
     return {"anyOf": [named, whole]}
 
 
-def _target() -> Schema:
+def _target(tasks: Sequence[Task]) -> Schema:
     properties: dict[str, Schema] = {
         "column": {**_COLUMN, "description": "The column with the class or the value."},
         "columns": {**_TEXTS, "description": "One column for each label, or each value."},
         "values": {"type": "object", "description": "Cells renamed to classes: {0: benign, 1: malignant}."},
         "limits": {"enum": _LIMITS, "description": "What cells such as <0.6 are: the limit, half of it, or blank."},
     }
-    return {**closed(TARGET_KEYS, properties), "oneOf": [{"required": ["column"]}, {"required": ["columns"]}]}
+    ways: list[tuple[str, ...]] = [("column",), ("columns",)]
+    for task in tasks:
+        properties |= {key: {**_COLUMN, "description": f"The column with the {key}, of a target for {task.id}."}
+                       for key in task.keys}
+        properties |= {word: {**_TEXT, "description": f"The {word} for tables, of a target for {task.id}."}
+                       for word in task.words}
+        ways.append(task.keys)
+    keys = tuple(dict.fromkeys((*TARGET_KEYS, *properties)))
+    return {**closed(keys, properties), "oneOf": [{"required": list(way)} for way in ways]}
 
 
 def _split() -> Schema:

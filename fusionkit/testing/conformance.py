@@ -42,6 +42,7 @@ from fusionkit.testing.checks import (
     padding,
     readers,
     schedules,
+    tasks,
     tracing,
     training_methods,
     transforms,
@@ -117,6 +118,7 @@ _BEFORE_CONDUCT = {"ports", "rule", "values", "device", "evaluation", "bounds"}
 
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
+    "task": tasks.task,
     "metric": metrics.metric,
     "reader": readers.reader,
     "optimiser": optimisers.optimiser,

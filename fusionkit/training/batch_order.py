@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,21 @@ from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.errors import Diagnostic, RunError, UserError
 
 Order = Callable[[np.random.Generator], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class StepBatches:
+    """One step of an epoch: this process's part of its batches."""
+
+    batches: list[Batch]
+    number: int
+
+
+class Feed(Protocol):
+    """Provides the training batches of an epoch, from number `start` on."""
+
+    def __call__(self, epoch: int, start: int) -> Iterator[Batch]:
+        """The batches in order."""
 
 
 class Batches(Sampler[list[int]]):

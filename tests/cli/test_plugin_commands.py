@@ -129,8 +129,8 @@ def test_what_is_shown_of_a_bundled_component_can_be_pasted(name: str, tmp_path:
     assert shown["example"]["problem"] == ""
     graph = to_plain(read(shown["graph"]))
     kind = KIND_TABLE[shown["kind"]]
-    if kind.by_command:
-        assert shown["snippet"].startswith("fusionkit ")
+    if kind.by_command or kind.by_head:
+        assert shown["snippet"].startswith("fusionkit " if kind.by_command else "Head(")
         return
     pasted = to_plain(read(shown["snippet"]))
     if kind.in_data:

@@ -48,7 +48,8 @@ class Example:
     @property
     def part(self) -> dict[str, Any]:
         """What to paste into a graph or data file: a node by its name, or the setting that names the component."""
-        if KIND_TABLE[self.component.kind].by_command:
+        kind = KIND_TABLE[self.component.kind]
+        if kind.by_command or kind.by_head:
             return {}  # no file names it
         options = {"with": dict(self.options)} if self.options else {}
         if KIND_TABLE[self.component.kind].in_data:
@@ -76,7 +77,9 @@ class Example:
 
     @property
     def snippet(self) -> str:
-        """The text of `part`, or the command that names the component."""
+        """The text of `part`, or the command or the declaration that names the component."""
+        if KIND_TABLE[self.component.kind].by_head:
+            return f'Head(..., task="{self.component.name}")'
         if KIND_TABLE[self.component.kind].by_command:
             named = typed_form(self.component.name, dict(self.options))
             return f"fusionkit {self.setting} " + (f'"{named}"' if self.options else named)
@@ -91,8 +94,8 @@ class Example:
         graph: dict[str, Any] = {"fusionkit": 1, "inputs": {name: {shape.layout: list(shape.sizes)}
                                                             for name, shape in inputs.items()}, "nodes": {}}
         last, shape = next(iter(inputs.items()))
-        if KIND_TABLE[self.component.kind].in_data:
-            pass  # a graph does not name it
+        if self.setting and not KIND_TABLE[self.component.kind].in_graph:
+            pass
         elif self.setting:
             graph |= self.part
         else:
