@@ -17,6 +17,7 @@ from fusionkit.testing.random_graphs.graphs import graphs
 
 ANY = graphs(MENU, using=ROUNDS.using)
 SMALL = graphs(MENU, using=ROUNDS.using, most_nodes=8)
+MASKED = graphs(MENU, using=ROUNDS.using, masked=True)
 OPTIONAL = graphs(MENU, using=ROUNDS.using, optional=True)
 NAMES = st.permutations([f"{stem}{number}" for number, stem in enumerate(["a", "z_", "N", "ct", "b_", "x0_"] * 12)])
 
@@ -61,6 +62,13 @@ def test_every_weight_learns(graph: DrawnGraph):
 def test_what_is_absent_is_unread(graph: DrawnGraph, seed: int):
     DRAWN.note("absence", graph)
     learning.absence_is_unread(graph, seed)
+
+
+@drawn(18)
+@given(MASKED, st.integers(0, 99))
+def test_padding_is_unread(graph: DrawnGraph, seed: int):
+    DRAWN.note("padding", graph)
+    learning.padding_is_unread(graph, seed)
 
 
 @drawn(6)
