@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fusionkit.components.optimiser import Optimiser as Optimiser
     from fusionkit.components.outcomes import ClassColumn as ClassColumn
     from fusionkit.components.outcomes import Outcomes as Outcomes
+    from fusionkit.components.outcomes import SurvivalColumn as SurvivalColumn
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
     from fusionkit.components.probes import Probes as Probes
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
@@ -33,15 +34,28 @@ if TYPE_CHECKING:
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
     from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.task import PartFault as PartFault
+    from fusionkit.components.task import TargetFault as TargetFault
+    from fusionkit.components.task import TargetPart as TargetPart
+    from fusionkit.components.task import Task as Task
+    from fusionkit.components.task import TaskMethod as TaskMethod
     from fusionkit.components.training import EpochWindow as EpochWindow
     from fusionkit.components.training import Gradients as Gradients
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
+    from fusionkit.components.transform import Draws as Draws
+    from fusionkit.components.transform import Motion as Motion
+    from fusionkit.components.transform import Transform as Transform
+    from fusionkit.components.transform import TransformConfig as TransformConfig
+    from fusionkit.components.transform import TransformMethod as TransformMethod
     from fusionkit.components.weighted import calibration_bin as calibration_bin
     from fusionkit.components.weighted import calibration_error as calibration_error
     from fusionkit.components.weighted import pairs_in_order as pairs_in_order
     from fusionkit.components.weighted import ratio as ratio
+    from fusionkit.layers.case_comparison import CaseComparison as CaseComparison
+    from fusionkit.layers.fitted import Fitted as Fitted
+    from fusionkit.layers.fitted import TrainingRows as TrainingRows
     from fusionkit.layers.masking import fill_absent as fill_absent
     from fusionkit.layers.masking import row_mask as row_mask
     from fusionkit.layers.masking import softmax_present as softmax_present

@@ -49,7 +49,8 @@ class CachedCases(CaseDataset):
     def __init__(self, cases: CaseDataset, known: CachedFeatures, names: Collection[str], read: Collection[str]
                  ) -> None:
         kept = {name: source for name, source in cases.inputs.items() if name in read}
-        super().__init__(cases.ids, cases.rows, kept, cases.targets, cache=cases.cache, memory=cases.memory)
+        super().__init__(cases.ids, cases.rows, kept, cases.targets, cache=cases.cache, memory=cases.memory,
+                         patients=cases.patients)
         self.known, self.names = known, tuple(names)
         self.there = {name: cases.present(name) for name in cases.inputs if name not in kept}
 

@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
-from fusionkit.components.config import ContractError
+from fusionkit.components.config import Config, ContractError
 from fusionkit.components.declaration import Declaration
-from fusionkit.components.protocols import Task
+from fusionkit.components.kinds import COMPONENT_NAME
 from fusionkit.components.release import Release
+from fusionkit.components.task import task_word
 from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.shapes.rule import Alternative, Port, Rule, RuleError
 from fusionkit.shapes.rule_parser import parse_rule
 
 Absent = Literal["drop", "neutral", "identity", "skip", "fill", "none"]
 Claim = Literal["symmetric", "onnx"]
+Cases = Literal["batch", "step"]
 ShapeFunction = Callable[[Any, Sequence[TensorShape]], Shape]
 AdviceFunction = Callable[[Any, Sequence[TensorShape]], Sequence[str]]
 
@@ -31,10 +33,14 @@ class Component(Declaration):
     `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `reference` maps names
     to the published code that it reproduces, `release` is that of the authors.
 
+    `cases` says which cases a loss compares, if it compares any: `batch`, those of one batch in one process; `step`,
+    those of one change of the weights, over accumulated batches and processes; or the name of an option with one of
+    these values. See `docs/plugins.md` for what it asks of the module.
+
     `advice(config, inputs)`, with the shapes of the inputs in the order of the ports, yields a sentence for each use
     that is valid but probably unintended; `fusionkit build` shows it as a warning at the node.
 
-    Raises: ContractError if a name, rule, need, claim, reason or absence semantics is not valid.
+    Raises: ContractError if a name, rule, need, claim, reason, `cases` or absence semantics is not valid.
     """
 
     rule: str = ""
@@ -44,6 +50,7 @@ class Component(Declaration):
     claims: tuple[Claim, ...] = ()
     reference: Mapping[str, Release] = field(default_factory=dict)
     advice: AdviceFunction | None = None
+    cases: str = "batch"
     parsed: Rule = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +62,14 @@ class Component(Declaration):
         unknown = sorted(set(self.claims) - set(get_args(Claim)))
         if unknown:
             raise ContractError(f"{self.id}: claims {unknown[0]!r}; choose from {', '.join(get_args(Claim))}")
+        if self.cases not in (*get_args(Cases), *self.config.model_fields):
+            raise ContractError(f"{self.id}: cases={self.cases!r}; write 'batch', 'step', or the name of an option")
         self._parse()
+
+    def over_step(self, config: Config) -> bool:
+        """Whether its loss, with these options, compares the cases of a whole step."""
+        literal = self.cases in get_args(Cases)
+        return (self.cases if literal else getattr(config, self.cases)) == "step"
 
     def _parse(self) -> None:
         try:
@@ -124,8 +138,9 @@ class Fusion(Component):
 
 @dataclass(frozen=True, repr=False)
 class Head(Component):
-    """Turns features into a result, and owns its loss and its decoding; its task says which metrics measure it.
+    """Turns features into a result, and owns its loss and its decoding; its task says what is made of the results.
 
+    `task` names a component of kind `task`, with or without `task.`: how targets are read, which metrics measure it.
     `names` is the option that lists the names of the result's columns (classes, labels, values).
     `partial`: its loss accepts NaN for an unknown label or value of a case, and learns nothing from it; without it a
     case has its whole target or none.
@@ -133,7 +148,7 @@ class Head(Component):
 
     absent: Absent = "skip"
     _: KW_ONLY
-    task: Task = "multiclass"
+    task: str = "multiclass"
     names: str = "classes"
     partial: bool = False
     metrics: InitVar[object] = None
@@ -144,6 +159,9 @@ class Head(Component):
         if metrics is not None:
             raise ContractError(f"{self.id}: nothing calls metrics=; declare each as a component of kind metric, "
                                 "fusionkit.api.Metric, which then measures every head of its task")
+        object.__setattr__(self, "task", task_word(self.task))
+        if not COMPONENT_NAME.fullmatch(self.task):
+            raise ContractError(f"{self.id}: task={self.task!r} is not the name of a task, such as 'multiclass'")
         if self.names not in self.config.model_fields:
             raise ContractError(f"{self.id}: names={self.names!r} is not an option; name one that lists its columns")
 

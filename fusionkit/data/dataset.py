@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fusionkit.data import case_files
+from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Case
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import ReadError
@@ -76,17 +77,24 @@ class CaseDataset(Dataset[Case]):
     """The preprocessed cases of some rows of a cohort; a missing input is a zero tensor marked as not present.
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
+    Every case is given as it is: `augmentation` is for the trainer, with the `extents` of the arrays along d, h, w in
+    mm by input and row, None where the files do not tell.
+
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
 
     def __init__(self, ids: Sequence[str], rows: Sequence[int], inputs: Mapping[str, FileInput | ColumnInput],
-                 targets: Mapping[str, TargetValues], *, cache: Path | None, memory: Memory | None = None) -> None:
+                 targets: Mapping[str, TargetValues], *, cache: Path | None, memory: Memory | None = None,
+                 patients: Sequence[str] = ()) -> None:
         self.ids = tuple(ids)
+        self.patients = tuple(patients or ids)
         self.rows = tuple(rows)
         self.inputs = dict(inputs)
         self.targets = dict(targets)
         self.cache = cache
         self.memory = memory or Memory()
+        self.augmentation: Augmentation | None = None
+        self.extents: Mapping[str, Sequence[Sequence[float] | None]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)

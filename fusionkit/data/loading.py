@@ -168,6 +168,8 @@ def _read_targets(loading: _Loading) -> _Loading:
 
 def _target_columns(spec: TargetSpec) -> list[_Named]:
     """The columns of a target, each with its location in the data file."""
+    if spec.by_key:
+        return [(column, ("targets", spec.name, key)) for key, column in spec.by_key.items()]
     if spec.column is not None:
         return [(spec.column, ("targets", spec.name, "column"))]
     return [(column, ("targets", spec.name, "columns", position)) for position, column in enumerate(spec.columns)]
@@ -297,18 +299,39 @@ def _check_cohort(loading: _Loading) -> _Loading:
     if not loading.required:
         return loading
     learnt = [described[name] for name in loading.heads if name in described]
-    if not any(column in loading.missing for spec in learnt for column in spec.all_columns):
+    # A task with columns of its own may leave out cases, and says so.
+    if not any(spec.keys or set(spec.all_columns) & loading.missing for spec in learnt):
         checks.check_targets_present(learnt, table, loading.ids, loading.findings)
     if loading.divided:
         _check_parts(loading)
     return loading
 
 
+def _check_together(loading: _Loading) -> _Loading:
+    """Inputs that move together must show the same part of the body in every case."""
+    augmentation = loading.description.augmentation
+    for group in augmentation.together if augmentation and loading.required else ():
+        known = {name: {row: found.facts.extent or _voxels(found.shape)
+                        for (owner, row), found in sorted(loading.checked.items()) if owner == name} for name in group}
+        checks.check_extents(group, known, loading.description.span("augment", "together"), loading.ids,
+                             loading.findings)
+    return loading
+
+
+def _voxels(shape: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of an array along d, h, w."""
+    return (1, *shape[-2:]) if len(shape) == 3 else tuple(shape[-3:])
+
+
 def _check_parts(loading: _Loading) -> None:
     table, division, findings = loading.table, loading.division, loading.findings
     train = division.rows("train") if division.parts else tuple(range(len(table)))
     for name, spec in loading.learnt.items():
-        if loading.heads[name].task != "regression":
+        task = loading.heads[name].declared_task
+        if task.keys:
+            checks.check_own_parts(name, loading.heads[name], loading.targets[name], spec, division=division,
+                                   table=table, findings=findings)
+        elif task.cells != "number":
             checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
                                  findings=findings)
         else:
@@ -327,7 +350,7 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
     for name, spec in loading.learnt.items():
-        if loading.heads[name].task == "regression":
+        if loading.heads[name].declared_task.cells == "number":
             wanted = np.where(loading.targets[name].present[:, None], loading.targets[name].values, np.nan)
             for position, column in enumerate(spec.all_columns):
                 findings.extend((column, doubt) for doubt in target_scale(table, column, wanted[:, position], train))
@@ -365,7 +388,7 @@ def _warn_of_patients(loading: _Loading) -> _Loading:
 
 
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
-    _warn_of_doubts, _warn_of_patients)
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_together,
+    _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.components.protocols import Task
 from fusionkit.inference.call_splitting import MetaCopy, SplitCall, split_call
 from fusionkit.inference.calls import ModuleCall, steps_of
 from fusionkit.inference.randomness import BATCHES, MetaNetwork, downstream, draws_of, sampling
@@ -62,14 +61,19 @@ class OnePass:
     def __init__(self, model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,
                  autocast: Autocast) -> None:
         self.model, self.inputs, self.present, self.autocast = model, inputs, present, autocast
-        self.tasks: Mapping[str, Task] = {head.name: head.task for head in model.plan.heads}
+        self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike for head in model.plan.heads}
         self.members = 1
+        self.details: dict[str, Mapping[str, Tensor]] = {}
+        """Further numbers (B,) of the heads that have some, after `once`."""
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
         """Decoded results: (B, K) for each head."""
         with self.autocast():
             given = self.model(self.inputs, _masks(self.model, self.present))
-            return {name: self.model.head(name).decode(given[name].float()) for name in self.tasks}
+            heads: dict[str, Any] = {name: self.model.head(name) for name in self.tasks}
+            self.details = {name: head.details(given[name].float()) for name, head in heads.items()
+                            if hasattr(head, "details")}
+            return {name: head.decode(given[name].float()) for name, head in heads.items()}
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Not available: use a `Sampler` for samples."""
@@ -145,7 +149,7 @@ class BatchRun:
         model = sampler.model
         self.sampler = sampler
         self.autocast = autocast
-        self.tasks: Mapping[str, Task] = {head.name: head.task for head in model.plan.heads}
+        self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike for head in model.plan.heads}
         self.batch = next(slot.shape[0] for slot in state.slots if slot is not None)
         extra = [None] * (sampler.steps.slots - len(state.slots))
         self.slots: list[Any] = [*state.slots, *extra]

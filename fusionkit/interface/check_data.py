@@ -80,6 +80,8 @@ def check_data(
 
 def _head(table: Table, spec: TargetSpec, description: DataDescription) -> HeadTarget:
     """The head that a target seems to be for: labels for several columns, values for many numbers, else classes."""
+    if spec.task is not None:
+        return HeadTarget(spec.task.name, (), spec.span, found=spec.task)
     if spec.column is None:
         return HeadTarget("multilabel", spec.columns, spec.span, len(spec.columns), partial=True)
     cells = {named(cell, spec.values) for cell in table.cells(spec.column)} - {""}

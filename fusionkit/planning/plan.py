@@ -10,7 +10,7 @@ from fusionkit.components.component import Component, Head
 from fusionkit.components.config import Config
 from fusionkit.components.failures import component_failed
 from fusionkit.components.inner import places_in
-from fusionkit.components.protocols import Task
+from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, Span, in_file_order
 from fusionkit.graph.nodes import Graph, Node
 from fusionkit.planning.resolve import Use
@@ -116,10 +116,11 @@ class PlannedHead:
     names: tuple[str, ...]
     weight: float
     present: Maybe
+    declared_task: Task
 
     @property
-    def task(self) -> Task:
-        """multiclass, multilabel or regression."""
+    def task(self) -> str:
+        """The word of its task, such as multiclass."""
         return self.component.task
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from fusionkit.components.component import Head
 from fusionkit.components.config import ComponentError
 from fusionkit.components.failures import component_failed, listed, refused
+from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order
 from fusionkit.graph.nodes import Input, Node
 from fusionkit.graph.reserved import RESERVED
@@ -71,7 +72,7 @@ class _Inference:
         if self.found:
             raise GraphError(in_file_order(self.found))
         inputs = tuple(self.values[item.name][0] for item in graph.inputs)
-        heads = tuple(_head(node) for node in nodes if node.node.is_head)
+        heads = tuple(_head(node, self.resolved.tasks) for node in nodes if node.node.is_head)
         return Plan(graph, inputs, tuple(nodes), heads, self.resolved.uncertainty, self.resolved.packages)
 
     def _report(self, code: str, message: str, span: Span, why: str | None = None, fix: str | None = None) -> None:
@@ -345,9 +346,10 @@ def _call_presence(call: Call, parts: Sequence[Maybe]) -> Maybe:
     return all_of(parts)
 
 
-def _head(node: PlannedNode) -> PlannedHead:
+def _head(node: PlannedNode, tasks: Mapping[str, Task]) -> PlannedHead:
     call = node.lanes[0].calls[-1]
     component = call.component
     assert isinstance(component, Head)
     names = tuple(str(name) for name in getattr(call.config, component.names))
-    return PlannedHead(node.name, component, call.config, names, node.node.loss, node.values[0].present)
+    return PlannedHead(node.name, component, call.config, names, node.node.loss, node.values[0].present,
+                       tasks[component.task])

@@ -18,12 +18,15 @@ from fusionkit.files import read_json
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
 from fusionkit.network.folder import WEIGHTS, load, load_planned
 from fusionkit.network.model import FusionModel
+from fusionkit.network.settled import settling
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
 
 ROOTS = "data_roots"
 RUN, DATA, PREPROCESSING = "run.json", "data.yaml", "preprocessing.json"
+SETTLED = "settled"
+"""The key of `run.json` with the heads that were settled on the training cases, where there are such heads."""
 HELD_OUT = "held_out"
 """The key of `run.json` with the ids that a network held out of its training."""
 
@@ -70,7 +73,7 @@ class Run:
 
         Raises: UserError with `unreadable-calibration`.
         """
-        heads = {head.name: (head.task, head.names) for head in self.model.plan.heads}
+        heads = {head.name: (head.declared_task, head.names) for head in self.model.plan.heads}
         return read_calibration(folder or self.folder, heads)
 
     @property
@@ -82,7 +85,8 @@ class Run:
 def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
     """The run in a folder.
 
-    Raises: GraphError with `no-run` if it is not a run or did not finish, and what `load` raises.
+    Raises: GraphError with `no-run` if it is not a run or did not finish, with `not-settled` if a head of it would have
+    to be, and what `load` raises.
     """
     folder = Path(folder)
     try:
@@ -98,7 +102,14 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
             "run-of-stage", f"{str(folder)!r} holds the stage {about['stage']!r}, which predicts nothing",
             why="it was trained without targets", fix="train on from its weights: fusionkit train ... --set "
             f"nodes.NODE.weights={folder / WEIGHTS}#NODE"))
-    return Run(folder, load(folder, registry), preprocessing, about, registry)
+    model = load(folder, registry)
+    missing = [name for name in settling(model) if name not in about.get(SETTLED, ())]
+    if missing:
+        raise GraphError(Diagnostic(
+            "not-settled", f"the head {missing[0]!r} of {str(folder)!r} has not been settled",
+            why="after training it fits what it predicts with to the training cases, and the run does not say that it "
+                "did", fix="train again, with --resume if the run was interrupted"))
+    return Run(folder, model, preprocessing, about, registry)
 
 
 class _Member(BaseModel):
@@ -119,6 +130,7 @@ class _About(BaseModel):
     members: list[_Member] | None = Field(None, min_length=1)
     epochs: int | None = None
     best_epoch: int | None = None
+    settled: list[str] = []
 
 
 def _check(about: Any) -> None:
@@ -144,7 +156,8 @@ def cohort_of(
     Raises: DataError with everything that is wrong.
     """
     plan = run.model.plan
-    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), partial=True) for head in plan.heads}
+    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), True, head.declared_task)
+             for head in plan.heads}
     inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()

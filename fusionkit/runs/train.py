@@ -22,7 +22,7 @@ from fusionkit.network.weights import save_weights
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.runs.cases_record import CASES, PARTS, record_of
-from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, open_run
+from fusionkit.runs.folder import DATA, HELD_OUT, PREPROCESSING, ROOTS, RUN, SETTLED, open_run
 from fusionkit.runs.hold_out import HELD_OUT_FOLDS, held_out_before, predict_held_out
 from fusionkit.runs.job import Job, JobCases, Parts, Precomputed, Reporter, is_main, parts_of
 from fusionkit.runs.lock import holds_other_files, locked
@@ -38,6 +38,7 @@ from fusionkit.runs.resumption import (
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.stage import seen_in_stages
 from fusionkit.syntax.writer import write
+from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
@@ -105,8 +106,10 @@ def train(
 
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
-    """Warnings about settings and network given the cases: `hold_out` without use, imputations that will not learn."""
-    cohort, found = setup.cohort, []
+    """Warnings about settings and network given the cases: `hold_out` without use, batch norms that see parts of what
+    a loss compares, imputations that will not learn.
+    """
+    cohort, found = setup.cohort, divided_norms(setup.plan, settings)
     if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
         found.append(Diagnostic(
             "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",
@@ -228,6 +231,8 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             for line in [*needed.lines(), needed.total(job.folds, count)]:
                 if line:
                     job.reporter.line(line)
+            if learned.augmentation is not None:
+                job.reporter.line(learned.augmentation.told(job.setup.cohort.inputs_without_extent(cases.parts.train)))
         for warning in never_learning(setup.plan, own.epochs):
             job.report_once(warning.render())
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
@@ -247,7 +252,7 @@ def _over_epochs(update: Progress, epochs: int) -> StepProgress:
 def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration | None:
     """The calibration of a run: its own, else one fitted on its validation cases, None without any."""
     job, plan = cases.job, cases.job.setup.plan
-    kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
+    kept = read_calibration(job.folder, {head.name: (head.declared_task, head.names) for head in plan.heads})
     if kept is not None:
         return kept if kept.uncertainty == method_record(plan.uncertainty) else None
     if cases.validation is None and not cases.held_out.folds:
@@ -332,7 +337,8 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
     write_json(folder / RUN, {"fusionkit-run": 1, **stage, "data": str(job.data.resolve()),
                               **({ROOTS: roots} if roots else {}),
                               "best_epoch": fitted[0].best_epoch,
-                              "epochs": fitted[0].epochs, MEMBERS: members, **named})
+                              "epochs": fitted[0].epochs, MEMBERS: members,
+                              **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}), **named})
 
 
 def _evaluated(

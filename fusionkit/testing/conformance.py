@@ -41,8 +41,10 @@ from fusionkit.testing.checks import (
     option_use,
     readers,
     schedules,
+    tasks,
     tracing,
     training_methods,
+    transforms,
 )
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.conduct import Misconduct, misconduct
@@ -114,11 +116,13 @@ _BEFORE_CONDUCT = {"ports", "rule", "values", "device", "evaluation", "bounds"}
 
 KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "method": lambda component, config: heads.method(component.module(config)),
+    "task": tasks.task,
     "metric": metrics.metric,
     "reader": readers.reader,
     "optimiser": optimisers.optimiser,
     "schedule": schedules.schedule,
     "explanation": explanations.explanation,
+    "transform": transforms.transform,
     "training": training_methods.training,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.

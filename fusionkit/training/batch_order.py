@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,14 @@ from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.errors import Diagnostic, RunError, UserError
 
 Order = Callable[[np.random.Generator], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class StepBatches:
+    """One step of an epoch: this process's part of its batches."""
+
+    batches: list[Batch]
+    number: int
 
 
 class Feed(Protocol):

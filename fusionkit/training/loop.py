@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sized
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn, cast
@@ -17,7 +17,15 @@ from fusionkit.errors import RunError
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training import nan_diagnosis
-from fusionkit.training.batch_order import Batches, Feed, make_loader, read_batches, seed_of, smallest_share
+from fusionkit.training.batch_changes import batch_changes, fixed
+from fusionkit.training.batch_order import (
+    Batches,
+    Feed,
+    StepBatches,
+    make_loader,
+    read_batches,
+    seed_of,
+)
 from fusionkit.training.checkpoint import (
     BEST,
     LAST,
@@ -32,9 +40,9 @@ from fusionkit.training.checkpoint import (
     save_state,
     tensors_of,
 )
-from fusionkit.training.class_balance import Targets, balanced, set_class_frequencies
+from fusionkit.training.class_balance import training_batches
 from fusionkit.training.distributed import Processes, own_randomness
-from fusionkit.training.modality_dropout import ModalityDropout
+from fusionkit.training.fitting import Fitting
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
     FitResult,
@@ -47,6 +55,7 @@ from fusionkit.training.result import (
 )
 from fusionkit.training.run_checks import check_run
 from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.settling import settle
 from fusionkit.training.signals import Interrupted, Interruption
 from fusionkit.training.step import Stepper, Totals, combined
 from fusionkit.training.unfreezing import Unfreezing
@@ -100,14 +109,6 @@ def fit(
                 training.close()
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One step of the epoch: this process's part of its batches."""
-
-    batches: list[Batch]
-    number: int
-
-
 class TrainingRun:
     """One run in one process; `feed` provides its training batches if it does not read them itself.
 
@@ -124,40 +125,26 @@ class TrainingRun:
         self.ids = getattr(train, "ids", None)
         self.processes = Processes(settings, folder)
         self.cases = len(cast(Sized, train))
-        self.dropout = ModalityDropout(network.plan, settings)
-        self.state = TrainingState(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
-        self.batches = self._training_batches(train)
+        self.changed = batch_changes(network.plan, settings, train)
+        self.state = TrainingState(fixed(settings, train), self.cases, frozen=digest(frozen_of(network)))
+        self.batches = training_batches(network, train, settings, (self.processes.index, self.processes.count))
         sample = collate([train[0]]) if self.processes.count > 1 else None
-        self.stepper = Stepper(network, settings, self.processes, sample)
+        self.stepper = Stepper(network, settings, self.processes, sample, patients=getattr(train, "patients", ()))
+        self.fit = Fitting(self.stepper, lambda: read_batches(self._in_order(train)))
         self.unfreezing = Unfreezing(self.stepper)
         self.loader = self._loader(train, self.batches)
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
         self.best: TrainingState | None = None
-        self.validation = self._validation(validation)
+        self.validation = None if validation is None else self._in_order(validation)
+        self.learned = train
         self.steps = -(-len(self.batches.sizes) // settings.accumulate)
         self.clock = time.perf_counter()
         self.saved = time.perf_counter()
         config = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
         self.processes.accelerator.init_trackers("fusionkit", config)
 
-    def _training_batches(self, train: Dataset[Case]) -> Batches:
-        """The training batches; this also gives the heads their class frequencies."""
-        targets = Targets(train, [head.name for head in self.network.plan.heads])
-        share = (self.processes.index, self.processes.count)
-        smallest = smallest_share(self.network)
-        if self.settings.balance == "none":
-            set_class_frequencies(self.network, targets, torch.ones(self.cases, dtype=torch.float64).numpy())
-            return Batches(lambda generator: generator.permutation(self.cases), self.cases, self.settings.batch_size,
-                           seed=self.settings.seed, share=share, smallest=smallest)
-        drawing = balanced(self.network, targets)
-        set_class_frequencies(self.network, targets, drawing.weights())
-        return Batches(drawing.order, self.cases, self.settings.batch_size, seed=self.settings.seed, share=share,
-                       smallest=smallest)
-
-    def _validation(self, dataset: Dataset[Case] | None) -> DataLoader[Batch] | None:
-        if dataset is None:
-            return None
+    def _in_order(self, dataset: Dataset[Case]) -> DataLoader[Batch]:
         count = len(cast(Sized, dataset))
         order = torch.arange(count).numpy()
         share = (self.processes.index, self.processes.count)
@@ -188,18 +175,21 @@ class TrainingRun:
         """Run all remaining epochs."""
         for _ in self.rounds(progress):
             pass
-        return self._result()
+        return self._result(settled=True)
 
     def rounds(self, progress: StepProgress | None) -> Iterator[None]:
         """Run all remaining epochs, yielding after each step and each epoch; the time in between is not counted."""
         while self.state.epoch < self.settings.epochs and not self.state.stopped:
             self.clock = time.perf_counter()
+            if self.state.epoch == self.state.step == 0:
+                self.fit(0)
             for _ in self._epoch(progress if self.processes.main else None):
                 self._tick()
                 yield
                 self.clock = time.perf_counter()
             self._tick()
             training_seconds = self.state.seconds
+            self.fit(self.state.epoch + 1)
             scores = self._validate()
             self._tick()
             self._end_epoch(scores, training_seconds)
@@ -212,9 +202,11 @@ class TrainingRun:
                 self.interrupt()
             if flags[1]:
                 self._save()
-            self._seed(step)
             if step.number == 0:
                 self.unfreezing.enter(self.state.epoch + 1)
+                self.fit.begin(self.state.epoch)
+            self._seed(step)
+            if step.number == 0:
                 self.stepper.method.begin_epoch(self.state.epoch)
             outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:
@@ -229,21 +221,21 @@ class TrainingRun:
         if self.processes.count == 1 and self.interruption.signal is not None:
             self.interrupt()
 
-    def _steps(self) -> Iterator[_Step]:
+    def _steps(self) -> Iterator[StepBatches]:
         """The remaining steps of the epoch."""
         size = self.settings.accumulate
         if self.state.step == self.steps:
             return
         reader, number = self.feed(self.state.epoch, self.state.step * size), self.state.step
         while batches := list(islice(reader, size)):
-            yield _Step([self.dropout(batch, self.state.epoch) for batch in batches], number)
+            yield StepBatches([self.changed(batch, self.state.epoch) for batch in batches], number)
             number += 1
 
     def _own(self, epoch: int, start: int) -> Iterator[Batch]:
         self.batches.epoch, self.batches.start = epoch, start
         return read_batches(self.loader)
 
-    def _seed(self, step: _Step) -> None:
+    def _seed(self, step: StepBatches) -> None:
         """Seed every step on its own, so that a resumed run needs no random state of the interrupted one."""
         seed = seed_of(self.settings.seed, self.state.epoch, step.number, self.processes.index)
         if self.processes.device.type == "cpu":
@@ -371,7 +363,7 @@ class TrainingRun:
                           f"  {best} are in "
                           f"{str(self.folder / WEIGHTS)!r}")
 
-    def _explain(self, step: _Step) -> NoReturn:
+    def _explain(self, step: StepBatches) -> NoReturn:
         """Stop at a loss or a gradient that is not finite; the step is run again from its seed to find the cause."""
         nodes = self.stepper.not_finite()
         self._seed(step)
@@ -385,12 +377,14 @@ class TrainingRun:
         raise RunError(nan_diagnosis.explain(finding, nodes, where=where, rate=rate, ids=self.ids,
                                          precision=self.settings.precision, kept=kept))
 
-    def _result(self) -> FitResult:
+    def _result(self, settled: bool = False) -> FitResult:
         self._publish()
         self.processes.wait()
-        network = loaded(self.network, self.folder, bool(self.state.best_epoch), self.processes.sharded)
+        network = loaded(self.network, self.folder, bool(self.state.best_epoch), self.processes.sharded).eval()
         monitor = self.settings.monitor if self.validation is not None else None
-        return FitResult(network.eval(), self.state, monitor, self.processes.main, self.settings.lower_is_better)
+        heads = settle(network, lambda: read_batches(self._in_order(self.learned)), self.processes,
+                       self.folder / WEIGHTS) if settled and self.state.best_epoch else ()
+        return FitResult(network, self.state, monitor, self.processes.main, self.settings.lower_is_better, heads)
 
     def close(self) -> None:
         """Close the trackers."""

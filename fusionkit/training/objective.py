@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from fusionkit.data.batch import Batch
 from fusionkit.layers.masking import row_mask
+from fusionkit.layers.projection import at_least_single
 from fusionkit.network.model import FusionModel
+from fusionkit.training.shares import Share
 
 # Axes: B batch.
 Tensors = Mapping[str, Tensor]
@@ -22,6 +24,8 @@ class Objective(nn.Module):
     A row is valid for a head if it has a target and the head has a result for it. `forward` returns the sums by head
     name and the auxiliary losses by theirs, all scalars; with `outputs` also every head's raw output as
     `output/name`, (B, ...). Losses run inside `forward` so that distributed wrappers see the head's parameters used.
+    A head whose loss compares the cases of a step gets all its valid rows of the step at once: those of the batch, or,
+    with `shares`, what a first pass over all batches found. A head that `shares` leaves out has no loss then.
     For the heads named in `scored`, which have classes, it also returns `score/name`: the sum of the probabilities of
     the true class over the valid rows, without gradient.
     """
@@ -32,15 +36,23 @@ class Objective(nn.Module):
         self._scored = frozenset(scored)
         self._heads: tuple[tuple[str, Any], ...] = tuple(
             (head.name, network.head(head.name)) for head in network.plan.heads)
+        self.over_step = frozenset(head.name for head in network.plan.heads if head.component.over_step(head.config))
 
     def forward(self, inputs: Tensors, present: Tensors, targets: Tensors, target_present: Tensors,
-                outputs: bool = False) -> dict[str, Tensor]:
+                *, outputs: bool = False, shares: Mapping[str, Share] | None = None) -> dict[str, Tensor]:
         """Loss sums by head, auxiliary losses, and outputs if requested."""
         given = self.network(inputs, present)
         valid = counted(self.network, present, target_present)
-        results = {name: _sum(module, given[name], targets[name], valid[name]) for name, module in self._heads}
+        results = {}
+        for name, module in self._heads:
+            if name not in self.over_step:
+                results[name] = _sum(module, given[name], targets[name], valid[name])
+            elif shares is None:
+                results[name] = compared(module, given[name][valid[name]], targets[name][valid[name]]).sum()
+            elif name in shares:
+                results[name] = shares[name].through(module, [given[name][valid[name]]])
         names = {name for name, _ in self._heads}
-        results |= {name: value.float() for name, value in given.items() if name not in names}
+        results |= {name: at_least_single(value) for name, value in given.items() if name not in names}
         results |= {f"score/{name}": _score(module, given[name], targets[name], valid[name])
                     for name, module in self._heads if name in self._scored}
         if outputs:
@@ -55,7 +67,15 @@ def _sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> Tensor
     """
     kept = output.where(row_mask(valid_B, output), 0)
     losses_B: Tensor = module.loss(kept, target.where(row_mask(valid_B, target), 0))
-    return losses_B.float().where(valid_B, 0).sum()
+    return at_least_single(losses_B).where(valid_B, 0).sum()
+
+
+def compared(module: Any, output: Tensor, target: Tensor) -> Tensor:
+    """The losses of a head that compares cases, of N cases that count: (N,), none of none."""
+    if not len(output):
+        return at_least_single(output).flatten()
+    losses_N: Tensor = module.loss(output, target)
+    return at_least_single(losses_N)
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ class StepProgress(Protocol):
 class FitResult:
     """A finished training. `monitor` is None without a validation set; only the `main` process should write files.
 
-    `lower_is_better` is the direction of what is monitored.
+    `lower_is_better` is the direction of what is monitored. `settled` are the heads that fitted buffers afterwards.
 
     `model` is the network that was passed in, except with fsdp, where it is a new one: the original stays sharded.
     """
@@ -50,6 +50,7 @@ class FitResult:
     monitor: str | None
     main: bool
     lower_is_better: bool = True
+    settled: tuple[str, ...] = ()
 
     @property
     def epochs(self) -> int:

@@ -13,10 +13,12 @@ from torch import Tensor
 from fusionkit.data.batch import Batch
 from fusionkit.network.model import FusionModel
 from fusionkit.training.applied_method import AppliedMethod
+from fusionkit.training.case_numbers import CaseNumbers
 from fusionkit.training.distributed import Processes, own_part, whole
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
 from fusionkit.training.settings import TrainingSettings
+from fusionkit.training.step_losses import FirstPass, StepLosses
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,18 @@ class Outcome:
 
 
 class Stepper:
-    """Takes steps; `sample` is one case, which several processes need.
+    """Takes steps; `sample` is one case, which several processes need; `patients` has that of each row of the cohort.
 
     The loss of a step is, over all its batches and processes together,
 
         sum over heads of weight * (sum of the losses of its rows / number of its rows) + auxiliary losses,
 
     so that neither the number of processes nor of batches changes it. An auxiliary loss is a number of one batch:
-    its mean over batches is weighted by their cases.
+    its mean over batches is weighted by their cases. Losses that compare the cases of a step see all of them.
     """
 
     def __init__(self, network: FusionModel, settings: TrainingSettings, processes: Processes,
-                 sample: Batch | None = None) -> None:
+                 sample: Batch | None = None, *, patients: Sequence[str] = ()) -> None:
         self.network = network.to(processes.device)
         self.processes = processes
         self.settings = settings
@@ -65,6 +67,8 @@ class Stepper:
         unused = sample is not None and self._leaves_unused(sample)
         if settings.compile:
             self.objective.compile()
+        self.numbers = CaseNumbers(patients, settings.seed)
+        self.step_losses = StepLosses(self.objective, processes, self.numbers)
         self.wrapped = processes.prepare(self.objective, unused)
         self.optimiser: Any = processes.prepare_optimiser(make_optimiser(network, settings))
         self.trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -103,10 +107,12 @@ class Stepper:
         names = [*self.weights, *self.auxiliary, *(f"score/{name}" for name in self.method.scored)]
         self.method.begin_step(epoch, number, totals.rows)
         sums = torch.zeros(len(names), dtype=torch.float64, device=self.processes.device)
+        two = self.step_losses.needs_two_passes(batches)
+        first = self.step_losses.first_pass(batches, self.place, totals.cases) if two else None
         for position, batch in enumerate(batches):
             local = position + 1 < len(batches)
             with self.processes.no_sync(self.wrapped) if local else nullcontext():
-                results = self._forward(batch)
+                results = self._forward(batch, first[position] if first else None)
                 self.processes.accelerator.backward(self._loss(results, len(batch), totals))
             sizes = dict.fromkeys(self.auxiliary, float(len(batch)))
             sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
@@ -118,9 +124,11 @@ class Stepper:
         loss = combined(found, self.weights, self.auxiliary, totals)
         return Outcome(found, loss, abs(loss) < float("inf") and bool(norm.isfinite()), logged)
 
-    def _forward(self, batch: Batch) -> dict[str, Tensor]:
-        with self.processes.accelerator.autocast():
-            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)))
+    def _forward(self, batch: Batch, first: FirstPass | None) -> dict[str, Tensor]:
+        second = nullcontext() if first is None else self.step_losses.second_pass(first)
+        shares = {} if first is None else {"shares": first.heads}
+        with second, self.step_losses.knowing(batch), self.processes.accelerator.autocast():
+            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)), **shares)
         return results
 
     def _loss(self, results: Mapping[str, Tensor], cases: int, totals: Totals) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fusionkit.api import (
     Bundle,
+    CaseComparison,
     Config,
     Fusion,
     Projections,
@@ -35,6 +36,11 @@ from fusionkit.api import (
     joined_shape,
 )
 
+Cases = Literal["batch", "step"]
+SamePatient = Literal["negative", "ignore"]
+CASES = "Which cases are compared: those of a batch, or of a whole step."
+SAME_PATIENT = "What other cases of the same patient are for a case: negatives as any other, or left out."
+
 
 class ClipAlignConfig(Config):
     """Options of `fusion.clip_align`."""
@@ -46,24 +52,29 @@ class ClipAlignConfig(Config):
     temperature: PositiveFloat = Field(
         0.07, description="Initial divisor of the similarities; its logarithm is learned.")
     largest_scale: PositiveFloat = Field(100.0, description="Upper bound on the factor of the similarities.")
+    cases: Cases = Field("batch", description=CASES)
+    same_patient: SamePatient = Field("negative", description=SAME_PATIENT)
 
 
-class Alignment(nn.Module):
+class Alignment(CaseComparison):
     """Cross-entropy of finding a case's own vector among those of the batch, both ways, mean over the pairs of inputs.
 
     S = e^t n_a n_b^T of vectors of length one; the loss of a pair is (CE(S) + CE(S^T)) / 2 with the diagonal as target.
 
     Shapes: M inputs (B, w); gives (). Rows without both inputs are excluded from the matrix; a pair of inputs in fewer
-    than two rows is excluded from the mean. Processes do not share negatives.
+    than two rows is excluded from the mean. Where `same_patient` is `ignore`, a case is not told from other cases of
+    its patient.
     """
 
-    def __init__(self, temperature: float, largest_scale: float) -> None:
+    def __init__(self, temperature: float, largest_scale: float, same_patient: SamePatient = "negative") -> None:
         super().__init__()
+        self.ignores = same_patient == "ignore"
         self.largest = log(largest_scale)
         self.log_scale = nn.Parameter(torch.tensor(-log(temperature)))
 
-    def forward(self, features: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
+    def compare(self, present: Tensor | None, *features: Tensor, patients: Tensor | None = None) -> Tensor:
         """The loss."""
+        apart = None if patients is None or not self.ignores else patients.unsqueeze(1) != patients
         if present is None:
             present = torch.ones(features[0].shape[0], len(features), dtype=torch.bool, device=features[0].device)
         # The gradient passes beyond the cap, or the scale could never come back.
@@ -73,16 +84,17 @@ class Alignment(nn.Module):
         losses, counts = [], []
         for a, b in combinations(range(len(features)), 2):
             both_B = columns[a] & columns[b]
-            losses.append(_contrast(scale * (directions[a] @ directions[b].T), both_B))
+            losses.append(_contrast(scale * (directions[a] @ directions[b].T), both_B, apart))
             counts.append(both_B.sum() > 1)
         return torch.stack(losses).sum() / torch.stack(counts).sum().clamp(min=1)
 
 
-def _contrast(scores_BB: Tensor, both_B: Tensor) -> Tensor:
+def _contrast(scores_BB: Tensor, both_B: Tensor, apart_BB: Tensor | None) -> Tensor:
     """The mean cross-entropy of rows and columns against the diagonal, over the valid rows and columns."""
     place_B = torch.arange(both_B.shape[0], device=both_B.device)
+    other_BB = both_B.unsqueeze(1) & both_B
     # The diagonal stays, so that no row is an empty sum.
-    kept_BB = (both_B.unsqueeze(1) & both_B) | (place_B.unsqueeze(1) == place_B)
+    kept_BB = (other_BB if apart_BB is None else other_BB & apart_BB) | (place_B.unsqueeze(1) == place_B)
     scores_BB = scores_BB.where(kept_BB, float("-inf"))
     losses_B = (scores_BB.logsumexp(1) + scores_BB.logsumexp(0)) / 2 - scores_BB.diagonal()
     return losses_B.where(both_B, 0.0).sum() / both_B.sum().clamp(min=1)
@@ -92,6 +104,7 @@ class ClipAlign(nn.Module):
     """The projections concatenated or summed, and the weighted alignment loss.
 
     A case has as many negatives as the batch has other cases: with a batch of 4 that is 3, and little is learned.
+    `cases: step` compares those of a whole step, over accumulated batches and processes.
 
     Shapes: M inputs (B, c_m), two or more; gives `features`, (B, M w) or (B, w), and `loss_align`, ().
 
@@ -105,13 +118,13 @@ class ClipAlign(nn.Module):
         joined_shape(config, inputs)
         self.concat, self.weight = config.merge == "concat", config.weight
         self.project = Projections(inputs, config.width)
-        self.align = Alignment(config.temperature, config.largest_scale)
+        self.align = Alignment(config.temperature, config.largest_scale, config.same_patient)
 
     def forward(self, first: Tensor, *others: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The combined projections and the loss."""
         parts = self.project([first, *others], present)
         joined = torch.cat(parts, 1) if self.concat else torch.stack(parts).sum(0)
-        return joined, (self.weight * self.align(parts, present)).to(joined.dtype)
+        return joined, (self.weight * self.align(present, *parts)).to(joined.dtype)
 
 
 def _output(config: ClipAlignConfig, inputs: Sequence[TensorShape]) -> Shape:
@@ -125,13 +138,12 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 
 def _replay(module: ClipAlign, inputs: Sequence[Tensor], case: Recorded) -> Mapping[str, Tensor]:
-    return {"loss": module.align(inputs)}
+    return {"loss": module.align(None, *inputs)}
 
 
 component = Fusion(
     "clip_align", ClipAlignConfig, ClipAlign, rule="first: B _, *others: B _", output=_output, absent="neutral",
-    category="alignment", paper="arXiv:2103.00020",
-    exceptions={"gradients: align.log_scale": "where fewer than two cases have both inputs nothing is compared"},
+    category="alignment", paper="arXiv:2103.00020", cases="cases",
     reference={"release": Release(names={}, own=("align.log_scale",), options={"width": None}, read=_read,
                                   replay=_replay)},
 )

@@ -2,8 +2,8 @@
 
 Source: van den Oord et al. 2018, Representation Learning with Contrastive Predictive Coding, arXiv 1807.03748, eq. 4;
 in both directions and with a learned temperature: Radford et al. 2021, arXiv 2103.00020, figure 3.
-The extension to more than two inputs, the mean over pairs, is ours. A fusion sees no patients: two cases of one patient
-in a batch are negatives of each other, so if patients have several cases, a sampler should keep them apart.
+The extension to more than two inputs, the mean over pairs, is ours, and so is that cases of one patient need not be
+negatives of each other.
 """
 # Axes: B batch, M inputs, c width of one input, w {width}.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fusionkit_plugins.blocks.pairs import check_several
-from fusionkit_plugins.fusions.clip_align import Alignment
+from fusionkit_plugins.fusions.clip_align import CASES, SAME_PATIENT, Alignment, Cases, SamePatient
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -29,12 +29,15 @@ class InfoNCEConfig(Config):
     temperature: PositiveFloat = Field(
         0.07, description="Initial divisor of the similarities; its logarithm is learned.")
     largest_scale: PositiveFloat = Field(100.0, description="Upper bound on the factor of the similarities.")
+    cases: Cases = Field("batch", description=CASES)
+    same_patient: SamePatient = Field("negative", description=SAME_PATIENT)
 
 
 class InfoNCE(nn.Module):
     """The inputs unchanged, and the mean over pairs of (CE(S) + CE(S^T)) / 2, S = e^t n_a n_b^T, n = P x / |P x|.
 
-    Cases are contrasted within the batch of one process: a batch of 4 has 3 negatives, and little is learned.
+    Cases are contrasted within the batch of one process: a batch of 4 has 3 negatives, and little is learned. With
+    `cases: step` they are those of a whole step, over accumulated batches and processes.
     `fusion.clip_align` computes the same loss and combines the projections.
 
     Shapes: M inputs (B, c_m), two or more; returns each, and `loss_infonce`, ().
@@ -51,16 +54,16 @@ class InfoNCE(nn.Module):
         joined_shape(config, inputs)
         self.weight = config.weight
         self.project = Projections(inputs, config.width)
-        self.align = Alignment(config.temperature, config.largest_scale)
+        self.align = Alignment(config.temperature, config.largest_scale, config.same_patient)
 
     def forward(self, *features: Tensor, present: Tensor | None = None) -> tuple[Tensor, ...]:
         """The inputs and the loss."""
-        loss = self.weight * self.align(self.project(features, present), present)
+        loss = self.weight * self.align(present, *self.project(features, present))
         return *fill_absent(features, present), loss.to(features[0].dtype)
 
 
 component = Fusion(
     "infonce", InfoNCEConfig, InfoNCE, rule="*features: B _ -> same, loss_infonce: ()", absent="drop",
-    category="auxiliary loss", paper="arXiv:1807.03748",
+    category="auxiliary loss", paper="arXiv:1807.03748", cases="cases",
     exceptions=dict.fromkeys(("gradients: align.log_scale", "gradients: project.*"),
                              "where fewer than two cases have both inputs nothing is compared"))

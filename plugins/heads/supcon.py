@@ -10,6 +10,7 @@ the mean over all anchors, here first over those of a case, so that each case co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,8 @@ class SupconConfig(ClassifyConfig):
     width: PositiveInt = Field(64, description="Width to which each view is projected for the contrast.")
     weight: NonNegativeFloat = Field(0.5, description="Weight of the contrast relative to the cross-entropy.")
     temperature: PositiveFloat = Field(0.1, description="Divisor of the similarities.")
+    cases: Literal["batch", "step"] = Field(
+        "batch", description="Which cases are compared: those of a batch, or of a whole step.")
 
 
 class Supcon(Classify):
@@ -34,7 +37,7 @@ class Supcon(Classify):
     Loss of a case: its cross-entropy, and `weight` times the mean over its views of
     -(1 / |P|) sum_{p in P} log(exp(z p / t) / sum_a exp(z a / t)), z = W v / |W v|, a all other views of the batch and
     P those of the same class, of this case and of others. Without any it is 0. Cases are compared within the batch of
-    one process, in validation too.
+    one process, in validation too; with `cases: step` within a whole step, and in validation all of them.
 
     Shapes: `features` (B, c) and `views`, one or more, (B, c_v); gives logits and directions (B, K + n w).
 
@@ -99,5 +102,5 @@ def _output(config: SupconConfig, inputs: Sequence[TensorShape]) -> Vector:
 
 
 component = Head("supcon", SupconConfig, Supcon, rule="features: B _, *views: B _", output=_output, absent="identity",
-                 task="multiclass", names="classes", category="classification", paper="arXiv:2004.11362",
+                 task="multiclass", names="classes", cases="cases", category="classification", paper="arXiv:2004.11362",
                  probes=Probes(sizes=[((2,), (5,), (7,))]))

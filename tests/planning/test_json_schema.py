@@ -138,7 +138,7 @@ def test_every_component_is_offered_with_its_summary() -> None:
     nodes, methods = SCHEMA["$defs"]["node"]["properties"]["use"], SCHEMA["$defs"]["uncertainty"]["properties"]["use"]
     named = [name for key in ("monitor", "method") for name in SCHEMA["$defs"][key]["properties"]["use"]["enum"]]
     elsewhere = [entry.id for entry in REGISTRY.entries
-                 if KIND_TABLE[entry.kind].in_data or KIND_TABLE[entry.kind].by_command]
+                 if not KIND_TABLE[entry.kind].in_graph]
     assert sorted(nodes["enum"] + methods["enum"] + named + elsewhere) == REGISTRY.ids
     offered = dict(zip(nodes["enum"], nodes["markdownEnumDescriptions"], strict=True))
     assert offered["fusion.gmu"].startswith("Gated multimodal unit")

@@ -46,7 +46,16 @@ def test_a_pair_that_no_two_rows_have_leaves_the_mean(build):
     align = Alignment(0.07, 100.0)
     others = torch.randn(7, 5), torch.randn(7, 5)
     present = torch.tensor([[True, True, False]] * 6 + [[True, True, True]])
-    torch.testing.assert_close(align([X, *others], present), contrast(X, others[0]))
+    torch.testing.assert_close(align(present, X, *others), contrast(X, others[0]))
+
+
+def test_other_cases_of_a_patient_may_be_left_out():
+    patients, other = torch.tensor([0, 1, 2, 0, 3, 4, 5]), torch.randn(7, 5)
+    align, told = Alignment(0.07, 100.0, "ignore"), Alignment(0.07, 100.0)
+    assert torch.equal(align.compare(None, X, other, patients=None), told(None, X, other))
+    assert torch.equal(told.compare(None, X, other, patients=patients), told(None, X, other))
+    assert align.compare(None, X, other, patients=patients) < told(None, X, other)  # fewer negatives
+    assert torch.equal(align.compare(None, X, other, patients=torch.arange(7)), told(None, X, other))
 
 
 def test_one_row_has_nothing_to_be_told_from(build):
@@ -57,12 +66,12 @@ def test_beyond_the_cap_the_scale_stays_and_can_come_back():
     align = Alignment(0.07, 100.0)
     with torch.no_grad():
         align.log_scale.fill_(math.log(1000.0))
-    loss = align([X, torch.randn(7, 5)])
+    loss = align(None, X, torch.randn(7, 5))
     loss.backward()
     assert align.log_scale.grad != 0
     with torch.no_grad():
         align.log_scale.fill_(math.log(100.0))
-    torch.testing.assert_close(align([X, X]), contrast(X, X, 100.0))
+    torch.testing.assert_close(align(None, X, X), contrast(X, X, 100.0))
 
 
 def test_the_scale_starts_where_published(build):

@@ -1,0 +1,59 @@
+"""What heads fit once after training, to the results for the training cases by the best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.components.failures import raised
+from fusionkit.data.batch import Batch
+from fusionkit.errors import RunError
+from fusionkit.network.model import FusionModel
+from fusionkit.network.settled import settling
+from fusionkit.training.distributed import Processes
+from fusionkit.training.objective import arguments, counted
+from fusionkit.training.result import publish
+
+
+@torch.no_grad()
+def settle(network: FusionModel, batches: Callable[[], Iterable[Batch]], processes: Processes, path: Path
+           ) -> tuple[str, ...]:
+    """Let the heads that ask for it fit their buffers, write the weights with them, and name these heads.
+
+    `batches` are the training cases of this process. The network, in evaluation mode, must be the same in every
+    process; it is afterwards too.
+    Raises: RunError if a head fails, or gives its buffers another shape.
+    """
+    heads = settling(network)
+    found: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in heads}
+    device = next((value.device for value in network.state_dict().values()), processes.device)
+    for batch in batches() if heads else ():
+        inputs, present, targets, target_present = arguments(network, batch.to(device))
+        results = network(inputs, present)
+        valid = counted(network, present, target_present)
+        for name, kept in found.items():
+            parts = (batch.index.to(device), results[name], targets[name])
+            kept.append(tuple(part[valid[name]].cpu() for part in parts))
+    for name, kept in found.items():
+        index, raw, wanted = (torch.cat(parts) for parts in zip(
+            *(batch for part in processes.gather(kept) for batch in part), strict=True))
+        order = index.argsort()
+        if len(order):
+            _settle(network.head(name), name, raw[order].to(device), wanted[order].to(device))
+    if heads and processes.main:
+        publish({}, {name: value.cpu() for name, value in network.state_dict().items()}, path)
+    return heads
+
+
+def _settle(head: Any, name: str, outputs: Tensor, targets: Tensor) -> None:
+    before = {key: value.shape for key, value in head.state_dict().items()}
+    try:
+        head.settle(outputs, targets)
+    except Exception as error:
+        raise RunError(f"the head {name!r} fails in 'settle': {raised(error)}") from error
+    if before != {key: value.shape for key, value in head.state_dict().items()}:
+        raise RunError(f"the head {name!r} gives its buffers other shapes in 'settle'; a saved network must fit it")
