@@ -294,17 +294,19 @@ def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows:
                                     fix="check the column and the split"), column)
 
 
-def check_extents(group: Sequence[str], extents: Mapping[str, Mapping[int, Sequence[float]]], span: Span,
-                  ids: Sequence[str], findings: Findings) -> None:
+def check_together(description: DataDescription, extents: Mapping[tuple[str, int], Sequence[float]],
+                   ids: Sequence[str], findings: Findings) -> None:
     """`grids-differ`: inputs that move together whose arrays have other sizes in mm; reported once a pair.
 
-    `extents` are sizes in mm along d, h, w by input and row; a voxel of a file that does not tell counts as 1 mm.
+    `extents` are sizes along d, h, w in mm by input and row; a voxel counts as 1 mm where a file does not tell.
     """
-    first, *others = group
-    for name in others:
-        for row in extents[name].keys() & extents[first].keys():
-            own, other = extents[first][row], extents[name][row]
-            if any(abs(a - b) > _SAME_EXTENT * max(a, b) for a, b in zip(own, other, strict=True)):
+    span = description.span("augment", "together")
+    for first, *others in description.augmentation.together if description.augmentation else ():
+        for name in others:
+            for row in (row for owner, row in extents if owner == name and (first, row) in extents):
+                own, other = extents[first, row], extents[name, row]
+                if all(abs(a - b) <= _SAME_EXTENT * max(a, b) for a, b in zip(own, other, strict=True)):
+                    continue
                 sizes = [" x ".join(f"{length:.4g}" for length in lengths) + " mm" for lengths in (own, other)]
                 findings.add(Diagnostic(
                     "grids-differ", f"{first!r} and {name!r} of case {ids[row]!r} are {sizes[0]} and {sizes[1]}", span,

@@ -29,7 +29,8 @@ class Cohort:
     """The checked cases of a data file; rows count from 0 in the order of the table.
 
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
-    that do not stop a run.
+    that do not stop a run. `masked` are the inputs with another number of tokens for every case, and the most that a
+    case may have; their sizes are those of the longest.
     """
 
     description: DataDescription
@@ -44,6 +45,7 @@ class Cohort:
     layouts: Mapping[str, vectors.Categories]
     paths: Mapping[str, Sequence[Path | None]]
     targets: Mapping[str, TargetValues]
+    masked: Mapping[str, int | None] = field(default_factory=dict)
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
@@ -156,7 +158,8 @@ class Cohort:
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
-                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs)
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, name in self.masked,
+                                         self.masked.get(name))
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation

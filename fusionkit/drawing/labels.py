@@ -139,7 +139,8 @@ def _count(number: int, name: str) -> str:
 
 def _input_card(value: Value) -> Card:
     optional = value.present is not None
-    says = f"input {value.name}: {value.shape.layout} {list(value.shape.sizes)} ({', '.join(value.shape.axes)})"
+    sizes = ", ".join("any" if size is None else str(size) for size in value.shape.written)
+    says = f"input {value.name}: {value.shape.layout} [{sizes}] ({', '.join(value.shape.axes)})"
     return Card(value.name, "input", value.name, clean(says + (", may be missing" if optional else "")),
                 (CardLine(value.shape.layout),), ("optional",) if optional else (), optional=optional)
 

@@ -19,6 +19,7 @@ from fusionkit.components.config import ComponentError
 from fusionkit.components.failures import component_failed, refused
 from fusionkit.components.inner import without_fetching
 from fusionkit.errors import GraphError
+from fusionkit.network.absence import Absence
 from fusionkit.network.node_modules import Chain, Each
 from fusionkit.planning.plan import Call, Lane, PlannedNode
 
@@ -34,7 +35,7 @@ def make_node(planned: PlannedNode, seed: int, weights_follow: bool = False) -> 
         return _lane(planned, lanes[0], name, seed, weights_follow)
     chosen = lanes[:1] if planned.node.share else lanes
     modules = {lane.name: _lane(planned, lane, f"{name}.{lane.name}", seed, weights_follow) for lane in chosen}
-    return Each(modules, [lane.name for lane in lanes], lanes[0].calls[0].component.absent)
+    return Each(modules, lanes)
 
 
 def _lane(planned: PlannedNode, lane: Lane, path: str, seed: int, weights_follow: bool) -> nn.Module:
@@ -42,7 +43,7 @@ def _lane(planned: PlannedNode, lane: Lane, path: str, seed: int, weights_follow
         return _placed(planned, 0, lane.calls[0], path, seed, weights_follow=weights_follow)
     modules = [_placed(planned, index, call, f"{path}.{index}", seed, weights_follow=weights_follow)
                for index, call in enumerate(lane.calls)]
-    return Chain(modules, [call.component.absent for call in lane.calls])
+    return Chain(modules, [Absence.of(call) for call in lane.calls])
 
 
 def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, *, weights_follow: bool) -> nn.Module:

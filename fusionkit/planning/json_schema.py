@@ -14,7 +14,7 @@ from fusionkit.components.declaration import Declaration
 from fusionkit.components.inner import ABSENT, KINDS
 from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
-from fusionkit.graph.builder import FORMAT, MAX_EPOCH, MAX_RATE, NODE_KEYS, STEP_KEYS, TOP_KEYS
+from fusionkit.graph.builder import FORMAT, INPUT_KEYS, MAX_EPOCH, MAX_RATE, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.registry.lookup import library_names
 from fusionkit.shapes.layouts import LAYOUTS
@@ -217,16 +217,24 @@ def _size() -> Schema:
 def _input() -> Schema:
     layouts = {name: _sizes(name, shape.axes) for name, shape in LAYOUTS.items()}
     optional = {"type": "boolean", "default": False, "description": "Whether cases may lack this input."}
-    keys = (*LAYOUTS, "optional")
-    return {**closed(keys, {**layouts, "optional": optional}),
+    most = {"type": "integer", "minimum": 1, "maximum": (1 << 24) - 1,
+            "description": "With tokens: [null, WIDTH], the most tokens that a case may have."}
+    varies = {"properties": {"tokens": {"type": "array", "prefixItems": [{"type": "null"}]}}}
+    return {**closed(INPUT_KEYS, {**layouts, "optional": optional, "max": most}),
             "description": "One input: its layout with the sizes, and whether it may be missing.",
-            "oneOf": [{"required": [name]} for name in LAYOUTS]}
+            "oneOf": [{"required": [name]} for name in LAYOUTS],
+            "if": {"required": ["max"]}, "then": {"required": ["tokens"], **varies}}
 
 
 def _sizes(layout: str, axes: Sequence[str]) -> Schema:
-    sizes = {"type": "array", "items": _ref("size"), "minItems": len(axes), "maxItems": len(axes)}
+    sizes: Schema = {"type": "array", "items": _ref("size"), "minItems": len(axes), "maxItems": len(axes)}
+    more = ""
+    if "tokens" in axes:
+        # The number of tokens may vary between cases.
+        sizes = {**sizes, "prefixItems": [{"anyOf": [_ref("size"), {"type": "null"}]}]}
+        more = " With null for the tokens their number varies between cases."
     return {"anyOf": [sizes, {"const": "auto"}],
-            "description": f"{layout.capitalize()}: [{', '.join(axes)}], without the batch axis."}
+            "description": f"{layout.capitalize()}: [{', '.join(axes)}], without the batch axis.{more}"}
 
 
 def _reference() -> Schema:

@@ -158,7 +158,7 @@ class Plan:
         total = self.total
         return {
             "name": self.name,
-            "inputs": {value.name: {"layout": value.shape.layout, "sizes": list(value.shape.sizes),
+            "inputs": {value.name: {"layout": value.shape.layout, "sizes": list(value.shape.written),
                                     "optional": value.present is not None} for value in self.inputs},
             "nodes": [_node_json(node) for node in self.nodes],
             "heads": {head.name: {"task": head.task, "names": list(head.names), "loss": head.weight}
@@ -174,8 +174,8 @@ def _node_json(node: PlannedNode) -> dict[str, Any]:
         "name": node.name,
         "use": [call.component.id for call in calls],
         "options": [call.config.model_dump(mode="json") for call in calls],
-        "reads": {value.name: list(value.shape.sizes) for value in node.reads},
-        "gives": {value.name: list(value.shape.sizes) for value in node.values},
+        "reads": {value.name: list(value.shape.written) for value in node.reads},
+        "gives": {value.name: list(value.shape.written) for value in node.values},
         "absent": str(node.values[0].present) if node.values[0].present else None,
         "cost": cost_json(node.cost) if node.cost else None,
         **_learning_json(node.node),

@@ -150,3 +150,20 @@ def test_resuming_with_other_changes_is_refused(tmp_path: Path, capsys: pytest.C
     assert main(["train", str(tmp_path / "graph.yaml"), str(tmp_path / "data.yaml"), "-o", str(run), "--epochs", "3",
                  "--resume"]) == 2
     assert "'augment' was" in capsys.readouterr().err
+
+
+def test_inputs_that_move_together_have_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from fusionkit.cli.parser import main
+
+    study(tmp_path, "augment: {together: [[scan, other]], scan: {rotate: true}}\n")
+    table = tmp_path / "data.yaml"
+    table.write_text(table.read_text().replace(
+        'inputs: {', 'inputs: {other: {read: numpy, path: "other {id}.npy"}, '))
+    for case in range(24):
+        np.save(tmp_path / f"other c{case}.npy", np.zeros((1, 3, 5, 8), np.float32) + case)
+    (tmp_path / "graph.yaml").write_text(GRAPH.replace("inputs: {", "inputs: {other: {volume: [1, 3, 5, 8]}, ").replace(
+        "nodes:", "nodes:\n  second: {use: encoder.conv, from: other, with: {widths: [3], output: pooled}}"
+        "\n  both: {use: fusion.sum, from: [seen, second]}").replace("from: seen", "from: both"))
+    assert main(["check", str(tmp_path / "graph.yaml"), str(table)]) == 2
+    said = capsys.readouterr().err
+    assert "'scan' and 'other' of case 'c0' are 3 x 5 x 7 mm and 3 x 5 x 8 mm [grids-differ]" in said
