@@ -48,6 +48,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
                 # By its key, since there is a kind that is called as the section.
                 defs[key] = _step(named)
                 defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], key, named)
+        _describe_stages(defs)
     defs |= _components_in_options(defs, components)
     nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
     methods = [component for component in components if kind_of(component.id) == "uncertainty"]
@@ -140,6 +141,18 @@ def _explain(option: Schema) -> None:
     if option.get("default") is not None:
         text = f"{text}\n\nDefault: `{json.dumps(option['default'], ensure_ascii=False)}`"
     option["markdownDescription"] = text
+
+
+def _describe_stages(defs: dict[str, Schema]) -> None:
+    """Give the stages of training the settings of training, but no stages of their own."""
+    training = defs["training"]
+    if "stages" not in training["properties"]:
+        return
+    own = {name: option for name, option in training["properties"].items() if name not in ("stage", "stages")}
+    defs["stage"] = {**training, "properties": own, "type": ["object", "null"],
+                     "description": "The settings of a stage where they differ from those of the training."}
+    stages = {key: value for key, value in training["properties"]["stages"].items() if key.endswith("escription")}
+    training["properties"]["stages"] = {**stages, "type": ["object", "null"], "additionalProperties": _ref("stage")}
 
 
 def _named(setting: Schema, step: str, components: Sequence[_Known]) -> Schema:

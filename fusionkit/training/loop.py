@@ -202,9 +202,11 @@ class TrainingRun:
                 self.interrupt()
             if flags[1]:
                 self._save()
-            self._seed(step)
             if step.number == 0:
                 self.unfreezing.enter(self.state.epoch + 1)
+                self.fit.begin(self.state.epoch)
+            self._seed(step)
+            if step.number == 0:
                 self.stepper.method.begin_epoch(self.state.epoch)
             outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:
