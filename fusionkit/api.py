@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fusionkit.components.schedule import Schedule as Schedule
     from fusionkit.components.training import EpochWindow as EpochWindow
     from fusionkit.components.training import Gradients as Gradients
+    from fusionkit.components.training import SeenCases as SeenCases
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
