@@ -65,8 +65,9 @@ def path_of(kind: str) -> Path:
 def page(kind: str) -> str:
     """The text of the page of one kind."""
     row = KIND_TABLE[kind]
-    named = "named by `fusionkit" if row.by_command else f"named in a {'data' if row.in_data else 'graph'} file by `"
-    rest = _OF_NETWORKS if kind in GRAPH_KINDS else f"They are {named}{' ' * row.by_command}{row.setting}`."
+    named = "named by `fusionkit " if row.by_command else "named by the declaration of a head: `" if row.by_head else (
+        f"named in a {'data' if row.in_data else 'graph'} file by `")
+    rest = _OF_NETWORKS if kind in GRAPH_KINDS else f"They are {named}{row.setting}`."
     if row.library:
         return _HEADER.format(title=row.title, guide=row.guide, rest=rest) + _by_name(kind)
     parts = [_HEADER.format(title=row.title, guide=row.guide, rest=rest),
@@ -96,10 +97,14 @@ def _section(component: Declaration) -> Iterator[str]:
         yield "\n| option | type | default | meaning |\n| --- | --- | --- | --- |"
         yield from (f"| `{name}` | {_cell(kind)} | {_cell(_default(default))} | {_cell(text)} |"
                     for name, kind, default, text in options)
-    yield f"\n```{'sh' if KIND_TABLE[component.kind].by_command else 'yaml'}\n{seen.snippet}\n```"
+    yield f"\n```{_fence(component.kind)}\n{seen.snippet}\n```"
     if seen.inputs:
         yield "\n```\n" + "\n".join(picture(component.id, seen)) + "\n```"
     yield ""
+
+
+def _fence(kind: str) -> str:
+    return "sh" if KIND_TABLE[kind].by_command else "python" if KIND_TABLE[kind].by_head else "yaml"
 
 
 def _prose(component: Declaration) -> Iterator[str]:

@@ -30,8 +30,8 @@ AREAS = {
 }
 # These raise nothing: they make faulty graphs for tests.
 LEFT_OUT = SOURCE / "testing" / "random_graphs"
-READERS = (PLUGINS / "readers", PLUGINS / "blocks")
-"""Plugins that report codes of their own, about files of cases."""
+READERS = (PLUGINS / "readers", PLUGINS / "tasks", PLUGINS / "blocks")
+"""Plugins that report codes of their own, about tables and files of cases."""
 GENERATED = {"errors.md", "cli.md", "api.md", "fusion-table.md"}
 
 INTRODUCTION = """\

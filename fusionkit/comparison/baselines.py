@@ -21,8 +21,11 @@ from fusionkit.planning.plan import PlannedHead
 _MANY = 5_000
 
 
-def missing_reason(tables: Sequence[str]) -> str | None:
+def missing_reason(tables: Sequence[str], heads: Sequence[PlannedHead]) -> str | None:
     """Why such baselines are not possible; None if they are."""
+    other = next((head for head in heads if head.declared_task.keys), None)
+    if other is not None:
+        return f"there is none for the task {other.task!r} of the head {other.name!r}"
     if not tables:
         return "the graph has no input of table columns"
     if find_spec("sklearn") is None:
@@ -37,7 +40,8 @@ def tables_of(cohort: Cohort) -> list[str]:
 
 def names_of(heads: Sequence[PlannedHead]) -> list[str]:
     """The baselines for heads of some tasks."""
-    linear = "linear regression" if all(head.task == "regression" for head in heads) else "logistic regression"
+    values = all(head.declared_task.results == "values" for head in heads)
+    linear = "linear regression" if values else "logistic regression"
     return [linear, "gradient boosting"]
 
 
@@ -80,13 +84,13 @@ def _fitted(name: str, cohort: Cohort, head: PlannedHead, table: Floats, unit: U
     learned = np.array([row for row in unit.train if target.present[row]], dtype=np.int64)
     tested = np.array([row for row in unit.test if target.present[row]], dtype=np.int64)
     values = np.zeros((len(tested), len(head.names)))
-    if head.task == "multiclass":
+    if head.declared_task.cells == "class":
         values = _shares(name, table[learned], target.values[learned], table[tested], len(head.names), seed=seed)
     else:
         for column in range(len(head.names)):
             known = learned[~np.isnan(target.values[learned, column])]
             wanted = target.values[known, column]
-            if head.task == "multilabel":
+            if head.declared_task.cells == "label":
                 values[:, column] = _shares(name, table[known], wanted.astype(np.int64), table[tested], 2,
                                             seed=seed)[:, 1]
             else:

@@ -224,9 +224,10 @@ class _Edit:
         """The options of the fusion for one head: those given, and what the scores mean where the task decides it."""
         typed, span = self.spec.options, self.spec.span
         fields, more = self.component.config.model_fields, {}
-        if head.task == "multilabel" and "task" in fields:
-            more["task"] = "multilabel"
-        if head.task == "regression" and "space" in fields:
+        results = head.declared_task.results
+        if results == "labels" and "task" in fields:
+            more["task"] = head.declared_task.alike
+        if results == "values" and "space" in fields:
             more["space"] = "logit"
         chosen = {**{name: _tree(value, span) for name, value in more.items()}, **(typed.entries if typed else {})}
         options = Mapping(chosen, typed.keys if typed else {}, span) if chosen or typed else None
@@ -236,7 +237,7 @@ class _Edit:
         if config is not None and not self._passes_gradients(config, len(head.names)):
             self._cannot(f"no gradient passes through {self.spec.use}, so that the copies of the head learn nothing",
                          span, "use fusion.late_mean, or train its predictors with heads of their own")
-        elif config is not None and head.task == "regression" and not self._keeps_units(config, len(head.names)):
+        elif config is not None and results == "values" and not self._keeps_units(config, len(head.names)):
             self._cannot(f"head {head.name!r} gives values, and {self.spec.use} combines probabilities", span,
                          "use fusion.late_mean, fusion.late_weighted or fusion.stacking, which take values")
         return options, config
@@ -268,8 +269,8 @@ class _Edit:
             module = head.component.module(type(config).model_validate(plain), [Vector((len(head.names),))]).eval()
             with torch.no_grad():
                 scores = torch.linspace(-2, 3, 2 * len(head.names)).reshape(2, -1)
-                wanted = {"multiclass": scores.softmax(1), "multilabel": scores.sigmoid(), "regression": scores}
-                sound = torch.allclose(module.decode(module(scores)), wanted[head.task], atol=1e-4)
+                wanted = {"classes": scores.softmax(1), "labels": scores.sigmoid(), "values": scores}
+                sound = torch.allclose(module.decode(module(scores)), wanted[head.declared_task.results], atol=1e-4)
         except Exception:
             sound = False
         if not sound:

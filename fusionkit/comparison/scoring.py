@@ -77,16 +77,15 @@ def metrics_of(heads: Sequence[PlannedHead], wanted: str | None, registry: Regis
     Raises: UserError with `unknown-metric`, or the errors of the text.
     """
     if wanted is None:
-        return {head.name: metrics_named("mae" if head.task == "regression" else "auroc", registry, METRIC)[0]
-                for head in heads}
+        return {head.name: metrics_named(head.declared_task.main, registry, METRIC)[0] for head in heads}
     named = metrics_named(wanted, registry, METRIC)
     if len(named) > 1:
         raise UserError(Diagnostic("bad-metric", f"{METRIC} names {len(named)} metrics",
                                    why="networks are ranked by one", fix=f"choose one: {METRIC} {named[0].key}"))
-    chosen = {head.name: named[0] for head in heads if head.task in named[0].declared.tasks}
+    chosen = {head.name: named[0] for head in heads if head.declared_task.is_measured_by(named[0].declared.tasks)}
     if not chosen:
         offered = [metric.key for metric in installed_metrics(registry)
-                   if any(head.task in metric.declared.tasks for head in heads)]
+                   if any(head.declared_task.is_measured_by(metric.declared.tasks) for head in heads)]
         raise UserError(Diagnostic("unknown-metric", f"no head that depends on the node has the metric "
                                    f"{named[0].key!r}", fix=did_you_mean(named[0].key, offered)))
     return chosen
@@ -214,7 +213,7 @@ class _Scorer:
                                for part in parts(len(outputs.rows), resamples)])
 
     def _outcomes(self, outputs: HeadOutputs) -> Outcomes:
-        return collect(self.head.task, self.head.names, outputs.targets, outputs.values, head=self.head.name)
+        return collect(self.head.declared_task, self.head.names, outputs.targets, outputs.values, head=self.head.name)
 
 
 def _cases(parts: Sequence[HeadOutputs]) -> int:

@@ -16,11 +16,11 @@ from fusionkit.errors import DataError, Diagnostic
 def in_folds(description: DataDescription, heads: Mapping[str, HeadTarget], folds: int, seed: int) -> DataDescription:
     """The description with its split replaced by grouped folds.
 
-    They are stratified as in the split, else by the first target with one class per case. The seed is the split's own
-    if it is random, else the given one.
+    They are stratified as in the split, else by the first target whose task is, such as one class per case. The seed is
+    the split's own if it is random, else the given one.
     """
     before = description.split
-    classes = [name for name, head in heads.items() if head.task == "multiclass" and name in description.targets]
+    classes = [name for name, head in heads.items() if head.declared_task.stratified and name in description.targets]
     stratify = before.stratify if before and before.stratify else next(iter(classes), None)
     return replace(description, split=SplitSpec(
         span=before.span if before else description.span(), folds=folds, stratify=stratify,

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal, get_args
 
 from fusionkit.components.config import Config, ContractError
 from fusionkit.components.declaration import Declaration
-from fusionkit.components.protocols import Task
+from fusionkit.components.kinds import COMPONENT_NAME
 from fusionkit.components.release import Release
+from fusionkit.components.task import task_word
 from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.shapes.rule import Alternative, Port, Rule, RuleError
 from fusionkit.shapes.rule_parser import parse_rule
@@ -28,6 +29,11 @@ class Component(Declaration):
     `module` is called as `module(config, inputs)` with the shapes of the inputs in the order of the
     rule's ports, and returns an `nn.Module`. Its `forward` takes one tensor for each port, in that order, and
     returns one tensor, or a tuple in the order of the result's names.
+
+    Where the rule has `[...]`, an input may be tokens of another number for every case, padded to (B, N, c). `forward`
+    then takes the keyword `valid`: boolean (B, N), True = a token and not padding, or None for tokens of a fixed
+    number; of a component with several ports or a `*` port a list with one of these for each input, or None. What
+    padding contains must not affect any output or gradient, nor how much of it there is; it is finite.
 
     `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `reference` maps names
     to the published code that it reproduces, `release` is that of the authors.
@@ -88,6 +94,18 @@ class Component(Declaration):
         object.__setattr__(self, "parsed", rule)
 
     @property
+    def masked(self) -> bool:
+        """Whether it takes masked tokens, so that `forward` has a keyword `valid`."""
+        return any(axis.masked for alternative in self.parsed.alternatives for port in alternative.inputs
+                   for axis in port.axes or ())
+
+    @property
+    def several(self) -> bool:
+        """Whether it has several inputs, so that `present` and `valid` have one part for each."""
+        ports = self.parsed.ports
+        return len(ports) > 1 or ports[0].variadic
+
+    @property
     def rule_text(self) -> str:
         """The rule as the catalogue lists it, '' for an uncertainty method."""
         return str(self.parsed) if self.rule else ""
@@ -137,8 +155,9 @@ class Fusion(Component):
 
 @dataclass(frozen=True, repr=False)
 class Head(Component):
-    """Turns features into a result, and owns its loss and its decoding; its task says which metrics measure it.
+    """Turns features into a result, and owns its loss and its decoding; its task says what is made of the results.
 
+    `task` names a component of kind `task`, with or without `task.`: how targets are read, which metrics measure it.
     `names` is the option that lists the names of the result's columns (classes, labels, values).
     `partial`: its loss accepts NaN for an unknown label or value of a case, and learns nothing from it; without it a
     case has its whole target or none.
@@ -146,7 +165,7 @@ class Head(Component):
 
     absent: Absent = "skip"
     _: KW_ONLY
-    task: Task = "multiclass"
+    task: str = "multiclass"
     names: str = "classes"
     partial: bool = False
     metrics: InitVar[object] = None
@@ -157,6 +176,9 @@ class Head(Component):
         if metrics is not None:
             raise ContractError(f"{self.id}: nothing calls metrics=; declare each as a component of kind metric, "
                                 "fusionkit.api.Metric, which then measures every head of its task")
+        object.__setattr__(self, "task", task_word(self.task))
+        if not COMPONENT_NAME.fullmatch(self.task):
+            raise ContractError(f"{self.id}: task={self.task!r} is not the name of a task, such as 'multiclass'")
         if self.names not in self.config.model_fields:
             raise ContractError(f"{self.id}: names={self.names!r} is not an option; name one that lists its columns")
 

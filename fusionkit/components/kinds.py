@@ -27,9 +27,9 @@ class Kind:
     `folder` is where bundled ones are, under plugins/, and the name of their page in docs/components/; `guide` is the
     page of docs/ on how to choose one. `declaration` is the class in `fusionkit.api` that declares one. `setting` is
     where a graph file, or with `in_data` a data file, names one, or with `by_command` the command and its flag; '' for
-    kinds that stand in the nodes of a graph. `check` is the check of the conformance kit for kinds without a module and
-    a rule. `library` is the module by whose `names`, `find`, `package_of` and `why_not` installed libraries give
-    further components of the kind, without a catalogue.
+    kinds that stand in the nodes of a graph; `by_head`: the declaration of a head names it. `check` is the check of the
+    conformance kit for kinds without a module and a rule. `library` is the module by whose `names`, `find`,
+    `package_of` and `why_not` installed libraries give further components of the kind, without a catalogue.
     """
 
     name: str
@@ -43,6 +43,12 @@ class Kind:
     in_data: bool = False
     library: str = ""
     by_command: bool = False
+    by_head: bool = False
+
+    @property
+    def in_graph(self) -> bool:
+        """Whether a graph file names it, in its nodes or as a setting."""
+        return not (self.in_data or self.by_command or self.by_head)
 
     @property
     def in_nodes(self) -> bool:
@@ -63,6 +69,9 @@ KIND_TABLE = {kind.name: kind for kind in (
     Kind("uncertainty", "uncertainty", "Uncertainty methods", "uncertainty", "Uncertainty", Scaffold(
         "uncertainty: {use: $id, with: {samples: 10}}", "random passes of the network, and how far they spread.",
         absent="none"), setting="uncertainty", check="method"),
+    Kind("task", "tasks", "Tasks", "heads", "Task", Scaffold(
+        'Head(..., task="$name")', "one class of several, in an order of severity."),
+        setting="Head(task=...)", check="task", by_head=True),
     Kind("metric", "metrics", "Metrics", "evaluation", "Metric", Scaffold(
         "training: {monitor: {use: $id}}", "the mean distance between probability and truth."),
         setting="training.monitor", check="metric"),
@@ -81,6 +90,9 @@ KIND_TABLE = {kind.name: kind for kind in (
         "training: {schedule: {use: $id, with: {power: 2.0}}}",
         "the learning rate falls to zero by a power of the time."),
         setting="training.schedule", check="schedule", library="fusionkit.training.library_schedules"),
+    Kind("transform", "transforms", "Transforms", "augmentation", "Transform", Scaffold(
+        "augment: {scan: {$name: {sd: [0.0, 0.2]}}}", "values of cases that are shifted up or down as a whole."),
+        setting="augment", check="transform", in_data=True),
     Kind("explanation", "explanations", "Explanations", "explain", "Explanation", Scaffold(
         "fusionkit explain RUN --method $name", "the mean of each input's gradient times its value."),
         setting="explain RUN --method", check="explanation", by_command=True),

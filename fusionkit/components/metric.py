@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from fusionkit.components.config import ContractError
 from fusionkit.components.declaration import Declaration
-from fusionkit.components.protocols import Task
+from fusionkit.components.kinds import COMPONENT_NAME
+from fusionkit.components.task import task_word
 
 if TYPE_CHECKING:
     from fusionkit.arrays import Floats
@@ -23,7 +24,8 @@ class MetricMethod(Protocol):
     further code: with weights of one it is the value itself. Optional, and looked up by name:
 
     - `of_all(outcomes, weights)` measures all classes of a head of several classes at once, `weights` (N, R) to (R,);
-      without it the result is the mean over the classes for which it is defined;
+      without it the result is the mean over the classes for which it is defined; a metric of a whole head alone, such
+      as one that needs all horizons of a survival head, has no `of_column`;
     - `why_undefined(column)` is a note for the reader if the metric has no value for the column, else None; it is not
       called for columns without a case;
     - `note_of_all(outcomes)` is the note to a result of `of_all`, or None.
@@ -50,7 +52,7 @@ class Metric(Declaration):
 
     _: KW_ONLY
     label: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[str, ...]
     better: Better
     unit: str = ""
     monitor: bool = True
@@ -61,9 +63,9 @@ class Metric(Declaration):
         super().__post_init__()
         if not self.label.strip():
             raise ContractError(f"{self.id}: label is empty; write its name for tables, as in 'Brier score'")
-        unknown = sorted(set(self.tasks) - set(get_args(Task)))
-        if unknown or not self.tasks:
-            raise ContractError(f"{self.id}: tasks={self.tasks!r}; choose from {', '.join(get_args(Task))}")
+        object.__setattr__(self, "tasks", tuple(map(task_word, self.tasks)))
+        if not self.tasks or not all(map(COMPONENT_NAME.fullmatch, self.tasks)):
+            raise ContractError(f"{self.id}: tasks={self.tasks!r}; name tasks, such as 'multiclass' or 'regression'")
         if self.better not in get_args(Better):
             raise ContractError(f"{self.id}: better={self.better!r}; choose one of {', '.join(get_args(Better))}")
 

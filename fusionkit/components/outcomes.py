@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
-from fusionkit.components.protocols import Task
+from fusionkit.components.task import ALIKE, Results, TaskMethod, task_word
+
+_RESULTS = {task: results for results, task in ALIKE.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +25,30 @@ class Outcomes:
     and NaN (not known) for `multilabel`, (N, K) values for `regression`. `predictions` is (N, K): probabilities, or
     values. `patients` is (N,) numbers from 0, equal for the cases of one patient; None if cases count individually.
     `without_target` counts the cases that were dropped because they have no target; `rows` (N,) are the original
-    positions of the others.
+    positions of the others. `results` says what the predictions are, as a `Task` does; `method` is that of a task that
+    measures columns of its own, whose targets are as it says. `risk` (N,) ranks the cases where a head has such a
+    number beside its predictions; higher is worse, and sooner.
     """
 
-    task: Task
+    task: str
     classes: tuple[str, ...]
     targets: Floats
     predictions: Floats
     patients: Ints | None = None
     without_target: int = 0
     rows: Ints | None = None
+    results: Results | None = None
+    method: TaskMethod | None = None
+    risk: Floats | None = None
+
+    @property
+    def form(self) -> Results:
+        """What the predictions are: of one of the oldest three tasks it need not be said."""
+        return self.results or _RESULTS[task_word(self.task)]
+
+    def is_measured_by(self, tasks: tuple[str, ...]) -> bool:
+        """Whether a metric for these tasks is for them, as `Task.is_measured_by`."""
+        return self.task in tasks or (self.method is None and ALIKE[self.form] in tasks)
 
     @property
     def cases(self) -> int:
@@ -41,12 +58,12 @@ class Outcomes:
     @property
     def binary(self) -> bool:
         """Whether there are two classes, of which the second is then the positive one."""
-        return self.task == "multiclass" and len(self.classes) == 2
+        return self.form == "classes" and len(self.classes) == 2
 
     def column(self, index: int) -> ClassColumn:
         """One class against all others, or one label, over the cases where it is known."""
         score, name = self.predictions[:, index], self.classes[index]
-        if self.task == "multiclass":
+        if self.form == "classes":
             known = np.ones(self.cases, dtype=bool)
             return ClassColumn(name, known, self.targets == index, self.predicted_class() == index, score)
         known = ~np.isnan(self.targets[:, index])
@@ -58,10 +75,15 @@ class Outcomes:
         known = ~np.isnan(self.targets[:, index])
         return ValueColumn(self.classes[index], known, self.targets[known, index], self.predictions[known, index])
 
-    def columns(self) -> Iterator[ClassColumn | ValueColumn]:
-        """What is measured one by one: every class against the others, label or output; of two classes the second."""
+    def columns(self) -> Iterator[Any]:
+        """What is measured one by one: a `ClassColumn` for every class against the others (of two classes the second)
+        and every label, a `ValueColumn` for every output, or what the task measures.
+        """
+        if self.method is not None:
+            yield from self.method.measured(self)
+            return
         for index in range(len(self.classes)):
-            if self.task == "regression":
+            if self.form == "values":
                 yield self.output(index)
             elif index or not self.binary:
                 yield self.column(index)
@@ -108,3 +130,19 @@ class ValueColumn:
     known: Bools
     truth: Floats
     predicted: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivalColumn:
+    """The cases at one horizon: `survival` is the predicted probability of no event until then, `risk` ranks the cases.
+
+    A higher risk is worse. *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
+    """
+
+    name: str
+    known: Bools
+    horizon: float
+    time: Floats
+    event: Bools
+    survival: Floats
+    risk: Floats

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Task = Literal["multiclass", "multilabel", "regression"]
-
 
 class HeadModule(Protocol):
     """What the module of a head offers besides `forward`.
@@ -21,17 +18,21 @@ class HeadModule(Protocol):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each case: (B,). `output` is what `forward` gave.
 
-        Targets: (B,) int64 for multiclass; (B, K) float for multilabel and regression. Cases without a target or a
-        result have zeros in both, and their losses are ignored; a loss that compares cases should exclude
-        them. With `cases="step"` there are none: it is given the cases of a whole step that count, one or more, and in
-        validation all of them. With a head declared `partial`, an unknown label or value is NaN and adds nothing.
+        Targets: (B,) int64 where the task's cells are classes; else (B, columns) float: (B, K) for labels and values.
+        Cases without a target or a result have zeros in both, and their losses are ignored; a loss that compares cases
+        should exclude them. With `cases="step"` there are none: it is given the cases of a whole step that count, one
+        or more, and in validation all of them. With a head declared `partial`, an unknown label or value is NaN and
+        adds nothing.
         """
 
     def decode(self, output: Tensor) -> Tensor:
         """Probabilities in 0..1 or values, (B, K), in the order of the head's names."""
 
     def balance(self, counts: Tensor) -> None:
-        """Called once before training with the number of training cases of each class: (K,) float."""
+        """Called once before training with the number of training cases of each class: (K,) float.
+
+        Or of each kind of case that its task counts, such as censored cases and events.
+        """
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Runner(Protocol):
     else; `member` counts from 0. Finishing each member before the next runs its deterministic part only once.
     """
 
-    tasks: Mapping[str, Task]
+    tasks: Mapping[str, str]
     members: int
 
     def once(self, member: int = 0) -> Mapping[str, Tensor]:

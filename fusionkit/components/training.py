@@ -31,7 +31,7 @@ class EpochWindow(Config):
         return self
 
 
-class SeenCases(Protocol):
+class BatchView(Protocol):
     """A batch of training cases: of the step, with gradients, or one that is only looked at, without.
 
     Shapes: `targets` (B, ...) and `known` (B,) by head, whether a case counts for it; `present` (B,) by input. What is
@@ -77,7 +77,7 @@ class TrainingView(Protocol):
     heads: Mapping[str, str]
     rows: Mapping[str, int]
     scores: Mapping[str, float]
-    batch: SeenCases
+    batch: BatchView
 
     def weights(self, modality: str) -> Mapping[str, Tensor]:
         """The weights of a modality by name, as they are now and without gradient; they are not to be changed."""
@@ -85,7 +85,7 @@ class TrainingView(Protocol):
     def scale(self, values: Tensor, factor: float) -> Tensor:
         """The same numbers, whose gradient is multiplied by a factor."""
 
-    def training_cases(self, share: float = 1.0) -> Iterator[SeenCases]:
+    def training_cases(self, share: float = 1.0) -> Iterator[BatchView]:
         """The training cases in evaluation mode and without gradient, in `begin_epoch` and `end_epoch`.
 
         Batches are those of all processes. With a share they are drawn at random, in each epoch anew.

@@ -9,6 +9,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.components.task import TargetPart
 from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.findings import Findings
@@ -24,6 +25,7 @@ from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
 from fusionkit.printable import in_one_line
 
+_SAME_EXTENT = 0.01  # of the larger one
 _NAMED = 4  # cases that a warning about an input gives as examples
 
 
@@ -213,22 +215,23 @@ def check_targets_present(specs: Sequence[TargetSpec], table: Table, ids: Sequen
 def check_classes(name: str, head: HeadTarget, values: TargetValues, spec: TargetSpec, *, division: Division,
                   table: Table, findings: Findings) -> None:
     """Report `class-absent`: a class, or a label, without a case in a part of the split."""
+    of_classes = head.declared_task.cells == "class"
     for code, label in enumerate(head.classes):
         column = spec.column or (label if label in spec.columns else spec.columns[code])
-        answers = values.values if head.task == "multiclass" else values.values[:, code]
-        ways = [(answers == code, f"of class {label!r}")] if head.task == "multiclass" else [
+        answers = values.values if of_classes else values.values[:, code]
+        ways = [(answers == code, f"of class {label!r}")] if of_classes else [
             (answers > 0, f"of class {label!r}"), (answers == 0, f"without label {label!r}")]
         for holds, words in ways:
             found = holds & values.present
             if not found.any():
                 why = "every case has another class" if words.startswith("of") else "every case has it"
-                option = "labels" if head.task == "multilabel" else "classes"
+                option = "classes" if of_classes else "labels"
                 fix = f"correct the cells of the target, or remove {label!r} from the head's {option!r}"
                 fault: _Fault | None = ("is in the whole table", why, fix, "error")
             elif division.folds is not None:
                 fault = _fold_fault(name, division, np.bincount(division.folds[found], minlength=division.fold_count))
             else:
-                fault = _part_fault(name, division, found, head.task == "multilabel")
+                fault = _part_fault(name, division, found, not of_classes)
             if fault is not None:
                 where, why, fix, severity = fault
                 findings.add(Diagnostic("class-absent", f"no case {words} {where}", table.header(column), why, fix,
@@ -262,6 +265,23 @@ def _fold_fault(name: str, division: Division, counts: NDArray[np.int64]) -> _Fa
     return f"is in {' and '.join(f'fold {fold}' for fold in empty[:6])}", spread, fix, "warning"
 
 
+def check_own_parts(name: str, head: HeadTarget, values: TargetValues, spec: TargetSpec, *, division: Division,
+                    table: Table, findings: Findings) -> None:
+    """Report what the task of a target with columns of its own finds wrong with the training cases and other parts."""
+    def part(name: str, rows: Sequence[int]) -> TargetPart:
+        return TargetPart(name, values.values[[row for row in rows if values.present[row]]])
+
+    folds = [division.fold(number) for number in range(division.fold_count)]
+    train = [part(f"the training cases of fold {number}", rows) for number, (rows, _) in enumerate(folds)] or [
+        part("the training cases", division.rows("train") if division.parts else range(len(table)))]
+    others = [part(f"fold {number}", rows) for number, (_, rows) in enumerate(folds)] or [
+        part(name, division.rows(name)) for name in PARTS if name != "train" and division.rows(name)]
+    for fault in head.declared_task.method.judge_parts(train, others, head.classes):
+        place = table.header(spec.by_key[fault.key])
+        findings.add(Diagnostic(fault.code, f"target {name!r}: {fault.message}", place, fault.why, fault.fix,
+                                fault.severity), name)
+
+
 def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows: Sequence[int], *, table: Table,
                         findings: Findings) -> None:
     """Report `one-value` for a regression target that is the same in all training cases."""
@@ -272,3 +292,25 @@ def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows:
             findings.add(Diagnostic("one-value", f"target column {column!r} has one value in all {len(known)} training "
                                     "cases", table.header(column), why=f"{name!r} cannot be learned from it",
                                     fix="check the column and the split"), column)
+
+
+def check_together(description: DataDescription, extents: Mapping[tuple[str, int], Sequence[float]],
+                   ids: Sequence[str], findings: Findings) -> None:
+    """`grids-differ`: inputs that move together whose arrays have other sizes in mm; reported once a pair.
+
+    `extents` are sizes along d, h, w in mm by input and row; a voxel counts as 1 mm where a file does not tell.
+    """
+    span = description.span("augment", "together")
+    for first, *others in description.augmentation.together if description.augmentation else ():
+        for name in others:
+            for row in (row for owner, row in extents if owner == name and (first, row) in extents):
+                own, other = extents[first, row], extents[name, row]
+                if all(abs(a - b) <= _SAME_EXTENT * max(a, b) for a, b in zip(own, other, strict=True)):
+                    continue
+                sizes = [" x ".join(f"{length:.4g}" for length in lengths) + " mm" for lengths in (own, other)]
+                findings.add(Diagnostic(
+                    "grids-differ", f"{first!r} and {name!r} of case {ids[row]!r} are {sizes[0]} and {sizes[1]}", span,
+                    why="inputs that move together move about the middles of their arrays, which must be one place; a "
+                        "voxel counts as 1 mm where a file does not tell",
+                    fix="resample one onto the grid of the other, or let each move by itself"))
+                break

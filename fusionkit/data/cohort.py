@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,8 @@ class Cohort:
     """The checked cases of a data file; rows count from 0 in the order of the table.
 
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
-    that do not stop a run.
+    that do not stop a run. `masked` are the inputs with another number of tokens for every case, and the most that a
+    case may have; their sizes are those of the longest.
     """
 
     description: DataDescription
@@ -44,6 +45,7 @@ class Cohort:
     layouts: Mapping[str, vectors.Categories]
     paths: Mapping[str, Sequence[Path | None]]
     targets: Mapping[str, TargetValues]
+    masked: Mapping[str, int | None] = field(default_factory=dict)
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
@@ -76,7 +78,8 @@ class Cohort:
 
     def hold_out(self, rows: Sequence[int], fraction: float, seed: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Some rows, divided into those kept and those held out; groups stay together, classes are balanced."""
-        groups, strata = self._kept_together(rows, ("multiclass",))
+        groups, strata = self._kept_together(rows, 2, [name for name, head in self.heads.items()
+                                                       if head.declared_task.stratified])
         parts = grouped_folds.fraction_of(groups, strata, {"test": fraction}, seed)
         pairs = list(zip(rows, parts, strict=True))
         return tuple(r for r, part in pairs if part == "train"), tuple(r for r, part in pairs if part == "test")
@@ -88,7 +91,7 @@ class Cohort:
         group alone, since a network without it could not learn the class.
         Raises: DataError with `too-few-cases`.
         """
-        groups, strata = self._kept_together(rows, ("multiclass", "multilabel", "regression"))
+        groups, strata = self._kept_together(rows, count, self.heads)
         if len(set(groups)) < count:
             raise DataError(Diagnostic(
                 "too-few-cases", f"{count} networks cannot each hold out different cases: there are "
@@ -103,17 +106,17 @@ class Cohort:
 
     def group_count(self, rows: Sequence[int]) -> int:
         """The number of groups of rows that a split keeps together, such as patients."""
-        return len(set(self._kept_together(rows, ())[0]))
+        return len(set(self._kept_together(rows, 0, ())[0]))
 
-    def _kept_together(self, rows: Sequence[int], tasks: Collection[str]) -> tuple[list[str], list[str] | None]:
-        """The group and the stratum of each row: the split's, else by the first head of these tasks."""
+    def _kept_together(self, rows: Sequence[int], parts: int, heads: Collection[str]
+                       ) -> tuple[list[str], list[str] | None]:
+        """The group and the stratum of each row: the split's, else by the first of these heads that has targets."""
         _, groups = split.groups_of(self.description, self.table, self.ids)
         chosen = self.description.split.stratify if self.description.split else None
-        learnt = [name for name, head in self.heads.items()
-                  if head.task in tasks and self.targets[name].present.any()]
+        learnt = [name for name in heads if self.targets[name].present.any()]
         names = [chosen] if chosen else learnt[:1]
-        strata = split.strata_of(self.table, self.description.targets[names[0]],
-                                 self.description.numbers) if names else None
+        strata = split.strata_of(self.table, self.description.targets[names[0]], self.description.numbers, groups,
+                                 parts) if names else None
         return [groups[row] for row in rows], [strata[row] for row in rows] if strata else None
 
     def present(self, name: str) -> NDArray[np.bool_]:
@@ -125,21 +128,18 @@ class Cohort:
             return self.columns[name].present
         return np.array([path is not None for path in self.paths[name]], dtype=bool)
 
-    def class_counts(self, head: str, rows: Sequence[int]) -> tuple[int, ...]:
-        """How many of the rows have each class or label, in the order of the head."""
+    def class_counts(self, head: str, rows: Sequence[int]) -> dict[str, int]:
+        """How many of the rows have each class or label, in the order of the head, or as its task counts."""
         target, found = self.heads[head], self.targets[head]
         known = found.values[[row for row in rows if found.present[row]]]
-        if target.task == "multilabel":
-            return tuple(int(count) for count in (known > 0).sum(0))
-        counts = Counter(known.tolist()) if target.task == "multiclass" else Counter()
-        return tuple(counts[code] for code in range(len(target.classes)))
+        counts = target.declared_task.method.counts(known, np.ones(len(known)), target.classes)
+        return {name: int(count) for name, count in counts.items()}
 
     def fit(self, rows: Sequence[int]) -> Preprocessing:
         """Statistics of the given rows, which must be training rows only."""
         fitted = {name: vectors.fit(values, self.description.inputs[name].options, rows, self.layouts[name])
                   for name, values in self.columns.items()}
-        counts = {name: dict(zip(head.classes, self.class_counts(name, rows), strict=True))
-                  for name, head in self.heads.items() if head.task != "regression"}
+        counts = {name: found for name in self.heads if (found := self.class_counts(name, rows))}
         return Preprocessing(fitted, counts, {name: self._reading(name, rows) for name in self.sizes})
 
     def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
@@ -158,6 +158,20 @@ class Cohort:
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
-                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs)
-        return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, name in self.masked,
+                                         self.masked.get(name))
+        made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
+        made.augmentation = self.description.augmentation
+        made.extents = self._extents() if made.augmentation else {}
+        return made
+
+    def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
+        """The inputs of which files of some of the rows do not tell the size of a voxel."""
+        return [name for name, known in self._extents().items()
+                if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
+
+    def _extents(self) -> dict[str, list[tuple[float, ...] | None]]:
+        """The extent of every file along d, h, w in mm, by input and row; None where it is not known."""
+        none = Facts()
+        return {name: [self.facts.get((name, row), none).extent for row in self.rows] for name in self.paths}

@@ -10,7 +10,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from fusionkit.components.task import Task
 from fusionkit.data import path_template
+from fusionkit.data.augmentation import Augmentation, read_augmentation
 from fusionkit.data.fields import DataFieldReader, shown
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.measurement_limits import Limits
@@ -20,13 +22,14 @@ from fusionkit.data.readers.reader import InputReader, ReadError
 from fusionkit.data.split_spec import SplitSpec, read_split
 from fusionkit.errors import DataError, Diagnostic, GraphError, Span, did_you_mean
 from fusionkit.registry.lookup import Registry, discover
+from fusionkit.registry.tasks import tasks_with_keys
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
 KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
-        "inputs", "targets")
+        "inputs", "augment", "targets")
 TARGET_KEYS = ("column", "columns", "values", "limits")
 
 
@@ -34,7 +37,8 @@ TARGET_KEYS = ("column", "columns", "values", "limits")
 class TargetSpec:
     """One target: a column, or one column per class (multilabel), and raw values renamed to classes.
 
-    `limits` says how cells beyond a limit of measurement are read.
+    `limits` says how cells beyond a limit of measurement are read. A target of a `task` with columns of its own has
+    these `by_key`, and `words` under its further keys.
     """
 
     name: str
@@ -43,18 +47,26 @@ class TargetSpec:
     columns: tuple[str, ...] = ()
     values: AbstractMapping[str, str] = field(default_factory=dict)
     limits: Limits | None = None
+    by_key: AbstractMapping[str, str] = field(default_factory=dict)
+    task: Task | None = None
+    words: AbstractMapping[str, str] = field(default_factory=dict)
 
     @property
     def all_columns(self) -> tuple[str, ...]:
         """The columns that it reads."""
-        return (self.column,) if self.column else self.columns
+        return tuple(self.by_key.values()) or ((self.column,) if self.column else self.columns)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys by which it names its columns, if it has keys of its own."""
+        return tuple(self.by_key)
 
 
 @dataclass(frozen=True, slots=True)
 class DataDescription:
     """A data file, parsed and checked on its own, without looking at the table and the files.
 
-    `roots` are folders outside `folder` whose files may be read.
+    `roots` are folders outside `folder` whose files may be read. `augmentation` is what training changes at random.
     """
 
     file: Path
@@ -70,6 +82,7 @@ class DataDescription:
     sheet: str | None
     tree: Tree = field(compare=False, repr=False)
     roots: tuple[Path, ...] = ()
+    augmentation: Augmentation | None = None
 
     def span(self, *path: str | int) -> Span:
         """The location of a value, or of the closest enclosing one."""
@@ -80,6 +93,8 @@ class DataDescription:
         plain = to_plain(self.tree)
         for name, spec in self.inputs.items():
             plain["inputs"][name] = {"read": spec.reader, **spec.options.model_dump(mode="json")}
+        if self.augmentation is not None:
+            plain["augment"] = self.augmentation.to_plain()
         if self.split is not None:
             plain["split"] = self.split.to_plain()
         return {key: plain[key] for key in KEYS if key in plain}
@@ -109,15 +124,17 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     cases, identifier = _cases(form, folder, readable), form.words("id")
     form.require("id", "COLUMN", ", the column with the id of each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
-    inputs = _inputs(form, _Place(folder, readable, registry or discover()))
-    targets = _targets(form)
+    registry = registry or discover()
+    inputs = _inputs(form, _Place(folder, readable, registry))
+    augmentation = read_augmentation(form, inputs, registry)
+    targets = _targets(form, registry)
     split = read_split(form, targets)
     numbers, sheet = _numbers(form), form.words("sheet")
     if found:
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
     return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, sheet,
-                           tree, readable)
+                           tree, readable, augmentation)
 
 
 def _check_version(form: DataFieldReader) -> None:
@@ -327,12 +344,16 @@ def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputS
     return replace(spec, template=written, template_span=span)
 
 
-def _targets(form: DataFieldReader) -> dict[str, TargetSpec]:
-    specs = (_target(form, name, tree) for name, tree in _entries(form, "targets").items())
+def _targets(form: DataFieldReader, registry: Registry | None) -> dict[str, TargetSpec]:
+    specs = (_target(form, name, tree, registry) for name, tree in _entries(form, "targets").items())
     return {spec.name: spec for spec in specs if spec is not None}
 
 
-def _target(form: DataFieldReader, name: str, tree: Tree) -> TargetSpec | None:
+def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry | None) -> TargetSpec | None:
+    if isinstance(tree, Mapping) and set(tree.entries) - set(TARGET_KEYS):
+        for task in tasks_with_keys(registry or discover()):
+            if set(tree.entries) & set(task.keys):
+                return _keyed_target(form, name, tree, task)
     part = DataFieldReader(tree, f"target {name!r}", TARGET_KEYS, form.found)
     if not isinstance(tree, Mapping):
         return None
@@ -347,6 +368,20 @@ def _target(form: DataFieldReader, name: str, tree: Tree) -> TargetSpec | None:
         part.note("bad-value", f"'limits' of {part.owner} cannot be {limits!r}", part.at("limits"),
                   fix="write 'value' for the limit itself, 'half' for half of a lower one, 'blank' for no value")
     return TargetSpec(name, tree.span, column, columns or (), values, known.get(limits))
+
+
+def _keyed_target(form: DataFieldReader, name: str, tree: Mapping, task: Task) -> TargetSpec | None:
+    """A target of a task with columns of its own."""
+    part = DataFieldReader(tree, f"target {name!r}", (*task.keys, "values", *task.words), form.found)
+    for key in task.keys:
+        part.require(key, "COLUMN", f", a column that {task.id} reads")
+    by_key = {key: part.words(key) for key in task.keys if part.has(key)}
+    words = {key: part.words(key) for key in task.words if part.has(key)}
+    values = _values(part)
+    if len(by_key) < len(task.keys) or None in by_key.values():
+        return None
+    return TargetSpec(name, tree.span, values=values, by_key={key: str(column) for key, column in by_key.items()},
+                      task=task, words={key: str(word) for key, word in words.items() if word is not None})
 
 
 def _values(part: DataFieldReader) -> dict[str, str]:

@@ -150,7 +150,8 @@ def _order_tells(numbers: NDArray[np.float64], wanted: Codes) -> str | None:
 
 def answers_of(name: str, head: HeadTarget, values: TargetValues) -> Iterator[tuple[str, Codes]]:
     """The answers of a target for every case as integer codes, -1 where unknown."""
-    if head.task == "multiclass":
+    task = head.declared_task
+    if task.cells == "class":
         yield f"the class of {name!r}", np.where(values.present, values.values, -1)
         return
     for position in range(values.values.shape[1]):
@@ -158,5 +159,6 @@ def answers_of(name: str, head: HeadTarget, values: TargetValues) -> Iterator[tu
         known = values.present & ~np.isnan(column)
         codes = np.full(len(column), -1)
         codes[known] = np.unique(column[known], return_inverse=True)[1]
-        about = f"the label {head.classes[position]!r}" if head.task == "multilabel" else f"the value of {name!r}"
+        about = (f"the {task.keys[position]} of {name!r}" if task.keys else
+                 f"the label {head.classes[position]!r}" if task.cells == "label" else f"the value of {name!r}")
         yield about, codes

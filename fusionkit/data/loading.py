@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, leaks, path_template, targets
+from fusionkit.data import case_files, checks, leaks, masked_inputs, path_template, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
@@ -65,7 +65,7 @@ def load_cohort(
     return Cohort(
         loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
-        loading.targets, {place: found.facts for place, found in loading.checked.items()})
+        loading.targets, loading.masked, {place: found.facts for place, found in loading.checked.items()})
 
 
 _Named = tuple[str, tuple[str | int, ...]]
@@ -111,6 +111,7 @@ class _Loading:
     paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
     checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    masked: Mapping[str, int | None] = field(default_factory=dict)
 
     def has_all(self, needed: Sequence[_Named], use: str) -> bool:
         """Whether all columns exist; a missing one is reported once, where it is first needed."""
@@ -168,6 +169,8 @@ def _read_targets(loading: _Loading) -> _Loading:
 
 def _target_columns(spec: TargetSpec) -> list[_Named]:
     """The columns of a target, each with its location in the data file."""
+    if spec.by_key:
+        return [(column, ("targets", spec.name, key)) for key, column in spec.by_key.items()]
     if spec.column is not None:
         return [(spec.column, ("targets", spec.name, "column"))]
     return [(column, ("targets", spec.name, "columns", position)) for position, column in enumerate(spec.columns)]
@@ -259,6 +262,13 @@ def _read_files(loading: _Loading) -> _Loading:
     how = loading.reading
     checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
                                      cache=how.cache, workers=how.workers, progress=how.progress)
+    shapes = {place: found.shape for place, found in checked.items()}
+    empty = masked_inputs.without_tokens(loading.inputs, inputs, shapes, table=loading.table, ids=loading.ids,
+                                         findings=loading.findings)
+    checked = {place: found for place, found in checked.items() if place not in empty}
+    loading = replace(loading, paths={name: [None if (name, row) in empty else path for row, path in enumerate(paths)]
+                                      for name, paths in loading.paths.items()})
+    files = [file for file in files if (file.spec.name, file.row) not in empty]
     checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
     for name in loading.paths:
         facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
@@ -272,7 +282,7 @@ def _read_files(loading: _Loading) -> _Loading:
 
 def _settle_sizes(loading: _Loading) -> _Loading:
     """The size of every input."""
-    sizes = {}
+    sizes, masked = {}, {}
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
         if spec is None or (name not in loading.columns and name not in loading.paths):
@@ -280,12 +290,17 @@ def _settle_sizes(loading: _Loading) -> _Loading:
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
                     spec.source.shape(spec.options))
         shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
-        size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
-                                    findings=loading.findings)
+        if masked_inputs.is_masked(need, shapes.values()):
+            masked[name] = need.most
+            size = masked_inputs.longest(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
+                                         findings=loading.findings)
+        else:
+            size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
+                                        findings=loading.findings)
         if size is not None:
             sizes[name] = size
         checks.check_size_known(spec, need, size, loading.present(name), loading.findings)
-    return replace(loading, sizes=sizes)
+    return replace(loading, sizes=sizes, masked=masked)
 
 
 def _check_cohort(loading: _Loading) -> _Loading:
@@ -297,10 +312,19 @@ def _check_cohort(loading: _Loading) -> _Loading:
     if not loading.required:
         return loading
     learnt = [described[name] for name in loading.heads if name in described]
-    if not any(column in loading.missing for spec in learnt for column in spec.all_columns):
+    # A task with columns of its own may leave out cases, and says so.
+    if not any(spec.keys or set(spec.all_columns) & loading.missing for spec in learnt):
         checks.check_targets_present(learnt, table, loading.ids, loading.findings)
     if loading.divided:
         _check_parts(loading)
+    return loading
+
+
+def _check_together(loading: _Loading) -> _Loading:
+    """Inputs that move together must show the same part of the body in every case."""
+    if loading.required:
+        extents = {place: found.extent for place, found in sorted(loading.checked.items())}
+        checks.check_together(loading.description, extents, loading.ids, loading.findings)
     return loading
 
 
@@ -308,7 +332,11 @@ def _check_parts(loading: _Loading) -> None:
     table, division, findings = loading.table, loading.division, loading.findings
     train = division.rows("train") if division.parts else tuple(range(len(table)))
     for name, spec in loading.learnt.items():
-        if loading.heads[name].task != "regression":
+        task = loading.heads[name].declared_task
+        if task.keys:
+            checks.check_own_parts(name, loading.heads[name], loading.targets[name], spec, division=division,
+                                   table=table, findings=findings)
+        elif task.cells != "number":
             checks.check_classes(name, loading.heads[name], loading.targets[name], spec, division=division, table=table,
                                  findings=findings)
         else:
@@ -327,7 +355,7 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
     for name, spec in loading.learnt.items():
-        if loading.heads[name].task == "regression":
+        if loading.heads[name].declared_task.cells == "number":
             wanted = np.where(loading.targets[name].present[:, None], loading.targets[name].values, np.nan)
             for position, column in enumerate(spec.all_columns):
                 findings.extend((column, doubt) for doubt in target_scale(table, column, wanted[:, position], train))
@@ -365,7 +393,7 @@ def _warn_of_patients(loading: _Loading) -> _Loading:
 
 
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
-    _warn_of_doubts, _warn_of_patients)
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_together,
+    _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
+from fusionkit.components.task import Task
 from fusionkit.data.readers.reader import Sizes
 from fusionkit.errors import Span
-
-Task = Literal["multiclass", "multilabel", "regression"]
+from fusionkit.registry.tasks import task_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,26 +15,35 @@ class HeadTarget:
     """The target of a head; the data file has a target of the same name.
 
     `classes` are in the order of the head's outputs; `size` is the number of outputs. `partial`: some labels or
-    values of a case may be known and others not.
+    values of a case may be known and others not. `found` is the task that `task` names, where it was looked up before.
     """
 
-    task: Task
+    task: str
     classes: tuple[str, ...] = ()
     span: Span | None = None
     size: int = 1
     partial: bool = False
+    found: Task | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def declared_task(self) -> Task:
+        """The task: how cells are read, and what is made of results."""
+        return self.found or task_named(self.task)
 
 
 @dataclass(frozen=True, slots=True)
 class InputNeed:
     """The sizes of an input of the network without the batch axis, None if taken from the data (`auto`).
 
-    `sizes` as a whole is None where no network is there and any number of axes will do.
+    `sizes` as a whole is None where no network is there and any number of axes will do. `masked`: tokens of another
+    number for every case, at most `most`.
     """
 
     sizes: Sizes | None
     optional: bool = False
     span: Span | None = None
+    masked: bool = False
+    most: int | None = None
 
 
 def fits(sizes: Sizes, others: Sizes) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds as splitting
+from fusionkit.data import labels
 from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.measurement_limits import limits_replaced
@@ -155,7 +156,7 @@ def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *,
                                 "column with 'group: COLUMN'"))
         return Division()
     strata = None if spec.stratify is None else strata_of(
-        table, description.targets[spec.stratify], description.numbers)
+        table, description.targets[spec.stratify], description.numbers, groups, spec.folds or len(spec.fractions) + 1)
     if spec.folds:
         return Division((), splitting.fold_of(groups, strata, spec.folds, spec.seed), spec.folds)
     parts = splitting.fraction_of(groups, strata, spec.fractions, spec.seed)
@@ -169,8 +170,16 @@ def _drawn(spec: SplitSpec, column: str, groups: Sequence[str], table: Table, *,
     return Division(parts)
 
 
-def strata_of(table: Table, target: TargetSpec, formats: NumberFormats) -> tuple[str, ...]:
-    """The stratum of each row: the cells of a target, or the quartile of a measurement."""
+def strata_of(table: Table, target: TargetSpec, formats: NumberFormats, groups: Sequence[str] = (),
+              parts: int = 0) -> tuple[str, ...]:
+    """The stratum of each row: the cells of a target, or the quartile of a measurement; else as its task says.
+
+    `groups` are kept whole, and the rows are divided into `parts`.
+    """
+    if target.task is not None:
+        values = numbers_by_key(table, target, formats)
+        there = np.logical_not(np.isnan(values)).all(axis=1)
+        return tuple(target.task.method.strata(values, np.asarray(there), groups, parts))
     columns = target.all_columns
     cells = list(zip(*(table.cells(column) for column in columns), strict=True))
     first, form = columns[0], formats.of(columns[0])
@@ -182,3 +191,20 @@ def strata_of(table: Table, target: TargetSpec, formats: NumberFormats) -> tuple
     if measured and len(set(known)) > _MANY:
         return splitting.quartiles(np.array(known))
     return tuple("\t".join(row) for row in cells)
+
+
+def numbers_by_key(table: Table, target: TargetSpec, formats: NumberFormats) -> NDArray[np.float64]:
+    """The cells of a target with columns of its own as numbers, NaN where they are none: (rows, keys)."""
+    assert target.task is not None and not isinstance(target.task.cells, str), "a task without keys; please report"
+    values = np.full((len(table), len(target.by_key)), np.nan)
+    for position, (key, read) in enumerate(target.task.cells.items()):
+        column = target.by_key[key]
+        for row, cell in enumerate(table.cells(column)):
+            if read == "number":
+                form = PLAIN if table.is_number(row, column) else formats.of(column)
+                number = form.read(cell) if cell else None
+                values[row, position] = np.nan if number is None or not is_finite(number) else number
+            else:
+                word = labels.whole(labels.named(cell, target.values)).casefold()
+                values[row, position] = labels.YES_NO.get(word, np.nan)
+    return values

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.components.task import Task
 from fusionkit.data import labels
 from fusionkit.data.cell_faults import CellFault, CellFaults
 from fusionkit.data.description import TargetSpec
@@ -35,11 +36,16 @@ class TargetValues:
 
 def absent(head: HeadTarget, count: int) -> TargetValues:
     """The target of a head without target data."""
-    size = len(head.classes) if head.task == "multilabel" else head.size
     values: NDArray[np.int64] | NDArray[np.float32] = np.zeros(count, dtype=np.int64)
-    if head.task != "multiclass":
-        values = np.zeros((count, size), dtype=np.float32)
+    if head.declared_task.cells != "class":
+        values = np.zeros((count, _width(head)), dtype=np.float32)
     return TargetValues(values, np.zeros(count, dtype=bool))
+
+
+def _width(head: HeadTarget) -> int:
+    """How many numbers the target of a case has."""
+    task = head.declared_task
+    return len(task.keys) or (len(head.classes) if task.cells == "label" else head.size)
 
 
 def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: Sequence[str],
@@ -48,7 +54,13 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
 
     The errors are `unknown-class`, `bad-label`, `bad-target`, `blank-label`, and for numbers those of `numeric_column`.
     """
-    if head.task == "multiclass":
+    task = head.declared_task
+    if spec.keys != task.keys:
+        findings.add(_of_another_task(name, spec, head))
+        return absent(head, len(table))
+    if task.keys:
+        return _keyed(table, name, spec, task, ids=ids, findings=findings, formats=formats or NumberFormats())
+    if task.cells == "class":
         return _multiclass(table, name, spec, head, ids=ids, findings=findings)
     columns = _ordered(name, spec, head, findings)
     if columns is None:
@@ -58,10 +70,10 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
     for position, column in enumerate(columns):
         form = (formats or NumberFormats()).of(column)
         cells = limits_replaced([labels.named(cell, spec.values) for cell in table.cells(column)], form,
-                                spec.limits if head.task == "regression" else None)
+                                spec.limits if task.cells == "number" else None)
         faults = CellFaults(table, column, ids, f"target column {column!r}", cells)
         blank[:, position] = [not cell for cell in cells]
-        if head.task == "regression":
+        if task.cells == "number":
             values[:, position] = read_numbers(faults, form, "target")
         else:
             values[:, position] = _labels(faults)
@@ -70,6 +82,63 @@ def parse(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: S
         _note_half_blank(table, columns, blank, ids, findings)
     present: NDArray[np.bool_] = ~np.all(blank, axis=1) if head.partial else ~np.any(blank, axis=1)
     return TargetValues(np.where(present[:, None], values, 0.0).astype(np.float32), present)
+
+
+def _of_another_task(name: str, spec: TargetSpec, head: HeadTarget) -> Diagnostic:
+    task = head.declared_task
+    shown = ", ".join(f"{key}: COLUMN" for key in task.keys) or "column: COLUMN"
+    has = ", ".join(map(repr, spec.keys)) if spec.keys else "'column'" if spec.column else "'columns'"
+    return Diagnostic("bad-target", f"target {name!r} names its columns by {has}; its head is for {task.name}",
+                      spec.span, fix=f"write '{name}: {{{shown}}}', or use another head")
+
+
+def _keyed(table: Table, name: str, spec: TargetSpec, task: Task, *, ids: Sequence[str], findings: Findings,
+           formats: NumberFormats) -> TargetValues:
+    """A target whose task has columns of its own, one number each."""
+    assert not isinstance(task.cells, str), "a task without keys; please report"
+    values = np.full((len(table), len(task.keys)), np.nan)
+    blank = np.zeros(values.shape, dtype=bool)
+    faults: dict[str, CellFaults] = {}
+    for position, (key, read) in enumerate(task.cells.items()):
+        column = spec.by_key[key]
+        cells = list(table.cells(column))
+        if read == "label":
+            cells = [labels.named(cell, spec.values) for cell in cells]
+        faults[key] = CellFaults(table, column, ids, f"target column {column!r}", cells)
+        blank[:, position] = [not cell for cell in cells]
+        values[:, position] = (read_numbers(faults[key], formats.of(column), "target") if read == "number"
+                               else _yes_or_no(faults[key].cells))
+    wrong = np.isnan(values) & ~blank
+    present, judged = task.method.judge(values, blank)
+    told = {(fault.key, row) for fault in judged for row in fault.rows}
+    for position, key in enumerate(task.keys):
+        strange = [row for row in np.flatnonzero(np.isinf(values[:, position])).tolist() if (key, row) not in told]
+        words = list(dict.fromkeys(faults[key].cells[row] for row in strange))
+        for row in strange:
+            faults[key].add(row, CellFault("bad-label", "{cell} is neither 0 nor 1", "are neither 0 nor 1", None,
+                                           labels.label_fix(words, ())))
+    for fault in judged:
+        for row in fault.rows:
+            faults[fault.key].add(row, CellFault(fault.code, fault.one, fault.many, fault.why, fault.fix,
+                                                 fault.severity))
+    for key, found in faults.items():
+        findings.extend((spec.by_key[key], fault) for fault in found.told())
+    present = present & ~(wrong | np.isinf(values)).any(axis=1)
+    return TargetValues(np.where(present[:, None], values, 0.0).astype(np.float32), present)
+
+
+def _yes_or_no(cells: Sequence[str]) -> NDArray[np.float64]:
+    """0 and 1, NaN for a blank cell; other numbers stay as they are and words become infinite, for the task to judge.
+    """
+    understood = labels.meaning([word for word in dict.fromkeys(cells) if word])
+    values = np.full(len(cells), np.nan)
+    for row, cell in enumerate(cells):
+        if cell in understood:
+            values[row] = understood[cell]
+        elif cell:
+            whole = labels.whole(cell)
+            values[row] = float(whole) if whole.isdigit() else np.inf
+    return values
 
 
 def _multiclass(table: Table, name: str, spec: TargetSpec, head: HeadTarget, *, ids: Sequence[str],
@@ -121,13 +190,13 @@ def _listed(names: Sequence[str]) -> str:
 
 def _ordered(name: str, spec: TargetSpec, head: HeadTarget, findings: Findings) -> tuple[str, ...] | None:
     """The columns in the order of the head's outputs: by name if they are the classes, else as listed."""
-    columns = spec.all_columns
-    size = len(head.classes) if head.task == "multilabel" else head.size
+    columns, of_labels = spec.all_columns, head.declared_task.cells == "label"
+    size = len(head.classes) if of_labels else head.size
     matching = set(columns) & set(head.classes)
-    if head.task == "multilabel" and matching == set(head.classes):
+    if of_labels and matching == set(head.classes):
         if len(columns) == size:
             return head.classes
-    elif head.task == "multilabel" and matching:
+    elif of_labels and matching:
         strange = sorted(set(columns) - matching)
         findings.add(Diagnostic(
             "bad-target", f"the columns of target {name!r} are not the classes of its head", spec.span,

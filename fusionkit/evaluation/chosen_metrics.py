@@ -56,6 +56,11 @@ class ChosenMetric:
         """Whether it measures all classes at once, rather than as a mean over them."""
         return hasattr(self._method, "of_all")
 
+    @property
+    def measures_columns(self) -> bool:
+        """Whether it measures one class, label, output or horizon; else it needs a whole head."""
+        return hasattr(self._method, "of_column") or not self.measures_all
+
     @cached_property
     def _method(self) -> Any:
         return self.declared.module(self.config)

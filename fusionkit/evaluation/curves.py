@@ -93,11 +93,13 @@ def trace(outcomes: Outcomes) -> Curves:
     """The curves of one head, by its task."""
     if not outcomes.cases:
         return Curves()
-    if outcomes.task == "regression":
+    if outcomes.method is not None:
+        return Curves()
+    if outcomes.form == "values":
         return Curves(pairs=tuple(_pairs(outcomes, index) for index in range(len(outcomes.classes))))
     columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
     reliability = reliability_of(outcomes)
-    if outcomes.task == "multilabel":
+    if outcomes.form == "labels":
         confusion = tuple(_label_confusion(column) for column in columns)
         return Curves(tuple(_roc(column) for column in columns), reliability, confusion)
     confusion = (_confusion("", outcomes.classes, outcomes.targets.astype(np.int64), outcomes.predicted_class()),)
@@ -107,7 +109,7 @@ def trace(outcomes: Outcomes) -> Curves:
 
 def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:
     """The bins of a head with probabilities: of each label, of the second of two classes, or of the predicted class."""
-    if outcomes.task == "multilabel" or outcomes.binary:
+    if outcomes.form == "labels" or outcomes.binary:
         columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
         return tuple(_reliability(column.name, column.score, column.truth)
                      for column in (columns[1:] if outcomes.binary else columns))

@@ -54,22 +54,21 @@ def measure(outcomes: Outcomes, metrics: Sequence[ChosenMetric] | None = None) -
     `metrics` are all that are installed if none are named.
     """
     chosen = tuple(metric for metric in (default_metrics() if metrics is None else metrics)
-                   if outcomes.task in metric.declared.tasks)
+                   if outcomes.is_measured_by(metric.declared.tasks))
     once = np.ones((outcomes.cases, 1))
     failures: dict[str, str] = {}
     found = per_class(outcomes, chosen, once, failures)
-    scores = {column.name: {metric.key: _score(metric, column, found[column.name], failures) for metric in chosen}
-              for column in outcomes.columns()}
-    if len(scores) == 1:
-        return Measured(next(iter(scores.values())), metrics=chosen)
+    scores = {column.name: {metric.key: _score(metric, column, found[column.name], failures) for metric in chosen
+                            if metric.measures_columns} for column in outcomes.columns()}
     whole = overall(outcomes, chosen, found, defined_in(scores), once)
-    values = {metric.key: _whole_score(metric, outcomes, float(whole[metric.key][0]), scores, failures)
-              for metric in chosen}
-    return Measured(values, scores, chosen)
+    alone = next(iter(scores.values())) if len(scores) == 1 else {}
+    values = {metric.key: alone[metric.key] if metric.key in alone else
+              _whole_score(metric, outcomes, float(whole[metric.key][0]), scores, failures) for metric in chosen}
+    return Measured(values, scores if len(scores) > 1 else {}, chosen)
 
 
 def _score(metric: ChosenMetric, column: Column, found: Samples, failures: Mapping[str, str]) -> MetricValue:
-    why = failures.get(metric.key) or metric.why_undefined(column) if len(column.truth) else NO_CASES
+    why = failures.get(metric.key) or metric.why_undefined(column) if column.known.any() else NO_CASES
     if why is not None:
         return MetricValue(np.nan, why)
     value = float(found[metric.key][0])
@@ -83,6 +82,8 @@ def _whole_score(metric: ChosenMetric, outcomes: Outcomes, value: float, scores:
         return MetricValue(value, _mean_note({of: each[metric.key] for of, each in scores.items()}))
     if not outcomes.cases:
         return MetricValue(value, NO_CASES)
+    if not metric.measures_columns:
+        failures = {metric.key: why} if (why := metric.of_all(outcomes, np.ones((outcomes.cases, 1)))[1]) else {}
     return MetricValue(value, failures.get(metric.key) or metric.note_of_all(outcomes) or
                        (NO_VALUE if np.isnan(value) else None))
 

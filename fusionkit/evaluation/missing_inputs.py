@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("head", "inputs", "cases", "metric", "value", "95 % interval", "note")
-_SHOWN = {"regression": ("mae", "r2")}
-_SHOWN_OF_CLASSES = ("auroc", "balanced_accuracy")
 _CHANCE = {"auroc": 0.5}
 _LETTERS = 34
 
@@ -53,7 +51,7 @@ def rows(found: Sequence[Selection]) -> list[tuple[str, ...]]:
                 continue
             made.extend((head, selection.name, str(report.counts.cases), report.labels[name],
                          *_cells(report.metrics[name]))
-                        for name in _SHOWN.get(report.task, _SHOWN_OF_CLASSES) if name in report.metrics)
+                        for name in report.declared_task.shown if name in report.metrics)
     return made
 
 
@@ -96,7 +94,7 @@ def write_selections(folder: Path, found: Sequence[Selection], mark: str = "") -
 def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
     """One metric of a head against the number of inputs: each subset with its interval, and the mean of each size.
 
-    The metric is the AUROC, for regression the mean absolute error.
+    The metric is that by which networks of the head's task are compared: AUROC, for regression mean absolute error.
     """
     from matplotlib.figure import Figure
 
@@ -104,7 +102,7 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
 
     reports = {selection: report for selection in found for report in selection.reports if report.head == head}
     first = next(iter(reports.values()))
-    metric = "mae" if first.task == "regression" else "auroc"
+    metric = first.declared_task.main
     label = first.labels[metric]
     values = {selection: report.metrics[metric] for selection, report in reports.items()
               if report.metrics[metric].value is not None}

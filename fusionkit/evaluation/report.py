@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fusionkit.components.outcomes import Outcomes
-from fusionkit.components.protocols import Task
+from fusionkit.components.task import Task
 from fusionkit.evaluation import uncertainty_metrics
 from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
 from fusionkit.evaluation.calibration import Calibrated
@@ -23,6 +23,7 @@ from fusionkit.evaluation.formatting import MetricResult, figures, joined
 from fusionkit.evaluation.metrics import measure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.uncertainty_metrics import Trust
+from fusionkit.registry.tasks import task_named
 
 TABLE_COLUMNS = ("head", "of", "metric", "value", "95 % interval", "note")
 TRUST_COLUMNS = ("head", "measure", "as predicted", "calibrated")
@@ -52,7 +53,7 @@ class HeadReport:
     """
 
     head: str
-    task: Task
+    task: str
     classes: tuple[str, ...]
     metrics: Mapping[str, MetricResult]
     per_class: Mapping[str, Mapping[str, MetricResult]]
@@ -63,6 +64,12 @@ class HeadReport:
     curves: Curves = field(default_factory=Curves, repr=False, compare=False)
     trust: Trust = field(default_factory=Trust, repr=False, compare=False)
     recalibrated: tuple[Reliability, ...] = field(default=(), repr=False, compare=False)
+    found: Task | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def declared_task(self) -> Task:
+        """The task, which says what a figure is of, and which are shown."""
+        return self.found or task_named(self.task)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data; undefined values are None and carry a note."""
@@ -97,7 +104,7 @@ class HeadReport:
 
 def evaluate_predictions(
     head: str,
-    task: Task,
+    task: str | Task,
     classes: Sequence[str],
     targets: ArrayLike,
     predictions: ArrayLike,
@@ -108,6 +115,7 @@ def evaluate_predictions(
     measures: Mapping[str, ArrayLike] | None = None,
     calibrated: Calibrated | None = None,
     metrics: Sequence[ChosenMetric] | None = None,
+    risk: ArrayLike | None = None,
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -117,25 +125,27 @@ def evaluate_predictions(
     any target is left out and counted. `classes` names the columns; of two, the second is the positive class.
     `patients` names the patient of each case; without it cases count individually. No intervals for `resamples` 0.
     `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions. `metrics` are all
-    that are installed if none are named; those for another task are left out.
+    that are installed if none are named; those for another task are left out. `risk` (N,) ranks the cases of a
+    task that knows risks, higher is worse; without it the predictions do. Other tasks say what their targets are.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
-    outcomes = collect(task, classes, targets, predictions, head=head, patients=patients)
+    declared = task_named(task)
+    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk)
     measured = measure(outcomes, metrics)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}
     calibrated = calibrated and calibrated.at(outcomes.rows)
     return HeadReport(
         head=head,
-        task=task,
+        task=declared.name,
         classes=outcomes.classes,
         metrics={name: joined(value, intervals.overall[name]) for name, value in measured.overall.items()},
         per_class={
             of: {name: joined(value, intervals.per_class[of][name]) for name, value in scores.items()}
             for of, scores in measured.per_class.items()
         },
-        counts=_counts(outcomes),
+        counts=_counts(outcomes, declared),
         resamples=resamples,
         seed=seed,
         labels={metric.key: metric.label for metric in measured.metrics},
@@ -143,15 +153,14 @@ def evaluate_predictions(
         trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
         reliability_of(replace(outcomes, predictions=calibrated.values)),
+        found=declared,
     )
 
 
-def _counts(outcomes: Outcomes) -> Counts:
-    if outcomes.task == "regression":
-        per_class = {}
-    else:
-        columns = (outcomes.column(index) for index in range(len(outcomes.classes)))
-        per_class = {column.name: int(column.truth.sum()) for column in columns}
+def _counts(outcomes: Outcomes, declared: Task) -> Counts:
+    targets = outcomes.targets.astype(np.int64) if declared.cells == "class" else outcomes.targets
+    counted = declared.method.counts(targets, np.ones(outcomes.cases), outcomes.classes)
+    per_class = {name: int(count) for name, count in counted.items()}
     patients = None if outcomes.patients is None else len(np.unique(outcomes.patients))
     return Counts(outcomes.cases, outcomes.without_target, patients, per_class)
 
@@ -170,11 +179,7 @@ def table(reports: Sequence[HeadReport], *, per_class: bool = False) -> list[tup
 
 def _whole(report: HeadReport) -> str:
     """What the metrics over all classes refer to."""
-    if report.task == "multiclass" and len(report.classes) == 2:
-        return report.classes[1]
-    if len(report.classes) == 1:
-        return report.classes[0]
-    return {"multiclass": "all classes", "multilabel": "mean of labels", "regression": "mean of outputs"}[report.task]
+    return report.declared_task.method.of(report.classes)
 
 
 def write_report(
@@ -241,7 +246,7 @@ def _calibration_labels(report: HeadReport) -> list[str]:
     if not report.recalibrated:
         return labels
     after = "after temperature scaling"
-    if report.task == "multiclass" and len(report.classes) > 2:
+    if report.declared_task.results == "classes" and len(report.classes) > 2:
         after = f"after: calibration error\n{_plotted(report.trust.figures['after', 'ece'])}"
     return [f"before: {label}" for label in labels] + [after] * len(report.recalibrated)
 
@@ -275,7 +280,7 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
         for path, metric in found.items():
             if path[0] == "sets" and len(path) == 2:
                 goal = f" (target: {1 - report.trust.alpha:g})" if report.trust.alpha and path[1] == "coverage" else ""
-                kind = "intervals" if report.task == "regression" else "sets"
+                kind = "intervals" if report.declared_task.results == "values" else "sets"
                 rows.append((report.head, f"{kind}: {uncertainty_metrics.LABELS[path[1]]}{goal}", "", str(metric)))
     return rows
 

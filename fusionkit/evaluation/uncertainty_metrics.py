@@ -88,7 +88,7 @@ def assess(outcomes: Outcomes, measures: Mapping[str, Floats], calibrated: Calib
         return Trust()
     figures: dict[Path, Weighted] = {}
     risks: list[Risk] = []
-    if outcomes.task != "regression":
+    if outcomes.form != "values":
         before = _proper_scores(outcomes, outcomes.predictions)
         figures |= {("before", name): figure for name, figure in before.items()}
         if calibrated is not None and calibrated.values is not None:
@@ -157,7 +157,7 @@ def _gap(confidence: Floats, correct: Bools, rows: Bools | None = None) -> Weigh
 
 def _proper_scores(outcomes: Outcomes, predictions: Floats) -> dict[str, Weighted]:
     """Negative log-likelihood, Brier score and calibration error of probabilities (N, K)."""
-    if outcomes.task == "multiclass":
+    if outcomes.form == "classes":
         return _of_classes(predictions, outcomes.targets.astype(np.int64), None)
     each = []
     for index in range(len(outcomes.classes)):
@@ -180,7 +180,7 @@ def _of_classes(predictions: Floats, truth: Ints, rows: Bools | None) -> dict[st
 
 def _errors(outcomes: Outcomes) -> Bools:
     """Which cases are wrong; with labels, a case is wrong if any known label is. *Shape*: (N,)."""
-    if outcomes.task == "multiclass":
+    if outcomes.form == "classes":
         return np.not_equal(outcomes.predicted_class(), outcomes.targets)
     wrong = ~np.isnan(outcomes.targets) & ((outcomes.predictions > 0.5) != (outcomes.targets == 1))
     return np.asarray(wrong.any(axis=1), dtype=np.bool_)
@@ -196,7 +196,7 @@ def _scores(outcomes: Outcomes, measures: Mapping[str, Floats]) -> dict[str, Flo
 def _entropy(outcomes: Outcomes) -> Floats:
     chances = outcomes.predictions
     entropy: Floats = -(chances * log_of(chances)).sum(axis=1)
-    if outcomes.task == "multilabel":
+    if outcomes.form == "labels":
         entropy = (entropy - ((1 - chances) * log_of(1 - chances)).sum(axis=1)) / chances.shape[1]
     return entropy
 
@@ -227,7 +227,7 @@ def _risk(by: str, score: Floats, errors: Bools) -> Risk:
 def _sets(outcomes: Outcomes, found: Calibrated) -> dict[Path, Weighted]:
     """Coverage and size of sets or intervals: over all, and by class, label or output."""
     figures: dict[Path, Weighted] = {}
-    if found.sets is not None and outcomes.task == "multiclass":
+    if found.sets is not None and outcomes.form == "classes":
         truth = outcomes.targets.astype(np.int64)
         figures.update({(name,): figure for name, figure in _of_sets(found.sets, truth, None).items()})
         covered = found.sets[np.arange(len(truth)), truth].astype(np.float64)

@@ -29,6 +29,8 @@ def per_class(outcomes: Outcomes, metrics: Sequence[ChosenMetric], weights: Floa
         own = weights if column.known.all() else weights[column.known]
         samples = found[column.name] = {}
         for metric in metrics:
+            if not metric.measures_columns:
+                continue
             samples[metric.key], why = metric.of_column(column, own)
             if why and failures is not None:
                 failures[metric.key] = why
@@ -42,16 +44,17 @@ def overall(outcomes: Outcomes, metrics: Sequence[ChosenMetric], found: Mapping[
     `defined` names the classes over which each metric is averaged: those whose plain value is defined, so that all
     resamples average over the same classes.
     """
-    if len(found) == 1:
-        return dict(next(iter(found.values())))
-    return {metric.key: metric.of_all(outcomes, weights)[0] if all_at_once(outcomes, metric) else
+    alone = next(iter(found.values())) if len(found) == 1 else {}
+    return {metric.key: alone[metric.key] if metric.key in alone else
+            metric.of_all(outcomes, weights)[0] if all_at_once(outcomes, metric) else
             _mean([found[of][metric.key] for of in defined.get(metric.key, ())], weights.shape[1])
             for metric in metrics}
 
 
 def all_at_once(outcomes: Outcomes, metric: ChosenMetric) -> bool:
     """Whether a metric measures all classes of these outcomes at once, if there are several."""
-    return outcomes.task == "multiclass" and metric.measures_all
+    return metric.measures_all and (outcomes.form == "classes" or outcomes.method is not None
+                                    or not metric.measures_columns)
 
 
 def _mean(samples: Sequence[Floats], resamples: int) -> Floats:

@@ -79,7 +79,7 @@ class CaseOutput:
     value: float | None
     predicted: str
     truth: str
-    task: str
+    results: str
     right: bool | None
 
     @staticmethod
@@ -88,11 +88,11 @@ class CaseOutput:
         explained = next(explained for explained in heads if explained.name == item.head)
         result, names = cases.results[item.head], explained.head.names
         column = int(explained.columns(result)[item.place])
-        judged = result.known[item.place] and explained.head.task != "regression"
+        judged = result.known[item.place] and explained.head.declared_task.results != "values"
         right = bool(correct(result)[item.place]) if judged else None
         value = float(result.values[item.place, column]) if result.valid[item.place] else None
         return CaseOutput(names[column], column, value, names[int(result.values[item.place].argmax())],
-                          truth(result, item.place), explained.head.task, right)
+                          truth(result, item.place), explained.head.declared_task.results, right)
 
     @property
     def number(self) -> str:
@@ -102,10 +102,10 @@ class CaseOutput:
     @property
     def line(self) -> str:
         """One line for a title."""
-        if self.task == "regression":
+        if self.results == "values":
             return f"{self.explained}: predicted {self.number}, truth {self.truth}"
         other = verdict = ""
-        if self.task == "multiclass":
+        if self.results == "classes":
             other = "" if self.predicted == self.explained else f"; predicted: {self.predicted}"
             verdict = {None: "", True: " (correct)", False: " (wrong)"}[self.right]
         return f"{self.explained}: probability {self.number}{other}; truth: {self.truth}{verdict}"

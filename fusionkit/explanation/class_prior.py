@@ -29,7 +29,7 @@ class TrainingPrior:
         """The prior (K,), None if no training target is available."""
         counts = self.counts.get(head.name, {})
         numbers = np.array([counts.get(name, 0) for name in head.names], dtype=np.float64)
-        if head.task == "multiclass" and numbers.any():
+        if head.declared_task.cells == "class" and numbers.any():
             shares: Floats = numbers / numbers.sum()
             return shares
         return self._of_targets(head)
@@ -41,10 +41,13 @@ class TrainingPrior:
             return None
         target = cohort.targets[head.name]
         rows = [row for row, name in enumerate(cohort.ids) if name in self.learnt and target.present[row]]
-        if not rows or head.task == "multiclass":
+        task = head.declared_task
+        if not rows or task.cells == "class":
             return None
+        if task.keys:
+            return task.method.prior(np.asarray(target.values[rows], dtype=np.float64), head.names)
         values = np.asarray(target.values[rows], dtype=np.float64).reshape(len(rows), -1)
-        if head.task == "multilabel":
+        if task.cells == "label":
             values = np.where(values < 0, np.nan, values)
         known = ~np.isnan(values)
         if not known.any(axis=0).all():

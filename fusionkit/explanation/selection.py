@@ -30,7 +30,7 @@ class ExplainedHead:
 
         For regression, the first. *Shape*: (N,).
         """
-        if self.column is not None or self.head.task == "regression":
+        if self.column is not None or self.head.declared_task.results == "values":
             return np.full(len(result.values), self.column or 0, dtype=np.int64)
         largest: Ints = np.argmax(result.values, axis=1)
         return largest
@@ -100,7 +100,8 @@ def choose(results: Mapping[str, HeadResult], explained: Sequence[ExplainedHead]
            ) -> list[ChosenCase]:
     """A few cases of each head: the most confident correct one, the most confident wrong one, the least confident.
 
-    For regression, those with the smallest and the largest error. Cases with every input (`complete`) are preferred.
+    For regression, those with the smallest and the largest error; for a task with columns of its own, the largest and
+    the smallest result. Cases with every input (`complete`) are preferred.
     Without targets: the most and the least confident.
     """
     chosen: list[ChosenCase] = []
@@ -117,7 +118,10 @@ def choose(results: Mapping[str, HeadResult], explained: Sequence[ExplainedHead]
 def _best(head: PlannedHead, result: HeadResult, pool: Ints) -> list[tuple[str, int]]:
     """Reasons and positions; a reason without a case is left out."""
     known = pool[result.known[pool]]
-    if head.task == "regression":
+    if head.declared_task.keys:
+        order = pool[np.argsort(result.values[pool, 0], kind="stable")]
+        return [("largest result", int(order[-1])), ("smallest result", int(order[0]))] if len(order) else []
+    if head.declared_task.results == "values":
         if not len(known):
             return [("the first", int(pool[0]))] if len(pool) else []
         error = np.nanmean(np.abs(result.values[known] - result.targets[known].reshape(result.values[known].shape)),
@@ -135,7 +139,7 @@ def _best(head: PlannedHead, result: HeadResult, pool: Ints) -> list[tuple[str, 
 
 def confidence(result: HeadResult) -> Floats:
     """The confidence for each case: the largest probability; for labels, that of the least certain. *Shape*: (N,)."""
-    if result.head.task == "multilabel":
+    if result.head.declared_task.results == "labels":
         least: Floats = np.abs(result.values - 0.5).min(axis=1) + 0.5
         return least
     largest: Floats = result.values.max(axis=1)
@@ -144,7 +148,7 @@ def confidence(result: HeadResult) -> Floats:
 
 def correct(result: HeadResult) -> Bools:
     """Whether a decision is correct, for labels every known one; unknown targets count as wrong. *Shape*: (N,)."""
-    if result.head.task == "multilabel":
+    if result.head.declared_task.results == "labels":
         if not result.known.any():
             return result.known
         wanted = result.targets.reshape(result.values.shape)
@@ -157,13 +161,15 @@ def correct(result: HeadResult) -> Bools:
 
 def truth(result: HeadResult, place: int) -> str:
     """The target of a case as text; 'not known' without one."""
-    names = result.head.names
+    names, task = result.head.names, result.head.declared_task
     if not result.known[place]:
         return "not known"
     target = np.atleast_1d(result.targets[place])
-    if result.head.task == "multiclass":
+    if task.keys:
+        return ", ".join(f"{key} {value:.4g}" for key, value in zip(task.keys, target, strict=True))
+    if task.cells == "class":
         return names[int(target[0])]
-    if result.head.task == "multilabel":
+    if task.cells == "label":
         told = [name if value == 1 else f"{name} (not known)" for name, value in zip(names, target, strict=True)
                 if value != 0]
         return ", ".join(told) or "none"

@@ -72,7 +72,8 @@ def _kinds(nodes: Sequence[Node], top: FieldReader) -> None:
                            why="an uncertainty method runs the whole network" if step.kind == "uncertainty" else
                            f"in nodes stand components of kind {spoken(NODE_KINDS, 'or')}",
                            fix=f"name it to the command: fusionkit {kind.setting} {step.use.partition('.')[2]}"
-                           if kind.by_command else f"write it under the key {kind.setting!r} of the graph")
+                           if kind.by_command else "the declaration of a head names it" if kind.by_head else
+                           f"write it under the key {kind.setting!r} of the graph")
         for step in node.steps[:-1]:
             if step.kind == "head":
                 top.report("wrong-kind", f"the head {step.use!r} is not the last step of node {node.name!r}",

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fusionkit.components.protocols import Task
 from fusionkit.inference.sampler import Autocast, BatchRun, OnePass, Sampler
 from fusionkit.network.instantiate import seed_of
 from fusionkit.network.model import FusionModel
@@ -106,7 +105,8 @@ class EnsembleRun:
         self.place = (seed, batch)
         self.calls: Counter[int] = Counter()
         self.kept: tuple[int, BatchRun | CommitteeRun] | None = None
-        self.tasks: Mapping[str, Task] = {head.name: head.task for head in samplers[0].model.plan.heads}
+        self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike
+                                         for head in samplers[0].model.plan.heads}
         self.members = len(samplers)
 
     def once(self, member: int = 0) -> dict[str, Tensor]:

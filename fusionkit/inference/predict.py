@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from fusionkit.arrays import Bools, Floats
 from fusionkit.components.protocols import HeadPrediction, Prediction, Runner, UncertaintyMethod
 from fusionkit.data.batch import Batch, collate
-from fusionkit.errors import Diagnostic, GraphError
+from fusionkit.errors import Diagnostic, GraphError, UserError
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.inference.ensemble import Committee, CommitteeOnce, CommitteeSampler, EnsembleRun, members_of
 from fusionkit.inference.sampler import Autocast, OnePass, Sampler
@@ -30,7 +30,8 @@ class HeadResult:
 
     Shapes: `values` (N, K) as decoded; each of `measures` (N,); `valid` (N,), False where all inputs of the
     head were missing; `targets` (N,) or (N, K), `known` (N,), True where there is a target.
-    `calibrated` has the calibrated values, if there is a calibration.
+    `calibrated` has the calibrated values, if there is a calibration. `details` are further numbers (N,) of the head's
+    module, where one network alone gave the results; NaN where unknown.
     """
 
     head: PlannedHead
@@ -40,6 +41,7 @@ class HeadResult:
     targets: Floats
     known: Bools
     calibrated: Calibrated | None = None
+    details: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class SinglePass:
@@ -80,6 +82,7 @@ class _Collected:
 
     values: list[Tensor] = field(default_factory=list)
     measures: dict[str, list[Tensor]] = field(default_factory=dict)
+    details: dict[str, list[Tensor]] = field(default_factory=dict)
     valid: list[Tensor] = field(default_factory=list)
     targets: list[Tensor] = field(default_factory=list)
     known: list[Tensor] = field(default_factory=list)
@@ -98,12 +101,13 @@ def predict(
     `Committee` answer as one if a method needs one.
     `progress(done, total)` counts cases.
 
-    Raises: GraphError with `too-few-members`.
+    Raises: GraphError with `too-few-members`; UserError with `not-settled`.
     """
     settings = settings or Settings()
     device = settings.chosen_device
     members = [[model.to(device).eval() for model in member] for member in _members(models, uncertainty)]
     model = members[0][0]
+    _check_settled(members)
     method: UncertaintyMethod = uncertainty.component.module(uncertainty.config) if uncertainty else SinglePass()
     loader: DataLoader[Any] = DataLoader(dataset, settings.batch_size, collate_fn=collate,
                                          num_workers=settings.workers)
@@ -118,13 +122,28 @@ def predict(
         torch.manual_seed(settings.seed)
         for number, batch in enumerate(loader):
             moved = batch.to(device)
-            run = EnsembleRun(samplers, moved.inputs, moved.present, autocast=autocast, seed=settings.seed,
+            run = EnsembleRun(samplers, moved.inputs, moved.masks, autocast=autocast, seed=settings.seed,
                               batch=number) if samplers else _once(members[0], moved, autocast)
             _collect(model, moved, method.predict(run), collected)
+            for name, numbers in (run.details if isinstance(run, OnePass) else {}).items():
+                for key, values in numbers.items():
+                    collected[name].details.setdefault(key, []).append(values.float().cpu())
             done += len(batch)
             if progress:
                 progress(done, total)
     return {head.name: _result(head, collected[head.name]) for head in model.plan.heads}
+
+
+def _check_settled(members: Sequence[Sequence[FusionModel]]) -> None:
+    """Refuse networks with a head that needs to be fitted to the training cases and is not."""
+    for model in (model for member in members for model in member):
+        for head in model.plan.heads:
+            if getattr(model.head(head.name), "settled", True):
+                continue
+            raise UserError(Diagnostic(
+                "not-settled", f"the baseline of {head.name!r} has not been fitted",
+                why=f"{head.component.id} fits it to the training cases, after training",
+                fix="train the network with `fusionkit train`, or call the head's settle(outputs, targets)"))
 
 
 def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | None) -> list[Sequence[FusionModel]]:
@@ -147,12 +166,12 @@ def _samplers(members: Sequence[Sequence[FusionModel]], memory: int) -> list[Sam
 
 
 def _once(networks: Sequence[FusionModel], batch: Batch, autocast: Autocast) -> Runner:
-    runs = [OnePass(model, batch.inputs, batch.present, autocast) for model in networks]
+    runs = [OnePass(model, batch.inputs, batch.masks, autocast) for model in networks]
     return runs[0] if len(runs) == 1 else CommitteeOnce(runs)
 
 
 def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:
-    validity = model.validity(batch.present)
+    validity = model.validity(batch.masks)
     for name, part in collected.items():
         output = prediction[name]
         everyone = torch.ones(len(batch), dtype=torch.bool)
@@ -171,8 +190,9 @@ def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected
 
 def _result(head: PlannedHead, part: _Collected) -> HeadResult:
     measures = {name: _floats(values) for name, values in part.measures.items()}
+    details = {name: _floats(values) for name, values in part.details.items()}
     return HeadResult(head, _floats(part.values), measures, torch.cat(part.valid).numpy(), _floats(part.targets),
-                      torch.cat(part.known).numpy())
+                      torch.cat(part.known).numpy(), details=details)
 
 
 def _floats(parts: Sequence[Tensor]) -> Floats:

@@ -79,6 +79,10 @@ def calibrate(
         where = str(data or opened.first.run.data)
     choices = Choices(alpha=alpha, class_conditional=class_conditional)
     made = results.calibrate(found, choices, where, opened.first.method)
+    if not any(result.head.declared_task.calibrated for result in found.values()):
+        tasks = " and ".join(sorted({result.head.task for result in found.values()}))
+        raise DataError(Diagnostic("not-calibrated", f"no head of this network can be calibrated, which is for {tasks}",
+                                   fix="use its predictions as they are"))
     if not made.heads:
         raise DataError(Diagnostic("no-cases", "no case has both a result and a target to calibrate on",
                                    fix="give data with targets: fusionkit calibrate RUN DATA"))

@@ -156,7 +156,7 @@ def _baselines(comparison: ComparisonPlan, cohorts: list[Cohort], units: list[Un
                ) -> tuple[dict[str, tuple[RepeatOutputs, ...]], list[tuple[str, str]]]:
     """scikit-learn's results on the tables, or why there are none."""
     heads = [head for head in comparison.reference.plan.heads if head.name in comparison.heads]
-    why = simple.missing_reason(simple.tables_of(comparison.cohort))
+    why = simple.missing_reason(simple.tables_of(comparison.cohort), heads)
     if why:
         return {}, [(name, why) for name in simple.names_of(heads)]
     return simple.fit_baselines(cohorts, units, heads, comparison.settings.seed), []

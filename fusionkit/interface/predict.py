@@ -44,7 +44,7 @@ class Predictions:
         words = {"id", TRAINED_ON, *(name for name in header if name.endswith(":set"))}
         for name, result in self.results.items():
             words |= {name, prediction_column(name)}
-            words |= set() if result.head.task == "regression" else {f"{name}:target"}
+            words |= {f"{name}:target"} if result.head.declared_task.cells in ("class", "label") else set()
         return [{name: _read(cell, name in words) for name, cell in zip(header, row, strict=True)} for row in rows]
 
     def _repr_html_(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.kinds import GRAPH_KINDS
-from fusionkit.errors import Diagnostic, GraphError, in_file_order
+from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
 from fusionkit.graph.builder import from_tree
 from fusionkit.graph.nodes import Graph, Step
 from fusionkit.syntax.tree import Tree
@@ -14,6 +14,7 @@ from fusionkit.syntax.tree import Tree
 if TYPE_CHECKING:
     from fusionkit.components.component import Component
     from fusionkit.components.config import Config
+    from fusionkit.components.task import Task
 from fusionkit.registry.lookup import Registry
 
 
@@ -28,12 +29,13 @@ class Use:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A graph with all components found and all options checked."""
+    """A graph with all components found and all options checked; `tasks` are those of its heads, by their word."""
 
     graph: Graph
     uses: dict[str, tuple[Use, ...]]
     uncertainty: Use | None
     packages: dict[str, str]
+    tasks: dict[str, Task]
 
 
 def resolve(graph: Graph, registry: Registry) -> Resolved:
@@ -41,17 +43,33 @@ def resolve(graph: Graph, registry: Registry) -> Resolved:
 
     Raises: GraphError with every error in ids, plugins and options.
     """
+    from fusionkit.components.inner import inside
+
     found: list[Diagnostic] = []
     causes: list[BaseException] = []
     uses = {node.name: tuple(_use(step, registry, found, causes) for step in node.steps) for node in graph.nodes}
     uncertainty = _use(graph.uncertainty, registry, found, causes) if graph.uncertainty else None
+    heads = {task: use.step.span for group in uses.values() for use in group
+             if use and (task := getattr(use.component, "task", None))}
+    tasks = {word: task for word, span in heads.items() if (task := _task(word, span, registry, found))}
     if found:
         raise GraphError(in_file_order(found)) from (causes[0] if causes else None)
     done = {name: tuple(use for use in group if use) for name, group in uses.items()}
-    steps = [use.step for group in done.values() for use in group] + ([uncertainty.step] if uncertainty else [])
-    owners = [owner for step in steps if (owner := registry.provider(step.use))]
+    every = [*(use for group in done.values() for use in group), *([uncertainty] if uncertainty else [])]
+    names = [name for use in every for name in (use.step.use, *(part.use for part in inside(use.config)))]
+    owners = [owner for name in names if (owner := registry.provider(name))]
     packages = {owner.package: owner.version for owner in owners}
-    return Resolved(graph, done, uncertainty, packages)
+    return Resolved(graph, done, uncertainty, packages, tasks)
+
+
+def _task(word: str, span: Span, registry: Registry, found: list[Diagnostic]) -> Task | None:
+    from fusionkit.registry.tasks import task_named
+
+    try:
+        return task_named(word, registry, span)
+    except GraphError as error:
+        found.extend(error.diagnostics)
+        return None
 
 
 def resolve_tree(tree: Tree, registry: Registry) -> Resolved:
@@ -72,6 +90,7 @@ def resolve_tree(tree: Tree, registry: Registry) -> Resolved:
 
 
 def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[BaseException]) -> Use | None:
+    from fusionkit.registry.inner import looked_up
     from fusionkit.syntax.options import check_options
 
     if not step.use or step.kind not in GRAPH_KINDS:
@@ -86,4 +105,8 @@ def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[B
     config: Any
     config, faults = check_options(component.config, step.options, step.use, step.span)
     found.extend(faults)
-    return Use(step, component, config) if config is not None else None
+    if config is None:
+        return None
+    config, inner_faults = looked_up(config, step.options, step.use, registry, span=step.span)
+    found.extend(inner_faults)
+    return Use(step, component, config)

@@ -11,12 +11,23 @@ from typing import TypeVar
 from fusionkit.components.component import Head
 from fusionkit.components.config import ComponentError
 from fusionkit.components.failures import component_failed, listed, refused
+from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order
 from fusionkit.graph.nodes import Input, Node
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.planning.plan import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
 from fusionkit.planning.resolve import Resolved, Use
-from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
+from fusionkit.shapes.layouts import (
+    STAND_IN,
+    Bundle,
+    MaskedTokens,
+    Shape,
+    TensorShape,
+    features_of,
+    is_loss,
+    members,
+    shape_of,
+)
 from fusionkit.shapes.presence import Maybe, Presence, PresenceError, all_of, any_of
 from fusionkit.shapes.rule import Binding, Mismatch, Named, Port, given_back, result_shape
 
@@ -71,7 +82,7 @@ class _Inference:
         if self.found:
             raise GraphError(in_file_order(self.found))
         inputs = tuple(self.values[item.name][0] for item in graph.inputs)
-        heads = tuple(_head(node) for node in nodes if node.node.is_head)
+        heads = tuple(_head(node, self.resolved.tasks) for node in nodes if node.node.is_head)
         return Plan(graph, inputs, tuple(nodes), heads, self.resolved.uncertainty, self.resolved.packages)
 
     def _report(self, code: str, message: str, span: Span, why: str | None = None, fix: str | None = None) -> None:
@@ -79,13 +90,16 @@ class _Inference:
 
     def _input(self, item: Input) -> Value | None:
         given = tuple(self.sizes.get(item.name, (None,) * len(item.sizes)))
+        if item.masked:
+            given = (item.most or STAND_IN, *given[1:])
         merged = [own if own is not None else other for own, other in zip(item.sizes, given, strict=False)]
         known = tuple(size for size in merged if size is not None)
         if len(known) < len(item.sizes):
             self._report("auto-size", f"a size of input {item.name!r} is 'auto', but there is no data to take it from",
                          item.span, fix="write the size, or give the data description: --data data.yaml")
             return None
-        return Value(item.name, shape_of(known), Presence("input", item.name) if item.optional else None)
+        shape = MaskedTokens(known, (item.name,)) if item.masked else shape_of(known)
+        return Value(item.name, shape, Presence("input", item.name) if item.optional else None)
 
     def _node(self, node: Node) -> PlannedNode | None:
         edges = self._edges(node)
@@ -345,9 +359,10 @@ def _call_presence(call: Call, parts: Sequence[Maybe]) -> Maybe:
     return all_of(parts)
 
 
-def _head(node: PlannedNode) -> PlannedHead:
+def _head(node: PlannedNode, tasks: Mapping[str, Task]) -> PlannedHead:
     call = node.lanes[0].calls[-1]
     component = call.component
     assert isinstance(component, Head)
     names = tuple(str(name) for name in getattr(call.config, component.names))
-    return PlannedHead(node.name, component, call.config, names, node.node.loss, node.values[0].present)
+    return PlannedHead(node.name, component, call.config, names, node.node.loss, node.values[0].present,
+                       tasks[component.task])

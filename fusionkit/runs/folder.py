@@ -73,7 +73,7 @@ class Run:
 
         Raises: UserError with `unreadable-calibration`.
         """
-        heads = {head.name: (head.task, head.names) for head in self.model.plan.heads}
+        heads = {head.name: (head.declared_task, head.names) for head in self.model.plan.heads}
         return read_calibration(folder or self.folder, heads)
 
     @property
@@ -151,8 +151,10 @@ def cohort_of(
     Raises: DataError with everything that is wrong.
     """
     plan = run.model.plan
-    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), partial=True) for head in plan.heads}
-    inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
+    heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), True, head.declared_task)
+             for head in plan.heads}
+    inputs = {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most)
+              for value, item in zip(plan.inputs, plan.graph.inputs, strict=True)}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()
     description: DataDescription = describe(path, roots=[*data_roots, *own], registry=run.registry)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionkit.arrays import Floats
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
@@ -17,8 +18,7 @@ from fusionkit.files import csv_text, write_text
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
 
-PREDICTIONS = "predictions.csv"
-
+PREDICTIONS, RISK = "predictions.csv", "risk"
 
 TRAINED_ON = "trained_on"
 """The column of a prediction table that marks cases that were trained on, where there are any."""
@@ -49,24 +49,43 @@ def prediction_column(name: str, taken: Collection[str] = ("id", "fold", TRAINED
 
 def _columns(name: str, result: HeadResult, taken: Collection[str]) -> Iterator[tuple[str, list[str]]]:
     """Each column of a head with its name: a class that is called as another column is `HEAD:class:NAME`."""
-    names, task = result.head.names, result.head.task
+    names, method = result.head.names, result.head.declared_task.method
     calibrated = {} if result.calibrated is None else _calibrated(names, result.calibrated)
-    others = {prediction_column(name, taken), f"{name}:target", *(f"{name}:{measure}" for measure in result.measures),
-              *(f"{name}{key}" for key in calibrated)}
-    if task == "multiclass":
-        yield prediction_column(name, taken), _where(result.valid, [names[place] for place in result.values.argmax(1)])
-    elif task == "multilabel":
-        yield prediction_column(name, taken), _where(result.valid, _sets(names, result.values >= 0.5))
-    for index, column in enumerate(names):
+    told = {f"{name}:{key}": cells for key, cells in _told(result).items()}
+    details = {f"{name}:{key}": cells for key, cells in _details(result).items()}
+    others = {prediction_column(name, taken), f"{name}:target", *told, *details,
+              *(f"{name}:{measure}" for measure in result.measures), *(f"{name}{key}" for key in calibrated)}
+    predicted = method.predicted(result.values, names)
+    if predicted is not None:
+        yield prediction_column(name, taken), _where(result.valid, predicted)
+    for index, column in enumerate(method.columns(names)):
         key = f"{name}:{column}"
         yield (f"{name}:class:{column}" if key in others else key,
                _where(result.valid, [f"{value:.6g}" for value in result.values[:, index]]))
+    yield from ((key, _where(result.valid, cells)) for key, cells in details.items())
     for measure, values in result.measures.items():
         yield f"{name}:{measure}", _where(result.valid, [f"{value:.6g}" for value in values])
     for key, cells in calibrated.items():
         yield f"{name}{key}", _where(result.valid, cells)
-    if result.known.any():
-        yield f"{name}:target", _where(result.known, [_target(result, row) for row in range(len(result.known))])
+    yield from ((key, _where(result.known, cells)) for key, cells in told.items())
+
+
+def _told(result: HeadResult) -> dict[str, list[str]]:
+    """The targets by column, where any is known."""
+    if not result.known.any():
+        return {}
+    return dict(result.head.declared_task.method.told(result.targets, result.head.names))
+
+
+def _details(result: HeadResult) -> dict[str, list[str]]:
+    """What follows from the decoded values, by column; a number that is not known is blank."""
+    return {key: ["" if np.isnan(value) else f"{value:.6g}" for value in values]
+            for key, values in detailed(result).items()}
+
+
+def detailed(result: HeadResult) -> Mapping[str, Floats]:
+    """Further numbers of each case: those of the head's module, else what its task makes of the decoded values."""
+    return result.details or result.head.declared_task.method.details(result.values, result.head.names)
 
 
 def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]:
@@ -94,19 +113,6 @@ def _where(mask: Any, texts: Sequence[str]) -> list[str]:
     return [text if shown else "" for shown, text in zip(mask, texts, strict=True)]
 
 
-def _target(result: HeadResult, row: int) -> str:
-    names, target = result.head.names, result.targets[row]
-    if result.head.task == "multiclass":
-        return names[int(target)]
-    if result.head.task == "multilabel":
-        # A label that is not known is marked, since one that is not named is known to be absent.
-        marks = {0.0: None, 1.0: ""}
-        told = [name + mark for name, value in zip(names, np.atleast_1d(target).tolist(), strict=True)
-                if (mark := marks.get(value, "?")) is not None]
-        return "|".join(told) or "{}"
-    return " ".join("?" if np.isnan(value) else f"{value:.6g}" for value in np.atleast_1d(target))
-
-
 def write_predictions(
     path: Path, results: Mapping[str, HeadResult], ids: Sequence[str], extra: Mapping[str, Sequence[str]] | None = None
 ) -> None:
@@ -128,6 +134,8 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
             np.concatenate([result.targets for result in every]),
             np.concatenate([result.known for result in every]),
             _joined_calibrated([result.calibrated for result in every]),
+            # Numbers of several networks beside their decoded values need not have one zero point.
+            first.details if len(every) == 1 else {},
         )
     return heads
 
@@ -144,9 +152,9 @@ def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: st
     heads = {}
     for name, result in results.items():
         use = result.valid & result.known
-        if use.any():
-            heads[name] = fit_head(result.head.task, result.head.names, result.values[use], result.targets[use],
-                                   choices)
+        if use.any() and result.head.declared_task.calibrated:
+            heads[name] = fit_head(result.head.declared_task, result.head.names, result.values[use],
+                                   result.targets[use], choices)
     return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=method_record(method), heads=heads)
 
 
@@ -160,7 +168,8 @@ def method_record(method: Use | None) -> dict[str, Any] | None:
 def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | None) -> dict[str, HeadResult]:
     """The results with calibrated ones added."""
     heads = calibration.heads if calibration else {}
-    return {name: replace(result, calibrated=apply_head(heads[name], result.values, calibration.choices))
+    return {name: replace(result, calibrated=apply_head(heads[name], result.values, calibration.choices,
+                                                           result.head.declared_task))
             if calibration and name in heads else result for name, result in results.items()}
 
 
@@ -175,10 +184,12 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
         use = result.valid & result.known
         owners = None if patients is None else [p for p, kept in zip(patients, use, strict=True) if kept]
         targets = result.targets[use]
-        if result.head.task == "multiclass":
+        if result.head.declared_task.cells == "class":
             targets = targets.astype(np.int64)
+        risk = detailed(result).get(RISK)
         made.append(evaluate_predictions(
-            name, result.head.task, result.head.names, targets, result.values[use], patients=owners,
+            name, result.head.declared_task, result.head.names, targets, result.values[use], patients=owners,
+            risk=None if risk is None else risk[use],
             measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics))
     return made

@@ -51,8 +51,10 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             use = resolved.uses[node.name][-1]
             assert isinstance(use.component, Head)
             names = tuple(str(name) for name in getattr(use.config, use.component.names))
-            heads[node.name] = HeadTarget(use.component.task, names, node.span, len(names), use.component.partial)
-    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span) for item in resolved.graph.inputs}
+            task = resolved.tasks[use.component.task]
+            heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task)
+    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most)
+              for item in resolved.graph.inputs}
     return heads, inputs
 
 

@@ -44,6 +44,7 @@ from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.result import FitResult, StepProgress
 from fusionkit.training.settings import FOLDS, TrainingSettings
+from fusionkit.training.unfreezing import never_learning
 
 _OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES)
 
@@ -215,6 +216,10 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             for line in [*needed.lines(), needed.total(job.folds, count)]:
                 if line:
                     job.reporter.line(line)
+            if learned.augmentation is not None:
+                job.reporter.line(learned.augmentation.told(job.setup.cohort.inputs_without_extent(cases.parts.train)))
+        for warning in never_learning(setup.plan, own.epochs):
+            job.report_once(warning.render())
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
             results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
                                resume=job.resume, progress=_over_epochs(update, own.epochs)))
@@ -232,7 +237,7 @@ def _over_epochs(update: Progress, epochs: int) -> StepProgress:
 def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration | None:
     """The calibration of a run: its own, else one fitted on its validation cases, None without any."""
     job, plan = cases.job, cases.job.setup.plan
-    kept = read_calibration(job.folder, {head.name: (head.task, head.names) for head in plan.heads})
+    kept = read_calibration(job.folder, {head.name: (head.declared_task, head.names) for head in plan.heads})
     if kept is not None:
         return kept if kept.uncertainty == method_record(plan.uncertainty) else None
     if cases.validation is None and not cases.held_out.folds:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from fusionkit.data.batch import Case
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.network.model import FusionModel
+from fusionkit.training.batch_order import Batches, Order, smallest_share
+from fusionkit.training.settings import TrainingSettings
 
 # Axes: N cases, K classes.
 
@@ -39,15 +43,13 @@ class Targets:
 
 
 def set_class_frequencies(network: FusionModel, targets: Targets, weights_N: NDArray[np.float64]) -> None:
-    """Give every head with classes their frequencies in training, with each case counted `weights_N` times."""
+    """Give every head what its task counts in training, such as classes, with each case counted `weights_N` times."""
     for head in network.plan.heads:
-        if head.task == "regression":
-            continue
         kept = targets.present[head.name]
         values, weights = targets.values[head.name][kept], weights_N[kept]
-        seen = (np.bincount(values, weights, len(head.names)) if head.task == "multiclass"
-                else np.nansum(values * weights[:, None], axis=0))
-        network.head(head.name).balance(torch.as_tensor(seen, dtype=torch.float32))
+        counts = head.declared_task.method.counts(values, weights, head.names)
+        if counts:
+            network.head(head.name).balance(torch.tensor(list(counts.values()), dtype=torch.float32))
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def balanced(network: FusionModel, targets: Targets) -> Drawing:
 
     Raises: UserError with `cannot-balance` if there is no such head, or no case has its target.
     """
-    head = next((head for head in network.plan.heads if head.task == "multiclass"), None)
+    head = next((head for head in network.plan.heads if head.declared_task.cells == "class"), None)
     if head is None:
         raise UserError(Diagnostic("cannot-balance", "no head of this network is multiclass", why="'balance: "
                                    "classes' draws cases by the class of one head", fix="set 'balance: none'"))
@@ -96,3 +98,22 @@ def balanced(network: FusionModel, targets: Targets) -> Drawing:
         raise UserError(Diagnostic("cannot-balance", f"no training case has a class for head {head.name!r}",
                                    fix="set 'balance: none'"))
     return Drawing(tuple(group for group in groups if len(group)), np.flatnonzero(~present))
+
+
+def _shuffled(count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    return generator.permutation(count)
+
+
+def training_batches(network: FusionModel, train: Dataset[Case], settings: TrainingSettings, share: tuple[int, int]
+                     ) -> Batches:
+    """The training batches of one process, its number and count in `share`; the heads get their class frequencies."""
+    count = len(cast(Sized, train))
+    targets = Targets(train, [head.name for head in network.plan.heads])
+    if settings.balance == "none":
+        set_class_frequencies(network, targets, np.ones(count))
+        order: Order = partial(_shuffled, count)
+    else:
+        drawing = balanced(network, targets)
+        set_class_frequencies(network, targets, drawing.weights())
+        order = drawing.order
+    return Batches(order, count, settings.batch_size, seed=settings.seed, share=share, smallest=smallest_share(network))

@@ -20,7 +20,7 @@ def own_heads(plan: Plan) -> dict[str, str]:
     groups: dict[tuple[str, ...], dict[str, str]] = {}
     for head in plan.heads:
         seen = dependence[head.name]
-        if head.task == "multiclass" and len(seen) == 1:
+        if head.declared_task.results == "classes" and len(seen) == 1:
             groups.setdefault(head.names, {}).setdefault(min(seen), head.name)
     return max(groups.values(), key=len, default={})
 

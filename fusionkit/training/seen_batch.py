@@ -21,7 +21,7 @@ from fusionkit.training.objective import arguments, counted, loss_sum
 
 @dataclass
 class BatchSeen:
-    """See `SeenCases`; `weights` divide the sum of the losses of each head by its cases of the step."""
+    """See `BatchView`; `weights` divide the sum of the losses of each head by its cases of the step."""
 
     network: FusionModel
     batch: Batch

@@ -78,6 +78,8 @@ class Stepper:
 
     def _leaves_unused(self, sample: Batch) -> bool:
         """Whether some weights do not contribute to the loss of a batch, which DDP must know in advance."""
+        if any(node.node.unfreeze > 1 for node in self.network.plan.nodes):
+            return True
         self.network.eval()
         results = self.objective(*arguments(self.network, self.place(sample)))
         torch.stack(list(results.values())).sum().backward()  # type: ignore[no-untyped-call]
@@ -117,7 +119,7 @@ class Stepper:
             sizes = dict.fromkeys(self.auxiliary, float(len(batch)))
             sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
         if self.processes.accelerator.scaler is not None:
-            self.processes.accelerator.unscale_gradients()
+            self.processes.accelerator.unscale_gradients(self.optimiser)
         found = dict(zip(names, self.processes.sum_tensor(sums), strict=True))
         logged = self.method.edit({name: found.pop(f"score/{name}") for name in self.method.scored})
         norm = self._norm()

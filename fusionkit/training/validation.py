@@ -79,7 +79,8 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
                for head in heads]
     metric = stepper.settings.metric
     together: list[Compared] = []
-    kept = [_Kept(head) for head in heads if metric is not None and head.task in metric.declared.tasks]
+    kept = [_Kept(head) for head in heads
+            if metric is not None and head.declared_task.is_measured_by(metric.declared.tasks)]
     network.eval()
     for batch in batches:
         if stop():
@@ -94,12 +95,12 @@ def validate(stepper: Stepper, batches: Iterable[Batch], stop: Callable[[], bool
         for head, tally in zip(heads, tallies, strict=True):
             tally[0] += results.get(head.name, 0.0)
             tally[1] += valid[head.name].sum()
-            if head.task != "regression":
+            if _tallied(head):
                 decoded = network.head(head.name).decode(results[f"output/{head.name}"])
                 tally[2:] += _tally(head, decoded, placed.targets[head.name], valid[head.name])
         for each in kept:
-            name = each.head.name
-            each.add(network.head(name).decode(results[f"output/{name}"]), placed.targets[name], valid[name])
+            each.add(network.head(each.head.name), results[f"output/{each.head.name}"], placed.targets[each.head.name],
+                     valid[each.head.name])
     for head, tally in zip(heads, tallies, strict=True):
         if head.name in stepper.objective.over_step:
             tally[0] += _together(stepper, head.name, together)
@@ -127,31 +128,33 @@ class _Kept:
 
     def __init__(self, head: PlannedHead) -> None:
         self.head = head
-        self.cases: list[tuple[Floats, Floats]] = []
+        self.cases: list[tuple[Floats, ...]] = []
 
-    def add(self, decoded_BK: Tensor, target: Tensor, valid_B: Tensor) -> None:
-        """The valid rows of a batch."""
-        values, wanted = (part[valid_B].double().cpu().numpy() for part in (decoded_BK, target))
-        self.cases.append((values, wanted))
+    def add(self, module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> None:
+        """The valid rows of a batch; a head that ranks cases by a risk of its own may not tell probabilities yet."""
+        risk = [module.risk(output)] if hasattr(module, "risk") else []
+        kept = (module.decode(output), target, *risk)
+        self.cases.append(tuple(part[valid_B].double().cpu().numpy() for part in kept))
 
 
-def _measured(kept: _Kept, metric: ChosenMetric, parts: Sequence[Sequence[tuple[Floats, Floats]]]) -> float:
+def _measured(kept: _Kept, metric: ChosenMetric, parts: Sequence[Sequence[tuple[Floats, ...]]]) -> float:
     """A metric of one head over the cases of all processes, NaN if undefined."""
     batches = [batch for part in parts for batch in part if len(batch[0])]
     if not batches:
         return math.nan
-    values, wanted = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    outcomes = collect(kept.head.task, kept.head.names, wanted, values, head=kept.head.name)
+    values, wanted, *risk = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    outcomes = collect(kept.head.declared_task, kept.head.names, wanted, values, head=kept.head.name,
+                       risk=risk[0] if risk else None)
     return measure(outcomes, [metric]).overall[metric.key].value
 
 
 def _tallied(head: PlannedHead) -> int:
-    return {"multiclass": 1, "multilabel": 2}.get(head.task, 0) * len(head.names)
+    return {"classes": 1, "labels": 2, "values": 0}[head.declared_task.results] * len(head.names)
 
 
 def _tally(head: PlannedHead, decoded_BK: Tensor, target: Tensor, valid_B: Tensor) -> Tensor:
     """The number of rows of each class, then the number of these that are correct: (2 J,)."""
-    if head.task == "multiclass":
+    if head.declared_task.results == "classes":
         true = F.one_hot(target.where(valid_B, 0), len(head.names)).bool()
         found = F.one_hot(decoded_BK.argmax(1), len(head.names)).bool()
     else:
@@ -185,5 +188,6 @@ def has_monitored(heads: Iterable[Any], settings: TrainingSettings) -> bool:
     """Whether any head has what the settings monitor."""
     if settings.monitor == "loss":
         return True
-    tasks = {"multiclass", "multilabel"} if settings.metric is None else set(settings.metric.declared.tasks)
-    return any(head.task in tasks for head in heads)
+    if settings.metric is None:
+        return any(head.declared_task.results != "values" for head in heads)
+    return any(head.declared_task.is_measured_by(settings.metric.declared.tasks) for head in heads)

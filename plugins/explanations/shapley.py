@@ -168,7 +168,7 @@ def groups_of(shares: Shares, columns: Ints, used: Bools, patients: Sequence[str
     """
     use = used & shares.valid
     names = shares.head.names
-    if one_class or shares.head.task != "multiclass":
+    if one_class or shares.head.declared_task.results != "classes":
         wanted = sorted(set(columns.tolist())) if one_class else range(len(names))
         return [_group(names[column], shares.values[:, :, column], use, patients) for column in wanted]
     own = np.take_along_axis(shares.values, columns[:, None, None], 2)[:, :, 0]
@@ -224,7 +224,7 @@ def _head(run: RunView, explained: ExplainedHead, mine: Shares) -> dict[str, Any
             for row in np.flatnonzero(mine.valid) for column in range(len(names))]
     header = ["id", "class", "nothing", *mine.inputs, "all", "absent"]
     table = run.folder.table(header, rows, "shapley", explained.name)
-    result = "value" if explained.head.task == "regression" else "probability"
+    result = "value" if explained.head.declared_task.results == "values" else "probability"
     several = len(run.parts[0].networks)
     named = f"head {explained.name}" + (f", mean of {several} networks" if several > 1 else "")
     base = ("the prediction without any" if mine.answered else

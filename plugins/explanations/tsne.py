@@ -199,18 +199,18 @@ class Tsne:
 
 def _scatter(explained: ExplainedHead, result: HeadResult, rows: Any, points: Any) -> tuple[Scatter, str]:
     """The scatter of a head's cases, and what the colours mean as text."""
-    names, task, known = explained.head.names, explained.head.task, result.known[rows]
+    names, task, known = explained.head.names, explained.head.declared_task, result.known[rows]
     column = explained.column or 0
     perplexity = perplexity_of(len(rows))
-    if task == "regression":
+    if task.results == "values":
         wanted = result.targets[rows].reshape(len(rows), -1)
-        true = bool(known.all()) and not np.isnan(wanted[:, column]).any()
+        true = not task.keys and bool(known.all()) and not np.isnan(wanted[:, column]).any()
         shown = wanted[:, column] if true else result.values[rows, column]
         what = f"{'true' if true else 'predicted'} {names[column]}"
         labels = tuple(f"{number:.6g}" for number in shown)
         return Scatter(points, labels, np.zeros(len(rows), dtype=bool), (what,), perplexity, shown), f"colour: {what}"
     wrong = known & ~correct(result)[rows]
-    if task == "multiclass":
+    if task.results == "classes":
         labels = tuple(names[int(result.targets[row])] if there else "not known"
                        for row, there in zip(rows.tolist(), known, strict=True))
         return Scatter(points, labels, wrong, names, perplexity), "colour: true class"

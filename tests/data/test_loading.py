@@ -38,8 +38,8 @@ def test_a_cohort_knows_its_cases_parts_and_sizes(cohort_file):
     assert cohort.split_rows("train") == (0, 1, 2, 3, 4, 5)
     assert cohort.split_rows("validation") == (6, 7) and cohort.split_rows("test") == (8, 9, 10, 11)
     assert (cohort.split_kind, cohort.fold_count) == ("column", 0)
-    assert cohort.class_counts("kind", cohort.rows) == (6, 6)
-    assert cohort.class_counts("symptoms", (1, 2, 3)) == (2, 2)
+    assert cohort.class_counts("kind", cohort.rows) == {"a": 6, "b": 6}
+    assert cohort.class_counts("symptoms", (1, 2, 3)) == {"cough": 2, "fever": 2}
     assert np.flatnonzero(~cohort.present("picture")).tolist() == [3]
 
 

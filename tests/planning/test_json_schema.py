@@ -73,7 +73,8 @@ def test_every_good_graph_is_accepted() -> None:
     ("[1, 5, 7, 11]", "auto"), ("[1, 5, 7, 11]", "[1, auto, 7, auto]"), ("name", "name"),
     ("from: ct", "from: [ct]"), ("from: ct", "from: {features: ct}"), ("from: ct", "from: {features: [ct]}"),
     ("from: fused", "from: fused.f1"), ("with: {widths: [4, 8]}", "with: null"), (", with: {widths: [4, 8]}", ""),
-    ("freeze: true", "each: true, share: true"), ("freeze: true", "weights: lungs.safetensors#net"),
+    ("freeze: true", "each: true, share: true"), ("freeze: true", "rate: 0.1, unfreeze: 5"),
+    ("freeze: true", "weights: lungs.safetensors#net"),
     ("freeze: true", "share: false"), ("training: {epochs: 3}", "description: An example"),
     ("training: {epochs: 3}", "training: {monitor: auroc}"), ("training: {epochs: 3}", "training: {monitor: loss}"),
     ("training: {epochs: 3}", "training: {monitor: {use: metric.auroc}}"),
@@ -98,7 +99,8 @@ def test_what_the_reader_takes_is_accepted(old: str, new: str) -> None:
     ("with: {classes: [low, high]}", "with: {classes: [low]}"), (", with: {classes: [low, high]}", ""),
     ("{width: 13}", "{width: wide}"), ("encoder.dropout]", "encoder.drop]"), ("encoder.dropout]", "head.classify]"),
     ("{chain: [", "{with: {}, chain: ["), ("{chain: [", "{use: encoder.mlp, chain: ["), (", from: ehr", ""),
-    ("freeze: true", "share: true"), ("freeze: true", "loss: 2"), ("loss: 0.5", "loss: -1"),
+    ("freeze: true", "share: true"), ("freeze: true", "rate: 0"), ("freeze: true", "freeze: true, unfreeze: 2"),
+    ("freeze: true", "loss: 2"), ("loss: 0.5", "loss: -1"),
     ("loss: 0.5", "each: true"), ("freeze: true", "freeze: 1"), ("from: ct", "from: []"), ("from: ct", "from: 3"),
     ("from: ct", "from: .f1"), ("  lungs:", "  1ungs:"), ("  lungs:", "  forward:"),
     ("uncertainty.mc_dropout", "head.classify"),
@@ -136,7 +138,7 @@ def test_every_component_is_offered_with_its_summary() -> None:
     nodes, methods = SCHEMA["$defs"]["node"]["properties"]["use"], SCHEMA["$defs"]["uncertainty"]["properties"]["use"]
     named = [name for key in ("monitor", "method") for name in SCHEMA["$defs"][key]["properties"]["use"]["enum"]]
     elsewhere = [entry.id for entry in REGISTRY.entries
-                 if KIND_TABLE[entry.kind].in_data or KIND_TABLE[entry.kind].by_command]
+                 if not KIND_TABLE[entry.kind].in_graph]
     assert sorted(nodes["enum"] + methods["enum"] + named + elsewhere) == REGISTRY.ids
     offered = dict(zip(nodes["enum"], nodes["markdownEnumDescriptions"], strict=True))
     assert offered["fusion.gmu"].startswith("Gated multimodal unit")

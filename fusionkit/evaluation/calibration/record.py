@@ -12,11 +12,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from fusionkit.arrays import Bools, Floats
-from fusionkit.components.protocols import Task
+from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.evaluation.calibration.conformal import class_thresholds, fewest_cases, scores_of, threshold
 from fusionkit.evaluation.calibration.temperature import fit_temperature, tempered
 from fusionkit.files import read_json, write_json
+from fusionkit.registry.tasks import task_named
 
 # Axes: N cases, K classes, labels or values.
 
@@ -41,7 +42,7 @@ class HeadCalibration(_Plain):
     labels K rows of (no, yes), for values K rows of one; None is infinite. `cases` counts those that had a target.
     """
 
-    task: Task
+    task: str
     names: tuple[str, ...]
     cases: int
     temperatures: tuple[PositiveFloat, ...]
@@ -88,34 +89,36 @@ class Calibrated:
         return Calibrated(self.choices, **chosen)
 
 
-def fit_head(task: Task, names: Sequence[str], predictions: Floats, targets: Floats, choices: Choices
+def fit_head(task: str | Task, names: Sequence[str], predictions: Floats, targets: Floats, choices: Choices
              ) -> HeadCalibration:
     """The calibration of one head on held-out cases.
 
     Shapes: `predictions` (N, K); `targets` (N,) classes, or (N, K). A target that is NaN, or negative for classes and
     labels, is not known.
     """
+    declared = task_named(task)
+    results = declared.results
     wanted = targets[:, None] if targets.ndim == 1 else targets
-    known = ~np.isnan(wanted) if task == "regression" else wanted >= 0
+    known = ~np.isnan(wanted) if results == "values" else wanted >= 0
     temperatures: list[float] = []
     thresholds: list[tuple[float, ...]] = []
     notes: list[str] = []
     for index in range(wanted.shape[1]):
         use = known[:, index]
         truth = wanted[use, index]
-        label = "" if task == "multiclass" else f"{names[index]}: "
-        if task == "regression":
+        label = "" if results == "classes" else f"{names[index]}: "
+        if results == "values":
             thresholds.append((threshold(np.abs(truth - predictions[use, index]), choices.alpha),))
         else:
-            chances = predictions[use] if task == "multiclass" else _two(predictions[use, index])
+            chances = predictions[use] if results == "classes" else _two(predictions[use, index])
             temperature, note = fit_temperature(chances, truth.astype(np.int64))
             temperatures.append(temperature)
             notes += [label + note] if note else []
             thresholds.append(class_thresholds(chances, truth.astype(np.int64), choices.alpha,
                                                choices.class_conditional))
-        notes += _too_few(label, thresholds[-1], names if task == "multiclass" else (), choices)
+        notes += _too_few(label, thresholds[-1], names if results == "classes" else (), choices)
     finite = tuple(tuple(None if value == inf else value for value in row) for row in thresholds)
-    return HeadCalibration(task=task, names=tuple(names), cases=int(known.any(axis=1).sum()),
+    return HeadCalibration(task=declared.name, names=tuple(names), cases=int(known.any(axis=1).sum()),
                            temperatures=tuple(temperatures), thresholds=finite, notes=tuple(notes))
 
 
@@ -139,12 +142,13 @@ def _too_few(label: str, thresholds: Sequence[float], names: Sequence[str], choi
             f"{' of each class' if choices.class_conditional else ''}: {holds}"]
 
 
-def apply_head(fitted: HeadCalibration, predictions: Floats, choices: Choices) -> Calibrated:
-    """Calibrated predictions from predictions (N, K)."""
+def apply_head(fitted: HeadCalibration, predictions: Floats, choices: Choices, task: Task | None = None) -> Calibrated:
+    """Calibrated predictions from predictions (N, K); `task` is that of the head, where it was looked up before."""
+    results = task_named(task or fitted.task).results
     limits = np.array([[inf if value is None else value for value in row] for row in fitted.thresholds])
-    if fitted.task == "regression":
+    if results == "values":
         return Calibrated(choices, None, None, np.stack([predictions - limits[:, 0], predictions + limits[:, 0]], 2))
-    if fitted.task == "multiclass":
+    if results == "classes":
         sets = scores_of(predictions) <= limits[0]
         return Calibrated(choices, tempered(predictions, fitted.temperatures[0]), sets, None)
     labels = [_two(column) for column in predictions.T]
@@ -158,7 +162,7 @@ def write_calibration(folder: Path, calibration: Calibration) -> None:
     write_json(folder / CALIBRATION, {FORMAT: 1, **calibration.model_dump(mode="json")})
 
 
-def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ...]]]) -> Calibration | None:
+def read_calibration(folder: Path, heads: Mapping[str, tuple[str | Task, tuple[str, ...]]]) -> Calibration | None:
     """The calibration of a run, None if it has none; `heads` maps the network's heads to task and class names.
 
     Raises: UserError with `unreadable-calibration`.
@@ -172,7 +176,8 @@ def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ..
             raise ValueError("it was written by another version of fusionkit")
         found = Calibration.model_validate(data)
         for name, head in found.heads.items():
-            _check(name, head, heads.get(name))
+            own = heads.get(name)
+            _check(name, head, own and (task_named(own[0]), own[1]))
     except (OSError, ValueError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
@@ -182,10 +187,11 @@ def read_calibration(folder: Path, heads: Mapping[str, tuple[Task, tuple[str, ..
 
 
 def _check(name: str, head: HeadCalibration, own: tuple[Task, tuple[str, ...]] | None) -> None:
-    if own != (head.task, head.names):
+    if own is None or (own[0].name, own[1]) != (head.task, head.names):
         raise ValueError(f"it is for another network: its head {name!r} is not that of this run")
     count = len(head.names)
-    rows, width = {"multiclass": (1, count), "multilabel": (count, 2), "regression": (count, 1)}[head.task]
-    temperatures = 0 if head.task == "regression" else rows
+    results = own[0].results
+    rows, width = {"classes": (1, count), "labels": (count, 2), "values": (count, 1)}[results]
+    temperatures = 0 if results == "values" else rows
     if len(head.temperatures) != temperatures or [len(row) for row in head.thresholds] != [width] * rows:
         raise ValueError(f"head {name!r} does not have as many temperatures or thresholds as names")

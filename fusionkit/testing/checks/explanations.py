@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from fusionkit.components.config import Config
 from fusionkit.components.explanation import Explanation
+from fusionkit.components.task import Task
 from fusionkit.data.batch import Case
 from fusionkit.explanation.cases import Cases
 from fusionkit.explanation.network_view import NetworkView
@@ -236,9 +237,9 @@ class _Cases(Dataset[Case]):
         alone = len(self.inputs) == 1
         return {"index": at, "inputs": {name: tensor[at] for name, tensor in self.inputs.items()},
                 "present": {name: alone or at != 1 or name not in self.optional for name in self.inputs},
-                "targets": {head.name: _target(head.task, at) for head in self.heads},
+                "targets": {head.name: _target(head.declared_task, at) for head in self.heads},
                 "target_present": {head.name: at != 2 for head in self.heads}}
 
 
-def _target(task: str, at: int) -> Tensor:
-    return torch.tensor(at % 3) if task == "multiclass" else torch.tensor([float(at)])
+def _target(task: Task, at: int) -> Tensor:
+    return torch.tensor(at % 3) if task.cells == "class" else torch.tensor([float(at)] * (len(task.keys) or 1))

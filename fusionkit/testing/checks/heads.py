@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fusionkit.components.component import Head
-from fusionkit.components.protocols import HeadPrediction, Task
+from fusionkit.components.protocols import HeadPrediction
+from fusionkit.errors import GraphError
+from fusionkit.registry.tasks import task_named
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.probing.probes import Probe, results
 
@@ -34,13 +37,17 @@ def head(probe: Probe) -> Fault | None:
 
 
 def _head_results(module: Any, probe: Probe, size: int, component: Head) -> Fault | None:
-    task = component.task
-    if task == "multiclass":
-        module.balance(torch.arange(1, size + 1).float())
-        target = torch.arange(5) % size
-    else:
-        target = torch.rand(5, size, generator=torch.Generator().manual_seed(4))
-        target = target.round() if task == "multilabel" else target
+    try:
+        task = task_named(component.task)
+    except GraphError as error:
+        return Fault(f"there is no task {component.task!r}: {error.diagnostics[0].message}",
+                     "name one in Head(..., task=...); `fusionkit plugins list --kind task` shows them")
+    names = tuple(map(str, getattr(probe.config, component.names)))
+    made = task.method.example(names, 5, np.random.default_rng(4))
+    target = torch.as_tensor(made) if task.cells == "class" else torch.as_tensor(made).float()
+    counts = task.method.counts(np.asarray(made), np.ones(5), names)
+    if counts:
+        module.balance(torch.arange(1, len(counts) + 1).float())
     output = results(module(*probe.data(5)))[0]
     loss, decoded = module.loss(output, target), module.decode(output)
     if tuple(loss.shape) != (5,) or not bool(loss.isfinite().all()):
@@ -54,11 +61,13 @@ def _head_results(module: Any, probe: Probe, size: int, component: Head) -> Faul
                      "leave out targets that are NaN, or do not declare the head 'partial'")
     if tuple(decoded.shape) != (5, size):
         return Fault(f"decode gives {list(decoded.shape)} for 5 cases and {size} names", "give a column for each name")
-    if task != "regression" and not bool(((decoded >= 0) & (decoded <= 1)).all()):
+    if task.results != "values" and not bool(((decoded >= 0) & (decoded <= 1)).all()):
         return Fault("decode gives numbers outside 0..1", "give probabilities: a softmax or a sigmoid")
-    if task == "multiclass" and not torch.allclose(decoded.sum(1), torch.ones(5), atol=1e-4):
+    if task.results == "classes" and not torch.allclose(decoded.sum(1), torch.ones(5), atol=1e-4):
         return Fault("the probabilities of a case do not sum to 1", "decode with a softmax over the classes")
-    return None
+    wrong = task.method.check(decoded.detach().double().numpy())
+    return None if wrong is None else Fault(f"decode gives what {task.id} cannot mean: {wrong}",
+                                            "give what the page of the task says")
 
 
 def _heeds_what_does_not_count(module: Any, output: Tensor, target: Tensor) -> bool:
@@ -88,7 +97,7 @@ class ExampleRunner:
     Shapes: results are (4, 3) for `classes`, (4, 2) for `labels`, (4, 1) for `values`. Results differ by member.
     """
 
-    tasks: Mapping[str, Task] = field(default_factory=lambda: {
+    tasks: Mapping[str, str] = field(default_factory=lambda: {
         "classes": "multiclass", "labels": "multilabel", "values": "regression"})
     random: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(5))
     members: int = 2

@@ -12,14 +12,16 @@ from fusionkit.arrays import Floats, Ints
 from fusionkit.components.config import Config
 from fusionkit.components.metric import Metric
 from fusionkit.components.outcomes import Outcomes
-from fusionkit.components.protocols import Task
+from fusionkit.components.task import Results, Task
+from fusionkit.errors import GraphError
+from fusionkit.registry.tasks import task_named
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.probing.probes import one_line
 
 # Axes: N cases, R columns of weights.
 
 _CASES, _RESAMPLES = 23, 5
-_SIZES: tuple[tuple[Task, int], ...] = (("multiclass", 2), ("multiclass", 4), ("multilabel", 3), ("regression", 2))
+_SIZES: dict[Results, tuple[int, ...]] = {"classes": (2, 4), "labels": (3,), "values": (2,)}
 _WEIGHTED = "compute it from `weights`, in which a case of weight 2 is there twice; see fusionkit.api.MetricMethod"
 
 
@@ -61,8 +63,11 @@ class _Subject:
 def metric(component: Metric, config: Config) -> Fault | None:
     """Values have the shape of the weights, follow from them alone, and are better for better predictions."""
     method = component.module(config)
-    if not callable(getattr(method, "of_column", None)):
+    if not callable(getattr(method, "of_column", None)) and not callable(getattr(method, "of_all", None)):
         return Fault("it has no method 'of_column'", "write of_column(column, weights); see fusionkit.api.MetricMethod")
+    unknown = [task for task in component.tasks if _task(task) is None]
+    if len(unknown) == len(component.tasks):
+        return Fault(f"there is no task {unknown[0]!r}", "name one that `fusionkit plugins list --kind task` shows")
     for outcomes in _examples(component):
         for subject in _subjects(method, outcomes):
             fault = _weighted(subject) or _notes(subject)
@@ -72,33 +77,36 @@ def metric(component: Metric, config: Config) -> Fault | None:
 
 
 def _subjects(method: Any, outcomes: Outcomes) -> Iterator[_Subject]:
-    yield from (_Subject(method, outcomes, place) for place, _ in enumerate(outcomes.columns()))
-    if outcomes.task == "multiclass" and not outcomes.binary and hasattr(method, "of_all"):
+    if hasattr(method, "of_column"):
+        yield from (_Subject(method, outcomes, place) for place, _ in enumerate(outcomes.columns()))
+    several = outcomes.form == "classes" and not outcomes.binary
+    if hasattr(method, "of_all") and (several or outcomes.method is not None or not hasattr(method, "of_column")):
         yield _Subject(method, outcomes, None)
 
 
 def _examples(component: Metric, skill: float = 0.6) -> Iterator[Outcomes]:
     """Results of each task; with `skill` 1 the predictions are the targets."""
-    for task, count in _SIZES:
-        if task in component.tasks:
-            yield _example(task, count, skill)
+    for word in component.tasks:
+        task = _task(word)
+        if task is not None:
+            yield from (_example(task, count, skill) for count in _SIZES[task.results])
+
+
+def _task(word: str) -> Task | None:
+    try:
+        return task_named(word)
+    except GraphError:
+        return None
 
 
 def _example(task: Task, count: int, skill: float) -> Outcomes:
-    generator = np.random.default_rng(0)
-    names = tuple(f"c{index}" for index in range(count))
-    noise = generator.random((_CASES, count))
-    if task == "regression":
-        values = generator.normal(size=(_CASES, count))
-        return Outcomes(task, names, values, skill * values + (1 - skill) * 3 * (noise - 0.5))
-    if task == "multilabel":
-        labels = (generator.random((_CASES, count)) < 0.5).astype(np.float64)
-        chances = skill * labels + (1 - skill) * noise
-        labels[generator.random((_CASES, count)) < 0.1] = np.nan
-        return Outcomes(task, names, labels, chances)
-    classes = np.arange(_CASES, dtype=np.float64) % count
-    chances = skill * np.eye(count)[classes.astype(np.int64)] + (1 - skill) * noise / noise.sum(axis=1, keepdims=True)
-    return Outcomes(task, names, classes, chances / chances.sum(axis=1, keepdims=True))
+    generator, method = np.random.default_rng(0), task.method
+    names = method.example_names(count)
+    targets = np.asarray(method.example(names, _CASES, generator), dtype=np.float64)
+    guessed = method.guess(targets, names, skill, generator)
+    if task.cells == "label":
+        targets[generator.random(targets.shape) < 0.1] = np.nan
+    return Outcomes(task.name, names, targets, guessed, results=task.results, method=method if task.keys else None)
 
 
 def _weighted(subject: _Subject) -> Fault | None:

@@ -10,6 +10,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import KIND_TABLE
+from fusionkit.components.transform import Transform
 from fusionkit.network.measure import probe
 from fusionkit.planning.plan import Call
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
@@ -47,11 +48,12 @@ class Example:
     @property
     def part(self) -> dict[str, Any]:
         """What to paste into a graph or data file: a node by its name, or the setting that names the component."""
-        if KIND_TABLE[self.component.kind].by_command:
+        kind = KIND_TABLE[self.component.kind]
+        if kind.by_command or kind.by_head:
             return {}  # no file names it
         options = {"with": dict(self.options)} if self.options else {}
         if KIND_TABLE[self.component.kind].in_data:
-            return {self.setting: {"scan": {"read": self.component.name, **self.options}}}
+            return {self.setting: {"scan": self._named}}
         path = self.setting.split(".")
         if path != [""]:
             written: Any = {"use": self.component.id} | options
@@ -61,13 +63,23 @@ class Example:
         return {_NODES[self.component.kind]: {"use": self.component.id, "from": self.sources} | options}
 
     @property
+    def _named(self) -> dict[str, Any]:
+        """What an input of a data file names the component by."""
+        if not isinstance(self.component, Transform):
+            return {"read": self.component.name, **self.options}
+        return {"preset": self.component.name, **self.options} if self.component.acts == "preset" else {
+            self.component.name: dict(self.options)}
+
+    @property
     def setting(self) -> str:
         """Where a file or command names the component, '' for one that is a node."""
         return KIND_TABLE[self.component.kind].setting
 
     @property
     def snippet(self) -> str:
-        """The text of `part`, or the command that names the component."""
+        """The text of `part`, or the command or the declaration that names the component."""
+        if KIND_TABLE[self.component.kind].by_head:
+            return f'Head(..., task="{self.component.name}")'
         if KIND_TABLE[self.component.kind].by_command:
             named = typed_form(self.component.name, dict(self.options))
             return f"fusionkit {self.setting} " + (f'"{named}"' if self.options else named)
@@ -82,8 +94,8 @@ class Example:
         graph: dict[str, Any] = {"fusionkit": 1, "inputs": {name: {shape.layout: list(shape.sizes)}
                                                             for name, shape in inputs.items()}, "nodes": {}}
         last, shape = next(iter(inputs.items()))
-        if KIND_TABLE[self.component.kind].in_data:
-            pass  # a graph does not name it
+        if self.setting and not KIND_TABLE[self.component.kind].in_graph:
+            pass
         elif self.setting:
             graph |= self.part
         else:

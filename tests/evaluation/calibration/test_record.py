@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusionkit.components.protocols import Task
 from fusionkit.errors import UserError
 from fusionkit.evaluation.calibration import (
     CALIBRATION,
@@ -22,13 +21,13 @@ from fusionkit.evaluation.calibration import (
     write_calibration,
 )
 
-HEADS: dict[str, tuple[Task, tuple[str, ...]]] = {
+HEADS: dict[str, tuple[str, tuple[str, ...]]] = {
     "kind": ("multiclass", ("a", "b", "c")), "signs": ("multilabel", ("x", "y")), "size": ("regression", ("l", "w")),
 }
 WIDE, NARROW = Choices(alpha=0.2), Choices(alpha=0.05, class_conditional=True)
 
 
-def outcomes(task: Task, width: int, cases: int = 211, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def outcomes(task: str, width: int, cases: int = 211, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Predictions that know something, and targets, a few of them unknown."""
     rng = np.random.default_rng(seed)
     if task == "regression":

@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 
-from fusionkit.components.protocols import Task
-
 # Axes: E networks, S passes, B batch, K columns of a head.
 
 
 class Passes:
     """Passes (E, S, B, K) for each head; the first pass of a network is also the one without randomness."""
 
-    def __init__(self, passes: Mapping[str, np.ndarray], tasks: Mapping[str, Task]) -> None:
+    def __init__(self, passes: Mapping[str, np.ndarray], tasks: Mapping[str, str]) -> None:
         self.passes = {head: torch.tensor(values) for head, values in passes.items()}
         self.tasks = tasks
         self.members = len(next(iter(self.passes.values())))
@@ -44,7 +42,7 @@ def binary_entropy(p: np.ndarray) -> np.ndarray:
     return entropy(np.stack([p, 1 - p], -1)).mean(-1)
 
 
-def statistics(p: np.ndarray, task: Task) -> dict[str, np.ndarray]:
+def statistics(p: np.ndarray, task: str) -> dict[str, np.ndarray]:
     """Every measure of passes (E, S, B, K), each (B,)."""
     variances = {"variance": p.var((0, 1)), "variance_within": p.var(1).mean(0), "variance_between": p.mean(1).var(0)}
     if task == "regression":

@@ -1,0 +1,220 @@
+"""The declaration of a task: what a head predicts, how its targets are read, and what is made of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from fusionkit.components.config import ContractError
+from fusionkit.components.declaration import Declaration
+
+if TYPE_CHECKING:
+    from fusionkit.arrays import Bools, Floats
+
+Results = Literal["classes", "labels", "values"]
+"""One distribution over the names, a probability of each name, or a number for each."""
+Cells = Literal["class", "label", "number"]
+"""How a cell is read: the name of a class, yes or no, a number."""
+
+
+ALIKE: Mapping[Results, str] = {"classes": "multiclass", "labels": "multilabel", "values": "regression"}
+"""The task of the oldest kind whose results are of the same form: what is told to those who know no other."""
+
+
+@dataclass(frozen=True)
+class TargetFault:
+    """What is wrong with the targets of some rows: `one` ends the sentence about one cell, `many` that about several.
+
+    `{cell}` in `one` stands for the cell in quotes. `key` says in which of the target's columns it is.
+    """
+
+    code: str
+    rows: Sequence[int]
+    key: str
+    one: str
+    many: str
+    why: str | None = None
+    fix: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True)
+class PartFault:
+    """What is wrong with the targets of a part of the cohort, in a sentence; `key` says in which column it shows."""
+
+    code: str
+    message: str
+    key: str
+    why: str | None = None
+    fix: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True)
+class TargetPart:
+    """The targets of a part of the cohort whose cases have one. *Shapes*: `targets` (M, ...)."""
+
+    name: str
+    targets: Any
+
+
+class TaskMethod:
+    """What a `Task` component creates: derive from it, and write what differs. Everything here knows numbers only.
+
+    Axes: N cases, K names of the head, M cases with a target. `targets` are (N,) class numbers where cells are classes,
+    else (N, columns) with NaN for what is not known; `values` are (N, K) as the head decodes them.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def of(self, names: Sequence[str]) -> str:
+        """What a figure over all names refers to, for tables."""
+        return names[0] if len(names) == 1 else "all"
+
+    def counts(self, targets: Any, weights: Floats, names: Sequence[str]) -> dict[str, float]:
+        """How many training cases there are of each kind, by name: what `balance` of the head is told, in this order.
+
+        `weights` (M,) say how often each case counts. Nothing for a task without kinds of cases.
+        """
+        return {}
+
+    def predicted(self, values: Floats, names: Sequence[str]) -> list[str] | None:
+        """The prediction for each case in a word, for the column that is called as the head; None for no such column.
+        """
+        return None
+
+    def columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The names of the decoded values in a table of predictions, after the head's name and a colon."""
+        return tuple(names)
+
+    def told(self, targets: Floats, names: Sequence[str]) -> dict[str, list[str]]:
+        """The targets for a table of predictions, by column: after the head's name and a colon."""
+        return {"target": [self.told_one(target, names) for target in targets]}
+
+    def told_one(self, target: Any, names: Sequence[str]) -> str:
+        """The target of one case as text."""
+        return str(target)
+
+    def details(self, values: Floats, names: Sequence[str]) -> dict[str, Floats]:
+        """What follows from the decoded values, each (N,), by its column; NaN where it is not known.
+
+        A head whose module has `details(output)` gives exact ones of a single network.
+        """
+        return {}
+
+    def prior(self, targets: Floats, names: Sequence[str]) -> Floats | None:
+        """What is predicted of a case of which nothing is known, (K,), from the targets of the training cases.
+
+        For tasks with columns of their own; of others it is the share of each class, or the mean. None if unknown.
+        """
+        return None
+
+    def check(self, values: Floats) -> str | None:
+        """What is wrong with decoded values, for the author of a head; None if they are possible."""
+        return None
+
+    def judge(self, targets: Floats, blank: Bools) -> tuple[Bools, list[TargetFault]]:
+        """Which rows have a target, (N,), and what is wrong; for tasks with columns of their own. `blank` (N, columns).
+        """
+        present: Bools = np.logical_not(blank.any(axis=1))
+        return present, []
+
+    def judge_parts(self, train: Sequence[TargetPart], others: Sequence[TargetPart], names: Sequence[str]
+                    ) -> list[PartFault]:
+        """What is wrong with the training cases, of each fold, and the other parts; with columns of their own."""
+        return []
+
+    def strata(self, targets: Floats, present: Bools, groups: Sequence[str], parts: int) -> list[str]:
+        """The stratum of each row, for a split into `parts` that keeps `groups` whole; with columns of their own."""
+        return ["" for _ in groups]
+
+    def measured(self, outcomes: Any) -> Iterator[Any]:
+        """What metrics are given one by one of `Outcomes`, each with `name` and `known` (N,).
+
+        For tasks with columns of their own.
+        """
+        return iter(())
+
+    def example_names(self, count: int) -> tuple[str, ...]:
+        """Names of a made-up head, as its option might list them."""
+        return tuple(f"c{index}" for index in range(count))
+
+    def example(self, names: Sequence[str], cases: int, generator: Any) -> Any:
+        """Targets of made-up cases, for the conformance kit: a numpy generator draws them."""
+        raise NotImplementedError
+
+    def guess(self, targets: Any, names: Sequence[str], skill: float, generator: Any) -> Floats:
+        """Decoded values for such targets, (N, K), the better the nearer `skill` is to 1."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, repr=False)
+class Task(Declaration):
+    """What a head predicts; `module(config)` returns a `TaskMethod`. Heads name it: `Head(..., task="NAME")`.
+
+    `results`: what decoded values are: `classes`, one distribution over the names; `labels`, a probability of each;
+    `values`, a number for each. `cells`: how the cells of the target are read: `class`, `label` or `number` for targets
+    with `column` or `columns` in the data file; or, by key, for a target that names its columns by keys of its own,
+    such as {'time': 'number', 'event': 'label'}. `words` are further keys of such a target, whose text is kept.
+    `main` is the metric by which networks are compared, `shown` are those of short tables. `stratified`: whether
+    validation cases that are set aside have the mix of all. `calibrated`: whether results are calibrated, and have
+    prediction sets or intervals.
+
+    Raises: ContractError if one of these is not valid.
+    """
+
+    _: KW_ONLY
+    results: Results
+    cells: Cells | Mapping[str, Cells]
+    main: str
+    shown: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    stratified: bool = False
+    calibrated: bool = True
+    kind: ClassVar[str] = "task"
+    method: TaskMethod = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.results not in get_args(Results):
+            raise ContractError(f"{self.id}: results={self.results!r}; choose one of {', '.join(get_args(Results))}")
+        read = [self.cells] if isinstance(self.cells, str) else list(self.cells.values())
+        if not read or set(read) - set(get_args(Cells)):
+            raise ContractError(f"{self.id}: cells={self.cells!r}; choose from {', '.join(get_args(Cells))}")
+        if not isinstance(self.cells, str) and "class" in read:
+            raise ContractError(f"{self.id}: a column that has a key of its own is read as 'label' or 'number'")
+        if not self.main.strip():
+            raise ContractError(f"{self.id}: main is empty; name the metric by which networks are compared")
+        object.__setattr__(self, "method", self.module(self.config()))
+
+    @property
+    def alike(self) -> str:
+        """The task of the oldest three whose results have the same form."""
+        return ALIKE[self.results]
+
+    def is_measured_by(self, tasks: Sequence[str]) -> bool:
+        """Whether a metric for these tasks is for this one: it is named, or targets and results are as of a named one.
+        """
+        return self.name in tasks or (not self.keys and self.alike in tasks)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys by which its targets name their columns; none where they have `column` or `columns`."""
+        return () if isinstance(self.cells, str) else tuple(self.cells)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Its targets, results and metric."""
+        cells = self.cells if isinstance(self.cells, str) else ", ".join(f"{key} ({read})" for key, read
+                                                                         in self.cells.items())
+        return {"results": self.results, "cells": cells, "compared by": self.main,
+                "calibrated": "yes" if self.calibrated else "no"}
+
+
+def task_word(task: str) -> str:
+    """The name of a task as heads and metrics write it, with or without its kind: `regression` of `task.regression`."""
+    return task.removeprefix(f"{Task.kind}.")

@@ -1,0 +1,144 @@
+"""Cox's proportional hazards: a log hazard for each case, learnt by comparing it with all that are still at risk.
+
+Source: Cox 1972, Regression Models and Life-Tables; a network as the log hazard: Faraggi and Simon 1995, A neural
+network model for survival data, doi:10.1002/sim.4780140108; Katzman et al. 2018, DeepSurv, arXiv 1606.00931.
+Ties: Efron 1977, doi:10.1080/01621459.1977.10480613. Baseline: Breslow 1974, doi:10.2307/2529620.
+"""
+# Axes: B batch, N training cases, c features, H {horizons}, T times, M points of the baseline.
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+import torch
+from fusionkit_plugins.blocks.cox import breslow_baseline, cox_losses
+from fusionkit_plugins.blocks.options import check_names
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from fusionkit.api import Head, Probes, ReadoutConfig, TensorShape, at_least_single, readout
+
+
+class CoxConfig(ReadoutConfig):
+    """Options of `head.cox`."""
+
+    horizons: list[Annotated[int | float, Field(gt=0)]] = Field(
+        min_length=1, description="Times at which the probability of survival is told, in the unit of the data; they "
+                                  "lie before the last event of the training cases.", examples=[[12, 24, 60]])
+    ties: Literal["efron", "breslow"] = Field(
+        "efron", description="How events at one time are treated: efron, each after a share of the others; breslow, "
+                             "each beside all of them.")
+    risk_set: Literal["step", "batch"] = Field(
+        "step", description="The cases that an event is compared with: all of a step, over accumulated batches and "
+                            "processes, or those of its batch, which is another loss the smaller the batch.")
+    baseline_points: PositiveInt = Field(
+        512, description="Times of events that are kept for the baseline: all if there are no more, else evenly chosen "
+                         "ones and the last.")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        check_names("horizons", [str(horizon) for horizon in self.horizons], "time")
+        if list(self.horizons) != sorted(self.horizons):
+            raise ValueError("'horizons' must rise: write the earliest first")
+        return self
+
+
+class Cox(nn.Module):
+    """Maps features to a log hazard without a constant, which comparisons cannot know.
+
+    The loss of an event is the negative log of its share of the hazard of all that are at risk at its time; it depends
+    on the other cases of the step. Losses are multiplied by N / E, N training cases with E events, so that the mean
+    over cases is that over events. `settle` fits Breslow's baseline, which turns log hazards into probabilities; before
+    that nobody has had an event, and every probability is 1. The baseline is saved with the weights.
+
+    Shapes: (B, c); gives (B, 1). Missing rows are skipped.
+
+    Raises: ComponentError if `layer` is none and c is not 1.
+    """
+
+    baseline_times: Tensor
+    baseline_hazard: Tensor
+    per_event: Tensor
+    horizons: Tensor
+
+    def __init__(self, config: CoxConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.layers = readout(config, inputs[0], 1)
+        if isinstance(self.layers, nn.Sequential):
+            last = self.layers[-1]
+            assert isinstance(last, nn.Linear)
+            last.register_parameter("bias", None)
+        self.ties = config.ties
+        self.last = float(config.horizons[-1])
+        self.register_buffer("horizons", torch.tensor(config.horizons, dtype=torch.float32), persistent=False)
+        self.register_buffer("baseline_times", torch.full((config.baseline_points,), math.inf))
+        self.register_buffer("baseline_hazard", torch.zeros(config.baseline_points))
+        self.register_buffer("per_event", torch.ones(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The log hazard, (B, 1)."""
+        return self.layers(features)
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each case: (B, 1) and times and events (B, 2) give (B,)."""
+        log_hazard = at_least_single(output)
+        losses = cox_losses(log_hazard[:, 0], target[:, 0], target[:, 1], self.ties)
+        return losses.to(log_hazard.dtype) * self.per_event
+
+    def decode(self, output: Tensor) -> Tensor:
+        """The probability of survival at each horizon, (B, H)."""
+        return self.curve(output, self.horizons)
+
+    def curve(self, output: Tensor, times: Tensor) -> Tensor:
+        """The probability of survival at any times: (B, 1) and (T,) give (B, T)."""
+        hazard = at_least_single(output).exp()
+        return (-self._cumulative(times).to(hazard.dtype) * hazard).exp()
+
+    def risk(self, output: Tensor) -> Tensor:
+        """The log hazard, by which cases are ranked: (B,)."""
+        return at_least_single(output)[:, 0]
+
+    def details(self, output: Tensor) -> dict[str, Tensor]:
+        """Each (B,): the log hazard, the median, NaN where it is not reached, and the mean time to the last horizon."""
+        survival_BM = self.curve(output, self.baseline_times)
+        reached = (survival_BM <= 0.5) & self.baseline_times.isfinite()
+        median = torch.where(reached, self.baseline_times, torch.inf).amin(1)
+        until = self.baseline_times.clamp(max=self.last)
+        lengths = torch.cat([until[1:], until.new_tensor([self.last])]) - until
+        return {"risk": self.risk(output), "median": torch.where(median.isfinite(), median, torch.nan),
+                f"rmst@{self.last:g}": until[0] + (survival_BM * lengths).sum(1)}
+
+    def _cumulative(self, times: Tensor) -> Tensor:
+        """The baseline hazard up to each time: (T,)."""
+        reached = self.baseline_times[:, None] <= times
+        return torch.where(reached, self.baseline_hazard[:, None], 0).amax(0)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the baseline is fitted."""
+        return bool(self.baseline_times[0].isfinite())
+
+    def settle(self, output: Tensor, target: Tensor) -> None:
+        """Fit the baseline to the training cases: log hazards (N, 1), times and events (N, 2)."""
+        times, hazard = breslow_baseline(output[:, 0], target[:, 0], target[:, 1])
+        points = len(self.baseline_times)
+        if len(times) > points:
+            step = math.ceil(len(times) / points)
+            kept = torch.arange(len(times), device=times.device)[step - 1::step]
+            kept = torch.unique(torch.cat([kept, kept.new_tensor([len(times) - 1])]))
+            times, hazard = times[kept], hazard[kept]
+        self.baseline_times.fill_(math.inf)
+        self.baseline_hazard.fill_(float(hazard[-1]) if len(hazard) else 0.0)
+        self.baseline_times[:len(times)] = times.to(self.baseline_times.dtype)
+        self.baseline_hazard[:len(times)] = hazard.to(self.baseline_hazard.dtype)
+
+    def balance(self, counts: Tensor) -> None:
+        """Set the factor N / E from the numbers of censored training cases and of events, (2,)."""
+        self.per_event.copy_(counts.sum() / counts[1].clamp(min=1))
+
+
+component = Head("cox", CoxConfig, Cox, rule="features: B _ -> B 1", task="survival", names="horizons",
+                 cases="risk_set", category="survival", paper="arXiv:1606.00931", claims=("onnx",),
+                 probes=Probes(sizes=[((1,),)], values={"hidden": [[16]]}, together=[{"horizons": [12, 24, 60]}]))

@@ -1,0 +1,42 @@
+"""Cumulative, dynamic AUC at a horizon: do cases with the event until then have higher risks than those without?
+
+Source: Uno et al. 2007, Evaluating Prediction Rules for t-Year Survivors With Censored Regression Models,
+doi:10.1198/016214507000000149; Hung and Chiang 2010, doi:10.1002/cjs.10046.
+"""
+# Axes: M cases, R columns of weights.
+
+from __future__ import annotations
+
+import numpy as np
+from fusionkit_plugins.blocks.survival import no_event_until, none_beyond, of_events
+
+from fusionkit.api import Config, Floats, Metric, SurvivalColumn, ratio
+
+
+class SurvivalAUC:
+    """Cases with an event until the horizon count with 1 / G(t-), those followed beyond it with 1; a tie counts half.
+    """
+
+    def __init__(self, config: Config) -> None:
+        pass
+
+    def of_column(self, column: SurvivalColumn, weights: Floats) -> Floats:
+        """One horizon: (M, R) to (R,)."""
+        until = column.time <= column.horizon
+        cases = of_events(column.time, column.event, weights) * until[:, None]
+        controls = weights * ~until[:, None]
+        order = np.argsort(column.risk, kind="stable")
+        starts = np.flatnonzero(np.diff(column.risk[order], prepend=-np.inf))
+        events, others = (np.add.reduceat(part[order], starts) for part in (cases, controls))
+        before = np.cumsum(others, axis=0) - others / 2
+        return ratio((events * before).sum(axis=0), events.sum(axis=0) * others.sum(axis=0))
+
+    def why_undefined(self, column: SurvivalColumn) -> str | None:
+        """That there is no event until the horizon, or nobody beyond it."""
+        return none_beyond(column) or no_event_until(column)
+
+
+component = Metric(
+    "survival_auc", Config, SurvivalAUC, category="discrimination", label="cumulative AUC",
+    tasks=("survival",), better="higher", place=230,
+)

@@ -1,0 +1,199 @@
+"""Time to an event that not every case has had: the probability of survival at horizons, and a rank by risk.
+
+Source: strata by event and time follow Kohavi 1995, A Study of Cross-Validation, for classes; the curve without
+features is Kaplan and Meier 1958, doi:10.1080/01621459.1958.10501452.
+"""
+# Axes: N cases, M cases with a target, H horizons.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from fusionkit_plugins.blocks.kaplan_meier import kaplan_meier
+
+from fusionkit.api import (
+    Bools,
+    Config,
+    Floats,
+    Outcomes,
+    PartFault,
+    SurvivalColumn,
+    TargetFault,
+    TargetPart,
+    Task,
+    TaskMethod,
+)
+
+_FEW, _FEW_TESTED, _MOSTLY = 10, 5, 0.9
+_RISING = 1e-5
+
+
+class Survival(TaskMethod):
+    """Targets are time and event, 1 or 0; a case without one of them, or without follow-up, is left out.
+
+    A higher risk is worse, and means an earlier event. Of several networks the probabilities are averaged. The rank of
+    a case is the log hazard of the head, or, of several networks, 1 minus the probability at the last horizon; median
+    and mean time are then found with a constant hazard between the horizons.
+    """
+
+    def of(self, names: Sequence[str]) -> str:
+        """What figures over all horizons are called."""
+        return "all cases"
+
+    def counts(self, targets: Any, weights: Floats, names: Sequence[str]) -> dict[str, float]:
+        """Censored cases and events."""
+        events = float((targets[:, 1] * weights).sum())
+        return {"censored": float(weights.sum()) - events, "event": events}
+
+    def columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """survival@12 for the horizon 12."""
+        return tuple(f"survival@{name}" for name in names)
+
+    def told(self, targets: Floats, names: Sequence[str]) -> dict[str, list[str]]:
+        """Two columns: the time, and the event as 0 or 1."""
+        return {"time": [f"{time:.6g}" for time in targets[:, 0]], "event": [f"{event:g}" for event in targets[:, 1]]}
+
+    def details(self, values: Floats, names: Sequence[str]) -> dict[str, Floats]:
+        """The risk, the median, NaN where the last probability is above one half, and the mean time until then."""
+        edges = np.array([0.0, *map(float, names)])
+        # A probability of 0 has no logarithm: beyond this, nobody is left.
+        log = np.log(np.clip(np.column_stack([np.ones(len(values)), values]), 1e-30, 1.0))
+        rates = (log[:, :-1] - log[:, 1:]) / np.diff(edges)
+        lengths = np.diff(edges) * np.ones_like(rates)
+        lived = np.exp(log[:, :-1]) * np.divide(-np.expm1(-rates * lengths), rates, out=lengths, where=rates > 1e-12)
+        half = (log[:, 1:] <= np.log(0.5)).argmax(1)
+        rows = np.arange(len(values))
+        rate = np.maximum(rates[rows, half], 1e-300)
+        median = edges[half] + (log[rows, half] - np.log(0.5)) / rate
+        return {"risk": 1 - values[:, -1], "median": np.where(values[:, -1] <= 0.5, median, np.nan),
+                f"rmst@{edges[-1]:g}": lived.sum(axis=1)}
+
+    def check(self, values: Floats) -> str | None:
+        """Probabilities that do not rise from horizon to horizon."""
+        if values.size and not bool(((values >= -_RISING) & (values <= 1 + _RISING)).all()):
+            return "it gave probabilities of survival outside 0 to 1"
+        if bool((np.diff(values, axis=1) > _RISING).any()):
+            return "it gave probabilities of survival that rise with time"
+        return None
+
+    def prior(self, targets: Floats, names: Sequence[str]) -> Floats | None:
+        """Kaplan-Meier's estimate at each horizon."""
+        return kaplan_meier(targets[:, 0], targets[:, 1], np.ones((len(targets), 1)))(
+            np.array([float(name) for name in names]))[:, 0]
+
+    def judge(self, targets: Floats, blank: Bools) -> tuple[Bools, list[TargetFault]]:
+        """Times below 0 and events that are neither 0 nor 1 are wrong, and so is an event at 0."""
+        time, event = targets.T
+        half = blank.any(axis=1) & ~blank.all(axis=1)
+        strange = ~np.isnan(event) & (event != 0) & (event != 1)
+        start, unfollowed = (time == 0) & (event == 1), (time == 0) & (event == 0)
+        found = [
+            TargetFault("negative-time", _rows(time < 0), "time", "{cell} is a time before the start",
+                        "are times before the start", fix="correct the time, or exclude the case"),
+            TargetFault("bad-event", _rows(strange), "event", "{cell} is neither 0 nor 1", "are neither 0 nor 1",
+                        "each case has had the event, or is censored; further numbers are competing risks, which are "
+                        "not modelled", "say what each means: add 'values: {2: 0}' to the target, 1 for the event, "
+                        "0 for none, null for not known"),
+            TargetFault("event-at-start", _rows(start), "time", "{cell} is the time of an event at the start",
+                        "are times of events at the start", "nobody was at risk before it",
+                        "exclude the case, or give the time in a finer unit"),
+            TargetFault("no-follow-up", _rows(unfollowed), "time", "{cell} is no follow-up: the case is left out",
+                        "are no follow-up: the cases are left out", severity="warning"),
+            *(TargetFault("half-target", _rows(half & blank[:, place]), key, f"{{cell}} is blank, and the {other} is "
+                          "known: the case is left out", f"are blank where the {other} is known: the cases are left "
+                          "out", severity="warning")
+              for place, key, other in ((0, "time", "event"), (1, "event", "time"))),
+        ]
+        present: Bools = ~np.isnan(targets).any(axis=1) & (time > 0) & ~strange
+        return present, [fault for fault in found if len(fault.rows)]
+
+    def judge_parts(self, train: Sequence[TargetPart], others: Sequence[TargetPart], names: Sequence[str]
+                    ) -> list[PartFault]:
+        """Training cases without an event, horizons beyond their last event, few events anywhere."""
+        found: list[PartFault] = []
+        for part in train:
+            events = part.targets[part.targets[:, 1] == 1, 0]
+            if not len(events):
+                return [PartFault("no-event", f"there is no event in {part.name}", "event",
+                                  f"its {len(part.targets)} cases are all censored", "check the column and the split")]
+            late = [name for name in names if float(name) >= events.max()]
+            if late:
+                usable = [name for name in names if float(name) < events.max()]
+                found.append(PartFault(
+                    "horizon-too-late", f"the horizon {late[0]} is not before the last event of {part.name}, at "
+                    f"{events.max():g}", "time", "survival is not known there",
+                    f"let the horizons of the head end at {usable[-1]}" if usable else
+                    f"choose horizons before {events.max():g}"))
+                break
+            if len(events) < _FEW and not found:
+                found.append(PartFault("few-events", f"there are {len(events)} events in {part.name}", "event",
+                                       "a network learns from events", severity="warning"))
+        found += [PartFault("few-events", f"there {'is' if count == 1 else 'are'} {count} event{'s' * (count != 1)} in "
+                            f"{part.name}", "event", "figures on it are uncertain", severity="warning") if count else
+                  PartFault("no-event-in-part", f"there is no event in {part.name}", "event",
+                            "figures on it are undefined", severity="warning")
+                  for part in others if (count := int(part.targets[:, 1].sum())) < _FEW_TESTED]
+        return [*found, *_inverted(train[0])]
+
+    def strata(self, targets: Floats, present: Bools, groups: Sequence[str], parts: int) -> list[str]:
+        """By event, and by thirds of the time of events where every stratum has a group for each part."""
+        happened = present & (targets[:, 1] == 1)
+        by_event = ["" if not there else "event" if event else "censored"
+                    for there, event in zip(present, happened, strict=True)]
+        if not happened.any():
+            return by_event
+        cuts = np.quantile(targets[happened, 0], [1 / 3, 2 / 3])
+        fine = [f"{name} {int((time > cuts).sum())}" if name == "event" else name
+                for name, time in zip(by_event, targets[:, 0], strict=True)]
+        sizes = {stratum: len({group for group, own in zip(groups, fine, strict=True) if own == stratum})
+                 for stratum in set(fine) - {""}}
+        return fine if min(sizes.values()) >= parts else by_event
+
+    def measured(self, outcomes: Outcomes) -> Iterator[SurvivalColumn]:
+        """The cases at each horizon."""
+        time, event = outcomes.targets.T
+        everyone: Bools = np.ones(outcomes.cases, dtype=np.bool_)
+        for index, name in enumerate(outcomes.classes):
+            survival = outcomes.predictions[:, index]
+            risk = 1 - survival if outcomes.risk is None else outcomes.risk
+            yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk)
+
+    def example_names(self, count: int) -> tuple[str, ...]:
+        """The first whole numbers."""
+        return tuple(str(number) for number in range(1, count + 1))
+
+    def example(self, names: Sequence[str], cases: int, generator: Any) -> Any:
+        """Times around the horizons, half of the cases with an event."""
+        horizons = [float(name) for name in names]
+        return np.stack([generator.uniform(0.3 * horizons[0], 2 * horizons[-1], cases), np.arange(cases) % 2], axis=1)
+
+    def guess(self, targets: Any, names: Sequence[str], skill: float, generator: Any) -> Floats:
+        """Survival that falls around the true time, or around another one."""
+        noise = generator.normal(size=(len(targets), 1))
+        past = np.log(np.maximum(targets[:, :1], 1e-9) / np.array([float(name) for name in names]))
+        survival: Floats = 1 / (1 + np.exp(-10 * (skill * past + (1 - skill) * noise)))
+        # Whatever the skill, survival does not rise with time.
+        return np.minimum.accumulate(survival, axis=1)
+
+
+def _rows(mask: Bools) -> list[int]:
+    found: list[int] = np.flatnonzero(mask).tolist()
+    return found
+
+
+def _inverted(train: TargetPart) -> list[PartFault]:
+    time, event = train.targets[:, 0], train.targets[:, 1]
+    if event.mean() <= _MOSTLY or not event[time == time.max()].all():
+        return []
+    return [PartFault("event-looks-inverted", f"{event.mean():.0%} of the cases in {train.name} have the event, the "
+                      "last of all too", "event", "is 1 the event? Some tables write 1 for censored",
+                      "if they do, add 'values: {0: 1, 1: 0}' to the target", severity="warning")]
+
+
+component = Task(
+    "survival", Config, Survival, category="survival", results="values",
+    cells={"time": "number", "event": "label"}, words=("unit",), main="uno", shown=("uno", "harrell"), stratified=True,
+    calibrated=False,
+)
