@@ -59,6 +59,16 @@ class BatchView(Protocol):
         """The loss of a head for other outputs, with its weight and divisor, as `total` is given its own."""
 
 
+@dataclass(frozen=True)
+class LossChange:
+    """Mean losses of a copy of the network before and after it was trained: of the cases learned from, and held out."""
+
+    learned_before: float
+    learned_after: float
+    held_before: float
+    held_after: float
+
+
 class TrainingView(Protocol):
     """The training as a method sees it. All its numbers are the same in every process of a launch.
 
@@ -89,6 +99,16 @@ class TrainingView(Protocol):
         """The training cases in evaluation mode and without gradient, in `begin_epoch` and `end_epoch`.
 
         Batches are those of all processes. With a share they are drawn at random, in each epoch anew.
+        """
+
+    def held_out(self) -> Iterator[BatchView]:
+        """The cases that the method holds out by `holds_out`, as `training_cases` gives those it learns from."""
+
+    def train_copy(self, head: str, epochs: int) -> LossChange:
+        """Train a copy of the network on the loss of one head alone, in `begin_epoch` or `end_epoch`; it is discarded.
+
+        With the optimiser, the schedule and the batch size of the run, in single precision and without the method. The
+        method must hold out cases.
         """
 
     def log(self, name: str, value: float) -> None:
@@ -164,19 +184,24 @@ class Training(Declaration):
     """A way to train: `training: {method: {use: training.NAME, with: {...}}}`. It changes no prediction by itself.
 
     `module(config)` returns a `TrainingMethod`. `requires="heads"`: it needs two or more heads of the same classes that
-    see one input each, which is checked before training. Options derived from `EpochWindow` limit it to some epochs.
+    see one input each, which is checked before training. `holds_out` names an option with the share of the training
+    cases that it holds out for itself: no step learns from them. Options derived from `EpochWindow` limit it to some
+    epochs.
 
-    Raises: ContractError if `requires` is not valid.
+    Raises: ContractError if `requires` or `holds_out` is not valid.
     """
 
     _: KW_ONLY
     requires: Requirement = ""
+    holds_out: str = ""
     kind: ClassVar[str] = "training"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.requires not in get_args(Requirement):
             raise ContractError(f"{self.id}: requires={self.requires!r}; write 'heads' or leave it out")
+        if self.holds_out and self.holds_out not in self.config.model_fields:
+            raise ContractError(f"{self.id}: holds_out={self.holds_out!r} is no option; name the one with the share")
 
     @property
     def facts(self) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.components.failures import raised
-from fusionkit.components.training import EpochWindow, TrainingMethod
+from fusionkit.components.training import EpochWindow, LossChange, TrainingMethod
 from fusionkit.errors import Diagnostic, RunError, UserError
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
@@ -43,6 +43,8 @@ class View:
     logged: dict[str, float] = field(default_factory=dict)
     batch: Any = None
     reading: Callable[[float, int], Iterator[BatchSeen]] | None = None
+    holding: Callable[[float, int], Iterator[BatchSeen]] | None = None
+    copying: Callable[[str, int, int], LossChange] | None = None
 
     def weights(self, modality: str) -> Tensors:
         """The weights of a modality by name."""
@@ -57,6 +59,19 @@ class View:
         if self.reading is None:
             raise RunError("the training cases are not at hand here")
         yield from self.reading(share, self.epoch)
+
+    def held_out(self) -> Iterator[BatchSeen]:
+        """The cases that the method holds out, in evaluation mode."""
+        if self.holding is None:
+            raise RunError("no cases are held out; name the option with their share: Training(..., holds_out=NAME)")
+        yield from self.holding(1.0, self.epoch)
+
+    def train_copy(self, head: str, epochs: int) -> LossChange:
+        """Mean losses before and after a copy is trained on one head alone."""
+        if self.copying is None:
+            raise RunError("a copy needs cases that are held out; name the option with their share: "
+                           "Training(..., holds_out=NAME)")
+        return self.copying(head, epochs, self.epoch)
 
     def log(self, name: str, value: float) -> None:
         """A number for the history."""

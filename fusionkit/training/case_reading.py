@@ -22,13 +22,13 @@ class CaseReader:
         self.count = len(cast(Sized, dataset))
         self._loader: DataLoader[Batch] | None = None
 
-    def __call__(self, places: Sequence[int] | None = None) -> Iterator[Batch]:
-        """All cases in order, or those at some places."""
+    def __call__(self, places: Sequence[int] | None = None, smallest: int = 1) -> Iterator[Batch]:
+        """All cases in order, or those at some places, in batches of at least `smallest` cases for each process."""
         if places is None and self._loader is None:
             self._loader = self._made(range(self.count))
-        return read_batches(self._loader if places is None and self._loader else self._made(places or ()))
+        return read_batches(self._loader if places is None and self._loader else self._made(places or (), smallest))
 
-    def _made(self, places: Sequence[int]) -> DataLoader[Batch]:
+    def _made(self, places: Sequence[int], smallest: int = 1) -> DataLoader[Batch]:
         order, share = np.array(places, dtype=np.int64), (self.processes.index, self.processes.count)
-        batches = Batches(lambda _: order, len(order), self.settings.batch_size, share=share)
+        batches = Batches(lambda _: order, len(order), self.settings.batch_size, share=share, smallest=smallest)
         return make_loader(self.dataset, batches, self.settings.workers, self.processes.device.type == "cuda")

@@ -44,7 +44,8 @@ from fusionkit.training.checkpoint import (
 from fusionkit.training.class_balance import training_batches
 from fusionkit.training.distributed import Processes, own_randomness
 from fusionkit.training.fitting import Fitting
-from fusionkit.training.method_cases import MethodCases
+from fusionkit.training.held_apart import apart
+from fusionkit.training.method_cases import offer_cases
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
     FitResult,
@@ -126,6 +127,7 @@ class TrainingRun:
         self.interruption = interruption
         self.ids = getattr(train, "ids", None)
         self.processes = Processes(settings, folder)
+        train, held = apart(train, settings)
         self.cases = len(cast(Sized, train))
         self.changed = batch_changes(network.plan, settings, train)
         self.state = TrainingState(fixed(settings, train), self.cases, frozen=digest(frozen_of(network)))
@@ -133,7 +135,7 @@ class TrainingRun:
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample, patients=getattr(train, "patients", ()))
         self.learned = CaseReader(train, settings, self.processes)
-        self.stepper.method.view.reading = MethodCases(self.stepper, self.learned)
+        offer_cases(self.stepper, self.learned, held)
         self.fit = Fitting(self.stepper, self.learned)
         self.unfreezing = Unfreezing(self.stepper)
         self.loader = self._loader(train, self.batches)
@@ -146,7 +148,6 @@ class TrainingRun:
         self.saved = time.perf_counter()
         config = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
         self.processes.accelerator.init_trackers("fusionkit", config)
-
 
     def _loader(self, dataset: Dataset[Case], batches: Batches) -> DataLoader[Batch]:
         return make_loader(dataset, batches, self.settings.workers, self.processes.device.type == "cuda")

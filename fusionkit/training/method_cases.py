@@ -7,13 +7,24 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
-from fusionkit.data.batch import Batch
+from fusionkit.data.batch import Batch, Case
 from fusionkit.training.batch_order import seed_of
 from fusionkit.training.case_reading import CaseReader
+from fusionkit.training.copy_training import CopyTraining
 from fusionkit.training.objective import arguments
 from fusionkit.training.seen_batch import BatchSeen
 from fusionkit.training.step import Stepper
+
+
+def offer_cases(stepper: Stepper, learned: CaseReader, held: Dataset[Case] | None) -> None:
+    """Let the method of a run see the cases it learns from, and those that it holds out."""
+    view = stepper.method.view
+    view.reading = MethodCases(stepper, learned)
+    if held is not None:
+        reader = CaseReader(held, stepper.settings, stepper.processes)
+        view.holding, view.copying = MethodCases(stepper, reader), CopyTraining(stepper, learned, reader)
 
 
 class MethodCases:

@@ -2,6 +2,7 @@
 
 AGM: Li et al. 2023, arXiv 2308.07686. PMR: Fan et al. 2023, arXiv 2211.07089. InfoReg: Huang et al. 2025,
 arXiv 2503.18595. As the authors released them, with `out` as the joint head, of one process and one batch a step.
+G-Blend: Wang et al. 2020, arXiv 1905.12681.
 """
 
 from __future__ import annotations
@@ -136,3 +137,42 @@ class InfoReg(TrainingMethod):
     def trace(self, names: Any) -> float:
         """The sum over matrices of the mean of their squared gradients, added up over the steps of the epoch."""
         return sum(float(self.state[f"squares/{name}"].double().mean()) for name in names if name.endswith("weight"))
+
+
+class BlendConfig(Config):
+    """Options of G-Blend."""
+
+    held: float = 0.25
+    every: int = 1
+
+
+class Blend(TrainingMethod):
+    """Weighs the loss of each head by what it alone would generalise and overfit."""
+
+    config: BlendConfig
+
+    def begin_epoch(self, view: TrainingView) -> None:
+        if (view.epoch - 1) % self.config.every == 0:
+            heads = (*view.heads.values(), "kind")
+            changes = [view.train_copy(head, self.config.every) for head in heads]
+            found = blended([each.learned_before for each in changes], [each.learned_after for each in changes],
+                            [each.held_before for each in changes], [each.held_after for each in changes])
+            for head, weight in zip(heads, found, strict=True):
+                self.state[head] = weight
+
+    def total(self, losses: Any, view: Any) -> Tensor:
+        return sum(losses[name] * self.state[name] for name in losses)
+
+    def end_step(self, view: TrainingView) -> None:
+        for name, weight in self.state.items():
+            view.log(f"weight_{name}", float(weight))
+
+
+def blended(before: Any, after: Any, held_before: Any, held_after: Any, least: float = 1e-6) -> list[float]:
+    """The weight of each loss: what was gained on held-out cases over the square of what was overfitted."""
+    found = []
+    for losses in zip(before, after, held_before, held_after, strict=True):
+        learned, then, held, held_then = losses
+        overfitted = (held_then - then) - (held - learned)
+        found.append(max(held - held_then, 0.0) / (overfitted**2 + least))
+    return [each / sum(found) for each in found] if sum(found) else [1 / len(found)] * len(found)

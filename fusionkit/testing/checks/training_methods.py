@@ -24,7 +24,7 @@ from fusionkit.testing.faults import Fault
 from fusionkit.training.applied_method import AppliedMethod
 from fusionkit.training.case_reading import CaseReader
 from fusionkit.training.distributed import Processes
-from fusionkit.training.method_cases import MethodCases
+from fusionkit.training.method_cases import offer_cases
 from fusionkit.training.objective import arguments
 from fusionkit.training.settings import TrainingSettings, read_settings
 from fusionkit.training.step import Stepper, Totals
@@ -96,7 +96,8 @@ class _Run:
         settings = settings.with_component("method", self.chosen) if self.chosen else settings
         network, processes = FusionModel(_plan()), Processes(settings, self.folder)
         stepper = Stepper(network, settings, processes)
-        stepper.method.view.reading = MethodCases(stepper, CaseReader(_Cases(), settings, processes))
+        holds = self.chosen is not None and bool(self.chosen.declared.holds_out)
+        offer_cases(stepper, CaseReader(_Cases(), settings, processes), _Cases() if holds else None)
         torch.manual_seed(seed)
         for epoch in range(_EPOCHS):
             stepper.method.begin_epoch(epoch)
@@ -148,7 +149,8 @@ class _Run:
 def _anew(stepper: Stepper, settings: TrainingSettings, processes: Processes) -> AppliedMethod:
     """A new object that has the state of the last one, through what a file can hold."""
     made = AppliedMethod(stepper.network, settings, processes)
-    made.view.reading = stepper.method.view.reading
+    old, new = stepper.method.view, made.view
+    new.reading, new.holding, new.copying = old.reading, old.holding, old.copying
     made.restore(json.loads(json.dumps(stepper.method.numbers())),
                  {name: value.clone() for name, value in stepper.method.tensors().items()})
     return made
