@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from fusionkit.components.task import TargetPart as TargetPart
     from fusionkit.components.task import Task as Task
     from fusionkit.components.task import TaskMethod as TaskMethod
+    from fusionkit.components.training import BatchView as BatchView
     from fusionkit.components.training import EpochWindow as EpochWindow
     from fusionkit.components.training import Gradients as Gradients
+    from fusionkit.components.training import LossChange as LossChange
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
