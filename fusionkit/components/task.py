@@ -128,6 +128,10 @@ class TaskMethod:
         """What is wrong with the training cases, of each fold, and the other parts; with columns of their own."""
         return []
 
+    def informs(self, targets: Any) -> bool:
+        """Whether results for cases with these targets tell networks apart, so that they may select the best epoch."""
+        return True
+
     def strata(self, targets: Floats, present: Bools, groups: Sequence[str], parts: int) -> list[str]:
         """The stratum of each row, for a split into `parts` that keeps `groups` whole; with columns of their own."""
         return ["" for _ in groups]

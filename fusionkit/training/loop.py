@@ -42,6 +42,7 @@ from fusionkit.training.checkpoint import (
 )
 from fusionkit.training.class_balance import Targets, balanced, set_class_frequencies
 from fusionkit.training.distributed import Processes, own_randomness
+from fusionkit.training.informative import informative
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
@@ -133,6 +134,7 @@ class TrainingRun:
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
         self.best: TrainingState | None = None
+        validation = informative(network, validation)
         self.validation = None if validation is None else self._in_order(validation)
         self.learned = train
         self.steps = -(-len(self.batches.sizes) // settings.accumulate)

@@ -133,9 +133,14 @@ class Survival(TaskMethod):
         found += [PartFault("few-events", f"there {'is' if count == 1 else 'are'} {count} event{'s' * (count != 1)} in "
                             f"{part.name}", "event", "figures on it are uncertain", severity="warning") if count else
                   PartFault("no-event-in-part", f"there is no event in {part.name}", "event",
-                            "figures on it are undefined", severity="warning")
+                            "figures on it are undefined" + ", and the last epoch counts as the best" * (
+                                part.name == "validation"), severity="warning")
                   for part in others if (count := int(part.targets[:, 1].sum())) < _FEW_TESTED]
         return [*found, *_inverted(train[0])]
+
+    def informs(self, targets: Any) -> bool:
+        """Where there is an event: without one nothing can be compared."""
+        return bool((targets[:, 1] == 1).any())
 
     def strata(self, targets: Floats, present: Bools, groups: Sequence[str], parts: int) -> list[str]:
         """By event, and by thirds of the time of events where every stratum has a group for each part."""
