@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fusionkit.components.explanation import Explanation as Explanation
     from fusionkit.components.explanation import ExplanationMethod as ExplanationMethod
     from fusionkit.components.hooks import hookimpl as hookimpl
+    from fusionkit.components.inner import Inner as Inner
+    from fusionkit.components.inner import inner as inner
     from fusionkit.components.metric import Metric as Metric
     from fusionkit.components.metric import MetricMethod as MetricMethod
     from fusionkit.components.optimiser import Optimiser as Optimiser
@@ -42,18 +44,30 @@ if TYPE_CHECKING:
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
+    from fusionkit.components.transform import Draws as Draws
+    from fusionkit.components.transform import Motion as Motion
+    from fusionkit.components.transform import Transform as Transform
+    from fusionkit.components.transform import TransformConfig as TransformConfig
+    from fusionkit.components.transform import TransformMethod as TransformMethod
     from fusionkit.components.weighted import calibration_bin as calibration_bin
     from fusionkit.components.weighted import calibration_error as calibration_error
     from fusionkit.components.weighted import pairs_in_order as pairs_in_order
     from fusionkit.components.weighted import ratio as ratio
     from fusionkit.layers.case_comparison import CaseComparison as CaseComparison
+    from fusionkit.layers.fitted import Fitted as Fitted
+    from fusionkit.layers.fitted import TrainingRows as TrainingRows
     from fusionkit.layers.masking import fill_absent as fill_absent
+    from fusionkit.layers.masking import fill_padding as fill_padding
+    from fusionkit.layers.masking import max_valid as max_valid
+    from fusionkit.layers.masking import mean_valid as mean_valid
     from fusionkit.layers.masking import row_mask as row_mask
     from fusionkit.layers.masking import softmax_present as softmax_present
+    from fusionkit.layers.masking import tokens_there as tokens_there
     from fusionkit.layers.masking import zero_empty as zero_empty
     from fusionkit.layers.norms import FeatureNorm as FeatureNorm
     from fusionkit.layers.norms import Normalisation as Normalisation
     from fusionkit.layers.norms import PresentBatchNorm as PresentBatchNorm
+    from fusionkit.layers.norms import masked_layers as masked_layers
     from fusionkit.layers.norms import normalisation as normalisation
     from fusionkit.layers.projection import Activation as Activation
     from fusionkit.layers.projection import EachToken as EachToken
@@ -64,18 +78,20 @@ if TYPE_CHECKING:
     from fusionkit.layers.projection import pointwise as pointwise
     from fusionkit.layers.projection import resized as resized
     from fusionkit.layers.projection import spread as spread
-    from fusionkit.layers.projection import with_width as with_width
     from fusionkit.layers.readout import ReadoutConfig as ReadoutConfig
     from fusionkit.layers.readout import readout as readout
     from fusionkit.shapes.layouts import Bundle as Bundle
     from fusionkit.shapes.layouts import Image as Image
+    from fusionkit.shapes.layouts import MaskedTokens as MaskedTokens
     from fusionkit.shapes.layouts import Scalar as Scalar
     from fusionkit.shapes.layouts import Shape as Shape
     from fusionkit.shapes.layouts import TensorShape as TensorShape
     from fusionkit.shapes.layouts import Tokens as Tokens
     from fusionkit.shapes.layouts import Vector as Vector
     from fusionkit.shapes.layouts import Volume as Volume
+    from fusionkit.shapes.layouts import joined_tokens as joined_tokens
     from fusionkit.shapes.layouts import shape_of as shape_of
+    from fusionkit.shapes.layouts import with_width as with_width
 else:
     from fusionkit.exports import load_late
 

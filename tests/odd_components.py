@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import torch
+from nesting_components import COMPONENTS as NESTING
 from torch import Tensor, nn
 
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape, Vector
@@ -153,8 +154,8 @@ def entry(name: str, package: str, needs: tuple[str, ...] = ()) -> Entry:
 
 @functools.cache
 def registry() -> Registry:
-    """The bundled components, the odd ones, and five ids that cannot be loaded."""
-    known = discover(components=COMPONENTS).providers
+    """The bundled components, the odd ones, those that hold others, and five ids that cannot be loaded."""
+    known = discover(components=(*COMPONENTS, *NESTING)).providers
     one = Provider("one", "acme-one", "1.0", (entry("encoder.odd_twice", "acme-one"),
                                               entry("encoder.odd_poor", "acme-one", ("acme-solver",))),
                    others=(KnownPackage("acme-lungs", ">=0.2,<1", "Lungs.", "https://acme.example",

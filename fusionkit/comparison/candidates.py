@@ -97,7 +97,7 @@ def plan_comparison(
     trees: dict[str, Tree] = {each.text: swapped(graph, node, each) for each in specs
                               if not _wrong_kind(each) and each.text not in late}
     swaps, faults = _resolved(trees, registry)
-    if not left_to_data(resolved) and not any(size is None for item in graph.inputs for size in item.sizes):
+    if not left_to_data(resolved) and not any(item.auto for item in graph.inputs):
         # Errors that can be found without the data are reported before files are read.
         early, more = _planned({"": resolved, **swaps}, {})
         faults += more

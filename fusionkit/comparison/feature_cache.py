@@ -24,6 +24,7 @@ from fusionkit.network.model import FusionModel
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
 from fusionkit.training.checkpoint import digest
+from fusionkit.training.objective import presence
 
 FORMAT = 1
 _SAVE_SECONDS = 10.0
@@ -142,8 +143,7 @@ def results_of(source: Source, names: Collection[str], places: Sequence[int]) ->
     """The outputs of nodes for some cases, given by their positions in the dataset, as one batch: (B, ...) each."""
     batch = collate([source.cases[place] for place in places]).to(source.device)
     inputs = {value.name: batch.inputs[value.name] for value in source.model.plan.inputs}
-    present = {value.name: batch.present[value.name] for value in source.model.plan.inputs if value.present is not None}
-    return source.model.results_at(names, inputs, present)
+    return source.model.results_at(names, inputs, presence(source.model, batch))
 
 
 def _key(source: Source, name: str) -> str:

@@ -11,6 +11,7 @@ from fusionkit.inference.randomness import BATCHES, MetaNetwork, draws_of
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan, PlannedNode
 from fusionkit.planning.write_graph import written
+from fusionkit.shapes.layouts import MaskedTokens
 
 
 def shareable_nodes(plan: Plan, node: str, dropping: bool = False) -> frozenset[str]:
@@ -26,7 +27,9 @@ def shareable_nodes(plan: Plan, node: str, dropping: bool = False) -> frozenset[
     found: set[str] = set()
     for each in plan.nodes:
         learns = not each.node.freeze and bool(network.model.get_submodule(each.name).state_dict())
-        gives = any(value.shape.layout == "scalar" for value in each.values) or each.node.is_head
+        # Masked tokens have another size for every case, which an array of all cases cannot hold.
+        gives = any(value.shape.layout == "scalar" or isinstance(value.shape, MaskedTokens) for value in each.values
+                    ) or each.node.is_head
         if not (learns or gives or each.name == node or each.name in drawing or (dropping and not _passes_by(each))) \
                 and owners(each) <= found | {value.name for value in plan.inputs}:
             found.add(each.name)

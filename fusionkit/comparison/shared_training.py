@@ -72,7 +72,7 @@ class SharedTrainer:
     def __init__(self, comparison: ComparisonPlan, reuse: Reuse, reporter: Reporter) -> None:
         self.comparison, self.reuse, self.reporter = comparison, reuse, reporter
         settings, plan = comparison.settings, comparison.reference.plan
-        off = reuse == "nothing" or settings.compile
+        off = reuse == "nothing" or settings.compile or comparison.cohort.description.augmentation is not None
         shared = frozenset() if off else shareable_nodes(plan, comparison.node, settings.modality_dropout > 0)
         self.shared = {each.name: shared_with(each.plan, plan, shared) for each in comparison.candidates}
         self.edges = edges(plan, shared)

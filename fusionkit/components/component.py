@@ -30,6 +30,11 @@ class Component(Declaration):
     rule's ports, and returns an `nn.Module`. Its `forward` takes one tensor for each port, in that order, and
     returns one tensor, or a tuple in the order of the result's names.
 
+    Where the rule has `[...]`, an input may be tokens of another number for every case, padded to (B, N, c). `forward`
+    then takes the keyword `valid`: boolean (B, N), True = a token and not padding, or None for tokens of a fixed
+    number; of a component with several ports or a `*` port a list with one of these for each input, or None. What
+    padding contains must not affect any output or gradient, nor how much of it there is; it is finite.
+
     `claims`: `symmetric`, the order of the inputs does not matter; `onnx`, it exports to ONNX. `reference` maps names
     to the published code that it reproduces, `release` is that of the authors.
 
@@ -87,6 +92,18 @@ class Component(Declaration):
         if self.output is not None and len(silent) != len(rule.alternatives):
             raise ContractError(f"{self.id}: the result is given twice, by the rule and by output=")
         object.__setattr__(self, "parsed", rule)
+
+    @property
+    def masked(self) -> bool:
+        """Whether it takes masked tokens, so that `forward` has a keyword `valid`."""
+        return any(axis.masked for alternative in self.parsed.alternatives for port in alternative.inputs
+                   for axis in port.axes or ())
+
+    @property
+    def several(self) -> bool:
+        """Whether it has several inputs, so that `present` and `valid` have one part for each."""
+        ports = self.parsed.ports
+        return len(ports) > 1 or ports[0].variadic
 
     @property
     def rule_text(self) -> str:

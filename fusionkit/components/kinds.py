@@ -90,6 +90,9 @@ KIND_TABLE = {kind.name: kind for kind in (
         "training: {schedule: {use: $id, with: {power: 2.0}}}",
         "the learning rate falls to zero by a power of the time."),
         setting="training.schedule", check="schedule", library="fusionkit.training.library_schedules"),
+    Kind("transform", "transforms", "Transforms", "augmentation", "Transform", Scaffold(
+        "augment: {scan: {$name: {sd: [0.0, 0.2]}}}", "values of cases that are shifted up or down as a whole."),
+        setting="augment", check="transform", in_data=True),
     Kind("explanation", "explanations", "Explanations", "explain", "Explanation", Scaffold(
         "fusionkit explain RUN --method $name", "the mean of each input's gradient times its value."),
         setting="explain RUN --method", check="explanation", by_command=True),

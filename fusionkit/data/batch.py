@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import dataclass, field
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 
 
 class Case(TypedDict):
-    """One case of a `CaseDataset`; `index` is its row in the cohort."""
+    """One case of a `CaseDataset`; `index` is its row in the cohort.
+
+    `masked` are its inputs that have a number of tokens of their own: (n, c), n = 0 where the input is missing.
+    """
 
     index: int
     inputs: dict[str, Tensor]
     present: dict[str, bool]
     targets: dict[str, Tensor]
     target_present: dict[str, bool]
+    masked: NotRequired[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Batch:
     """Cases stacked along a first axis B.
 
     Shapes: `inputs` float32 (B, ...); `present` and `target_present` bool (B,); `targets` int64 (B,) for
-    multiclass and float32 (B, C) otherwise; `index` int64 (B,), the rows in the cohort.
+    multiclass and float32 (B, C) otherwise; `index` int64 (B,), the rows in the cohort. Inputs of masked tokens are
+    padded with zeros to the longest case of the batch, (B, N, c), and have `valid` bool (B, N), True = a token.
     """
 
     inputs: dict[str, Tensor]
@@ -33,6 +38,12 @@ class Batch:
     targets: dict[str, Tensor]
     target_present: dict[str, Tensor]
     index: Tensor
+    valid: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """The mask of every input: of tokens (B, N) where these are masked, of cases (B,) for any other."""
+        return self.present | {name: valid & self.present[name].unsqueeze(1) for name, valid in self.valid.items()}
 
     def __len__(self) -> int:
         return int(self.index.shape[0])
@@ -46,18 +57,31 @@ class Batch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        parts = (self.inputs, self.present, self.targets, self.target_present)
+        parts = (self.inputs, self.present, self.targets, self.target_present, self.valid)
         changed = [{name: change(tensor) for name, tensor in part.items()} for part in parts]
-        return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index))
+        return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), changed[4])
 
 
 def collate(cases: Sequence[Case]) -> Batch:
     """A batch of some cases of one dataset."""
     first = cases[0]
+    masked = first.get("masked", ())
+    padded = {name: _padded([case["inputs"][name] for case in cases]) for name in masked}
     return Batch(
-        {name: torch.stack([case["inputs"][name] for case in cases]) for name in first["inputs"]},
+        {name: padded[name][0] if name in padded else torch.stack([case["inputs"][name] for case in cases])
+         for name in first["inputs"]},
         {name: torch.tensor([case["present"][name] for case in cases]) for name in first["present"]},
         {name: torch.stack([case["targets"][name] for case in cases]) for name in first["targets"]},
         {name: torch.tensor([case["target_present"][name] for case in cases]) for name in first["target_present"]},
         torch.tensor([case["index"] for case in cases]),
+        {name: valid for name, (_, valid) in padded.items()},
     )
+
+
+def _padded(bags: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Tokens (n, c) of each case as (B, N, c), and the mask (B, N); N is at least 1."""
+    counts = torch.tensor([len(bag) for bag in bags])
+    tokens = bags[0].new_zeros(len(bags), max(1, int(counts.max())), bags[0].shape[1])
+    for row, bag in enumerate(bags):
+        tokens[row, : len(bag)] = bag
+    return tokens, torch.arange(tokens.shape[1]) < counts.unsqueeze(1)

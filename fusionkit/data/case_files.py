@@ -36,6 +36,11 @@ class Checked:
     shape: tuple[int, ...]
     facts: Facts
 
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """The size of the array along (d, h, w) in mm; a voxel counts as 1 mm where the file does not tell."""
+        return self.facts.extent or ((1, *self.shape[-2:]) if len(self.shape) == 3 else self.shape[-3:])
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -253,9 +258,14 @@ def key_of(spec: InputSpec, path: Path) -> str:
     return disk.key(path, spec.reader, spec.options.model_dump(mode="json", exclude={"path", "missing_ok"}))
 
 
+def is_empty_bag(shape: Sequence[int]) -> bool:
+    """Whether these are the sizes of no tokens of some width, which an input of masked tokens may have."""
+    return len(shape) == 2 and shape[0] == 0 < shape[1]
+
+
 def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
     assert array.dtype == np.float32, f"reader {spec.reader!r} gave {array.dtype}; please report"
-    if array.size == 0:
+    if array.size == 0 and not is_empty_bag(array.shape):
         raise ReadError("empty-array", f"it has no values: its shape is {list(array.shape)}", fix="save it again")
     finite = np.isfinite(array)
     if not finite.all():

@@ -25,6 +25,7 @@ from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
 from fusionkit.printable import in_one_line
 
+_SAME_EXTENT = 0.01  # of the larger one
 _NAMED = 4  # cases that a warning about an input gives as examples
 
 
@@ -291,3 +292,25 @@ def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows:
             findings.add(Diagnostic("one-value", f"target column {column!r} has one value in all {len(known)} training "
                                     "cases", table.header(column), why=f"{name!r} cannot be learned from it",
                                     fix="check the column and the split"), column)
+
+
+def check_together(description: DataDescription, extents: Mapping[tuple[str, int], Sequence[float]],
+                   ids: Sequence[str], findings: Findings) -> None:
+    """`grids-differ`: inputs that move together whose arrays have other sizes in mm; reported once a pair.
+
+    `extents` are sizes along d, h, w in mm by input and row; a voxel counts as 1 mm where a file does not tell.
+    """
+    span = description.span("augment", "together")
+    for first, *others in description.augmentation.together if description.augmentation else ():
+        for name in others:
+            for row in (row for owner, row in extents if owner == name and (first, row) in extents):
+                own, other = extents[first, row], extents[name, row]
+                if all(abs(a - b) <= _SAME_EXTENT * max(a, b) for a, b in zip(own, other, strict=True)):
+                    continue
+                sizes = [" x ".join(f"{length:.4g}" for length in lengths) + " mm" for lengths in (own, other)]
+                findings.add(Diagnostic(
+                    "grids-differ", f"{first!r} and {name!r} of case {ids[row]!r} are {sizes[0]} and {sizes[1]}", span,
+                    why="inputs that move together move about the middles of their arrays, which must be one place; a "
+                        "voxel counts as 1 mm where a file does not tell",
+                    fix="resample one onto the grid of the other, or let each move by itself"))
+                break

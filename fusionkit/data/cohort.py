@@ -29,7 +29,8 @@ class Cohort:
     """The checked cases of a data file; rows count from 0 in the order of the table.
 
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
-    that do not stop a run.
+    that do not stop a run. `masked` are the inputs with another number of tokens for every case, and the most that a
+    case may have; their sizes are those of the longest.
     """
 
     description: DataDescription
@@ -44,6 +45,7 @@ class Cohort:
     layouts: Mapping[str, vectors.Categories]
     paths: Mapping[str, Sequence[Path | None]]
     targets: Mapping[str, TargetValues]
+    masked: Mapping[str, int | None] = field(default_factory=dict)
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
@@ -156,6 +158,20 @@ class Cohort:
                 inputs[name] = ColumnInput(encoded, values.present)
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
-                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs)
-        return CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, name in self.masked,
+                                         self.masked.get(name))
+        made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
+        made.augmentation = self.description.augmentation
+        made.extents = self._extents() if made.augmentation else {}
+        return made
+
+    def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
+        """The inputs of which files of some of the rows do not tell the size of a voxel."""
+        return [name for name, known in self._extents().items()
+                if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
+
+    def _extents(self) -> dict[str, list[tuple[float, ...] | None]]:
+        """The extent of every file along d, h, w in mm, by input and row; None where it is not known."""
+        none = Facts()
+        return {name: [self.facts.get((name, row), none).extent for row in self.rows] for name in self.paths}

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fusionkit.data import case_files
+from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Case
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import ReadError
@@ -26,17 +27,32 @@ from fusionkit.errors import RunError
 class FileInput:
     """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
 
-    `specs` too, where options are filled in by row; else it is empty.
+    `specs` too, where options are filled in by row; else it is empty. With `masked` the first of `size`, the number of
+    tokens, is another for every case, and at most `most`.
     """
 
     spec: InputSpec
     size: tuple[int, ...]
     paths: Sequence[Path | None]
     specs: Sequence[InputSpec] = ()
+    masked: bool = False
+    most: int | None = None
 
     def of_row(self, row: int) -> InputSpec:
         """The input as one row reads it."""
         return self.specs[row] if self.specs else self.spec
+
+    @property
+    def missing(self) -> Tensor:
+        """What stands for a missing input: zeros, or no tokens."""
+        return torch.zeros(0, *self.size[1:]) if self.masked else torch.zeros(self.size)
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Whether a file still has the size that it was checked for."""
+        if not self.masked:
+            return tuple(shape) == self.size
+        return len(shape) == len(self.size) and tuple(shape[1:]) == self.size[1:] and 0 < shape[0] <= (
+            self.most or shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,9 @@ class CaseDataset(Dataset[Case]):
     """The preprocessed cases of some rows of a cohort; a missing input is a zero tensor marked as not present.
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
+    Every case is given as it is: `augmentation` is for the trainer, with the `extents` of the arrays along d, h, w in
+    mm by input and row, None where the files do not tell.
+
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
 
@@ -89,6 +108,8 @@ class CaseDataset(Dataset[Case]):
         self.targets = dict(targets)
         self.cache = cache
         self.memory = memory or Memory()
+        self.augmentation: Augmentation | None = None
+        self.extents: Mapping[str, Sequence[Sequence[float] | None]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -96,13 +117,15 @@ class CaseDataset(Dataset[Case]):
     def __getitem__(self, position: int) -> Case:
         row = self.rows[position]
         read = {name: self._input(name, source, row) for name, source in self.inputs.items()}
-        return {
+        masked = tuple(name for name, source in self.inputs.items() if isinstance(source, FileInput) and source.masked)
+        case: Case = {
             "index": row,
             "inputs": {name: tensor for name, (tensor, _) in read.items()},
             "present": {name: present for name, (_, present) in read.items()},
             "targets": {name: torch.as_tensor(target.values[row]) for name, target in self.targets.items()},
             "target_present": {name: bool(target.present[row]) for name, target in self.targets.items()},
         }
+        return {**case, "masked": masked} if masked else case
 
     def some(self, places: Sequence[int]) -> Self:
         """The cases at some places, in that order; cached values are shared."""
@@ -122,7 +145,7 @@ class CaseDataset(Dataset[Case]):
             return torch.from_numpy(source.vectors[row]), bool(source.present[row])
         path = source.paths[row]
         if path is None:
-            return torch.zeros(source.size), False
+            return source.missing, False
         kept = self.memory.get(name, row)
         if kept is None:
             kept = self._read(name, source, row, path)
@@ -135,8 +158,9 @@ class CaseDataset(Dataset[Case]):
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None
-        if array.shape != source.size:
+        if not source.fits(array.shape):
+            before = f"[null, {source.size[1]}]" if source.masked else str(list(source.size))
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
-                           f"{list(array.shape)}; it was {list(source.size)} before the run started")
+                           f"{list(array.shape)}; it was {before} before the run started")
         # An array from the cache is memory-mapped read-only, which a tensor must not share.
         return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from fusionkit.components.task import Task
 from fusionkit.data import path_template
+from fusionkit.data.augmentation import Augmentation, read_augmentation
 from fusionkit.data.fields import DataFieldReader, shown
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.measurement_limits import Limits
@@ -28,7 +29,7 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
 KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
-        "inputs", "targets")
+        "inputs", "augment", "targets")
 TARGET_KEYS = ("column", "columns", "values", "limits")
 
 
@@ -65,7 +66,7 @@ class TargetSpec:
 class DataDescription:
     """A data file, parsed and checked on its own, without looking at the table and the files.
 
-    `roots` are folders outside `folder` whose files may be read.
+    `roots` are folders outside `folder` whose files may be read. `augmentation` is what training changes at random.
     """
 
     file: Path
@@ -81,6 +82,7 @@ class DataDescription:
     sheet: str | None
     tree: Tree = field(compare=False, repr=False)
     roots: tuple[Path, ...] = ()
+    augmentation: Augmentation | None = None
 
     def span(self, *path: str | int) -> Span:
         """The location of a value, or of the closest enclosing one."""
@@ -91,6 +93,8 @@ class DataDescription:
         plain = to_plain(self.tree)
         for name, spec in self.inputs.items():
             plain["inputs"][name] = {"read": spec.reader, **spec.options.model_dump(mode="json")}
+        if self.augmentation is not None:
+            plain["augment"] = self.augmentation.to_plain()
         if self.split is not None:
             plain["split"] = self.split.to_plain()
         return {key: plain[key] for key in KEYS if key in plain}
@@ -120,7 +124,9 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     cases, identifier = _cases(form, folder, readable), form.words("id")
     form.require("id", "COLUMN", ", the column with the id of each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
-    inputs = _inputs(form, _Place(folder, readable, registry or discover()))
+    registry = registry or discover()
+    inputs = _inputs(form, _Place(folder, readable, registry))
+    augmentation = read_augmentation(form, inputs, registry)
     targets = _targets(form, registry)
     split = read_split(form, targets)
     numbers, sheet = _numbers(form), form.words("sheet")
@@ -128,7 +134,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
     return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, sheet,
-                           tree, readable)
+                           tree, readable, augmentation)
 
 
 def _check_version(form: DataFieldReader) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, leaks, path_template, targets
+from fusionkit.data import case_files, checks, leaks, masked_inputs, path_template, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
@@ -65,7 +65,7 @@ def load_cohort(
     return Cohort(
         loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
-        loading.targets, {place: found.facts for place, found in loading.checked.items()})
+        loading.targets, loading.masked, {place: found.facts for place, found in loading.checked.items()})
 
 
 _Named = tuple[str, tuple[str | int, ...]]
@@ -111,6 +111,7 @@ class _Loading:
     paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
     checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    masked: Mapping[str, int | None] = field(default_factory=dict)
 
     def has_all(self, needed: Sequence[_Named], use: str) -> bool:
         """Whether all columns exist; a missing one is reported once, where it is first needed."""
@@ -261,6 +262,13 @@ def _read_files(loading: _Loading) -> _Loading:
     how = loading.reading
     checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
                                      cache=how.cache, workers=how.workers, progress=how.progress)
+    shapes = {place: found.shape for place, found in checked.items()}
+    empty = masked_inputs.without_tokens(loading.inputs, inputs, shapes, table=loading.table, ids=loading.ids,
+                                         findings=loading.findings)
+    checked = {place: found for place, found in checked.items() if place not in empty}
+    loading = replace(loading, paths={name: [None if (name, row) in empty else path for row, path in enumerate(paths)]
+                                      for name, paths in loading.paths.items()})
+    files = [file for file in files if (file.spec.name, file.row) not in empty]
     checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
     for name in loading.paths:
         facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
@@ -274,7 +282,7 @@ def _read_files(loading: _Loading) -> _Loading:
 
 def _settle_sizes(loading: _Loading) -> _Loading:
     """The size of every input."""
-    sizes = {}
+    sizes, masked = {}, {}
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
         if spec is None or (name not in loading.columns and name not in loading.paths):
@@ -282,12 +290,17 @@ def _settle_sizes(loading: _Loading) -> _Loading:
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
                     spec.source.shape(spec.options))
         shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
-        size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
-                                    findings=loading.findings)
+        if masked_inputs.is_masked(need, shapes.values()):
+            masked[name] = need.most
+            size = masked_inputs.longest(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
+                                         findings=loading.findings)
+        else:
+            size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
+                                        findings=loading.findings)
         if size is not None:
             sizes[name] = size
         checks.check_size_known(spec, need, size, loading.present(name), loading.findings)
-    return replace(loading, sizes=sizes)
+    return replace(loading, sizes=sizes, masked=masked)
 
 
 def _check_cohort(loading: _Loading) -> _Loading:
@@ -304,6 +317,14 @@ def _check_cohort(loading: _Loading) -> _Loading:
         checks.check_targets_present(learnt, table, loading.ids, loading.findings)
     if loading.divided:
         _check_parts(loading)
+    return loading
+
+
+def _check_together(loading: _Loading) -> _Loading:
+    """Inputs that move together must show the same part of the body in every case."""
+    if loading.required:
+        extents = {place: found.extent for place, found in sorted(loading.checked.items())}
+        checks.check_together(loading.description, extents, loading.ids, loading.findings)
     return loading
 
 
@@ -372,7 +393,7 @@ def _warn_of_patients(loading: _Loading) -> _Loading:
 
 
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_cohort,
-    _warn_of_doubts, _warn_of_patients)
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_together,
+    _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

@@ -35,12 +35,15 @@ class HeadTarget:
 class InputNeed:
     """The sizes of an input of the network without the batch axis, None if taken from the data (`auto`).
 
-    `sizes` as a whole is None where no network is there and any number of axes will do.
+    `sizes` as a whole is None where no network is there and any number of axes will do. `masked`: tokens of another
+    number for every case, at most `most`.
     """
 
     sizes: Sizes | None
     optional: bool = False
     span: Span | None = None
+    masked: bool = False
+    most: int | None = None
 
 
 def fits(sizes: Sizes, others: Sizes) -> bool:

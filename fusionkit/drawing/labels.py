@@ -139,7 +139,8 @@ def _count(number: int, name: str) -> str:
 
 def _input_card(value: Value) -> Card:
     optional = value.present is not None
-    says = f"input {value.name}: {value.shape.layout} {list(value.shape.sizes)} ({', '.join(value.shape.axes)})"
+    sizes = ", ".join("any" if size is None else str(size) for size in value.shape.written)
+    says = f"input {value.name}: {value.shape.layout} [{sizes}] ({', '.join(value.shape.axes)})"
     return Card(value.name, "input", value.name, clean(says + (", may be missing" if optional else "")),
                 (CardLine(value.shape.layout),), ("optional",) if optional else (), optional=optional)
 
@@ -156,6 +157,10 @@ def _badges(node: PlannedNode) -> Iterator[str]:
     written = node.node
     if written.freeze:
         yield "frozen"
+    if written.unfreeze > 1:
+        yield f"from epoch {written.unfreeze}"
+    if written.rate != 1:
+        yield f"rate {written.rate:g}"
     if written.each:
         yield f"{'shared' if written.share else 'each'} x{len(node.lanes)}"
     if written.weights:

@@ -13,10 +13,13 @@ from torch.utils.data import DataLoader, Dataset
 from fusionkit.arrays import Bools, Floats
 from fusionkit.data.batch import Batch, collate
 from fusionkit.errors import RunError
-from fusionkit.explanation.feature_maps import Survey, begun
+from fusionkit.explanation.feature_maps import Begun, Survey, begun
 from fusionkit.inference.calls import ModuleCall
 from fusionkit.inference.predict import Settings
+from fusionkit.layers.masking import mean_valid
+from fusionkit.network.absence import Valid, tokens_valid
 from fusionkit.planning.plan import Value
+from fusionkit.shapes.layouts import MaskedTokens
 
 # Axes: B batch, M inputs of a fusion, w width.
 
@@ -62,12 +65,12 @@ def features_of(survey: Survey, dataset: Dataset[Any], values: Collection[Value]
     pooled: dict[str, list[tuple[Tensor, Tensor]]] = {value.name: [] for value in values}
     with torch.inference_mode():
         for batch in batches(dataset, settings):
-            slots, masks = begun(survey.model, survey.steps, batch.inputs, batch.present)
+            state = begun(survey.model, survey.steps, batch.inputs, batch.masks)
             for step in survey.steps.calls:
-                step.call(slots, masks)
+                state.run(step)
             for value in values:
-                slot = place[value.name]
-                pooled[value.name].append((pool(slots[slot], value), _rows(masks[slot], len(batch), slots[slot])))
+                tensor, mask = state.slots[place[value.name]], state.masks[place[value.name]]
+                pooled[value.name].append((pool(tensor, value, state.valid), _rows(mask, len(batch), tensor)))
     return {value.name: Features(value, *_joined(pooled[value.name])) for value in values}
 
 
@@ -86,31 +89,33 @@ def gates_of(survey: Survey, dataset: Dataset[Any], settings: Settings) -> list[
     weighed: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in gated(survey)}
     with torch.inference_mode():
         for batch in batches(dataset, settings):
-            slots, masks = begun(survey.model, steps, batch.inputs, batch.present)
+            state = begun(survey.model, steps, batch.inputs, batch.masks)
             for number, step in enumerate(steps.calls):
                 if number in weighed:
-                    weighed[number].append(_gates(step, slots, masks))
-                step.call(slots, masks)
+                    weighed[number].append(_gates(step, state))
+                state.run(step)
     return [Gates(survey.paths[number], steps.calls[number].planned.component.id,
                   tuple(label for label, _ in steps.calls[number].planned.inputs), *_joined(parts))
             for number, parts in weighed.items()]
 
 
-def pool(tensor: Tensor, value: Value) -> Tensor:
-    """The mean over positions of a vector, tokens or a map: (B, w)."""
+def pool(tensor: Tensor, value: Value, valid: Valid | None = None) -> Tensor:
+    """The mean over positions of a vector, tokens or a map: (B, w); padding of masked tokens is left out."""
+    if isinstance(value.shape, MaskedTokens) and valid is not None:
+        return mean_valid(tensor, tokens_valid(value.shape.of, valid))
     if value.shape.layout == "tokens":
         return tensor.mean(1)
     return tensor.flatten(2).mean(2) if value.shape.spatial else tensor
 
 
-def _gates(step: ModuleCall, slots: Sequence[Any], masks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+def _gates(step: ModuleCall, state: Begun) -> tuple[Tensor, Tensor]:
     """Gates and presence of one call, (B, M) both."""
-    args, columns = [slots[slot] for slot in step.reads], [masks[slot] for slot in step.reads]
+    args, columns = [state.slots[slot] for slot in step.reads], [state.masks[slot] for slot in step.reads]
     filled, more = step.absence.prepared(args, columns)
     count = len(args[0])
     there = torch.stack([_rows(column, count, args[0]) for column in columns], 1)
     report: nn.Module = step.module
-    given = report.gates(filled, **more)  # type: ignore[operator]  # known to be callable
+    given = report.gates(filled, **more, **step.absence.valid(state.valid))  # type: ignore[operator]  # known to be callable
     if not isinstance(given, Tensor) or tuple(given.shape[:2]) != (count, len(args)):
         shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
         raise RunError(f"the gates of {step.planned.component.id} are {shape}; expected (cases, inputs, ...), "

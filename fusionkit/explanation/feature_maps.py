@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fusionkit.components.kinds import NODE_KINDS
 from fusionkit.errors import Diagnostic, did_you_mean
 from fusionkit.inference.calls import ModuleCall, ModuleCalls, steps_of
+from fusionkit.network.absence import Valid
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Value
 
@@ -67,12 +68,12 @@ class Survey:
     def _run(self) -> None:
         device = next((tensor.device for tensor in self.model.parameters()), torch.device("cpu"))
         zeros = {value.name: torch.zeros(1, *value.shape.sizes, device=device) for value in self.model.plan.inputs}
-        slots, masks = begun(self.model, self.steps, zeros, {})
+        state = begun(self.model, self.steps, zeros, {})
         self.model.eval()
         with torch.no_grad():
             for step in self.steps.calls:
                 with _watched(step.module) as seen:
-                    step.call(slots, masks)
+                    state.run(step)
                 self.given.append(tuple(seen.values()))
 
     def _origins(self) -> dict[int, frozenset[str]]:
@@ -211,14 +212,30 @@ class Survey:
                           inputs)
 
 
-def begun(model: FusionModel, steps: ModuleCalls, inputs: dict[str, Tensor], present: dict[str, Tensor]
-          ) -> tuple[list[Any], list[Tensor | None]]:
-    """Slots and masks before the first call, without masks of inputs that cannot be missing."""
+@dataclass
+class Begun:
+    """What calls read and write: values and masks of cases by slot, and the masks of masked tokens by input."""
+
+    slots: list[Any]
+    masks: list[Tensor | None]
+    valid: Valid | None
+
+    def run(self, step: ModuleCall) -> None:
+        """One call of the network."""
+        step.call(self.slots, self.masks, self.valid)
+
+
+def begun(model: FusionModel, steps: ModuleCalls, inputs: dict[str, Tensor], present: dict[str, Tensor]) -> Begun:
+    """The network before the first call; `present` has masks of cases, (B,), or of tokens, (B, N).
+
+    Masks of inputs that cannot be missing are left out.
+    """
     optional = {value.name for value in model.plan.inputs if value.present is not None}
-    masks = {name: mask for name, mask in present.items() if name in optional and not bool(mask.all())}
+    masks = {name: mask for name, mask in present.items()
+             if mask.dim() > 1 or (name in optional and not bool(mask.all()))}
     state = model.begin(inputs, masks)
     extra = [None] * (steps.slots - len(state.slots))
-    return [*state.slots, *extra], [*(state.masks or [None] * len(state.slots)), *extra]
+    return Begun([*state.slots, *extra], [*(state.masks or [None] * len(state.slots)), *extra], state.valid)
 
 
 def _alike(grid: Sequence[int], size: Sequence[int]) -> bool:

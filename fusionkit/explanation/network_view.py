@@ -82,7 +82,7 @@ class NetworkView:
         Raises: GraphError if a component cannot do without an input.
         """
         with torch.inference_mode():
-            return answers(self._of_any_inputs(), batch.inputs, batch.present, keep)
+            return answers(self._of_any_inputs(), batch.inputs, batch.present, keep, batch.valid)
 
     def _of_any_inputs(self) -> FusionModel:
         if self._optional is None:

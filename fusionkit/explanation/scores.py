@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fusionkit.explanation.feature_maps import FeatureMap, Survey, begun
+from fusionkit.explanation.feature_maps import Begun, FeatureMap, Survey, begun
 from fusionkit.inference.calls import ModuleCall
 
 # Axes: B batch, K columns of a head, c channels of a map, ... its spatial axes.
@@ -30,9 +30,9 @@ class HeadScores(nn.Module):
         self.head = next(planned for planned in survey.model.plan.heads if planned.name == head)
 
     def forward(self, *given: Any) -> Tensor:
-        """The scores; arguments are the inputs and, last, the presence masks by name.
+        """The scores; arguments are the inputs and, last, their masks by name: of cases (B,), or of tokens (B, N).
 
-        Masks of fewer cases, (b,), are repeated, as the inputs are where a library runs each case several times.
+        Masks of fewer cases are repeated, as the inputs are where a library runs each case several times.
         """
         *tensors, masks = given
         scores = self.scores(tensors, masks)
@@ -46,18 +46,18 @@ class HeadScores(nn.Module):
         """The scores as the network gives them."""
         names = [value.name for value in self.model.plan.inputs]
         rows = len(tensors[0])
-        repeated = {name: mask.repeat(rows // len(mask)) for name, mask in masks.items()}
-        slots, columns = begun(self.model, self.steps, dict(zip(names, tensors, strict=True)), repeated)
+        repeated = {name: mask.repeat(rows // len(mask), *[1] * (mask.dim() - 1)) for name, mask in masks.items()}
+        state = begun(self.model, self.steps, dict(zip(names, tensors, strict=True)), repeated)
         for number, step in enumerate(self.steps.calls):
-            self.call(number, step, slots, columns)
-        raw = slots[self.model.outputs[self.head.name]].float()
+            self.call(number, step, state)
+        raw = state.slots[self.model.outputs[self.head.name]].float()
         if raw.shape != (len(raw), len(self.head.names)):
             raw = self.model.head(self.head.name).decode(raw)
         return raw  # type: ignore[no-any-return]  # slots are untyped
 
-    def call(self, number: int, step: ModuleCall, slots: list[Any], masks: list[Tensor | None]) -> None:
+    def call(self, number: int, step: ModuleCall, state: Begun) -> None:
         """Run one call of the network."""
-        step.call(slots, masks)
+        state.run(step)
 
 
 class Tap(nn.Module):
@@ -84,13 +84,13 @@ class MapScores(HeadScores):
         self.place = place
         self.tap = Tap()
 
-    def call(self, number: int, step: ModuleCall, slots: list[Any], masks: list[Tensor | None]) -> None:
+    def call(self, number: int, step: ModuleCall, state: Begun) -> None:
         """Run one call of the network, the intended one with the tap."""
         if number != self.place.step:
-            step.call(slots, masks)
+            state.run(step)
             return
         with self._tapped(step.module.get_submodule(self.place.inside)):
-            step.call(slots, masks)
+            state.run(step)
 
     @contextmanager
     def _tapped(self, module: nn.Module) -> Iterator[None]:

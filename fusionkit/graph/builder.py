@@ -17,10 +17,13 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 FORMAT = 1
 TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training", "reference")
-NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "weights", "loss")
+NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "unfreeze", "rate", "weights", "loss")
+INPUT_KEYS = (*LAYOUTS, "optional", "max")
 STEP_KEYS = ("use", "with")
 _OPTIONS = "; the options of its component belong in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+MAX_RATE, MAX_EPOCH = 1000, 1_000_000
+"""The largest values of `rate` and `unfreeze`, far above any use."""
 MAX_NUMBERS = 1 << 32
 """The most numbers that one case of an input may have: 16 GiB, beyond which a typing error is more likely."""
 
@@ -92,7 +95,7 @@ class _Builder:
         return [item for item in made if item]
 
     def _input(self, name: str, tree: Tree, span: Span) -> Input | None:
-        form = FieldReader(tree, f"input {name!r}", (*LAYOUTS, "optional"), self.found)
+        form = FieldReader(tree, f"input {name!r}", INPUT_KEYS, self.found)
         optional = form.flag("optional")
         written = [layout for layout in LAYOUTS if form.has(layout)]
         if len(written) != 1:
@@ -103,9 +106,23 @@ class _Builder:
                             "give it one of vector, tokens, image or volume, for example {vector: [7]}")
             return Input(name, "vector", (None,), optional, span)
         layout = written[0]
-        return Input(name, layout, self._sizes(name, layout, form.tree.entries[layout]), optional, span)
+        tree = form.tree.entries[layout]
+        masked = layout == "tokens" and isinstance(tree, Items) and bool(tree.items) and _is_null(tree.items[0])
+        most = self._most(name, form, masked)
+        return Input(name, layout, self._sizes(name, layout, tree, most), optional, span, masked, most)
 
-    def _sizes(self, name: str, layout: str, tree: Tree) -> tuple[int | None, ...]:
+    def _most(self, name: str, form: FieldReader, masked: bool) -> int | None:
+        """The key `max`: the most tokens of a case."""
+        if not form.has("max"):
+            return None
+        if not masked:
+            form.report("bad-input", f"'max' of input {name!r} has no meaning", form.key_span("max"),
+                        why="it limits a number of tokens that varies between cases",
+                        fix="write 'tokens: [null, WIDTH]', or remove 'max'")
+            return None
+        return self._size(name, form.tree.entries["max"], "max")
+
+    def _sizes(self, name: str, layout: str, tree: Tree, most: int | None) -> tuple[int | None, ...]:
         axes = LAYOUTS[layout].axes
         values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
         if len(values) != len(axes):
@@ -116,21 +133,25 @@ class _Builder:
                             fix=f"write [{tree.text}]" if isinstance(tree, Leaf) and len(axes) == 1 else
                             f"write [{', '.join(axes)}] as numbers; a size may be 'auto'")
             return (None,) * len(axes)
-        sizes = tuple(self._size(name, value, axis) for value, axis in zip(values, axes, strict=True))
-        count = prod(size or 1 for size in sizes)
+        # Only tokens may vary in number, and only the axis that counts them.
+        sizes = tuple(None if axis == "tokens" and _is_null(value) else self._size(name, value, axis)
+                      for value, axis in zip(values, axes, strict=True))
+        count = prod(size or 1 for size in sizes) * (most or 1)
         if count > MAX_NUMBERS:
             self.top.report("bad-input", f"input {name!r} would have {count:,} numbers in each case", tree.span,
                             why=f"at most {MAX_NUMBERS:,} are allowed", fix="resample or crop it to smaller sizes")
         return sizes
 
     def _size(self, name: str, tree: Tree, axis: str) -> int | None:
-        if _is_auto(tree):
+        if _is_auto(tree) and axis != "max":
             return None
         value = tree.value if isinstance(tree, Leaf) else None
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 24:
             return value
-        self.top.report("bad-input", f"the size {axis!r} of input {name!r} cannot be {shown(tree)}", tree.span,
-                        fix="write a whole number of at least 1, or 'auto' to take it from the data")
+        automatic = "" if axis == "max" else ", or 'auto' to take it from the data"
+        what = "'max'" if axis == "max" else f"the size {axis!r}"
+        self.top.report("bad-input", f"{what} of input {name!r} cannot be {shown(tree)}", tree.span,
+                        fix=f"write a whole number of at least 1{automatic}")
         return None
 
     def _nodes(self, inputs: dict[str, Input]) -> list[Node]:
@@ -146,7 +167,11 @@ class _Builder:
     def _node(self, name: str, tree: Tree, span: Span) -> Node:
         form = FieldReader(tree, f"node {name!r}", NODE_KEYS, self.found, _OPTIONS)
         node = Node(name, self._steps(form), self._sources(form), form.flag("each"), form.flag("share"),
-                    form.flag("freeze"), form.text("weights"), form.number("loss", 1.0), span)
+                    form.flag("freeze"), form.text("weights"), form.number("loss", 1.0), span, _rate(form),
+                    _unfreeze(form))
+        for key in (key for key in ("rate", "unfreeze") if node.freeze and form.has(key)):
+            form.report("bad-node", f"{key!r} of node {name!r} has no meaning beside 'freeze: true'",
+                        form.key_span(key), why="a frozen node never learns", fix="keep one of the two")
         if node.share and not node.each:
             form.report("bad-node", f"'share' of node {name!r} has no meaning without 'each'",
                         form.key_span("share"), fix="add 'each: true', or remove 'share'")
@@ -279,8 +304,38 @@ class _Builder:
         return None
 
 
+def _rate(form: FieldReader) -> float:
+    """The node's learning rate as a factor of the run's."""
+    rate = form.number("rate", 1.0)
+    if 0 < rate <= MAX_RATE:
+        return rate
+    form.report("wrong-value", f"'rate' of {form.owner} cannot be {rate:g}", form.tree.entries["rate"].span,
+                why="it is a factor of the learning rate of the run", fix="write 'freeze: true' for a node that does "
+                "not learn" if not rate else f"write a number of at most {MAX_RATE:,}")
+    return 1.0
+
+
+def _unfreeze(form: FieldReader) -> int:
+    """The epoch, from 1, from which the node learns."""
+    tree = form.tree.entries.get("unfreeze")
+    if tree is None:
+        return 1
+    value = tree.value if isinstance(tree, Leaf) else None
+    if type(value) is int and 1 <= value <= MAX_EPOCH:
+        return value
+    form.report("wrong-value", f"'unfreeze' of {form.owner} cannot be {shown(tree)}", tree.span,
+                why="it is the epoch, from 1, from which the node learns",
+                fix="write 'freeze: true' for a node that does not learn" if value is True else
+                f"write a whole number from 1 to {MAX_EPOCH:,}")
+    return 1
+
+
 def _is_auto(tree: Tree) -> bool:
     return isinstance(tree, Leaf) and tree.value == "auto"
+
+
+def _is_null(tree: Tree) -> bool:
+    return isinstance(tree, Leaf) and tree.value is None
 
 
 def _id_fix(use: Tree) -> str:

@@ -11,13 +11,23 @@ from fusionkit.syntax.tree import Mapping, Tree
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input of the network; a size of None is `auto`, taken from the data."""
+    """One input of the network; a size of None is `auto`, taken from the data.
+
+    `masked`: tokens of another number for every case, whose first size is None, and at most `most` of them.
+    """
 
     name: str
     layout: str
     sizes: tuple[int | None, ...]
     optional: bool
     span: Span
+    masked: bool = False
+    most: int | None = None
+
+    @property
+    def auto(self) -> bool:
+        """Whether the data have to tell a size."""
+        return None in self.sizes[self.masked:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node: one step or several in a chain, and what it reads."""
+    """One node: one step or several in a chain, and what it reads.
+
+    `rate` is its learning rate as a factor of the run's, `unfreeze` the epoch, from 1, from which it learns.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -64,6 +77,8 @@ class Node:
     weights: str | None
     loss: float
     span: Span
+    rate: float = 1.0
+    unfreeze: int = 1
 
     @property
     def is_head(self) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from torch import nn
 
-from fusionkit.network.absence import Absence, Mask, Output
+from fusionkit.network.absence import Absence, Mask, Output, Valid
 from fusionkit.network.model import FusionModel, Instruction
 from fusionkit.network.node_modules import Chain, Each
 from fusionkit.planning.plan import Call, Lane, PlannedNode
@@ -30,10 +30,10 @@ class ModuleCall:
     frozen: bool
     planned: Call
 
-    def call(self, slots: list[Any], masks: list[Mask]) -> None:
+    def call(self, slots: list[Any], masks: list[Mask], valid: Valid | None = None) -> None:
         """Run the module on the slots that it reads, and write its output and mask."""
         args, columns = [slots[index] for index in self.reads], [masks[index] for index in self.reads]
-        self.write(self.absence.call(self.module, args, columns), slots, masks)
+        self.write(self.absence.call(self.module, args, columns, valid), slots, masks)
 
     def write(self, output: Output, slots: list[Any], masks: list[Mask]) -> None:
         """Put a result into the slots."""
@@ -73,16 +73,10 @@ def _node(node: PlannedNode, instruction: Instruction, module: nn.Module, fresh:
 
 def _lane(node: PlannedNode, lane: Lane, module: nn.Module, path: str, *, reads: tuple[int, ...],
           writes: tuple[int, ...], fresh: Iterator[int]) -> Iterator[ModuleCall]:
-    modules, absences = _row(module, lane)
-    for place, (part, absence, call) in enumerate(zip(modules, absences, lane.calls, strict=True)):
+    modules = list(module) if isinstance(module, Chain) else [module]
+    for place, (part, call) in enumerate(zip(modules, lane.calls, strict=True)):
         last = place == len(modules) - 1
         results = writes if last else tuple(next(fresh) for _ in members(call.output))
         name = path if len(modules) == 1 else f"{path}.{place}"
-        yield ModuleCall(node.name, name, part, absence, reads, results, call.output, node.node.freeze, call)
+        yield ModuleCall(node.name, name, part, Absence.of(call), reads, results, call.output, node.node.freeze, call)
         reads = results
-
-
-def _row(module: nn.Module, lane: Lane) -> tuple[Sequence[nn.Module], Sequence[Absence]]:
-    if isinstance(module, Chain):
-        return list(module), module.absences
-    return [module], [Absence(lane.calls[0].component.absent)]

@@ -122,7 +122,7 @@ def predict(
         torch.manual_seed(settings.seed)
         for number, batch in enumerate(loader):
             moved = batch.to(device)
-            run = EnsembleRun(samplers, moved.inputs, moved.present, autocast=autocast, seed=settings.seed,
+            run = EnsembleRun(samplers, moved.inputs, moved.masks, autocast=autocast, seed=settings.seed,
                               batch=number) if samplers else _once(members[0], moved, autocast)
             _collect(model, moved, method.predict(run), collected)
             for name, numbers in (run.details if isinstance(run, OnePass) else {}).items():
@@ -166,12 +166,12 @@ def _samplers(members: Sequence[Sequence[FusionModel]], memory: int) -> list[Sam
 
 
 def _once(networks: Sequence[FusionModel], batch: Batch, autocast: Autocast) -> Runner:
-    runs = [OnePass(model, batch.inputs, batch.present, autocast) for model in networks]
+    runs = [OnePass(model, batch.inputs, batch.masks, autocast) for model in networks]
     return runs[0] if len(runs) == 1 else CommitteeOnce(runs)
 
 
 def _collect(model: FusionModel, batch: Batch, prediction: Prediction, collected: dict[str, _Collected]) -> None:
-    validity = model.validity(batch.present)
+    validity = model.validity(batch.masks)
     for name, part in collected.items():
         output = prediction[name]
         everyone = torch.ones(len(batch), dtype=torch.bool)

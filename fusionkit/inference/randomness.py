@@ -84,7 +84,9 @@ class MetaNetwork:
         with torch.device("meta"):
             self.model = FusionModel(plan, weights_follow=True).eval()
             inputs = {value.name: torch.zeros(batch, *value.shape.sizes) for value in plan.inputs}
-            slots = self.model.begin(inputs).slots
+            state = self.model.begin(inputs)
+            slots = state.slots
+        self.valid = state.valid
         self.steps: ModuleCalls = steps_of(self.model, len(slots))
         self.slots: list[Any] = [*slots, *[None] * (self.steps.slots - len(slots))]
         self.masks: list[Mask] = [None] * len(self.slots)
@@ -95,7 +97,7 @@ class MetaNetwork:
             watch = RandomnessWatch()
             with torch.no_grad(), torch.device("meta"), sampling(step.module, random), watch, \
                     watch.following(step.module):
-                step.call(self.slots, self.masks)
+                step.call(self.slots, self.masks, self.valid)
         except (NotImplementedError, RuntimeError):
             for slot, (_, shape) in zip(step.writes, members(step.output), strict=True):
                 self.slots[slot] = torch.zeros(self.batch, *shape.sizes, device="meta")

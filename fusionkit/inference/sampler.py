@@ -12,7 +12,7 @@ from torch import Tensor
 from fusionkit.inference.call_splitting import MetaCopy, SplitCall, split_call
 from fusionkit.inference.calls import ModuleCall, steps_of
 from fusionkit.inference.randomness import BATCHES, MetaNetwork, downstream, draws_of, sampling
-from fusionkit.network.absence import Mask
+from fusionkit.network.absence import Mask, Valid
 from fusionkit.network.model import ExecutionState, FusionModel
 
 # Axes: B batch, S samples drawn at once, K columns of a head.
@@ -81,10 +81,10 @@ class OnePass:
 
 
 def _masks(model: FusionModel, present: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
-    """The masks of optional inputs, None if nothing is missing."""
+    """The masks of optional inputs and of masked tokens, None if nothing is missing and no tokens are masked."""
     optional = {value.name for value in model.plan.inputs if value.present is not None}
-    masks = {name: mask for name, mask in (present or {}).items() if name in optional}
-    return masks if not all(mask.all() for mask in masks.values()) else None
+    masks = {name: mask for name, mask in (present or {}).items() if name in optional or mask.dim() > 1}
+    return masks if not all(mask.dim() == 1 and mask.all() for mask in masks.values()) else None
 
 
 class _Randomness:
@@ -112,7 +112,7 @@ class _Randomness:
         for number, draw in self.draws.items():
             if draw.drawn is None or changing & set(calls[number].reads):
                 continue
-            for masked in (False, True):
+            for masked in (False, True) if not calls[number].absence.tokens else ():
                 copies = [self._copy(network, number, masked) for network in self.networks]
                 found = split_call(calls[number].module, [copy for copy, _ in copies], copies[0][1])
                 if found is not None:
@@ -150,6 +150,7 @@ class BatchRun:
         self.sampler = sampler
         self.autocast = autocast
         self.tasks: Mapping[str, str] = {head.name: head.declared_task.alike for head in model.plan.heads}
+        self.valid = state.valid
         self.batch = next(slot.shape[0] for slot in state.slots if slot is not None)
         extra = [None] * (sampler.steps.slots - len(state.slots))
         self.slots: list[Any] = [*state.slots, *extra]
@@ -165,7 +166,7 @@ class BatchRun:
         with self.autocast():
             for number, step in enumerate(calls):
                 if number not in stochastic and (to_run is None or step.node in to_run):
-                    step.call(self.slots, self.masks)
+                    step.call(self.slots, self.masks, self.valid)
                     for slot in reads[number] - needed:
                         if not any(slot in reads[later] for later in range(number + 1, len(calls))):
                             self.slots[slot] = None
@@ -175,7 +176,7 @@ class BatchRun:
         slots, masks = list(self.slots), list(self.masks)
         with self.autocast():
             for number in sorted(self.sampler.stochastic):
-                self.sampler.steps.calls[number].call(slots, masks)
+                self.sampler.steps.calls[number].call(slots, masks, self.valid)
             return self._decoded(slots)
 
     def samples(self, count: int) -> Iterator[dict[str, Tensor]]:
@@ -189,13 +190,13 @@ class BatchRun:
 
     def _drawn(self, size: int) -> dict[str, Tensor]:
         """Decoded results of `size` samples: (S, B, K) for each head."""
-        sampler, wide = self.sampler, _Wide(self.slots, self.masks, size)
+        sampler, wide = self.sampler, _Wide(self.slots, self.masks, self.valid, size)
         with sampling(sampler.model, sampler.parts), self.autocast():
             for number in sorted(sampler.stochastic):
                 step = sampler.steps.calls[number]
                 args, columns = wide.args(step), wide.columns(step)
                 split = sampler.split_calls.get((number, any(column is not None for column in columns)))
-                output = (step.absence.call(step.module, args, columns) if split is None
+                output = (step.absence.call(step.module, args, columns, wide.valid) if split is None
                           else self._run_stochastic(number, split, args, columns, wide))
                 wide.write(step, output)
         with self.autocast():
@@ -228,8 +229,9 @@ class BatchRun:
 class _Wide:
     """The slots widened to a batch of samples: deterministic values are repeated for each sample."""
 
-    def __init__(self, slots: Sequence[Any], masks: Sequence[Mask], size: int) -> None:
+    def __init__(self, slots: Sequence[Any], masks: Sequence[Mask], valid: Valid | None, size: int) -> None:
         self.size = size
+        self.valid = valid and {name: self.widened(mask) for name, mask in valid.items()}
         self.slots = list(slots)
         self.masks = list(masks)
         self.done: set[int] = set()

@@ -38,13 +38,18 @@ class CheckedData:
         people = f" of {len(set(cohort.patients))} patients" if cohort.description.patient is not None else ""
         sides = Counter(cohort.division.sides(len(cohort)))
         split = ", ".join(f"{count} in {side}" for side, count in sorted(sides.items()) if side)
-        inputs = ", ".join(f"{name} {list(size)} ({int(cohort.present(name).sum())} cases)"
-                           for name, size in cohort.sizes.items())
+        inputs = ", ".join(f"{name} {_sizes(cohort, name)} ({int(cohort.present(name).sum())} cases)"
+                           for name in cohort.sizes)
         targets = ", ".join(f"{name} ({head.task}{': ' + ', '.join(head.classes[:8]) if head.classes else ''})"
                             for name, head in cohort.heads.items())
         parts = [f"{len(cohort)} cases{people}", split or "no split", f"inputs {inputs}",
                  f"targets {targets}" if targets else "no targets"]
         return f"{self.file}: good: {'; '.join(parts)}"
+
+
+def _sizes(cohort: Cohort, name: str) -> str:
+    size = cohort.sizes[name]
+    return f"[null, {size[1]}] with at most {size[0]} tokens" if name in cohort.masked else str(list(size))
 
 
 def is_data_file(source: str) -> bool:

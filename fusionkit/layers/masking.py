@@ -1,4 +1,4 @@
-"""Handles missing rows of a batch: masks, filling, softmax over present entries."""
+"""Handles missing rows of a batch and padded tokens: masks, filling, softmax and means over what is there."""
 
 from __future__ import annotations
 
@@ -57,3 +57,56 @@ def zero_empty(result: Tensor, present_BM: Tensor | None) -> Tensor:
     if present_BM is None:
         return result
     return result.where(row_mask(present_BM.any(1), result), 0.0)
+
+
+def fill_padding(tokens_BNc: Tensor, valid_BN: Tensor | None, value: float = 0.0) -> Tensor:
+    """The tokens with padding replaced by a constant, before any arithmetic in which it would take part.
+
+    Shapes: (B, N, c) and (B, N), True = a token, or None if nothing is padded; gives (B, N, c).
+    """
+    return tokens_BNc if valid_BN is None else tokens_BNc.where(valid_BN.unsqueeze(2), value)
+
+
+def mean_valid(tokens_BNc: Tensor, valid_BN: Tensor | None) -> Tensor:
+    """The mean over the tokens of each case, zeros where it has none.
+
+    Shapes: (B, N, c) and (B, N), True = a token, or None if nothing is padded; gives (B, c).
+    """
+    if valid_BN is None:
+        return tokens_BNc.mean(1)
+    count_B1 = valid_BN.sum(1, keepdim=True).clamp(min=1)
+    return fill_padding(tokens_BNc, valid_BN).sum(1) / count_B1.to(tokens_BNc.dtype)
+
+
+def max_valid(tokens_BNc: Tensor, valid_BN: Tensor | None) -> Tensor:
+    """The maximum over the tokens of each case, zeros where it has none.
+
+    Shapes: (B, N, c) and (B, N), True = a token, or None if nothing is padded; gives (B, c).
+    """
+    if valid_BN is None:
+        return tokens_BNc.amax(1)
+    best_Bc = fill_padding(tokens_BNc, valid_BN, float("-inf")).amax(1)
+    return best_Bc.where(valid_BN.any(1, keepdim=True), 0.0)
+
+
+def tokens_there(features: Sequence[Tensor], present_BM: Tensor | None, valid: Sequence[Tensor | None] | None
+                 ) -> Tensor | None:
+    """Which tokens of concatenated inputs are there: of present inputs, and not padding; None if all are.
+
+    A vector (B, c) is one token, a map (B, c, ...) one for each position.
+
+    Shapes: M inputs, (B, M) or None, and for each input (B, n) or None; gives (B, sum of the numbers of tokens).
+    """
+    if present_BM is None and (valid is None or all(part is None for part in valid)):
+        return None
+    parts = []
+    for place, x in enumerate(features):
+        there = None if present_BM is None else present_BM[:, place : place + 1]
+        real = None if valid is None else valid[place]
+        if real is not None:
+            parts.append(real if there is None else real & there)
+            continue
+        count = 1 if x.dim() == 2 else x.shape[1] if x.dim() == 3 else x[0, 0].numel()
+        some = torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device) if there is None else there
+        parts.append(some.expand(-1, count))
+    return torch.cat(parts, 1)

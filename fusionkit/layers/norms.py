@@ -1,7 +1,8 @@
-"""Normalisation over features, and batch normalisation over the present rows only."""
+"""Normalisation over features, and batch normalisation over the present rows or tokens only."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import gcd
 from typing import Literal
 
@@ -9,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fusionkit.layers.masking import row_mask
 from fusionkit.layers.projection import EachToken, at_least_single
-from fusionkit.shapes.layouts import TensorShape
+from fusionkit.shapes.layouts import MaskedTokens, TensorShape
 
 
 class FeatureNorm(nn.LayerNorm):
@@ -32,23 +32,24 @@ class FeatureNorm(nn.LayerNorm):
 
 
 class PresentBatchNorm(_NormBase):
-    """Batch normalisation with statistics over the present rows only.
+    """Batch normalisation with statistics over the present rows, or the tokens that are not padding, only.
 
     With fewer than two values per feature there are no batch statistics: the running ones are used and not updated.
     Statistics are per process. Missing rows must contain finite values (`fill_absent`); their outputs are
     arbitrary but finite.
 
-    Shapes: (B, c), (B, n, c) or (B, c, ...), and (B,), True = present; gives the shape of the features.
+    Shapes: (B, c), (B, n, c) or (B, c, ...), and (B,), or (B, n) of tokens, True = present; gives the shape of the
+    features.
     """
 
     def __init__(self, shape: TensorShape) -> None:
         super().__init__(shape.width)
         self.channels_first = bool(shape.spatial)
 
-    def forward(self, features: Tensor, present_B: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, present: Tensor | None = None) -> Tensor:
         """The normalised features."""
         values = at_least_single(features.movedim(1, -1) if self.channels_first else features)
-        mean_c, variance_c = self._statistics(values, present_B) if self.training else self._running()
+        mean_c, variance_c = self._statistics(values, present) if self.training else self._running()
         result = (values - mean_c) * (variance_c + self.eps).rsqrt() * self.weight + self.bias
         result = result.to(features.dtype)
         return result.movedim(-1, 1) if self.channels_first else result
@@ -57,11 +58,11 @@ class PresentBatchNorm(_NormBase):
         assert self.running_mean is not None and self.running_var is not None, "there are always running statistics"
         return self.running_mean, self.running_var
 
-    def _statistics(self, values: Tensor, present_B: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _statistics(self, values: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
         axes = tuple(range(values.dim() - 1))
-        rows = values.new_ones(values.shape[0]) if present_B is None else present_B.to(values.dtype)
-        weights = row_mask(rows, values)
-        count = rows.sum() * (values[0].numel() // values.shape[-1])
+        rows = values.new_ones(values.shape[0]) if present is None else present.to(values.dtype)
+        weights = rows.reshape(*rows.shape, *([1] * (values.dim() - rows.dim())))
+        count = rows.sum() * (values.numel() // values.shape[-1] // rows.numel())
         enough = count > 1
         mean_c = (values * weights).sum(axes) / count.clamp(min=1)
         variance_c = ((values - mean_c).square() * weights).sum(axes) / count.clamp(min=1)
@@ -75,6 +76,8 @@ class PresentBatchNorm(_NormBase):
         # Copies, since a later batch may change the buffers before the gradient is computed.
         return (torch.where(enough, mean_c, running_mean.clone()),
                 torch.where(enough, variance_c, running_variance.clone()))
+
+
 Normalisation = Literal["batch", "group", "layer", "none"]
 
 
@@ -83,10 +86,12 @@ def normalisation(kind: Normalisation, shape: TensorShape) -> nn.Module:
 
     `batch` works over cases and positions, with running statistics in evaluation; `group` over the positions
     and the features of a group (at most eight groups of equal size; tokens are normalised individually);
-    `layer` over the features at each position. `none` gives the identity.
+    `layer` over the features at each position. `none` gives the identity. Masked tokens need `masked_layers`.
     """
     if kind == "none":
         return nn.Identity()
+    if kind == "batch" and isinstance(shape, MaskedTokens):
+        return PresentBatchNorm(shape)
     if kind == "layer":
         return FeatureNorm(shape)
     if kind == "group":
@@ -95,3 +100,13 @@ def normalisation(kind: Normalisation, shape: TensorShape) -> nn.Module:
         batch_norms = {"image": nn.BatchNorm2d, "volume": nn.BatchNorm3d}
         norm = batch_norms.get(shape.layout, nn.BatchNorm1d)(shape.width)
     return EachToken(norm) if shape.layout == "tokens" else norm
+
+
+def masked_layers(layers: Iterable[nn.Module], tokens_BNc: Tensor, valid_BN: Tensor) -> Tensor:
+    """Masked tokens through layers that treat each token by itself; statistics of batch norms are without padding.
+
+    Shapes: (B, N, c) and (B, N), True = a token; gives (B, N, d).
+    """
+    for layer in layers:
+        tokens_BNc = layer(tokens_BNc, valid_BN) if isinstance(layer, PresentBatchNorm) else layer(tokens_BNc)
+    return tokens_BNc

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from fusionkit.components.config import ComponentError
 from fusionkit.layers.masking import fill_absent
-from fusionkit.shapes.layouts import TensorShape, Tokens, shape_of
+from fusionkit.shapes.layouts import TensorShape, with_width
 
 
 def pointwise(shape: TensorShape, width: int, bias: bool = True) -> nn.Module:
@@ -32,13 +32,6 @@ def spread(weights: Tensor, shape: TensorShape) -> Tensor:
     Vectors and tokens have features last; a map has them before its spatial axes.
     """
     return weights.reshape(*weights.shape, *([1] * len(shape.spatial)))
-
-
-def with_width(shape: TensorShape, width: int) -> TensorShape:
-    """The same layout and positions with another number of features."""
-    if shape.layout == "tokens":
-        return Tokens((shape.sizes[0], width))
-    return shape_of((width, *shape.spatial))
 
 
 def joined_shape(config: Any, inputs: Sequence[TensorShape]) -> TensorShape:

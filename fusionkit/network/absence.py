@@ -1,22 +1,27 @@
-"""Calls a module when rows of its inputs are missing, by the semantics that its component declares."""
+"""Calls a module when rows or tokens of its inputs are missing, by what its component declares."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fusionkit.components.component import Absent
+from fusionkit.components.component import Absent, Component
 from fusionkit.layers.masking import row_mask
 from fusionkit.network.modes import in_mode
+from fusionkit.planning.plan import Call
+from fusionkit.shapes.layouts import MaskedTokens, TensorShape, TokenAxis
 from fusionkit.shapes.presence import Maybe, Presence
 
-# Axes: B batch, M inputs of the node.
+# Axes: B batch, M inputs of the node, N tokens.
 Output = Tensor | tuple[Tensor, ...]
 Mask = Tensor | None
+Valid = Mapping[str, Tensor]
+"""The masks (B, N) of the network's inputs that have masked tokens, by name."""
 
 
 def evaluate(present: Maybe, masks: dict[str, Tensor]) -> Mask:
@@ -36,19 +41,40 @@ def _combine(present: Presence, parts: Sequence[Mask]) -> Mask:
     return stacked.any(0) if present.rule == "any" else stacked.all(0)
 
 
+def tokens_valid(of: TokenAxis, valid: Valid) -> Tensor:
+    """The mask (B, N) of an axis of masked tokens."""
+    some = next(valid[part] for part in of if isinstance(part, str))
+    parts = [valid[part] if isinstance(part, str) else some.new_ones(some.shape[0], part) for part in of]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
 @dataclass(frozen=True)
 class Absence:
-    """How one component handles missing rows."""
+    """How one component handles missing rows, and which of its inputs have masked tokens.
+
+    `tokens` says whose tokens each input has, None for one that is not masked; it is empty if none is. `several`: the
+    component takes a list of masks, not one.
+    """
 
     semantics: Absent
+    tokens: tuple[TokenAxis | None, ...] = ()
+    several: bool = False
 
-    def call(self, module: nn.Module, args: Sequence[Tensor], columns: Sequence[Mask]) -> Output:
+    @staticmethod
+    def of(call: Call) -> Absence:
+        """That of a planned call."""
+        tokens = tuple(shape.of if isinstance(shape, MaskedTokens) else None for shape in call.shapes)
+        return Absence(call.component.absent, tokens if any(tokens) else (), call.component.several)
+
+    def call(self, module: nn.Module, args: Sequence[Tensor], columns: Sequence[Mask],
+             valid: Valid | None = None) -> Output:
         """The module's output; rows that stay missing are zero."""
+        more = self.valid(valid) if self.tokens else {}
         if all(column is None for column in columns):
-            return module(*args)  # type: ignore[no-any-return]  # a plugin's module may be unannotated
+            return module(*args, **more)  # type: ignore[no-any-return]  # a plugin's module may be unannotated
         if self.semantics != "skip":
-            return module(*args, present=_table(args, columns))  # type: ignore[no-any-return]
-        return self._skip(module, args, _all(columns))
+            return module(*args, present=_table(args, columns), **more)  # type: ignore[no-any-return]
+        return self._skip(module, args, _all(columns), more)
 
     def prepared(self, args: Sequence[Tensor], columns: Sequence[Mask]) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The arguments for a call with norms in evaluation mode: positional, and `present` if needed."""
@@ -58,6 +84,14 @@ class Absence:
             return list(args), {"present": _table(args, columns)}
         mask = _all(columns)
         return [_keep(arg, mask) for arg in args], {}
+
+    def valid(self, valid: Valid | None) -> dict[str, Any]:
+        """The keyword `valid` for the module; nothing if no input has masked tokens."""
+        if not self.tokens:
+            return {}
+        assert valid is not None, "masked tokens without their masks; please report"
+        parts = [None if of is None else tokens_valid(of, valid) for of in self.tokens]
+        return {"valid": parts if self.several else parts[0]}
 
     def finished(self, output: Output, columns: Sequence[Mask]) -> Output:
         """The output of a module that was called with `prepared` arguments; rows that stay missing are zero."""
@@ -76,16 +110,15 @@ class Absence:
             return torch.stack(known).any(0) if len(known) == len(columns) else None
         return _all(columns)
 
-    def _skip(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor) -> Output:
+    def _skip(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, more: Mapping[str, Any]) -> Output:
         # Looked up at each call: a layer may have been replaced, for example by synchronised batch normalisation.
         norms = [part for part in module.modules() if isinstance(part, _NormBase)] if module.training else []
         if any(norm.training for norm in norms):
-            return self._gathered(module, args, mask_B, norms)
-        return _zeroed(module(*[_keep(arg, mask_B) for arg in args]), mask_B)
+            return self._gathered(module, args, mask_B, norms, more)
+        return _zeroed(module(*[_keep(arg, mask_B) for arg in args], **more), mask_B)
 
-    def _gathered(
-        self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, norms: Sequence[nn.Module]
-    ) -> Output:
+    def _gathered(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, norms: Sequence[nn.Module],
+                  more: Mapping[str, Any]) -> Output:
         """Run on present rows only, so that the statistics of a norm never include a missing row.
 
         With fewer than two present rows there are no batch statistics: the norms then use their running
@@ -94,11 +127,24 @@ class Absence:
         rows = mask_B.nonzero().squeeze(1)
         if len(rows) < 2:
             with in_mode(norms, training=False):
-                return _zeroed(module(*[_keep(arg, mask_B) for arg in args]), mask_B)
-        output = module(*[arg.index_select(0, rows) for arg in args])
+                return _zeroed(module(*[_keep(arg, mask_B) for arg in args], **more), mask_B)
+        kept = {name: _selected(value, rows) for name, value in more.items()}
+        output = module(*[arg.index_select(0, rows) for arg in args], **kept)
         if isinstance(output, Tensor):
             return _scattered(output, rows, mask_B.shape[0])
         return tuple(_scattered(part, rows, mask_B.shape[0]) for part in output)
+
+
+def unpadded(component: Component, shapes: Sequence[TensorShape], args: Sequence[Tensor]) -> dict[str, Any]:
+    """The keyword `valid` for a call without padding; nothing if no input has masked tokens.
+
+    Shapes: as `shapes` say, (B, N, c) for masked tokens.
+    """
+    parts = [torch.ones(arg.shape[:2], dtype=torch.bool, device=arg.device) if isinstance(shape, MaskedTokens) else None
+             for shape, arg in zip(shapes, args, strict=True)]
+    if all(part is None for part in parts):
+        return {}
+    return {"valid": parts if component.several else parts[0]}
 
 
 def _all(columns: Sequence[Mask]) -> Tensor:
@@ -108,6 +154,13 @@ def _all(columns: Sequence[Mask]) -> Tensor:
 def _table(args: Sequence[Tensor], columns: Sequence[Mask]) -> Tensor:
     everyone = torch.ones(args[0].shape[0], dtype=torch.bool, device=args[0].device)
     return torch.stack([everyone if column is None else column for column in columns], 1)
+
+
+def _selected(valid: Any, rows: Tensor) -> Any:
+    """Some rows of the masks of one input, or of several."""
+    if isinstance(valid, Tensor):
+        return valid.index_select(0, rows)
+    return valid and [_selected(part, rows) for part in valid]
 
 
 def _keep(value: Tensor, mask_B: Tensor) -> Tensor:

@@ -17,7 +17,9 @@ from torch.nn.parameter import is_lazy
 
 from fusionkit.components.config import ComponentError
 from fusionkit.components.failures import component_failed, refused
+from fusionkit.components.inner import without_fetching
 from fusionkit.errors import GraphError
+from fusionkit.network.absence import Absence
 from fusionkit.network.node_modules import Chain, Each
 from fusionkit.planning.plan import Call, Lane, PlannedNode
 
@@ -33,7 +35,7 @@ def make_node(planned: PlannedNode, seed: int, weights_follow: bool = False) -> 
         return _lane(planned, lanes[0], name, seed, weights_follow)
     chosen = lanes[:1] if planned.node.share else lanes
     modules = {lane.name: _lane(planned, lane, f"{name}.{lane.name}", seed, weights_follow) for lane in chosen}
-    return Each(modules, [lane.name for lane in lanes], lanes[0].calls[0].component.absent)
+    return Each(modules, lanes)
 
 
 def _lane(planned: PlannedNode, lane: Lane, path: str, seed: int, weights_follow: bool) -> nn.Module:
@@ -41,7 +43,7 @@ def _lane(planned: PlannedNode, lane: Lane, path: str, seed: int, weights_follow
         return _placed(planned, 0, lane.calls[0], path, seed, weights_follow=weights_follow)
     modules = [_placed(planned, index, call, f"{path}.{index}", seed, weights_follow=weights_follow)
                for index, call in enumerate(lane.calls)]
-    return Chain(modules, [call.component.absent for call in lane.calls])
+    return Chain(modules, [Absence.of(call) for call in lane.calls])
 
 
 def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, *, weights_follow: bool) -> nn.Module:
@@ -57,9 +59,7 @@ def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Mo
 
     Raises: GraphError if the component refuses its options (`component`) or fails (`component-failed`).
     """
-    config = call.config
-    if weights_follow and getattr(config, "pretrained", False):
-        config = config.model_copy(update={"pretrained": False})
+    config = without_fetching(call.config) if weights_follow else call.config
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: it would also seed the generators of GPUs, which nothing restores.
         torch.default_generator.manual_seed(seed_of(seed, path))

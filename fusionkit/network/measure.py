@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit.components.failures import component_failed
 from fusionkit.errors import Diagnostic, GraphError, Span, in_file_order
+from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
 from fusionkit.planning.plan import Call, Cost, Lane, Plan, PlannedNode
 from fusionkit.planning.resolve import Use
@@ -70,7 +71,7 @@ def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) ->
         module = make_module(call, path, seed=0, weights_follow=True).eval()
         args = [torch.zeros(BATCH, *shape.sizes) for shape in shapes]
         with _untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
-            result = module(*args)
+            result = module(*args, **unpadded(call.component, shapes, args))
     single = isinstance(result, Tensor)
     parts = (result,) if single else tuple(result)
     given = tuple(tuple(part.shape) for part in parts)

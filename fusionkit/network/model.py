@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionkit.network.absence import Absence, Mask, evaluate
+from fusionkit.network.absence import Absence, Mask, Valid, evaluate
 from fusionkit.network.instantiate import make_node
 from fusionkit.network.node_modules import Chain, call_masked, node_absence
+from fusionkit.network.padding import padded, those_with_tokens
 from fusionkit.planning.plan import Plan, PlannedNode, Value
+from fusionkit.shapes.layouts import MaskedTokens
 
 # Axes: B batch.
 
@@ -30,7 +32,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class ExecutionState:
-    """The live values at one point of the program, and the masks of all values.
+    """The live values at one point of the program, the masks of all values, and those of masked tokens by input.
 
     `to_run` are the nodes that have to run, None for all of them: nodes whose results were given, or lead only to
     these, are excluded.
@@ -39,6 +41,7 @@ class ExecutionState:
     slots: list[Any]
     masks: list[Mask] | None
     to_run: frozenset[str] | None = None
+    valid: Valid | None = None
 
 
 Bound = tuple[nn.Module, Absence | None, int | tuple[int, ...], int | tuple[int, ...], tuple[int, ...]]
@@ -48,9 +51,13 @@ Bound = tuple[nn.Module, Absence | None, int | tuple[int, ...], int | tuple[int,
 class FusionModel(nn.Module):
     """The network of a plan.
 
-    `forward(inputs, present)` takes tensors by input name, (B, ...) as the plan says, and for optional
-    inputs a boolean mask (B,), True = present; an optional input may be omitted. It returns the raw output of every
-    head by name, and auxiliary losses as `node.loss_name`. `inputs` may also contain node outputs by name, `node` or
+    `forward(inputs, present, valid)` takes tensors by input name, (B, ...) as the plan says, and for optional
+    inputs a boolean mask (B,), True = present; an optional input may be omitted. For inputs of masked tokens, (B, N, c)
+    padded to any N, `valid` has a boolean mask (B, N), True = a token and not padding; without one all are tokens. A
+    case without a token lacks the input. Such a mask may be in `present` as well, in place of that of the cases. It
+    returns the raw output of every head by name, and auxiliary losses as `node.loss_name`.
+
+    `inputs` may also contain node outputs by name, `node` or
     `node.result`: nodes that only lead to these are then not run, and inputs that nothing else reads may be omitted.
     The keys of the state dict begin with the node names. `weights_follow` names the nodes (True: all) whose weights a
     file will set, so that no pretrained weights are fetched for them. `modules` are those of existing nodes, for
@@ -63,6 +70,7 @@ class FusionModel(nn.Module):
         self.plan = plan
         self._slots = {value.name: index for index, value in enumerate(_values(plan))}
         self._presence = [value.present for value in _values(plan)]
+        self._masked = [value for value in plan.inputs if isinstance(value.shape, MaskedTokens)]
         self._outputs = _outputs(plan)
         for node in plan.nodes:
             follow = weights_follow if isinstance(weights_follow, bool) else node.name in weights_follow
@@ -77,20 +85,22 @@ class FusionModel(nn.Module):
         self._bind()
         self.train()
 
-    def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def forward(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
+                valid: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Head outputs and auxiliary losses by name."""
-        state = self.begin(inputs, present)
-        self._run(self._bound if state.to_run is None else self._part(state.to_run), state.slots, state.masks)
+        state = self.begin(inputs, present, valid)
+        bound = self._bound if state.to_run is None else self._part(state.to_run)
+        self._run(bound, state.slots, state.masks, state.valid)
         return self.results(state)
 
-    def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None) -> None:
+    def _run(self, bound: Sequence[Bound], slots: list[Any], masks: list[Mask] | None, valid: Valid | None) -> None:
         """Run instructions over the slots. The only place where the network is executed."""
         number, result, part = -1, None, None
         try:
             for number, (module, absence, read, write, frees) in enumerate(bound):  # noqa: B007 - used after an error
                 if masks is not None:
                     reads = (read,) if isinstance(read, int) else read
-                    result = call_masked(module, absence, [slots[i] for i in reads], [masks[i] for i in reads])
+                    result = call_masked(module, absence, [slots[i] for i in reads], [masks[i] for i in reads], valid)
                 elif isinstance(read, int):
                     result = module(slots[read])
                 else:
@@ -113,24 +123,32 @@ class FusionModel(nn.Module):
             name, node = names[0], self.plan.node(names[0])
             error.add_note(f"in node {name!r} ({node.uses}) at {node.node.span}")
 
-    def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> ExecutionState:
+    def begin(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None,
+              valid: Mapping[str, Tensor] | None = None) -> ExecutionState:
         """The state before any node has run, to be advanced by `advance`."""
         given = [name for name in inputs if name in self._slots and name not in self._read]
-        if not given:
-            return ExecutionState(self._load(inputs), self._masks(inputs, present))
-        to_run = self._to_run(given)
-        read = {slot for step in self._program if step.name in to_run for slot in step.reads}
-        unread = {value.name for value in self.plan.inputs if self._slots[value.name] not in read} - inputs.keys()
+        to_run: frozenset[str] | None = None
+        unread: set[str] = set()
+        if given:
+            to_run = self._to_run(given)
+            read = {slot for step in self._program if step.name in to_run for slot in step.reads}
+            unread = {value.name for value in self.plan.inputs if self._slots[value.name] not in read} - inputs.keys()
+        if self._masked or valid:
+            inputs, present, valid = padded(self._masked, inputs, present, valid or {}, unread)
         slots = self._load(inputs, unread)
         for name in given:
             slots[self._slots[name]] = inputs[name]
-        return ExecutionState(slots, self._masks(inputs, present, unread), to_run)
+        masks = self._masks(inputs, present, unread)
+        if self._masked and masks is None:
+            masks = [None] * len(slots)
+        return ExecutionState(slots, masks, to_run, valid)
 
     def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
-               present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+                   present: Mapping[str, Tensor] | None = None,
+                   valid: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Outputs of nodes by name; only nodes that lead to them are run."""
         needed = self._leading_to(self._slots[name] for name in names)
-        state = self.begin(inputs, present)
+        state = self.begin(inputs, present, valid)
         program = self._schedule([step.name for step in self._program if step.name in needed],
                                  [self._slots[name] for name in names])
         state = self.advance(self._binding(program), state)
@@ -139,8 +157,8 @@ class FusionModel(nn.Module):
     def advance(self, bound: Sequence[Bound], state: ExecutionState) -> ExecutionState:
         """The state after a part of the program has run; the given state is unchanged."""
         slots = list(state.slots)
-        self._run(bound, slots, state.masks)
-        return ExecutionState(slots, state.masks, state.to_run)
+        self._run(bound, slots, state.masks, state.valid)
+        return ExecutionState(slots, state.masks, state.to_run, state.valid)
 
     def results(self, state: ExecutionState) -> dict[str, Tensor]:
         """Head outputs and auxiliary losses of a state in which every node has run."""
@@ -225,9 +243,10 @@ class FusionModel(nn.Module):
             return None
         return [evaluate(presence, given) for presence in self._presence]
 
-    def validity(self, present: Mapping[str, Tensor]) -> dict[str, Mask]:
+    def validity(self, present: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None = None) -> dict[str, Mask]:
         """For each head, the cases for which it has a result: (B,) boolean, or None for all of them."""
-        return {head.name: evaluate(head.present, dict(present)) for head in self.plan.heads}
+        there = those_with_tokens(self._masked, present, valid or {})
+        return {head.name: evaluate(head.present, there) for head in self.plan.heads}
 
     def train(self, mode: bool = True) -> FusionModel:
         """Set the mode; frozen nodes stay in evaluation mode, with fixed norms and without dropout."""
@@ -235,6 +254,11 @@ class FusionModel(nn.Module):
         for name in self._frozen:
             self._modules[name].eval()  # type: ignore[union-attr]  # every frozen name is a node
         return self
+
+    def hold(self, names: Collection[str]) -> None:
+        """Keep these nodes in evaluation mode too, besides the frozen ones, until the next call."""
+        self._frozen = [node.name for node in self.plan.nodes if node.node.freeze or node.name in names]
+        self.train(self.training)
 
     def _schedule(self, names: Iterable[str], keep: Iterable[int] = ()) -> list[Instruction]:
         """Instructions for some nodes in order; a slot is freed after its last reader unless it is kept."""
@@ -262,10 +286,9 @@ class FusionModel(nn.Module):
         for step in program:
             module = self._modules[step.name]
             assert module is not None
-            semantics = self.plan.node(step.name).lanes[0].calls[0].component.absent
             read = step.reads[0] if len(step.reads) == 1 else step.reads
             write = step.writes[0] if step.single else step.writes
-            bound.append((module, node_absence(semantics, module), read, write, step.frees))
+            bound.append((module, node_absence(self.plan.node(step.name).lanes[0], module), read, write, step.frees))
         return bound
 
     def __setattr__(self, name: str, value: Any) -> None:

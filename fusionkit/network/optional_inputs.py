@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fusionkit.network.measure import witness
 from fusionkit.network.model import FusionModel
+from fusionkit.network.padding import apart
 from fusionkit.planning.resolve import resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.registry.lookup import Registry
@@ -47,21 +48,23 @@ def all_optional(model: FusionModel, registry: Registry) -> FusionModel:
 
 
 def answers(model: FusionModel, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor],
-            keep: Collection[str] | None = None) -> dict[str, Answer]:
+            keep: Collection[str] | None = None, valid: Mapping[str, Tensor] | None = None) -> dict[str, Answer]:
     """Every head's results for a batch with only the inputs `keep` (None: all), as far as they are present.
 
-    *Shapes*: `inputs` (B, ...), `present` (B,), by input. Inputs that are removed must be optional in the plan.
+    *Shapes*: `inputs` (B, ...), `present` (B,), `valid` (B, N) of those with masked tokens, by input.
+    Inputs that are removed must be optional in the plan.
     """
     kept = set(inputs) if keep is None else set(keep)
+    present, valid = apart(present, valid or {})
     optional = {value.name for value in model.plan.inputs if value.present is not None}
     taken = {value.name for value in model.plan.inputs} - kept
     assert taken <= optional, f"{sorted(taken - optional)} cannot be removed; please report"
     masks = {name: mask if name in kept else torch.zeros_like(mask) for name, mask in present.items()
              if name in optional}
     # With nothing missing, results are bit-identical to the network's usual ones.
-    outputs = model(inputs, masks if not all(bool(mask.all()) for mask in masks.values()) else None)
+    outputs = model(inputs, masks if not all(bool(mask.all()) for mask in masks.values()) else None, valid)
     everyone = torch.ones(len(next(iter(inputs.values()))), dtype=torch.bool)
-    validity = model.validity(masks)
+    validity = model.validity(masks, valid)
     return {head.name: Answer(model.head(head.name).decode(outputs[head.name].float()).float(),
                               everyone.to(outputs[head.name].device) if validity[head.name] is None
                               else validity[head.name])  # type: ignore[arg-type]  # not None, as just checked

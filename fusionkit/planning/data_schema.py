@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fusionkit.components.transform import Transform
+from fusionkit.data.augmentation import TOGETHER
 from fusionkit.data.description import KEYS, TARGET_KEYS, VERSION
 from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
@@ -44,6 +46,7 @@ def data_schema(registry: Registry) -> Schema:
             defs[f"read.{name}"]["properties"]["read"] = {"const": name}
             names.append(name)
     defs |= {"input": _input(names), "target": _target(tasks_with_keys(registry)), "split": _split()}
+    defs["augmented"] = _augmented(registry, defs, left_out)
     top = closed(KEYS, _top(), ("fusionkit-data", "cases", "id", "inputs"))
     return document("fusionkit data file", "The cases of a study: their table, their split, and what is read for each.",
                     top, defs, left_out)
@@ -64,6 +67,10 @@ def _top() -> dict[str, Schema]:
         "split": {"$ref": "#/$defs/split"},
         "inputs": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/input"},
                    "description": "What is read for each case: the name of an input, and a reader with options."},
+        "augment": {"type": "object", "additionalProperties": {"$ref": "#/$defs/augmented"},
+                    "properties": {TOGETHER: {"type": "array", "minItems": 1, "description": "Inputs that move alike.",
+                                              "items": {**_TEXTS, "minItems": 2}}},
+                    "description": "How training cases are changed at random, by input."},
         "targets": {"type": "object", "additionalProperties": {"$ref": "#/$defs/target"},
                     "description": "What heads learn: the name of a head, and its column or columns."},
     }
@@ -79,6 +86,33 @@ def _input(names: list[str]) -> Schema:
     return {"type": "object", "required": ["read"], "properties": {"read": read}, "allOf": [
         {"if": {"required": ["read"], "properties": {"read": {"const": name}}},
          "then": {"$ref": f"#/$defs/read.{name}"}} for name in names]}
+
+
+def _augmented(registry: Registry, defs: dict[str, Schema], left_out: list[str]) -> Schema:
+    """The transforms of one input: a preset by its name, or options by transform."""
+    properties: dict[str, Schema] = {"chance": {"type": "number", "minimum": 0, "maximum": 1,
+                                                "description": "The probability of every transform."}}
+    presets = []
+    for entry in registry.entries:
+        if entry.kind != "transform":
+            continue
+        name = entry.id.partition(".")[2]
+        try:
+            declared = registry.load(entry.id, of=Transform)
+        except FusionkitError as error:
+            left_out.append(f"{entry.id} ({str(error).partition(chr(10))[0]})")
+            continue
+        defs |= options_schema(entry.id, declared.config, entry.summary)
+        if declared.acts == "preset":
+            presets.append(name)
+            properties |= defs[entry.id].get("properties", {})
+            continue
+        short = defs[entry.id]["properties"].get(declared.short)
+        ways = [{"$ref": f"#/$defs/{entry.id}"}, {"enum": [True, False, None, "off"]}, *([short] if short else [])]
+        properties[name] = {"anyOf": ways, "description": entry.summary, "markdownDescription": entry.summary}
+    named: Schema = {"enum": presets, "description": "A preset, whose transforms those beside it change."}
+    whole: Schema = {"type": "object", "properties": {**properties, "preset": named}, "additionalProperties": False}
+    return {"anyOf": [named, whole]}
 
 
 def _target(tasks: Sequence[Task]) -> Schema:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.declaration import Declaration
+from fusionkit.components.inner import ABSENT, KINDS
 from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
-from fusionkit.graph.builder import FORMAT, NODE_KEYS, STEP_KEYS, TOP_KEYS
+from fusionkit.graph.builder import FORMAT, INPUT_KEYS, MAX_EPOCH, MAX_RATE, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.registry.lookup import library_names
 from fusionkit.shapes.layouts import LAYOUTS
@@ -47,6 +48,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
                 # By its key, since there is a kind that is called as the section.
                 defs[key] = _step(named)
                 defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], key, named)
+    defs |= _components_in_options(defs, components)
     nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
     methods = [component for component in components if kind_of(component.id) == "uncertainty"]
     defs |= {"size": _size(), "input": _input(), "reference": _reference(), "from": _from(),
@@ -108,6 +110,27 @@ def options_schema(name: str, model: type[BaseModel], summary: str) -> dict[str,
     # In YAML a key with nothing after it is null, and a graph treats an empty `with:` as no options.
     schema["type"] = ["object", "null"] if optional and name != "training" else "object"
     return parts
+
+
+def _components_in_options(defs: dict[str, Schema], components: Sequence[_Known]) -> dict[str, Schema]:
+    """The definitions of components as options, one for each set of kinds; refers to them where options take some."""
+    found: dict[str, Schema] = {}
+    for part in defs.values():
+        for option in part.get("properties", {}).values():
+            kinds = option.pop(KINDS, None) if isinstance(option, dict) else None
+            if kinds is None:
+                continue
+            option.pop(ABSENT, None)
+            name = f"component.{'.'.join(kinds)}"
+            taken = [component for component in components if kind_of(component.id) in kinds]
+            found[name] = {**_chain_step(taken), "description": "A component, with options if needed."}
+            if option.get("type") == "array":
+                option["items"] = _ref(name)
+            elif "anyOf" in option:
+                option["anyOf"] = [_ref(name), {"type": "null"}]
+            else:
+                option |= _ref(name)
+    return found
 
 
 def _explain(option: Schema) -> None:
@@ -181,16 +204,24 @@ def _size() -> Schema:
 def _input() -> Schema:
     layouts = {name: _sizes(name, shape.axes) for name, shape in LAYOUTS.items()}
     optional = {"type": "boolean", "default": False, "description": "Whether cases may lack this input."}
-    keys = (*LAYOUTS, "optional")
-    return {**closed(keys, {**layouts, "optional": optional}),
+    most = {"type": "integer", "minimum": 1, "maximum": (1 << 24) - 1,
+            "description": "With tokens: [null, WIDTH], the most tokens that a case may have."}
+    varies = {"properties": {"tokens": {"type": "array", "prefixItems": [{"type": "null"}]}}}
+    return {**closed(INPUT_KEYS, {**layouts, "optional": optional, "max": most}),
             "description": "One input: its layout with the sizes, and whether it may be missing.",
-            "oneOf": [{"required": [name]} for name in LAYOUTS]}
+            "oneOf": [{"required": [name]} for name in LAYOUTS],
+            "if": {"required": ["max"]}, "then": {"required": ["tokens"], **varies}}
 
 
 def _sizes(layout: str, axes: Sequence[str]) -> Schema:
-    sizes = {"type": "array", "items": _ref("size"), "minItems": len(axes), "maxItems": len(axes)}
+    sizes: Schema = {"type": "array", "items": _ref("size"), "minItems": len(axes), "maxItems": len(axes)}
+    more = ""
+    if "tokens" in axes:
+        # The number of tokens may vary between cases.
+        sizes = {**sizes, "prefixItems": [{"anyOf": [_ref("size"), {"type": "null"}]}]}
+        more = " With null for the tokens their number varies between cases."
     return {"anyOf": [sizes, {"const": "auto"}],
-            "description": f"{layout.capitalize()}: [{', '.join(axes)}], without the batch axis."}
+            "description": f"{layout.capitalize()}: [{', '.join(axes)}], without the batch axis.{more}"}
 
 
 def _reference() -> Schema:
@@ -213,6 +244,10 @@ _NODE_NOTES: dict[str, Schema] = {
               "description": "With each: one module for all tensors, with the same weights."},
     "freeze": {"type": "boolean", "default": False,
                "description": "Weights fixed, and the module kept in evaluation mode."},
+    "unfreeze": {"type": "integer", "minimum": 1, "maximum": MAX_EPOCH, "default": 1,
+                 "description": "The epoch, from 1, from which the node learns; before it, it is as with freeze."},
+    "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_RATE, "default": 1,
+             "description": "Learning rate of this node as a factor of the run's."},
     "weights": {"type": "string",
                 "description": "A file of weights to start from, PATH or PATH#PREFIX, inside the folder of this "
                                "file."},
@@ -233,6 +268,7 @@ def _node(components: Sequence[_Known]) -> Schema:
         "allOf": [
             {"if": {"required": ["chain"]}, "then": _without("with")},
             {"if": _is_true("share"), "then": _is_true("each")},
+            *({"if": _is_true("freeze"), "then": _without(key)} for key in ("rate", "unfreeze")),
             {"if": {"required": ["use"], **head}, "then": {"not": _is_true("each")}, "else": {
                 "if": {"required": ["use"]}, "then": _without("loss")}},
             *_with(components),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fusionkit.components.component import Component, Head
 from fusionkit.components.config import Config
 from fusionkit.components.failures import component_failed
+from fusionkit.components.inner import places_in
 from fusionkit.components.task import Task
 from fusionkit.errors import Diagnostic, Span, in_file_order
 from fusionkit.graph.nodes import Graph, Node
@@ -90,13 +91,19 @@ class PlannedNode:
 
     @property
     def uses(self) -> str:
-        """The component ids in sequence."""
-        return " > ".join(call.component.id for call in self.lanes[0].calls)
+        """The component ids in sequence, each with the components in its options in parentheses."""
+        return " > ".join(call.component.id + _inside(call.config) for call in self.lanes[0].calls)
 
     @property
     def features(self) -> tuple[Value, ...]:
         """The values that other nodes may read: all except auxiliary losses."""
         return tuple(value for value in self.values if value.shape.layout != "scalar")
+
+
+def _inside(config: Config) -> str:
+    """The ids of the components in options, ' (fusion.gmu)'; '' without any."""
+    ids = [place.value.use + (_inside(place.value.config) if place.value.config else "") for place in places_in(config)]
+    return f" ({', '.join(ids)})" if ids else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,7 @@ class Plan:
         total = self.total
         return {
             "name": self.name,
-            "inputs": {value.name: {"layout": value.shape.layout, "sizes": list(value.shape.sizes),
+            "inputs": {value.name: {"layout": value.shape.layout, "sizes": list(value.shape.written),
                                     "optional": value.present is not None} for value in self.inputs},
             "nodes": [_node_json(node) for node in self.nodes],
             "heads": {head.name: {"task": head.task, "names": list(head.names), "loss": head.weight}
@@ -167,11 +174,18 @@ def _node_json(node: PlannedNode) -> dict[str, Any]:
         "name": node.name,
         "use": [call.component.id for call in calls],
         "options": [call.config.model_dump(mode="json") for call in calls],
-        "reads": {value.name: list(value.shape.sizes) for value in node.reads},
-        "gives": {value.name: list(value.shape.sizes) for value in node.values},
+        "reads": {value.name: list(value.shape.written) for value in node.reads},
+        "gives": {value.name: list(value.shape.written) for value in node.values},
         "absent": str(node.values[0].present) if node.values[0].present else None,
         "cost": cost_json(node.cost) if node.cost else None,
+        **_learning_json(node.node),
     }
+
+
+def _learning_json(node: Node) -> dict[str, Any]:
+    """How a node learns where that is not as in the others."""
+    return {**({"rate": node.rate} if node.rate != 1 else {}),
+            **({"unfreeze": node.unfreeze} if node.unfreeze > 1 else {})}
 
 
 def cost_json(cost: Cost) -> dict[str, int]:
@@ -181,10 +195,18 @@ def cost_json(cost: Cost) -> dict[str, int]:
 
 
 def advice_of(plan: Plan) -> list[Diagnostic]:
-    """The components' advice on how they are used, in file order: warnings, not errors."""
+    """Advice on how components are used and on keys without use, in file order: warnings, not errors."""
     found = [advised for planned in plan.nodes for lane in planned.lanes
              for step, call in zip(planned.node.steps, lane.calls, strict=True) for advised in _advice(call, step.span)]
-    return in_file_order(found)
+    return in_file_order([*found, *(warning for planned in plan.nodes for warning in _without_weights(planned))])
+
+
+def _without_weights(planned: PlannedNode) -> Iterator[Diagnostic]:
+    """Warnings about keys that say how a node learns, where it has nothing to learn."""
+    node = planned.node
+    if planned.cost is not None and not planned.cost.parameters:
+        yield from (Diagnostic("unused-key", f"{key!r} of node {node.name!r} has no use: {planned.uses} has no weights",
+                               node.span, fix="remove it", severity="warning") for key in _learning_json(node))
 
 
 def _advice(call: Call, span: Span) -> list[Diagnostic]:

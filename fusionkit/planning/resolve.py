@@ -43,6 +43,8 @@ def resolve(graph: Graph, registry: Registry) -> Resolved:
 
     Raises: GraphError with every error in ids, plugins and options.
     """
+    from fusionkit.components.inner import inside
+
     found: list[Diagnostic] = []
     causes: list[BaseException] = []
     uses = {node.name: tuple(_use(step, registry, found, causes) for step in node.steps) for node in graph.nodes}
@@ -53,8 +55,9 @@ def resolve(graph: Graph, registry: Registry) -> Resolved:
     if found:
         raise GraphError(in_file_order(found)) from (causes[0] if causes else None)
     done = {name: tuple(use for use in group if use) for name, group in uses.items()}
-    steps = [use.step for group in done.values() for use in group] + ([uncertainty.step] if uncertainty else [])
-    owners = [owner for step in steps if (owner := registry.provider(step.use))]
+    every = [*(use for group in done.values() for use in group), *([uncertainty] if uncertainty else [])]
+    names = [name for use in every for name in (use.step.use, *(part.use for part in inside(use.config)))]
+    owners = [owner for name in names if (owner := registry.provider(name))]
     packages = {owner.package: owner.version for owner in owners}
     return Resolved(graph, done, uncertainty, packages, tasks)
 
@@ -87,6 +90,7 @@ def resolve_tree(tree: Tree, registry: Registry) -> Resolved:
 
 
 def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[BaseException]) -> Use | None:
+    from fusionkit.registry.inner import looked_up
     from fusionkit.syntax.options import check_options
 
     if not step.use or step.kind not in GRAPH_KINDS:
@@ -101,4 +105,8 @@ def _use(step: Step, registry: Registry, found: list[Diagnostic], causes: list[B
     config: Any
     config, faults = check_options(component.config, step.options, step.use, step.span)
     found.extend(faults)
-    return Use(step, component, config) if config is not None else None
+    if config is None:
+        return None
+    config, inner_faults = looked_up(config, step.options, step.use, registry, span=step.span)
+    found.extend(inner_faults)
+    return Use(step, component, config)

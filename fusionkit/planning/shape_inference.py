@@ -17,7 +17,17 @@ from fusionkit.graph.nodes import Input, Node
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.planning.plan import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
 from fusionkit.planning.resolve import Resolved, Use
-from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
+from fusionkit.shapes.layouts import (
+    STAND_IN,
+    Bundle,
+    MaskedTokens,
+    Shape,
+    TensorShape,
+    features_of,
+    is_loss,
+    members,
+    shape_of,
+)
 from fusionkit.shapes.presence import Maybe, Presence, PresenceError, all_of, any_of
 from fusionkit.shapes.rule import Binding, Mismatch, Named, Port, given_back, result_shape
 
@@ -80,13 +90,16 @@ class _Inference:
 
     def _input(self, item: Input) -> Value | None:
         given = tuple(self.sizes.get(item.name, (None,) * len(item.sizes)))
+        if item.masked:
+            given = (item.most or STAND_IN, *given[1:])
         merged = [own if own is not None else other for own, other in zip(item.sizes, given, strict=False)]
         known = tuple(size for size in merged if size is not None)
         if len(known) < len(item.sizes):
             self._report("auto-size", f"a size of input {item.name!r} is 'auto', but there is no data to take it from",
                          item.span, fix="write the size, or give the data description: --data data.yaml")
             return None
-        return Value(item.name, shape_of(known), Presence("input", item.name) if item.optional else None)
+        shape = MaskedTokens(known, (item.name,)) if item.masked else shape_of(known)
+        return Value(item.name, shape, Presence("input", item.name) if item.optional else None)
 
     def _node(self, node: Node) -> PlannedNode | None:
         edges = self._edges(node)

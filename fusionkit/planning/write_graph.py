@@ -16,7 +16,7 @@ def written(plan: Plan) -> dict[str, Any]:
 
     data: dict[str, Any] = to_plain(plan.graph.tree)
     for value in plan.inputs:
-        data["inputs"][value.name][value.shape.layout] = list(value.shape.sizes)
+        data["inputs"][value.name][value.shape.layout] = list(value.shape.written)
     for node in plan.nodes:
         calls = node.lanes[0].calls
         steps = [_step(step.use, call.config.model_dump(mode="json"))

@@ -153,7 +153,8 @@ def cohort_of(
     plan = run.model.plan
     heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), True, head.declared_task)
              for head in plan.heads}
-    inputs = {value.name: InputNeed(value.shape.sizes, value.present is not None) for value in plan.inputs}
+    inputs = {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most)
+              for value, item in zip(plan.inputs, plan.graph.inputs, strict=True)}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()
     description: DataDescription = describe(path, roots=[*data_roots, *own], registry=run.registry)

@@ -53,7 +53,8 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             names = tuple(str(name) for name in getattr(use.config, use.component.names))
             task = resolved.tasks[use.component.task]
             heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task)
-    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span) for item in resolved.graph.inputs}
+    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most)
+              for item in resolved.graph.inputs}
     return heads, inputs
 
 

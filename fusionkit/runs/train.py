@@ -44,6 +44,7 @@ from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
 from fusionkit.training.result import FitResult, StepProgress
 from fusionkit.training.settings import FOLDS, TrainingSettings
+from fusionkit.training.unfreezing import never_learning
 
 _OF_THE_SETUP = (GRAPH, DATA, PREPROCESSING, CASES)
 
@@ -215,6 +216,10 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             for line in [*needed.lines(), needed.total(job.folds, count)]:
                 if line:
                     job.reporter.line(line)
+            if learned.augmentation is not None:
+                job.reporter.line(learned.augmentation.told(job.setup.cohort.inputs_without_extent(cases.parts.train)))
+        for warning in never_learning(setup.plan, own.epochs):
+            job.report_once(warning.render())
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:
             results.append(fit(model, learned, cases.watched(member), own, member_folder(job.folder, member),
                                resume=job.resume, progress=_over_epochs(update, own.epochs)))

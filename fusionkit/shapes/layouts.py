@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
 
@@ -46,6 +46,11 @@ class TensorShape:
         """Numbers in one case."""
         return prod(self.sizes)
 
+    @property
+    def written(self) -> tuple[int | None, ...]:
+        """The sizes as a graph file has them: None for a number of tokens that varies."""
+        return self.sizes
+
     def __str__(self) -> str:
         return " ".join(["B", *map(str, self.sizes)]) if self.layout != "scalar" else "()"
 
@@ -64,6 +69,31 @@ class Tokens(TensorShape):
 
     layout: ClassVar[str] = "tokens"
     axes: ClassVar[tuple[str, ...]] = ("tokens", "features")
+
+
+TokenAxis = tuple[str | int, ...]
+"""Whose tokens an axis of masked tokens has, one after the other: an input by its name, or so many unmasked ones."""
+STAND_IN = 64
+"""The number of tokens that stands for one that varies and has no `max`, in costs and wherever a number is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedTokens(Tokens):
+    """(B, N, width), where every case has a number of tokens of its own and is padded to N.
+
+    N differs from batch to batch; the first of `sizes` only stands for it. Two shapes with the same `of` have the same
+    tokens, and so the same number and the same mask.
+    """
+
+    of: TokenAxis = ()
+
+    @property
+    def written(self) -> tuple[int | None, ...]:
+        """The sizes as a graph file has them: None for a number of tokens that varies."""
+        return (None, self.width)
+
+    def __str__(self) -> str:
+        return f"B [{'+'.join(map(str, self.of))}] {self.width}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +131,22 @@ def shape_of(sizes: tuple[int, ...]) -> TensorShape:
     if len(sizes) not in _BY_RANK or any(size < 1 for size in sizes):
         raise ValueError(f"no layout has the sizes {sizes!r} after the batch axis")
     return _BY_RANK[len(sizes)](tuple(sizes))
+
+
+def with_width(shape: TensorShape, width: int) -> TensorShape:
+    """The same layout and positions with another number of features; masked tokens stay masked."""
+    if isinstance(shape, Tokens):
+        return replace(shape, sizes=(shape.positions, width))
+    return shape_of((width, *shape.spatial))
+
+
+def joined_tokens(shapes: Sequence[TensorShape], width: int) -> Tokens:
+    """The tokens of several inputs one after the other, as many as these have positions; masked if one of them is."""
+    count = sum(shape.positions for shape in shapes)
+    if not any(isinstance(shape, MaskedTokens) for shape in shapes):
+        return Tokens((count, width))
+    parts = [shape.of if isinstance(shape, MaskedTokens) else (shape.positions,) for shape in shapes]
+    return MaskedTokens((count, width), tuple(part for of in parts for part in of))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from fusionkit.shapes.layouts import Bundle, Scalar, Shape, TensorShape, shape_of
+from fusionkit.shapes.layouts import Bundle, MaskedTokens, Scalar, Shape, TensorShape, TokenAxis, shape_of
 
 AxisKind = Literal["name", "any", "map", "any_map", "size", "option"]
 Named = tuple[str, TensorShape]
@@ -22,14 +22,17 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis, or the spatial axes, of a port."""
+    """One axis, or the spatial axes, of a port; `masked` if its tokens may be padded, which the notation has in [].
+    """
 
     kind: AxisKind
     value: str | int = ""
+    masked: bool = False
 
     def __str__(self) -> str:
         fixed = {"any": "_", "map": "...", "any_map": "_..."}
-        return fixed.get(self.kind) or (f"{{{self.value}}}" if self.kind == "option" else str(self.value))
+        text = fixed.get(self.kind) or (f"{{{self.value}}}" if self.kind == "option" else str(self.value))
+        return f"[{text}]" if self.masked else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,16 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Inputs matched with one alternative: the input at each port, and the size of each named axis."""
+    """Inputs matched with one alternative: the input at each port, and the size of each named axis.
+
+    `masked` says whose tokens a named axis has, for those that have masked ones.
+    """
 
     alternative: Alternative
     inputs: tuple[tuple[Port, str, TensorShape], ...]
     sizes: Mapping[str, int]
     spatial: tuple[int, ...] | None
+    masked: Mapping[str, TokenAxis] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ class Mismatch:
     `expected` names the layouts that would fit there, if the layout is wrong.
     """
 
-    code: Literal["shape-clash", "wrong-layout", "wrong-size", "input-count"]
+    code: Literal["shape-clash", "wrong-layout", "wrong-size", "input-count", "masked-input"]
     why: str
     fix: str
     position: int | None
@@ -157,7 +164,9 @@ def _port_shape(port: Port, binding: Binding, options: Mapping[str, Any]) -> Ten
             sizes.append(binding.sizes[str(axis.value)])
         else:
             sizes.append(axis_size(axis, options))
-    return shape_of(tuple(sizes))
+    shape = shape_of(tuple(sizes))
+    masked = binding.masked.get(str(port.axes[0].value)) if port.axes[0].masked else None
+    return shape if masked is None else MaskedTokens(shape.sizes, masked)
 
 
 def axis_size(axis: Axis, options: Mapping[str, Any]) -> int:
@@ -175,6 +184,7 @@ class _Binder:
         self.alternative = alternative
         self.options = options
         self.sizes: dict[str, tuple[int, str]] = {}
+        self.masked: dict[str, TokenAxis | None] = {}
         self.spatial: tuple[tuple[int, ...], str] | None = None
         self.seen: dict[Port, Named] = {}
         self.matched = 0
@@ -190,7 +200,8 @@ class _Binder:
             self.seen.setdefault(port, (name, shape))
         bound = tuple((port, name, shape) for port, (name, shape) in zip(ports, inputs, strict=True))
         sizes = {name: size for name, (size, _) in self.sizes.items()}
-        return Binding(self.alternative, bound, sizes, self.spatial[0] if self.spatial else None)
+        masked = {name: of for name, of in self.masked.items() if of is not None}
+        return Binding(self.alternative, bound, sizes, self.spatial[0] if self.spatial else None, masked)
 
     def _ports(self, count: int) -> list[Port] | Mismatch:
         ports = list(self.alternative.inputs)
@@ -211,6 +222,10 @@ class _Binder:
         count = len(axes) - 1 + len(shape.spatial) if wants_map else len(axes)
         if count != len(shape.sizes) or (wants_map and not shape.spatial):
             return self._layout(port, name, shape, position)
+        if isinstance(shape, MaskedTokens) and not axes[0].masked:
+            return Mismatch("masked-input", f"{name} has another number of tokens for every case, padded and with a "
+                            "mask; here it takes tokens of one number", "put an `encoder.pool` between, which turns "
+                            "them into a vector, or use a component whose rule has '[...]'", position, self.matched + 1)
         place = 0
         for axis in axes:
             if axis.kind in ("map", "any_map"):
@@ -238,6 +253,13 @@ class _Binder:
         size = shape.sizes[place]
         if axis.kind == "any":
             return None
+        if axis.kind == "name" and axis.masked:
+            of = shape.of if isinstance(shape, MaskedTokens) else None
+            if self.masked.setdefault(str(axis.value), of) != of:
+                return Mismatch("shape-clash", f"axis '{axis}' is {_whose(self.masked[str(axis.value)])} on "
+                                f"{self.sizes[str(axis.value)][1]} and {_whose(of)} on {name}",
+                                "turn each into a vector with an `encoder.pool`, or use a fusion that takes any number "
+                                "of tokens, for example `fusion.attention_pool`", position, self.matched)
         if axis.kind == "name":
             known, owner = self.sizes.setdefault(str(axis.value), (size, name))
             if known == size:
@@ -266,6 +288,11 @@ class _Binder:
         return Mismatch("shape-clash", f"the spatial size is {_grid(known)} on {owner} and {_grid(spatial)} on {name}",
                         "bring both to one spatial size, or pool both to vectors with an `encoder.pool`",
                         position, self.matched)
+
+
+def _whose(of: TokenAxis | None) -> str:
+    """Whose tokens an axis has, for a message."""
+    return "a fixed number of tokens" if of is None else f"the tokens of {' and '.join(map(str, of))}"
 
 
 def _grid(sizes: tuple[int, ...]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fusionkit.shapes.layouts import is_loss
 from fusionkit.shapes.rule import Alternative, Axis, Port, Result, Rule, RuleError
 
 _TOKEN = re.compile(r"\s*(?:(->)|(\|)|(,)|(\*)|(:)|(_\.\.\.)|(\.\.\.)|(\(\))|(\?)|\{([a-z][a-z0-9_]*)\}"
-                    r"|([A-Za-z][A-Za-z0-9_]*)|([1-9][0-9]*)|(_))")
+                    r"|([A-Za-z][A-Za-z0-9_]*)|([1-9][0-9]*)|(_)|(\[)|(\]))")
 _KINDS = ("arrow", "bar", "comma", "star", "colon", "any_map", "map", "scalar", "unknown", "option", "word", "size",
-          "any")
+          "any", "open", "close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,19 @@ class _Parser:
         if self._peek() == "arrow":
             self._take()
             result = self._result(inputs)
+        self._check_masked(inputs, result)
         return Alternative(inputs, result, self._losses() if result == "same" else ())
+
+    def _check_masked(self, inputs: tuple[Port, ...], result: Result) -> None:
+        """An axis is masked wherever it is named, and a result that is found by running the module has no mask."""
+        ports = [*inputs, *(result if isinstance(result, tuple) else ())]
+        named = [axis for port in ports for axis in port.axes or () if axis.kind == "name"]
+        half = {axis.value for axis in named if axis.masked} & {axis.value for axis in named if not axis.masked}
+        if half:
+            name = min(map(str, half))
+            raise RuleError(f"the axis is written both '{name}' and '[{name}]'", self.text, 0)
+        if result == "?" and any(axis.masked for port in inputs for axis in port.axes or ()):
+            raise RuleError("'[...]' cannot be combined with '?', which says nothing of a mask", self.text, 0)
 
     def _losses(self) -> tuple[Port, ...]:
         """The part after `same`: auxiliary losses only."""
@@ -151,16 +163,31 @@ class _Parser:
             raise self._fail("a port begins with the batch axis 'B'")
         self._take()
         axes = []
-        while self._peek() in ("word", "any", "map", "any_map", "size", "option"):
-            token = self._take()
-            kind: Any = "name" if token.kind == "word" else token.kind
-            value: str | int = int(token.text) if kind == "size" else token.text.strip("{}")
-            if kind == "name" and value == "B":
-                self.index -= 1
-                raise self._fail("'B' is the batch axis and comes first")
-            axes.append(Axis(kind, value if kind in ("name", "size", "option") else ""))
+        while self._peek() in ("word", "any", "map", "any_map", "size", "option", "open"):
+            axes.append(self._masked_axis() if self._peek() == "open" else self._axis())
         if not axes:
             raise self._fail("expected an axis")
         if sum(axis.kind in ("map", "any_map") for axis in axes) > 1:
             raise self._fail("a port has its spatial axes only once")
+        if any(axis.masked for axis in axes) and [axis.masked for axis in axes] != [True, False]:
+            raise self._fail("'[...]' is the first of the two axes of tokens")
         return tuple(axes)
+
+    def _axis(self) -> Axis:
+        token = self._take()
+        kind: Any = "name" if token.kind == "word" else token.kind
+        value: str | int = int(token.text) if kind == "size" else token.text.strip("{}")
+        if kind == "name" and value == "B":
+            self.index -= 1
+            raise self._fail("'B' is the batch axis and comes first")
+        return Axis(kind, value if kind in ("name", "size", "option") else "")
+
+    def _masked_axis(self) -> Axis:
+        self._take()
+        if self._peek() not in ("word", "any"):
+            raise self._fail("'[' is followed by a name or '_'")
+        axis = replace(self._axis(), masked=True)
+        if self._peek() != "close":
+            raise self._fail("expected ']'")
+        self._take()
+        return axis

@@ -39,11 +39,13 @@ from fusionkit.testing.checks import (
     optimisers,
     option_checks,
     option_use,
+    padding,
     readers,
     schedules,
     tasks,
     tracing,
     training_methods,
+    transforms,
 )
 from fusionkit.testing.checks.advice import advice
 from fusionkit.testing.checks.conduct import Misconduct, misconduct
@@ -91,6 +93,7 @@ CHECKS: Mapping[str, ConformanceCheck] = {
     "rows": ConformanceCheck(behaviour.rows),
     "absence": ConformanceCheck(absences.absence,
                                 concerns=lambda c: c.absent in ("drop", "neutral", "identity", "fill")),
+    "padding": ConformanceCheck(padding.padding, concerns=lambda c: c.masked, fits=padding.fits),
     "symmetry": ConformanceCheck(absences.symmetry, concerns=lambda c: "symmetric" in c.claims),
     "dtype": ConformanceCheck(numerics.dtypes),
     "autocast": ConformanceCheck(numerics.autocast),
@@ -105,8 +108,8 @@ CHECKS: Mapping[str, ConformanceCheck] = {
 }
 
 
-_IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence", "symmetry", "dtype", "autocast",
-               "channels-last", "compile", "export", "onnx"}
+_IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence", "padding", "symmetry", "dtype",
+               "autocast", "channels-last", "compile", "export", "onnx"}
 """Checks whose faults are located at `forward` unless a line is known."""
 
 
@@ -121,6 +124,7 @@ KIND_CHECKS: Mapping[str, Callable[[Any, Config], Fault | None]] = {
     "optimiser": optimisers.optimiser,
     "schedule": schedules.schedule,
     "explanation": explanations.explanation,
+    "transform": transforms.transform,
     "training": training_methods.training,
 }
 """The checks of kinds without a rule, by the name that the table of kinds gives; each runs with every set of options.
@@ -261,7 +265,8 @@ class Kit:
             return self._values(found, exceptions), ""
         self._require_conduct(name)
         check = CHECKS[name]
-        probes = [probe for probe in getattr(found, check.on) if check.fits(probe)]
+        probes: list[Any] = [probe for probe in getattr(found, check.on) if check.fits(probe)] or [
+            probe for probe in found.accepted if check.fits(probe)][:1]
         notes: list[str] = []
         for probe in probes:
             fault = self._excused(partial(self._run, name, probe), exceptions, probe.choice.label)

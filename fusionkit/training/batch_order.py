@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.errors import Diagnostic, RunError, UserError
 
+Order = Callable[[np.random.Generator], NDArray[np.int64]]
+
 
 @dataclass(frozen=True)
 class StepBatches:
@@ -32,9 +34,6 @@ class Feed(Protocol):
 
     def __call__(self, epoch: int, start: int) -> Iterator[Batch]:
         """The batches in order."""
-
-
-Order = Callable[[np.random.Generator], NDArray[np.int64]]
 
 
 class Batches(Sampler[list[int]]):

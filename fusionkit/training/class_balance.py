@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from fusionkit.data.batch import Case
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.network.model import FusionModel
+from fusionkit.training.batch_order import Batches, Order, smallest_share
+from fusionkit.training.settings import TrainingSettings
 
 # Axes: N cases, K classes.
 
@@ -94,3 +98,22 @@ def balanced(network: FusionModel, targets: Targets) -> Drawing:
         raise UserError(Diagnostic("cannot-balance", f"no training case has a class for head {head.name!r}",
                                    fix="set 'balance: none'"))
     return Drawing(tuple(group for group in groups if len(group)), np.flatnonzero(~present))
+
+
+def _shuffled(count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    return generator.permutation(count)
+
+
+def training_batches(network: FusionModel, train: Dataset[Case], settings: TrainingSettings, share: tuple[int, int]
+                     ) -> Batches:
+    """The training batches of one process, its number and count in `share`; the heads get their class frequencies."""
+    count = len(cast(Sized, train))
+    targets = Targets(train, [head.name for head in network.plan.heads])
+    if settings.balance == "none":
+        set_class_frequencies(network, targets, np.ones(count))
+        order: Order = partial(_shuffled, count)
+    else:
+        drawing = balanced(network, targets)
+        set_class_frequencies(network, targets, drawing.weights())
+        order = drawing.order
+    return Batches(order, count, settings.batch_size, seed=settings.seed, share=share, smallest=smallest_share(network))

@@ -17,6 +17,7 @@ from fusionkit.errors import RunError
 from fusionkit.network.folder import WEIGHTS
 from fusionkit.network.model import FusionModel
 from fusionkit.training import nan_diagnosis
+from fusionkit.training.batch_changes import batch_changes, fixed
 from fusionkit.training.batch_order import (
     Batches,
     Feed,
@@ -24,7 +25,6 @@ from fusionkit.training.batch_order import (
     make_loader,
     read_batches,
     seed_of,
-    smallest_share,
 )
 from fusionkit.training.checkpoint import (
     BEST,
@@ -40,10 +40,10 @@ from fusionkit.training.checkpoint import (
     save_state,
     tensors_of,
 )
-from fusionkit.training.class_balance import Targets, balanced, set_class_frequencies
+from fusionkit.training.class_balance import training_batches
 from fusionkit.training.distributed import Processes, own_randomness
+from fusionkit.training.fitting import Fitting
 from fusionkit.training.informative import informative
-from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
     FitResult,
@@ -59,6 +59,7 @@ from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.settling import settle
 from fusionkit.training.signals import Interrupted, Interruption
 from fusionkit.training.step import Stepper, Totals, combined
+from fusionkit.training.unfreezing import Unfreezing
 from fusionkit.training.validation import Scores, validate
 
 EPOCH_SECONDS = 10.0
@@ -125,11 +126,13 @@ class TrainingRun:
         self.ids = getattr(train, "ids", None)
         self.processes = Processes(settings, folder)
         self.cases = len(cast(Sized, train))
-        self.dropout = ModalityDropout(network.plan, settings)
-        self.state = TrainingState(settings.model_dump(mode="json"), self.cases, frozen=digest(frozen_of(network)))
-        self.batches = self._training_batches(train)
+        self.changed = batch_changes(network.plan, settings, train)
+        self.state = TrainingState(fixed(settings, train), self.cases, frozen=digest(frozen_of(network)))
+        self.batches = training_batches(network, train, settings, (self.processes.index, self.processes.count))
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample, patients=getattr(train, "patients", ()))
+        self.fit = Fitting(self.stepper, lambda: read_batches(self._in_order(train)))
+        self.unfreezing = Unfreezing(self.stepper)
         self.loader = self._loader(train, self.batches)
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
@@ -142,20 +145,6 @@ class TrainingRun:
         self.saved = time.perf_counter()
         config = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
         self.processes.accelerator.init_trackers("fusionkit", config)
-
-    def _training_batches(self, train: Dataset[Case]) -> Batches:
-        """The training batches; this also gives the heads their class frequencies."""
-        targets = Targets(train, [head.name for head in self.network.plan.heads])
-        share = (self.processes.index, self.processes.count)
-        smallest = smallest_share(self.network)
-        if self.settings.balance == "none":
-            set_class_frequencies(self.network, targets, torch.ones(self.cases, dtype=torch.float64).numpy())
-            return Batches(lambda generator: generator.permutation(self.cases), self.cases, self.settings.batch_size,
-                           seed=self.settings.seed, share=share, smallest=smallest)
-        drawing = balanced(self.network, targets)
-        set_class_frequencies(self.network, targets, drawing.weights())
-        return Batches(drawing.order, self.cases, self.settings.batch_size, seed=self.settings.seed, share=share,
-                       smallest=smallest)
 
     def _in_order(self, dataset: Dataset[Case]) -> DataLoader[Batch]:
         count = len(cast(Sized, dataset))
@@ -171,6 +160,7 @@ class TrainingRun:
         state, tensors = read_state(self.folder / LAST)
         check_resumable(state, self.state, self.folder)
         check_step(state, self.steps, self.folder / LAST)
+        self.unfreezing.enter(state.epoch + (state.step > 0))
         put_back(self.network, self.stepper.optimiser, tensors)
         if self.processes.accelerator.scaler is not None and state.scaler:
             self.processes.accelerator.scaler.load_state_dict(state.scaler)
@@ -193,12 +183,15 @@ class TrainingRun:
         """Run all remaining epochs, yielding after each step and each epoch; the time in between is not counted."""
         while self.state.epoch < self.settings.epochs and not self.state.stopped:
             self.clock = time.perf_counter()
+            if self.state.epoch == self.state.step == 0:
+                self.fit(0)
             for _ in self._epoch(progress if self.processes.main else None):
                 self._tick()
                 yield
                 self.clock = time.perf_counter()
             self._tick()
             training_seconds = self.state.seconds
+            self.fit(self.state.epoch + 1)
             scores = self._validate()
             self._tick()
             self._end_epoch(scores, training_seconds)
@@ -213,6 +206,7 @@ class TrainingRun:
                 self._save()
             self._seed(step)
             if step.number == 0:
+                self.unfreezing.enter(self.state.epoch + 1)
                 self.stepper.method.begin_epoch(self.state.epoch)
             outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:
@@ -234,7 +228,7 @@ class TrainingRun:
             return
         reader, number = self.feed(self.state.epoch, self.state.step * size), self.state.step
         while batches := list(islice(reader, size)):
-            yield StepBatches([self.dropout(batch, self.state.epoch) for batch in batches], number)
+            yield StepBatches([self.changed(batch, self.state.epoch) for batch in batches], number)
             number += 1
 
     def _own(self, epoch: int, start: int) -> Iterator[Batch]:
@@ -331,7 +325,8 @@ class TrainingRun:
         value = scores.monitored(self.settings.monitor) if scores else float(state.epoch)
         judged = scores is not None or self.validation is None
         better = judged and (state.best_value is None or value > state.best_value)
-        state.stale = 0 if better else state.stale + 1
+        # Patience begins when every node learns.
+        state.stale = 0 if better or state.epoch < self.unfreezing.last else state.stale + 1
         if better:
             state.best_epoch, state.best_value = state.epoch, value
         if judged and 0 < self.settings.patience_epochs(self.steps) <= state.stale:

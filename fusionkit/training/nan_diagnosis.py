@@ -53,7 +53,7 @@ def _walk(stepper: Stepper, batch: Batch) -> NonFinite | None:
     read = {value.name for value in network.plan.inputs}
     places: list[tuple[str, Tensor]] = []
     for name, value in inputs.items():
-        kept = value.where(row_mask(present[name], value), 0) if name in present else value
+        kept = value.where(_fitted(present[name], value), 0) if name in present else value
         what = "input" if name in read else "result"
         places.append((f"the {what} {name!r} is not finite", _bad_rows(kept)))
     state = network.begin(inputs, present)
@@ -77,6 +77,11 @@ def _walk(stepper: Stepper, batch: Batch) -> NonFinite | None:
             rows = [row for row, bad in zip(index, bad_B.tolist(), strict=True) if bad] if bad_B.dim() else index
             return NonFinite(what, tuple(rows), tuple(index))
     return None
+
+
+def _fitted(mask: Tensor, value: Tensor) -> Tensor:
+    """A mask of cases (B,), or of tokens (B, N), with as many axes as a value."""
+    return mask.reshape(*mask.shape, *([1] * (value.dim() - mask.dim())))
 
 
 def _bad_rows(value: Tensor) -> Tensor:

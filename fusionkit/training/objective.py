@@ -96,8 +96,10 @@ def counted(network: FusionModel, present: Tensors, target_present: Tensors) -> 
 
 
 def presence(network: FusionModel, batch: Batch) -> dict[str, Tensor]:
-    """The masks that the network takes: those of its optional inputs."""
-    return {value.name: batch.present[value.name] for value in network.plan.inputs if value.present is not None}
+    """The masks that the network takes: those of its optional inputs, and of its masked tokens."""
+    masks = batch.masks
+    return {value.name: masks[value.name] for value in network.plan.inputs
+            if value.present is not None or value.name in batch.valid}
 
 
 def counts(network: FusionModel, batch: Batch) -> dict[str, int]:

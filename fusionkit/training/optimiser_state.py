@@ -11,11 +11,12 @@ from torch.optim import Optimizer
 
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.training.distributed import assign, whole
+from fusionkit.training.optimiser import RATE_FACTOR
 
 _GROUP = "#"
 _PLAIN: dict[type, tuple[str, torch.dtype]] = {
     bool: ("bool", torch.bool), int: ("int", torch.int64), float: ("float", torch.float64)}
-_SET_BY_TRAINING = ("params", "lr", "weight_decay")
+_SET_BY_TRAINING = ("params", "lr", "weight_decay", RATE_FACTOR)
 
 
 def state_tensors(parameters: Iterable[tuple[str, nn.Parameter]], optimiser: Optimizer) -> dict[str, Tensor]:

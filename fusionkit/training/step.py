@@ -13,6 +13,7 @@ from torch import Tensor
 from fusionkit.data.batch import Batch
 from fusionkit.network.model import FusionModel
 from fusionkit.training.applied_method import AppliedMethod
+from fusionkit.training.case_numbers import CaseNumbers
 from fusionkit.training.distributed import Processes, own_part, whole
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
@@ -66,7 +67,8 @@ class Stepper:
         unused = sample is not None and self._leaves_unused(sample)
         if settings.compile:
             self.objective.compile()
-        self.step_losses = StepLosses(self.objective, processes, patients)
+        self.numbers = CaseNumbers(patients, settings.seed)
+        self.step_losses = StepLosses(self.objective, processes, self.numbers)
         self.wrapped = processes.prepare(self.objective, unused)
         self.optimiser: Any = processes.prepare_optimiser(make_optimiser(network, settings))
         self.trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -75,6 +77,8 @@ class Stepper:
 
     def _leaves_unused(self, sample: Batch) -> bool:
         """Whether some weights do not contribute to the loss of a batch, which DDP must know in advance."""
+        if any(node.node.unfreeze > 1 for node in self.network.plan.nodes):
+            return True
         self.network.eval()
         results = self.objective(*arguments(self.network, self.place(sample)))
         torch.stack(list(results.values())).sum().backward()  # type: ignore[no-untyped-call]
@@ -113,7 +117,7 @@ class Stepper:
             sizes = dict.fromkeys(self.auxiliary, float(len(batch)))
             sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
         if self.processes.accelerator.scaler is not None:
-            self.processes.accelerator.unscale_gradients()
+            self.processes.accelerator.unscale_gradients(self.optimiser)
         found = dict(zip(names, self.processes.sum_tensor(sums), strict=True))
         logged = self.method.edit({name: found.pop(f"score/{name}") for name in self.method.scored})
         norm = self._norm()
@@ -123,7 +127,7 @@ class Stepper:
     def _forward(self, batch: Batch, first: FirstPass | None) -> dict[str, Tensor]:
         second = nullcontext() if first is None else self.step_losses.second_pass(first)
         shares = {} if first is None else {"shares": first.heads}
-        with second, self.step_losses.patients_of(batch), self.processes.accelerator.autocast():
+        with second, self.step_losses.knowing(batch), self.processes.accelerator.autocast():
             results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)), **shares)
         return results
 

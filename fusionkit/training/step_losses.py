@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from fusionkit.data.batch import Batch
 from fusionkit.errors import RunError
 from fusionkit.layers.case_comparison import CaseComparison, Rows
+from fusionkit.layers.fitted import Fitted
 from fusionkit.network.model import FusionModel
 from fusionkit.network.node_modules import Chain, Each
-from fusionkit.planning.plan import Call
+from fusionkit.planning.plan import Lane, PlannedNode
+from fusionkit.training.case_numbers import CaseNumbers
 from fusionkit.training.distributed import Processes
 from fusionkit.training.objective import Objective, arguments, compared, counted
 from fusionkit.training.shares import Share
@@ -58,18 +60,17 @@ class RandomState:
 
 
 class StepLosses:
-    """The losses of a network that compare the cases of a step; `patients` names that of each row of the cohort.
+    """The losses of a network that compare the cases of a step; `numbers` are those of the cases and their patients.
 
     Raises: RunError if a component is to compare the cases of a step, and has no comparison to do so.
     """
 
-    def __init__(self, objective: Objective, processes: Processes, patients: Sequence[str] = ()) -> None:
-        self.objective, self.processes = objective, processes
+    def __init__(self, objective: Objective, processes: Processes, numbers: CaseNumbers) -> None:
+        self.objective, self.processes, self.numbers = objective, processes, numbers
         network = objective.network
         self.comparisons = _comparisons(network)
         self.seeing = [part for part in network.modules() if isinstance(part, CaseComparison) and part.sees_patients]
-        places = {name: place for place, name in enumerate(dict.fromkeys(patients))}
-        self.numbers = torch.tensor([places[name] for name in patients], dtype=torch.int64)
+        self.fitted = [part for part in network.modules() if isinstance(part, Fitted)]
 
     def needs_two_passes(self, batches: Sequence[Batch]) -> bool:
         """Whether there is such a loss, and more than one batch to compare; the same in every process."""
@@ -89,7 +90,7 @@ class StepLosses:
             calls.append([[] for _ in self.comparisons])
             for comparison, own in zip(self.comparisons, calls[-1], strict=True):
                 comparison.taken = _Keeping(own)
-            with self.patients_of(batch):
+            with self.knowing(batch):
                 heads.append(self._compared(place(batch)))
         self._release()
         for name, value in self.objective.network.named_buffers():
@@ -113,16 +114,21 @@ class StepLosses:
             self._release()
 
     @contextmanager
-    def patients_of(self, batch: Batch) -> Iterator[None]:
-        """Within, comparisons that ask for the patients of the cases see those of a batch."""
+    def knowing(self, batch: Batch) -> Iterator[None]:
+        """Within, comparisons that ask for the patients of the cases see those of a batch, and fitted parts its cases.
+        """
+        index = batch.index.to(self.processes.device) if self.seeing or self.fitted else batch.index
         for comparison in self.seeing:
-            known = self.numbers[batch.index.cpu()] if len(self.numbers) else batch.index
-            comparison.patients = known.to(self.processes.device)
+            comparison.patients = self.numbers.patients(index)
+        for part in self.fitted:
+            part.cases, part.fold = index, self.numbers.folds(index, part.folds) if part.folds else None
         try:
             yield
         finally:
             for comparison in self.seeing:
                 comparison.patients = None
+            for part in self.fitted:
+                part.cases = part.fold = None
 
     def _release(self) -> None:
         for comparison in self.comparisons:
@@ -215,7 +221,8 @@ class _Giving:
 def _comparisons(network: FusionModel) -> list[CaseComparison]:
     """The comparisons of components that compare the cases of a step."""
     found: dict[int, CaseComparison] = {}
-    for call, module in _called(network):
+    for _, lane, number, module in components_of(network):
+        call = lane.calls[number]
         if call.component.kind == "head" or not call.component.over_step(call.config):
             continue
         own = [part for part in module.modules() if isinstance(part, CaseComparison)]
@@ -226,14 +233,14 @@ def _comparisons(network: FusionModel) -> list[CaseComparison]:
     return list(found.values())
 
 
-def _called(network: FusionModel) -> Iterator[tuple[Call, nn.Module]]:
-    """Every component of a network, with its module."""
+def components_of(network: FusionModel) -> Iterator[tuple[PlannedNode, Lane, int, nn.Module]]:
+    """Every component of a network: its node, its branch, its place in that, and its module."""
     for node in network.plan.nodes:
         module = network.get_submodule(node.name)
         for place, lane in enumerate(node.lanes):
             branch = module.lane(place) if isinstance(module, Each) else module
-            for number, call in enumerate(lane.calls):
-                yield call, branch[number] if isinstance(branch, Chain) else branch
+            for number in range(len(lane.calls)):
+                yield node, lane, number, branch[number] if isinstance(branch, Chain) else branch
 
 
 def _slopes(loss: Tensor, leaves: Sequence[Tensor], module: nn.Module) -> tuple[list[Tensor], dict[str, Tensor]]:

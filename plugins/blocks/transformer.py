@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, TensorShape
+from fusionkit.api import ComponentError, MaskedTokens, TensorShape, tokens_there
 
 Positions = Literal["maps", "all", "none"]
-STREAMS = "*streams: B _ | *streams: B _ _ | *streams: B _ _..."
+STREAMS = "*streams: B _ | *streams: B [_] _ | *streams: B _ _..."
 """The left side of a rule for inputs of one layout, of any sizes; `encoder.tokens` turns mixed ones into tokens."""
 START = 0.02
 """Initial standard deviation of embeddings, position codes, bottlenecks and latents."""
@@ -47,6 +47,9 @@ class TokenStream(nn.Module):
 
     def __init__(self, shape: TensorShape, width: int, positions: Positions, bands: int | None = None) -> None:
         super().__init__()
+        if positions == "all" and isinstance(shape, MaskedTokens):
+            raise ComponentError("masked tokens cannot have a code for each position", why="their number differs from "
+                                 "case to case, and their order means nothing", fix="set 'positions' to 'none'")
         self.layout, self.count = shape.layout, shape.positions
         coded = shape.layout != "vector" and positions != "none" and (bool(shape.spatial) or positions == "all")
         self.fourier = coded and bands is not None
@@ -79,14 +82,18 @@ def fourier(grid: Sequence[int], bands: int) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def valid_keys(present_BM: Tensor | None, counts: Sequence[int], like: Tensor) -> Tensor:
-    """Which tokens of concatenated inputs may be attended to: (B, sum of counts).
+def valid_keys(streams: Sequence[Tensor], present_BM: Tensor | None, valid: Sequence[Tensor | None] | None) -> Tensor:
+    """Which tokens of concatenated inputs may be attended to: of present inputs, and no padding.
 
     There is a mask even if everything is present: the kernel for masked keys rounds differently from the one without.
+
+    Shapes: M inputs (B, n, d), (B, M) and for each input (B, n); gives (B, sum of n).
     """
-    if present_BM is None:
-        return torch.ones(like.shape[0], sum(counts), dtype=torch.bool, device=like.device)
-    return torch.cat([present_BM[:, m : m + 1].expand(-1, count) for m, count in enumerate(counts)], 1)
+    there = tokens_there(streams, present_BM, valid)
+    if there is not None:
+        return there
+    count = sum(x.shape[1] for x in streams)
+    return torch.ones(streams[0].shape[0], count, dtype=torch.bool, device=streams[0].device)
 
 
 class Attention(nn.Module):

@@ -39,12 +39,12 @@ class Dropout(nn.Module):
         self.tokens_last = config.mode == "channel" and layout == "tokens"
         self.dropout = (_WHOLE_CHANNELS[layout] if config.mode == "channel" else nn.Dropout)(config.rate)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """The features, some of them zero."""
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
+        """The features, some of them zero; padding too, which nothing reads."""
         if self.tokens_last:
             return self.dropout(features.transpose(1, 2)).transpose(1, 2)
         return self.dropout(features)
 
 
 component = Encoder("dropout", DropoutConfig, Dropout, category="regulariser", paper="arXiv:1411.4280",
-                    rule="B _ -> same | B _ _ -> same | B _ ... -> same", claims=("onnx",))
+                    rule="B _ -> same | B [_] _ -> same | B _ ... -> same", claims=("onnx",))

@@ -13,7 +13,17 @@ from itertools import pairwise
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Activation, Config, Encoder, Normalisation, TensorShape, activation, normalisation, with_width
+from fusionkit.api import (
+    Activation,
+    Config,
+    Encoder,
+    Normalisation,
+    TensorShape,
+    activation,
+    masked_layers,
+    normalisation,
+    with_width,
+)
 
 
 class MLPConfig(Config):
@@ -29,7 +39,8 @@ class MLPConfig(Config):
 class MLP(nn.Module):
     """Layers of linear, normalisation, activation, dropout; the last one too, as the result feeds a fusion.
 
-    Shapes: (B, c) or (B, n, c); gives (B, width) or (B, n, width). Missing rows are skipped.
+    Shapes: (B, c) or (B, n, c); gives (B, width) or (B, n, width). Missing rows are skipped, and so is padding
+    of masked tokens in the statistics of `norm: batch`.
     """
 
     def __init__(self, config: MLPConfig, inputs: Sequence[TensorShape]) -> None:
@@ -40,10 +51,10 @@ class MLP(nn.Module):
                        activation(config.activation), nn.Dropout(config.dropout)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """The features of the last layer."""
-        return self.layers(features)
+        return self.layers(features) if valid is None else masked_layers(self.layers, features, valid)
 
 
 component = Encoder("mlp", MLPConfig, MLP, category="table", paper="doi:10.1038/323533a0",
-                    rule="B _ -> B {width} | B n _ -> B n {width}", claims=("onnx",))
+                    rule="B _ -> B {width} | B [n] _ -> B [n] {width}", claims=("onnx",))

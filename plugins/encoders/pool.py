@@ -14,7 +14,17 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, Shape, TensorShape, Tokens, Vector
+from fusionkit.api import (
+    ComponentError,
+    Config,
+    Encoder,
+    Shape,
+    TensorShape,
+    Tokens,
+    Vector,
+    max_valid,
+    mean_valid,
+)
 
 _FLOOR = 1e-6  # a power of a negative number is not real, and one of zero has no slope
 
@@ -42,6 +52,7 @@ class Pool(nn.Module):
     gem: (mean_p max(x_p, 1e-6)^e)^(1/e), one exponent e for all features, 3 at the start.
 
     Shapes: (B, c, ...) or (B, P, c); gives (B, c), or (B, P, c) with `to: tokens`. Missing rows are skipped.
+    Of masked tokens only those that are not padding are reduced.
 
     Raises: ComponentError if the input of `to: tokens` already is tokens.
     """
@@ -54,18 +65,22 @@ class Pool(nn.Module):
         if self.kind == "gem":
             self.exponent = nn.Parameter(torch.full((), 3.0))
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """The vector, or the tokens."""
         tokens_BPc = features.flatten(2).transpose(1, 2) if self.from_map else features
         if self.kind == "tokens":
             return tokens_BPc
         if self.kind == "avg":
-            return tokens_BPc.mean(1)
+            return mean_valid(tokens_BPc, valid)
         if self.kind == "max":
-            return tokens_BPc.amax(1)
+            return max_valid(tokens_BPc, valid)
         if self.kind == "avgmax":
-            return (tokens_BPc.mean(1) + tokens_BPc.amax(1)) / 2
-        return tokens_BPc.clamp(min=_FLOOR).pow(self.exponent).mean(1).pow(1 / self.exponent)
+            return (mean_valid(tokens_BPc, valid) + max_valid(tokens_BPc, valid)) / 2
+        mean_Bc = mean_valid(tokens_BPc.clamp(min=_FLOOR).pow(self.exponent), valid)
+        if valid is not None:
+            # A root has no slope at the zero of a case without tokens.
+            mean_Bc = mean_Bc.where(valid.any(1, keepdim=True), 1.0)
+        return mean_Bc.pow(1 / self.exponent)
 
 
 def pooled_shape(config: PoolConfig, inputs: Sequence[TensorShape]) -> Shape:
@@ -83,4 +98,4 @@ def pooled_shape(config: PoolConfig, inputs: Sequence[TensorShape]) -> Shape:
 
 
 component = Encoder("pool", PoolConfig, Pool, output=pooled_shape, category="adapter", paper="arXiv:1711.02512",
-                    rule="B _ ... | B _ _", claims=("onnx",))
+                    rule="B _ ... | B [_] _", claims=("onnx",))

@@ -18,6 +18,7 @@ from fusionkit.api import (
     Normalisation,
     TensorShape,
     activation,
+    masked_layers,
     normalisation,
     pointwise,
     with_width,
@@ -35,7 +36,8 @@ class ProjectConfig(Config):
 class Project(nn.Module):
     """Projection, then normalisation, then activation; positions never mix unless `norm` is batch or group.
 
-    Shapes: (B, c), (B, n, c) or (B, c, ...); gives the same with c replaced by `width`. Missing rows are skipped.
+    Shapes: (B, c), (B, n, c) or (B, c, ...); gives the same with c replaced by `width`. Missing rows are skipped,
+    and so is padding of masked tokens in the statistics of `norm: batch`.
     """
 
     def __init__(self, config: ProjectConfig, inputs: Sequence[TensorShape]) -> None:
@@ -45,10 +47,12 @@ class Project(nn.Module):
         self.norm = normalisation(config.norm, with_width(inputs[0], config.width))
         self.activation = activation(config.activation)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """The projected features."""
+        if valid is not None:
+            return masked_layers([self.projection, self.norm, self.activation], features, valid)
         return self.activation(self.norm(self.projection(features)))
 
 
 component = Encoder("project", ProjectConfig, Project, category="adapter", paper="arXiv:1312.4400",
-                    rule="B _ -> B {width} | B n _ -> B n {width} | B _ ... -> B {width} ...", claims=("onnx",))
+                    rule="B _ -> B {width} | B [n] _ -> B [n] {width} | B _ ... -> B {width} ...", claims=("onnx",))

@@ -108,7 +108,7 @@ def _mean(part: RunPart, place: FeatureMap, item: ChosenCase, column: int, batch
     """The mean of the maps of all networks; None where one has none."""
     found = []
     for network in part.networks:
-        heat = grad_cam(network.survey, place, item.head, column, batch.inputs, present=batch.present, size=size)
+        heat = grad_cam(network.survey, place, item.head, column, batch.inputs, present=batch.masks, size=size)
         if heat is None:
             return None
         found.append(heat)

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 import torch
 from fusionkit_plugins.blocks.options import input_width
-from fusionkit_plugins.blocks.transformer import valid_keys
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Config, Fusion, Projections, TensorShape, Vector, joined_shape, softmax_present
+from fusionkit.api import Config, Fusion, Projections, TensorShape, Vector, joined_shape, softmax_present, tokens_there
 
 
 class AttentionPoolConfig(Config):
@@ -34,35 +33,37 @@ class AttentionPool(nn.Module):
 
     Shapes: M inputs (B, c_m), or (B, n_m, c_m) of any numbers of tokens; gives (B, d). Costs 2 (d h + h) + h.
 
-    Missing inputs: they do not enter the softmax. Rows with nothing present give zeros.
+    Missing inputs, and padding of masked tokens: they do not enter the softmax. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
         width = joined_shape(config, inputs).width
-        self.vectors, self.counts = inputs[0].layout == "vector", [shape.positions for shape in inputs]
+        self.vectors = inputs[0].layout == "vector"
         self.project = Projections(inputs, config.width)
         self.hidden = nn.Linear(width, config.hidden)
         self.gate = nn.Linear(width, config.hidden) if config.gated else None
         self.score = nn.Linear(config.hidden, 1, bias=False)
 
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(self, *features: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The weighted mean."""
-        items_Bnd, weights_Bn = self._weighed(features, present)
+        items_Bnd, weights_Bn = self._weighed(features, present, valid)
         return (weights_Bn.unsqueeze(2) * items_Bnd).sum(1)
 
-    def weights(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+    def weights(self, *features: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The weight of each item, for reports: (B, n), in the order of inputs and tokens."""
-        return self._weighed(features, present)[1]
+        return self._weighed(features, present, valid)[1]
 
-    def _weighed(self, features: Sequence[Tensor], present: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _weighed(self, features: Sequence[Tensor], present: Tensor | None,
+                 valid: Sequence[Tensor | None] | None) -> tuple[Tensor, Tensor]:
         parts = self.project(features, present)
         items_Bnd = torch.stack(parts, 1) if self.vectors else torch.cat(parts, 1)
         hidden = self.hidden(items_Bnd).tanh()
         if self.gate is not None:
             hidden = hidden * self.gate(items_Bnd).sigmoid()
-        valid_Bn = None if present is None else valid_keys(present, self.counts, items_Bnd)
-        return items_Bnd, softmax_present(self.score(hidden).squeeze(2), valid_Bn)
+        return items_Bnd, softmax_present(self.score(hidden).squeeze(2), tokens_there(features, present, valid))
 
 
 def _output(config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> TensorShape:
@@ -70,7 +71,7 @@ def _output(config: AttentionPoolConfig, inputs: Sequence[TensorShape]) -> Tenso
 
 
 component = Fusion(
-    "attention_pool", AttentionPoolConfig, AttentionPool, rule="*features: B _ | *features: B _ _", output=_output,
+    "attention_pool", AttentionPoolConfig, AttentionPool, rule="*features: B _ | *features: B [_] _", output=_output,
     absent="drop", category="attention", paper="arXiv:1802.04712", claims=("symmetric", "onnx"),
     exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own"},
 )

@@ -144,7 +144,6 @@ def _replay(module: ClipAlign, inputs: Sequence[Tensor], case: Recorded) -> Mapp
 component = Fusion(
     "clip_align", ClipAlignConfig, ClipAlign, rule="first: B _, *others: B _", output=_output, absent="neutral",
     category="alignment", paper="arXiv:2103.00020", cases="cases",
-    exceptions={"gradients: align.log_scale": "where fewer than two cases have both inputs nothing is compared"},
     reference={"release": Release(names={}, own=("align.log_scale",), options={"width": None}, read=_read,
                                   replay=_replay)},
 )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Config, Fusion, TensorShape, fill_absent, row_mask
+from fusionkit.api import Config, Fusion, TensorShape, fill_absent, fill_padding, row_mask, softmax_present
 
 
 class CoattentionConfig(Config):
@@ -29,6 +29,8 @@ class Coattention(nn.Module):
     Shapes: X (B, n, c) and Y (B, m, d); gives (B, c) and (B, d). Costs c d + (c + d) h + 2 h, no biases; for one width
     that is d^2 + 2 d h + 2 h.
 
+    Padding of masked tokens has no affinity and no weight.
+
     Missing inputs: the affinity to a missing one is zero, so that the other is weighted by itself only; the result of a
     missing input is zeros.
     """
@@ -42,15 +44,19 @@ class Coattention(nn.Module):
         self.score_first = nn.Linear(config.hidden, 1, bias=False)
         self.score_second = nn.Linear(config.hidden, 1, bias=False)
 
-    def forward(self, first: Tensor, second: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, first: Tensor, second: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> tuple[Tensor, Tensor]:
         """Both inputs, each as one vector."""
         x_Bnc, y_Bmd = fill_absent([first, second], present)
+        valid_Bn, valid_Bm = (None, None) if valid is None else valid
+        # Without biases, tokens of zeros add nothing to the affinity of others.
+        x_Bnc, y_Bmd = fill_padding(x_Bnc, valid_Bn), fill_padding(y_Bmd, valid_Bm)
         affinity_Bnm = (x_Bnc @ self.affinity(y_Bmd).transpose(1, 2)).tanh()
         x_Bnh, y_Bmh = self.hide_first(x_Bnc), self.hide_second(y_Bmd)
         hidden_Bnh = (x_Bnh + affinity_Bnm @ y_Bmh).tanh()
         hidden_Bmh = (y_Bmh + affinity_Bnm.transpose(1, 2) @ x_Bnh).tanh()
-        seen = (self.score_first(hidden_Bnh).softmax(1) * x_Bnc).sum(1), \
-               (self.score_second(hidden_Bmh).softmax(1) * y_Bmd).sum(1)
+        seen = (softmax_present(self.score_first(hidden_Bnh), valid_Bn) * x_Bnc).sum(1), \
+               (softmax_present(self.score_second(hidden_Bmh), valid_Bm) * y_Bmd).sum(1)
         if present is None:
             return seen
         one, other = (x.where(row_mask(present[:, place], x), 0.0) for place, x in enumerate(seen))
@@ -58,5 +64,5 @@ class Coattention(nn.Module):
 
 
 component = Fusion("coattention", CoattentionConfig, Coattention, absent="identity", category="attention",
-                   rule="first: B _ c, second: B _ d -> first: B c, second: B d", paper="arXiv:1606.00061",
+                   rule="first: B [_] c, second: B [_] d -> first: B c, second: B d", paper="arXiv:1606.00061",
                    claims=("onnx",))

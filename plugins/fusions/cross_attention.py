@@ -27,6 +27,8 @@ from fusionkit.api import (
     fill_absent,
     joined_shape,
     row_mask,
+    tokens_there,
+    with_width,
 )
 
 
@@ -93,6 +95,8 @@ class CrossAttention(nn.Module):
     Shapes: inputs (B, n_m, c_m) or (B, c_m), a vector being one token; gives the query inputs in their own
     layout, `width` wide: one tensor, or all of them as named outputs. All directions read the original inputs.
 
+    Padding of masked tokens is not attended to.
+
     Missing inputs: a missing input is not attended to; without any keys, the attention term is zero and the
     query input is only refined by itself. The result of a missing query input is zeros.
     """
@@ -115,22 +119,24 @@ class CrossAttention(nn.Module):
             if config.width is not None and (place in self.asking or tokens is None):
                 self.project[str(place)] = nn.Linear(shape.width, config.width)
 
-    def forward(
-        self, query: Tensor, *context: Tensor, present: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, query: Tensor, *context: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor | tuple[Tensor, ...]:
         """The refined first input, or all inputs."""
         filled = fill_absent([query, *context], present)
         streams = [self.project[str(m)](x) if str(m) in self.project else x for m, x in enumerate(filled)]
         streams = [x.unsqueeze(1) if vector else x for x, vector in zip(streams, self.vectors, strict=True)]
         keys = [self.spread[str(m)](x) if str(m) in self.spread else streams[m] for m, x in enumerate(filled)]
-        results = tuple(self._ask(m, streams[m], keys, present) for m in self.asking)
+        there = None if valid is None else [tokens_there([x], None if present is None else present[:, m : m + 1],
+                                                         [valid[m]]) for m, x in enumerate(keys)]
+        results = tuple(self._ask(m, streams[m], keys, present, there) for m in self.asking)
         return results if len(results) > 1 else results[0]
 
-    def _ask(self, place: int, queries_Bqd: Tensor, keys: list[Tensor], present_BM: Tensor | None) -> Tensor:
+    def _ask(self, place: int, queries_Bqd: Tensor, keys: list[Tensor], present_BM: Tensor | None,
+             there: list[Tensor | None] | None) -> Tensor:
         first = sum(map(len, self.asked[:place]))
         answers, heard = [], []
         for number, others in enumerate(self.asked[place], start=first):
-            ignored_Bk, heard_B = key_validity(keys, others, present_BM)
+            ignored_Bk, heard_B = key_validity(keys, others, present_BM, there)
             block = self.blocks[0 if len(self.blocks) == 1 else number]
             answers.append(block(queries_Bqd, torch.cat([keys[m] for m in others], 1), ignored_Bk, heard_B))
             heard.append(heard_B)
@@ -159,16 +165,21 @@ def _mean_heard(answers: list[Tensor], heard: list[Tensor | None]) -> Tensor:
     return total / row_mask(counted_BM.sum(1), total).to(total.dtype)
 
 
-def key_validity(
-    keys: list[Tensor], others: list[int], present_BM: Tensor | None
-) -> tuple[Tensor | None, Tensor | None]:
-    """Which keys to ignore, (B, k), and which rows have any key, (B,); None if nothing has to be marked."""
-    if len(others) == 1:
+def key_validity(keys: list[Tensor], others: list[int], present_BM: Tensor | None,
+                 there: list[Tensor | None] | None = None) -> tuple[Tensor | None, Tensor | None]:
+    """Which keys to ignore, (B, k), and which rows have any key, (B,); None if nothing has to be marked.
+
+    `there` are for each input the keys that are there, (B, k), if some have padding.
+    """
+    padded = there is not None and any(there[m] is not None for m in others)
+    if len(others) == 1 and not padded:
         return None, None if present_BM is None else present_BM[:, others[0]]
     if present_BM is None:
         # The attention kernel for masked keys rounds differently: a full mask must equal no mask.
         present_BM = torch.ones(keys[0].shape[0], len(keys), dtype=torch.bool, device=keys[0].device)
-    valid_Bk = torch.cat([present_BM[:, m : m + 1].expand(-1, keys[m].shape[1]) for m in others], 1)
+    parts = [there[m] if there else None for m in others]
+    valid_Bk = torch.cat([present_BM[:, m : m + 1].expand(-1, keys[m].shape[1]) if part is None else part
+                          for m, part in zip(others, parts, strict=True)], 1)
     heard_B = valid_Bk.any(1)
     # A row without any key would be a softmax over nothing, NaN; it attends to everything, and its result is zeroed.
     return ~valid_Bk & heard_B.unsqueeze(1), heard_B
@@ -179,7 +190,7 @@ def _output(config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> Shap
     if width % config.heads:
         raise ComponentError(f"{width} features cannot be divided equally among {config.heads} heads",
                              fix="choose 'heads' that divides the width")
-    shapes = [type(shape)((*shape.sizes[:-1], width)) for shape in inputs]
+    shapes = [with_width(shape, width) for shape in inputs]
     if config.mode == "one_way":
         return shapes[0]
     others = ["context"] if len(inputs) == 2 else [f"context_{number}" for number in range(1, len(inputs))]
@@ -202,7 +213,7 @@ def _advice(config: CrossAttentionConfig, inputs: Sequence[TensorShape]) -> list
 
 component = Fusion(
     "cross_attention", CrossAttentionConfig, CrossAttention,
-    rule="query: B _ _, *context: B _ _ | query: B _, *context: B _ _ | query: B _ _, *context: B _ "
+    rule="query: B [_] _, *context: B [_] _ | query: B _, *context: B [_] _ | query: B [_] _, *context: B _ "
          "| query: B _, *context: B _",
     output=_output, absent="identity", category="attention", paper="arXiv:1706.03762",
     exceptions={"gradients: blocks.*.norm_queries.*": "attention to a single key is 1 for any query; with "

@@ -19,7 +19,19 @@ from fusionkit_plugins.blocks.transformer import STREAMS, SelfBlock, TokenStream
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from fusionkit.api import Config, Fusion, Probes, Shape, TensorShape, Tokens, Vector, fill_absent, row_mask, zero_empty
+from fusionkit.api import (
+    Config,
+    Fusion,
+    Probes,
+    Shape,
+    TensorShape,
+    Tokens,
+    Vector,
+    fill_absent,
+    joined_tokens,
+    row_mask,
+    zero_empty,
+)
 
 
 class MBTConfig(Config):
@@ -63,7 +75,7 @@ class MBT(nn.Module):
     block of each input, or once with `share`; the cost grows with the square of the tokens of one input, not of all.
 
     Missing inputs do not write to the bottlenecks and do not enter the means. Their part of `tokens` is zeros. Rows
-    with nothing present give zeros.
+    with nothing present give zeros. Padding of masked tokens is not attended to.
     """
 
     def __init__(self, config: MBTConfig, inputs: Sequence[TensorShape]) -> None:
@@ -77,17 +89,21 @@ class MBT(nn.Module):
             nn.ModuleList(SelfBlock(config.width, config.heads, config.expansion, config.dropout)
                           for _ in range(config.layers)) for _ in (inputs[:1] if config.share else inputs))
 
-    def forward(self, *streams: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(self, *streams: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The class tokens' mean, the bottlenecks, or all tokens."""
         inputs = fill_absent(streams, present)
         rows = [self._with_class(m, stream(x)) for m, (stream, x) in enumerate(zip(self.streams, inputs, strict=True))]
         shared = self.bottlenecks.to(rows[0].dtype).expand(rows[0].shape[0], -1, -1)
+        real = [None] * len(rows) if valid is None else valid
+        own = [_framed(mask, 1, 0) for mask in real]
+        wide = [_framed(mask, 1, shared.shape[1]) for mask in real]
         for layer in range(self.layers):
             blocks = [self.blocks[0 if len(self.blocks) == 1 else m][layer] for m in range(len(rows))]
             if layer < self.fusion_layer:
-                rows = [block(x) for block, x in zip(blocks, rows, strict=True)]
+                rows = [block(x, mask) for block, x, mask in zip(blocks, rows, own, strict=True)]
                 continue
-            both = [block(torch.cat([x, shared], 1)) for block, x in zip(blocks, rows, strict=True)]
+            both = [block(torch.cat([x, shared], 1), mask) for block, x, mask in zip(blocks, rows, wide, strict=True)]
             rows = [x[:, :-shared.shape[1]] for x in both]
             shared = mean_present([x[:, -shared.shape[1]:] for x in both], present)
         return zero_empty(self._result(rows, shared, present), present)
@@ -101,6 +117,14 @@ class MBT(nn.Module):
         if self.output == "class":
             return mean_present([x[:, 0] for x in rows], present)
         return torch.cat(fill_absent([x[:, 1:] for x in rows], present), 1)
+
+
+def _framed(valid_Bn: Tensor | None, before: int, after: int) -> Tensor | None:
+    """A mask of tokens with further valid ones before and after them; None stays None, without padding."""
+    if valid_Bn is None:
+        return None
+    ones = valid_Bn.new_ones(valid_Bn.shape[0], before + after)
+    return torch.cat([ones[:, :before], valid_Bn, ones[:, before:]], 1)
 
 
 def mean_present(parts: Sequence[Tensor], present_BM: Tensor | None) -> Tensor:
@@ -117,8 +141,9 @@ def mean_present(parts: Sequence[Tensor], present_BM: Tensor | None) -> Tensor:
 
 def _output(config: MBTConfig, inputs: Sequence[TensorShape]) -> Shape:
     check_heads(config.width, config.heads)
-    counts = {"bottlenecks": config.bottlenecks, "tokens": sum(shape.positions for shape in inputs)}
-    return Tokens((counts[config.output], config.width)) if config.output in counts else Vector((config.width,))
+    if config.output == "tokens":
+        return joined_tokens(inputs, config.width)
+    return Tokens((config.bottlenecks, config.width)) if config.output == "bottlenecks" else Vector((config.width,))
 
 
 component = Fusion(

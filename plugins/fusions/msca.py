@@ -19,8 +19,8 @@ import torch
 from fusionkit_plugins.blocks.options import StreamNorm, stream_width
 from fusionkit_plugins.fusions.bsf import BSF, BSFConfig
 from fusionkit_plugins.fusions.bsf import RELEASE_NAMES as BSF_NAMES
-from fusionkit_plugins.fusions.msca_attention import DEAD, AttentionBlock, advice_of_all, as_tokens, ask
 from fusionkit_plugins.fusions.msca_attention import RELEASE_NAMES as ATTENTION_NAMES
+from fusionkit_plugins.fusions.msca_attention import AttentionBlock, advice_of_all, as_tokens, ask
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
@@ -161,7 +161,6 @@ def _output(config: MSCAConfig, inputs: Sequence[TensorShape]) -> Shape:
 
 RULE = ("first: B _, *others: B _ | first: B _ _, *others: B _ _ | first: B _ _, *others: B _ "
         "| first: B _, *others: B _ _")
-EXCEPTIONS = {"gradients: attention.*.query.*": DEAD, "gradients: attention.*.key.*": DEAD}
 
 
 def release_names(scales: int) -> dict[str, str]:
@@ -184,7 +183,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 
 component = Fusion(
-    "msca", MSCAConfig, MSCA, rule=RULE, output=_output, absent="drop", category="multiscale", exceptions=EXCEPTIONS,
+    "msca", MSCAConfig, MSCA, rule=RULE, output=_output, absent="drop", category="multiscale",
     advice=advice_of_all,
     reference={"release": Release(
         names=lambda config: release_names(config.scales), read=_read,

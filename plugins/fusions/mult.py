@@ -25,7 +25,7 @@ from fusionkit_plugins.blocks.transformer import (
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Fusion, Shape, TensorShape, Vector, fill_absent
+from fusionkit.api import ComponentError, Config, Fusion, Shape, TensorShape, Vector, fill_absent, mean_valid
 
 
 class MulTConfig(Config):
@@ -70,16 +70,19 @@ class MulT(nn.Module):
             nn.ModuleList(SelfBlock(wide, *rest) for _ in range(config.self_layers)) for _ in places)
         self.collectors = nn.ParameterList(parameter(1, 1, wide) for _ in places if config.pool == "class")
 
-    def forward(self, *streams: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(self, *streams: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The summaries of all inputs."""
         inputs = fill_absent(streams, present)
         rows = [stream(x) for stream, x in zip(self.streams, inputs, strict=True)]
-        valid = [valid_keys(None if present is None else present[:, m : m + 1], [x.shape[1]], x)
+        real = [None] * len(rows) if valid is None else valid
+        asked = [valid_keys([x], None if present is None else present[:, m : m + 1], [real[m]])
                  for m, x in enumerate(rows)]
-        summaries = [self._summary(place, rows, valid) for place in range(len(rows))]
+        summaries = [self._summary(place, rows, asked, real[place]) for place in range(len(rows))]
         return torch.cat(fill_absent(summaries, present), 1)
 
-    def _summary(self, place: int, rows: Sequence[Tensor], valid: Sequence[Tensor]) -> Tensor:
+    def _summary(self, place: int, rows: Sequence[Tensor], valid: Sequence[Tensor], own: Tensor | None) -> Tensor:
+        """The summary of one input: `valid` are the tokens that others may attend to, `own` its own, None for all."""
         heard = []
         for other, asked in enumerate(rows):
             if other == place:
@@ -92,9 +95,10 @@ class MulT(nn.Module):
         if len(self.collectors):
             first = self.collectors[place].to(together.dtype).expand(together.shape[0], -1, -1)
             together = torch.cat([first, together], 1)
+            own = None if own is None else torch.cat([torch.ones_like(own[:, :1]), own], 1)
         for block in self.own[place]:
-            together = block(together)
-        return together[:, 0] if len(self.collectors) else together.mean(1)
+            together = block(together, own)
+        return together[:, 0] if len(self.collectors) else mean_valid(together, own)
 
 
 def _output(config: MulTConfig, inputs: Sequence[TensorShape]) -> Shape:
@@ -107,5 +111,5 @@ def _output(config: MulTConfig, inputs: Sequence[TensorShape]) -> Shape:
     return Vector((count * (count - 1) * config.width,))
 
 
-component = Fusion("mult", MulTConfig, MulT, rule="*streams: B _ _", output=_output, absent="drop",
+component = Fusion("mult", MulTConfig, MulT, rule="*streams: B [_] _", output=_output, absent="drop",
                    category="attention", paper="arXiv:1906.00295")

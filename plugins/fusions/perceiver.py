@@ -59,14 +59,13 @@ class Perceiver(nn.Module):
     (c_m + p_m + 2) d with p_m features of positions, and for each time, or once with `tie`, 12 d^2 + 15 d and
     12 d^2 + 13 d for each block among the latents. The cost grows with the number of tokens, not with its square.
 
-    Missing inputs: their tokens are not attended to. Rows with nothing present give zeros.
+    Missing inputs, and padding of masked tokens: these are not attended to. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: PerceiverConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
         _output(config, inputs)
         self.output, self.depth = config.output, config.depth
-        self.counts = [shape.positions for shape in inputs]
         self.streams = nn.ModuleList(
             TokenStream(shape, config.width, config.positions, config.bands) for shape in inputs)
         self.latents = parameter(config.latents, config.width)
@@ -76,11 +75,12 @@ class Perceiver(nn.Module):
         self.among = nn.ModuleList(nn.ModuleList(SelfBlock(config.width, config.heads, *shared)
                                                  for _ in range(config.self_layers)) for _ in times)
 
-    def forward(self, *streams: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(self, *streams: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The latents, or their mean."""
         inputs = fill_absent(streams, present)
-        tokens = torch.cat([stream(x) for stream, x in zip(self.streams, inputs, strict=True)], 1)
-        valid_Bn = valid_keys(present, self.counts, tokens)
+        rows = [stream(x) for stream, x in zip(self.streams, inputs, strict=True)]
+        tokens, valid_Bn = torch.cat(rows, 1), valid_keys(rows, present, valid)
         latents = self.latents.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         for time in range(self.depth):
             place = time % len(self.asking)

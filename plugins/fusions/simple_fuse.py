@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fusionkit_plugins.blocks.options import StreamNorm, stream_width
-from fusionkit_plugins.fusions.msca import EXCEPTIONS, MSCA, RULE, MSCAConfig, release_names
+from fusionkit_plugins.fusions.msca import MSCA, RULE, MSCAConfig, release_names
 from fusionkit_plugins.fusions.msca_attention import advice_of_all
 from pydantic import Field, PositiveInt
 
@@ -49,5 +49,5 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 component = Fusion(
     "simple_fuse", SimpleFuseConfig, SimpleFuse, rule=RULE, output=_output, absent="drop", category="attention",
-    exceptions=EXCEPTIONS, advice=advice_of_all, reference={"release": Release(names=release_names(1), read=_read)},
+    advice=advice_of_all, reference={"release": Release(names=release_names(1), read=_read)},
 )

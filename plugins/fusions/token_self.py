@@ -17,7 +17,7 @@ from fusionkit_plugins.blocks.transformer import STREAMS, SelfBlock, TokenStream
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Config, Fusion, Shape, TensorShape, Tokens, Vector, fill_absent, zero_empty
+from fusionkit.api import Config, Fusion, Shape, TensorShape, Vector, fill_absent, joined_tokens, zero_empty
 
 
 class TokenSelfConfig(Config):
@@ -43,25 +43,27 @@ class TokenSelf(nn.Module):
     (B, n, d). Costs sum of (c_m + 1) d, (M + 1) d, a number for each coded position and feature, and 12 d^2 + 13 d per
     block; the cost grows with the square of the number of tokens, so pool maps to about 14 x 14 or 6 x 6 x 6 first.
 
-    Missing inputs: their tokens are not attended to and do not enter the mean. Their part of `tokens` is zeros. Rows
-    with nothing present give zeros.
+    Missing inputs, and padding of masked tokens: these are not attended to and do not enter the mean. Their part of
+    `tokens` is zeros. Rows with nothing present give zeros.
     """
 
     def __init__(self, config: TokenSelfConfig, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
         check_heads(config.width, config.heads)
-        self.output, self.counts = config.output, [shape.positions for shape in inputs]
+        self.output = config.output
         self.streams = nn.ModuleList(TokenStream(shape, config.width, config.positions) for shape in inputs)
         self.collector = nn.Parameter(0.02 * torch.randn(config.width))
         self.blocks = nn.ModuleList(SelfBlock(config.width, config.heads, config.expansion, config.dropout)
                                     for _ in range(config.layers))
 
-    def forward(self, *streams: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(self, *streams: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The class token, the mean, or all tokens."""
         inputs = fill_absent(streams, present)
-        tokens = torch.cat([stream(x) for stream, x in zip(self.streams, inputs, strict=True)], 1)
+        rows = [stream(x) for stream, x in zip(self.streams, inputs, strict=True)]
+        tokens = torch.cat(rows, 1)
         collector = self.collector.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
-        valid_Bn = valid_keys(present, self.counts, tokens)
+        valid_Bn = valid_keys(rows, present, valid)
         asked_Bn = torch.cat([torch.ones_like(valid_Bn[:, :1]), valid_Bn], 1)
         tokens = torch.cat([collector, tokens], 1)
         for block in self.blocks:
@@ -80,7 +82,7 @@ class TokenSelf(nn.Module):
 def _output(config: TokenSelfConfig, inputs: Sequence[TensorShape]) -> Shape:
     check_heads(config.width, config.heads)
     if config.output == "tokens":
-        return Tokens((sum(shape.positions for shape in inputs), config.width))
+        return joined_tokens(inputs, config.width)
     return Vector((config.width,))
 
 

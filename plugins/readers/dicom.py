@@ -170,7 +170,8 @@ def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tu
     if options.gaps == "resample" and len(stack) > 1:
         places, step = even_places(stack)
         values, spacing = _between(values, places), (step, *spacing[1:])
-    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation)
+    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation,
+                    sizes=values.shape[1:])
     return (values if options.window is None else window(values, *options.window)), facts
 
 

@@ -126,7 +126,8 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
     facts = Facts(values=spread(volume), spacing=tuple(place.spacing[axis] for axis in axes[::-1]),
-                  labels=labels_of(volume) if options.window is None else (), remarks=place.remarks)
+                  sizes=volume.shape[1:], labels=labels_of(volume) if options.window is None else (),
+                  remarks=place.remarks)
     if options.window is not None:
         volume = window(volume, *options.window)
     return resize_as(volume, options.size, options.interpolate, facts.labels), facts

@@ -80,6 +80,15 @@ def test_set_changes_the_graph(graph: Path, capsys: pytest.CaptureFixture[str]) 
     assert plan["nodes"][0]["gives"] == {"told": [11]}
 
 
+def test_build_shows_how_a_node_learns(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ["--set", "nodes.told.rate=0.1", "--set", "nodes.told.unfreeze=5"]
+    assert main(["build", str(graph), *keys]) == 0
+    assert "node told: learns from epoch 5, 0.1 times the learning rate\n" in capsys.readouterr().out
+    assert main(["build", str(graph), "--json", *keys]) == 0
+    nodes = json.loads(capsys.readouterr().out)["nodes"]
+    assert (nodes[0]["rate"], nodes[0]["unfreeze"]) == (0.1, 5) and "rate" not in nodes[1]
+
+
 def test_set_that_is_no_assignment_is_a_clear_fault(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(graph), "--set", "nodes.told"]) == 2
     assert "is not an assignment" in capsys.readouterr().err

@@ -49,6 +49,12 @@ def test_what_learns_or_draws_or_follows_either_does_not() -> None:
     assert frozen_in(graph) == {"one", "two", "summed"}, "a sum has nothing to learn"
 
 
+def test_what_will_learn_later_does_not() -> None:
+    graph = two()
+    graph["nodes"]["one"] = {"use": "encoder.mlp", "from": "a", "unfreeze": 2}
+    assert frozen_in(graph) == {"two"}
+
+
 def test_without_frozen_weights_there_is_nothing_to_win() -> None:
     graph = two(summed={"use": "fusion.sum", "from": ["a", "a"]})
     for name in ("one", "two"):

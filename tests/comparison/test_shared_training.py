@@ -105,6 +105,19 @@ def test_a_training_method_acts_in_each_network_by_itself(tmp_path: Path, capsys
     assert weights(tmp_path / "batches") == weights(tmp_path / "nothing") != weights(tmp_path / "plain")
 
 
+def test_nodes_learn_at_their_rate_and_from_their_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside a frozen node, which alone is computed once."""
+    frozen = GRAPH.replace("hidden: [11]}}", "hidden: [11]}, freeze: true}", 1)
+    for name, keys in (("late", "unfreeze: 2, rate: 0.5"), ("early", "rate: 0.5")):
+        study_of(tmp_path / name, frozen.replace("hidden: [11]}}", f"hidden: [11]}}, {keys}}}"))
+        for output, reuse in (("nothing", "nothing"), ("batches", "batches")):
+            assert compared(tmp_path / name, output, "--reuse", reuse, "--no-baselines") == 0
+        assert weights(tmp_path / name / "batches") == weights(tmp_path / name / "nothing")
+    told = capsys.readouterr().out
+    assert "once for each batch: told\n" in told and "seen" not in told.split("once for each batch:")[1].split("\n")[0]
+    assert weights(tmp_path / "late" / "batches") != weights(tmp_path / "early" / "batches")
+
+
 def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path: Path,
                                                                        capsys: pytest.CaptureFixture[str]) -> None:
     study_of(tmp_path)

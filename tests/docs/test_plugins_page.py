@@ -55,8 +55,8 @@ def test_a_plugin_of_the_page_holds_to_the_contract(text: str, tmp_path: Path) -
     assert [str(finding) for finding in findings if finding.result != "ok"] == []
 
 
-def test_there_is_one_of_each_further_kind_and_three_of_networks() -> None:
-    assert len(PLUGINS) == 10
+def test_there_is_one_of_each_further_kind_and_four_of_networks() -> None:
+    assert len(PLUGINS) == 11
 
 
 def test_its_table_of_kinds_is_that_of_the_code() -> None:

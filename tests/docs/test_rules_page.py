@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fusionkit.errors import GraphError
-from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.shapes.layouts import MaskedTokens, TensorShape, shape_of
 from fusionkit.shapes.rule import Binding, Mismatch, RuleError, result_shape
 from fusionkit.shapes.rule_parser import parse_rule
 
@@ -33,7 +33,13 @@ ERRORS = table("| rule | message |")
 
 def inputs(text: str) -> list[tuple[str, TensorShape]]:
     pairs = (part.split(":") for part in text.split(","))
-    return [(name.strip(), shape_of(tuple(map(int, sizes.split())))) for name, sizes in pairs]
+    return [(name.strip(), shape(sizes.split())) for name, sizes in pairs]
+
+
+def shape(sizes: list[str]) -> TensorShape:
+    if sizes[0].startswith("["):
+        return MaskedTokens((64, int(sizes[1])), (sizes[0].strip("[]"),))
+    return shape_of(tuple(map(int, sizes)))
 
 
 def options(text: str) -> dict[str, object]:

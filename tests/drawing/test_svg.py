@@ -164,6 +164,13 @@ def test_the_picture_says_what_the_plan_knows() -> None:
     assert "frozen)" in words[1] and "multiply-adds a case" in words[1]
 
 
+def test_a_node_with_a_rate_and_an_epoch_of_its_own_says_so() -> None:
+    head = {"use": "head.classify", "from": "table", "with": {"classes": ["a", "b"]}, "rate": 0.1, "unfreeze": 5}
+    graph = {"fusionkit": 1, "inputs": {"table": {"vector": [7]}}, "nodes": {"subtype": head}}
+    words = [shown(element) for element in ElementTree.fromstring(svg(planned(graph))).iter(f"{NS}text")]
+    assert "rate 0.1" in words and "from epoch 5" in words
+
+
 def test_what_was_cut_is_shown_whole_on_hover() -> None:
     classes = [f"a long name of class {number}" for number in range(9)]
     graph = {"fusionkit": 1, "inputs": {"table": {"vector": [7]}}, "nodes": {

@@ -21,7 +21,8 @@ NAMES = sorted(path.stem for path in BAD.glob("*.yaml"))
 CODES = {  # every code that a graph file can earn before anything is built
     "absent-input", "auto-size", "bad-id", "bad-input", "bad-name", "bad-node", "bad-option", "bad-reference",
     "component",
-    "component-failed", "cycle", "duplicate-key", "input-count", "leads-nowhere", "missing-key", "missing-option",
+    "component-failed", "cycle", "duplicate-key", "input-count", "leads-nowhere", "masked-input", "missing-key",
+    "missing-option",
     "missing-package", "name-taken", "no-head", "not-installed", "not-utf8", "reserved-name", "rule-disagrees",
     "shape-clash", "two-providers", "unconnected-port", "unknown-component", "unknown-key", "unknown-name",
     "unknown-option", "unknown-port", "unused-input", "wrong-contract", "wrong-kind", "wrong-layout",

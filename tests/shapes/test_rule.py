@@ -6,11 +6,24 @@ from typing import Any
 
 import pytest
 
-from fusionkit.shapes.layouts import Bundle, Image, Scalar, Shape, TensorShape, Tokens, Vector, Volume
+from fusionkit.shapes.layouts import (
+    Bundle,
+    Image,
+    MaskedTokens,
+    Scalar,
+    Shape,
+    TensorShape,
+    Tokens,
+    Vector,
+    Volume,
+    joined_tokens,
+    with_width,
+)
 from fusionkit.shapes.rule import Binding, Mismatch, axis_size, result_shape
 from fusionkit.shapes.rule_parser import parse_rule
 
 Inputs = dict[str, TensorShape]
+BAG, OTHER = MaskedTokens((64, 7), ("bag",)), MaskedTokens((64, 5), ("other",))
 
 
 def bind(rule: str, inputs: Inputs, **options: Any) -> Binding | Mismatch:
@@ -45,9 +58,34 @@ def result(rule: str, *shapes: TensorShape, **options: Any) -> Shape | None:
     ("B _ -> ?", [Vector((7,))], {}, None),
     ("B _", [Vector((7,))], {}, None),
     ("B _ -> B 1 | B n _ -> B n", [Tokens((5, 7))], {}, Vector((5,))),
+    ("B [n] _ -> B [n] {width}", [BAG], {"width": 3}, MaskedTokens((64, 3), ("bag",))),
+    ("B [n] _ -> B [n] {width}", [Tokens((5, 7))], {"width": 3}, Tokens((5, 3))),
+    ("B [_] c -> B c", [BAG], {}, Vector((7,))),
+    ("B [_] _ -> same", [BAG], {}, BAG),
+    ("a: B [n] _, b: B [m] _ -> B [m] 2", [BAG, OTHER], {}, MaskedTokens((64, 2), ("other",))),
+    ("a: B [n] _, b: B [n] _ -> B [n] 2", [BAG, with_width(BAG, 3)], {}, MaskedTokens((64, 2), ("bag",))),
 ])
 def test_what_a_rule_gives(rule: str, shapes: list[TensorShape], options: dict[str, Any], gives: Shape | None):
     assert result(rule, *shapes, **options) == gives
+
+
+@pytest.mark.parametrize(("rule", "shapes", "code", "why"), [
+    ("B n _ -> same", [BAG], "masked-input", "i0 has another number of tokens for every case"),
+    ("B _ ... -> B 2 | B _ _ -> B 2", [BAG], "masked-input", "i0 has another number"),
+    ("a: B [n] _, b: B [n] _ -> B 2", [BAG, OTHER], "shape-clash",
+     "axis '[n]' is the tokens of bag on i0 and the tokens of other on i1"),
+    ("a: B [n] _, b: B [n] _ -> B 2", [Tokens((64, 7)), BAG], "shape-clash",
+     "axis '[n]' is a fixed number of tokens on i0 and the tokens of bag on i1"),
+    ("B _ -> same", [BAG], "wrong-layout", "i0 is tokens (B [bag] 7); it takes a vector here"),
+])
+def test_masked_tokens_are_refused_where_no_mask_is_taken(rule: str, shapes: list[TensorShape], code: str, why: str):
+    found = bind(rule, {f"i{index}": shape for index, shape in enumerate(shapes)})
+    assert isinstance(found, Mismatch) and found.code == code and found.why.startswith(why)
+
+
+def test_tokens_side_by_side_have_the_tokens_of_all():
+    assert joined_tokens([Tokens((5, 7)), Vector((7,))], 3) == Tokens((6, 3))
+    assert joined_tokens([BAG, Tokens((5, 7)), OTHER], 3) == MaskedTokens((133, 3), ("bag", 5, "other"))
 
 
 def test_axis_names_and_the_grid_are_bound():

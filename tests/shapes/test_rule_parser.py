@@ -17,6 +17,10 @@ AXES = st.sampled_from(["c", "n", "width", "_", "{width}", "{classes}", "3", "17
 def ports(draw: st.DrawFn, names: tuple[str, ...], variadic: bool) -> list[tuple[str, list[str]]]:
     written = []
     for index, name in enumerate(names):
+        if draw(st.booleans()):
+            star = "*" if variadic and index == len(names) - 1 else ""
+            written.append((f"{star}{name}: " if name else "", [draw(st.sampled_from(["[_]", "[m]"])), draw(AXES)]))
+            continue
         axes = draw(st.lists(AXES, min_size=1, max_size=3))
         grid = draw(st.sampled_from(["", "...", "_..."]))
         axes = axes[:1] + ([grid] if grid else axes[1:])
@@ -36,8 +40,9 @@ def rules(draw: st.DrawFn) -> str:
         left = ", ".join(f"{name}B {' '.join(axes)}" for name, axes in made)
         bound = [axis for _, axes in made for axis in axes if axis.isalpha()] + ["{width}", "5"]
         grid = any("..." in axes for _, axes in made)
+        masked = any(axis.startswith("[") for _, axes in made for axis in axes)
         axes = draw(st.lists(st.sampled_from(bound), min_size=1, max_size=2)) + (["..."] if grid else [])
-        right = draw(st.sampled_from(["", " -> same", " -> same, loss_x: (), loss_y: ()", " -> ?",
+        right = draw(st.sampled_from(["", " -> same", " -> same, loss_x: (), loss_y: ()", "" if masked else " -> ?",
                                       f" -> B {' '.join(axes)}", f" -> one: B {axes[0]}, loss_two: ()"]))
         alternatives.append(left + right)
     return " | ".join(alternatives)
@@ -56,7 +61,7 @@ def test_space_does_not_matter(text: str, data: st.DataObject):
     assert str(parse_rule(loose)) == text
 
 
-@given(st.text(st.sampled_from("Bcn _.*{}->|,:()?137x\n"), max_size=30))
+@given(st.text(st.sampled_from("Bcn _.*{}[]->|,:()?137x\n"), max_size=30))
 def test_any_other_text_is_refused_with_a_place(text: str):
     try:
         rule = parse_rule(text)
@@ -75,6 +80,15 @@ def test_any_other_text_is_refused_with_a_place(text: str):
     ("B c -> B _", 7, "the axis '_' of the result is not bound on the left"),
     ("B c -> B c ...", 7, "the result has '...', but no input has"),
     ("B c _... -> B c ...", 12, "the result has '...', but no input has"),
+    ("B [n] -> same", 6, "'[...]' is the first of the two axes of tokens"),
+    ("B c [n] -> same", 8, "'[...]' is the first of the two axes of tokens"),
+    ("B [n] c c -> same", 10, "'[...]' is the first of the two axes of tokens"),
+    ("B [3] c -> same", 3, "'[' is followed by a name or '_'"),
+    ("B [n c -> same", 5, "expected ']'"),
+    ("B [B] c -> same", 3, "'B' is the batch axis and comes first"),
+    ("B [n] c -> B n c", 0, "the axis is written both 'n' and '[n]'"),
+    ("a: B [n] c, b: B n c -> same", 0, "the axis is written both 'n' and '[n]'"),
+    ("B [n] c -> ?", 0, "'[...]' cannot be combined with '?', which says nothing of a mask"),
     ("B B", 2, "'B' is the batch axis and comes first"),
     ("B ... _...", 10, "a port has its spatial axes only once"),
     ("B c, B d", 8, "several ports need distinct names"),

@@ -17,6 +17,8 @@ from wrong_components_beside import LINES, SYMMETRIC
 from wrong_components_beside import WRONG as WRONG_BESIDE
 from wrong_components_declared import RIGHT as DECLARED
 from wrong_components_declared import WRONG as WRONG_DECLARED
+from wrong_components_masked import RIGHT as RIGHT_MASKED
+from wrong_components_masked import WRONG as WRONG_MASKED
 from wrong_components_raising import RAISING
 from wrong_components_running import LOCKED
 from wrong_components_running import RIGHT as RIGHT_RUNNING
@@ -38,11 +40,13 @@ RUNNING = [component for component, _, _ in WRONG_RUNNING]
 # Following code, by each of the ways to do it, takes seconds a component.
 EVERY_WRONG = [pytest.param(component, checks, words, id=component.id,
                             marks=pytest.mark.slow if checks & TRACED else ())
-               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING, *WRONG_BESIDE, *WRONG_TRIED)]
+               for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING, *WRONG_BESIDE, *WRONG_TRIED,
+                                                    *WRONG_MASKED)]
 
 
 @pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["run", "followed"])
-@pytest.mark.parametrize("component", [*RIGHT, *RIGHT_RUNNING, *RIGHT_TRIED], ids=lambda component: component.id)
+@pytest.mark.parametrize("component", [*RIGHT, *RIGHT_RUNNING, *RIGHT_TRIED, *RIGHT_MASKED],
+                         ids=lambda component: component.id)
 def test_the_components_that_are_varied_here_are_right(component: Component, traced: bool) -> None:
     checks = {name for name in checks_of(component) if (name in TRACED) == traced}
     findings = check_component(component, [name for name in checks_of(component) if name in checks])

@@ -64,6 +64,13 @@ class AttendsFused(Attends):
         return nn.functional.scaled_dot_product_attention(query, key, value)
 
 
+class AttendsBesideOne(Attends):
+    """Another softmax is over a single entry, and says nothing."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens) * tokens.mean((1, 2), keepdim=True).softmax(2)
+
+
 class AttendsWithScale(Attends):
     """Beside the bias of the keys, a weight that is in no use at all."""
 
@@ -75,6 +82,7 @@ class AttendsWithScale(Attends):
 TOKENS = "tokens: B n _ -> B n {width}"
 SYMMETRIC: list[Component] = [
     Encoder("attends", Width, Attends, rule=TOKENS),
+    Encoder("attends_beside_one", Width, AttendsBesideOne, rule=TOKENS),
     Encoder("attends_fused", Width, AttendsFused, rule=TOKENS),
 ]
 WRONG: list[tuple[Component, set[str], str]] = [

@@ -1,9 +1,10 @@
 """A small run as a program of its own, to be killed, or launched in several processes.
 
 Arguments, as one JSON object: folder, settings, strategies (one run after the other, each in a folder of its own),
-still, unimodal (another network), tables (the only rows with a table), fusions (some of small_runs.FUSIONS, behind
-batch norm, each a run), kill (an [epoch, step] at which the process kills itself with SIGKILL), kill_saving (the number
-of the file being saved at which it does). Prints the losses of each run as a line of JSON.
+still, nodes (further keys of some nodes), unimodal (another network), tables (the only rows with a table), fusions
+(some of small_runs.FUSIONS, behind batch norm, each a run), kill (an [epoch, step] at which the process kills itself
+with SIGKILL), kill_saving (the number of the file being saved at which it does). Prints the losses of each run as a
+line of JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from small_runs import STILL, Cohort, Repeated, fused, losses, network, settings_of, unimodal
+from small_runs import NETWORK, STILL, Cohort, Repeated, fused, losses, network, settings_of, unimodal
 
 from fusionkit.training import checkpoint
 from fusionkit.training.loop import fit
@@ -40,6 +41,7 @@ def main(options: dict[str, Any]) -> None:
         settings = settings_of({**options["settings"], "strategy": strategy})
         folder = Path(options["folder"]) / (strategy if strategy != "auto" else "") / fusion
         nodes = fused(fusion) if fusion else STILL if options.get("still") else {}
+        nodes = {name: {**nodes.get(name, {}), **options.get("nodes", {}).get(name, {})} for name in NETWORK["nodes"]}
         model = unimodal() if options.get("unimodal") else network(**nodes)
         cases = Repeated if options.get("unimodal") else Cohort
         learned = Repeated() if options.get("unimodal") else cohort

@@ -99,17 +99,17 @@ def settings_of(settings: dict[str, Any]) -> TrainingSettings:
     return read_settings(None, settings, discover(components=[halved]))
 
 
-def unimodal(seed: int = 0, *, joint: float = 1, own: float = 0.5) -> FusionModel:
+def unimodal(seed: int = 0, *, joint: float = 1, own: float = 0.5, **changed: dict[str, Any]) -> FusionModel:
     """The small network without dropout, with a head on each encoder in place of the second one.
 
-    `joint` and `own` are the weights of their losses.
+    `joint` and `own` are the weights of their losses, `changed` the other keys of some nodes.
     """
     head = {"use": "head.classify", "with": {"classes": ["a", "b", "c"]}, "loss": own}
     nodes = {**NETWORK["nodes"], "by_scan": {**head, "from": "eyes"}, "by_table": {**head, "from": "clinic"}}
     del nodes["size"]
     nodes["kind"] = {**nodes["kind"], "loss": joint}
-    for name, changed in STILL.items():
-        nodes[name] = {**nodes[name], **changed}
+    for name in nodes:
+        nodes[name] = {**nodes[name], **STILL.get(name, {}), **changed.get(name, {})}
     return fusionkit.build({**NETWORK, "nodes": nodes}, seed=seed)
 
 

@@ -71,6 +71,15 @@ def test_two_processes_have_the_losses_of_one(tmp_path, alone):
     torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow  # over ten seconds: torchrun starts two processes, and each imports torch
+def test_nodes_learn_at_their_rate_and_from_their_epoch_in_two_processes(tmp_path):
+    keys = {"eyes": {"unfreeze": 2, "rate": 0.5}, "clinic": {"unfreeze": 3}}
+    model = network(**{name: {**STILL[name], **more} for name, more in keys.items()})
+    expected = losses(fit(model, Cohort(), Cohort(11, 1), TrainingSettings(**SETTINGS), tmp_path / "alone").history)
+    for found in printed(start(on_loopback(free_port(), "2"), tmp_path, strategies=["ddp", "fsdp"], nodes=keys)):
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.slow  # over ten seconds: two processes, which import torch, train five networks
 def test_a_process_whose_rows_lack_an_input_keeps_step(tmp_path):
     """One case has a table: in every step one process, if not both, meets a batch without any."""

@@ -52,7 +52,7 @@ class IntegratedGradients:
         tensors = tuple(batch.inputs[name] for name in names)
         every = [Captum(network.scores(item.head)).attribute(
             tensors, target=column, n_steps=self.steps, internal_batch_size=part.network.settings.batch_size,
-            additional_forward_args=(batch.present,)) for network in part.networks]
+            additional_forward_args=(batch.masks,)) for network in part.networks]
         means = [torch.stack(same).mean(0)[0].detach().cpu() for same in zip(*every, strict=True)]
         return {name: (mean, tensor[0].cpu()) for name, mean, tensor in zip(names, means, tensors, strict=True)
                 if bool(batch.present[name].all())}

@@ -47,7 +47,8 @@ def examine(path: Path, options: NrrdOptions) -> tuple[NDArray[np.float32], Fact
     several = image.GetNumberOfComponentsPerPixel() > 1
     voxels = np.ascontiguousarray(np.moveaxis(voxels, -1, 0) if several else voxels[None])
     labels = reading.labels_of(voxels) if options.window is None else ()
-    facts = Facts(values=reading.spread(voxels), spacing=tuple(image.GetSpacing()[::-1]), labels=labels)
+    facts = Facts(values=reading.spread(voxels), spacing=tuple(image.GetSpacing()[::-1]), labels=labels,
+                  sizes=voxels.shape[1:])
     voxels = voxels if options.window is None else reading.window(voxels, *options.window)
     if options.size is not None and voxels.ndim != len(options.size) + 1:
         raise ReadError("wrong-rank", f"it has {voxels.ndim - 1} axes, 'size' has three", fix="leave 'size' out")

@@ -57,6 +57,11 @@ def show(made: ShownPlan, console: Console) -> None:
     console.line()
     console.table(COLUMNS, made.table(), right=(4, 5, 6))
     console.line()
+    for node in (planned.node for planned in made.nodes):
+        parts = [f"learns from epoch {node.unfreeze}"] * (node.unfreeze > 1)
+        parts += [f"{node.rate:g} times the learning rate"] * (node.rate != 1)
+        if parts:
+            console.line(f"node {node.name}: {', '.join(parts)}")
     for head in made.heads:
         console.line(f"result {head.name}: {head.task} of {', '.join(head.names)}")
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.components.kinds import KINDS
+from fusionkit.components.kinds import KINDS as ALL_KINDS
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.interface.console import Console
 
@@ -43,7 +43,7 @@ def run(args: Namespace, console: Console) -> int:
     registry = discover()
     name = _whole(args.id, registry.ids)
     if "." not in name:
-        name = _whole(name, [f"{kind}.{each}" for kind in KINDS for each in library_names(kind)])
+        name = _whole(name, [f"{kind}.{each}" for kind in ALL_KINDS for each in library_names(kind)])
     component = registry.load(name, of=Declaration)
     provider = registry.provider(name)
     assert provider is not None, "a loaded component has a provider; please report"
@@ -131,6 +131,11 @@ def option_rows(component: Declaration) -> Iterator[tuple[str, str, str, str]]:
 
 def _type(schema: dict[str, Any], definitions: Mapping[str, Any]) -> str:
     """A JSON schema's type in a few words, with its bounds."""
+    from fusionkit.components.inner import KINDS
+
+    if KINDS in schema:
+        each = f"component ({', '.join(schema[KINDS])})"
+        return f"list of {each}" if schema.get("type") == "array" else each
     if "$ref" in schema:
         return _type(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions)
     if "enum" in schema:

@@ -21,13 +21,14 @@ class Facts:
     minimum and maximum of the reader's array. `bits` are the used bits of a stored value. `units` is the meaning of a
     value. `labels` are the values of a label map. `remarks` are further codes that a reader uses for its own advice,
     each with a detail.
-    Units: `values` as in the file; `spacing` in mm, (d, h, w).
+    Units: `values` as in the file; `spacing` in mm, (d, h, w). `sizes` are those along these axes before resizing.
     """
 
     values: tuple[float, float, float] = (0.0, 0.0, 0.0)
     outcome: tuple[float, float] = (0.0, 0.0)
     digest: str = ""
     spacing: tuple[float, ...] = ()
+    sizes: tuple[int, ...] = ()
     orientation: str = ""
     modality: str = ""
     units: str = ""
@@ -40,6 +41,13 @@ class Facts:
     def meaning(self) -> str:
         """The meaning of the values, if known: the modality and the unit."""
         return ", ".join(word for word in (self.modality, self.units) if word)
+
+    @property
+    def extent(self) -> tuple[float, ...] | None:
+        """The size of the array along (d, h, w) in mm, None where the file does not tell."""
+        if len(self.spacing) != 3 or len(self.sizes) != 3:
+            return None
+        return tuple(step * size for step, size in zip(self.spacing, self.sizes, strict=True))
 
     def remark(self, code: str) -> str | None:
         """The detail of a remark, None if the file has none with this code."""

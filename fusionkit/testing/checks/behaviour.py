@@ -16,7 +16,7 @@ from fusionkit.testing.checks.advice import DEVICE
 from fusionkit.testing.checks.softmax_symmetry import ignored_by_softmax
 from fusionkit.testing.faults import Fault, Note
 from fusionkit.testing.places import place_of_attribute, place_of_error, place_of_forward
-from fusionkit.testing.probing.probes import Probe, one_line, results, run
+from fusionkit.testing.probing.probes import MASKS, Probe, one_line, results, run
 
 # Axes: B batch.
 _DRAWS = 5  # a unit may be at rest for one draw of weights and data; a dead parameter is so for all
@@ -27,7 +27,7 @@ _ZERO = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
 def ports(component: Component, module: Any) -> Fault | None:
-    """The parameters of `forward` are the rule's ports, and `present` where the module handles missing inputs."""
+    """The parameters of `forward` are the rule's ports, `present` for missing inputs and `valid` for masked tokens."""
     place = place_of_forward(component, module)
     parameters = [p for p in inspect.signature(module.forward).parameters.values() if p.name != "self"]
     masks = [p for p in parameters if p.name == "present"]
@@ -38,7 +38,15 @@ def ports(component: Component, module: Any) -> Fault | None:
     if masks and not needed:
         return Fault(f"forward takes 'present', and absent={component.absent!r} never gives it",
                      "declare absent='drop', 'neutral' or 'identity', or remove the keyword", place)
-    names = [f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in parameters if p not in masks]
+    valid = [p for p in parameters if p.name == "valid"]
+    if component.masked and (not valid or valid[0].default is not None):
+        return Fault("the rule has '[...]', and forward has no keyword 'valid' with the default None",
+                     "add 'valid: Tensor | None = None' to forward, with several inputs a list, and leave padding out",
+                     place)
+    if valid and not component.masked:
+        return Fault("forward takes 'valid', and the rule never gives it",
+                     "write the axis of tokens in brackets, 'B [n] c', or remove the keyword", place)
+    names = [f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in parameters if p.name not in MASKS]
     wanted = [f"{'*' if port.variadic else ''}{port.name or ''}" for port in component.parsed.ports]
     if names == wanted or (wanted == [""] and len(names) == 1 and not names[0].startswith("*")):
         return None

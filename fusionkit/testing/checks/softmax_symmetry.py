@@ -26,8 +26,10 @@ def ignored_by_softmax(probe: Probe, name: str, dtype: torch.dtype) -> bool:
         return False
     moved = False
     for (one, dim), (other, _) in zip(scores, others, strict=True):
-        if one.shape != other.shape or one.shape[dim] == 1:  # over one key nothing is left of the scores at all
+        if one.shape != other.shape:
             return False
+        if one.shape[dim] == 1:  # over one key nothing is left of the scores at all, so it proves nothing
+            continue
         finite = one.isfinite() & other.isfinite()
         change = torch.where(finite, other - one, 0)
         mean = change.sum(dim, keepdim=True) / finite.sum(dim, keepdim=True).clamp(min=1)

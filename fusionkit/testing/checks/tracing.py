@@ -19,7 +19,7 @@ from fusionkit.testing.checks.behaviour import difference
 from fusionkit.testing.checks.fixed_sizes import FixedSizes, fixed_sizes
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_error, source_file
-from fusionkit.testing.probing.probes import Probe, one_line, run
+from fusionkit.testing.probing.probes import MASKS, Probe, one_line, run
 
 # Axes: B batch, M inputs.
 _FIX = ("let no branch, loop or size depend on values of tensors: torch.where in place of if, no item(), no int(x); "
@@ -84,7 +84,7 @@ _LATEST: list[tuple[Probe, torch.export.ExportedProgram]] = []
 def _exported(probe: Probe) -> torch.export.ExportedProgram:
     module, batch = probe.module(), {0: torch.export.Dim("batch", min=2)}
     parameters = inspect.signature(module.forward).parameters.values()
-    fixed = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL and p.name != "present"]
+    fixed = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL and p.name not in MASKS]
     dynamic: dict[str, Any] = dict.fromkeys(fixed, batch)
     dynamic.update({p.name: (batch,) * (len(probe.inputs) - len(fixed)) for p in parameters
                     if p.kind is p.VAR_POSITIONAL})

@@ -58,7 +58,7 @@ def _guessed(path: Path) -> dict[str, list[int]]:
         inputs = from_tree(read_file(path)).inputs
     except UserError:
         return {}
-    return {item.name: [_AUTO] * len(item.sizes) for item in inputs if None in item.sizes}
+    return {item.name: [_AUTO] * len(item.sizes) for item in inputs if item.auto}
 
 
 def _finding(package: str, check: str, found: Sequence[Diagnostic], path: Path, guessed: bool) -> Finding:

@@ -10,6 +10,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
 from fusionkit.components.declaration import Declaration
 from fusionkit.components.kinds import KIND_TABLE
+from fusionkit.components.transform import Transform
 from fusionkit.network.measure import probe
 from fusionkit.planning.plan import Call
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
@@ -52,7 +53,7 @@ class Example:
             return {}  # no file names it
         options = {"with": dict(self.options)} if self.options else {}
         if KIND_TABLE[self.component.kind].in_data:
-            return {self.setting: {"scan": {"read": self.component.name, **self.options}}}
+            return {self.setting: {"scan": self._named}}
         path = self.setting.split(".")
         if path != [""]:
             written: Any = {"use": self.component.id} | options
@@ -60,6 +61,14 @@ class Example:
                 written = {key: written}
             return dict(written)
         return {_NODES[self.component.kind]: {"use": self.component.id, "from": self.sources} | options}
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        """What an input of a data file names the component by."""
+        if not isinstance(self.component, Transform):
+            return {"read": self.component.name, **self.options}
+        return {"preset": self.component.name, **self.options} if self.component.acts == "preset" else {
+            self.component.name: dict(self.options)}
 
     @property
     def setting(self) -> str:

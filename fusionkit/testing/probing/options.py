@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 from fusionkit.components.config import Config
 from fusionkit.components.declaration import Declaration
+from fusionkit.components.inner import KINDS
+from fusionkit.errors import UserError
+from fusionkit.testing.probing.inside import candidates, checked_options
 
 _NUMBERS = (3, 2, 24)
 """Tried in this order for an integer; none of them is a size of a generated input."""
@@ -128,7 +131,9 @@ class _Options:
 
 def _checked(component: Declaration, written: dict[str, Any], named: dict[str, Any]) -> Choice:
     try:
-        return Choice(_label(named), component.config.model_validate(written), written)
+        return Choice(_label(named), checked_options(component, written), written)
+    except UserError as error:
+        raise NoExampleError(f"the options {written!r} are refused: {error.diagnostics[0].message}") from None
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         raise NoExampleError(f"the options {written!r} are refused: {problem['msg']}") from None
@@ -145,6 +150,9 @@ def _others(field: dict[str, Any], standard: Any, definitions: dict[str, Any]) -
     """
     values = [value for value in _values(field, definitions) if value != standard]
     yield from ([value] for value in values if isinstance(value, str | bool))
+    if KINDS in field:
+        yield from ([value] for value in values)
+        return
     guessed = [value for value in values if not isinstance(value, str | bool)]
     if guessed:
         yield guessed
@@ -153,6 +161,9 @@ def _others(field: dict[str, Any], standard: Any, definitions: dict[str, Any]) -
 def _values(field: dict[str, Any], definitions: dict[str, Any]) -> Iterator[Any]:
     """Values that the JSON schema of a field allows, an author's own examples first."""
     yield from field.get("examples", [])
+    if KINDS in field:
+        yield from candidates(field)
+        return
     if "$ref" in field:
         yield from _values(definitions[field["$ref"].rpartition("/")[2]], definitions)
     for part in field.get("anyOf", []) + field.get("oneOf", []):

@@ -29,6 +29,10 @@ LIGHT = 1_000_000
 """Multiply-adds of one case below which it runs with the full grid and in double precision."""
 
 
+MASKS = ("present", "valid")
+"""Keywords of `forward` that are masks and no ports."""
+
+
 @dataclass(frozen=True)
 class Output:
     """The sizes of what a module gave for a batch; `single` when it was one tensor and no tuple."""
@@ -162,7 +166,7 @@ class Probe:
     def ports(self) -> list[str]:
         """A name for each input: that of its port, with a number where a port takes several."""
         names = [parameter.name for parameter in inspect.signature(self.built.forward).parameters.values()
-                 if parameter.name != "present"]
+                 if parameter.name not in MASKS]
         several = len(self.inputs) - len(names) + 1
         return [*names[:-1], *([names[-1]] if several == 1 and not self.component.parsed.ports[-1].variadic else
                                [f"{names[-1]}_{number}" for number in range(1, several + 1)])]

@@ -13,6 +13,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
 from fusionkit.shapes.layouts import TensorShape, shape_of
 from fusionkit.testing.places import place_of_error
+from fusionkit.testing.probing.inside import checked_options
 from fusionkit.testing.probing.options import Choice, Unreached, choices, refused_values
 from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, one_line, witness
 from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shrunk
@@ -119,7 +120,7 @@ def probe_of(component: Component, options: Mapping[str, Any], inputs: Sequence[
     Raises: what the component raises on them, and ComponentError when its rule refuses them.
     """
     label = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "defaults"
-    choice = Choice(label, component.config.model_validate(dict(options)), options)
+    choice = Choice(label, checked_options(component, options), options)
     first, *other = _given(inputs).sizes
     return _tried(Probe(component, choice, first[0]), [pair[0] for pair in other])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -34,10 +35,10 @@ class DrawnGraph:
 
     @property
     def uses(self) -> set[str]:
-        """The ids of its components."""
+        """The ids of its components, with those that stand in options."""
         steps = [step for node in self.data["nodes"].values() for step in node.get("chain", [node])]
         steps += [self.data["uncertainty"]] if "uncertainty" in self.data else []
-        return {step if isinstance(step, str) else step["use"] for step in steps}
+        return {name for step in steps for name in _ids(step)}
 
     @property
     def size(self) -> int:
@@ -51,3 +52,14 @@ class DrawnGraph:
         """Printed line by line by Hypothesis, which would otherwise print the drawing steps."""
         printer.text(repr(self))
 
+
+def _ids(step: Any) -> Iterator[str]:
+    """The id of a step, and those of the components in its options."""
+    if isinstance(step, str):
+        yield step
+        return
+    yield step["use"]
+    for value in step.get("with", {}).values():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict) and "use" in each:
+                yield from _ids(each)

@@ -23,6 +23,7 @@ from fusionkit.registry.lookup import Registry, discover
 from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, shape_of
 from fusionkit.shapes.rule import Mismatch, result_shape
 from fusionkit.syntax.writer import write
+from fusionkit.testing.probing.inside import checked_options
 from fusionkit.testing.random_graphs.sizes import MOST_NUMBERS
 
 Values = Mapping[str, Mapping[str, Sequence[Any]]]
@@ -125,7 +126,7 @@ class Menu:
         if first == other or alone is None or self.trial(name, options, [first]) is None:
             return alone is not None and first == other
         component = self.component(name)
-        config = component.config.model_validate(options)
+        config = checked_options(component, options, self.registry)
         module = _built(Call(component, config, (("input 1", first),), Bundle(())), "cpu").eval()
         try:
             with torch.no_grad():
@@ -136,7 +137,7 @@ class Menu:
     def _try(self, component: Component, options: Mapping[str, Any], inputs: Sequence[TensorShape]) -> Trial | None:
         if max(shape.count for shape in inputs) > MOST_NUMBERS:
             return None
-        config = component.config.model_validate(options)
+        config = checked_options(component, options, self.registry)
         named = tuple((f"input {number}", shape) for number, shape in enumerate(inputs, 1))
         bound = component.parsed.bind(named, dict(config))
         if isinstance(bound, Mismatch):

@@ -14,6 +14,7 @@ from fusionkit.components.config import ComponentError
 from fusionkit.components.kinds import NODE_KINDS
 from fusionkit.shapes.layouts import LAYOUTS, TensorShape
 from fusionkit.shapes.rule import Mismatch
+from fusionkit.testing.probing.inside import checked_options
 from fusionkit.testing.random_graphs.breaking import GraphFault
 from fusionkit.testing.random_graphs.inputs import accepted, violating
 from fusionkit.testing.random_graphs.menu import Menu
@@ -151,7 +152,7 @@ def refused_inputs(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
     """An additional node whose inputs fit its rule but are refused by its component."""
     for _ in range(_TRIES):
         component, options = _component(draw, menu, "encoder", "fusion")
-        config = component.config.model_validate(options)
+        config = checked_options(component, options, menu.registry)
         shapes = draw(accepted(component, dict(config)))
         try:
             if component.output and not isinstance(component.parsed.bind(_named(shapes), dict(config)), Mismatch):

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import Config
+from fusionkit.components.inner import KINDS
+from fusionkit.testing.probing.inside import candidates
 from fusionkit.testing.probing.options import choices
 
 Schema = dict[str, Any]
@@ -64,6 +66,8 @@ def _values(field: Schema, definitions: Mapping[str, Schema]) -> SearchStrategy[
     """Values that the JSON schema of a field allows, an author's own examples among them."""
     examples = list(field.get("examples", ()))
     ways = [st.sampled_from(examples)] if examples else []
+    if KINDS in field:
+        return st.sampled_from([*examples, *candidates(field)])
     if "$ref" in field:
         ways.append(_values(definitions[field["$ref"].rpartition("/")[2]], definitions))
     ways.extend(_values(part, definitions) for part in (*field.get("anyOf", ()), *field.get("oneOf", ())))

@@ -24,10 +24,11 @@ PREFIX = "fusionkit"
 _LONGEST = 30  # names stand in lines of the generated files, which end at column 120
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 # Names that the generated files import or define: a class of such a name would hide them.
-_TAKEN = {"Any", "ChosenCase", "ClassColumn", "Config", "Encoder", "EpochWindow", "Explanation", "F", "Field",
-          "Floats", "Fusion", "Gradients", "Head", "HeadPrediction", "Metric", "Path", "PositiveInt", "Prediction",
-          "Projections", "RunPart", "RunView", "Runner", "Sequence", "Tensor", "TensorShape", "Training",
-          "TrainingMethod", "TrainingView", "Uncertainty"}
+_TAKEN = {"Any", "Callable", "ChosenCase", "ClassColumn", "Config", "Draws", "Encoder", "EpochWindow", "Explanation",
+          "F", "Field", "Floats", "Fusion", "Gradients", "Head", "HeadPrediction", "Mapping", "Metric",
+          "NonNegativeFloat", "Path", "PositiveInt", "Prediction", "Projections", "RunPart", "RunView",
+          "Runner", "Sequence", "Tensor", "TensorShape", "Training", "TrainingMethod", "TrainingView",
+          "Transform", "TransformConfig", "TransformMethod", "Uncertainty"}
 
 _TEMPLATES = files("fusionkit.testing.scaffold") / "templates"
 

@@ -1,0 +1,112 @@
+"""Inputs of masked tokens in a cohort: (n, c) with another n for every case, how many they have, and cases without any.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from fusionkit.data.case_files import is_empty_bag
+from fusionkit.data.findings import Findings
+from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.readers.reader import Sizes
+from fusionkit.data.signature import InputNeed
+from fusionkit.data.table import Table
+from fusionkit.errors import Diagnostic
+
+_NAMED = 4  # cases that a warning names
+Place = tuple[str, int]
+"""An input and a row."""
+
+
+def is_masked(need: InputNeed, shapes: Collection[tuple[int, ...]] = ()) -> bool:
+    """Whether an input has masked tokens: as the graph says, or without a graph if only the number of tokens varies."""
+    if need.sizes is not None:
+        return need.masked
+    return len({shape[1:] for shape in shapes}) == 1 and len({len(shape) for shape in shapes} - {2}) == 0 and len(
+        {shape[0] for shape in shapes}) > 1
+
+
+def without_tokens(inputs: Mapping[str, InputNeed], specs: Mapping[str, InputSpec],
+                   shapes: Mapping[Place, tuple[int, ...]], *, table: Table, ids: Sequence[str],
+                   findings: Findings) -> set[Place]:
+    """The places whose array has no tokens, which is a missing input.
+
+    Reports `no-tokens` as a warning where the input may be missing, `absent-input` where not, and `empty-array` for
+    inputs that are no masked tokens.
+    """
+    empty = sorted(place for place, shape in shapes.items() if is_empty_bag(shape))
+    for name, need in inputs.items():
+        rows = [row for owner, row in empty if owner == name]
+        if not rows:
+            continue
+        loose, columns = need.masked or need.sizes is None, specs[name].columns
+        column = columns[-1] if columns else None
+        if loose and need.optional:
+            shown = ", ".join(repr(ids[row]) for row in rows[:_NAMED])
+            more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+            findings.add(Diagnostic(
+                "no-tokens", f"input {name!r}: {len(rows)} of {len(table)} cases have an array without a row ({shown}"
+                f"{more})", table.span(rows[0], column), why="a case without a token is one that lacks the input",
+                fix="leave the cell of the file blank where nothing was taken; check the others", severity="warning"),
+                name)
+        for row in () if loose and need.optional else rows:
+            size = list(shapes[name, row])
+            code, message, why, fix = (
+                ("absent-input", f"case {ids[row]!r} has no {name!r}", f"its array {size} has no token",
+                 f"fill it in, or write 'optional: true' on input {name!r} of the graph") if need.masked else
+                ("empty-array", f"case {ids[row]!r}, input {name!r}: it has no values",
+                 f"the size of its array is {size}", "save it again"))
+            findings.add(Diagnostic(code, message, table.span(row, column), why, fix), name)
+    return set(empty)
+
+
+def longest(spec: InputSpec, need: InputNeed, promised: Sizes | None, shapes: Mapping[int, tuple[int, ...]], *,
+            table: Table, ids: Sequence[str], findings: Findings) -> tuple[int, ...] | None:
+    """The size of the case with most tokens; None if a width is unknown or wrong.
+
+    Reports `wrong-size`, once if all cases differ from the graph, else by row, and `too-many-tokens`.
+    """
+    wanted = None if need.sizes is None else need.sizes[1]
+    if promised is not None or (shapes and all(len(shape) != 2 for shape in shapes.values())):
+        given = promised if promised is not None else next(iter(shapes.values()))
+        findings.add(_wrong(spec, need, f"input {spec.name!r} is {_shown(given)}", wanted))
+        return None
+    widths = [shapes[row][1] for row in sorted(shapes) if len(shapes[row]) == 2]
+    usual = Counter(widths).most_common(1)[0][0] if widths else wanted
+    if usual is None or (wanted is not None and usual != wanted):
+        if usual is not None:
+            findings.add(_wrong(spec, need, f"input {spec.name!r} is [null, {usual}]", wanted))
+        return None
+    columns = spec.columns
+    for row, shape in sorted(shapes.items()):
+        span = table.span(row, columns[-1] if columns else None)
+        named = f"case {ids[row]!r}, input {spec.name!r}"
+        if len(shape) != 2 or shape[1] != usual:
+            findings.add(Diagnostic(
+                "wrong-size", f"{named}: its size is {_shown(shape)}, not [null, {usual}]", span,
+                why="tokens are (number, features), and only their number may vary",
+                fix="save an array with one row for each token, and the same features for all cases"), spec.name)
+    counts = {row: shape[0] for row, shape in sorted(shapes.items()) if len(shape) == 2}
+    over = [row for row, count in counts.items() if need.most is not None and count > need.most]
+    if over:
+        rest = f"{len(over) - 1} further case{'s' if len(over) > 2 else ''}"
+        more = f" ({rest} too, up to {max(counts.values()):,})" if len(over) > 1 else ""
+        findings.add(Diagnostic(
+            "too-many-tokens", f"case {ids[over[0]]!r}, input {spec.name!r}: it has {counts[over[0]]:,} tokens; the "
+            f"graph takes at most {need.most:,}{more}", table.span(over[0], columns[-1] if columns else None),
+            why=f"'max' of input {spec.name!r} limits them, since memory and time grow with their number",
+            fix=f"write 'max: {max(counts.values())}' in the graph, or save fewer tokens for a case"), spec.name)
+    return max([1, *counts.values()]), usual
+
+
+def _wrong(spec: InputSpec, need: InputNeed, message: str, wanted: int | None) -> Diagnostic:
+    graph = f" ({need.span})" if need.span else ""
+    width = "auto" if wanted is None else wanted
+    return Diagnostic("wrong-size", f"{message}; the graph takes [null, {width}]{graph}", spec.span,
+                      why="masked tokens are an array (number, features) for each case, without the batch axis",
+                      fix="correct the sizes in the graph, or save an array with one row for each token")
+
+
+def _shown(sizes: Iterable[int | None]) -> str:
+    return "[" + ", ".join("auto" if size is None else str(size) for size in sizes) + "]"

@@ -1,0 +1,79 @@
+"""Inputs of masked tokens as a network takes them: which are padding, which cases lack the input, zeros in padding."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from fusionkit.planning.plan import Value
+
+# Axes: B batch, N tokens, c features of a token.
+Tensors = Mapping[str, Tensor]
+
+
+def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, valid: Tensors,
+           unread: Collection[str] = ()) -> tuple[Tensors, Tensors, Tensors]:
+    """Inputs, `present` and `valid` that agree: a missing input has no tokens, and one without tokens is missing.
+
+    Padding becomes zeros, whatever it was, so that it reaches no result and no gradient. An input that is omitted, or
+    has no tokens in any case, has one of padding for each case; inputs that are `unread` may lack everything.
+
+    Shapes: `inputs` (B, N, c), `present` (B,), `valid` (B, N), by input; `masked` are the inputs that have `valid`.
+
+    Raises: ValueError for a mask of something else, of another size, or that is not boolean.
+    """
+    there, valid = apart(present or {}, valid)
+    strange = sorted(valid.keys() - {value.name for value in masked})
+    if strange:
+        raise ValueError(f"`valid` has {strange[0]!r}, which is not an input of masked tokens")
+    tensors, real = dict(inputs), {}
+    for value in masked:
+        name = value.name
+        tokens, mask_BN = inputs.get(name), valid.get(name)
+        if tokens is None and name not in unread and value.present is not None and inputs:
+            like = next(iter(inputs.values()))
+            tokens, mask_BN = like.new_zeros(like.shape[0], 0, value.shape.width), None
+        if tokens is not None:
+            mask_BN = _checked(name, mask_BN, tokens)
+            if not tokens.shape[1]:
+                # Not all operations are defined on no tokens at all.
+                tokens, mask_BN = tokens.new_zeros(tokens.shape[0], 1, value.shape.width), mask_BN.new_zeros(
+                    tokens.shape[0], 1)
+        if mask_BN is None:
+            continue
+        if name in there:
+            mask_BN = mask_BN & there[name].unsqueeze(1)
+        if value.present is not None:
+            there[name] = mask_BN.any(1)
+        real[name] = mask_BN
+        if tokens is not None:
+            tensors[name] = tokens.where(mask_BN.unsqueeze(2), 0.0)
+    return tensors, there, real
+
+
+def apart(present: Tensors, valid: Tensors) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Masks of cases (B,) and masks of tokens (B, N), which may be among the former."""
+    return ({name: mask for name, mask in present.items() if mask.dim() == 1},
+            {**valid, **{name: mask for name, mask in present.items() if mask.dim() > 1}})
+
+
+def those_with_tokens(masked: Sequence[Value], present: Tensors, valid: Tensors) -> dict[str, Tensor]:
+    """`present` (B,) by input, in which an optional input of masked tokens without a token is missing."""
+    there, valid = apart(present, valid)
+    for value in masked:
+        if value.present is not None and value.name in valid:
+            some = valid[value.name].any(1)
+            there[value.name] = there[value.name] & some if value.name in there else some
+    return there
+
+
+def _checked(name: str, mask_BN: Tensor | None, tokens_BNc: Tensor) -> Tensor:
+    """The mask of some tokens; all are tokens if there is none."""
+    if mask_BN is None:
+        return torch.ones(tokens_BNc.shape[:2], dtype=torch.bool, device=tokens_BNc.device)
+    if mask_BN.shape != tokens_BNc.shape[:2] or mask_BN.dtype != torch.bool:
+        raise ValueError(f"`valid` of input {name!r} is {mask_BN.dtype} {list(mask_BN.shape)} for tokens "
+                         f"{list(tokens_BNc.shape)}; it must be boolean and have the first two of these sizes")
+    return mask_BN

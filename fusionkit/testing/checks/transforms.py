@@ -1,0 +1,97 @@
+"""The check of transforms: changes that follow from options, draws and the values of a case alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from fusionkit.components.config import Config
+from fusionkit.components.transform import Transform, TransformMethod
+from fusionkit.data.augmentation import Augmentation
+from fusionkit.data.batch import Batch
+from fusionkit.errors import RunError, Span, UserError
+from fusionkit.registry.lookup import discover
+from fusionkit.registry.named import Chosen, component_named
+from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import Mapping as TreeMapping
+from fusionkit.syntax.writer import write
+from fusionkit.testing.faults import Fault
+from fusionkit.training.augmented import Augmented
+
+_SIZES = {"image": (2, 7, 11), "volume": (2, 5, 7, 11), "one slice": (2, 1, 7, 11)}
+_IDS = ("P1", "P2", "P3")
+_EPOCHS = 12
+_DRAW = "draw all numbers from the argument `random`, and noise by noise()"
+
+
+def transform(component: Transform, config: Config) -> Fault | None:
+    """What is wrong with a transform under some options."""
+    if component.acts == "preset":
+        return _preset(component, config)
+    if not isinstance(component.module(config), TransformMethod):
+        return Fault("it makes no TransformMethod", "derive its class from fusionkit.api.TransformMethod")
+    chance = config.model_dump().get("chance", 1.0)
+    chosen = Chosen(component, config if chance else config.model_copy(update={"chance": 1.0}), Span("kit", 1, 1))
+    try:
+        found = [_of_layout(chosen, layout) for layout in _SIZES]
+    except RunError as error:
+        raise error.__cause__ or error from None
+    faults = [each for each in found if isinstance(each, Fault)]
+    if faults:
+        return faults[0]
+    if not any(found) and config == _defaults(component):
+        return Fault(f"in {_EPOCHS} epochs it changes nothing with default options",
+                     "override `move` where it acts in space, `apply` where it acts on the intensity")
+    return None
+
+
+def _preset(component: Transform, config: Config) -> Fault | None:
+    made = component.module(config)
+    if not isinstance(made, Mapping) or not made:
+        return Fault(f"it gives {made!r}", "return the options of transforms by their names")
+    for name, options in made.items():
+        try:
+            tree = read(write(dict(options)), "kit") if options else None
+            component_named(f"transform.{name}", tree if isinstance(tree, TreeMapping) else None, discover(),
+                            Span("kit", 1, 1), Transform)
+        except UserError as error:
+            return Fault(f"its transform {name!r} is refused: {error.diagnostics[0].message}",
+                         error.diagnostics[0].fix or "correct its options")
+    return None
+
+
+def _of_layout(chosen: Chosen[Transform], layout: str) -> bool | Fault:
+    """Whether inputs of a layout are changed, or what is wrong."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(len(_IDS), *_SIZES[layout], generator=generator) * 3 - 1
+    changed, kept = False, values.clone()
+    for epoch in range(_EPOCHS):
+        torch.manual_seed(epoch)
+        whole = _made(chosen, values, epoch)
+        torch.manual_seed(epoch + 1)
+        backwards = _made(chosen, values.flip(0), epoch, _IDS[::-1]).flip(0)
+        alone = torch.cat([_made(chosen, values[row, None], epoch, (id,)) for row, id in enumerate(_IDS)])
+        if not torch.equal(values, kept):
+            return Fault(f"it changes its argument in place ({layout})", "work on a copy")
+        if not bool(whole.isfinite().all()):
+            return Fault(f"values of a case of layout {layout!r} become NaN or infinite", "check divisions and powers")
+        if not torch.equal(whole, _made(chosen, values, epoch)):
+            return Fault(f"it changes the same case otherwise a second time ({layout})", _DRAW)
+        if not torch.equal(whole, backwards) or not torch.equal(whole, alone):
+            return Fault(f"a case alone, or in another order of the batch, is changed otherwise ({layout})",
+                         "change each case by its own numbers and values only")
+        changed = changed or not torch.equal(whole, values)
+    return changed
+
+
+def _made(chosen: Chosen[Transform], values: Tensor, epoch: int, ids: tuple[str, ...] = _IDS) -> Tensor:
+    augmented = Augmented(Augmentation({"x": (chosen,)}), ids, {}, seed=0)
+    batch = Batch({"x": values}, {}, {}, {}, torch.arange(len(ids)))
+    return augmented(batch, epoch).inputs["x"]
+
+
+def _defaults(component: Transform) -> Config | None:
+    required = any(option.is_required() for option in component.config.model_fields.values())
+    return None if required else component.config.model_validate({})

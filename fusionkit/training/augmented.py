@@ -1,0 +1,179 @@
+"""Applies the transforms of a data file to training batches: drawn for each case from seed, epoch and id.
+
+Axes: B cases, c channels, then (h, w) or (d, h, w).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.components.failures import raised
+from fusionkit.components.transform import Draws, Motion, Transform, TransformMethod
+from fusionkit.data.augmentation import Augmentation
+from fusionkit.data.batch import Batch
+from fusionkit.errors import RunError
+from fusionkit.registry.named import Chosen
+from fusionkit.training.batch_order import seed_of
+from fusionkit.training.resampling import Joined, Placed, joined, moved, placed
+
+_WORD = "augment"
+_UNIT = 65536 * math.sqrt(4 / 12)
+
+
+@dataclass(frozen=True)
+class _Applied:
+    """One transform, and the words of its seed: seed of the run, group or input, name."""
+
+    chosen: Chosen[Transform]
+    method: TransformMethod
+    seed: int
+    owner: str
+
+    def draws(self, epoch: int, id: str) -> Draws | None:
+        """The random numbers of a case in an epoch, after the first, which decides; None if it is left alone."""
+        random = Draws(seed_of(self.seed, _WORD, epoch, id, self.owner, self.chosen.declared.name))
+        return random if random.between(0, 1) < self.chosen.config.chance else None  # type: ignore[attr-defined]
+
+    def field(self, epoch: int, id: str) -> int:
+        """The key of a case's noise."""
+        return seed_of(self.seed, _WORD, epoch, id, self.owner, f"{self.chosen.declared.name} field")
+
+    def call(self, hook: str, *given: Any) -> Any:
+        """What a hook of the transform gives. Raises: RunError if it fails."""
+        try:
+            return getattr(self.method, hook)(*given)
+        except Exception as error:
+            raise RunError(f"{self.chosen.declared.id} fails in {hook!r}: {raised(error)}") from error
+
+
+class Augmented:
+    """Changes the training batches of one dataset; its changes are a function of seed, epoch and the id of a case.
+
+    `ids` are those of all rows; `extents` has the size of an array along d, h, w in mm for each row, by input; an
+    input or row that it lacks has voxels of 1 mm.
+    """
+
+    def __init__(self, augmentation: Augmentation | None, ids: Sequence[str],
+                 extents: Mapping[str, Sequence[Sequence[float] | None]], seed: int) -> None:
+        self.ids, self.extents = ids, extents
+        self.groups: dict[tuple[str, ...], list[_Applied]] = {}
+        self.values: dict[str, list[_Applied]] = {}
+        for name, several in (augmentation.inputs if augmentation else {}).items():
+            assert augmentation is not None
+            group = augmentation.group(name)
+            if group not in self.groups:
+                self.groups[group] = _made(augmentation.moving(group), seed, "+".join(group))
+            self.values[name] = _made([each for each in several if each.declared.acts == "intensity"], seed, name)
+
+    def __call__(self, batch: Batch, epoch: int) -> Batch:
+        """The batch with its present inputs changed; epochs count from 0."""
+        if not self.values:
+            return batch
+        inputs = dict(batch.inputs)
+        rows = batch.index.tolist()
+        for group, transforms in self.groups.items():
+            for name in group if transforms else ():
+                if name in inputs:
+                    inputs[name] = self._moved(name, inputs[name], batch, transforms, epoch)
+        for name, transforms in self.values.items():
+            if name in inputs and transforms:
+                there = batch.present[name].tolist() if name in batch.present else [True] * len(rows)
+                inputs[name] = self._changed(inputs[name], [row if is_there else -1 for row, is_there in zip(
+                    rows, there, strict=True)], transforms, epoch)
+        return replace(batch, inputs=inputs)
+
+    def _moved(self, name: str, values: Tensor, batch: Batch, transforms: Sequence[_Applied], epoch: int) -> Tensor:
+        there = batch.present[name].tolist() if name in batch.present else [True] * len(batch)
+        motions, places = [], []
+        for row, is_there in zip(batch.index.tolist(), there, strict=True):
+            place, extent = self._placed(name, row, values.shape[2:])
+            motions.append(self.motion(transforms, epoch, self.ids[row], extent) if is_there else joined(()))
+            places.append(place)
+        return moved(values, motions, places, values.flatten(2).amin(2))
+
+    def motion(self, transforms: Sequence[_Applied], epoch: int, id: str, extent: Sequence[float]) -> Joined:
+        """The motion of one case."""
+        found: list[Motion] = []
+        for each in transforms:
+            random = each.draws(epoch, id)
+            found += [each.call("move", random, extent)] if random is not None else []
+        return joined(found)
+
+    def _placed(self, name: str, row: int, sizes: Sequence[int]) -> tuple[Placed, list[float]]:
+        """Where the voxels of a case are, and the extent that transforms see."""
+        whole = [1, *sizes] if len(sizes) == 2 else list(sizes)
+        known = (self.extents.get(name) or {row: None})[row]
+        spacing = [1.0] * 3 if known is None else [
+            length / size for length, size in zip(known, whole, strict=True)]
+        extent = [0.0 if size == 1 else size * step for size, step in zip(whole, spacing, strict=True)]
+        return placed(whole, spacing), extent
+
+    def _changed(self, values: Tensor, rows: Sequence[int], transforms: Sequence[_Applied], epoch: int) -> Tensor:
+        """Values changed by the transforms in their order; -1 among the rows is a missing input."""
+        low, high = values.flatten(1).amin(1), values.flatten(1).amax(1)
+        result = values
+        for each in transforms:
+            result = _apply(each, result, [self.ids[row] if row >= 0 else None for row in rows], epoch)
+        if result is values:
+            return values
+        # What was scaled to 0..1 by a window or as the colours of a picture stays there.
+        shape = (-1, *[1] * (values.dim() - 1))
+        unit = ((low >= 0) & (high <= 1)).reshape(shape)
+        return torch.where(unit, result.clamp(0, 1), result)
+
+
+def _made(several: Sequence[Chosen[Transform]], seed: int, owner: str) -> list[_Applied]:
+    return [_Applied(chosen, chosen.declared.module(chosen.config), seed, owner) for chosen in several]
+
+
+def _apply(transform: _Applied, values: Tensor, ids: Sequence[str | None], epoch: int) -> Tensor:
+    """The values with those cases changed that the transform draws."""
+    rows, drawn, keys = [], [], []
+    for row, id in enumerate(ids):
+        random = None if id is None else transform.draws(epoch, id)
+        if id is not None and random is not None:
+            rows.append(row)
+            drawn.append(transform.call("draw", random))
+            keys.append(transform.field(epoch, id))
+    if not rows:
+        return values
+    numbers = {name: torch.tensor([each[name] for each in drawn], dtype=torch.float32, device=values.device)
+               for name in drawn[0]}
+    chosen = values[rows]
+    made = transform.call("apply", chosen, numbers, lambda: noise(chosen, keys))
+    if not isinstance(made, Tensor) or made.shape != chosen.shape or made.dtype != values.dtype:
+        raise RunError(f"{transform.chosen.declared.id} gives {_shape(made)} for {_shape(chosen)}")
+    result = values.clone()
+    result[rows] = made
+    return result
+
+
+def _shape(value: Any) -> str:
+    return f"{value.dtype} of {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def noise(like: Tensor, keys: Sequence[int]) -> Tensor:
+    """Random numbers of mean 0 and standard deviation 1, the same bits on every device: (B, ...) as `like`.
+
+    SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195) of key and position gives four words of 16 bits, whose
+    sum is nearly normal.
+    """
+    place = torch.arange(like[0].numel(), dtype=torch.int64, device=like.device) * -7046029254386353131
+    state = place + torch.tensor(list(keys), dtype=torch.int64, device=like.device)[:, None]
+    for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
+        state = (state ^ _right(state, shift)) * factor
+    state = state ^ _right(state, 31)
+    words = sum((state >> shift) & 0xFFFF for shift in (0, 16, 32, 48))
+    assert isinstance(words, Tensor)
+    return ((words - 131070).float() / _UNIT).reshape(like.shape)
+
+
+def _right(value: Tensor, count: int) -> Tensor:
+    """A shift of unsigned numbers, which torch has not."""
+    return (value >> count) & ((1 << (64 - count)) - 1)

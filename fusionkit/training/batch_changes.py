@@ -1,0 +1,33 @@
+"""What training changes in a batch before the network sees it: augmentation, and modality dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from fusionkit.data.batch import Batch, Case
+from fusionkit.data.dataset import CaseDataset
+from fusionkit.planning.plan import Plan
+from fusionkit.training.augmented import Augmented
+from fusionkit.training.modality_dropout import ModalityDropout
+from fusionkit.training.settings import TrainingSettings
+
+
+def fixed(settings: TrainingSettings, train: Dataset[Case]) -> dict[str, Any]:
+    """The settings of a run as its state records them, with what a data file adds and resuming may not change."""
+    changed = train.augmentation if isinstance(train, CaseDataset) else None
+    return settings.model_dump(mode="json") | {"augment": changed and changed.to_plain()}
+
+
+def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) -> Callable[[Batch, int], Batch]:
+    """A function of a batch and an epoch, counted from 0; what it changes follows from the seed and the cases alone.
+
+    Raises: UserError with `nothing-to-drop`.
+    """
+    dropout = ModalityDropout(plan, settings)
+    if not isinstance(train, CaseDataset) or train.augmentation is None:
+        return dropout
+    augmented = Augmented(train.augmentation, train.ids, train.extents, settings.seed)
+    return lambda batch, epoch: augmented(dropout(batch, epoch), epoch)

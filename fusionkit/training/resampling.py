@@ -1,0 +1,180 @@
+"""Moves volumes and images by motions in mm: all motions of a case are one interpolation.
+
+Axes: B cases, c channels, d h w voxels; places are in mm along right, anterior, superior (R, A, S).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from fusionkit.arrays import Floats
+from fusionkit.components.transform import Motion
+
+_EXACT = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where the voxels of a case are: the affine from (d, h, w, 1) to mm, and the point about which motions are.
+
+    *Shapes*: `affine` (4, 4) with rows R, A, S, 1; `centre` (3,).
+    """
+
+    affine: Floats
+    centre: Floats
+
+    @property
+    def spacing(self) -> Floats:
+        """The distance of voxels along d, h, w in mm: (3,)."""
+        found: Floats = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return found
+
+
+def placed(sizes: Sequence[int], spacing: Sequence[float]) -> Placed:
+    """An array whose middle is the origin, with d towards superior, h towards anterior and w towards the right."""
+    affine = np.zeros((4, 4))
+    affine[(2, 1, 0), (0, 1, 2)] = spacing
+    affine[3, 3] = 1
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(sizes) - 1) / 2)
+    return Placed(affine, np.zeros(3))
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The motions of one case as one: their matrices multiplied in order, shifts and bends added."""
+
+    linear: Floats
+    shift: Floats
+    bends: tuple[Motion, ...]
+
+    @property
+    def still(self) -> bool:
+        """Whether it moves nothing."""
+        return not self.bends and not self.shift.any() and np.array_equal(self.linear, np.eye(3))
+
+
+def joined(motions: Sequence[Motion]) -> Joined:
+    """Several motions as one."""
+    linear, shift = np.eye(3), np.zeros(3)
+    for motion in motions:
+        linear = linear if motion.linear is None else linear @ motion.linear
+        shift = shift if motion.shift is None else shift + motion.shift
+    return Joined(linear, shift, tuple(motion for motion in motions if motion.bend is not None and motion.bend.any()))
+
+
+def moved(values: Tensor, motions: Sequence[Joined], places: Sequence[Placed], fill: Tensor | None) -> Tensor:
+    """The moved cases; those that do not move are returned as they are, those that are only turned over exactly.
+
+    `fill` (B, c) are the values beyond the edge, None for those at the edge.
+    *Shapes*: `values` (B, c, h, w) or (B, c, d, h, w), kept.
+    """
+    volumes = values if values.dim() == 5 else values.unsqueeze(2)
+    result, rows, maps = volumes.clone(), [], []
+    for row, (motion, place) in enumerate(zip(motions, places, strict=True)):
+        if motion.still:
+            continue
+        turn, offset = index_map(motion, place, volumes.shape[2:])
+        flipped = None if motion.bends else _flipped_axes(turn, offset, volumes.shape[2:])
+        if flipped is not None:
+            result[row] = volumes[row].flip([axis + 1 for axis in flipped])
+            continue
+        rows.append(row)
+        maps.append((turn, offset))
+    if rows:
+        bends = [_bent(motions[row], places[row], volumes.shape[2:], values.device) for row in rows]
+        result[rows] = _sampled(volumes[rows], maps, bends, None if fill is None else fill[rows])
+    return result.reshape(values.shape)
+
+
+def index_map(motion: Joined, place: Placed, sizes: Sequence[int]) -> tuple[Floats, Floats]:
+    """The map from voxels of the result to voxels of the source: (3, 3) and (3,) over (d, h, w), without bends.
+
+    An axis of one voxel takes no part.
+    """
+    matrix, origin = place.affine[:3, :3], place.affine[:3, 3]
+    back = np.linalg.inv(matrix)
+    turn = back @ motion.linear @ matrix
+    offset = back @ (motion.linear @ (origin - place.centre) + place.centre + motion.shift - origin)
+    for axis, size in enumerate(sizes):
+        if size == 1:
+            turn[axis, :], turn[:, axis], offset[axis] = 0, 0, 0
+            turn[axis, axis] = 1
+    return turn, offset
+
+
+def _flipped_axes(turn: Floats, offset: Floats, sizes: Sequence[int]) -> list[int] | None:
+    """The axes that a map turns over; None if it is another map."""
+    signs = np.sign(np.diag(turn))
+    middle = (np.array(sizes) - 1) / 2
+    exact = np.abs(turn - np.diag(signs)).max() < _EXACT and np.abs(offset - (1 - signs) * middle).max() < _EXACT
+    return [axis for axis in range(3) if signs[axis] < 0] if exact else None
+
+
+def _sampled(volumes: Tensor, maps: Sequence[tuple[Floats, Floats]], bends: Sequence[Tensor | None],
+             fill: Tensor | None) -> Tensor:
+    sizes, device = volumes.shape[2:], volumes.device
+    scale = 2 / np.array(sizes)
+    turns = _on(np.stack([turn * scale[:, None] for turn, _ in maps]), device)
+    offsets = _on(np.stack([(offset + 0.5) * scale - 1 for _, offset in maps]), device)
+    along = [torch.arange(size, dtype=torch.float32, device=device) for size in sizes]
+    flat = sizes[0] == 1
+    axes = (2, 1) if flat else (2, 1, 0)  # grid_sample wants x, y, z
+    grid = torch.empty((len(maps), *sizes, len(axes)), device=device)
+    for place, axis in enumerate(axes):
+        weights = turns[:, axis, :, None]
+        by_depth = weights[:, 0] * along[0] + offsets[:, axis, None]
+        grid[..., place] = (by_depth[:, :, None, None] + (weights[:, 1] * along[1])[:, None, :, None]
+                            + (weights[:, 2] * along[2])[:, None, None, :])
+        for row, bend in enumerate(bends):
+            if bend is not None:
+                grid[row, ..., place] += bend[axis] * float(scale[axis])
+    volumes, grid = (volumes.squeeze(2), grid.squeeze(1)) if flat else (volumes, grid)
+    if fill is None:
+        return grid_sample(volumes, grid, mode="bilinear", padding_mode="border", align_corners=False).reshape(
+            len(maps), -1, *sizes)
+    level = fill.reshape(*fill.shape, *[1] * (volumes.dim() - 2))
+    moved = grid_sample(volumes - level, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + level
+    return moved.reshape(len(maps), -1, *sizes)
+
+
+def _bent(motion: Joined, place: Placed, sizes: Sequence[int], device: torch.device) -> Tensor | None:
+    """The displacements of a case by its bends in voxels: (3, d, h, w), the first axis d, h, w."""
+    total = None
+    for part in motion.bends:
+        assert part.bend is not None
+        field = _on(part.bend, device)
+        for axis, size in enumerate(sizes):
+            weights = _on(spline_weights(size, part.bend.shape[axis + 1], part.step / place.spacing[axis]), device)
+            field = torch.movedim(torch.tensordot(field, weights, dims=([axis + 1], [1])), -1, axis + 1)
+        total = field if total is None else total + field
+    if total is None:
+        return None
+    back = np.linalg.inv(place.affine[:3, :3])
+    for axis, size in enumerate(sizes):
+        if size == 1:
+            back[axis] = 0
+    return torch.einsum("ij,jdhw->idhw", _on(back, device), total)
+
+
+def spline_weights(count: int, points: int, step: float) -> Floats:
+    """The weights of a uniform cubic B-spline around the middle of an axis: (count, points).
+
+    `step` is the distance of control points in voxels.
+    """
+    at = (np.arange(count) - (count - 1) / 2) / step + (points - 1) / 2
+    away = np.abs(at[:, None] - np.arange(points))
+    inner, outer = 2 / 3 - away**2 + away**3 / 2, (2 - away) ** 3 / 6
+    found: Floats = np.where(away < 1, inner, np.where(away < 2, outer, 0.0))
+    return found
+
+
+def _on(array: NDArray[np.floating[Any]], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device)

@@ -1,0 +1,1 @@
+"""Bundled transforms: random changes of training cases, and presets of them."""

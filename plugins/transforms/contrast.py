@@ -1,0 +1,45 @@
+"""Contrast: distances from the mean of a channel multiplied by a factor, within the range that the values have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Self
+
+from fusionkit_plugins.blocks.per_case import over_positions, per_case
+from fusionkit_plugins.blocks.ranges import check_range
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
+
+
+class ContrastConfig(TransformConfig):
+    """Options of `transform.contrast`."""
+
+    factor: list[Annotated[float, Field(gt=0)]] = Field(
+        [0.75, 1.25], min_length=2, max_length=2, description="Smallest and largest factor; above 1 adds contrast.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        check_range("factor", self.factor)
+        return self
+
+
+class Contrast(TransformMethod):
+    """Values that would leave the range of their channel stop at its ends."""
+
+    config: ContrastConfig
+
+    def draw(self, random: Draws) -> Mapping[str, float]:
+        """The factor."""
+        return {"factor": random.between(*self.config.factor)}
+
+    def apply(self, values: Tensor, drawn: Mapping[str, Tensor], noise: Callable[[], Tensor]) -> Tensor:
+        """The values with another contrast."""
+        axes = over_positions(values)
+        mean = values.mean(axes, keepdim=True)
+        changed = (values - mean) * per_case(drawn["factor"], values) + mean
+        return changed.clamp(values.amin(axes, keepdim=True), values.amax(axes, keepdim=True))
+
+
+component = Transform("contrast", ContrastConfig, Contrast, short="factor", category="intensity")

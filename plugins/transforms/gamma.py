@@ -1,0 +1,54 @@
+"""Gamma: values between the smallest and the largest of a channel to a power, with mean and deviation kept.
+
+Source: Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z, supplementary note 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Self
+
+from fusionkit_plugins.blocks.per_case import over_positions, per_case
+from fusionkit_plugins.blocks.ranges import check_range
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
+
+_SMALL = 1e-7
+
+
+class GammaConfig(TransformConfig):
+    """Options of `transform.gamma`."""
+
+    power: list[Annotated[float, Field(gt=0)]] = Field(
+        [0.7, 1.5], min_length=2, max_length=2, description="Smallest and largest power; drawn by its logarithm.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        check_range("power", self.power)
+        return self
+
+
+class Gamma(TransformMethod):
+    """A power above 1 darkens the middle of the range."""
+
+    config: GammaConfig
+
+    def draw(self, random: Draws) -> Mapping[str, float]:
+        """The power."""
+        return {"power": random.factor(*self.config.power)}
+
+    def apply(self, values: Tensor, drawn: Mapping[str, Tensor], noise: Callable[[], Tensor]) -> Tensor:
+        """The values on their new curve; a channel of one value is left as it is."""
+        axes = over_positions(values)
+        low, high = values.amin(axes, keepdim=True), values.amax(axes, keepdim=True)
+        span = (high - low).clamp(min=_SMALL)
+        bent = ((values - low) / span).pow(per_case(drawn["power"], values)) * span + low
+        mean, deviation = values.mean(axes, keepdim=True), values.std(axes, keepdim=True)
+        centred = (bent - bent.mean(axes, keepdim=True)) / bent.std(axes, keepdim=True).clamp(min=_SMALL)
+        return (centred * deviation + mean).where(high > low, values)
+
+
+component = Transform("gamma", GammaConfig, Gamma, short="power", category="intensity",
+                      paper="doi:10.1038/s41592-020-01008-z")

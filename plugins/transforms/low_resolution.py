@@ -1,0 +1,53 @@
+"""Low resolution: a case shrunk by a factor and enlarged again, as from another scanner.
+
+Source: Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z, supplementary note 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Self
+
+import torch
+from fusionkit_plugins.blocks.ranges import check_range
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
+
+
+class LowResolutionConfig(TransformConfig):
+    """Options of `transform.low_resolution`."""
+
+    factor: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.5, 1.0], min_length=2, max_length=2, description="Smallest and largest share of the voxels along an axis.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        check_range("factor", self.factor)
+        return self
+
+
+class LowResolution(TransformMethod):
+    """Shrinks by averaging over areas, enlarges by linear interpolation; the sizes stay."""
+
+    config: LowResolutionConfig
+
+    def draw(self, random: Draws) -> Mapping[str, float]:
+        """The factor."""
+        return {"factor": random.between(*self.config.factor)}
+
+    def apply(self, values: Tensor, drawn: Mapping[str, Tensor], noise: Callable[[], Tensor]) -> Tensor:
+        """The coarser values."""
+        mode = "bilinear" if values.dim() == 4 else "trilinear"
+        sizes = values.shape[2:]
+        made = []
+        for case, factor in zip(values.split(1), drawn["factor"].tolist(), strict=True):
+            coarse = interpolate(case, [max(1, round(size * factor)) for size in sizes], mode="area")
+            made.append(interpolate(coarse, list(sizes), mode=mode, align_corners=False))
+        return torch.cat(made)
+
+
+component = Transform("low_resolution", LowResolutionConfig, LowResolution, short="factor", category="intensity",
+                      paper="doi:10.1038/s41592-020-01008-z")

@@ -1,0 +1,22 @@
+"""Preset of MMCAF-Net: half of the volumes mirrored left for right, all turned in the axial plane by up to 15 degrees.
+
+Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
+Classification (MMCAF-Net), whose authors' code draws whole degrees; here they are any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fusionkit_plugins.blocks.augment_preset import NoOptions
+
+from fusionkit.api import Transform
+
+
+def options(config: NoOptions) -> Mapping[str, Mapping[str, Any]]:
+    """The transforms and their options."""
+    return {"rotate": {"degrees": [15.0, 0.0, 0.0]}, "flip": {"axis": "lr", "chance": 0.5}}
+
+
+component = Transform("mmcaf", NoOptions, options, acts="preset", category="preset")

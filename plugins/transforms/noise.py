@@ -1,0 +1,44 @@
+"""Noise added to every value, with a standard deviation drawn for the case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from fusionkit_plugins.blocks.per_case import per_case
+from fusionkit_plugins.blocks.ranges import check_range
+from pydantic import Field, NonNegativeFloat, model_validator
+from torch import Tensor
+
+from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
+
+
+class NoiseConfig(TransformConfig):
+    """Options of `transform.noise`."""
+
+    sd: list[NonNegativeFloat] = Field([0.0, 0.05], min_length=2, max_length=2, description=(
+        "Smallest and largest standard deviation, in the unit of the values."))
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        check_range("sd", self.sd)
+        return self
+
+
+class Noise(TransformMethod):
+    """The variance is uniform between the squares of the limits."""
+
+    config: NoiseConfig
+
+    def draw(self, random: Draws) -> Mapping[str, float]:
+        """The standard deviation."""
+        low, high = self.config.sd
+        return {"sd": math.sqrt(random.between(low ** 2, high ** 2))}
+
+    def apply(self, values: Tensor, drawn: Mapping[str, Tensor], noise: Callable[[], Tensor]) -> Tensor:
+        """Values and noise."""
+        return values + noise() * per_case(drawn["sd"], values)
+
+
+component = Transform("noise", NoiseConfig, Noise, short="sd", category="intensity")

@@ -1,0 +1,37 @@
+"""Zoom by one factor for all axes, uniform in its logarithm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+import numpy as np
+from fusionkit_plugins.blocks.ranges import check_range
+from pydantic import Field, model_validator
+
+from fusionkit.api import Draws, Motion, Transform, TransformConfig, TransformMethod
+
+
+class ZoomConfig(TransformConfig):
+    """Options of `transform.zoom`."""
+
+    factor: list[Annotated[float, Field(gt=0)]] = Field(
+        [0.85, 1.2], min_length=2, max_length=2, description="Smallest and largest factor; above 1 it enlarges.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        check_range("factor", self.factor)
+        return self
+
+
+class Zoom(TransformMethod):
+    """Enlarges or shrinks about the middle."""
+
+    config: ZoomConfig
+
+    def move(self, random: Draws, extent: Sequence[float]) -> Motion:
+        """The zoom."""
+        return Motion(linear=np.eye(3) / random.factor(*self.config.factor))
+
+
+component = Transform("zoom", ZoomConfig, Zoom, acts="space", short="factor", category="space")
