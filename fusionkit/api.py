@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
     from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.task import Agreement as Agreement
     from fusionkit.components.task import PartFault as PartFault
     from fusionkit.components.task import TargetFault as TargetFault
     from fusionkit.components.task import TargetPart as TargetPart
