@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
     from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.task import Agreement as Agreement
     from fusionkit.components.task import PartFault as PartFault
     from fusionkit.components.task import TargetFault as TargetFault
     from fusionkit.components.task import TargetPart as TargetPart
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from fusionkit.layers.readout import readout as readout
     from fusionkit.shapes.layouts import Bundle as Bundle
     from fusionkit.shapes.layouts import Image as Image
+    from fusionkit.shapes.layouts import MaskedItems as MaskedItems
     from fusionkit.shapes.layouts import MaskedTokens as MaskedTokens
     from fusionkit.shapes.layouts import Scalar as Scalar
     from fusionkit.shapes.layouts import Shape as Shape

@@ -45,6 +45,7 @@ from fusionkit.training.class_balance import training_batches
 from fusionkit.training.distributed import Processes, own_randomness
 from fusionkit.training.fitting import Fitting
 from fusionkit.training.held_apart import apart
+from fusionkit.training.informative import informative
 from fusionkit.training.method_cases import offer_cases
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
@@ -142,6 +143,7 @@ class TrainingRun:
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
         self.best: TrainingState | None = None
+        validation = informative(network, validation)
         self.validation = None if validation is None else CaseReader(validation, settings, self.processes)
         self.steps = -(-len(self.batches.sizes) // settings.accumulate)
         self.clock = time.perf_counter()
@@ -201,9 +203,11 @@ class TrainingRun:
                 self.interrupt()
             if flags[1]:
                 self._save()
-            self._seed(step)
             if step.number == 0:
                 self.unfreezing.enter(self.state.epoch + 1)
+                self.fit.begin(self.state.epoch)
+            self._seed(step)
+            if step.number == 0:
                 self.stepper.method.begin_epoch(self.state.epoch)
             outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:

@@ -18,6 +18,7 @@ from fusionkit.testing.random_graphs.step_division import comparing
 
 ANY = graphs(MENU, using=ROUNDS.using)
 SMALL = graphs(MENU, using=ROUNDS.using, most_nodes=8)
+MASKED = graphs(MENU, using=ROUNDS.using, masked=True)
 OPTIONAL = graphs(MENU, using=ROUNDS.using, optional=True)
 STEPPED = st.sampled_from(comparing(MENU.registry, MENU.ids)).flatmap(
     lambda name: graphs(MENU, using=name, most_nodes=8))
@@ -64,6 +65,13 @@ def test_every_weight_learns(graph: DrawnGraph):
 def test_what_is_absent_is_unread(graph: DrawnGraph, seed: int):
     DRAWN.note("absence", graph)
     learning.absence_is_unread(graph, seed)
+
+
+@drawn(18)
+@given(MASKED, st.integers(0, 99))
+def test_padding_is_unread(graph: DrawnGraph, seed: int):
+    DRAWN.note("padding", graph)
+    learning.padding_is_unread(graph, seed)
 
 
 @drawn(8)
