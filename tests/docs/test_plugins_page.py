@@ -56,7 +56,7 @@ def test_a_plugin_of_the_page_holds_to_the_contract(text: str, tmp_path: Path) -
 
 
 def test_there_is_one_of_each_further_kind_and_five_of_networks() -> None:
-    assert len(PLUGINS) == 14
+    assert len(PLUGINS) == 13
 
 
 def test_its_table_of_kinds_is_that_of_the_code() -> None:
