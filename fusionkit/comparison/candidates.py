@@ -106,6 +106,8 @@ def plan_comparison(
             faults += more + _planned(with_heads, {})[1]
     _refuse(found + faults)
     heads, inputs = needs(resolved)
+    known = {name for each in swaps.values() for name, need in needs(each)[1].items() if need.known}
+    inputs = {name: replace(need, known=need.known or name in known) for name, need in inputs.items()}
     description = describe(data, roots=data_roots, registry=registry)
     if folds:
         description = in_folds(description, heads, folds, settings.seed)

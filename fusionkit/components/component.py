@@ -128,17 +128,28 @@ class Encoder(Component):
     `forward` takes the keyword `present` and replaces missing rows, and its result is always present.
     `categories` is the option, if there is one, with the number of categories of each of the last columns of a table:
     `auto` becomes the list of the data, and a list is compared with the data before training.
+    `known`, True or a function of the options: where it reads an input of columns, `forward` is given the keyword
+    `known`, boolean in the shape of the vector, (B, c), True = the cell was not blank; None for any other vector. Blank
+    cells are zeros then, not what the data file fills in.
     """
 
     absent: Absent = "skip"
     _: KW_ONLY
     categories: str = ""
+    known: bool | Callable[[Any], bool] = False
     kind: ClassVar[str] = "encoder"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.known and self.several:
+            raise ContractError(f"{self.id}: known= is for an encoder with one input")
         if self.categories and self.categories not in self.config.model_fields:
             raise ContractError(f"{self.id}: categories={self.categories!r} is no option; name the one that lists them")
+
+
+    def asks_known(self, config: Config) -> bool:
+        """Whether it asks for the mask of blank cells with these options."""
+        return self.known if isinstance(self.known, bool) else self.known(config)
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,7 +13,8 @@ from torch import Tensor
 class Case(TypedDict):
     """One case of a `CaseDataset`; `index` is its row in the cohort.
 
-    `masked` are its inputs that have a number of tokens of their own: (n, c), n = 0 where the input is missing.
+    `masked` are its inputs that have a number of tokens of their own: (n, c), n = 0 where the input is missing. `known`
+    has, for inputs of columns of which a component asks for it, which cells are not blank: (c,).
     """
 
     index: int
@@ -22,6 +23,7 @@ class Case(TypedDict):
     targets: dict[str, Tensor]
     target_present: dict[str, bool]
     masked: NotRequired[tuple[str, ...]]
+    known: NotRequired[dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Batch:
 
     Shapes: `inputs` float32 (B, ...); `present` and `target_present` bool (B,); `targets` int64 (B,) for
     multiclass and float32 (B, C) otherwise; `index` int64 (B,), the rows in the cohort. Inputs of masked tokens are
-    padded with zeros to the longest case of the batch, (B, N, c), and have `valid` bool (B, N), True = a token.
+    padded with zeros to the longest case of the batch, (B, N, c), and have `valid` bool (B, N), True = a token. Inputs
+    of columns of which a component asks for it have `known` bool (B, c), True = the cell was not blank.
     """
 
     inputs: dict[str, Tensor]
@@ -39,11 +42,13 @@ class Batch:
     target_present: dict[str, Tensor]
     index: Tensor
     valid: dict[str, Tensor] = field(default_factory=dict)
+    known: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def masks(self) -> dict[str, Tensor]:
-        """The mask of every input: of tokens (B, N) where these are masked, of cases (B,) for any other."""
-        return self.present | {name: valid & self.present[name].unsqueeze(1) for name, valid in self.valid.items()}
+        """The mask of every input: of tokens (B, N), of cells (B, c), or of cases (B,) where there is neither."""
+        return self.present | {name: mask & self.present[name].unsqueeze(1)
+                               for name, mask in (*self.valid.items(), *self.known.items())}
 
     def __len__(self) -> int:
         return int(self.index.shape[0])
@@ -57,9 +62,9 @@ class Batch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        parts = (self.inputs, self.present, self.targets, self.target_present, self.valid)
+        parts = (self.inputs, self.present, self.targets, self.target_present, self.valid, self.known)
         changed = [{name: change(tensor) for name, tensor in part.items()} for part in parts]
-        return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), changed[4])
+        return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), *changed[4:])
 
 
 def collate(cases: Sequence[Case]) -> Batch:
@@ -75,13 +80,14 @@ def collate(cases: Sequence[Case]) -> Batch:
         {name: torch.tensor([case["target_present"][name] for case in cases]) for name in first["target_present"]},
         torch.tensor([case["index"] for case in cases]),
         {name: valid for name, (_, valid) in padded.items()},
+        {name: torch.stack([case["known"][name] for case in cases]) for name in first.get("known", ())},
     )
 
 
 def _padded(bags: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Tokens (n, c) of each case as (B, N, c), and the mask (B, N); N is at least 1."""
+    """Tokens (n, c), or items (n, ...), of each case as (B, N, ...), and the mask (B, N); N is at least 1."""
     counts = torch.tensor([len(bag) for bag in bags])
-    tokens = bags[0].new_zeros(len(bags), max(1, int(counts.max())), bags[0].shape[1])
+    tokens = bags[0].new_zeros(len(bags), max(1, int(counts.max())), *bags[0].shape[1:])
     for row, bag in enumerate(bags):
         tokens[row, : len(bag)] = bag
     return tokens, torch.arange(tokens.shape[1]) < counts.unsqueeze(1)

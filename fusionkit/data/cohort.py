@@ -30,7 +30,8 @@ class Cohort:
 
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
     that do not stop a run. `masked` are the inputs with another number of tokens for every case, and the most that a
-    case may have; their sizes are those of the longest.
+    case may have; their sizes are those of the longest. `known` are the inputs of columns of which a component asks
+    which cells are not blank.
     """
 
     description: DataDescription
@@ -46,6 +47,7 @@ class Cohort:
     paths: Mapping[str, Sequence[Path | None]]
     targets: Mapping[str, TargetValues]
     masked: Mapping[str, int | None] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
@@ -155,7 +157,8 @@ class Cohort:
             if name in self.columns:
                 values = self.columns[name]
                 encoded = vectors.encode(values, spec.options, preprocessing.fitted(name))
-                inputs[name] = ColumnInput(encoded, values.present)
+                known = vectors.known_cells(values, spec.options, preprocessing.fitted(name))
+                inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None)
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, name in self.masked,

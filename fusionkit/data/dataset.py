@@ -59,11 +59,13 @@ class FileInput:
 class ColumnInput:
     """An input that is already encoded as a vector for every row of the cohort.
 
-    Shapes: `vectors` (rows, width), `present` (rows,).
+    Shapes: `vectors` (rows, width), `present` (rows,); `known` (rows, width), True = the cell was not blank, where a
+    component asks for it.
     """
 
     vectors: NDArray[np.float32]
     present: NDArray[np.bool_]
+    known: NDArray[np.bool_] | None = None
 
 
 KEEP_BYTES = 1 << 30
@@ -125,7 +127,13 @@ class CaseDataset(Dataset[Case]):
             "targets": {name: torch.as_tensor(target.values[row]) for name, target in self.targets.items()},
             "target_present": {name: bool(target.present[row]) for name, target in self.targets.items()},
         }
-        return {**case, "masked": masked} if masked else case
+        if masked:
+            case["masked"] = masked
+        known = {name: torch.from_numpy(source.known[row]) for name, source in self.inputs.items()
+                 if isinstance(source, ColumnInput) and source.known is not None}
+        if known:
+            case["known"] = known
+        return case
 
     def some(self, places: Sequence[int]) -> Self:
         """The cases at some places, in that order; cached values are shared."""
@@ -159,7 +167,7 @@ class CaseDataset(Dataset[Case]):
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None
         if not source.fits(array.shape):
-            before = f"[null, {source.size[1]}]" if source.masked else str(list(source.size))
+            before = f"[null, {', '.join(map(str, source.size[1:]))}]" if source.masked else str(list(source.size))
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
                            f"{list(array.shape)}; it was {before} before the run started")
         # An array from the cache is memory-mapped read-only, which a tensor must not share.

@@ -65,7 +65,9 @@ def load_cohort(
     return Cohort(
         loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
-        loading.targets, loading.masked, {place: found.facts for place, found in loading.checked.items()})
+        loading.targets, loading.masked,
+        frozenset(name for name, need in loading.inputs.items() if need.known),
+        {place: found.facts for place, found in loading.checked.items()})
 
 
 _Named = tuple[str, tuple[str | int, ...]]
@@ -282,7 +284,8 @@ def _read_files(loading: _Loading) -> _Loading:
 
 def _settle_sizes(loading: _Loading) -> _Loading:
     """The size of every input."""
-    sizes, masked = {}, {}
+    sizes: dict[str, tuple[int, ...]] = {}
+    masked: dict[str, int | None] = {}
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
         if spec is None or (name not in loading.columns and name not in loading.paths):
@@ -290,13 +293,10 @@ def _settle_sizes(loading: _Loading) -> _Loading:
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
                     spec.source.shape(spec.options))
         shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
-        if masked_inputs.is_masked(need, shapes.values()):
-            masked[name] = need.most
-            size = masked_inputs.longest(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
-                                         findings=loading.findings)
-        else:
-            size = checks.resolve_sizes(spec, need, promised, shapes, table=loading.table, ids=loading.ids,
-                                        findings=loading.findings)
+        varies = masked_inputs.is_masked(need, shapes.values())
+        masked |= {name: need.most} if varies else {}
+        size = (masked_inputs.longest if varies else checks.resolve_sizes)(
+            spec, need, promised, shapes, table=loading.table, ids=loading.ids, findings=loading.findings)
         if size is not None:
             sizes[name] = size
         checks.check_size_known(spec, need, size, loading.present(name), loading.findings)

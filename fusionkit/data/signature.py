@@ -36,7 +36,7 @@ class InputNeed:
     """The sizes of an input of the network without the batch axis, None if taken from the data (`auto`).
 
     `sizes` as a whole is None where no network is there and any number of axes will do. `masked`: tokens of another
-    number for every case, at most `most`.
+    number for every case, at most `most`. `known`: a component asks which cells of its columns are not blank.
     """
 
     sizes: Sizes | None
@@ -44,6 +44,7 @@ class InputNeed:
     span: Span | None = None
     masked: bool = False
     most: int | None = None
+    known: bool = False
 
 
 def fits(sizes: Sizes, others: Sizes) -> bool:

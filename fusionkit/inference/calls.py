@@ -74,9 +74,9 @@ def _node(node: PlannedNode, instruction: Instruction, module: nn.Module, fresh:
 def _lane(node: PlannedNode, lane: Lane, module: nn.Module, path: str, *, reads: tuple[int, ...],
           writes: tuple[int, ...], fresh: Iterator[int]) -> Iterator[ModuleCall]:
     modules = list(module) if isinstance(module, Chain) else [module]
-    for place, (part, call) in enumerate(zip(modules, lane.calls, strict=True)):
+    for place, (part, absence, call) in enumerate(zip(modules, Absence.of(lane), lane.calls, strict=True)):
         last = place == len(modules) - 1
         results = writes if last else tuple(next(fresh) for _ in members(call.output))
         name = path if len(modules) == 1 else f"{path}.{place}"
-        yield ModuleCall(node.name, name, part, Absence.of(call), reads, results, call.output, node.node.freeze, call)
+        yield ModuleCall(node.name, name, part, absence, reads, results, call.output, node.node.freeze, call)
         reads = results

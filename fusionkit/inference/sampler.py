@@ -112,7 +112,7 @@ class _Randomness:
         for number, draw in self.draws.items():
             if draw.drawn is None or changing & set(calls[number].reads):
                 continue
-            for masked in (False, True) if not calls[number].absence.tokens else ():
+            for masked in (False, True) if not calls[number].absence.takes_masks else ():
                 copies = [self._copy(network, number, masked) for network in self.networks]
                 found = split_call(calls[number].module, [copy for copy, _ in copies], copies[0][1])
                 if found is not None:

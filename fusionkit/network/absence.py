@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fusionkit.components.component import Absent, Component
+from fusionkit.components.component import Absent, Component, Encoder
 from fusionkit.layers.masking import row_mask
 from fusionkit.network.modes import in_mode
-from fusionkit.planning.plan import Call
+from fusionkit.planning.plan import Lane
 from fusionkit.shapes.layouts import MaskedTokens, TensorShape, TokenAxis
 from fusionkit.shapes.presence import Maybe, Presence
 
@@ -53,23 +53,35 @@ class Absence:
     """How one component handles missing rows, and which of its inputs have masked tokens.
 
     `tokens` says whose tokens each input has, None for one that is not masked; it is empty if none is. `several`: the
-    component takes a list of masks, not one.
+    component takes a list of masks, not one. `cells` is the input of the network whose blank cells it asks for.
     """
 
     semantics: Absent
     tokens: tuple[TokenAxis | None, ...] = ()
     several: bool = False
+    cells: str = ""
 
     @staticmethod
-    def of(call: Call) -> Absence:
-        """That of a planned call."""
-        tokens = tuple(shape.of if isinstance(shape, MaskedTokens) else None for shape in call.shapes)
-        return Absence(call.component.absent, tokens if any(tokens) else (), call.component.several)
+    def of(lane: Lane) -> list[Absence]:
+        """Those of the calls of a branch."""
+        found = []
+        for place, call in enumerate(lane.calls):
+            tokens = tuple(shape.of if isinstance(shape, MaskedTokens) else None for shape in call.shapes)
+            found.append(Absence(call.component.absent, tokens if any(tokens) else (), call.component.several,
+                                 "" if place else cells_of(lane)))
+        return found
+
+    @property
+    def takes_masks(self) -> bool:
+        """Whether the component may be given masks of tokens or of cells."""
+        return bool(self.tokens or self.cells)
 
     def call(self, module: nn.Module, args: Sequence[Tensor], columns: Sequence[Mask],
              valid: Valid | None = None) -> Output:
         """The module's output; rows that stay missing are zero."""
-        more = self.valid(valid) if self.tokens else {}
+        more = self.valid(valid) if self.takes_masks else {}
+        if "known" in more:
+            args = [args[0].where(more["known"], 0.0)]
         if all(column is None for column in columns):
             return module(*args, **more)  # type: ignore[no-any-return]  # a plugin's module may be unannotated
         if self.semantics != "skip":
@@ -86,7 +98,9 @@ class Absence:
         return [_keep(arg, mask) for arg in args], {}
 
     def valid(self, valid: Valid | None) -> dict[str, Any]:
-        """The keyword `valid` for the module; nothing if no input has masked tokens."""
+        """The keyword `valid` for the module if an input has masked tokens, and `known` if it asks for that."""
+        if self.cells:
+            return {"known": valid[self.cells]} if valid and self.cells in valid else {}
         if not self.tokens:
             return {}
         assert valid is not None, "masked tokens without their masks; please report"
@@ -133,6 +147,14 @@ class Absence:
         if isinstance(output, Tensor):
             return _scattered(output, rows, mask_B.shape[0])
         return tuple(_scattered(part, rows, mask_B.shape[0]) for part in output)
+
+
+def cells_of(lane: Lane) -> str:
+    """The value whose blank cells the first component of a branch asks for, '' if it does not."""
+    first = lane.calls[0]
+    asks = (isinstance(first.component, Encoder) and first.component.asks_known(first.config)
+            and lane.reads[0].shape.layout == "vector")
+    return lane.reads[0].name if asks else ""
 
 
 def unpadded(component: Component, shapes: Sequence[TensorShape], args: Sequence[Tensor]) -> dict[str, Any]:

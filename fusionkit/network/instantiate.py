@@ -43,7 +43,7 @@ def _lane(planned: PlannedNode, lane: Lane, path: str, seed: int, weights_follow
         return _placed(planned, 0, lane.calls[0], path, seed, weights_follow=weights_follow)
     modules = [_placed(planned, index, call, f"{path}.{index}", seed, weights_follow=weights_follow)
                for index, call in enumerate(lane.calls)]
-    return Chain(modules, [Absence.of(call) for call in lane.calls])
+    return Chain(modules, Absence.of(lane))
 
 
 def _placed(planned: PlannedNode, index: int, call: Call, path: str, seed: int, *, weights_follow: bool) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionkit.network.absence import Absence, Mask, Valid, evaluate
+from fusionkit.network.absence import Absence, Mask, Valid, cells_of, evaluate
 from fusionkit.network.instantiate import make_node
 from fusionkit.network.node_modules import Chain, call_masked, node_absence
 from fusionkit.network.padding import padded, those_with_tokens
@@ -54,7 +54,8 @@ class FusionModel(nn.Module):
     `forward(inputs, present, valid)` takes tensors by input name, (B, ...) as the plan says, and for optional
     inputs a boolean mask (B,), True = present; an optional input may be omitted. For inputs of masked tokens, (B, N, c)
     padded to any N, `valid` has a boolean mask (B, N), True = a token and not padding; without one all are tokens. A
-    case without a token lacks the input. Such a mask may be in `present` as well, in place of that of the cases. It
+    case without a token lacks the input. Vectors of which a component asks for the `known` cells may have a mask (B, c)
+    there, True = the cell was not blank. Such a mask may be in `present` as well, in place of that of the cases. It
     returns the raw output of every head by name, and auxiliary losses as `node.loss_name`.
 
     `inputs` may also contain node outputs by name, `node` or
@@ -71,6 +72,8 @@ class FusionModel(nn.Module):
         self._slots = {value.name: index for index, value in enumerate(_values(plan))}
         self._presence = [value.present for value in _values(plan)]
         self._masked = [value for value in plan.inputs if isinstance(value.shape, MaskedTokens)]
+        asked = asked_cells(plan)
+        self._cells = [value for value in plan.inputs if value.name in asked]
         self._outputs = _outputs(plan)
         for node in plan.nodes:
             follow = weights_follow if isinstance(weights_follow, bool) else node.name in weights_follow
@@ -133,21 +136,23 @@ class FusionModel(nn.Module):
             to_run = self._to_run(given)
             read = {slot for step in self._program if step.name in to_run for slot in step.reads}
             unread = {value.name for value in self.plan.inputs if self._slots[value.name] not in read} - inputs.keys()
-        if self._masked or valid:
-            inputs, present, valid = padded(self._masked, inputs, present, valid or {}, unread)
+        if self._masked or self._cells or valid:
+            inputs, present, valid = padded(self._masked, inputs, present, valid or {}, unread=unread,
+                                            cells=self._cells)
         slots = self._load(inputs, unread)
         for name in given:
             slots[self._slots[name]] = inputs[name]
         masks = self._masks(inputs, present, unread)
-        if self._masked and masks is None:
+        if valid and masks is None:
             masks = [None] * len(slots)
         return ExecutionState(slots, masks, to_run, valid)
 
     def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
                    present: Mapping[str, Tensor] | None = None,
                    valid: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Outputs of nodes by name; only nodes that lead to them are run."""
-        needed = self._leading_to(self._slots[name] for name in names)
+        """Outputs of nodes by name; only nodes that lead to them, and whose outputs are not given, are run."""
+        given = [self._slots[name] for name in inputs if name in self._slots and name not in self._read]
+        needed = self._leading_to((self._slots[name] for name in names), given)
         state = self.begin(inputs, present, valid)
         program = self._schedule([step.name for step in self._program if step.name in needed],
                                  [self._slots[name] for name in names])
@@ -245,7 +250,7 @@ class FusionModel(nn.Module):
 
     def validity(self, present: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None = None) -> dict[str, Mask]:
         """For each head, the cases for which it has a result: (B,) boolean, or None for all of them."""
-        there = those_with_tokens(self._masked, present, valid or {})
+        there = those_with_tokens([*self._masked, *self._cells], present, valid or {})
         return {head.name: evaluate(head.present, there) for head in self.plan.heads}
 
     def train(self, mode: bool = True) -> FusionModel:
@@ -323,6 +328,11 @@ def _first(inputs: Mapping[str, Tensor]) -> Tensor:
     if not inputs:
         raise ValueError("no input is given; at least one is needed for the batch size")
     return next(iter(inputs.values()))
+
+
+def asked_cells(plan: Plan) -> set[str]:
+    """The inputs of which a component asks for the cells that are not blank."""
+    return {cells_of(lane) for node in plan.nodes for lane in node.lanes} & {value.name for value in plan.inputs}
 
 
 def _values(plan: Plan) -> list[Value]:

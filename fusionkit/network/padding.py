@@ -13,33 +13,36 @@ from fusionkit.planning.plan import Value
 Tensors = Mapping[str, Tensor]
 
 
-def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, valid: Tensors,
-           unread: Collection[str] = ()) -> tuple[Tensors, Tensors, Tensors]:
+def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, valid: Tensors, *,
+           unread: Collection[str] = (), cells: Sequence[Value] = ()) -> tuple[Tensors, Tensors, Tensors]:
     """Inputs, `present` and `valid` that agree: a missing input has no tokens, and one without tokens is missing.
 
     Padding becomes zeros, whatever it was, so that it reaches no result and no gradient. An input that is omitted, or
     has no tokens in any case, has one of padding for each case; inputs that are `unread` may lack everything.
 
-    Shapes: `inputs` (B, N, c), `present` (B,), `valid` (B, N), by input; `masked` are the inputs that have `valid`.
+    Shapes: `inputs` (B, N, c), or (B, N, ...) for items, `present` (B,), `valid` (B, N), by input; `masked` are the
+    inputs that have `valid`. Those whose `cells` may be blank have the mask (B, c) of the others there.
 
     Raises: ValueError for a mask of something else, of another size, or that is not boolean.
     """
     there, valid = apart(present or {}, valid)
-    strange = sorted(valid.keys() - {value.name for value in masked})
+    strange = sorted(valid.keys() - {value.name for value in (*masked, *cells)})
     if strange:
-        raise ValueError(f"`valid` has {strange[0]!r}, which is not an input of masked tokens")
-    tensors, real = dict(inputs), {}
+        raise ValueError(f"`valid` has {strange[0]!r}, which is not an input of masked tokens, and no component asks "
+                         "for its known cells")
+    tensors, real = dict(inputs), {value.name: valid[value.name] for value in cells if value.name in valid}
+    there = those_with_tokens(cells, there, real)
     for value in masked:
         name = value.name
         tokens, mask_BN = inputs.get(name), valid.get(name)
         if tokens is None and name not in unread and value.present is not None and inputs:
             like = next(iter(inputs.values()))
-            tokens, mask_BN = like.new_zeros(like.shape[0], 0, value.shape.width), None
+            tokens, mask_BN = like.new_zeros(like.shape[0], 0, *value.shape.sizes[1:]), None
         if tokens is not None:
             mask_BN = _checked(name, mask_BN, tokens)
             if not tokens.shape[1]:
                 # Not all operations are defined on no tokens at all.
-                tokens, mask_BN = tokens.new_zeros(tokens.shape[0], 1, value.shape.width), mask_BN.new_zeros(
+                tokens, mask_BN = tokens.new_zeros(tokens.shape[0], 1, *value.shape.sizes[1:]), mask_BN.new_zeros(
                     tokens.shape[0], 1)
         if mask_BN is None:
             continue
@@ -49,7 +52,7 @@ def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, va
             there[name] = mask_BN.any(1)
         real[name] = mask_BN
         if tokens is not None:
-            tensors[name] = tokens.where(mask_BN.unsqueeze(2), 0.0)
+            tensors[name] = tokens.where(mask_BN.reshape(*mask_BN.shape, *[1] * (tokens.dim() - 2)), 0.0)
     return tensors, there, real
 
 
@@ -60,7 +63,7 @@ def apart(present: Tensors, valid: Tensors) -> tuple[dict[str, Tensor], dict[str
 
 
 def those_with_tokens(masked: Sequence[Value], present: Tensors, valid: Tensors) -> dict[str, Tensor]:
-    """`present` (B,) by input, in which an optional input of masked tokens without a token is missing."""
+    """`present` (B,) by input, in which an optional input without a token, or without a known cell, is missing."""
     there, valid = apart(present, valid)
     for value in masked:
         if value.present is not None and value.name in valid:

@@ -17,7 +17,7 @@ from fusionkit.errors import FusionkitError
 from fusionkit.graph.builder import FORMAT, INPUT_KEYS, MAX_EPOCH, MAX_RATE, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.registry.lookup import library_names
-from fusionkit.shapes.layouts import LAYOUTS
+from fusionkit.shapes.layouts import ITEMS, LAYOUTS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -218,12 +218,16 @@ def _input() -> Schema:
     layouts = {name: _sizes(name, shape.axes) for name, shape in LAYOUTS.items()}
     optional = {"type": "boolean", "default": False, "description": "Whether cases may lack this input."}
     most = {"type": "integer", "minimum": 1, "maximum": (1 << 24) - 1,
-            "description": "With tokens: [null, WIDTH], the most tokens that a case may have."}
+            "description": "With tokens: [null, WIDTH] or items, the most tokens or items that a case may have."}
+    kinds = ("image", "volume", "vector")
+    item: Schema = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
+                    "properties": {name: layouts[name] for name in kinds},
+                    "description": "Several images, volumes or vectors of a case: what one of them is."}
     varies = {"properties": {"tokens": {"type": "array", "prefixItems": [{"type": "null"}]}}}
-    return {**closed(INPUT_KEYS, {**layouts, "optional": optional, "max": most}),
+    return {**closed(INPUT_KEYS, {**layouts, ITEMS: item, "optional": optional, "max": most}),
             "description": "One input: its layout with the sizes, and whether it may be missing.",
-            "oneOf": [{"required": [name]} for name in LAYOUTS],
-            "if": {"required": ["max"]}, "then": {"required": ["tokens"], **varies}}
+            "oneOf": [{"required": [name]} for name in (*LAYOUTS, ITEMS)],
+            "if": {"required": ["max", "tokens"]}, "then": varies}
 
 
 def _sizes(layout: str, axes: Sequence[str]) -> Schema:

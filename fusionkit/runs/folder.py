@@ -17,7 +17,7 @@ from fusionkit.evaluation.calibration import Calibration, read_calibration
 from fusionkit.files import read_json
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
 from fusionkit.network.folder import WEIGHTS, load, load_planned
-from fusionkit.network.model import FusionModel
+from fusionkit.network.model import FusionModel, asked_cells
 from fusionkit.network.settled import settling
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
@@ -158,7 +158,9 @@ def cohort_of(
     plan = run.model.plan
     heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), True, head.declared_task)
              for head in plan.heads}
-    inputs = {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most)
+    asked = asked_cells(plan)
+    inputs = {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most,
+                                    value.name in asked)
               for value, item in zip(plan.inputs, plan.graph.inputs, strict=True)}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()

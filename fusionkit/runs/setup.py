@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionkit.components.component import Head
+from fusionkit.components.component import Encoder, Head
 from fusionkit.data.description import describe
 from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.network.measure import measure, witness
@@ -53,9 +53,20 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             names = tuple(str(name) for name in getattr(use.config, use.component.names))
             task = resolved.tasks[use.component.task]
             heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task)
-    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most)
+    asked = _asked(resolved)
+    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most, item.name in asked)
               for item in resolved.graph.inputs}
     return heads, inputs
+
+
+def _asked(resolved: Resolved) -> set[str]:
+    """What is read by a component that asks which cells are not blank."""
+    asking = set()
+    for node in resolved.graph.nodes:
+        use = resolved.uses[node.name][0]
+        if isinstance(use.component, Encoder) and use.component.asks_known(use.config):
+            asking |= {ref.name for ref in node.sources}
+    return asking
 
 
 def set_up(

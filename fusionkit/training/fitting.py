@@ -98,6 +98,9 @@ class Fitting:
             return torch.cat(list(parts))[order].to(device)
 
         first = every[0]
+        if any(len({kept.inputs[number].shape[1:] for kept in every}) > 1 for number in range(len(first.inputs))):
+            raise RunError(f"the node {place.node!r} is fitted, and reads tokens of a variable number: pool them "
+                           "before")
         return TrainingRows(
             [joined([kept.inputs[number] for kept in every]) for number in range(len(first.inputs))],
             joined([kept.present for kept in every]), index[order].to(device),
@@ -157,7 +160,8 @@ def _places(network: FusionModel) -> list[_Place]:
 
 def _table(lane: Lane, number: int, present: Mapping[str, Tensor], args: Sequence[Tensor]) -> Tensor:
     """Which inputs of a call are there: (B, M)."""
-    masks: list[Mask] = [evaluate(value.present, dict(present)) for value in lane.reads]
+    there = {name: mask.flatten(1).any(1) if mask.dim() > 1 else mask for name, mask in present.items()}
+    masks: list[Mask] = [evaluate(value.present, there) for value in lane.reads]
     for call in lane.calls[:number]:
         masks = [Absence(call.component.absent).output_mask(masks)] * len(args)
     everyone = torch.ones(len(args[0]), dtype=torch.bool, device=args[0].device)

@@ -39,7 +39,7 @@ def called() -> Iterator[str]:
     for path in TESTS.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if re.fullmatch(r"(properties|learning|training)\.\w+", name):
+            if re.fullmatch(r"(properties|learning|training|step_division)\.\w+", name):
                 yield name
             elif hasattr(properties, name) and getattr(properties, name).__module__ == properties.__name__:
                 yield f"properties.{name}"

@@ -284,6 +284,21 @@ def encode(values: ColumnValues, options: ColumnsOptions, fitted: ColumnsFit) ->
     return encoded
 
 
+def known_cells(values: ColumnValues, options: ColumnsOptions, fitted: ColumnsFit) -> NDArray[np.bool_]:
+    """For each number of `encode`, whether its cell was not blank; what says which cells were blank is known.
+
+    Shapes: (rows, width).
+    """
+    blank_RN = np.isnan(values.numeric)
+    blocks: list[NDArray[np.bool_]] = [~blank_RN]
+    if options.fill == "indicator":
+        blocks.append(np.ones_like(blank_RN))
+    for column, names in enumerate(fitted.categories):
+        known_R = np.array([bool(row[column]) for row in values.categorical], dtype=bool)
+        blocks.append(np.repeat(known_R[:, None], 1 if options.encode == "codes" else len(names), axis=1))
+    return np.concatenate(blocks, axis=1) & values.present[:, None]
+
+
 def _category_blocks(values: ColumnValues, options: ColumnsOptions, fitted: ColumnsFit) -> list[NDArray[Any]]:
     blocks = []
     for column, names in enumerate(fitted.categories):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionkit.components.component import Component
+from fusionkit.components.component import Component, Encoder
 from fusionkit.shapes.layouts import TensorShape, is_loss, members
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.checks.advice import DEVICE
@@ -46,6 +46,12 @@ def ports(component: Component, module: Any) -> Fault | None:
     if valid and not component.masked:
         return Fault("forward takes 'valid', and the rule never gives it",
                      "write the axis of tokens in brackets, 'B [n] c', or remove the keyword", place)
+    known = [p for p in parameters if p.name == "known"]
+    asks = isinstance(component, Encoder) and component.known is not False
+    if asks != bool(known) or (known and known[0].default is not None):
+        return Fault(f"known={component.known if isinstance(component, Encoder) else False!r}, and forward has "
+                     f"{'a' if known else 'no'} keyword 'known'{' without the default None' if asks and known else ''}",
+                     "declare known= and add 'known: Tensor | None = None' to forward, both or neither", place)
     names = [f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in parameters if p.name not in MASKS]
     wanted = [f"{'*' if port.variadic else ''}{port.name or ''}" for port in component.parsed.ports]
     if names == wanted or (wanted == [""] and len(names) == 1 and not names[0].startswith("*")):

@@ -29,7 +29,7 @@ LIGHT = 1_000_000
 """Multiply-adds of one case below which it runs with the full grid and in double precision."""
 
 
-MASKS = ("present", "valid")
+MASKS = ("present", "valid", "known")
 """Keywords of `forward` that are masks and no ports."""
 
 

@@ -187,8 +187,11 @@ def bad_input(draw: DrawFn, data: Data) -> GraphFault:
     sizes = value_at(data, path)
     change = draw(st.sampled_from(("size", "more", "bare", "two", "none", "large")))
     if change == "size":
-        spot = Spot((*path, draw(st.integers(0, len(sizes) - 1))))
-        put(data, spot.path, draw(st.sampled_from((0, -3, 2.5, "wide", True, None, 1 << 24))))
+        place = draw(st.integers(0, len(sizes) - 1))
+        spot = Spot((*path, place))
+        # A number of tokens that is null varies between cases.
+        nothing = -1 if layout == "tokens" and not place else None
+        put(data, spot.path, draw(st.sampled_from((0, -3, 2.5, "wide", True, nothing, 1 << 24))))
     elif change == "two":
         other = draw(st.sampled_from([key for key in LAYOUTS if key != layout]))
         data["inputs"][name][other] = [3] * len(LAYOUTS[other].axes)
@@ -208,6 +211,7 @@ def open_size(draw: DrawFn, data: Data) -> GraphFault:
     name = _input(draw, data)
     layout = next(key for key in data["inputs"][name] if key in LAYOUTS)
     data["inputs"][name][layout] = draw(st.sampled_from(("auto", ["auto"] * len(LAYOUTS[layout].axes))))
+    data["inputs"][name].pop("max", None)
     return "auto-size", [Spot(("inputs", name), key=True)]
 
 

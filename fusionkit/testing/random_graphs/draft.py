@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.components.component import Component
-from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members
+from fusionkit.shapes.layouts import Bundle, MaskedTokens, Shape, TensorShape, features_of, is_loss, members
 from fusionkit.shapes.rule import given_back
 from fusionkit.testing.random_graphs.inputs import written_out
 from fusionkit.testing.random_graphs.menu import Limits, Menu, Trial
@@ -73,10 +73,16 @@ class Draft:
             owned.setdefault(stream.owner, []).append(stream)
         return [group for group in owned.values() if len(group) > 1]
 
+    def input_name(self, later: int = 0) -> str:
+        """The name of the next input, or of a `later` one."""
+        number = len(self.inputs) + later
+        return _INPUT_NAMES[number] if number < len(_INPUT_NAMES) else f"in{number}"
+
     def add_input(self, shape: TensorShape, optional: bool) -> Stream:
         """A further input of the network."""
-        name = _INPUT_NAMES[len(self.inputs)] if len(self.inputs) < len(_INPUT_NAMES) else f"in{len(self.inputs)}"
-        self.inputs[name] = {shape.layout: list(shape.sizes)} | ({"optional": True} if optional else {})
+        name = self.input_name()
+        most = {"max": shape.positions} if isinstance(shape, MaskedTokens) else {}
+        self.inputs[name] = {shape.layout: list(shape.written)} | most | ({"optional": True} if optional else {})
         self.streams.append(Stream(name, name, shape, optional))
         return self.streams[-1]
 

@@ -12,7 +12,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from fusionkit.components.component import Component
 from fusionkit.components.kinds import NODE_KINDS
-from fusionkit.shapes.layouts import Scalar, TensorShape, features_of
+from fusionkit.shapes.layouts import MaskedTokens, Scalar, TensorShape, features_of
 from fusionkit.shapes.rule import Binding, Port
 from fusionkit.testing.random_graphs.adapters import adapted
 from fusionkit.testing.random_graphs.draft import ComponentUse, Draft, Stream, follow, lane_names, plain
@@ -38,19 +38,23 @@ class _Feed:
 
 
 def graphs(menu: Menu | None = None, *, using: str | None = None, most_nodes: int = MOST_NODES,
-           optional: bool = False) -> SearchStrategy[DrawnGraph]:
+           optional: bool = False, masked: bool = False) -> SearchStrategy[DrawnGraph]:
     """Graphs of everything on the menu, by default all installed components.
 
-    `using` names a component that every graph has; with `optional` every graph has an optional input.
+    `using` names a component that every graph has; with `optional` every graph has an optional input, with `masked`
+    one of masked tokens.
     """
-    return _graphs(menu or Menu(), using, most_nodes, optional)
+    return _graphs(menu or Menu(), using, most_nodes, optional=optional, masked=masked)
 
 
 @st.composite
-def _graphs(draw: DrawFn, menu: Menu, using: str | None, most_nodes: int, optional: bool) -> DrawnGraph:
+def _graphs(draw: DrawFn, menu: Menu, using: str | None, most_nodes: int, *, optional: bool, masked: bool
+            ) -> DrawnGraph:
     size = draw(st.integers(*draw(st.sampled_from([pair for pair in _SIZES if pair[1] <= most_nodes] or [(2, 2)]))))
-    drawing = _Drawing(draw, menu, optional)
-    first = using or draw(st.sampled_from(menu.of_kind(*NODE_KINDS)))
+    drawing = _Drawing(draw, menu, optional, masked)
+    every = menu.of_kind(*NODE_KINDS)
+    taking = [name for name in every if menu.component(name).masked] if masked else []
+    first = using or draw(st.sampled_from(taking if taking and drawing.sometimes(2) else every))
     if not first.startswith("uncertainty.") and not drawing.insist(first, _TRIES if using else _TRIES // 2) and using:
         reject()
     drawing.grow(size)
@@ -67,11 +71,14 @@ def _graphs(draw: DrawFn, menu: Menu, using: str | None, most_nodes: int, option
 class _Drawing:
     """Adds nodes to a draft, each a component on the menu whose rule takes existing tensors."""
 
-    def __init__(self, draw: DrawFn, menu: Menu, optional: bool) -> None:
+    def __init__(self, draw: DrawFn, menu: Menu, optional: bool, masked: bool) -> None:
         self.draw = draw
         self.menu = menu
         self.draft = Draft(menu)
-        self.draft.add_input(draw(shapes()), optional or self.sometimes(3))
+        shape = draw(shapes(("tokens",)) if masked else shapes())
+        if shape.layout == "tokens" and (masked or self.sometimes(2)):
+            shape = MaskedTokens(shape.sizes, (self.draft.input_name(),))
+        self.draft.add_input(shape, optional or self.sometimes(3))
 
     def sometimes(self, times: int) -> bool:
         """True with probability of about 1 in `times`; a counterexample shrinks to False."""
@@ -261,7 +268,16 @@ class _Drawing:
         if not ways:
             return None
         feed = self.draw(st.sampled_from(self.draw(st.sampled_from(ways))))
-        return self._new_input(component, ports[-1], known, options, scale) if feed.new else feed
+        if not feed.new:
+            return feed
+        made = self._new_input(component, ports[-1], known, options, scale)
+        first = (ports[-1].axes or ())[0]
+        tied = first.kind == "name" and str(first.value) in known.sizes
+        if not (first.masked and not tied and self.sometimes(2)):
+            return made
+        name = self.draft.input_name(sum(feed.new for feed in before))
+        stream = replace(made.stream, shape=MaskedTokens(made.stream.shape.sizes, (name,)))
+        return _Feed(stream, stream, new=True)
 
     def _fit(self, component: Component, stream: Stream, ports: Sequence[Port], before: Sequence[TensorShape],
              known: Binding, *, options: Mapping[str, Any]) -> _Feed | None:

@@ -24,6 +24,7 @@ from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
 from fusionkit.network.settled import settling
 from fusionkit.planning.plan import Call, Plan
+from fusionkit.shapes.layouts import MaskedTokens
 from fusionkit.testing.checks.behaviour import mixed
 from fusionkit.testing.probing.options import Choice
 from fusionkit.testing.probing.probes import Probe, results
@@ -53,6 +54,19 @@ def masks_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:
     for mask in masks.values():
         mask[0], mask[1] = True, False
     return masks
+
+
+def valid_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:
+    """For every input of masked tokens, which are real: (batch, N) boolean; the first case has all, the second one."""
+    random = torch.Generator().manual_seed(seed)
+    found = {}
+    for value in plan.inputs:
+        if isinstance(value.shape, MaskedTokens):
+            most = value.shape.positions
+            counts = torch.randint(0, most + 1, (batch,), generator=random)
+            counts[0], counts[1] = most, 1
+            found[value.name] = torch.arange(most) < counts.unsqueeze(1)
+    return found
 
 
 def advised(prove: Callable[..., None]) -> Callable[..., None]:
@@ -123,29 +137,13 @@ def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
     return {name for name in trained if torch.equal(before[name], after[name])}
 
 
-def targets_of(plan: Plan, draw: int) -> Tensors:
-    """Made-up targets of every head for a batch, by name."""
-    random = torch.Generator().manual_seed(draw)
-    targets = {}
-    for head in plan.heads:
-        drawn = torch.randn(CASES, len(head.names), generator=random)
-        if head.declared_task.keys:
-            made = head.declared_task.method.example(head.names, CASES, np.random.default_rng(draw))
-            targets[head.name] = torch.as_tensor(made).float()
-            continue
-        targets[head.name] = drawn.argmax(1) if head.declared_task.cells == "class" else (
-            (drawn > 0).float() if head.declared_task.cells == "label" else drawn)
-    return targets
-
-
 def _loss(network: FusionModel, draw: int) -> Tensor:
     """The loss of a batch as in training: the first draw with all inputs, the others with some missing."""
     plan, dtype = network.plan, next((p.dtype for p in network.parameters()), torch.float32)
     present = masks_of(plan, CASES, draw)
     if draw == 0:
         present = {name: torch.ones_like(mask) for name, mask in present.items()}
-    targets = {name: value.to(dtype) if value.is_floating_point() else value
-               for name, value in targets_of(plan, draw).items()}
+    targets = targets_of(plan, CASES, draw, dtype)
     everyone = {head.name: torch.ones(CASES, dtype=torch.bool) for head in plan.heads}
     inputs = {name: value.to(dtype) for name, value in data_of(plan, CASES, draw).items()}
     with torch.random.fork_rng(devices=[]):
@@ -153,6 +151,21 @@ def _loss(network: FusionModel, draw: int) -> Tensor:
         sums = Objective(network)(inputs, present, targets, everyone)
     weights = {head.name: head.weight for head in plan.heads}
     return torch.stack([total * weights.get(name, 1.0) for name, total in sums.items()]).sum()
+
+
+def targets_of(plan: Plan, count: int, draw: int, dtype: torch.dtype) -> Tensors:
+    """Targets of every head: (count, ...) by name."""
+    random = torch.Generator().manual_seed(draw)
+    targets = {}
+    for head in plan.heads:
+        drawn = torch.randn(count, len(head.names), generator=random).to(dtype)
+        if head.declared_task.keys:
+            made = head.declared_task.method.example(head.names, count, np.random.default_rng(draw))
+            targets[head.name] = torch.as_tensor(made).to(dtype)
+            continue
+        targets[head.name] = drawn.argmax(1) if head.declared_task.cells == "class" else (
+            (drawn > 0).to(dtype) if head.declared_task.cells == "label" else drawn)
+    return targets
 
 
 def _without_gradient(network: FusionModel, draw: int) -> set[str]:
@@ -254,17 +267,21 @@ def _equal(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str)
         assert torch.equal(value, found[name]), f"{what} changes {name!r}"
 
 
-def _traces(plan: Plan, masks: Mapping[str, Tensor], content: Sequence[float], training: bool) -> Tensors:
-    """Results, gradients and state of a run in which missing entries hold `content`, row by row."""
+def _traces(plan: Plan, masks: Mapping[str, Tensor], content: Sequence[float], training: bool,
+            valid: Mapping[str, Tensor] | None = None) -> Tensors:
+    """Results, gradients and state of a run in which missing entries and padding hold `content`, row by row."""
     network = build_plan(plan).train(training)
     inputs = data_of(plan, CASES)
     for name, mask in masks.items():
         for row, value in zip((~mask).nonzero().flatten().tolist(), cycle(content), strict=False):
             inputs[name][row] = value
+    for name, mask in (valid or {}).items():
+        fillers = torch.tensor([value for value, _ in zip(cycle(content), mask, strict=False)])
+        inputs[name] = inputs[name].where(mask.unsqueeze(2), fillers.reshape(-1, 1, 1))
     inputs = {name: value.requires_grad_() for name, value in inputs.items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        outputs = network(inputs, dict(masks))
+        outputs = network(inputs, dict(masks), valid)
     total = mixed(list(outputs.values()))
     if total.requires_grad:
         total.backward()  # type: ignore[no-untyped-call]
@@ -278,6 +295,29 @@ def _gradients(what: str, tensors: Mapping[str, Tensor]) -> Tensors:
             for name, value in tensors.items()}
 
 
+
+
+@advised
+def padding_is_unread(graph: DrawnGraph, seed: int = 0) -> None:
+    """What padding of masked tokens contains changes no result, no gradient and no statistic, exactly; more padding
+    changes no result.
+    """
+    made = graph.plan
+    valid = valid_of(made, CASES, seed)
+    masks = masks_of(made, CASES, seed)
+    for training in (False, True):
+        wanted = _traces(made, masks, _NOTHING, training, valid)
+        for name, found in _traces(made, masks, _ANYTHING, training, valid).items():
+            assert bool(found.isfinite().all()), f"{name} is not finite when padding holds NaN, infinity or 1e30"
+            assert torch.equal(found, wanted[name]), f"{name} changes when padding holds NaN, infinity or 1e30"
+    network, inputs = build_plan(made).eval().double(), {name: x.double() for name, x in data_of(made, CASES).items()}
+    longer = {name: torch.cat([x, x[:, :1]], 1) if name in valid else x for name, x in inputs.items()}
+    wider = {name: torch.cat([mask, torch.zeros_like(mask[:, :1])], 1) for name, mask in valid.items()}
+    with torch.no_grad():
+        first, second = network(inputs, masks, valid), network(longer, masks, wider)
+    for name, value in first.items():
+        apart = float((value - second[name]).abs().max())
+        assert apart <= 1e-8 * max(1.0, float(value.abs().max())), f"more padding changes {name!r} by {apart:.3g}"
 
 
 @advised
@@ -315,11 +355,14 @@ class UnlabelledCases(Dataset[Case]):
     def __init__(self, plan: Plan) -> None:
         self.inputs = data_of(plan, CASES)
         self.present = {name: torch.ones(CASES, dtype=torch.bool) for name in self.inputs} | masks_of(plan, CASES)
+        self.valid = valid_of(plan, CASES)
 
     def __len__(self) -> int:
         return CASES
 
     def __getitem__(self, index: int) -> Case:
-        return {"index": index, "inputs": {name: value[index] for name, value in self.inputs.items()},
+        inputs = {name: value[index] for name, value in self.inputs.items()}
+        inputs |= {name: inputs[name][mask[index]] for name, mask in self.valid.items()}
+        return {"index": index, "inputs": inputs, "masked": tuple(self.valid),
                 "present": {name: bool(mask[index]) for name, mask in self.present.items()},
                 "targets": {}, "target_present": {}}

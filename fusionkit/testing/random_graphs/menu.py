@@ -17,6 +17,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
 from fusionkit.components.kinds import GRAPH_KINDS, kind_of
 from fusionkit.errors import GraphError
+from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
 from fusionkit.planning.plan import Call
 from fusionkit.registry.lookup import Registry, discover
@@ -113,7 +114,7 @@ class Menu:
 
         Raises: ComponentFailure when it fails in any other way.
         """
-        key = f"{name} {json.dumps(options, sort_keys=True)} {[shape.sizes for shape in inputs]}"
+        key = f"{name} {json.dumps(options, sort_keys=True)} {[(shape.sizes, str(shape)) for shape in inputs]}"
         if key not in self._trials:
             if len(self._trials) >= _REMEMBERED:
                 self._trials.clear()
@@ -152,7 +153,8 @@ class Menu:
                 return None
             module = _built(call, "cpu") if large else module
             with torch.no_grad():
-                given = module.eval()(*[torch.zeros(2, *shape.sizes) for shape in inputs])
+                args = [torch.zeros(2, *shape.sizes) for shape in inputs]
+                given = module.eval()(*args, **unpadded(component, inputs, args))
             output = declared or _seen(given)
         except ComponentError:
             return None
@@ -193,7 +195,7 @@ def _shown(name: str, options: Mapping[str, Any], inputs: Sequence[TensorShape],
     """The failure, and a graph that reproduces it when checked or run."""
     graph = {
         "fusionkit": 1,
-        "inputs": {f"x{number}": {shape.layout: list(shape.sizes)} for number, shape in enumerate(inputs, 1)},
+        "inputs": {f"x{number}": {shape.layout: list(shape.written)} for number, shape in enumerate(inputs, 1)},
         "nodes": {"it": {"use": name, "from": [f"x{number}" for number in range(1, len(inputs) + 1)],
                          "with": dict(options)},
                   "out": {"use": "head.regress", "from": "it", "with": {"values": ["y"]}}},

@@ -23,11 +23,12 @@ from fusionkit.network.build import build_plan, plan
 from fusionkit.network.folder import load, save_network
 from fusionkit.network.measure import BATCH, measure, witness
 from fusionkit.network.model import FusionModel
+from fusionkit.network.node_modules import call_masked, node_absence
 from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import resolve_tree
 from fusionkit.planning.shape_inference import infer
 from fusionkit.planning.write_graph import written
-from fusionkit.shapes.layouts import TensorShape, members
+from fusionkit.shapes.layouts import MaskedTokens, TensorShape, members
 from fusionkit.syntax.reader import read
 from fusionkit.syntax.tree import to_plain
 from fusionkit.syntax.writer import write
@@ -71,6 +72,8 @@ def _by_hand(graph: DrawnGraph, network: FusionModel, inputs: Mapping[str, Tenso
     """The results from the file alone: each module is called with the values of its `from`."""
     values: dict[str, Tensors] = {name: {name: value} for name, value in inputs.items()}
     outputs: Tensors = {}
+    valid = {value.name: torch.ones(inputs[value.name].shape[:2], dtype=torch.bool) for value in network.plan.inputs
+             if isinstance(value.shape, MaskedTokens)}
     heads = {head.name for head in network.plan.heads}
     for node in network.plan.nodes:
         source = graph.data["nodes"][node.name]["from"]
@@ -79,8 +82,11 @@ def _by_hand(graph: DrawnGraph, network: FusionModel, inputs: Mapping[str, Tenso
             source = [ref for port in sorted(source, key=ports.index) for ref in _as_list(source[port])]
         refs = [ref for group in source.values() for ref in _as_list(group)] if isinstance(source, dict) else source
         args = [value for ref in _as_list(refs) for value in _read(values, ref)]
+        module = network.get_submodule(node.name)
         with torch.no_grad():
-            given = network.get_submodule(node.name)(*args)
+            # Without masked tokens no masks at all, as in the network.
+            given = call_masked(module, node_absence(node.lanes[0], module), args, [None] * len(args), valid) if (
+                valid) else module(*args)
         parts = (given,) if isinstance(given, Tensor) else given
         named = {value.name: part for value, part in zip(node.values, parts, strict=True)}
         outputs |= {name: part for name, part in named.items() if name in heads or not part.dim()}

@@ -69,7 +69,7 @@ class _LabelledCases(Dataset[Case]):
     """Cases with normal numbers for inputs, some of which are missing, and made-up targets."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plain, self.targets = UnlabelledCases(plan), targets_of(plan, 0)
+        self.plain, self.targets = UnlabelledCases(plan), targets_of(plan, CASES, 0, torch.float32)
 
     def __len__(self) -> int:
         return CASES
