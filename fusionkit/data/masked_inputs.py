@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fusionkit.data.case_files import is_empty_bag
+from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.findings import Findings
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import Sizes
@@ -59,6 +60,11 @@ def without_tokens(inputs: Mapping[str, InputNeed], specs: Mapping[str, InputSpe
                  f"the size of its array is {size}", "save it again"))
             findings.add(Diagnostic(code, message, table.span(row, column), why, fix), name)
     return set(empty)
+
+
+def counts_of(need: InputNeed, shapes: Mapping[int, tuple[int, ...]]) -> MaskedCounts:
+    """How many tokens each row has that has the input."""
+    return MaskedCounts(need.most, {row: shape[0] for row, shape in shapes.items()})
 
 
 def longest(spec: InputSpec, need: InputNeed, promised: Sizes | None, shapes: Mapping[int, tuple[int, ...]], *,
