@@ -34,13 +34,16 @@ if TYPE_CHECKING:
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release
     from fusionkit.components.schedule import Schedule as Schedule
+    from fusionkit.components.task import Agreement as Agreement
     from fusionkit.components.task import PartFault as PartFault
     from fusionkit.components.task import TargetFault as TargetFault
     from fusionkit.components.task import TargetPart as TargetPart
     from fusionkit.components.task import Task as Task
     from fusionkit.components.task import TaskMethod as TaskMethod
+    from fusionkit.components.training import BatchView as BatchView
     from fusionkit.components.training import EpochWindow as EpochWindow
     from fusionkit.components.training import Gradients as Gradients
+    from fusionkit.components.training import LossChange as LossChange
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
@@ -82,6 +85,7 @@ if TYPE_CHECKING:
     from fusionkit.layers.readout import readout as readout
     from fusionkit.shapes.layouts import Bundle as Bundle
     from fusionkit.shapes.layouts import Image as Image
+    from fusionkit.shapes.layouts import MaskedItems as MaskedItems
     from fusionkit.shapes.layouts import MaskedTokens as MaskedTokens
     from fusionkit.shapes.layouts import Scalar as Scalar
     from fusionkit.shapes.layouts import Shape as Shape

@@ -54,7 +54,7 @@ def options_text() -> str:
 
     fields = TrainingSettings.model_fields
     shared, own = ("".join(_key(name, _plain(field.annotation)) for name, field in fields.items()
-                           if (name == "fold") == of_run) for of_run in (False, True))
+                           if name != "stages" and (name in ("fold", "stage")) == of_run) for of_run in (False, True))
     return _OPTIONS + shared + _RUN_OPTIONS + own
 
 
@@ -109,6 +109,8 @@ def _plain(annotation: Any) -> str:
         return _plain(get_args(annotation)[0])
     if origin is Literal:
         return f"Literal[{', '.join(map(_quoted, get_args(annotation)))}]"
+    if origin is dict:
+        return "dict"
     if origin is list:
         return f"list[{_plain(get_args(annotation)[0])}]"
     if get_args(annotation):
@@ -119,7 +121,7 @@ def _plain(annotation: Any) -> str:
 def _takes(annotation: Any) -> str | None:
     """What a flag takes, None for a setting that is no flag: a type, choices, or choices and a type beside them."""
     plain = _plain(annotation).removesuffix(" | None")
-    if plain.startswith("list"):
+    if plain.startswith("list") or "dict" in plain:
         return None
     if plain.startswith("Literal"):
         words, _, number = plain.removeprefix("Literal[").partition("]")

@@ -86,7 +86,7 @@ def plan_comparison(
     """
     resolved = resolve_tree(open_graph(source, sets, registry), registry)
     graph = resolved.graph
-    settings = read_settings(graph.training, {**flags, **({"fold": None} if folds else {})}, registry)
+    settings = read_settings(graph.training, {**flags, "stage": None, **({"fold": None} if folds else {})}, registry)
     specs, found = parse_components(typed, WITH)
     wrong = _wrong_node(graph, node)
     if wrong:

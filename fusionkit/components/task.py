@@ -12,7 +12,7 @@ from fusionkit.components.config import ContractError
 from fusionkit.components.declaration import Declaration
 
 if TYPE_CHECKING:
-    from fusionkit.arrays import Bools, Floats
+    from fusionkit.arrays import Bools, Floats, Ints
 
 Results = Literal["classes", "labels", "values"]
 """One distribution over the names, a probability of each name, or a number for each."""
@@ -59,6 +59,28 @@ class TargetPart:
 
     name: str
     targets: Any
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What was predicted and observed of groups of cases, for a plot: means, and bounds of what was observed.
+
+    `name` says of what. *Shapes*: each (G,); a group without an observation has NaN.
+    """
+
+    name: str
+    predicted: Floats
+    observed: Floats
+    low: Floats
+    high: Floats
+    count: Ints
+
+    def to_json(self) -> dict[str, Any]:
+        """The groups as plain data."""
+        numbers = zip(self.count, self.predicted, self.observed, self.low, self.high, strict=True)
+        return {"of": self.name, "groups": [
+            {"cases": int(count), **{key: None if np.isnan(value) else round(float(value), 6) for key, value in zip(
+                ("predicted", "observed", "low", "high"), values, strict=True)}} for count, *values in numbers]}
 
 
 class TaskMethod:
@@ -128,6 +150,10 @@ class TaskMethod:
         """What is wrong with the training cases, of each fold, and the other parts; with columns of their own."""
         return []
 
+    def informs(self, targets: Any) -> bool:
+        """Whether results for cases with these targets tell networks apart, so that they may select the best epoch."""
+        return True
+
     def strata(self, targets: Floats, present: Bools, groups: Sequence[str], parts: int) -> list[str]:
         """The stratum of each row, for a split into `parts` that keeps `groups` whole; with columns of their own."""
         return ["" for _ in groups]
@@ -138,6 +164,10 @@ class TaskMethod:
         For tasks with columns of their own.
         """
         return iter(())
+
+    def agreements(self, outcomes: Any) -> Sequence[Agreement]:
+        """What was predicted and observed, of `Outcomes`, for the plot of calibration; with columns of their own."""
+        return ()
 
     def example_names(self, count: int) -> tuple[str, ...]:
         """Names of a made-up head, as its option might list them."""

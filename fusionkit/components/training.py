@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
@@ -31,6 +31,44 @@ class EpochWindow(Config):
         return self
 
 
+class BatchView(Protocol):
+    """A batch of training cases: of the step, with gradients, or one that is only looked at, without.
+
+    Shapes: `targets` (B, ...) and `known` (B,) by head, whether a case counts for it; `present` (B,) by input. What is
+    missing is zeros, or anything.
+    """
+
+    targets: Mapping[str, Tensor]
+    known: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+
+    def features(self, modality: str) -> Tensor:
+        """What a modality gives to the fusion: the last value that depends on it alone, (B, ...)."""
+
+    def logits(self, head: str) -> Tensor:
+        """The raw output of a head, (B, ...)."""
+
+    def again(self, *, absent: Collection[str] = (), zeros: Collection[str] = (), evaluation: bool = True
+              ) -> Mapping[str, Tensor]:
+        """The raw outputs of all heads in a further pass, with gradient; by default in evaluation mode.
+
+        Optional inputs named in `absent` are so for every case, and those named in `zeros` are zeros.
+        """
+
+    def loss(self, head: str, output: Tensor) -> Tensor:
+        """The loss of a head for other outputs, with its weight and divisor, as `total` is given its own."""
+
+
+@dataclass(frozen=True)
+class LossChange:
+    """Mean losses of a copy of the network before and after it was trained: of the cases learned from, and held out."""
+
+    learned_before: float
+    learned_after: float
+    held_before: float
+    held_after: float
+
+
 class TrainingView(Protocol):
     """The training as a method sees it. All its numbers are the same in every process of a launch.
 
@@ -40,7 +78,7 @@ class TrainingView(Protocol):
 
     `rows` is the number of cases of this step that count for each head, over all batches and processes. `scores`, for
     modalities with a head of its own that counts a case, is the mean probability that it gives to the true class; it is
-    known when all batches of the step have run, in `edit` and `end_step`.
+    known when all batches of the step have run, in `edit` and `end_step`. `batch` is there in `total`.
     """
 
     epoch: int
@@ -49,9 +87,29 @@ class TrainingView(Protocol):
     heads: Mapping[str, str]
     rows: Mapping[str, int]
     scores: Mapping[str, float]
+    batch: BatchView
 
     def weights(self, modality: str) -> Mapping[str, Tensor]:
         """The weights of a modality by name, as they are now and without gradient; they are not to be changed."""
+
+    def scale(self, values: Tensor, factor: float) -> Tensor:
+        """The same numbers, whose gradient is multiplied by a factor."""
+
+    def training_cases(self, share: float = 1.0) -> Iterator[BatchView]:
+        """The training cases in evaluation mode and without gradient, in `begin_epoch` and `end_epoch`.
+
+        Batches are those of all processes. With a share they are drawn at random, in each epoch anew.
+        """
+
+    def held_out(self) -> Iterator[BatchView]:
+        """The cases that the method holds out by `holds_out`, as `training_cases` gives those it learns from."""
+
+    def train_copy(self, head: str, epochs: int) -> LossChange:
+        """Train a copy of the network on the loss of one head alone, in `begin_epoch` or `end_epoch`; it is discarded.
+
+        With the optimiser, the schedule and the batch size of the run, in single precision and without the method. The
+        method must hold out cases.
+        """
 
     def log(self, name: str, value: float) -> None:
         """A number of this step for the history, which has its mean over the epoch in the column `method_NAME`."""
@@ -126,19 +184,24 @@ class Training(Declaration):
     """A way to train: `training: {method: {use: training.NAME, with: {...}}}`. It changes no prediction by itself.
 
     `module(config)` returns a `TrainingMethod`. `requires="heads"`: it needs two or more heads of the same classes that
-    see one input each, which is checked before training. Options derived from `EpochWindow` limit it to some epochs.
+    see one input each, which is checked before training. `holds_out` names an option with the share of the training
+    cases that it holds out for itself: no step learns from them. Options derived from `EpochWindow` limit it to some
+    epochs.
 
-    Raises: ContractError if `requires` is not valid.
+    Raises: ContractError if `requires` or `holds_out` is not valid.
     """
 
     _: KW_ONLY
     requires: Requirement = ""
+    holds_out: str = ""
     kind: ClassVar[str] = "training"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.requires not in get_args(Requirement):
             raise ContractError(f"{self.id}: requires={self.requires!r}; write 'heads' or leave it out")
+        if self.holds_out and self.holds_out not in self.config.model_fields:
+            raise ContractError(f"{self.id}: holds_out={self.holds_out!r} is no option; name the one with the share")
 
     @property
     def facts(self) -> Mapping[str, str]:

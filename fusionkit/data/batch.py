@@ -85,9 +85,9 @@ def collate(cases: Sequence[Case]) -> Batch:
 
 
 def _padded(bags: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Tokens (n, c) of each case as (B, N, c), and the mask (B, N); N is at least 1."""
+    """Tokens (n, c), or items (n, ...), of each case as (B, N, ...), and the mask (B, N); N is at least 1."""
     counts = torch.tensor([len(bag) for bag in bags])
-    tokens = bags[0].new_zeros(len(bags), max(1, int(counts.max())), bags[0].shape[1])
+    tokens = bags[0].new_zeros(len(bags), max(1, int(counts.max())), *bags[0].shape[1:])
     for row, bag in enumerate(bags):
         tokens[row, : len(bag)] = bag
     return tokens, torch.arange(tokens.shape[1]) < counts.unsqueeze(1)

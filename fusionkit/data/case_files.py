@@ -260,7 +260,7 @@ def key_of(spec: InputSpec, path: Path) -> str:
 
 def is_empty_bag(shape: Sequence[int]) -> bool:
     """Whether these are the sizes of no tokens of some width, which an input of masked tokens may have."""
-    return len(shape) == 2 and shape[0] == 0 < shape[1]
+    return len(shape) >= 2 and shape[0] == 0 < min(shape[1:])
 
 
 def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:

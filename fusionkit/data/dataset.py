@@ -181,7 +181,7 @@ class CaseDataset(Dataset[Case]):
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None
         if not source.fits(array.shape):
-            before = f"[null, {source.size[1]}]" if source.masked is not None else str(list(source.size))
+            before = f"[null, {', '.join(map(str, source.size[1:]))}]" if source.masked else str(list(source.size))
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
                            f"{list(array.shape)}; it was {before} before the run started")
         # An array from the cache is memory-mapped read-only, which a tensor must not share.

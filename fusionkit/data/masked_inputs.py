@@ -1,5 +1,4 @@
-"""Inputs of masked tokens in a cohort: (n, c) with another n for every case, how many they have, and cases without any.
-"""
+"""Inputs of masked tokens or items in a cohort: arrays of another length for every case, and cases without any."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.findings import Findings
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import Sizes
-from fusionkit.data.signature import InputNeed
+from fusionkit.data.signature import InputNeed, fits
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic
 
@@ -24,7 +23,8 @@ def is_masked(need: InputNeed, shapes: Collection[tuple[int, ...]] = ()) -> bool
     """Whether an input has masked tokens: as the graph says, or without a graph if only the number of tokens varies."""
     if need.sizes is not None:
         return need.masked
-    return len({shape[1:] for shape in shapes}) == 1 and len({len(shape) for shape in shapes} - {2}) == 0 and len(
+    # (n, c), (n, c, h, w) or (n, c, d, h, w); of three axes it may be an image, with another number of channels.
+    return len({shape[1:] for shape in shapes}) == 1 and not {len(shape) for shape in shapes} - {2, 4, 5} and len(
         {shape[0] for shape in shapes}) > 1
 
 
@@ -73,46 +73,60 @@ def longest(spec: InputSpec, need: InputNeed, promised: Sizes | None, shapes: Ma
 
     Reports `wrong-size`, once if all cases differ from the graph, else by row, and `too-many-tokens`.
     """
-    wanted = None if need.sizes is None else need.sizes[1]
-    if promised is not None or (shapes and all(len(shape) != 2 for shape in shapes.values())):
-        given = promised if promised is not None else next(iter(shapes.values()))
+    first = next(iter(shapes.values()), (0, 0))
+    wanted: Sizes = (None,) * (len(first) - 1) if need.sizes is None else need.sizes[1:]
+    rank = len(wanted) + 1
+    if promised is not None or (shapes and all(len(shape) != rank for shape in shapes.values())):
+        given = promised if promised is not None else first
         findings.add(_wrong(spec, need, f"input {spec.name!r} is {_shown(given)}", wanted))
         return None
-    widths = [shapes[row][1] for row in sorted(shapes) if len(shapes[row]) == 2]
-    usual = Counter(widths).most_common(1)[0][0] if widths else wanted
-    if usual is None or (wanted is not None and usual != wanted):
+    rests = [shapes[row][1:] for row in sorted(shapes) if len(shapes[row]) == rank]
+    usual = Counter(rests).most_common(1)[0][0] if rests else _known(wanted)
+    if usual is None or not fits(usual, wanted):
         if usual is not None:
-            findings.add(_wrong(spec, need, f"input {spec.name!r} is [null, {usual}]", wanted))
+            findings.add(_wrong(spec, need, f"input {spec.name!r} is {_shown(usual, 'null')}", wanted))
         return None
-    columns = spec.columns
+    columns, what = spec.columns, "tokens" if rank == 2 else "items"
     for row, shape in sorted(shapes.items()):
         span = table.span(row, columns[-1] if columns else None)
         named = f"case {ids[row]!r}, input {spec.name!r}"
-        if len(shape) != 2 or shape[1] != usual:
+        if shape[1:] != usual:
             findings.add(Diagnostic(
-                "wrong-size", f"{named}: its size is {_shown(shape)}, not [null, {usual}]", span,
-                why="tokens are (number, features), and only their number may vary",
-                fix="save an array with one row for each token, and the same features for all cases"), spec.name)
-    counts = {row: shape[0] for row, shape in sorted(shapes.items()) if len(shape) == 2}
+                "wrong-size", f"{named}: its size is {_shown(shape)}, not {_shown(usual, 'null')}", span,
+                why=_WHY[what], fix=f"save an array with one row for each {what[:-1]}, and the same sizes for all "
+                                    "cases"), spec.name)
+    counts = {row: shape[0] for row, shape in sorted(shapes.items()) if len(shape) == rank}
     over = [row for row, count in counts.items() if need.most is not None and count > need.most]
     if over:
         rest = f"{len(over) - 1} further case{'s' if len(over) > 2 else ''}"
         more = f" ({rest} too, up to {max(counts.values()):,})" if len(over) > 1 else ""
         findings.add(Diagnostic(
-            "too-many-tokens", f"case {ids[over[0]]!r}, input {spec.name!r}: it has {counts[over[0]]:,} tokens; the "
+            "too-many-tokens", f"case {ids[over[0]]!r}, input {spec.name!r}: it has {counts[over[0]]:,} {what}; the "
             f"graph takes at most {need.most:,}{more}", table.span(over[0], columns[-1] if columns else None),
             why=f"'max' of input {spec.name!r} limits them, since memory and time grow with their number",
-            fix=f"write 'max: {max(counts.values())}' in the graph, or save fewer tokens for a case"), spec.name)
-    return max([1, *counts.values()]), usual
+            fix=f"write 'max: {max(counts.values())}' in the graph, or save fewer {what} for a case"), spec.name)
+    return max([1, *counts.values()]), *usual
 
 
-def _wrong(spec: InputSpec, need: InputNeed, message: str, wanted: int | None) -> Diagnostic:
+_WHY = {"tokens": "tokens are (number, features), and only their number may vary",
+        "items": "items are (number, channels, ...), and only their number may vary"}
+
+
+def _known(sizes: Sizes) -> tuple[int, ...] | None:
+    """Sizes of which none is left to the data."""
+    known = tuple(size for size in sizes if size is not None)
+    return known if len(known) == len(sizes) else None
+
+
+def _wrong(spec: InputSpec, need: InputNeed, message: str, wanted: Sizes) -> Diagnostic:
     graph = f" ({need.span})" if need.span else ""
-    width = "auto" if wanted is None else wanted
-    return Diagnostic("wrong-size", f"{message}; the graph takes [null, {width}]{graph}", spec.span,
-                      why="masked tokens are an array (number, features) for each case, without the batch axis",
-                      fix="correct the sizes in the graph, or save an array with one row for each token")
+    tokens = len(wanted) == 1
+    what = "masked tokens are an array (number, features)" if tokens else "items are an array (number, channels, ...)"
+    return Diagnostic("wrong-size", f"{message}; the graph takes {_shown(wanted, 'null')}{graph}", spec.span,
+                      why=f"{what} for each case, without the batch axis",
+                      fix="correct the sizes in the graph, or save an array with one row for each "
+                          f"{'token' if tokens else 'item'}")
 
 
-def _shown(sizes: Iterable[int | None]) -> str:
-    return "[" + ", ".join("auto" if size is None else str(size) for size in sizes) + "]"
+def _shown(sizes: Iterable[int | None], *first: str) -> str:
+    return "[" + ", ".join([*first, *("auto" if size is None else str(size) for size in sizes)]) + "]"

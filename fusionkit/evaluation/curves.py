@@ -10,6 +10,7 @@ import numpy as np
 
 from fusionkit.arrays import Bools, Floats, Ints
 from fusionkit.components.outcomes import ClassColumn, Outcomes
+from fusionkit.components.task import Agreement, TaskMethod
 from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES, calibration_bin
 
 
@@ -87,6 +88,7 @@ class Curves:
     reliability: tuple[Reliability, ...] = ()
     confusion: tuple[Confusion, ...] = ()
     pairs: tuple[Pairs, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
 
 
 def trace(outcomes: Outcomes) -> Curves:
@@ -94,7 +96,7 @@ def trace(outcomes: Outcomes) -> Curves:
     if not outcomes.cases:
         return Curves()
     if outcomes.method is not None:
-        return Curves()
+        return Curves(agreements=_agreements(outcomes.method, outcomes))
     if outcomes.form == "values":
         return Curves(pairs=tuple(_pairs(outcomes, index) for index in range(len(outcomes.classes))))
     columns = [outcomes.column(index) for index in range(len(outcomes.classes))]
@@ -105,6 +107,13 @@ def trace(outcomes: Outcomes) -> Curves:
     confusion = (_confusion("", outcomes.classes, outcomes.targets.astype(np.int64), outcomes.predicted_class()),)
     shown = columns[1:] if outcomes.binary else columns
     return Curves(tuple(_roc(column) for column in shown), reliability, confusion)
+
+
+def _agreements(method: TaskMethod, outcomes: Outcomes) -> tuple[Agreement, ...]:
+    try:
+        return tuple(method.agreements(outcomes))
+    except Exception:  # a plugin may raise anything, and the plot is the least of an evaluation
+        return ()
 
 
 def reliability_of(outcomes: Outcomes) -> tuple[Reliability, ...]:

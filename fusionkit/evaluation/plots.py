@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionkit.components.task import Agreement
 from fusionkit.components.weighted import CALIBRATION_BINS, CALIBRATION_EDGES
 from fusionkit.evaluation.curves import Confusion, Pairs, Reliability, Roc
 from fusionkit.evaluation.uncertainty_metrics import Risk
@@ -131,6 +132,24 @@ def reliability_figure(panels: Sequence[Reliability], labels: Sequence[str], tit
         above.set_ylabel("observed frequency")
         above.set_title(label, loc="left", fontsize=10)
         _count_bars(below, panel)
+    return figure
+
+
+def agreement_figure(panels: Sequence[Agreement], title: str) -> Figure:
+    """What was observed of groups of cases, with its bounds, against what was predicted of them."""
+    figure, parts = _panels(len(panels), 4.7, 4.7, title)
+    for part, panel in zip(parts, panels, strict=False):
+        axes = part.subplots()
+        axes.plot([0, 1], [0, 1], color=_PALE, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
+        there = ~np.isnan(panel.observed)
+        observed, low, high = (values[there] for values in (panel.observed, panel.low, panel.high))
+        axes.errorbar(panel.predicted[there], observed, [observed - low, high - observed], fmt="o", markersize=5,
+                      capsize=3, linewidth=1.2, color=PALETTE[0], clip_on=False)
+        _unit_square(axes)
+        axes.set_xlabel("predicted, mean of the group")
+        axes.set_ylabel("observed, 95 % interval")
+        groups = ", ".join(str(count) for count in panel.count[there])
+        axes.set_title(fitting(f"{panel.name}; cases by group: {groups}", 52), loc="left", fontsize=10)
     return figure
 
 

@@ -96,7 +96,8 @@ class HeadReport:
                 for of, metrics in self.per_class.items()
             },
             "confusion": [matrix.to_json() for matrix in self.curves.confusion],
-            "calibration": [bins.to_json() for bins in self.curves.reliability],
+            "calibration": [*(bins.to_json() for bins in self.curves.reliability),
+                            *(groups.to_json() for groups in self.curves.agreements)],
             "recalibrated": [bins.to_json() for bins in self.recalibrated],
             "trust": self.trust.to_json(),
         }
@@ -225,6 +226,9 @@ def _draw(report: HeadReport, folder: Path) -> list[Path]:
             panels = [*curves.reliability, *report.recalibrated]
             title = f"Calibration: observed against predicted\n{of}"
             figure = plots.reliability_figure(panels, _calibration_labels(report), title)
+            written += plots.save(figure, folder / f"{stem}-calibration")
+        if curves.agreements:
+            figure = plots.agreement_figure(curves.agreements, f"Calibration: observed against predicted\n{of}")
             written += plots.save(figure, folder / f"{stem}-calibration")
         if report.trust.risks:
             figure = plots.risk_figure(report.trust.risks, _risk_labels(report), f"Risk-coverage curve\n{of}")

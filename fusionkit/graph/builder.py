@@ -11,14 +11,14 @@ from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.graph.wiring import connect
-from fusionkit.shapes.layouts import LAYOUTS
+from fusionkit.shapes.layouts import ITEMS, LAYOUTS
 from fusionkit.syntax.fields import FieldReader, shown
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 FORMAT = 1
 TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training", "reference")
 NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "unfreeze", "rate", "weights", "loss")
-INPUT_KEYS = (*LAYOUTS, "optional", "max")
+INPUT_KEYS = (*LAYOUTS, ITEMS, "optional", "max")
 STEP_KEYS = ("use", "with")
 _OPTIONS = "; the options of its component belong in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -97,19 +97,35 @@ class _Builder:
     def _input(self, name: str, tree: Tree, span: Span) -> Input | None:
         form = FieldReader(tree, f"input {name!r}", INPUT_KEYS, self.found)
         optional = form.flag("optional")
-        written = [layout for layout in LAYOUTS if form.has(layout)]
+        written = [layout for layout in (*LAYOUTS, ITEMS) if form.has(layout)]
         if len(written) != 1:
             if not form.broken:
                 form.report("bad-input", f"input {name!r} needs one layout, but has {', '.join(written) or 'none'}",
                             form.key_span(written[1]) if written else span,
                             fix="keep one of them" if written else
-                            "give it one of vector, tokens, image or volume, for example {vector: [7]}")
+                            "give it one of vector, tokens, image, volume or items, for example {vector: [7]}")
             return Input(name, "vector", (None,), optional, span)
         layout = written[0]
         tree = form.tree.entries[layout]
+        if layout == ITEMS:
+            return self._items(name, form, tree, optional)
         masked = layout == "tokens" and isinstance(tree, Items) and bool(tree.items) and _is_null(tree.items[0])
         most = self._most(name, form, masked)
         return Input(name, layout, self._sizes(name, layout, tree, most), optional, span, masked, most)
+
+    def _items(self, name: str, form: FieldReader, tree: Tree, optional: bool) -> Input:
+        """Several images, volumes or vectors of a case; vectors are masked tokens."""
+        kinds = ("image", "volume", "vector")
+        most = self._most(name, form, masked=True)
+        written = [kind for kind in kinds if isinstance(tree, Mapping) and kind in tree.entries]
+        if len(written) != 1 or not isinstance(tree, Mapping) or len(tree.entries) > 1:
+            self.top.report("bad-input", f"'items' of input {name!r} must say what one item is, not {shown(tree)}",
+                            tree.span, fix="write for example 'items: {image: [3, 224, 224]}'; an item is an image, a "
+                            "volume or a vector")
+            return Input(name, "tokens", (None, None), optional, form.span, True, most)
+        sizes = self._sizes(name, written[0], tree.entries[written[0]], most)
+        layout = "tokens" if written[0] == "vector" else ITEMS
+        return Input(name, layout, (None, *sizes), optional, form.span, True, most)
 
     def _most(self, name: str, form: FieldReader, masked: bool) -> int | None:
         """The key `max`: the most tokens of a case."""
@@ -118,7 +134,7 @@ class _Builder:
         if not masked:
             form.report("bad-input", f"'max' of input {name!r} has no meaning", form.key_span("max"),
                         why="it limits a number of tokens that varies between cases",
-                        fix="write 'tokens: [null, WIDTH]', or remove 'max'")
+                        fix="write 'tokens: [null, WIDTH]' or 'items: {...}', or remove 'max'")
             return None
         return self._size(name, form.tree.entries["max"], "max")
 

@@ -20,6 +20,7 @@ from fusionkit.registry.lookup import Registry, discover
 from fusionkit.syntax.tree import Mapping as Tables
 from fusionkit.syntax.tree import Tree
 from fusionkit.training.settings import read_settings
+from fusionkit.training.stages import stage_faults
 
 COLUMNS = ("node", "component", "reads", "gives", "weights", "multiply-adds", "activations", "depends on")
 
@@ -118,4 +119,4 @@ def _training_faults(tree: Tree, registry: Registry) -> list[Diagnostic]:
         read_settings(training, registry=registry)
     except UserError as error:
         return list(error.diagnostics)
-    return []
+    return stage_faults(training, registry)

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from fusionkit.components.component import Component
+from fusionkit.errors import UserError
 from fusionkit.interface.console import Console, console_for
 from fusionkit.interface.evaluate import Evaluation
 from fusionkit.interface.keywords import spell_out
 from fusionkit.interface.training_options import RunOptions
-from fusionkit.planning.open_graph import Source
+from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.registry.lookup import discover
 from fusionkit.runs import train as runs
 from fusionkit.runs.job import is_main
 from fusionkit.runs.setup import set_up
+from fusionkit.runs.stage import set_up_stage
 from fusionkit.runs.training_mark import overfitting_note, training_mark
+from fusionkit.syntax.tree import Mapping, Tree
 from fusionkit.training.settings import read_settings
+from fusionkit.training.stages import read_stage, stage_faults, stage_named
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,28 @@ def train(
     """Check everything, train, and evaluate the test cases; everything is saved in the folder `output`.
 
     The options are those of `fusionkit train`. The settings of training win over those of the graph; None means the
-    graph's own. Your own components come from the Python files `plugins`, or as `components`. `quiet` hides warnings
-    and progress; `console` is where they are shown. In a launch of several processes only the first writes and
-    evaluates.
+    graph's own; with `stage` the run is that stage of the graph's, which learns without targets. Your own components
+    come from the Python files `plugins`, or as `components`. `quiet` hides warnings and progress; `console` is where
+    they are shown. In a launch of several processes only the first writes and evaluates.
     Raises: GraphError or DataError with everything that is wrong; RunError when training fails.
     """
     registry = discover(components=components, files=[str(file) for file in plugins])
     folder = Path(output)
     console = of_launch(console_for(console, quiet))
     with runs.claimed(folder, resume):
-        with console.progress("reading") as update:
-            setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
         given = {name: value for name, value in settings.items() if value is not None}
-        chosen = read_settings(setup.plan.graph.training, given, registry)
+        stage = stage_named(_training(open_graph(graph, sets, registry)), settings.get("stage"))
+        with console.progress("reading") as update:
+            if stage is None:
+                setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
+            else:
+                setup = set_up_stage(graph, data, sets, registry, output=folder, progress=update,
+                                     data_roots=data_roots)
+        training = setup.plan.graph.training
+        if stage is None and (faults := stage_faults(training, registry)):
+            raise UserError(faults)
+        chosen = read_settings(training, given, registry) if stage is None else read_stage(
+            training, stage, given, registry)
         for warning in (*setup.cohort.warnings, *runs.advice_for(setup, chosen)):
             console.note(warning.render())
         trained = runs.train(setup, chosen, folder, data=Path(data), resume=resume, reporter=console)
@@ -86,6 +99,10 @@ def train(
         console.line(note)
     return TrainedRun(trained.folder, Evaluation(
         trained.folder, tuple(trained.reports), training=training_mark(trained.folder)))
+
+
+def _training(tree: Tree) -> Tree | None:
+    return tree.get("training") if isinstance(tree, Mapping) else None
 
 
 def of_launch(console: Console) -> Console:

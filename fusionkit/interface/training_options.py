@@ -51,3 +51,4 @@ class RunOptions(TrainingOptions, total=False):
     """Options for training one run."""
 
     fold: int | None
+    stage: str | None

@@ -66,8 +66,12 @@ def build(
     return build_plan(plan(source, sets=sets, sizes=sizes, components=components, measured=False), seed)
 
 
-def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | None = None) -> FusionModel:
+def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | None = None, fold: int | None = None
+               ) -> FusionModel:
     """The network of a plan; nodes with `weights:` start from their files. `modules` are those of existing nodes.
+
+    For a `fold`, the file of that fold is taken where there is one: `run/fold-0/model.safetensors` for
+    `run/model.safetensors`.
 
     Raises: GraphError if a component cannot be built or weights do not fit.
     """
@@ -83,7 +87,8 @@ def build_plan(plan: Plan, seed: int = 0, modules: Mapping[str, nn.Module] | Non
         if node.name in own:
             typed = find(plan.graph.tree, ("nodes", node.name, "weights")).file.startswith(TYPED)
             try:
-                load_node(model.get_submodule(node.name), node.node, None if typed else Path(plan.graph.file).parent)
+                load_node(model.get_submodule(node.name), node.node, None if typed else Path(plan.graph.file).parent,
+                          fold)
             except GraphError as error:
                 found.extend(error.diagnostics)
     if found:

@@ -150,8 +150,9 @@ class FusionModel(nn.Module):
     def results_at(self, names: Collection[str], inputs: Mapping[str, Tensor],
                    present: Mapping[str, Tensor] | None = None,
                    valid: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Outputs of nodes by name; only nodes that lead to them are run."""
-        needed = self._leading_to(self._slots[name] for name in names)
+        """Outputs of nodes by name; only nodes that lead to them, and whose outputs are not given, are run."""
+        given = [self._slots[name] for name in inputs if name in self._slots and name not in self._read]
+        needed = self._leading_to((self._slots[name] for name in names), given)
         state = self.begin(inputs, present, valid)
         program = self._schedule([step.name for step in self._program if step.name in needed],
                                  [self._slots[name] for name in names])

@@ -112,8 +112,10 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def load_node(module: nn.Module, node: Node, folder: Path | None) -> None:
+def load_node(module: nn.Module, node: Node, folder: Path | None, fold: int | None = None) -> None:
     """Load a node's initial weights from its `weights: path#prefix`, inside the graph file's folder.
+
+    For a `fold`, the file of the same name in `fold-N` beside it is taken where there is one.
 
     Without a folder the path was typed on the command line and may be anywhere. A module that supports files with
     other names has `adapt_weights(tensors) -> tensors`, which converts them.
@@ -127,7 +129,8 @@ def load_node(module: nn.Module, node: Node, folder: Path | None) -> None:
         raise GraphError(Diagnostic("outside-folder", f"the weights {name!r} are outside the graph's folder", node.span,
                                     why=f"a graph file may only use files inside {str(folder)!r}",
                                     fix="copy or link the file into that folder"))
-    tensors = read_tensors(path, node.span)
+    of_fold = path.parent / f"fold-{fold}" / path.name
+    tensors = read_tensors(of_fold if fold is not None and of_fold.is_file() else path, node.span)
     if prefix:
         start = prefix.rstrip(".") + "."
         tensors = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}

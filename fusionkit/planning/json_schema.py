@@ -17,7 +17,7 @@ from fusionkit.errors import FusionkitError
 from fusionkit.graph.builder import FORMAT, INPUT_KEYS, MAX_EPOCH, MAX_RATE, NODE_KEYS, STEP_KEYS, TOP_KEYS
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.registry.lookup import library_names
-from fusionkit.shapes.layouts import LAYOUTS
+from fusionkit.shapes.layouts import ITEMS, LAYOUTS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -48,6 +48,7 @@ def graph_schema(registry: Registry, training: type[BaseModel] | None = None) ->
                 # By its key, since there is a kind that is called as the section.
                 defs[key] = _step(named)
                 defs["training"]["properties"][key] = _named(defs["training"]["properties"][key], key, named)
+        _describe_stages(defs)
     defs |= _components_in_options(defs, components)
     nodes = [component for component in components if kind_of(component.id) in NODE_KINDS]
     methods = [component for component in components if kind_of(component.id) == "uncertainty"]
@@ -142,6 +143,18 @@ def _explain(option: Schema) -> None:
     option["markdownDescription"] = text
 
 
+def _describe_stages(defs: dict[str, Schema]) -> None:
+    """Give the stages of training the settings of training, but no stages of their own."""
+    training = defs["training"]
+    if "stages" not in training["properties"]:
+        return
+    own = {name: option for name, option in training["properties"].items() if name not in ("stage", "stages")}
+    defs["stage"] = {**training, "properties": own, "type": ["object", "null"],
+                     "description": "The settings of a stage where they differ from those of the training."}
+    stages = {key: value for key, value in training["properties"]["stages"].items() if key.endswith("escription")}
+    training["properties"]["stages"] = {**stages, "type": ["object", "null"], "additionalProperties": _ref("stage")}
+
+
 def _named(setting: Schema, step: str, components: Sequence[_Known]) -> Schema:
     """A setting that names a component: by a word of its own, by id or name, with options in braces, or as a step."""
     own = [setting["default"], *setting.get("enum", ())]
@@ -205,12 +218,16 @@ def _input() -> Schema:
     layouts = {name: _sizes(name, shape.axes) for name, shape in LAYOUTS.items()}
     optional = {"type": "boolean", "default": False, "description": "Whether cases may lack this input."}
     most = {"type": "integer", "minimum": 1, "maximum": (1 << 24) - 1,
-            "description": "With tokens: [null, WIDTH], the most tokens that a case may have."}
+            "description": "With tokens: [null, WIDTH] or items, the most tokens or items that a case may have."}
+    kinds = ("image", "volume", "vector")
+    item: Schema = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
+                    "properties": {name: layouts[name] for name in kinds},
+                    "description": "Several images, volumes or vectors of a case: what one of them is."}
     varies = {"properties": {"tokens": {"type": "array", "prefixItems": [{"type": "null"}]}}}
-    return {**closed(INPUT_KEYS, {**layouts, "optional": optional, "max": most}),
+    return {**closed(INPUT_KEYS, {**layouts, ITEMS: item, "optional": optional, "max": most}),
             "description": "One input: its layout with the sizes, and whether it may be missing.",
-            "oneOf": [{"required": [name]} for name in LAYOUTS],
-            "if": {"required": ["max"]}, "then": {"required": ["tokens"], **varies}}
+            "oneOf": [{"required": [name]} for name in (*LAYOUTS, ITEMS)],
+            "if": {"required": ["max", "tokens"]}, "then": varies}
 
 
 def _sizes(layout: str, axes: Sequence[str]) -> Schema:

@@ -20,11 +20,11 @@ from fusionkit.planning.resolve import Resolved, Use
 from fusionkit.shapes.layouts import (
     STAND_IN,
     Bundle,
-    MaskedTokens,
     Shape,
     TensorShape,
     features_of,
     is_loss,
+    masked_shape,
     members,
     shape_of,
 )
@@ -98,7 +98,7 @@ class _Inference:
             self._report("auto-size", f"a size of input {item.name!r} is 'auto', but there is no data to take it from",
                          item.span, fix="write the size, or give the data description: --data data.yaml")
             return None
-        shape = MaskedTokens(known, (item.name,)) if item.masked else shape_of(known)
+        shape = masked_shape(known, (item.name,)) if item.masked else shape_of(known)
         return Value(item.name, shape, Presence("input", item.name) if item.optional else None)
 
     def _node(self, node: Node) -> PlannedNode | None:

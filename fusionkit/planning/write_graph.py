@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.planning.plan import Plan
+from fusionkit.shapes.layouts import ITEMS
 
 if TYPE_CHECKING:
 
@@ -16,7 +17,11 @@ def written(plan: Plan) -> dict[str, Any]:
 
     data: dict[str, Any] = to_plain(plan.graph.tree)
     for value in plan.inputs:
-        data["inputs"][value.name][value.shape.layout] = list(value.shape.written)
+        entry = data["inputs"][value.name]
+        if ITEMS in entry:
+            entry[ITEMS] = {next(iter(entry[ITEMS])): list(value.shape.written[1:])}
+        else:
+            entry[value.shape.layout] = list(value.shape.written)
     for node in plan.nodes:
         calls = node.lanes[0].calls
         steps = [_step(step.use, call.config.model_dump(mode="json"))

@@ -16,7 +16,7 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration, read_calibration
 from fusionkit.files import read_json
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
-from fusionkit.network.folder import load, load_planned
+from fusionkit.network.folder import WEIGHTS, load, load_planned
 from fusionkit.network.model import FusionModel, asked_cells
 from fusionkit.network.settled import settling
 from fusionkit.progress import Progress
@@ -97,6 +97,11 @@ def open_run(folder: str | Path, registry: Registry | None = None) -> Run:
         raise GraphError(Diagnostic("no-run", f"{str(folder)!r} contains no finished run",
                                     why=_reason(error),
                                     fix="give the folder of a run made by `fusionkit train`")) from None
+    if about.get("stage"):
+        raise GraphError(Diagnostic(
+            "run-of-stage", f"{str(folder)!r} holds the stage {about['stage']!r}, which predicts nothing",
+            why="it was trained without targets", fix="train on from its weights: fusionkit train ... --set "
+            f"nodes.NODE.weights={folder / WEIGHTS}#NODE"))
     model = load(folder, registry)
     missing = [name for name in settling(model) if name not in about.get(SETTLED, ())]
     if missing:

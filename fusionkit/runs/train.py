@@ -36,6 +36,7 @@ from fusionkit.runs.resumption import (
     record_for,
 )
 from fusionkit.runs.setup import Setup
+from fusionkit.runs.stage import seen_in_stages
 from fusionkit.syntax.writer import write
 from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
@@ -96,6 +97,8 @@ def train(
                 (folder / CASES).unlink()
                 _remove_empty(folder)
             raise
+    if settings.stage:
+        return Trained(folder, (), {}, [])
     rows = tuple(row for part in done for row in part.rows)
     results = joined([part.results for part in done])
     number = {"fold": [str(fold) for fold, part in enumerate(done) for _ in part.rows]}
@@ -142,8 +145,9 @@ def _refuse_other_files(folder: Path, resume: bool) -> None:
 def _train_one(job: Job) -> Trained:
     """The steps of a training, in order; a process that does not write stops after the networks."""
     cases = _split(job)
+    _warn_of_stages(cases)
     models = _networks(cases)
-    if not is_main():
+    if not is_main() or job.settings.stage:
         return Trained(job.folder, (), {}, [])
     calibration = _calibration(cases, models)
     if not cases.parts.test:
@@ -152,10 +156,20 @@ def _train_one(job: Job) -> Trained:
     return _evaluated(job, cases.parts.test, results, about={"fold": job.fold})
 
 
+def _warn_of_stages(cases: JobCases) -> None:
+    """Say whether weights that nodes start from come from stages that have seen cases of later parts."""
+    job, ids = cases.job, cases.job.setup.cohort.ids
+    later = {part: [ids[row] for row in getattr(cases.parts, part)] for part in ("validation", "test")}
+    for warning in seen_in_stages(job.setup.plan, job.fold, later):
+        job.report_once(warning.render())
+
+
 def _split(job: Job) -> JobCases:
     """The use of the cases, and their preprocessing: the original ones if a run is resumed."""
     setup, folder = job.setup, job.folder
     parts = parts_of(setup, job.settings, job.fold)
+    if job.settings.stage:
+        parts = Parts(parts.train, (), ())
     if not job.resume:
         return JobCases(job, parts, setup.cohort.fit(parts.train))
     check_graph(setup.plan, folder)
@@ -192,15 +206,16 @@ def _finished(cases: JobCases) -> Sequence[FusionModel] | None:
     job, folder, settings = cases.job, cases.job.folder, cases.job.settings
     if not (folder / RUN).is_file():
         return None
-    run, count = open_run(folder), cases.networks
+    run, count = None if settings.stage else open_run(folder), cases.networks
     check_settings(settings, folder)
     every = [settings.for_network(member, len(cases.held_out.learned(cases.training, member)))
              for member in range(count)]
-    if run.members < count or not is_trained(every, folder):
+    if (run is not None and run.members < count) or not is_trained(every, folder):
         return None
-    job.reporter.line(f"the run in {folder} is finished, nothing to do: it has its {run.about['epochs']} epochs; a "
+    epochs = every[0].epochs if run is None else run.about["epochs"]
+    job.reporter.line(f"the run in {folder} is finished, nothing to do: it has its {epochs} epochs; a "
                       "larger --epochs continues it")
-    return run.networks(members_of(job.setup.plan.uncertainty))
+    return [] if run is None else run.networks(members_of(job.setup.plan.uncertainty))
 
 
 def _fitted(cases: JobCases) -> list[FitResult]:
@@ -210,7 +225,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
     for member in range(count):
         learned = cases.held_out.learned(cases.training, member)
         own = settings.for_network(member, len(learned))
-        model = build_plan(setup.plan, own.seed, given.modules if given else None)
+        model = build_plan(setup.plan, own.seed, given.modules if given else None, job.fold)
         if not member and not job.fold and given is None:
             needed = timed(estimate(setup.plan, own, len(learned)), model, learned, own)
             for line in [*needed.lines(), needed.total(job.folds, count)]:
@@ -318,7 +333,9 @@ def _finish(cases: JobCases, fitted: Sequence[FitResult]) -> None:
         for member, about in enumerate(members):
             about[HELD_OUT] = [named["train"][place] for place in cases.held_out.places(member)]
     roots = [str(root.resolve()) for root in job.setup.cohort.description.roots]
-    write_json(folder / RUN, {"fusionkit-run": 1, "data": str(job.data.resolve()), **({ROOTS: roots} if roots else {}),
+    stage = {"stage": job.settings.stage} if job.settings.stage else {}
+    write_json(folder / RUN, {"fusionkit-run": 1, **stage, "data": str(job.data.resolve()),
+                              **({ROOTS: roots} if roots else {}),
                               "best_epoch": fitted[0].best_epoch,
                               "epochs": fitted[0].epochs, MEMBERS: members,
                               **({SETTLED: list(fitted[0].settled)} if fitted[0].settled else {}), **named})

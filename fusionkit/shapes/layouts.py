@@ -97,6 +97,44 @@ class MaskedTokens(Tokens):
 
 
 @dataclass(frozen=True, slots=True)
+class MaskedItems(MaskedTokens):
+    """(B, N, channels, ...): several images or volumes of a case, a number of its own for every case, padded to N.
+
+    Like masked tokens, of which each is a map instead of a vector.
+    """
+
+    layout: ClassVar[str] = "items"
+
+    @property
+    def axes(self) -> tuple[str, ...]:  # type: ignore[override]  # of images or of volumes
+        """The names of the axes."""
+        return ("items", *self.item.axes)
+
+    @property
+    def item(self) -> TensorShape:
+        """The shape of one item."""
+        return shape_of(self.sizes[1:])
+
+    @property
+    def width(self) -> int:
+        """The channels of an item."""
+        return self.sizes[1]
+
+    @property
+    def positions(self) -> int:
+        """How many items there are."""
+        return self.sizes[0]
+
+    @property
+    def written(self) -> tuple[int | None, ...]:
+        """The sizes as the data have them: None for a number of items that varies."""
+        return (None, *self.sizes[1:])
+
+    def __str__(self) -> str:
+        return f"B [{'+'.join(map(str, self.of))}] {' '.join(map(str, self.sizes[1:]))}"
+
+
+@dataclass(frozen=True, slots=True)
 class Image(TensorShape):
     """(B, channels, height, width)."""
 
@@ -120,6 +158,8 @@ class Scalar(TensorShape):
 
 
 _BY_RANK: dict[int, type[TensorShape]] = {0: Scalar, 1: Vector, 2: Tokens, 3: Image, 4: Volume}
+ITEMS = "items"
+"""The layout of several images or volumes of a case, whose sizes a graph states as those of one of them."""
 LAYOUTS: dict[str, type[TensorShape]] = {cls.layout: cls for cls in (Vector, Tokens, Image, Volume)}
 
 
@@ -147,6 +187,11 @@ def joined_tokens(shapes: Sequence[TensorShape], width: int) -> Tokens:
         return Tokens((count, width))
     parts = [shape.of if isinstance(shape, MaskedTokens) else (shape.positions,) for shape in shapes]
     return MaskedTokens((count, width), tuple(part for of in parts for part in of))
+
+
+def masked_shape(sizes: tuple[int, ...], of: TokenAxis) -> MaskedTokens:
+    """Masked tokens, or masked items where each has more than one axis."""
+    return MaskedTokens(sizes, of) if len(sizes) == 2 else MaskedItems(sizes, of)
 
 
 @dataclass(frozen=True, slots=True)

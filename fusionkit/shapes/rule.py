@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from fusionkit.shapes.layouts import Bundle, MaskedTokens, Scalar, Shape, TensorShape, TokenAxis, shape_of
+from fusionkit.shapes.layouts import (
+    Bundle,
+    MaskedItems,
+    MaskedTokens,
+    Scalar,
+    Shape,
+    TensorShape,
+    TokenAxis,
+    masked_shape,
+    shape_of,
+)
 
 AxisKind = Literal["name", "any", "map", "any_map", "size", "option"]
 Named = tuple[str, TensorShape]
@@ -42,6 +52,13 @@ class Port:
     name: str | None
     axes: tuple[Axis, ...] | None
     variadic: bool = False
+
+    @property
+    def of_items(self) -> bool:
+        """Whether it takes several images or volumes of a case."""
+        axes = self.axes or ()
+        return bool(axes) and axes[0].masked and (len(axes) > 2 or any(
+            axis.kind in ("map", "any_map") for axis in axes))
 
     def __str__(self) -> str:
         name = f"{'*' if self.variadic else ''}{self.name}: " if self.name else ""
@@ -164,9 +181,8 @@ def _port_shape(port: Port, binding: Binding, options: Mapping[str, Any]) -> Ten
             sizes.append(binding.sizes[str(axis.value)])
         else:
             sizes.append(axis_size(axis, options))
-    shape = shape_of(tuple(sizes))
     masked = binding.masked.get(str(port.axes[0].value)) if port.axes[0].masked else None
-    return shape if masked is None else MaskedTokens(shape.sizes, masked)
+    return shape_of(tuple(sizes)) if masked is None else masked_shape(tuple(sizes), masked)
 
 
 def axis_size(axis: Axis, options: Mapping[str, Any]) -> int:
@@ -218,9 +234,15 @@ class _Binder:
     def _input(self, port: Port, name: str, shape: TensorShape, position: int) -> Mismatch | None:
         assert port.axes is not None
         axes = list(port.axes)
+        items = port.of_items
+        if isinstance(shape, MaskedItems) and not items:
+            return Mismatch("masked-input", f"{name} has several {shape.item.layout}s for every case; here it takes "
+                            "one", "put an `encoder.each_item` there, with this component as its option `encoder`: it "
+                            "gives a token for each item", position, self.matched + 1)
         wants_map = any(axis.kind in ("map", "any_map") for axis in axes)
-        count = len(axes) - 1 + len(shape.spatial) if wants_map else len(axes)
-        if count != len(shape.sizes) or (wants_map and not shape.spatial):
+        spatial = shape.item.spatial if isinstance(shape, MaskedItems) else shape.spatial
+        count = len(axes) - 1 + len(spatial) if wants_map else len(axes)
+        if count != len(shape.sizes) or (wants_map and not spatial) or items != isinstance(shape, MaskedItems):
             return self._layout(port, name, shape, position)
         if isinstance(shape, MaskedTokens) and not axes[0].masked:
             return Mismatch("masked-input", f"{name} has another number of tokens for every case, padded and with a "
@@ -229,8 +251,8 @@ class _Binder:
         place = 0
         for axis in axes:
             if axis.kind in ("map", "any_map"):
-                fault = self._spatial(axis, shape.spatial, name, position)
-                place += len(shape.spatial)
+                fault = self._spatial(axis, spatial, name, position)
+                place += len(spatial)
             else:
                 fault = self._size(axis, shape, place, name, position)
                 place += 1
@@ -307,6 +329,8 @@ def _article(shape: TensorShape) -> str:
 def _layout_of(port: Port) -> str:
     """The layouts that a port takes, as text."""
     axes = port.axes or ()
+    if port.of_items:
+        return "items"
     if any(axis.kind in ("map", "any_map") for axis in axes):
         return "an image or a volume"
     words = {1: "a vector", 2: "tokens", 3: "an image", 4: "a volume"}

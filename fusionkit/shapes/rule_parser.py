@@ -169,8 +169,8 @@ class _Parser:
             raise self._fail("expected an axis")
         if sum(axis.kind in ("map", "any_map") for axis in axes) > 1:
             raise self._fail("a port has its spatial axes only once")
-        if any(axis.masked for axis in axes) and [axis.masked for axis in axes] != [True, False]:
-            raise self._fail("'[...]' is the first of the two axes of tokens")
+        if any(axis.masked for axis in axes[1:]) or (axes[0].masked and len(axes) == 1):
+            raise self._fail("'[...]' is the first of several axes")
         return tuple(axes)
 
     def _axis(self) -> Axis:

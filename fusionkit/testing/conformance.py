@@ -42,6 +42,7 @@ from fusionkit.testing.checks import (
     padding,
     readers,
     schedules,
+    steps,
     tasks,
     tracing,
     training_methods,
@@ -105,6 +106,9 @@ CHECKS: Mapping[str, ConformanceCheck] = {
     "export": ConformanceCheck(tracing.exports, "mapped"),
     "onnx": ConformanceCheck(onnx, "mapped", concerns=lambda c: "onnx" in c.claims),
     "head": ConformanceCheck(heads.head, concerns=lambda c: c.kind == "head"),
+    "step": ConformanceCheck(steps.step, concerns=lambda c: c.cases != "batch",
+                             fits=lambda probe: probe.component.over_step(probe.config)),
+    "settle": ConformanceCheck(steps.settled, concerns=lambda c: c.kind == "head" and hasattr(c.module, "settle")),
 }
 
 

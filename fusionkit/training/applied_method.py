@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.components.failures import raised
-from fusionkit.components.training import EpochWindow, TrainingMethod
+from fusionkit.components.training import EpochWindow, LossChange, TrainingMethod
 from fusionkit.errors import Diagnostic, RunError, UserError
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
 from fusionkit.training.batch_order import seed_of
 from fusionkit.training.distributed import Processes, assign, whole
-from fusionkit.training.modalities import own_heads, own_weights
+from fusionkit.training.modalities import own_features, own_heads, own_weights
+from fusionkit.training.seen_batch import BatchSeen, scaled
 from fusionkit.training.settings import TrainingSettings
 
 Tensors = Mapping[str, Tensor]
@@ -40,10 +41,37 @@ class View:
     rows: Mapping[str, int] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     logged: dict[str, float] = field(default_factory=dict)
+    batch: Any = None
+    reading: Callable[[float, int], Iterator[BatchSeen]] | None = None
+    holding: Callable[[float, int], Iterator[BatchSeen]] | None = None
+    copying: Callable[[str, int, int], LossChange] | None = None
 
     def weights(self, modality: str) -> Tensors:
         """The weights of a modality by name."""
         return {name: whole(weight.detach()) for name, weight in self.own[modality].items()}
+
+    def scale(self, values: Tensor, factor: float) -> Tensor:
+        """The same numbers, whose gradient is multiplied."""
+        return scaled(values, factor)
+
+    def training_cases(self, share: float = 1.0) -> Iterator[BatchSeen]:
+        """The training cases in evaluation mode."""
+        if self.reading is None:
+            raise RunError("the training cases are not at hand here")
+        yield from self.reading(share, self.epoch)
+
+    def held_out(self) -> Iterator[BatchSeen]:
+        """The cases that the method holds out, in evaluation mode."""
+        if self.holding is None:
+            raise RunError("no cases are held out; name the option with their share: Training(..., holds_out=NAME)")
+        yield from self.holding(1.0, self.epoch)
+
+    def train_copy(self, head: str, epochs: int) -> LossChange:
+        """Mean losses before and after a copy is trained on one head alone."""
+        if self.copying is None:
+            raise RunError("a copy needs cases that are held out; name the option with their share: "
+                           "Training(..., holds_out=NAME)")
+        return self.copying(head, epochs, self.epoch)
 
     def log(self, name: str, value: float) -> None:
         """A number for the history."""
@@ -83,6 +111,14 @@ class AppliedMethod:
         kept = tuple(name for name in alone if name in heads or own_weights(network, name)) if chosen else ()
         self.network, self.view = network, View(kept, MappingProxyType(heads))
         self.scored = tuple(heads.values())
+        features = own_features(network.plan)
+        self.names = {name: features[name] for name in kept}
+        # Of a method that does not weigh losses nothing is kept that it would look at.
+        self.looks = chosen is not None and type(self.method).total is not TrainingMethod.total
+        inputs = {value.name for value in network.plan.inputs}
+        reads = self.looks or any(getattr(type(self.method), hook) is not getattr(TrainingMethod, hook)
+                                  for hook in ("begin_epoch", "end_epoch"))
+        self.watched = sorted({*self.names.values()} - inputs) if chosen and reads else []
         self._parts: dict[str, dict[str, Tensor]] = {}
         if type(self.method).parts is not TrainingMethod.parts:
             self._check_separable()
@@ -122,12 +158,16 @@ class AppliedMethod:
             view.own.update({modality: own_weights(self.network, modality) for modality in view.modalities})
         view.epoch, view.step, view.rows, view.scores = epoch + 1, step, MappingProxyType(dict(rows)), {}
 
-    def total(self, losses: Tensors) -> Tensor:
+    def total(self, losses: Tensors, seen: BatchSeen | None = None) -> Tensor:
         """The loss of a batch from its parts, after the gradients that the method wants of some of them."""
         if not self.active:
             return TrainingMethod.total(self.method, losses, self.view)
         self._separate(losses)
-        total: Tensor = self._call("total", MappingProxyType(dict(losses)), self.view)
+        self.view.batch = seen
+        try:
+            total: Tensor = self._call("total", MappingProxyType(dict(losses)), self.view)
+        finally:
+            self.view.batch = None
         return total
 
     def _separate(self, losses: Tensors) -> None:

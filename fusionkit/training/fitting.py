@@ -25,18 +25,22 @@ from fusionkit.training.step_losses import components_of
 
 @dataclass(frozen=True)
 class _Place:
-    """A part that is fitted, the component's module that it is of, and the calls of this in one forward pass."""
+    """A part that is fitted, the component's module that it is of, and the calls of this in one forward pass.
+
+    `begins` is the number of epochs that end before its node learns.
+    """
 
     node: str
     part: Fitted
     module: nn.Module
+    begins: int = 0
     lanes: list[tuple[Lane, int]] = field(default_factory=list)
 
 
 class Fitting:
     """The parts of a network that are fitted, on the batches of the training cases of this process in their order.
 
-    Parts of frozen nodes are not: they keep what they bring.
+    Parts of frozen nodes are not: they keep what they bring, and those of a node with `unfreeze` until its epoch.
     """
 
     def __init__(self, stepper: Stepper, batches: Callable[[], Iterable[Batch]]) -> None:
@@ -51,12 +55,22 @@ class Fitting:
         Raises: RunError if one fails, or gives its buffers another shape.
         """
         for place in self.places:
-            if epoch == 0 or place.part.when == "epochs":
-                self.stepper.network.eval()
-                rows = self._rows(place)
-                for fold in (None, *range(place.part.folds)):
-                    self._fit(place, self._without(rows, fold, place.part.folds), epoch)
-                self.stepper.network.train()
+            if epoch == 0 == place.begins or (epoch > place.begins and place.part.when == "epochs"):
+                self._fit_place(place, epoch)
+
+    @torch.no_grad()
+    def begin(self, epoch: int) -> None:
+        """Fit the parts of nodes that begin to learn when `epoch` epochs have ended; in every process."""
+        for place in self.places:
+            if epoch == place.begins > 0:
+                self._fit_place(place, epoch)
+
+    def _fit_place(self, place: _Place, epoch: int) -> None:
+        self.stepper.network.eval()
+        rows = self._rows(place)
+        for fold in (None, *range(place.part.folds)):
+            self._fit(place, self._without(rows, fold, place.part.folds), epoch)
+        self.stepper.network.train()
 
     def _rows(self, place: _Place) -> TrainingRows:
         """The rows of all processes, in the order of the table."""
@@ -84,6 +98,9 @@ class Fitting:
             return torch.cat(list(parts))[order].to(device)
 
         first = every[0]
+        if any(len({kept.inputs[number].shape[1:] for kept in every}) > 1 for number in range(len(first.inputs))):
+            raise RunError(f"the node {place.node!r} is fitted, and reads tokens of a variable number: pool them "
+                           "before")
         return TrainingRows(
             [joined([kept.inputs[number] for kept in every]) for number in range(len(first.inputs))],
             joined([kept.present for kept in every]), index[order].to(device),
@@ -136,13 +153,15 @@ def _places(network: FusionModel) -> list[_Place]:
     for node, lane, number, module in components_of(network):
         for part in () if node.node.freeze else module.modules():
             if isinstance(part, Fitted):
-                found.setdefault(id(part), _Place(node.name, part, module)).lanes.append((lane, number))
+                place = _Place(node.name, part, module, node.node.unfreeze - 1)
+                found.setdefault(id(part), place).lanes.append((lane, number))
     return list(found.values())
 
 
 def _table(lane: Lane, number: int, present: Mapping[str, Tensor], args: Sequence[Tensor]) -> Tensor:
     """Which inputs of a call are there: (B, M)."""
-    masks: list[Mask] = [evaluate(value.present, dict(present)) for value in lane.reads]
+    there = {name: mask.flatten(1).any(1) if mask.dim() > 1 else mask for name, mask in present.items()}
+    masks: list[Mask] = [evaluate(value.present, there) for value in lane.reads]
     for call in lane.calls[:number]:
         masks = [Absence(call.component.absent).output_mask(masks)] * len(args)
     everyone = torch.ones(len(args[0]), dtype=torch.bool, device=args[0].device)

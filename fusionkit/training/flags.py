@@ -44,5 +44,7 @@ FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("seed", int, "seed of the initial weights, the order of cases and dropout"),
     ("checkpoint_seconds", float, "seconds between states saved inside an epoch"),
     ("checkpoint_steps", int, "steps between states saved inside an epoch"),
+    ("stage", str,
+     "run this stage of the graph's, which learns without targets, in place of the training of the heads"),
 )
 """Settings as flags of the command line: name, type or choices, help."""

@@ -26,6 +26,7 @@ from fusionkit.training.batch_order import (
     read_batches,
     seed_of,
 )
+from fusionkit.training.case_reading import CaseReader
 from fusionkit.training.checkpoint import (
     BEST,
     LAST,
@@ -43,6 +44,9 @@ from fusionkit.training.checkpoint import (
 from fusionkit.training.class_balance import training_batches
 from fusionkit.training.distributed import Processes, own_randomness
 from fusionkit.training.fitting import Fitting
+from fusionkit.training.held_apart import apart
+from fusionkit.training.informative import informative
+from fusionkit.training.method_cases import offer_cases
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
     FitResult,
@@ -124,31 +128,28 @@ class TrainingRun:
         self.interruption = interruption
         self.ids = getattr(train, "ids", None)
         self.processes = Processes(settings, folder)
+        train, held = apart(train, settings)
         self.cases = len(cast(Sized, train))
         self.changed = batch_changes(network.plan, settings, train)
         self.state = TrainingState(fixed(settings, train), self.cases, frozen=digest(frozen_of(network)))
         self.batches = training_batches(network, train, settings, (self.processes.index, self.processes.count))
         sample = collate([train[0]]) if self.processes.count > 1 else None
         self.stepper = Stepper(network, settings, self.processes, sample, patients=getattr(train, "patients", ()))
-        self.fit = Fitting(self.stepper, lambda: read_batches(self._in_order(train)))
+        self.learned = CaseReader(train, settings, self.processes)
+        offer_cases(self.stepper, self.learned, held)
+        self.fit = Fitting(self.stepper, self.learned)
         self.unfreezing = Unfreezing(self.stepper)
         self.loader = self._loader(train, self.batches)
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
         self.best: TrainingState | None = None
-        self.validation = None if validation is None else self._in_order(validation)
-        self.learned = train
+        validation = informative(network, validation)
+        self.validation = None if validation is None else CaseReader(validation, settings, self.processes)
         self.steps = -(-len(self.batches.sizes) // settings.accumulate)
         self.clock = time.perf_counter()
         self.saved = time.perf_counter()
         config = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
         self.processes.accelerator.init_trackers("fusionkit", config)
-
-    def _in_order(self, dataset: Dataset[Case]) -> DataLoader[Batch]:
-        count = len(cast(Sized, dataset))
-        order = torch.arange(count).numpy()
-        share = (self.processes.index, self.processes.count)
-        return self._loader(dataset, Batches(lambda _: order, count, self.settings.batch_size, share=share))
 
     def _loader(self, dataset: Dataset[Case], batches: Batches) -> DataLoader[Batch]:
         return make_loader(dataset, batches, self.settings.workers, self.processes.device.type == "cuda")
@@ -202,9 +203,11 @@ class TrainingRun:
                 self.interrupt()
             if flags[1]:
                 self._save()
-            self._seed(step)
             if step.number == 0:
                 self.unfreezing.enter(self.state.epoch + 1)
+                self.fit.begin(self.state.epoch)
+            self._seed(step)
+            if step.number == 0:
                 self.stepper.method.begin_epoch(self.state.epoch)
             outcome = self.stepper.gradients(step.batches, totals, self.state.epoch, step.number)
             if not outcome.finite:
@@ -300,13 +303,13 @@ class TrainingRun:
         if self.validation is None or not self.settings.validates(self.state.epoch + 1, self.steps):
             return None
         alone = self.processes.count == 1
-        scores = validate(self.stepper, read_batches(self.validation),
+        scores = validate(self.stepper, self.validation(),
                           lambda: alone and self.interruption.signal is not None)
         if scores is None:
             self.interrupt()
         elif not abs(scores.loss) < float("inf"):
             self.network.eval()
-            found = nan_diagnosis.find(self.stepper, read_batches(self.validation))
+            found = nan_diagnosis.find(self.stepper, self.validation())
             self._fail(found, [], f"the validation of epoch {self.state.epoch + 1}", None)
         return scores
 
@@ -380,8 +383,8 @@ class TrainingRun:
         self.processes.wait()
         network = loaded(self.network, self.folder, bool(self.state.best_epoch), self.processes.sharded).eval()
         monitor = self.settings.monitor if self.validation is not None else None
-        heads = settle(network, lambda: read_batches(self._in_order(self.learned)), self.processes,
-                       self.folder / WEIGHTS) if settled and self.state.best_epoch else ()
+        settles = settled and self.state.best_epoch
+        heads = settle(network, self.learned, self.processes, self.folder / WEIGHTS) if settles else ()
         return FitResult(network, self.state, monitor, self.processes.main, self.settings.lower_is_better, heads)
 
     def close(self) -> None:

@@ -25,6 +25,27 @@ def own_heads(plan: Plan) -> dict[str, str]:
     return max(groups.values(), key=len, default={})
 
 
+def own_features(plan: Plan) -> dict[str, str]:
+    """For each input, what it gives to the first node that reads several: the name of a value, of the input itself
+    where no node comes before; where it meets no other, the last value that depends on it alone.
+    """
+    dependence = dict(_dependence(plan))
+    found: dict[str, str] = {}
+    last = {value.name: value.name for value in plan.inputs}
+    for node in plan.nodes:
+        for value in node.reads:
+            if not node.node.is_head and len(dependence[value.name]) == 1 and _joins(node, dependence):
+                found.setdefault(min(dependence[value.name]), value.name)
+        if not node.node.is_head:
+            last |= {min(dependence[value.name]): value.name for value in node.features
+                     if len(dependence[value.name]) == 1}
+    return last | found
+
+
+def _joins(node: PlannedNode, dependence: Mapping[str, Inputs]) -> bool:
+    return any(len(dependence[value.name]) > 1 for value in node.values)
+
+
 def own_weights(network: FusionModel, modality: str) -> dict[str, nn.Parameter]:
     """The weights that only this input reaches, by name: those of nodes, or of branches of `each` that share none.
 

@@ -27,12 +27,14 @@ class Objective(nn.Module):
     A head whose loss compares the cases of a step gets all its valid rows of the step at once: those of the batch, or,
     with `shares`, what a first pass over all batches found. A head that `shares` leaves out has no loss then.
     For the heads named in `scored`, which have classes, it also returns `score/name`: the sum of the probabilities of
-    the true class over the valid rows, without gradient.
+    the true class over the valid rows, without gradient; for the values of nodes in `watched` these as
+    `features/name`.
     """
 
-    def __init__(self, network: FusionModel, scored: Collection[str] = ()) -> None:
+    def __init__(self, network: FusionModel, scored: Collection[str] = (), watched: Collection[str] = ()) -> None:
         super().__init__()
         self.network = network
+        self._watched = tuple(watched)
         self._scored = frozenset(scored)
         self._heads: tuple[tuple[str, Any], ...] = tuple(
             (head.name, network.head(head.name)) for head in network.plan.heads)
@@ -41,17 +43,18 @@ class Objective(nn.Module):
     def forward(self, inputs: Tensors, present: Tensors, targets: Tensors, target_present: Tensors,
                 *, outputs: bool = False, shares: Mapping[str, Share] | None = None) -> dict[str, Tensor]:
         """Loss sums by head, auxiliary losses, and outputs if requested."""
-        given = self.network(inputs, present)
+        given = self._given(inputs, present)
         valid = counted(self.network, present, target_present)
         results = {}
         for name, module in self._heads:
             if name not in self.over_step:
-                results[name] = _sum(module, given[name], targets[name], valid[name])
+                results[name] = loss_sum(module, given[name], targets[name], valid[name])
             elif shares is None:
                 results[name] = compared(module, given[name][valid[name]], targets[name][valid[name]]).sum()
             elif name in shares:
                 results[name] = shares[name].through(module, [given[name][valid[name]]])
         names = {name for name, _ in self._heads}
+        results |= {f"features/{name}": given.pop(name) for name in self._watched}
         results |= {name: at_least_single(value) for name, value in given.items() if name not in names}
         results |= {f"score/{name}": _score(module, given[name], targets[name], valid[name])
                     for name, module in self._heads if name in self._scored}
@@ -59,8 +62,15 @@ class Objective(nn.Module):
             results |= {f"output/{name}": given[name] for name in names}
         return results
 
+    def _given(self, inputs: Tensors, present: Tensors) -> dict[str, Tensor]:
+        """What the network gives, and the values of nodes that are watched."""
+        if not self._watched:
+            given: dict[str, Tensor] = self.network(inputs, present)
+            return given
+        return self.network.results_at([*self.network.outputs, *self._watched], inputs, present)
 
-def _sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> Tensor:
+
+def loss_sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> Tensor:
     """The sum of a head's losses over the valid rows.
 
     The other rows are replaced before the loss, not after: the gradient of a discarded NaN is NaN.

@@ -158,6 +158,12 @@ class TrainingSettings(BaseModel):
         0, description="Steps between states saved inside an epoch; 0 for checkpoint_seconds alone.")
     _named: dict[str, Chosen[Any]] = PrivateAttr(default_factory=dict)
     trackers: list[Tracker] = Field([], description="Experiment trackers to report to, by name; none by default.")
+    stage: Annotated[str | None, Short(
+        "run this stage of the graph's, which learns without targets, in place of the training of the heads")] = Field(
+        None, description="The stage of `stages` to run in place of the training of the heads; a run records it.")
+    stages: dict[str, dict[str, Any] | None] | None = Field(
+        None, description="Trainings without targets that may come before, by name, each with its own settings where "
+                          "they differ.")
 
     @field_validator(*LARGEST)
     @classmethod
@@ -267,6 +273,8 @@ class TrainingSettings(BaseModel):
         return self
 
 
+OF_HEADS = ("hold_out", "patience", "monitor", "validate_steps", "balance", "method")
+"""Settings without a meaning in a stage, which has no heads and no validation."""
 RESUMABLE = frozenset({
     "epochs", "steps", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
     "checkpoint_seconds", "checkpoint_steps", "trackers",
@@ -285,7 +293,7 @@ def read_settings(tree: Tree | None, flags: Mapping[str, Any] | None = None, reg
     settings, found = check_options(TrainingSettings, tree, "'training'", Span("graph", 1, 1))
     if settings is None:
         raise UserError(found)
-    given, flags = settings.model_dump(exclude_unset=True), flags or {}
+    given, flags = settings.model_dump(exclude_unset=True, exclude={"stages"}), flags or {}
     if "epochs" in flags:
         given.pop("steps", None)
     try:

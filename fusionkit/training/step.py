@@ -17,6 +17,7 @@ from fusionkit.training.case_numbers import CaseNumbers
 from fusionkit.training.distributed import Processes, own_part, whole
 from fusionkit.training.objective import Objective, arguments, auxiliary, counts, lay_out, lay_out_weights
 from fusionkit.training.optimiser import make_optimiser, set_rate
+from fusionkit.training.seen_batch import BatchSeen
 from fusionkit.training.settings import TrainingSettings
 from fusionkit.training.step_losses import FirstPass, StepLosses
 
@@ -63,7 +64,7 @@ class Stepper:
         if self.channels_last:
             lay_out_weights(network)
         self.method = AppliedMethod(network, settings, processes)
-        self.objective = Objective(network, self.method.scored)
+        self.objective = Objective(network, self.method.scored, self.method.watched)
         unused = sample is not None and self._leaves_unused(sample)
         if settings.compile:
             self.objective.compile()
@@ -112,8 +113,9 @@ class Stepper:
         for position, batch in enumerate(batches):
             local = position + 1 < len(batches)
             with self.processes.no_sync(self.wrapped) if local else nullcontext():
-                results = self._forward(batch, first[position] if first else None)
-                self.processes.accelerator.backward(self._loss(results, len(batch), totals))
+                placed = self.place(batch)
+                results = self._forward(placed, first[position] if first else None)
+                self.processes.accelerator.backward(self._loss(results, placed, totals))
             sizes = dict.fromkeys(self.auxiliary, float(len(batch)))
             sums += torch.stack([results[name].detach() * sizes.get(name, 1.0) for name in names])
         if self.processes.accelerator.scaler is not None:
@@ -126,17 +128,26 @@ class Stepper:
 
     def _forward(self, batch: Batch, first: FirstPass | None) -> dict[str, Tensor]:
         second = nullcontext() if first is None else self.step_losses.second_pass(first)
-        shares = {} if first is None else {"shares": first.heads}
+        more: dict[str, Any] = {} if first is None else {"shares": first.heads}
+        if self.method.looks:
+            more["outputs"] = True
         with second, self.step_losses.knowing(batch), self.processes.accelerator.autocast():
-            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, self.place(batch)), **shares)
+            results: dict[str, Tensor] = self.wrapped(*arguments(self.network, batch), **more)
         return results
 
-    def _loss(self, results: Mapping[str, Tensor], cases: int, totals: Totals) -> Tensor:
+    def _loss(self, results: Mapping[str, Tensor], batch: Batch, totals: Totals) -> Tensor:
         """This batch's part of the loss of the step, times the number of processes, since gradients are averaged."""
-        parts = {name: results[name] * (weight / totals.rows[name] if totals.rows[name] else 0.0)
-                 for name, weight in self.weights.items()}
-        parts |= {name: results[name] * (cases / totals.cases) for name in self.auxiliary}
-        return self.method.total(parts) * self.processes.count
+        shares = {name: weight / totals.rows[name] if totals.rows[name] else 0.0
+                  for name, weight in self.weights.items()}
+        parts = {name: results[name] * share for name, share in shares.items()}
+        parts |= {name: results[name] * (len(batch) / totals.cases) for name in self.auxiliary}
+        seen = self.seen(batch, results, shares) if self.method.looks else None
+        return self.method.total(parts, seen) * self.processes.count
+
+    def seen(self, batch: Batch, results: Mapping[str, Tensor], shares: Mapping[str, float]) -> BatchSeen:
+        """A batch on the device, with what the objective gave for it, as a training method sees it."""
+        return BatchSeen(self.network, batch, results, self.method.names, shares,
+                         self.processes.accelerator.autocast, self.processes.sharded)
 
     def _norm(self) -> Tensor:
         """The gradient norm over all processes, clipped if requested.

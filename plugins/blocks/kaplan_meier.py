@@ -1,7 +1,8 @@
 """Kaplan-Meier's estimate of survival, and of the censoring, for columns of case weights. Contains no component.
 
 Source: Kaplan and Meier 1958, Nonparametric Estimation from Incomplete Observations,
-doi:10.1080/01621459.1958.10501452. For the censoring, events at a time leave before the censorings of that time.
+doi:10.1080/01621459.1958.10501452; bounds: Kalbfleisch and Prentice 1980, The Statistical Analysis of Failure Time
+Data. For the censoring, events at a time leave before the censorings of that time.
 """
 # Axes: N cases, R columns of weights, U distinct times, T times asked.
 
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusionkit.api import Floats
+
+_NORMAL = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,23 @@ def censoring(time: Floats, event: Floats, weights: Floats) -> StepCurve:
     times, events, others = _by_time(time, event, weights)
     at_risk = _from_here(events + others) - events
     return StepCurve(times, _product(others, at_risk))
+
+
+def survival_with_bounds(time: Floats, event: Floats, at: float) -> tuple[float, float, float]:
+    """The share without an event at a time with its 95 % bounds, all NaN where nobody is followed so far.
+
+    By Greenwood's variance of log(-log(share)); the bounds are the share itself where that is 0 or 1.
+    """
+    if not (time >= at).any():
+        return np.nan, np.nan, np.nan
+    share = float(kaplan_meier(time, event, np.ones((len(time), 1)))(np.array([at]))[0, 0])
+    times, events, others = _by_time(time, event, np.ones((len(time), 1)))
+    reached = times <= at
+    deaths, at_risk = events[reached, 0], _from_here(events + others)[reached, 0]
+    if share in (0.0, 1.0):
+        return share, share, share
+    deviation = np.sqrt((deaths / (at_risk * (at_risk - deaths))).sum()) / abs(np.log(share))
+    return share, share ** np.exp(_NORMAL * deviation), share ** np.exp(-_NORMAL * deviation)
 
 
 def _by_time(time: Floats, event: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:

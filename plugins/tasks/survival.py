@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.blocks.kaplan_meier import kaplan_meier
+from fusionkit_plugins.blocks.kaplan_meier import kaplan_meier, survival_with_bounds
 
 from fusionkit.api import (
+    Agreement,
     Bools,
     Config,
     Floats,
@@ -26,7 +27,7 @@ from fusionkit.api import (
     TaskMethod,
 )
 
-_FEW, _FEW_TESTED, _MOSTLY = 10, 5, 0.9
+_FEW, _FEW_TESTED, _MANY, _MOSTLY = 10, 5, 100, 0.9
 _RISING = 1e-5
 
 
@@ -133,9 +134,14 @@ class Survival(TaskMethod):
         found += [PartFault("few-events", f"there {'is' if count == 1 else 'are'} {count} event{'s' * (count != 1)} in "
                             f"{part.name}", "event", "figures on it are uncertain", severity="warning") if count else
                   PartFault("no-event-in-part", f"there is no event in {part.name}", "event",
-                            "figures on it are undefined", severity="warning")
+                            "figures on it are undefined" + ", and the last epoch counts as the best" * (
+                                part.name == "validation"), severity="warning")
                   for part in others if (count := int(part.targets[:, 1].sum())) < _FEW_TESTED]
         return [*found, *_inverted(train[0])]
+
+    def informs(self, targets: Any) -> bool:
+        """Where there is an event: without one nothing can be compared."""
+        return bool((targets[:, 1] == 1).any())
 
     def strata(self, targets: Floats, present: Bools, groups: Sequence[str], parts: int) -> list[str]:
         """By event, and by thirds of the time of events where every stratum has a group for each part."""
@@ -160,6 +166,11 @@ class Survival(TaskMethod):
             risk = 1 - survival if outcomes.risk is None else outcomes.risk
             yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk)
 
+    def agreements(self, outcomes: Outcomes) -> Sequence[Agreement]:
+        """At each horizon the share with the event, in thirds by predicted risk, with 100 events in fifths."""
+        groups = 5 if outcomes.targets[:, 1].sum() >= _MANY else 3
+        return [_agreement(column, groups) for column in self.measured(outcomes)] if outcomes.cases >= groups else []
+
     def example_names(self, count: int) -> tuple[str, ...]:
         """The first whole numbers."""
         return tuple(str(number) for number in range(1, count + 1))
@@ -176,6 +187,18 @@ class Survival(TaskMethod):
         survival: Floats = 1 / (1 + np.exp(-10 * (skill * past + (1 - skill) * noise)))
         # Whatever the skill, survival does not rise with time.
         return np.minimum.accumulate(survival, axis=1)
+
+
+def _agreement(column: SurvivalColumn, groups: int) -> Agreement:
+    risk = 1 - column.survival
+    group = (risk[:, None] > np.quantile(risk, np.arange(1, groups) / groups)).sum(axis=1)
+    rows = []
+    for number in np.unique(group).tolist():
+        own = group == number
+        survival, low, high = survival_with_bounds(column.time[own], column.event[own], column.horizon)
+        rows.append((risk[own].mean(), 1 - survival, 1 - high, 1 - low, own.sum()))
+    predicted, observed, low, high, count = np.array(rows, dtype=np.float64).T
+    return Agreement(f"event until {column.name}", predicted, observed, low, high, count.astype(np.int64))
 
 
 def _rows(mask: Bools) -> list[int]:

@@ -55,8 +55,8 @@ def test_a_plugin_of_the_page_holds_to_the_contract(text: str, tmp_path: Path) -
     assert [str(finding) for finding in findings if finding.result != "ok"] == []
 
 
-def test_there_is_one_of_each_further_kind_and_four_of_networks() -> None:
-    assert len(PLUGINS) == 11
+def test_there_is_one_of_each_further_kind_and_five_of_networks() -> None:
+    assert len(PLUGINS) == 13
 
 
 def test_its_table_of_kinds_is_that_of_the_code() -> None:
@@ -73,7 +73,7 @@ def test_the_graph_builds(difference: Component) -> None:
 
 
 def test_the_auxiliary_loss_reaches_the_trainer(tmp_path: Path) -> None:
-    component = load(PLUGINS[2], tmp_path, "bottleneck")
+    component = load(next(text for text in PLUGINS if "encoder.bottleneck" in text), tmp_path, "bottleneck")
     graph = {"fusionkit": 1, "inputs": {"x": {"vector": [7]}},
              "nodes": {"small": {"use": "encoder.bottleneck", "from": "x"},
                        "result": {"use": "head.regress", "from": "small", "with": {"values": ["v"]}}}}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fusionkit.errors import GraphError
-from fusionkit.shapes.layouts import MaskedTokens, TensorShape, shape_of
+from fusionkit.shapes.layouts import TensorShape, masked_shape, shape_of
 from fusionkit.shapes.rule import Binding, Mismatch, RuleError, result_shape
 from fusionkit.shapes.rule_parser import parse_rule
 
@@ -38,7 +38,7 @@ def inputs(text: str) -> list[tuple[str, TensorShape]]:
 
 def shape(sizes: list[str]) -> TensorShape:
     if sizes[0].startswith("["):
-        return MaskedTokens((64, int(sizes[1])), (sizes[0].strip("[]"),))
+        return masked_shape((64, *map(int, sizes[1:])), (sizes[0].strip("[]"),))
     return shape_of(tuple(map(int, sizes)))
 
 

@@ -175,3 +175,12 @@ def test_a_cohort_like_those_of_breast_cancer(tmp_path: Path) -> None:
     fusionkit.train(graph({"labs": 2, "clinic": 2}, monitor="loss"), data, output=tmp_path / "run", **SETTINGS)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["heads"]["death"]["metrics"]
     assert metrics["uno"]["value"] > 0.6 and metrics["uno"]["low"] > 0.5
+
+
+def test_without_an_event_in_validation_the_last_epoch_is_the_best(tmp_path: Path) -> None:
+    data, _ = known(tmp_path)
+    lines = (tmp_path / "cases.csv").read_text().splitlines()
+    censored = [line.replace("dead", "alive") if ",validation," in line else line for line in lines]
+    (tmp_path / "cases.csv").write_text("\n".join(censored) + "\n")
+    fusionkit.train(graph({"labs": 2, "clinic": 2}), data, output=tmp_path / "run", **{**SETTINGS, "epochs": 3})
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["best_epoch"] == 3

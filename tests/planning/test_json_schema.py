@@ -12,12 +12,11 @@ from fusionkit.api import Config, Encoder
 from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.errors import GraphError
 from fusionkit.graph import builder
-from fusionkit.graph.builder import NODE_KEYS, STEP_KEYS, TOP_KEYS, from_tree
+from fusionkit.graph.builder import INPUT_KEYS, NODE_KEYS, STEP_KEYS, TOP_KEYS, from_tree
 from fusionkit.planning.json_schema import NAME, graph_schema
 from fusionkit.planning.resolve import resolve
 from fusionkit.registry.catalogue import Entry
 from fusionkit.registry.lookup import Provider, Registry, discover
-from fusionkit.shapes.layouts import LAYOUTS
 from fusionkit.syntax.reader import read, read_file
 from fusionkit.syntax.tree import to_plain
 from fusionkit.syntax.writer import write
@@ -119,7 +118,7 @@ def test_keys_are_those_of_the_reader() -> None:
     assert tuple(defs["node"]["properties"]) == NODE_KEYS
     assert tuple(defs["uncertainty"]["properties"]) == STEP_KEYS
     assert tuple(defs["step"]["anyOf"][1]["properties"]) == STEP_KEYS
-    assert tuple(defs["input"]["properties"]) == (*LAYOUTS, "optional")
+    assert tuple(defs["input"]["properties"]) == INPUT_KEYS
     assert builder._NAME.pattern == NAME
 
 

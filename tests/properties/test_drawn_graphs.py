@@ -11,14 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rounds import DRAWN, MENU, ROUNDS, drawn
 
-from fusionkit.testing.random_graphs import learning, properties
+from fusionkit.testing.random_graphs import learning, properties, step_division
 from fusionkit.testing.random_graphs.drawn import DrawnGraph
 from fusionkit.testing.random_graphs.graphs import graphs
+from fusionkit.testing.random_graphs.step_division import comparing
 
 ANY = graphs(MENU, using=ROUNDS.using)
 SMALL = graphs(MENU, using=ROUNDS.using, most_nodes=8)
 MASKED = graphs(MENU, using=ROUNDS.using, masked=True)
 OPTIONAL = graphs(MENU, using=ROUNDS.using, optional=True)
+STEPPED = st.sampled_from(comparing(MENU.registry, MENU.ids)).flatmap(
+    lambda name: graphs(MENU, using=name, most_nodes=8))
 NAMES = st.permutations([f"{stem}{number}" for number, stem in enumerate(["a", "z_", "N", "ct", "b_", "x0_"] * 12)])
 
 
@@ -69,6 +72,13 @@ def test_what_is_absent_is_unread(graph: DrawnGraph, seed: int):
 def test_padding_is_unread(graph: DrawnGraph, seed: int):
     DRAWN.note("padding", graph)
     learning.padding_is_unread(graph, seed)
+
+
+@drawn(8)
+@given(STEPPED, st.integers(0, 99))
+def test_a_step_is_whole_however_it_is_divided(graph: DrawnGraph, seed: int):
+    DRAWN.note("steps", graph)
+    step_division.steps_are_whole(graph, seed)
 
 
 @drawn(6)

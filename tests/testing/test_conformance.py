@@ -23,6 +23,8 @@ from wrong_components_raising import RAISING
 from wrong_components_running import LOCKED
 from wrong_components_running import RIGHT as RIGHT_RUNNING
 from wrong_components_running import WRONG as WRONG_RUNNING
+from wrong_components_step import RIGHT as RIGHT_STEP
+from wrong_components_step import WRONG as WRONG_STEP
 from wrong_components_tried import RIGHT as RIGHT_TRIED
 from wrong_components_tried import WRONG as WRONG_TRIED
 
@@ -41,11 +43,11 @@ RUNNING = [component for component, _, _ in WRONG_RUNNING]
 EVERY_WRONG = [pytest.param(component, checks, words, id=component.id,
                             marks=pytest.mark.slow if checks & TRACED else ())
                for component, checks, words in (*WRONG, *WRONG_DECLARED, *WRONG_RUNNING, *WRONG_BESIDE, *WRONG_TRIED,
-                                                    *WRONG_MASKED)]
+                                                    *WRONG_MASKED, *WRONG_STEP)]
 
 
 @pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["run", "followed"])
-@pytest.mark.parametrize("component", [*RIGHT, *RIGHT_RUNNING, *RIGHT_TRIED, *RIGHT_MASKED],
+@pytest.mark.parametrize("component", [*RIGHT, *RIGHT_RUNNING, *RIGHT_TRIED, *RIGHT_MASKED, *RIGHT_STEP],
                          ids=lambda component: component.id)
 def test_the_components_that_are_varied_here_are_right(component: Component, traced: bool) -> None:
     checks = {name for name in checks_of(component) if (name in TRACED) == traced}

@@ -94,6 +94,26 @@ def test_what_is_fitted_is_validated_and_saved_with_the_weights_of_its_epoch(tmp
     torch.testing.assert_close(bank.seen[-4].inputs[0], eyes)
 
 
+def test_a_part_of_a_node_that_learns_later_is_fitted_from_its_epoch_on(tmp_path: Path) -> None:
+    """Until then it keeps what it brings, as in a frozen node; resumed in between, the run is the same."""
+    model, after = banked(unfreeze=3), {}
+    longer = SETTINGS.model_copy(update={"epochs": 4})
+    fit(model, Owned(), Owned(11, 1), longer, tmp_path / "whole",
+        progress=lambda epoch, step, *_: after.update({(epoch, step): len(model.get_submodule("both").seen)}))
+    assert [after[epoch, 1] for epoch in (1, 2, 3, 4)] == [0, 0, 4, 8]
+    assert len(model.get_submodule("both").seen) == 12
+
+    def interrupt(epoch: int, step: int, *_: object) -> None:
+        if (epoch, step) == (2, 4):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        fit(banked(unfreeze=3), Owned(), Owned(11, 1), longer, tmp_path / "cut", progress=interrupt)
+    resumed = banked(unfreeze=3)
+    fit(resumed, Owned(), Owned(11, 1), longer, tmp_path / "cut", resume=True)
+    assert not differing(weights(resumed), weights(model))
+
+
 def test_training_rows_are_numbered_and_others_are_not(tmp_path: Path) -> None:
     model = banked()
     fit(model, Owned(), Owned(11, 1), SETTINGS, tmp_path)

@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="leave out the single-input networks and scikit-learn on the tables")
     parser.add_argument("-o", "--output", metavar="DIR", default="compare",
                         help="where to write; repeating the command resumes from this folder (default: compare)")
-    add_training_options(parser, without=("fold",))
+    add_training_options(parser, without=("fold", "stage"))
     add_data_root_option(parser)
     add_graph_options(parser)
 

@@ -30,6 +30,11 @@ def run(args: Namespace, console: Console) -> int:
     made = train(**given(args), console=console)
     if made.evaluation.reports:
         show(made.evaluation, console)
+    if args.stage:
+        console.line(f"\nthe stage is in {made.folder}: train on from its weights with `weights: "
+                     f"{made.folder}/model.safetensors#NODE`")
+        console.data(made.evaluation.as_json())
+        return 0
     console.line(f"\nthe run is in {made.folder}: `fusionkit predict {made.folder} DATA`, "
                  f"`fusionkit evaluate {made.folder}`")
     console.data(made.evaluation.as_json())

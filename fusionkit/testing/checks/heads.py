@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.components.component import Head
+from fusionkit.components.config import Config
 from fusionkit.components.protocols import HeadPrediction
 from fusionkit.errors import GraphError
 from fusionkit.registry.tasks import task_named
@@ -42,9 +43,8 @@ def _head_results(module: Any, probe: Probe, size: int, component: Head) -> Faul
     except GraphError as error:
         return Fault(f"there is no task {component.task!r}: {error.diagnostics[0].message}",
                      "name one in Head(..., task=...); `fusionkit plugins list --kind task` shows them")
+    made, target = example_targets(component, probe.config, 5)
     names = tuple(map(str, getattr(probe.config, component.names)))
-    made = task.method.example(names, 5, np.random.default_rng(4))
-    target = torch.as_tensor(made) if task.cells == "class" else torch.as_tensor(made).float()
     counts = task.method.counts(np.asarray(made), np.ones(5), names)
     if counts:
         module.balance(torch.arange(1, len(counts) + 1).float())
@@ -68,6 +68,14 @@ def _head_results(module: Any, probe: Probe, size: int, component: Head) -> Faul
     wrong = task.method.check(decoded.detach().double().numpy())
     return None if wrong is None else Fault(f"decode gives what {task.id} cannot mean: {wrong}",
                                             "give what the page of the task says")
+
+
+def example_targets(component: Head, config: Config, count: int) -> tuple[Any, Tensor]:
+    """Targets that the task of a head gives as an example, as arrays and as tensors of the trainer."""
+    task = task_named(component.task)
+    names = tuple(map(str, getattr(config, component.names)))
+    made = task.method.example(names, count, np.random.default_rng(4))
+    return made, torch.as_tensor(made) if task.cells == "class" else torch.as_tensor(made).float()
 
 
 def _heeds_what_does_not_count(module: Any, output: Tensor, target: Tensor) -> bool:

@@ -66,7 +66,7 @@ def _read_by_the_core(component: Component) -> set[str]:
             for axis in port.axes or () if axis.kind == "option"}
     own = {component.names} if isinstance(component, Head) else {component.categories} if isinstance(
         component, Encoder) else set()
-    return axes | own
+    return axes | own | {component.cases}
 
 
 def _read(component: Component, probe: Probe) -> set[str]:

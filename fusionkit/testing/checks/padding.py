@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusionkit.components.config import ComponentError
 from fusionkit.network.absence import tokens_valid
-from fusionkit.shapes.layouts import MaskedTokens, TensorShape, members
+from fusionkit.shapes.layouts import MaskedTokens, TensorShape, masked_shape, members
 from fusionkit.shapes.rule import Binding, Mismatch
 from fusionkit.testing.checks.behaviour import difference, equal, mixed
 from fusionkit.testing.faults import Fault
@@ -61,7 +61,7 @@ def _masked(probe: Probe) -> Probe | None:
         first = (port.axes or ())[0]
         # Inputs whose axis has one name have the same tokens.
         of = str(first.value) if first.kind == "name" else name
-        shapes.append(MaskedTokens(shape.sizes, (of,)) if first.masked else shape)
+        shapes.append(masked_shape(shape.sizes, (of,)) if first.masked else shape)
     if not any(isinstance(shape, MaskedTokens) for shape in shapes):
         return None
     made = replace(probe, inputs=tuple(shapes))
@@ -92,8 +92,8 @@ def _run(probe: Probe, content: float, *, more: int = 0, training: bool = False,
     inputs = []
     for x, shape in zip(probe.data(_BATCH, dtype=dtype), probe.inputs, strict=True):
         if isinstance(shape, MaskedTokens):
-            wide = torch.cat([x, x.new_zeros(_BATCH, more, shape.width)], 1)
-            x = wide.where(tokens_valid(shape.of, valid).unsqueeze(2), content)
+            wide, mask = torch.cat([x, x.new_zeros(_BATCH, more, *x.shape[2:])], 1), tokens_valid(shape.of, valid)
+            x = wide.where(mask.reshape(*mask.shape, *[1] * (x.dim() - 2)), content)
         inputs.append(x.requires_grad_())
     module = probe.module().to(dtype).train(training)
     with torch.random.fork_rng(devices=[]):

@@ -11,19 +11,23 @@ from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from fusionkit.components.config import Config
 from fusionkit.components.training import Training, TrainingMethod
-from fusionkit.data.batch import Batch
+from fusionkit.data.batch import Batch, Case
 from fusionkit.errors import RunError, Span
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import Plan
 from fusionkit.registry.named import Chosen
 from fusionkit.testing.faults import Fault
 from fusionkit.training.applied_method import AppliedMethod
+from fusionkit.training.case_reading import CaseReader
 from fusionkit.training.distributed import Processes
+from fusionkit.training.method_cases import offer_cases
+from fusionkit.training.objective import arguments
 from fusionkit.training.settings import TrainingSettings, read_settings
-from fusionkit.training.step import Stepper
+from fusionkit.training.step import Stepper, Totals
 
 _EPOCHS, _STEPS, _CASES, _RATE = 4, 3, 12, 0.1
 _SIZES = {"first": 5, "second": 7, "third": 3}
@@ -92,6 +96,8 @@ class _Run:
         settings = settings.with_component("method", self.chosen) if self.chosen else settings
         network, processes = FusionModel(_plan()), Processes(settings, self.folder)
         stepper = Stepper(network, settings, processes)
+        holds = self.chosen is not None and bool(self.chosen.declared.holds_out)
+        offer_cases(stepper, CaseReader(_Cases(), settings, processes), _Cases() if holds else None)
         torch.manual_seed(seed)
         for epoch in range(_EPOCHS):
             stepper.method.begin_epoch(epoch)
@@ -109,7 +115,7 @@ class _Run:
         cases = _batches(step, batches)
         totals, _ = stepper.totals(cases)
         stepper.method.begin_step(epoch, step, totals.rows)
-        self._check_total(stepper)
+        self._check_total(stepper, cases[0], totals)
         outcome = stepper.gradients(cases, totals, epoch, step)
         if any(not torch.equal(old, new) for old, new in zip(before, stepper.trainable, strict=True)):
             raise _FoundError(Fault("its hooks change weights", "change gradients.total alone, in place"))
@@ -118,11 +124,18 @@ class _Run:
                                     "every case of a modality, and a gradient may be zero"))
         stepper.change(_RATE)
 
-    def _check_total(self, stepper: Stepper) -> None:
+    def _check_total(self, stepper: Stepper, batch: Batch, totals: Totals) -> None:
         """Its loss is one number that depends on every part, so that several processes see the same weights used."""
+        shares = {name: weight / max(totals.rows[name], 1) for name, weight in stepper.weights.items()}
+        given = arguments(stepper.network, batch)
+        state = dict(stepper.method.method.state)
+        with torch.random.fork_rng(devices=[]):
+            seen = stepper.seen(batch, stepper.objective(*given, outputs=True), shares)
         losses = {name: torch.tensor(0.5 + place, requires_grad=True) for place, name in enumerate(stepper.weights)}
         method, view = stepper.method.method, stepper.method.view
+        view.batch = seen
         total = method.total(losses, view) if stepper.method.active else TrainingMethod.total(method, losses, view)
+        view.batch, method.state = None, state
         if not isinstance(total, Tensor) or total.dim() or not total.requires_grad:
             shape = list(total.shape) if isinstance(total, Tensor) else type(total).__name__
             raise _FoundError(Fault(f"'total' gives {shape} in place of a loss", "return a scalar made of the losses"))
@@ -136,9 +149,28 @@ class _Run:
 def _anew(stepper: Stepper, settings: TrainingSettings, processes: Processes) -> AppliedMethod:
     """A new object that has the state of the last one, through what a file can hold."""
     made = AppliedMethod(stepper.network, settings, processes)
+    old, new = stepper.method.view, made.view
+    new.reading, new.holding, new.copying = old.reading, old.holding, old.copying
     made.restore(json.loads(json.dumps(stepper.method.numbers())),
                  {name: value.clone() for name, value in stepper.method.tensors().items()})
     return made
+
+
+class _Cases(Dataset[Case]):
+    """The cases of the small network, as a method reads them between epochs."""
+
+    def __init__(self) -> None:
+        self.batches = [_batches(step, 1)[0] for step in range(_STEPS)]
+
+    def __len__(self) -> int:
+        return _STEPS * _CASES
+
+    def __getitem__(self, index: int) -> Case:
+        batch, row = self.batches[index // _CASES], index % _CASES
+        return {"index": index, "inputs": {name: value[row] for name, value in batch.inputs.items()},
+                "present": {name: bool(value[row]) for name, value in batch.present.items()},
+                "targets": {name: value[row] for name, value in batch.targets.items()},
+                "target_present": dict.fromkeys(batch.targets, True)}
 
 
 @cache

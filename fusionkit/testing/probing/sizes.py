@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 from fusionkit.components.component import Component
-from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.shapes.layouts import MaskedItems, TensorShape, shape_of
 from fusionkit.shapes.rule import Alternative, Axis, Port, axis_size
 from fusionkit.testing.probing.options import Choice
 
@@ -25,6 +25,7 @@ _STRIDED_GRIDS: _Grids = {2: ((64, 96), (96, 32), (32, 64)), 3: ((32, 64, 32), (
 _CHANNELS = ((3,), (1,))
 _NUMBERS, _FEW = (1, 2, 3, 5), 2
 """How many inputs a `*` port is tried with; with one or many of them only the check `rule` runs."""
+_MOST_ITEMS = 5
 _PRIMES = (17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59)
 
 
@@ -109,9 +110,14 @@ def _repeated(alternative: Alternative) -> tuple[list[list[Port]], dict[int, lis
 
 def _candidates(ports: Sequence[Sequence[Port]], rank: int, schemes: Sequence[_Scheme],
                 options: dict[str, Any]) -> tuple[list[Shapes], list[Shapes]]:
-    first, other = ([tuple(shape_of(tuple(drawn.port(port.axes or ()))) for port in group) for group in ports
+    first, other = ([tuple(_shape(port, tuple(drawn.port(port.axes or ()))) for port in group) for group in ports
                      for scheme in schemes for drawn in [_Sizes(scheme, rank, options, turn)]] for turn in (0, 1))
     return first, other
+
+
+def _shape(port: Port, sizes: tuple[int, ...]) -> TensorShape:
+    return MaskedItems((min(sizes[0], _MOST_ITEMS), *sizes[1:]), (str(port.name or "items"),)) if port.of_items else (
+        shape_of(sizes))
 
 
 class _Sizes:
@@ -160,7 +166,7 @@ def exchanged(shapes: Shapes) -> Shapes:
     """The same inputs with every size replaced by another prime; equal sizes stay equal."""
     sizes = sorted({size for shape in shapes for size in shape.sizes})
     other = dict(zip(sizes, (prime for prime in (*_PRIMES, *_FEATURES[1]) if prime not in sizes), strict=False))
-    return tuple(shape_of(tuple(other.get(size, size) for size in shape.sizes)) for shape in shapes)
+    return tuple(replace(shape, sizes=tuple(other.get(size, size) for size in shape.sizes)) for shape in shapes)
 
 
 def shrunk(shapes: Shapes) -> Shapes:

@@ -142,16 +142,7 @@ def _loss(network: FusionModel, draw: int) -> Tensor:
     present = masks_of(plan, _CASES, draw)
     if draw == 0:
         present = {name: torch.ones_like(mask) for name, mask in present.items()}
-    random = torch.Generator().manual_seed(draw)
-    targets = {}
-    for head in plan.heads:
-        drawn = torch.randn(_CASES, len(head.names), generator=random).to(dtype)
-        if head.declared_task.keys:
-            made = head.declared_task.method.example(head.names, _CASES, np.random.default_rng(draw))
-            targets[head.name] = torch.as_tensor(made).to(dtype)
-            continue
-        targets[head.name] = drawn.argmax(1) if head.declared_task.cells == "class" else (
-            (drawn > 0).to(dtype) if head.declared_task.cells == "label" else drawn)
+    targets = targets_of(plan, _CASES, draw, dtype)
     everyone = {head.name: torch.ones(_CASES, dtype=torch.bool) for head in plan.heads}
     inputs = {name: value.to(dtype) for name, value in data_of(plan, _CASES, draw).items()}
     with torch.random.fork_rng(devices=[]):
@@ -159,6 +150,21 @@ def _loss(network: FusionModel, draw: int) -> Tensor:
         sums = Objective(network)(inputs, present, targets, everyone)
     weights = {head.name: head.weight for head in plan.heads}
     return torch.stack([total * weights.get(name, 1.0) for name, total in sums.items()]).sum()
+
+
+def targets_of(plan: Plan, count: int, draw: int, dtype: torch.dtype) -> Tensors:
+    """Targets of every head: (count, ...) by name."""
+    random = torch.Generator().manual_seed(draw)
+    targets = {}
+    for head in plan.heads:
+        drawn = torch.randn(count, len(head.names), generator=random).to(dtype)
+        if head.declared_task.keys:
+            made = head.declared_task.method.example(head.names, count, np.random.default_rng(draw))
+            targets[head.name] = torch.as_tensor(made).to(dtype)
+            continue
+        targets[head.name] = drawn.argmax(1) if head.declared_task.cells == "class" else (
+            (drawn > 0).to(dtype) if head.declared_task.cells == "label" else drawn)
+    return targets
 
 
 def _without_gradient(network: FusionModel, draw: int) -> set[str]:

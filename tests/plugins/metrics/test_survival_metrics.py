@@ -113,6 +113,9 @@ def test_a_report_has_figures_of_the_head_and_of_each_horizon_with_intervals() -
     assert set(report.per_class["24"]) == {"survival_auc", "survival_brier"}
     assert report.counts.per_class == {"censored": int((outcomes.targets[:, 1] == 0).sum()),
                                        "event": int(outcomes.targets[:, 1].sum())}
+    groups = report.to_json()["calibration"]
+    assert [each["of"] for each in groups] == [f"event until {name}" for name in outcomes.classes]
+    assert sum(group["cases"] for group in groups[0]["groups"]) == outcomes.cases
     rows = table([report], per_class=True)
     assert rows[0][:3] == ("death", "all cases", "Uno's C") and rows[0][5].startswith("until 36")
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from fusionkit_plugins.blocks.kaplan_meier import censoring, kaplan_meier
+from fusionkit_plugins.blocks.kaplan_meier import censoring, kaplan_meier, survival_with_bounds
 from recorded import GOLDEN
 
 from fusionkit.errors import RunError
@@ -59,3 +59,26 @@ def test_impossible_results_of_a_head_are_refused(values: list[list[float]], say
 def test_tables_have_time_and_event_and_a_column_for_each_horizon() -> None:
     assert METHOD.told(np.array([[12.5, 1.0]]), ("12",)) == {"time": ["12.5"], "event": ["1"]}
     assert METHOD.columns(("12", "0.5")) == ("survival@12", "survival@0.5")
+
+
+def test_the_bounds_of_the_published_trial() -> None:
+    wanted = json.loads((GOLDEN / "outcomes" / "survival_edges.json").read_text())["km_interval_6mp"]
+    rows = np.array(TRIAL["placebo"]) == 0
+    time, event = np.array(TRIAL["time_weeks"], dtype=float)[rows], np.array(TRIAL["event"])[rows]
+    for at, bounds in zip(wanted["at"], wanted["low_high"], strict=True):
+        assert survival_with_bounds(time, event, at)[1:] == pytest.approx(bounds, abs=1e-9)
+    assert np.isnan(survival_with_bounds(time, event, 99.0)).all()
+
+
+@pytest.mark.parametrize("name", ["survival_metrics_ties", "survival_metrics_no_ties"])
+def test_agreement_by_thirds_is_as_recorded(name: str) -> None:
+    with np.load(GOLDEN / "outcomes" / f"{name}.npz") as file:
+        case = {key: file[key] for key in file.files}
+    names = [f"{horizon:g}" for horizon in case["horizons"]]
+    found = METHOD.agreements(collect("survival", names, np.stack([case["time"], case["event"]], 1), case["survival"]))
+    wanted = json.loads(str(case["out_calibration_24_thirds"]))
+    own = next(each for each in found if each.name == "event until 24")
+    assert own.count.tolist() == wanted["n"]
+    assert own.predicted == pytest.approx(wanted["mean_predicted"], abs=1e-9)
+    assert own.observed == pytest.approx(wanted["observed"], abs=1e-9)
+    assert bool((own.low <= own.observed).all()) and bool((own.observed <= own.high).all())

@@ -1,0 +1,272 @@
+"""What training methods see of a batch and of the training cases: three published ones give their authors' numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from balancing_methods import AGM, OUT, PMR, AGMConfig, InfoReg, PMRConfig
+from recorded import GOLDEN
+from small_runs import Cohort, differing, network, weights
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+import fusionkit
+from fusionkit.api import Config, Encoder, TensorShape, Training, TrainingMethod
+from fusionkit.conversion.verification.case import normal
+from fusionkit.data.batch import Batch, Case, collate
+from fusionkit.errors import RunError
+from fusionkit.network.model import FusionModel
+from fusionkit.registry.lookup import discover
+from fusionkit.training.case_reading import CaseReader
+from fusionkit.training.distributed import Processes
+from fusionkit.training.loop import fit
+from fusionkit.training.method_cases import MethodCases
+from fusionkit.training.settings import TrainingSettings, read_settings
+from fusionkit.training.signals import Interrupted
+from fusionkit.training.step import Stepper
+
+METHODS = GOLDEN / "methods"
+INPUTS = ("audio", "visual")
+
+
+class ToyConfig(Config):
+    """Options of the encoder."""
+
+    width: int = 6
+
+
+class Toy(nn.Sequential):
+    """Two linear layers with a tanh between them."""
+
+    def __init__(self, config: ToyConfig, inputs: Sequence[TensorShape]) -> None:
+        super().__init__(nn.Linear(inputs[0].width, config.width), nn.Tanh(), nn.Linear(config.width, config.width))
+
+
+TOY = Encoder("toy", ToyConfig, Toy, rule="features: B _ -> B {width}")
+
+
+def toy(case: Any, prefix: str = "", width: int = 6) -> FusionModel:
+    """The network of the recorded cases, with their weights."""
+    nodes: dict[str, Any] = {f"{name}_net": {"use": "encoder.toy", "from": name, "with": {"width": width}}
+                             for name in INPUTS}
+    nodes |= {"both": {"use": "fusion.concat", "from": ["audio_net", "visual_net"]},
+              OUT: {"use": "head.classify", "from": "both", "with": {"classes": list("abcdef")}}}
+    model = fusionkit.build({
+        "fusionkit": 1, "inputs": {"audio": {"vector": [4], "optional": True},
+                                   "visual": {"vector": [3], "optional": True}}, "nodes": nodes}, components=[TOY])
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            key = prefix + recorded_name(name)
+            shape = json.loads(str(case["state"]))[key][0]
+            values = normal(key, shape)
+            scale = 1 / math.sqrt(math.prod(shape[1:])) if len(shape) > 1 else 0.1
+            weight.copy_(torch.from_numpy(values * np.float32(scale)))
+    return model
+
+
+def recorded_name(name: str) -> str:
+    return name.replace("out.layers.1.", "head.")
+
+
+def batch(audio: Any, visual: Any, labels: Any) -> Batch:
+    return collate([Cases(audio, visual, labels)[row] for row in range(len(labels))])
+
+
+class Cases(Dataset[Case]):
+    """Recorded inputs as cases."""
+
+    def __init__(self, audio: Any, visual: Any, labels: Any) -> None:
+        self.inputs = {"audio": torch.tensor(np.array(audio)), "visual": torch.tensor(np.array(visual))}
+        self.labels = torch.tensor(np.array(labels))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Case:
+        return {"index": index, "inputs": {name: value[index] for name, value in self.inputs.items()},
+                "present": dict.fromkeys(self.inputs, True), "targets": {OUT: self.labels[index]},
+                "target_present": {OUT: True}}
+
+
+def using(hooks: type[TrainingMethod], options: type[Config], values: Any = None, **more: Any) -> TrainingSettings:
+    method = Training("probe", options, hooks)
+    return read_settings(None, {"device": "cpu", "threads": 1, "method": {
+        "use": "training.probe", "with": values or {}}, **more}, discover(components=[method]))
+
+
+def stepper_of(model: FusionModel, settings: TrainingSettings, folder: Path, cases: Cases | None = None) -> Stepper:
+    processes = Processes(settings, folder)
+    stepper = Stepper(model, settings, processes)
+    if cases is not None:
+        stepper.method.view.reading = MethodCases(stepper, CaseReader(cases, settings, processes))
+    return stepper
+
+
+def gradients(stepper: Stepper, given: Batch, epoch: int, step: int) -> tuple[dict[str, Tensor], dict[str, float]]:
+    outcome = stepper.gradients([given], stepper.totals([given])[0], epoch, step)
+    logged = {name.removeprefix("method/"): value for name, value in outcome.logged.items() if name[0] != "#"}
+    return {recorded_name(name): weight.grad for name, weight in stepper.network.named_parameters()
+            if weight.grad is not None}, logged
+
+
+def near(found: dict[str, Tensor], case: Any, prefix: str) -> None:
+    expected = {key.removeprefix(prefix): torch.tensor(case[key]) for key in case.files if key.startswith(prefix)}
+    assert expected
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-4 * float(value.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["alpha1_two_steps", "alpha2_epoch2"])
+def test_gradients_of_agm_are_those_of_the_release(name: str, tmp_path: Path) -> None:
+    case = np.load(METHODS / "agm" / f"{name}.npz")
+    about = json.loads(str(case["meta"]))
+    model = toy(case, "net.core.")
+    stepper = stepper_of(model, using(AGM, AGMConfig, {"alpha": about["alpha"]}), tmp_path)
+    before = about["running_scores_before"]
+    stepper.method.method.state = {"steps": (about["epoch"] - 1) * about["steps_per_epoch"],
+                                   "score0": before[0], "score1": before[1]}
+    for step in range(2):
+        model.zero_grad()
+        given = batch(case[f"input{2 * step}"], case[f"input{2 * step + 1}"], case[f"labels{step}"])
+        found, logged = gradients(stepper, given, about["epoch"] - 1, step)
+        assert [logged[f"factor_{name}"] for name in INPUTS] == pytest.approx(case[f"out_coefficients{step}"], rel=1e-5)
+        if found["head.weight"].abs().max() > 1:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        near({name: weight.grad for name, weight in zip(found, model.parameters(), strict=True)}, case,
+             f"out_grad{step}__")
+
+
+def test_with_equal_factors_agm_is_plain_training(tmp_path: Path) -> None:
+    case = np.load(METHODS / "agm" / "alpha1_two_steps.npz")
+    given = batch(case["input0"], case["input1"], case["labels0"])
+    found, logged = gradients(stepper_of(toy(case, "net.core."), using(AGM, AGMConfig, {"alpha": 0.0}), tmp_path),
+                              given, 0, 0)
+    plain, _ = gradients(stepper_of(toy(case, "net.core."), TrainingSettings(device="cpu"), tmp_path), given, 0, 0)
+    assert set(logged.values()) == {1.0}
+    torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["step_audio_strong", "step_visual_strong"])
+def test_prototypes_and_gradients_of_pmr_are_those_of_the_release(name: str, tmp_path: Path) -> None:
+    case = np.load(METHODS / "pmr" / f"{name}.npz")
+    about = json.loads(str(case["meta"]))
+    options = {"alpha": about["alpha"], "momentum": about["momentum"]}
+    cases = Cases(case["proto_cases_a"], case["proto_cases_v"], case["proto_labels"])
+    stepper = stepper_of(toy(case), using(PMR, PMRConfig, options), tmp_path, cases)
+    stepper.method.begin_epoch(0)
+    state = stepper.method.method.state
+    torch.testing.assert_close(state["audio"], torch.tensor(case["out_proto_first_a"]), rtol=1e-5, atol=1e-6)
+    later = Cases(0.5 * case["proto_cases_a"][::-1], 2 * case["proto_cases_v"][::-1], case["proto_labels"])
+    stepper.method.view.reading = MethodCases(stepper, CaseReader(later, stepper.settings, stepper.processes))
+    stepper.method.end_epoch(1)
+    for modality in INPUTS:
+        expected = torch.tensor(case[f"out_proto_{modality[0]}"])
+        torch.testing.assert_close(state[modality], expected, rtol=1e-5, atol=1e-6)
+        state[modality] = torch.tensor(case[f"in_proto_{modality[0]}"])
+    assert all(part.training for part in stepper.network.modules())
+    found, logged = gradients(stepper, batch(case["input0"], case["input1"], case["labels"]), 0, 0)
+    assert logged["ratio"] == pytest.approx(float(case["out_ratio_audio"]), rel=1e-5)
+    for modality in INPUTS:
+        assert logged[f"loss_{modality}"] == pytest.approx(float(case[f"out_loss_proto_{modality[0]}"]), rel=1e-5)
+    near(found, case, "out_grad__")
+
+
+@pytest.mark.parametrize("name", ["epoch5_window_open", "epoch20_window_closed"])
+def test_gradients_and_traces_of_inforeg_are_those_of_the_release(name: str, tmp_path: Path) -> None:
+    case = np.load(METHODS / "inforeg" / f"{name}.npz")
+    about = json.loads(str(case["meta"]))
+    model = toy(case, width=512)
+    with torch.no_grad():
+        model.get_submodule("visual_net")[2].weight.mul_(0.05)
+    stepper = stepper_of(model, using(InfoReg, Config), tmp_path)
+    method = stepper.method.method
+    method.state["traces"] = torch.tensor(about["audio_trace_history_before"], dtype=torch.float64)
+    stepper.method.begin_epoch(about["epoch"])
+    for step in range(2):
+        model.zero_grad()
+        given = batch(case[f"input{2 * step}"], case[f"input{2 * step + 1}"], case[f"labels{step}"])
+        found, _ = gradients(stepper, given, about["epoch"], step)
+        near(found, case, f"out_grad{step}__")
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight -= 0.05 * weight.grad
+    for modality in INPUTS:
+        names = stepper.method.view.own[modality]
+        assert method.trace(names) == pytest.approx(float(case[f"out_trace_{modality}64"]), rel=1e-5)
+
+
+def recorded_cases() -> Cases:
+    case = np.load(METHODS / "pmr" / "step_audio_strong.npz")
+    return Cases(case["proto_cases_a"], case["proto_cases_v"], case["proto_labels"])
+
+
+def test_a_run_with_prototypes_of_the_training_cases_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    case = np.load(METHODS / "pmr" / "step_audio_strong.npz")
+    settings = using(PMR, PMRConfig, {"share": 0.7}, epochs=4, batch_size=4, checkpoint_steps=1)
+
+    def run(name: str, **more: Any) -> dict[str, Tensor]:
+        model = toy(case)
+        fit(model, recorded_cases(), recorded_cases(), settings, tmp_path / name, **more)
+        return weights(model)
+
+    whole = run("whole")
+    for place in (1, 2), (3, 1):
+        def interrupt(epoch: int, step: int, steps: int, loss: float, place: Any = place) -> None:
+            if (epoch, step) == place:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(Interrupted):
+            run(str(place), progress=interrupt)
+        assert not differing(run(str(place), resume=True), whole)
+
+
+def test_a_share_of_the_training_cases_is_drawn_in_each_epoch_anew_and_all_are_in_order(tmp_path: Path) -> None:
+    drawn: list[list[int]] = []
+
+    class Looks(TrainingMethod):
+        def begin_epoch(self, view: Any) -> None:
+            for share in (0.5, 0.5, 1.0):
+                seen = list(view.training_cases(share))
+                drawn.append(torch.cat([each.batch.index for each in seen]).tolist())
+                assert not any(each.logits(OUT).requires_grad for each in seen)
+
+    model = toy(np.load(METHODS / "pmr" / "step_audio_strong.npz"))
+    fit(model, recorded_cases(), None, using(Looks, Config, epochs=2, batch_size=4), tmp_path)
+    assert drawn[0] == drawn[1] and len(drawn[0]) == 7 and drawn[2] == drawn[5] == list(range(14))
+    assert drawn[0] != drawn[3] and len(drawn[3]) == 7
+
+
+def test_an_input_that_is_not_optional_cannot_be_absent_in_a_further_pass(tmp_path: Path) -> None:
+    class Lacking(TrainingMethod):
+        def total(self, losses: Any, view: Any) -> Tensor:
+            return sum(losses.values()) + 0 * view.batch.again(absent=["scan"])["kind"].sum()
+
+    with pytest.raises(RunError, match="the input 'scan' cannot be absent in a further pass"):
+        fit(network(), Cohort(), None, using(Lacking, Config, epochs=1), tmp_path)
+
+
+def test_features_are_what_meets_the_others_and_are_zeros_where_absent(tmp_path: Path) -> None:
+    seen: dict[str, Tensor] = {}
+
+    class Looks(TrainingMethod):
+        def total(self, losses: Any, view: Any) -> Tensor:
+            seen.update({name: view.batch.features(name).detach() for name in view.modalities},
+                        present=view.batch.present["table"])
+            return super().total(losses, view)
+
+    model = network()
+    plain = network()
+    fit(model, Cohort(), None, using(Looks, Config, epochs=1, batch_size=23), tmp_path / "looks")
+    fit(plain, Cohort(), None, TrainingSettings(epochs=1, batch_size=23, device="cpu", threads=1), tmp_path / "plain")
+    assert seen["scan"].shape == seen["table"].shape == (23, 7)
+    assert not seen["table"][~seen["present"]].any() and seen["table"][seen["present"]].any()
+    assert not differing(weights(model), weights(plain))
