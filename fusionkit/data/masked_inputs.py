@@ -73,7 +73,8 @@ def longest(spec: InputSpec, need: InputNeed, promised: Sizes | None, shapes: Ma
 
     Reports `wrong-size`, once if all cases differ from the graph, else by row, and `too-many-tokens`.
     """
-    first = next(iter(shapes.values()), (0, 0))
+    # Of the first row, not of the first thread that was done.
+    first = shapes[min(shapes)] if shapes else (0, 0)
     wanted: Sizes = (None,) * (len(first) - 1) if need.sizes is None else need.sizes[1:]
     rank = len(wanted) + 1
     if promised is not None or (shapes and all(len(shape) != rank for shape in shapes.values())):
