@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
-from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, Memory
+from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, MaskedCounts, Memory
 from fusionkit.data.description import DataDescription
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
@@ -29,8 +29,8 @@ class Cohort:
     """The checked cases of a data file; rows count from 0 in the order of the table.
 
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
-    that do not stop a run. `masked` are the inputs with another number of tokens for every case, and the most that a
-    case may have; their sizes are those of the longest. `known` are the inputs of columns of which a component asks
+    that do not stop a run. `masked` are the inputs with another number of tokens for every case; their sizes
+    are those of the longest. `known` are the inputs of columns of which a component asks
     which cells are not blank.
     """
 
@@ -46,7 +46,7 @@ class Cohort:
     layouts: Mapping[str, vectors.Categories]
     paths: Mapping[str, Sequence[Path | None]]
     targets: Mapping[str, TargetValues]
-    masked: Mapping[str, int | None] = field(default_factory=dict)
+    masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
@@ -161,8 +161,7 @@ class Cohort:
                 inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None)
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
-                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, name in self.masked,
-                                         self.masked.get(name))
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, self.masked.get(name))
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation

@@ -24,19 +24,26 @@ from fusionkit.errors import RunError
 
 
 @dataclass(frozen=True, slots=True)
+class MaskedCounts:
+    """How many tokens the cases of an input have by row, and the most that one may have."""
+
+    most: int | None
+    counts: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class FileInput:
     """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
 
     `specs` too, where options are filled in by row; else it is empty. With `masked` the first of `size`, the number of
-    tokens, is another for every case, and at most `most`.
+    tokens, is another for every case.
     """
 
     spec: InputSpec
     size: tuple[int, ...]
     paths: Sequence[Path | None]
     specs: Sequence[InputSpec] = ()
-    masked: bool = False
-    most: int | None = None
+    masked: MaskedCounts | None = None
 
     def of_row(self, row: int) -> InputSpec:
         """The input as one row reads it."""
@@ -45,14 +52,14 @@ class FileInput:
     @property
     def missing(self) -> Tensor:
         """What stands for a missing input: zeros, or no tokens."""
-        return torch.zeros(0, *self.size[1:]) if self.masked else torch.zeros(self.size)
+        return torch.zeros(0, *self.size[1:]) if self.masked is not None else torch.zeros(self.size)
 
     def fits(self, shape: Sequence[int]) -> bool:
         """Whether a file still has the size that it was checked for."""
-        if not self.masked:
+        if self.masked is None:
             return tuple(shape) == self.size
         return len(shape) == len(self.size) and tuple(shape[1:]) == self.size[1:] and 0 < shape[0] <= (
-            self.most or shape[0])
+            self.masked.most or shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,8 @@ class CaseDataset(Dataset[Case]):
     def __getitem__(self, position: int) -> Case:
         row = self.rows[position]
         read = {name: self._input(name, source, row) for name, source in self.inputs.items()}
-        masked = tuple(name for name, source in self.inputs.items() if isinstance(source, FileInput) and source.masked)
+        masked = tuple(name for name, source in self.inputs.items() if isinstance(source, FileInput)
+                       and source.masked is not None)
         case: Case = {
             "index": row,
             "inputs": {name: tensor for name, (tensor, _) in read.items()},
@@ -140,6 +148,12 @@ class CaseDataset(Dataset[Case]):
         made = copy(self)
         made.rows = tuple(self.rows[place] for place in places)
         return made
+
+    def lengths(self) -> list[int] | None:
+        """How many masked tokens each case has, in order; None if no input has any. No file is read for it."""
+        bags = [source.masked.counts for source in self.inputs.values()
+                if isinstance(source, FileInput) and source.masked is not None]
+        return [sum(counts.get(row, 0) for counts in bags) for row in self.rows] if bags else None
 
     def present(self, name: str) -> list[bool]:
         """Which cases have an input, in order; no file is read for it."""

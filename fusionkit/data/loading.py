@@ -12,7 +12,7 @@ import numpy as np
 from fusionkit.data import case_files, checks, leaks, masked_inputs, path_template, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
-from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.dataset import CaseDataset, MaskedCounts
 from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
@@ -113,7 +113,7 @@ class _Loading:
     paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
     checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    masked: Mapping[str, int | None] = field(default_factory=dict)
+    masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
 
     def has_all(self, needed: Sequence[_Named], use: str) -> bool:
         """Whether all columns exist; a missing one is reported once, where it is first needed."""
@@ -285,7 +285,7 @@ def _read_files(loading: _Loading) -> _Loading:
 def _settle_sizes(loading: _Loading) -> _Loading:
     """The size of every input."""
     sizes: dict[str, tuple[int, ...]] = {}
-    masked: dict[str, int | None] = {}
+    masked: dict[str, MaskedCounts] = {}
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
         if spec is None or (name not in loading.columns and name not in loading.paths):
@@ -294,7 +294,7 @@ def _settle_sizes(loading: _Loading) -> _Loading:
                     spec.source.shape(spec.options))
         shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
         varies = masked_inputs.is_masked(need, shapes.values())
-        masked |= {name: need.most} if varies else {}
+        masked |= {name: masked_inputs.counts_of(need, shapes)} if varies else {}
         size = (masked_inputs.longest if varies else checks.resolve_sizes)(
             spec, need, promised, shapes, table=loading.table, ids=loading.ids, findings=loading.findings)
         if size is not None:

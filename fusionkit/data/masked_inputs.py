@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fusionkit.data.case_files import is_empty_bag
+from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.findings import Findings
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import Sizes
@@ -61,13 +62,19 @@ def without_tokens(inputs: Mapping[str, InputNeed], specs: Mapping[str, InputSpe
     return set(empty)
 
 
+def counts_of(need: InputNeed, shapes: Mapping[int, tuple[int, ...]]) -> MaskedCounts:
+    """How many tokens each row has that has the input."""
+    return MaskedCounts(need.most, {row: shape[0] for row, shape in shapes.items()})
+
+
 def longest(spec: InputSpec, need: InputNeed, promised: Sizes | None, shapes: Mapping[int, tuple[int, ...]], *,
             table: Table, ids: Sequence[str], findings: Findings) -> tuple[int, ...] | None:
     """The size of the case with most tokens; None if a width is unknown or wrong.
 
     Reports `wrong-size`, once if all cases differ from the graph, else by row, and `too-many-tokens`.
     """
-    first = next(iter(shapes.values()), (0, 0))
+    # Of the first row, not of the first thread that was done.
+    first = shapes[min(shapes)] if shapes else (0, 0)
     wanted: Sizes = (None,) * (len(first) - 1) if need.sizes is None else need.sizes[1:]
     rank = len(wanted) + 1
     if promised is not None or (shapes and all(len(shape) != rank for shape in shapes.values())):

@@ -14,6 +14,7 @@ class TrainingOptions(TypedDict, total=False):
     epochs: int | None
     steps: int | None
     batch_size: int | None
+    batches: Literal["random", "by_length"] | None
     accumulate: int | None
     optimiser: str | None
     learning_rate: float | None

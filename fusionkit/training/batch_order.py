@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,6 +59,35 @@ class Batches(Sampler[list[int]]):
         positions = self.order(np.random.default_rng([self.seed, self.epoch]))
         for batch in np.split(positions, np.cumsum(self.sizes)[:-1])[self.start :]:
             yield np.array_split(batch, self.share[1])[self.share[0]].tolist()
+
+
+def by_length(order: Order, lengths: NDArray[np.int64], sizes: Sequence[int]) -> Order:
+    """The same cases in batches of about equal lengths, which need less padding; the batches are in random order.
+
+    Cases are sorted within `WINDOW` batches that `order` puts one after the other, so that batches differ from epoch to
+    epoch. Batches of another size than the first keep their cases and their place at the end.
+    """
+    full = sum(size == sizes[0] for size in sizes)
+
+    def arranged(generator: np.random.Generator) -> NDArray[np.int64]:
+        positions = order(generator)
+        bulk = positions[: full * sizes[0]].reshape(full, sizes[0])
+        windows = [bulk[start : start + WINDOW] for start in range(0, full, WINDOW)]
+        batches = [batch for window in windows for batch in _sorted(window, lengths)]
+        turned = [batches[place] for place in generator.permutation(len(batches))]
+        return np.concatenate([*turned, positions[full * sizes[0] :]])
+
+    return arranged
+
+
+WINDOW = 50
+"""Batches whose cases are sorted together: with more there is hardly less padding."""
+
+
+def _sorted(window: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The cases of some batches, (batches, size), sorted by length."""
+    flat = window.reshape(-1)
+    return flat[np.argsort(lengths[flat], kind="stable")].reshape(window.shape)
 
 
 def batch_sizes(count: int, size: int, smallest: int = 1) -> list[int]:

@@ -16,7 +16,7 @@ from fusionkit.data.batch import Case
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.network.model import FusionModel
-from fusionkit.training.batch_order import Batches, Order, smallest_share
+from fusionkit.training.batch_order import Batches, Order, by_length, smallest_share
 from fusionkit.training.settings import TrainingSettings
 
 # Axes: N cases, K classes.
@@ -116,4 +116,22 @@ def training_batches(network: FusionModel, train: Dataset[Case], settings: Train
         drawing = balanced(network, targets)
         set_class_frequencies(network, targets, drawing.weights())
         order = drawing.order
-    return Batches(order, count, settings.batch_size, seed=settings.seed, share=share, smallest=smallest_share(network))
+    batches = Batches(order, count, settings.batch_size, seed=settings.seed, share=share,
+                      smallest=smallest_share(network))
+    if settings.batches == "by_length":
+        batches.order = by_length(order, _lengths(network, train), batches.sizes)
+    return batches
+
+
+def _lengths(network: FusionModel, train: Dataset[Case]) -> NDArray[np.int64]:
+    """How many masked tokens each case has.
+
+    Raises: UserError with `no-lengths` if the network has none.
+    """
+    found = train.lengths() if isinstance(train, CaseDataset) else None
+    if found is None:
+        raise UserError(Diagnostic("no-lengths", "'batches: by_length' has no lengths to go by",
+                                   network.plan.graph.inputs[0].span,
+                                   why=f"no input of {network.plan.name!r} has another number of tokens for every case",
+                                   fix="set 'batches: random'"))
+    return np.array(found, dtype=np.int64)

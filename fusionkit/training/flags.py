@@ -12,6 +12,7 @@ FLAGS: tuple[tuple[str, Any, str], ...] = (
     ("epochs", int, "how many times every training case is seen, unless `steps` asks for more"),
     ("steps", int, "minimum number of optimiser steps; epochs are added to reach it, unless --epochs is given"),
     ("batch_size", int, "cases in one batch, over all processes together"),
+    ("batches", ("random", "by_length"), "which cases form a batch"),
     ("accumulate", int, "batches whose gradients are added up before the weights change"),
     ("optimiser", str, "the optimiser: adamw, adam, sgd, or the name of another of torch, timm or a plugin"),
     ("learning_rate", float, "the peak learning rate"),

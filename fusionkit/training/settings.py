@@ -71,6 +71,9 @@ class TrainingSettings(BaseModel):
         1000, description="Minimum number of optimiser steps: epochs are added to reach it; 0 counts epochs alone, "
                           "and is the default where `epochs` is set.")
     batch_size: PositiveInt = Field(32, description="Cases in one batch, over all processes together.")
+    batches: Literal["random", "by_length"] = Field(
+        "random", description="Which cases form a batch: random ones, or by_length those with about as many masked "
+                              "tokens, which need less padding; every case is seen as often either way.")
     accumulate: PositiveInt = Field(
         1, description="Batches whose gradients are added up before the weights change; equals a larger batch.")
     optimiser: Annotated[str, Short(

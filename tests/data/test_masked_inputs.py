@@ -76,12 +76,17 @@ def test_arrays_without_a_row_are_warned_of_with_their_number(tmp_path: Path):
 
 def test_the_width_is_that_of_the_data_and_the_number_is_none(tmp_path: Path):
     found = cohort(tmp_path)
-    assert found.sizes["bag"] == (7, 5) and found.masked == {"bag": 8}
+    assert found.sizes["bag"] == (7, 5) and found.masked["bag"].most == 8
     assert found.present("bag").tolist() == [True, False, True, True, False, True]
 
 
+def test_the_lengths_of_cases_are_known_without_reading_them(tmp_path: Path):
+    assert cases(tmp_path).lengths() == [3, 0, 1, 7, 0, 2]
+    assert cases(tmp_path).some([3, 0]).lengths() == [7, 3]
+
+
 def test_without_a_graph_a_number_that_varies_is_taken_as_such(tmp_path: Path):
-    assert cohort(tmp_path, InputNeed(None, optional=True)).masked == {"bag": None}
+    assert cohort(tmp_path, InputNeed(None, optional=True)).masked["bag"].most is None
     alike = tmp_path / "alike"
     alike.mkdir()
     assert cohort(alike, InputNeed(None, optional=True), (3, 3, None, 3)).masked == {}

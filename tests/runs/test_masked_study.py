@@ -9,8 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_study import description, write_files
+from tiny_study import write_study
 
 import fusionkit
+from fusionkit.errors import UserError
 from fusionkit.inference.predict import Settings, predict
 from fusionkit.runs.setup import set_up
 
@@ -77,6 +79,18 @@ def test_a_training_can_be_repeated_to_the_bit(folder: Path):
     fusionkit.train(folder / "graph.yaml", folder / "data.yaml", output=folder / "again", quiet=True)
     one, other = (load_file(folder / name / "model.safetensors") for name in ("run", "again"))
     assert one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_batches_by_length_train_as_well(folder: Path):
+    fusionkit.train(folder / "graph.yaml", folder / "data.yaml", output=folder / "sorted", batches="by_length",
+                    quiet=True)
+    assert (folder / "sorted" / "model.safetensors").is_file()
+
+
+def test_batches_by_length_need_lengths(tmp_path: Path):
+    graph, data = write_study(tmp_path)
+    with pytest.raises(UserError, match="no-lengths"):
+        fusionkit.train(graph, data, output=tmp_path / "run", batches="by_length", quiet=True)
 
 
 def test_every_subset_of_the_inputs_is_evaluated(folder: Path):

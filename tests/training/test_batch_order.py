@@ -8,7 +8,15 @@ from small_runs import Cohort, network
 from torch import nn
 
 from fusionkit.errors import RunError, UserError
-from fusionkit.training.batch_order import Batches, batch_sizes, make_loader, read_batches, seed_of, smallest_share
+from fusionkit.training.batch_order import (
+    Batches,
+    batch_sizes,
+    by_length,
+    make_loader,
+    read_batches,
+    seed_of,
+    smallest_share,
+)
 
 
 def shuffled(count):
@@ -22,6 +30,33 @@ def test_the_same_epoch_has_the_same_batches_and_another_others():
     assert sorted(chain(*first)) == list(range(23))
     again.epoch = 1
     assert list(again) != first and list(Batches(shuffled(23), 23, 5, seed=4)) != first
+
+
+@given(st.integers(1, 300), st.integers(1, 9), st.integers(0, 99))
+def test_batches_by_length_have_every_case_once_and_less_padding(count, size, seed):
+    lengths = np.random.default_rng(seed).integers(0, 400, count)
+    plain, sorted_ones = (Batches(shuffled(count), count, size, seed=seed) for _ in range(2))
+    sorted_ones.order = by_length(sorted_ones.order, lengths, sorted_ones.sizes)
+    found = list(sorted_ones)
+    assert sorted(chain(*found)) == list(range(count))
+    assert list(map(len, found)) == list(map(len, plain))
+
+    def padded(batches):
+        return sum(len(batch) * lengths[batch].max() for batch in batches)
+
+    assert padded(found) <= padded(list(plain))
+    sorted_ones.epoch = 1
+    other = list(sorted_ones)
+    sorted_ones.epoch = 0
+    assert list(sorted_ones) == found and (other != found or count < 3 or size > count // 2)
+
+
+def test_sorted_batches_come_in_random_order():
+    lengths = np.arange(80)
+    batches = Batches(shuffled(80), 80, 4, seed=1)
+    batches.order = by_length(batches.order, lengths, batches.sizes)
+    first = [min(batch) for batch in batches]
+    assert first != sorted(first) and all(max(batch) - min(batch) == 3 for batch in batches)
 
 
 def test_an_epoch_goes_on_in_the_middle():
