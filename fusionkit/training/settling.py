@@ -38,15 +38,17 @@ def settle(network: FusionModel, batches: Callable[[], Iterable[Batch]], process
         for name, kept in found.items():
             parts = (batch.index.to(device), results[name], targets[name])
             kept.append(tuple(part[valid[name]].cpu() for part in parts))
+    settled = []
     for name, kept in found.items():
         index, raw, wanted = (torch.cat(parts) for parts in zip(
             *(batch for part in processes.gather(kept) for batch in part), strict=True))
         order = index.argsort()
         if len(order):
             _settle(network.head(name), name, raw[order].to(device), wanted[order].to(device))
-    if heads and processes.main:
+            settled.append(name)
+    if settled and processes.main:
         publish({}, {name: value.cpu() for name, value in network.state_dict().items()}, path)
-    return heads
+    return tuple(settled)
 
 
 def _settle(head: Any, name: str, outputs: Tensor, targets: Tensor) -> None:

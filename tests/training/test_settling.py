@@ -82,6 +82,13 @@ def test_a_run_that_is_trained_on_is_as_one_that_was_never_settled(tmp_path: Pat
     assert not differing(weights(longer), weights(whole))
 
 
+def test_a_head_without_targets_is_not_settled(tmp_path: Path) -> None:
+    cases = Cohort()
+    cases.has_size[:] = False
+    model = centred()
+    assert fit(model, cases, None, SETTINGS, tmp_path).settled == () and model.head("size").cases == 0
+
+
 def test_a_frozen_head_is_not_settled(tmp_path: Path) -> None:
     model = centred(freeze=True)
     assert fit(model, Cohort(), None, SETTINGS, tmp_path).settled == () and model.head("size").cases == 0
