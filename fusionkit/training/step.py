@@ -82,7 +82,7 @@ class Stepper:
             return True
         self.network.eval()
         results = self.objective(*arguments(self.network, self.place(sample)))
-        torch.stack(list(results.values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack([value for value in results.values() if not value.dim()]).sum().backward()  # type: ignore[no-untyped-call]
         unused = any(p.grad is None for p in self.network.parameters() if p.requires_grad)
         self.network.zero_grad(set_to_none=True)
         self.network.train()

@@ -70,6 +70,7 @@ class StepLosses:
         network = objective.network
         self.comparisons = _comparisons(network)
         self.seeing = [part for part in network.modules() if isinstance(part, CaseComparison) and part.sees_patients]
+        self.checked = False
         self.fitted = [part for part in network.modules() if isinstance(part, Fitted)]
 
     def needs_two_passes(self, batches: Sequence[Batch]) -> bool:
@@ -99,6 +100,7 @@ class StepLosses:
         scales = [cases / len(batch) for batch in batches]
         found = [self._calls(comparison, [each[number] for each in calls], scales)
                  for number, comparison in enumerate(self.comparisons)]
+        self.checked = True
         return [FirstPass({name: own[number] for name, own in shares.items()}, [own[number] for own in found],
                           random[number]) for number in range(len(batches))]
 
@@ -152,7 +154,8 @@ class StepLosses:
             [slopes], weights = _slopes(losses_N.sum(), [outputs], module)
         values, rows = torch.split(losses_N.detach(), sizes), torch.split(slopes, sizes)
         weights = {key: slope / len(every) for key, slope in weights.items()}
-        return [Share(values[place].sum(), [rows[place]], weights) for place in own]
+        return [Share(values[place].sum(), [rows[place]], weights, self._seen([batch[0]]))
+                for place, batch in zip(own, batches, strict=True)]
 
     def _calls(self, comparison: CaseComparison, batches: Sequence[Sequence[Rows]], scales: Sequence[float]
                ) -> list[list[Share]]:
@@ -183,8 +186,12 @@ class StepLosses:
         parts = iter([torch.split(slope, sizes) for slope in slopes])
         columns = [next(parts) if row is not None and row.requires_grad else None for row in given]
         return [Share(loss.detach(), [None if column is None else column[place] * scale for column in columns],
-                      {key: slope * scale / len(every) for key, slope in weights.items()})
-                for place, scale in zip(own, scales, strict=True)]
+                      {key: slope * scale / len(every) for key, slope in weights.items()}, self._seen(batch[:-1]))
+                for place, scale, batch in zip(own, scales, batches, strict=True)]
+
+    def _seen(self, rows: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """What the second pass is compared with: in the first step of a run alone, since it waits for the device."""
+        return [] if self.checked else [row if row is not None and row.is_floating_point() else None for row in rows]
 
     def _gather(self, batches: Sequence[Any]) -> tuple[list[Any], list[int]]:
         """The rows of all batches and processes, in the order of one large batch; and the places of this process's."""

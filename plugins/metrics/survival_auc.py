@@ -1,4 +1,4 @@
-"""Cumulative, dynamic AUC at a horizon: do cases with the event until then have higher risks than those without?
+"""Cumulative, dynamic AUC at a horizon: how often a case with the event until then has a higher risk than others.
 
 Source: Uno et al. 2007, Evaluating Prediction Rules for t-Year Survivors With Censored Regression Models,
 doi:10.1198/016214507000000149; Hung and Chiang 2010, doi:10.1002/cjs.10046.

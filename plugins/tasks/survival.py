@@ -1,7 +1,6 @@
 """Time to an event that not every case has had: the probability of survival at horizons, and a rank by risk.
 
-Source: strata by event and time follow Kohavi 1995, A Study of Cross-Validation, for classes; the curve without
-features is Kaplan and Meier 1958, doi:10.1080/01621459.1958.10501452.
+Source: the curve without features is that of Kaplan and Meier 1958, doi:10.1080/01621459.1958.10501452.
 """
 # Axes: N cases, M cases with a target, H horizons.
 

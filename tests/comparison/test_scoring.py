@@ -20,6 +20,7 @@ from fusionkit.data.targets import TargetValues
 from fusionkit.errors import UserError
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, default_metrics
 from fusionkit.registry.lookup import discover
+from fusionkit.registry.tasks import task_named
 
 CASES = 90
 KINDS = {"own": "reference", "twin": "candidate", "good": "candidate", "bad": "candidate", "half": "single"}
@@ -40,7 +41,7 @@ def cohort(values: NDArray[Any], **more: Any) -> Any:
 
 
 def head(task: str = "multiclass", names: tuple[str, ...] = ("no", "yes")) -> Any:
-    return SimpleNamespace(name="result", task=task, names=names)
+    return SimpleNamespace(name="result", task=task, declared_task=task_named(task), names=names)
 
 
 def named(metric: str) -> ChosenMetric:
@@ -168,7 +169,7 @@ def test_folds_in_which_a_metric_is_undefined_are_left_out_and_counted() -> None
 
 
 def test_a_metric_that_no_head_has_is_refused() -> None:
-    both = [head(), SimpleNamespace(name="size", task="regression")]
+    both = [head(), SimpleNamespace(name="size", task="regression", declared_task=task_named("regression"))]
     chosen = metrics_of(both, None, discover())
     assert {name: metric.key for name, metric in chosen.items()} == {"result": "auroc", "size": "mae"}
     assert [*metrics_of(both, "metric.rmse", discover())] == ["size"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.testing.random_graphs import learning, properties
+from fusionkit.testing.random_graphs import learning, properties, training
 from fusionkit.testing.random_graphs.breaking import BREAKS
 from fusionkit.testing.random_graphs.drawn import DrawnGraph
 from fusionkit.testing.random_graphs.graphs import MOST_NODES
@@ -39,7 +39,7 @@ def called() -> Iterator[str]:
     for path in TESTS.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if re.fullmatch(r"(properties|learning)\.\w+", name):
+            if re.fullmatch(r"(properties|learning|training|step_division)\.\w+", name):
                 yield name
             elif hasattr(properties, name) and getattr(properties, name).__module__ == properties.__name__:
                 yield f"properties.{name}"
@@ -50,7 +50,7 @@ def test_the_table_has_every_property_that_is_tested() -> None:
     assert set(LISTED) == set(called())
 
 
-@pytest.mark.parametrize("module", [properties, learning], ids=["properties", "learning"])
+@pytest.mark.parametrize("module", [properties, learning, training], ids=["properties", "learning", "training"])
 def test_no_property_is_left_untested(module: object) -> None:
     """A function that takes a drawn graph and says nothing is one; what gives something is a part of one."""
     name = getattr(module, "__name__", "").rpartition(".")[2]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nesting_components
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
@@ -18,7 +19,7 @@ from fusionkit.testing.random_graphs.menu import Menu
 
 GRAPHS = {"quick": 50, "full": 100, "thorough": 10_000}
 # Where the type of an option is 'any text', or its default is for real images.
-MENU = Menu(values={
+MENU = Menu(nesting_components.registry(), values={
     "encoder.timm": {"model": ["test_resnet", "test_efficientnet", "test_vit"]},
     "encoder.inceptionv3": {"taps": [["mixed0"], ["mixed3", "mixed10"]], "width": [1]},
     "encoder.resnet50v2": {"taps": [["conv2_block2_out"], ["conv3_block1_out", "post_relu"]]},

@@ -16,6 +16,7 @@ from fusionkit.cli.parser import main
 from fusionkit.evaluation.calibration import Calibrated, Choices
 from fusionkit.files import csv_text
 from fusionkit.inference.predict import HeadResult
+from fusionkit.registry.tasks import task_named
 from fusionkit.runs.results import rows_of
 
 
@@ -23,7 +24,8 @@ def result(task: str, names: tuple[str, ...], calibrated: bool = False) -> Any:
     shape = (2, len(names))
     made = Calibrated(Choices(), np.full(shape, 0.25), np.ones(shape, bool), None) if calibrated else None
     targets = np.zeros(2, np.int64) if task == "multiclass" else np.zeros(shape)
-    return HeadResult(SimpleNamespace(task=task, names=names), np.full(shape, 0.5),  # type: ignore[arg-type]
+    head: Any = SimpleNamespace(task=task, declared_task=task_named(task), names=names)
+    return HeadResult(head, np.full(shape, 0.5),
                       {"entropy": np.full(2, 0.125)}, np.ones(2, bool), targets, np.ones(2, bool), made)
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 import torch
 from balancing_methods import AGM, OUT, PMR, AGMConfig, InfoReg, PMRConfig
 from recorded import GOLDEN
-from small_runs import Cohort, differing, network, weights
+from small_runs import STILL, Cohort, differing, network, weights
+from test_distributed import TORCHRUN, free_port, on_loopback
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -25,8 +27,10 @@ from fusionkit.conversion.verification.case import normal
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.errors import RunError
 from fusionkit.network.model import FusionModel
+from fusionkit.network.weights import read_tensors
 from fusionkit.registry.lookup import discover
 from fusionkit.training.case_reading import CaseReader
+from fusionkit.training.checkpoint import read_state
 from fusionkit.training.distributed import Processes
 from fusionkit.training.loop import fit
 from fusionkit.training.method_cases import MethodCases
@@ -270,3 +274,36 @@ def test_features_are_what_meets_the_others_and_are_zeros_where_absent(tmp_path:
     assert seen["scan"].shape == seen["table"].shape == (23, 7)
     assert not seen["table"][~seen["present"]].any() and seen["table"][seen["present"]].any()
     assert not differing(weights(model), weights(plain))
+
+
+class Further(TrainingMethod):
+    """Adds the loss without the table, and pulls the scan's features to their mean over the training cases."""
+
+    def begin_epoch(self, view: Any) -> None:
+        self.state["mean"] = torch.cat([each.features("scan") for each in view.training_cases()]).mean(0)
+
+    def total(self, losses: Any, view: Any) -> Tensor:
+        without = view.batch.again(absent=["table"])["kind"]
+        added = view.batch.loss("kind", view.scale(without + 0 * self.state["mean"].sum(), 0.5))
+        return sum(losses.values()) + added
+
+
+@pytest.mark.slow  # over ten seconds: torchrun starts two processes, and each imports torch
+def test_further_passes_and_training_cases_are_those_of_all_processes(tmp_path: Path) -> None:
+    model = network(**STILL)
+    fit(model, Cohort(), None, using(Further, Config, epochs=2, batch_size=6), tmp_path / "one")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; from pathlib import Path; from test_balancing_methods import *\n"
+        "fit(network(**STILL), Cohort(), None, using(Further, Config, epochs=2, batch_size=6), "
+        "Path(sys.argv[1]) / 'two')")
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    ran = subprocess.run([*TORCHRUN, *on_loopback(free_port(), "2"), str(script), str(tmp_path)],
+                         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path},
+                         capture_output=True, text=True, check=False, timeout=240)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    torch.testing.assert_close(read_tensors(tmp_path / "two" / "model.safetensors"), weights(model), atol=1e-5,
+                               rtol=1e-4)
+    states = [read_state(tmp_path / name / "last")[1]["method/mean"] for name in ("one", "two")]
+    torch.testing.assert_close(states[0], states[1], atol=1e-5, rtol=1e-4)

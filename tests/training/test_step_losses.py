@@ -113,6 +113,15 @@ def _at_once(model: FusionModel, batches: list[Batch]) -> dict[str, torch.Tensor
     return {name: weight.grad for name, weight in model.named_parameters() if name.startswith("size")}
 
 
+def test_a_network_that_differs_in_the_second_pass_is_refused(tmp_path: Path) -> None:
+    model = still()
+    draws = torch.Generator().manual_seed(0)
+    model.get_submodule("eyes").register_forward_hook(
+        lambda module, given, output: output * (torch.rand(7, generator=draws).double() > 0.5))
+    with pytest.raises(RunError, match="in the second pass over a batch the network gives other results"):
+        gradients(stepper(model, tmp_path), [batch(ALL[:9]), batch(ALL[9:])])
+
+
 def test_statistics_of_batch_norms_are_counted_once(tmp_path: Path) -> None:
     batched = {"eyes": {"with": {"widths": [5, 7], "norm": "batch"}}}
     two, plain = ranked(**batched).double(), ranked(**batched).double()

@@ -222,6 +222,10 @@ class _Drawing:
     def _keys(self, steps: Sequence[ComponentUse]) -> dict[str, Any]:
         """Keys that do not affect shapes."""
         keys: dict[str, Any] = {"freeze": True} if self.sometimes(8) else {}
+        if not keys and self.sometimes(6):
+            keys["rate"] = self.draw(st.sampled_from((0.5, 0.01, 3)))
+        if "freeze" not in keys and self.sometimes(6):
+            keys["unfreeze"] = self.draw(st.sampled_from((2, 3, 1)))
         if steps[-1][0].startswith("head.") and self.sometimes(4):
             keys["loss"] = self.draw(st.sampled_from((0.3, 2, 0)))
         return keys

@@ -34,7 +34,8 @@ from fusionkit.training.objective import Objective
 
 # Axes: B batch.
 Tensors = dict[str, Tensor]
-_CASES = 6
+CASES = 6
+"""Cases in a batch."""
 _DRAWS = 6  # a unit may be at rest for one draw of weights and data
 _SMALL = 1e-5
 _NOTHING, _ANYTHING = (0.0,), (float("nan"), float("inf"), 1e30)
@@ -139,12 +140,12 @@ def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
 def _loss(network: FusionModel, draw: int) -> Tensor:
     """The loss of a batch as in training: the first draw with all inputs, the others with some missing."""
     plan, dtype = network.plan, next((p.dtype for p in network.parameters()), torch.float32)
-    present = masks_of(plan, _CASES, draw)
+    present = masks_of(plan, CASES, draw)
     if draw == 0:
         present = {name: torch.ones_like(mask) for name, mask in present.items()}
-    targets = targets_of(plan, _CASES, draw, dtype)
-    everyone = {head.name: torch.ones(_CASES, dtype=torch.bool) for head in plan.heads}
-    inputs = {name: value.to(dtype) for name, value in data_of(plan, _CASES, draw).items()}
+    targets = targets_of(plan, CASES, draw, dtype)
+    everyone = {head.name: torch.ones(CASES, dtype=torch.bool) for head in plan.heads}
+    inputs = {name: value.to(dtype) for name, value in data_of(plan, CASES, draw).items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw)
         sums = Objective(network)(inputs, present, targets, everyone)
@@ -245,13 +246,13 @@ def absence_is_unread(graph: DrawnGraph, seed: int = 0) -> None:
     Leaving an input out equals masking it in every case, and a mask with everything present equals no mask, exactly.
     """
     made = graph.plan
-    masks = masks_of(made, _CASES, seed)
+    masks = masks_of(made, CASES, seed)
     for training in (False, True):
         wanted = _traces(made, masks, _NOTHING, training)
         for name, found in _traces(made, masks, _ANYTHING, training).items():
             assert bool(found.isfinite().all()), f"{name} is not finite when absent inputs hold NaN, infinity or 1e30"
             assert torch.equal(found, wanted[name]), f"{name} changes when absent inputs hold NaN, infinity or 1e30"
-    network, inputs = build_plan(made).eval(), data_of(made, _CASES)
+    network, inputs = build_plan(made).eval(), data_of(made, CASES)
     with torch.no_grad():
         full = network(inputs, {name: torch.ones_like(mask) for name, mask in masks.items()})
         _equal(network(inputs), full, "a mask of ones")
@@ -270,7 +271,7 @@ def _traces(plan: Plan, masks: Mapping[str, Tensor], content: Sequence[float], t
             valid: Mapping[str, Tensor] | None = None) -> Tensors:
     """Results, gradients and state of a run in which missing entries and padding hold `content`, row by row."""
     network = build_plan(plan).train(training)
-    inputs = data_of(plan, _CASES)
+    inputs = data_of(plan, CASES)
     for name, mask in masks.items():
         for row, value in zip((~mask).nonzero().flatten().tolist(), cycle(content), strict=False):
             inputs[name][row] = value
@@ -302,14 +303,14 @@ def padding_is_unread(graph: DrawnGraph, seed: int = 0) -> None:
     changes no result.
     """
     made = graph.plan
-    valid = valid_of(made, _CASES, seed)
-    masks = masks_of(made, _CASES, seed)
+    valid = valid_of(made, CASES, seed)
+    masks = masks_of(made, CASES, seed)
     for training in (False, True):
         wanted = _traces(made, masks, _NOTHING, training, valid)
         for name, found in _traces(made, masks, _ANYTHING, training, valid).items():
             assert bool(found.isfinite().all()), f"{name} is not finite when padding holds NaN, infinity or 1e30"
             assert torch.equal(found, wanted[name]), f"{name} changes when padding holds NaN, infinity or 1e30"
-    network, inputs = build_plan(made).eval().double(), {name: x.double() for name, x in data_of(made, _CASES).items()}
+    network, inputs = build_plan(made).eval().double(), {name: x.double() for name, x in data_of(made, CASES).items()}
     longer = {name: torch.cat([x, x[:, :1]], 1) if name in valid else x for name, x in inputs.items()}
     wider = {name: torch.cat([mask, torch.zeros_like(mask[:, :1])], 1) for name, mask in valid.items()}
     with torch.no_grad():
@@ -323,14 +324,14 @@ def padding_is_unread(graph: DrawnGraph, seed: int = 0) -> None:
 def it_predicts(graph: DrawnGraph) -> None:
     """The graph's prediction method gives every head finite values in range, reproducibly."""
     networks = [build_plan(graph.plan, seed) for seed in range(members_of(graph.plan.uncertainty))]
-    cases = _Cases(graph.plan)
+    cases = UnlabelledCases(graph.plan)
     for network in networks:
         _settle(network)
     settings = Settings(batch_size=4, device="cpu")
     first, again = (predict(networks, cases, graph.plan.uncertainty, settings) for _ in range(2))
     for head in graph.plan.heads:
         found = first[head.name]
-        assert found.values.shape == (_CASES, len(head.names)), f"{head.name} gives {found.values.shape}"
+        assert found.values.shape == (CASES, len(head.names)), f"{head.name} gives {found.values.shape}"
         for name, numbers in {"values": found.values, **found.measures}.items():
             assert np.isfinite(numbers).all(), f"{name} of {head.name} is not finite"
         if head.declared_task.results != "values":
@@ -342,22 +343,22 @@ def _settle(network: FusionModel) -> None:
     """Fit what heads fit after training, to made-up results and targets."""
     for name in settling(network):
         head, module = next(head for head in network.plan.heads if head.name == name), cast(Any, network.head(name))
-        made = head.declared_task.method.example(head.names, _CASES, np.random.default_rng(0))
+        made = head.declared_task.method.example(head.names, CASES, np.random.default_rng(0))
         width = network.plan.node(name).values[0].shape.sizes
-        module.settle(torch.randn(_CASES, *width, generator=torch.Generator().manual_seed(0)),
+        module.settle(torch.randn(CASES, *width, generator=torch.Generator().manual_seed(0)),
                       torch.as_tensor(made, dtype=torch.float32))
 
 
-class _Cases(Dataset[Case]):
+class UnlabelledCases(Dataset[Case]):
     """Cases with normal numbers for inputs and no targets; some lack optional inputs."""
 
     def __init__(self, plan: Plan) -> None:
-        self.inputs = data_of(plan, _CASES)
-        self.present = {name: torch.ones(_CASES, dtype=torch.bool) for name in self.inputs} | masks_of(plan, _CASES)
-        self.valid = valid_of(plan, _CASES)
+        self.inputs = data_of(plan, CASES)
+        self.present = {name: torch.ones(CASES, dtype=torch.bool) for name in self.inputs} | masks_of(plan, CASES)
+        self.valid = valid_of(plan, CASES)
 
     def __len__(self) -> int:
-        return _CASES
+        return CASES
 
     def __getitem__(self, index: int) -> Case:
         inputs = {name: value[index] for name, value in self.inputs.items()}
