@@ -18,7 +18,7 @@ from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
 from fusionkit.planning.plan import Call, Cost, Lane, Plan, PlannedNode
 from fusionkit.planning.resolve import Use
-from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, members, shape_of
+from fusionkit.shapes.layouts import Bundle, MaskedTokens, Shape, TensorShape, members, shape_of
 
 BATCH = 3
 """Cases in a probe; more than one, so that a lost batch axis is noticed."""
@@ -120,13 +120,14 @@ def _measure(node: PlannedNode, found: list[Diagnostic]) -> PlannedNode:
         for call, step in zip(lane.calls, node.node.steps, strict=True):
             try:
                 seen = probe(call, node.name)
+                fault = _disagreement(call, step.span, seen) or _lost_mask(call, step.span, node.name)
             except GraphError as error:
                 found.extend(replace(d, span=d.span or step.span) for d in error.diagnostics)
                 continue
             except Exception as error:
                 found.append(component_failed(call.component.id, call.inputs, error, step.span))
                 continue
-            found.extend(_disagreement(call, step.span, seen))
+            found.extend(fault)
             multiply_adds += seen.multiply_adds
             activation += seen.activation_bytes
             if index == 0 or not node.node.share:
@@ -162,6 +163,30 @@ def _clash(node: PlannedNode, lane: Lane) -> Diagnostic | None:
                               why=f"'share' uses one module for all, built for {first.name}: {fault[0].why}",
                               fix="bring them to one shape, or remove 'share'")
     return None
+
+
+def _lost_mask(call: Call, span: Span, path: str) -> list[Diagnostic]:
+    """Whether the result has a number of tokens that varies, and no mask that says so: its shape would be a wrong one.
+
+    Checked with one more token for each input of masked tokens, and not where there are items, which take long.
+    """
+    masked = {type(shape) for shape in call.shapes if isinstance(shape, MaskedTokens)}
+    if masked != {MaskedTokens}:
+        return []
+    more = [replace(shape, sizes=(shape.positions + 1, shape.width)) if isinstance(shape, MaskedTokens) else shape
+            for shape in call.shapes]
+    parts = [shape for _, shape in members(call.output)]
+    wider = [sum(isinstance(part, str) for part in shape.of) if isinstance(shape, MaskedTokens) else 0
+             for shape in parts]
+    planned = tuple((BATCH, shape.sizes[0] + extra, *shape.sizes[1:]) if shape.sizes else ()
+                    for shape, extra in zip(parts, wider, strict=True))
+    seen = probe(call, path, more)
+    if planned == seen.shapes:
+        return []
+    return [Diagnostic("rule-disagrees", f"the output of {call.component.id} has no mask", span,
+                       why=f"with one more token it gives {'; '.join(str(list(shape)) for shape in seen.shapes)}, and "
+                       f"its rule '{call.component.parsed}' says {'; '.join(str(list(shape)) for shape in planned)}",
+                       fix="report it to the plugin's author; with_width and joined_tokens give masked shapes")]
 
 
 def _disagreement(call: Call, span: Span, seen: Measurement) -> list[Diagnostic]:
