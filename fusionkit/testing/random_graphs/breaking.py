@@ -181,8 +181,10 @@ def unused_input(draw: DrawFn, data: Data) -> GraphFault:
 
 def bad_input(draw: DrawFn, data: Data) -> GraphFault:
     """Invalid sizes of an input, two layouts, or none."""
-    name = _input(draw, data)
-    layout = next(key for key in data["inputs"][name] if key in LAYOUTS)
+    sized = _with_sizes(data)
+    if not sized:
+        return unused_input(draw, data)
+    name, layout = draw(st.sampled_from(sized))
     path: Path = ("inputs", name, layout)
     sizes = value_at(data, path)
     change = draw(st.sampled_from(("size", "more", "bare", "two", "none", "large")))
@@ -208,8 +210,10 @@ def bad_input(draw: DrawFn, data: Data) -> GraphFault:
 
 def open_size(draw: DrawFn, data: Data) -> GraphFault:
     """A size is left to the data, and there is no data."""
-    name = _input(draw, data)
-    layout = next(key for key in data["inputs"][name] if key in LAYOUTS)
+    sized = _with_sizes(data)
+    if not sized:
+        return unused_input(draw, data)
+    name, layout = draw(st.sampled_from(sized))
     data["inputs"][name][layout] = draw(st.sampled_from(("auto", ["auto"] * len(LAYOUTS[layout].axes))))
     data["inputs"][name].pop("max", None)
     return "auto-size", [Spot(("inputs", name), key=True)]
@@ -229,6 +233,11 @@ def _node(draw: DrawFn, data: Data) -> str:
 def _input(draw: DrawFn, data: Data) -> str:
     name: str = draw(st.sampled_from(list(data["inputs"])))
     return name
+
+
+def _with_sizes(data: Data) -> list[tuple[str, str]]:
+    """The inputs whose layout has a list of sizes, with it; items state those of one of them."""
+    return [(name, key) for name, entry in data["inputs"].items() for key in entry if key in LAYOUTS]
 
 
 BREAKS: tuple[Break, ...] = (

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.components.component import Component
-from fusionkit.shapes.layouts import Bundle, MaskedTokens, Shape, TensorShape, features_of, is_loss, members
+from fusionkit.shapes.layouts import (
+    Bundle,
+    MaskedTokens,
+    Shape,
+    TensorShape,
+    features_of,
+    is_loss,
+    members,
+)
 from fusionkit.shapes.rule import given_back
-from fusionkit.testing.random_graphs.inputs import written_out
+from fusionkit.testing.random_graphs.inputs import stated, written_out
 from fusionkit.testing.random_graphs.menu import Limits, Menu, Trial
 
 ComponentUse = tuple[str, dict[str, Any]]
@@ -82,7 +90,7 @@ class Draft:
         """A further input of the network."""
         name = self.input_name()
         most = {"max": shape.positions} if isinstance(shape, MaskedTokens) else {}
-        self.inputs[name] = {shape.layout: list(shape.written)} | most | ({"optional": True} if optional else {})
+        self.inputs[name] = stated(shape) | most | ({"optional": True} if optional else {})
         self.streams.append(Stream(name, name, shape, optional))
         return self.streams[-1]
 

@@ -12,7 +12,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from fusionkit.components.component import Component
 from fusionkit.components.kinds import NODE_KINDS
-from fusionkit.shapes.layouts import MaskedTokens, Scalar, TensorShape, features_of
+from fusionkit.shapes.layouts import MaskedTokens, Scalar, TensorShape, features_of, masked_shape
 from fusionkit.shapes.rule import Binding, Port
 from fusionkit.testing.random_graphs.adapters import adapted
 from fusionkit.testing.random_graphs.draft import ComponentUse, Draft, Stream, follow, lane_names, plain
@@ -273,10 +273,10 @@ class _Drawing:
         made = self._new_input(component, ports[-1], known, options, scale)
         first = (ports[-1].axes or ())[0]
         tied = first.kind == "name" and str(first.value) in known.sizes
-        if not (first.masked and not tied and self.sometimes(2)):
+        if not (ports[-1].of_items or (first.masked and not tied and self.sometimes(2))):
             return made
         name = self.draft.input_name(sum(feed.new for feed in before))
-        stream = replace(made.stream, shape=MaskedTokens(made.stream.shape.sizes, (name,)))
+        stream = replace(made.stream, shape=masked_shape(made.stream.shape.sizes, (name,)))
         return _Feed(stream, stream, new=True)
 
     def _fit(self, component: Component, stream: Stream, ports: Sequence[Port], before: Sequence[TensorShape],

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from fusionkit.components.component import Component
-from fusionkit.shapes.layouts import LAYOUTS, TensorShape, shape_of
+from fusionkit.shapes.layouts import LAYOUTS, MaskedItems, TensorShape, shape_of
 from fusionkit.shapes.rule import Alternative, Axis, Binding, Mismatch, Port, Rule, axis_size
 from fusionkit.testing.random_graphs.sizes import features, fitting, grids, shapes
 
 MOST_INPUTS = 4
+_MOST_ITEMS = 3
 _MAPS = ("map", "any_map")
 
 
@@ -49,6 +50,8 @@ def port_shapes(draw: DrawFn, port: Port, known: Binding, options: Mapping[str, 
         else:
             free = grid[place - 1] if written and place else fitting(draw(features()), grid)
             sizes.append(_fixed(axis, known, options) or free)
+    if port.of_items:
+        return MaskedItems((min(sizes[0], _MOST_ITEMS), *sizes[1:]), ("items",))
     return shape_of(tuple(sizes))
 
 
@@ -56,7 +59,8 @@ def _ranks(port: Port) -> tuple[int, ...]:
     """The numbers of spatial axes that the `...` of a port may match; empty where it has none."""
     if not any(axis.kind in _MAPS for axis in port.axes or ()):
         return ()
-    return tuple(rank for rank in (2, 3) if len(port.axes or ()) - 1 + rank <= len(LAYOUTS["volume"].axes))
+    beside = len(port.axes or ()) - 1 - port.of_items
+    return tuple(rank for rank in (2, 3) if beside + rank <= len(LAYOUTS["volume"].axes))
 
 
 def _fixed(axis: Axis, known: Binding, options: Mapping[str, Any]) -> int | None:
@@ -76,6 +80,13 @@ def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any]) -> 
         assert isinstance(known, Binding), f"{component.id}: {known}; please report"
         found.append(draw(port_shapes(port, known, options)))
     return tuple(found)
+
+
+def stated(shape: TensorShape) -> dict[str, Any]:
+    """How a graph states the layout and the sizes of an input."""
+    if isinstance(shape, MaskedItems):
+        return {shape.layout: {shape.item.layout: list(shape.item.sizes)}}
+    return {shape.layout: list(shape.written)}
 
 
 @dataclass(frozen=True)
@@ -110,4 +121,4 @@ def _resized(shape: TensorShape, axis: int) -> TensorShape:
     """The shape with another size on one axis."""
     sizes = list(shape.sizes)
     sizes[axis % len(sizes)] += 1
-    return shape_of(tuple(sizes))
+    return replace(shape, sizes=tuple(sizes))

@@ -16,7 +16,7 @@ from fusionkit.shapes.layouts import LAYOUTS, TensorShape
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.probing.inside import checked_options
 from fusionkit.testing.random_graphs.breaking import GraphFault
-from fusionkit.testing.random_graphs.inputs import accepted, violating
+from fusionkit.testing.random_graphs.inputs import accepted, stated, violating
 from fusionkit.testing.random_graphs.menu import Menu
 from fusionkit.testing.random_graphs.options import options_of
 from fusionkit.testing.random_graphs.places import Data, Path, Spot, ids, put, steps, value_at
@@ -194,7 +194,7 @@ def _named(shapes: Sequence[TensorShape]) -> list[tuple[str, TensorShape]]:
 
 def _add(data: Data, component: Component, options: Data, shapes: Sequence[TensorShape]) -> None:
     """A node `wrong` with separate inputs, and a head that reads it."""
-    data["inputs"] |= {name: {shape.layout: list(shape.sizes)} for name, shape in _named(shapes)}
+    data["inputs"] |= {name: stated(shape) for name, shape in _named(shapes)}
     data["nodes"]["wrong"] = {"use": component.id, "from": [name for name, _ in _named(shapes)],
                               **({"with": options} if options else {})}
     if component.kind != "head":
