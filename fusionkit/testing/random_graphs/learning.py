@@ -174,7 +174,7 @@ def _without_gradient(network: FusionModel, draw: int) -> set[str]:
     if loss.requires_grad:
         loss.backward()  # type: ignore[no-untyped-call]
     return {name for name, p in network.named_parameters()
-            if p.requires_grad and (p.grad is None or not bool(p.grad.abs().max() > 0))}
+            if p.requires_grad and p.numel() and (p.grad is None or not bool(p.grad.abs().max() > 0))}
 
 
 def _change_of_loss(network: FusionModel, names: Sequence[str], draw: int) -> float:
@@ -207,7 +207,7 @@ def _dead_alone(call: Call) -> set[str]:
         if mixed(outputs).requires_grad:
             mixed(outputs).backward()  # type: ignore[no-untyped-call]
         without = {name for name, p in module.named_parameters()
-                   if p.requires_grad and (p.grad is None or not bool(p.grad.abs().max() > 0))}
+                   if p.requires_grad and p.numel() and (p.grad is None or not bool(p.grad.abs().max() > 0))}
         dead = without if dead is None else dead & without
     names = [name for name, _ in probe.module().named_parameters()]
     return (dead or set()) | {name for name in names if _declared(call.component, name)}
