@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from fusionkit.components.component import Component
 from fusionkit.components.kinds import GRAPH_KINDS, KIND_TABLE
 from fusionkit.registry.lookup import discover
-from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.shapes.layouts import TensorShape
 from fusionkit.testing.probing.examples import example_of
+from fusionkit.testing.probing.sizes import shapes_for
 
 HERE = Path(__file__).parent
 
@@ -44,7 +45,7 @@ class Row(NamedTuple):
     @property
     def shapes(self) -> list[TensorShape]:
         """The input shapes."""
-        return [shape_of(tuple(sizes)) for sizes in self.inputs]
+        return list(shapes_for(self.component, self.inputs))
 
 
 def _written() -> Iterator[Row]:

@@ -11,12 +11,12 @@ import torch
 
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
-from fusionkit.shapes.layouts import TensorShape, shape_of
+from fusionkit.shapes.layouts import TensorShape
 from fusionkit.testing.places import place_of_error
 from fusionkit.testing.probing.inside import checked_options
 from fusionkit.testing.probing.options import Choice, Unreached, choices, refused_values
 from fusionkit.testing.probing.probes import HEAVY, LIGHT, Probe, one_line, witness
-from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shrunk
+from fusionkit.testing.probing.sizes import InputLayout, exchanged, layouts, shapes_for, shrunk
 
 _META_BATCHES, _CPU_BATCHES = (61, 67), (2, 5)
 
@@ -80,7 +80,7 @@ def probes_of(component: Component, options: Mapping[str, Any] | None = None,
     reached: set[str] = set()
     refusals: dict[str, str] = {}
     for place, choice in enumerate(choices(component, options)):
-        ways = [_given(inputs)] if inputs else list(layouts(component, choice, place == 0))
+        ways = [_given(component, inputs)] if inputs else list(layouts(component, choice, place == 0))
         few = ways
         if any(probe.heavy for probe in found.accepted[-len(ways):]):
             few = [ways[place % len(ways)]]
@@ -121,12 +121,12 @@ def probe_of(component: Component, options: Mapping[str, Any], inputs: Sequence[
     """
     label = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "defaults"
     choice = Choice(label, checked_options(component, options), options)
-    first, *other = _given(inputs).sizes
+    first, *other = _given(component, inputs).sizes
     return _tried(Probe(component, choice, first[0]), [pair[0] for pair in other])
 
 
-def _given(inputs: Sequence[Sequence[int]]) -> InputLayout:
-    shapes = tuple(shape_of(tuple(sizes)) for sizes in inputs)
+def _given(component: Component, inputs: Sequence[Sequence[int]]) -> InputLayout:
+    shapes = shapes_for(component, inputs)
     return InputLayout("as given", ((shapes,), (exchanged(shapes),)))
 
 

@@ -77,9 +77,20 @@ def layouts(component: Component, choice: Choice, every: bool = False) -> Iterat
     yield from _declared(component)
 
 
+def shapes_for(component: Component, inputs: Sequence[Sequence[int]]) -> Shapes:
+    """The shapes of inputs of these sizes: items where the rule takes items, else by the number of axes."""
+    found = []
+    for place, sizes in enumerate(inputs):
+        ports = [alternative.inputs[min(place, len(alternative.inputs) - 1)]
+                 for alternative in component.parsed.alternatives]
+        items = [port for port in ports if port.of_items]
+        found.append(_shape(items[0] if items else ports[0], tuple(sizes)) if ports else shape_of(tuple(sizes)))
+    return tuple(found)
+
+
 def _declared(component: Component) -> Iterator[InputLayout]:
     """The sizes that a component declares, each with the others of the same layouts as second sizes."""
-    given = [tuple(shape_of(tuple(sizes)) for sizes in group) for group in component.probes.sizes]
+    given = [shapes_for(component, group) for group in component.probes.sizes]
     for shapes in given:
         alike = [other for other in given if other != shapes and
                  [shape.layout for shape in other] == [shape.layout for shape in shapes]]
@@ -110,14 +121,18 @@ def _repeated(alternative: Alternative) -> tuple[list[list[Port]], dict[int, lis
 
 def _candidates(ports: Sequence[Sequence[Port]], rank: int, schemes: Sequence[_Scheme],
                 options: dict[str, Any]) -> tuple[list[Shapes], list[Shapes]]:
-    first, other = ([tuple(_shape(port, tuple(drawn.port(port.axes or ()))) for port in group) for group in ports
+    first, other = ([tuple(_shape(port, _few_items(port, drawn)) for port in group) for group in ports
                      for scheme in schemes for drawn in [_Sizes(scheme, rank, options, turn)]] for turn in (0, 1))
     return first, other
 
 
+def _few_items(port: Port, drawn: _Sizes) -> tuple[int, ...]:
+    sizes = tuple(drawn.port(port.axes or ()))
+    return (min(sizes[0], _MOST_ITEMS), *sizes[1:]) if port.of_items else sizes
+
+
 def _shape(port: Port, sizes: tuple[int, ...]) -> TensorShape:
-    return MaskedItems((min(sizes[0], _MOST_ITEMS), *sizes[1:]), (str(port.name or "items"),)) if port.of_items else (
-        shape_of(sizes))
+    return MaskedItems(sizes, (str(port.name or "items"),)) if port.of_items else shape_of(sizes)
 
 
 class _Sizes:
