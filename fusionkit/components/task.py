@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from math import isnan
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
-
-import numpy as np
 
 from fusionkit.components.config import ContractError
 from fusionkit.components.declaration import Declaration
@@ -79,7 +78,7 @@ class Agreement:
         """The groups as plain data."""
         numbers = zip(self.count, self.predicted, self.observed, self.low, self.high, strict=True)
         return {"of": self.name, "groups": [
-            {"cases": int(count), **{key: None if np.isnan(value) else round(float(value), 6) for key, value in zip(
+            {"cases": int(count), **{key: None if isnan(value) else round(float(value), 6) for key, value in zip(
                 ("predicted", "observed", "low", "high"), values, strict=True)}} for count, *values in numbers]}
 
 
@@ -142,6 +141,8 @@ class TaskMethod:
     def judge(self, targets: Floats, blank: Bools) -> tuple[Bools, list[TargetFault]]:
         """Which rows have a target, (N,), and what is wrong; for tasks with columns of their own. `blank` (N, columns).
         """
+        import numpy as np
+
         present: Bools = np.logical_not(blank.any(axis=1))
         return present, []
 

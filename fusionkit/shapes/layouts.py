@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +213,13 @@ class Bundle:
 
 
 Shape = TensorShape | Bundle
+
+
+def stated(shape: TensorShape) -> dict[str, Any]:
+    """How a graph file states the layout and the sizes of an input of this shape."""
+    if isinstance(shape, MaskedItems):
+        return {shape.layout: {shape.item.layout: list(shape.item.sizes)}}
+    return {shape.layout: list(shape.written)}
 
 
 def members(shape: Shape, name: str = "") -> tuple[tuple[str, TensorShape], ...]:

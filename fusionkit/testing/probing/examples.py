@@ -13,7 +13,7 @@ from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.components.transform import Transform
 from fusionkit.network.measure import probe
 from fusionkit.planning.plan import Call
-from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of
+from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, is_loss, members, shape_of, stated
 from fusionkit.shapes.rule import Mismatch, Named, Port, given_back, result_shape
 from fusionkit.syntax.typed_components import typed_form
 from fusionkit.syntax.writer import write
@@ -91,8 +91,8 @@ class Example:
         A map or tokens are pooled for the head; of several results it reads the first.
         """
         inputs = self.inputs or {"x": shape_of((5,))}
-        graph: dict[str, Any] = {"fusionkit": 1, "inputs": {name: {shape.layout: list(shape.sizes)}
-                                                            for name, shape in inputs.items()}, "nodes": {}}
+        graph: dict[str, Any] = {"fusionkit": 1, "inputs": {name: stated(shape) for name, shape in inputs.items()},
+                                 "nodes": {}}
         last, shape = next(iter(inputs.items()))
         if self.setting and not KIND_TABLE[self.component.kind].in_graph:
             pass

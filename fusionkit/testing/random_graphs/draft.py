@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.components.component import Component
-from fusionkit.shapes.layouts import (
-    Bundle,
-    MaskedTokens,
-    Shape,
-    TensorShape,
-    features_of,
-    is_loss,
-    members,
-)
+from fusionkit.shapes.layouts import Bundle, MaskedTokens, Shape, TensorShape, features_of, is_loss, members, stated
 from fusionkit.shapes.rule import given_back
-from fusionkit.testing.random_graphs.inputs import stated, written_out
+from fusionkit.testing.random_graphs.inputs import written_out
 from fusionkit.testing.random_graphs.menu import Limits, Menu, Trial
 
 ComponentUse = tuple[str, dict[str, Any]]

@@ -82,13 +82,6 @@ def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any]) -> 
     return tuple(found)
 
 
-def stated(shape: TensorShape) -> dict[str, Any]:
-    """How a graph states the layout and the sizes of an input."""
-    if isinstance(shape, MaskedItems):
-        return {shape.layout: {shape.item.layout: list(shape.item.sizes)}}
-    return {shape.layout: list(shape.written)}
-
-
 @dataclass(frozen=True)
 class Violation:
     """Shapes of which one violates a rule, and the rule's message."""

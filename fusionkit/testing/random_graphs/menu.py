@@ -21,7 +21,7 @@ from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
 from fusionkit.planning.plan import Call
 from fusionkit.registry.lookup import Registry, discover
-from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, shape_of
+from fusionkit.shapes.layouts import Bundle, Shape, TensorShape, features_of, shape_of, stated
 from fusionkit.shapes.rule import Mismatch, result_shape
 from fusionkit.syntax.writer import write
 from fusionkit.testing.probing.inside import checked_options
@@ -195,7 +195,7 @@ def _shown(name: str, options: Mapping[str, Any], inputs: Sequence[TensorShape],
     """The failure, and a graph that reproduces it when checked or run."""
     graph = {
         "fusionkit": 1,
-        "inputs": {f"x{number}": {shape.layout: list(shape.written)} for number, shape in enumerate(inputs, 1)},
+        "inputs": {f"x{number}": stated(shape) for number, shape in enumerate(inputs, 1)},
         "nodes": {"it": {"use": name, "from": [f"x{number}" for number in range(1, len(inputs) + 1)],
                          "with": dict(options)},
                   "out": {"use": "head.regress", "from": "it", "with": {"values": ["y"]}}},

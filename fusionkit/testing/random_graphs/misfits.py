@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError
 from fusionkit.components.kinds import NODE_KINDS
-from fusionkit.shapes.layouts import LAYOUTS, TensorShape
+from fusionkit.shapes.layouts import LAYOUTS, TensorShape, stated
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.probing.inside import checked_options
 from fusionkit.testing.random_graphs.breaking import GraphFault
-from fusionkit.testing.random_graphs.inputs import accepted, stated, violating
+from fusionkit.testing.random_graphs.inputs import accepted, violating
 from fusionkit.testing.random_graphs.menu import Menu
 from fusionkit.testing.random_graphs.options import options_of
 from fusionkit.testing.random_graphs.places import Data, Path, Spot, ids, put, steps, value_at
