@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.per_case import per_case
-from fusionkit_plugins.blocks.ranges import check_range
-from pydantic import Field, model_validator
+from fusionkit_plugins.blocks.ranges import FactorRange
+from pydantic import Field
 from torch import Tensor
 
 from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
@@ -21,13 +20,7 @@ _WIDTHS = 3  # standard deviations at which the kernel ends
 class BlurConfig(TransformConfig):
     """Options of `transform.blur`."""
 
-    sigma: list[Annotated[float, Field(gt=0, le=10)]] = Field(
-        [0.5, 1.0], min_length=2, max_length=2, description="Smallest and largest standard deviation in voxels.")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        check_range("sigma", self.sigma)
-        return self
+    sigma: FactorRange = Field([0.5, 1.0], description="Smallest and largest standard deviation in voxels.")
 
 
 class Blur(TransformMethod):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Self
 
 from fusionkit_plugins.blocks.per_case import over_positions, per_case
-from fusionkit_plugins.blocks.ranges import check_range
-from pydantic import Field, model_validator
+from fusionkit_plugins.blocks.ranges import FactorRange
+from pydantic import Field
 from torch import Tensor
 
 from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
@@ -16,13 +15,7 @@ from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
 class ContrastConfig(TransformConfig):
     """Options of `transform.contrast`."""
 
-    factor: list[Annotated[float, Field(gt=0)]] = Field(
-        [0.75, 1.25], min_length=2, max_length=2, description="Smallest and largest factor; above 1 adds contrast.")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        check_range("factor", self.factor)
-        return self
+    factor: FactorRange = Field([0.75, 1.25], description="Smallest and largest factor; above 1 adds contrast.")
 
 
 class Contrast(TransformMethod):

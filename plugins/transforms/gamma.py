@@ -6,11 +6,10 @@ Source: Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z, supplement
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Self
 
 from fusionkit_plugins.blocks.per_case import over_positions, per_case
-from fusionkit_plugins.blocks.ranges import check_range
-from pydantic import Field, model_validator
+from fusionkit_plugins.blocks.ranges import FactorRange
+from pydantic import Field
 from torch import Tensor
 
 from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
@@ -21,13 +20,7 @@ _SMALL = 1e-7
 class GammaConfig(TransformConfig):
     """Options of `transform.gamma`."""
 
-    power: list[Annotated[float, Field(gt=0)]] = Field(
-        [0.7, 1.5], min_length=2, max_length=2, description="Smallest and largest power; drawn by its logarithm.")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        check_range("power", self.power)
-        return self
+    power: FactorRange = Field([0.7, 1.5], description="Smallest and largest power; drawn by its logarithm.")
 
 
 class Gamma(TransformMethod):

@@ -6,11 +6,10 @@ Source: Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z, supplement
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Self
 
 import torch
-from fusionkit_plugins.blocks.ranges import check_range
-from pydantic import Field, model_validator
+from fusionkit_plugins.blocks.ranges import ShareRange
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -20,13 +19,7 @@ from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
 class LowResolutionConfig(TransformConfig):
     """Options of `transform.low_resolution`."""
 
-    factor: list[Annotated[float, Field(gt=0, le=1)]] = Field(
-        [0.5, 1.0], min_length=2, max_length=2, description="Smallest and largest share of the voxels along an axis.")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        check_range("factor", self.factor)
-        return self
+    factor: ShareRange = Field([0.5, 1.0], description="Smallest and largest share of the voxels along an axis.")
 
 
 class LowResolution(TransformMethod):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Self
 
 from fusionkit_plugins.blocks.per_case import per_case
-from fusionkit_plugins.blocks.ranges import check_range
-from pydantic import Field, NonNegativeFloat, model_validator
+from fusionkit_plugins.blocks.ranges import Range
+from pydantic import Field
 from torch import Tensor
 
 from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
@@ -17,13 +16,7 @@ from fusionkit.api import Draws, Transform, TransformConfig, TransformMethod
 class NoiseConfig(TransformConfig):
     """Options of `transform.noise`."""
 
-    sd: list[NonNegativeFloat] = Field([0.0, 0.05], min_length=2, max_length=2, description=(
-        "Smallest and largest standard deviation, in the unit of the values."))
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        check_range("sd", self.sd)
-        return self
+    sd: Range = Field([0.0, 0.05], description="Smallest and largest standard deviation, in the unit of the values.")
 
 
 class Noise(TransformMethod):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Self
 
 import numpy as np
-from fusionkit_plugins.blocks.ranges import check_range
-from pydantic import Field, model_validator
+from fusionkit_plugins.blocks.ranges import FactorRange
+from pydantic import Field
 
 from fusionkit.api import Draws, Motion, Transform, TransformConfig, TransformMethod
 
@@ -15,13 +14,7 @@ from fusionkit.api import Draws, Motion, Transform, TransformConfig, TransformMe
 class ZoomConfig(TransformConfig):
     """Options of `transform.zoom`."""
 
-    factor: list[Annotated[float, Field(gt=0)]] = Field(
-        [0.85, 1.2], min_length=2, max_length=2, description="Smallest and largest factor; above 1 it enlarges.")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        check_range("factor", self.factor)
-        return self
+    factor: FactorRange = Field([0.85, 1.2], description="Smallest and largest factor; above 1 it enlarges.")
 
 
 class Zoom(TransformMethod):
