@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import Diagnostic, Span
+from fusionkit.errors import Diagnostic, RunError, Span
 
 if TYPE_CHECKING:
     from fusionkit.components.config import ComponentError
@@ -50,6 +50,14 @@ def raised(error: BaseException) -> str:
         return raised(error.cause)
     place = raised_at(error)
     return f"{type(error).__name__.lstrip('_')}: {_text(error)}".strip() + (f" ({place})" if place else "")
+
+
+def called(id: str, method: object, hook: str, *given: Any) -> Any:
+    """What a hook of a component gives. Raises: RunError that names the component and the hook, if it fails."""
+    try:
+        return getattr(method, hook)(*given)
+    except Exception as error:
+        raise RunError(f"{id} fails in {hook!r}: {raised(error)}") from error
 
 
 def _text(error: BaseException) -> str:

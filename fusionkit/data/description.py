@@ -344,14 +344,14 @@ def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputS
     return replace(spec, template=written, template_span=span)
 
 
-def _targets(form: DataFieldReader, registry: Registry | None) -> dict[str, TargetSpec]:
+def _targets(form: DataFieldReader, registry: Registry) -> dict[str, TargetSpec]:
     specs = (_target(form, name, tree, registry) for name, tree in _entries(form, "targets").items())
     return {spec.name: spec for spec in specs if spec is not None}
 
 
-def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry | None) -> TargetSpec | None:
+def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry) -> TargetSpec | None:
     if isinstance(tree, Mapping) and set(tree.entries) - set(TARGET_KEYS):
-        for task in tasks_with_keys(registry or discover()):
+        for task in tasks_with_keys(registry):
             if set(tree.entries) & set(task.keys):
                 return _keyed_target(form, name, tree, task)
     part = DataFieldReader(tree, f"target {name!r}", TARGET_KEYS, form.found)

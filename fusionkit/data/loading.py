@@ -320,11 +320,12 @@ def _check_cohort(loading: _Loading) -> _Loading:
     return loading
 
 
-def _check_together(loading: _Loading) -> _Loading:
-    """Inputs that move together must show the same part of the body in every case."""
+def _check_augmentation(loading: _Loading) -> _Loading:
+    """Inputs that training changes are images or volumes; those that move together show one part of the body."""
     if loading.required:
         extents = {place: found.extent for place, found in sorted(loading.checked.items())}
         checks.check_together(loading.description, extents, loading.ids, loading.findings)
+        checks.check_changed(loading.description, loading.sizes, loading.masked, loading.checked, loading.findings)
     return loading
 
 
@@ -393,7 +394,7 @@ def _warn_of_patients(loading: _Loading) -> _Loading:
 
 
 _STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_together,
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_augmentation,
     _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)

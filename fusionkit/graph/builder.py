@@ -136,7 +136,12 @@ class _Builder:
                         why="it limits a number of tokens that varies between cases",
                         fix="write 'tokens: [null, WIDTH]' or 'items: {...}', or remove 'max'")
             return None
-        return self._size(name, form.tree.entries["max"], "max")
+        tree = form.tree.entries["max"]
+        most = _whole(tree)
+        if most is None:
+            form.report("bad-input", f"'max' of input {name!r} cannot be {shown(tree)}", tree.span,
+                        fix="write a whole number of at least 1")
+        return most
 
     def _sizes(self, name: str, layout: str, tree: Tree, most: int | None) -> tuple[int | None, ...]:
         axes = LAYOUTS[layout].axes
@@ -159,16 +164,13 @@ class _Builder:
         return sizes
 
     def _size(self, name: str, tree: Tree, axis: str) -> int | None:
-        if _is_auto(tree) and axis != "max":
+        if _is_auto(tree):
             return None
-        value = tree.value if isinstance(tree, Leaf) else None
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 24:
-            return value
-        automatic = "" if axis == "max" else ", or 'auto' to take it from the data"
-        what = "'max'" if axis == "max" else f"the size {axis!r}"
-        self.top.report("bad-input", f"{what} of input {name!r} cannot be {shown(tree)}", tree.span,
-                        fix=f"write a whole number of at least 1{automatic}")
-        return None
+        value = _whole(tree)
+        if value is None:
+            self.top.report("bad-input", f"the size {axis!r} of input {name!r} cannot be {shown(tree)}", tree.span,
+                            fix="write a whole number of at least 1, or 'auto' to take it from the data")
+        return value
 
     def _nodes(self, inputs: dict[str, Input]) -> list[Node]:
         fix = "write for example 'nodes: {kind: {use: head.classify, from: ehr, with: {classes: [a, b]}}}'"
@@ -348,6 +350,12 @@ def _unfreeze(form: FieldReader) -> int:
 
 def _is_auto(tree: Tree) -> bool:
     return isinstance(tree, Leaf) and tree.value == "auto"
+
+
+def _whole(tree: Tree) -> int | None:
+    """A whole number of at least 1 that may be a size, else None."""
+    value = tree.value if isinstance(tree, Leaf) else None
+    return value if type(value) is int and 0 < value < 1 << 24 else None
 
 
 def _is_null(tree: Tree) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionkit.components.failures import raised
+from fusionkit.components.failures import called
 from fusionkit.components.training import EpochWindow, LossChange, TrainingMethod
 from fusionkit.errors import Diagnostic, RunError, UserError
 from fusionkit.network.model import FusionModel
@@ -243,10 +243,7 @@ class AppliedMethod:
         return {METHOD + name: value for name, value in found.items()} | {f"#{METHOD}{name}": 1.0 for name in found}
 
     def _call(self, hook: str, *given: Any) -> Any:
-        try:
-            return getattr(self.method, hook)(*given)
-        except Exception as error:
-            raise RunError(f"{self.id} fails in {hook!r}: {raised(error)}") from error
+        return called(self.id, self.method, hook, *given)
 
     def numbers(self) -> dict[str, float]:
         """The numbers of the method's state."""

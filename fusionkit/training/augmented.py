@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.components.failures import raised
+from fusionkit.components.failures import called
 from fusionkit.components.transform import Draws, Motion, Transform, TransformMethod
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Batch
@@ -46,10 +46,7 @@ class _Applied:
 
     def call(self, hook: str, *given: Any) -> Any:
         """What a hook of the transform gives. Raises: RunError if it fails."""
-        try:
-            return getattr(self.method, hook)(*given)
-        except Exception as error:
-            raise RunError(f"{self.chosen.declared.id} fails in {hook!r}: {raised(error)}") from error
+        return called(self.chosen.declared.id, self.method, hook, *given)
 
 
 class Augmented:
@@ -76,24 +73,21 @@ class Augmented:
         if not self.values:
             return batch
         inputs = dict(batch.inputs)
-        rows = batch.index.tolist()
         for group, transforms in self.groups.items():
             for name in group if transforms else ():
                 if name in inputs:
-                    inputs[name] = self._moved(name, inputs[name], batch, transforms, epoch)
+                    inputs[name] = self._moved(name, inputs[name], _rows_of(batch, name), transforms, epoch)
         for name, transforms in self.values.items():
             if name in inputs and transforms:
-                there = batch.present[name].tolist() if name in batch.present else [True] * len(rows)
-                inputs[name] = self._changed(inputs[name], [row if is_there else -1 for row, is_there in zip(
-                    rows, there, strict=True)], transforms, epoch)
+                inputs[name] = self._changed(inputs[name], _rows_of(batch, name), transforms, epoch)
         return replace(batch, inputs=inputs)
 
-    def _moved(self, name: str, values: Tensor, batch: Batch, transforms: Sequence[_Applied], epoch: int) -> Tensor:
-        there = batch.present[name].tolist() if name in batch.present else [True] * len(batch)
+    def _moved(self, name: str, values: Tensor, rows: Sequence[int | None], transforms: Sequence[_Applied],
+               epoch: int) -> Tensor:
         motions, places = [], []
-        for row, is_there in zip(batch.index.tolist(), there, strict=True):
+        for row in rows:
             place, extent = self._placed(name, row, values.shape[2:])
-            motions.append(self.motion(transforms, epoch, self.ids[row], extent) if is_there else joined(()))
+            motions.append(joined(()) if row is None else self.motion(transforms, epoch, self.ids[row], extent))
             places.append(place)
         return moved(values, motions, places, values.flatten(2).amin(2))
 
@@ -105,27 +99,34 @@ class Augmented:
             found += [each.call("move", random, extent)] if random is not None else []
         return joined(found)
 
-    def _placed(self, name: str, row: int, sizes: Sequence[int]) -> tuple[Placed, list[float]]:
+    def _placed(self, name: str, row: int | None, sizes: Sequence[int]) -> tuple[Placed, list[float]]:
         """Where the voxels of a case are, and the extent that transforms see."""
         whole = [1, *sizes] if len(sizes) == 2 else list(sizes)
-        known = (self.extents.get(name) or {row: None})[row]
+        known = self.extents[name][row] if name in self.extents and row is not None else None
         spacing = [1.0] * 3 if known is None else [
             length / size for length, size in zip(known, whole, strict=True)]
         extent = [0.0 if size == 1 else size * step for size, step in zip(whole, spacing, strict=True)]
         return placed(whole, spacing), extent
 
-    def _changed(self, values: Tensor, rows: Sequence[int], transforms: Sequence[_Applied], epoch: int) -> Tensor:
-        """Values changed by the transforms in their order; -1 among the rows is a missing input."""
+    def _changed(self, values: Tensor, rows: Sequence[int | None], transforms: Sequence[_Applied], epoch: int
+                 ) -> Tensor:
+        """Values changed by the transforms in their order; None among the rows is a missing input."""
         low, high = values.flatten(1).amin(1), values.flatten(1).amax(1)
         result = values
         for each in transforms:
-            result = _apply(each, result, [self.ids[row] if row >= 0 else None for row in rows], epoch)
+            result = _apply(each, result, [None if row is None else self.ids[row] for row in rows], epoch)
         if result is values:
             return values
         # What was scaled to 0..1 by a window or as the colours of a picture stays there.
         shape = (-1, *[1] * (values.dim() - 1))
         unit = ((low >= 0) & (high <= 1)).reshape(shape)
         return torch.where(unit, result.clamp(0, 1), result)
+
+
+def _rows_of(batch: Batch, name: str) -> list[int | None]:
+    """The row of each case of a batch, None where the input is missing."""
+    there = batch.present[name].tolist() if name in batch.present else [True] * len(batch)
+    return [row if is_there else None for row, is_there in zip(batch.index.tolist(), there, strict=True)]
 
 
 def _made(several: Sequence[Chosen[Transform]], seed: int, owner: str) -> list[_Applied]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -167,3 +167,24 @@ def test_inputs_that_move_together_have_one_size(tmp_path: Path, capsys: pytest.
     assert main(["check", str(tmp_path / "graph.yaml"), str(table)]) == 2
     said = capsys.readouterr().err
     assert "'scan' and 'other' of case 'c0' are 3 x 5 x 7 mm and 3 x 5 x 8 mm [grids-differ]" in said
+
+
+@pytest.mark.parametrize(("make", "graph", "section", "said"), [
+    (lambda case: np.full((2 + case % 3, 1, 5, 7), case, np.float32), "items: {image: [1, 5, 7]}",
+     "augment: {scan: {noise: true}}", "'augment' names 'scan', which has several tokens or items for a case"),
+    (lambda case: np.full(7, case, np.float32), "vector: [7]", "augment: {scan: {noise: true}}",
+     "'augment' names 'scan', which has arrays of 1 axes"),
+    (lambda case: np.kron(np.arange(6).reshape(2, 3), np.ones((13, 17)))[None].astype(np.float32) * (case + 1 > 0),
+     "image: [1, 26, 51]", "augment: {scan: {rotate: true}}", "seem to hold labels [label-map-changed]"),
+])
+def test_what_cannot_be_changed_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                           make: Callable[[int], np.ndarray], graph: str, section: str, said: str
+                                           ) -> None:
+    from fusionkit.cli.parser import main
+
+    study(tmp_path, section + "\n")
+    for case in range(24):
+        np.save(tmp_path / f"c{case}.npy", make(case))
+    (tmp_path / "graph.yaml").write_text(GRAPH.replace("volume: [1, 3, 5, 7]", graph))
+    assert main(["build", str(tmp_path / "graph.yaml"), "--data", str(tmp_path / "data.yaml")]) == 2
+    assert said in capsys.readouterr().err
