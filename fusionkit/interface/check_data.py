@@ -49,7 +49,10 @@ class CheckedData:
 
 def _sizes(cohort: Cohort, name: str) -> str:
     size = cohort.sizes[name]
-    return f"[null, {size[1]}] with at most {size[0]} tokens" if name in cohort.masked else str(list(size))
+    if name not in cohort.masked:
+        return str(list(size))
+    what = "tokens" if len(size) == 2 else "items"
+    return f"[null, {', '.join(map(str, size[1:]))}] with at most {size[0]} {what}"
 
 
 def is_data_file(source: str) -> bool:

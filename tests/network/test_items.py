@@ -174,7 +174,9 @@ targets: {result: {column: result}}
     run = train(tmp_path)
     assert "    items:\n      image: [2, 7, 11]\n    max: 5\n" in (run / "graph.yaml").read_text()
     assert main(["evaluate", str(run)]) == 0
+    capsys.readouterr()
     assert main(["check", str(tmp_path / "data.yaml")]) == 0
+    assert "views [null, 2, 7, 11] with at most 5 items (24 cases)" in capsys.readouterr().out
     np.save(tmp_path / "c0.npy", np.zeros((6, 2, 7, 11), np.float32) + np.arange(7)[:, None].astype(np.float32))
     np.save(tmp_path / "c1.npy", np.ones((2, 2, 7, 12), np.float32))
     capsys.readouterr()
