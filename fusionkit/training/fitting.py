@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fusionkit.components.failures import raised
+from fusionkit.components.failures import called
 from fusionkit.data.batch import Batch
 from fusionkit.errors import RunError
 from fusionkit.layers.fitted import Fitted, TrainingRows
@@ -119,16 +120,17 @@ class Fitting:
 
     def _fit(self, place: _Place, rows: TrainingRows, epoch: int) -> None:
         part = place.part
-        before = {key: value.shape for key, value in part.state_dict().items()}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.stepper.settings.seed, "fit", epoch, place.node, rows.fold))
-            try:
-                part.fit(rows)
-            except Exception as error:
-                raise RunError(f"the node {place.node!r} fails in 'fit': {raised(error)}") from error
-        if before != {key: value.shape for key, value in part.state_dict().items()}:
-            raise RunError(f"the node {place.node!r} gives its buffers other shapes in 'fit'; a saved network must "
-                           "fit it")
+            fit_buffers(f"the node {place.node!r}", part, "fit", rows)
+
+
+def fit_buffers(owner: str, module: nn.Module, hook: str, *given: Any) -> None:
+    """Let a module fit its buffers by a hook. Raises: RunError if it fails, or gives them other shapes."""
+    before = {key: value.shape for key, value in module.state_dict().items()}
+    called(owner, module, hook, *given)
+    if before != {key: value.shape for key, value in module.state_dict().items()}:
+        raise RunError(f"{owner} gives its buffers other shapes in {hook!r}; a saved network must fit it")
 
 
 @dataclass(frozen=True)

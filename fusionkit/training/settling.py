@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from fusionkit.components.failures import raised
 from fusionkit.data.batch import Batch
-from fusionkit.errors import RunError
 from fusionkit.network.model import FusionModel
 from fusionkit.network.settled import settling
 from fusionkit.training.distributed import Processes
+from fusionkit.training.fitting import fit_buffers
 from fusionkit.training.objective import arguments, counted
 from fusionkit.training.result import publish
 
@@ -44,18 +42,9 @@ def settle(network: FusionModel, batches: Callable[[], Iterable[Batch]], process
             *(batch for part in processes.gather(kept) for batch in part), strict=True))
         order = index.argsort()
         if len(order):
-            _settle(network.head(name), name, raw[order].to(device), wanted[order].to(device))
+            fit_buffers(f"the head {name!r}", network.head(name), "settle", raw[order].to(device),
+                        wanted[order].to(device))
             settled.append(name)
     if settled and processes.main:
         publish({}, {name: value.cpu() for name, value in network.state_dict().items()}, path)
     return tuple(settled)
-
-
-def _settle(head: Any, name: str, outputs: Tensor, targets: Tensor) -> None:
-    before = {key: value.shape for key, value in head.state_dict().items()}
-    try:
-        head.settle(outputs, targets)
-    except Exception as error:
-        raise RunError(f"the head {name!r} fails in 'settle': {raised(error)}") from error
-    if before != {key: value.shape for key, value in head.state_dict().items()}:
-        raise RunError(f"the head {name!r} gives its buffers other shapes in 'settle'; a saved network must fit it")
