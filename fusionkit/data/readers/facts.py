@@ -19,7 +19,8 @@ class Facts:
 
     `values` are the minimum, the 99th percentile of the absolute values and the maximum before `window`, `outcome` the
     minimum and maximum of the reader's array. `bits` are the used bits of a stored value. `units` is the meaning of a
-    value. `labels` are the values of a label map. `remarks` are further codes that a reader uses for its own advice,
+    value. `labels` are the values of a label map. `landmarks` are those of each channel for the
+    standard scale of MR. `remarks` are further codes that a reader uses for its own advice,
     each with a detail.
     Units: `values` as in the file; `spacing` in mm, (d, h, w). `sizes` are those along these axes before resizing.
     """
@@ -35,6 +36,7 @@ class Facts:
     bits: int = 0
     palette: str = ""
     labels: tuple[float, ...] = ()
+    landmarks: tuple[tuple[float, ...], ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
 
     @property
