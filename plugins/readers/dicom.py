@@ -53,7 +53,8 @@ def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
 def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume of a series folder (or of one file), or the picture of a file.
 
-    Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`.
+    Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`; a channel for each of
+    several windows.
     Units: those after slope and intercept of the header (HU for CT); 0..1 with a window.
     Raises: `ReadError`; its codes start with `dicom-` and are listed on docs/dicom.md.
     """
@@ -75,13 +76,10 @@ def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tu
     chosen = choose_stack(chosen, {name: str(value) for name, value in (options.stack or {}).items()})
     stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
     pixels = read_stack(stack, rules)
-    spacing, orientation = grid_of(stack)
     values = pixels.values[None]
     if options.gaps == "resample" and len(stack) > 1:
-        places, step = even_places(stack)
-        values, spacing = _between(values, places), (step, *spacing[1:])
-    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation,
-                    sizes=values.shape[1:])
+        values = _between(values, even_places(stack))
+    facts = replace(facts_of(stack, pixels, rules), pixel=(), grid=grid_of(stack, values.shape[1]))
     return values, facts
 
 

@@ -44,7 +44,7 @@ augment:
 """)
     ct = {chosen.declared.name: chosen.config.model_dump() for chosen in made.inputs["ct"]}
     assert list(ct) == ["rotate", "zoom", "shift", "brightness", "gamma", "low_resolution", "blur", "noise", "speckle"]
-    assert ct["rotate"] == {"chance": 0.5, "degrees": [20.0, 0.0, 0.0]}
+    assert ct["rotate"] == {"chance": 0.5, "degrees": [20.0, 0.0, 0.0], "whole": False}
     assert ct["noise"] == {"chance": 0.5, "sd": [0.0, 0.05]} and ct["speckle"] == {"chance": 1.0, "sd": 0.1}
     noise, = made.inputs["pet"]
     assert noise.config.model_dump() == {"chance": 0.25, "sd": [0.0, 0.02]}
