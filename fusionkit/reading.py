@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fusionkit.data.geometry.grid import Grid as Grid
+    from fusionkit.data.intensities import IntensityOptions as IntensityOptions
+    from fusionkit.data.intensities import intensities as intensities
     from fusionkit.data.label_maps import INTERPOLATE as INTERPOLATE
     from fusionkit.data.label_maps import Interpolation as Interpolation
     from fusionkit.data.label_maps import colour_labels as colour_labels
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.reader import file_size_fix as file_size_fix
     from fusionkit.data.readers.reader import is_decoder_failure as is_decoder_failure
     from fusionkit.data.transforms import window as window
+    from fusionkit.data.windows import NumberWindows as NumberWindows
+    from fusionkit.data.windows import Windows as Windows
+    from fusionkit.data.windows import several as several
 else:
     from fusionkit.exports import load_late
 
