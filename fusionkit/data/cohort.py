@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fusionkit.data import grouped_folds, split
 from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, MaskedCounts, Memory
 from fusionkit.data.description import DataDescription
+from fusionkit.data.label_maps import is_label_map
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
 from fusionkit.data.readers.facts import Facts
@@ -166,12 +167,19 @@ class Cohort:
                            patients=self.patients)
         made.augmentation = self.description.augmentation
         made.extents = self._extents() if made.augmentation else {}
+        made.labelled = self._label_maps() if made.augmentation else frozenset()
         return made
 
     def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""
         return [name for name, known in self._extents().items()
                 if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
+
+    def _label_maps(self) -> frozenset[str]:
+        """The inputs whose files hold labels."""
+        return frozenset(name for (name, _), facts in self.facts.items()
+                         if is_label_map(
+                             getattr(self.description.inputs[name].options, "interpolate", "auto"), facts.labels))
 
     def _extents(self) -> dict[str, list[tuple[float, ...] | None]]:
         """The extent of every file along d, h, w in mm, by input and row; None where it is not known."""

@@ -102,7 +102,7 @@ class CaseDataset(Dataset[Case]):
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
     Every case is given as it is: `augmentation` is for the trainer, with the `extents` of the arrays along d, h, w in
-    mm by input and row, None where the files do not tell.
+    mm by input and row, None where the files do not tell, and the inputs that are `labelled`, whose values are labels.
 
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
@@ -119,6 +119,7 @@ class CaseDataset(Dataset[Case]):
         self.memory = memory or Memory()
         self.augmentation: Augmentation | None = None
         self.extents: Mapping[str, Sequence[Sequence[float] | None]] = {}
+        self.labelled: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.rows)
