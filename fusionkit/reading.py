@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fusionkit.data.geometry.grid import Grid as Grid
     from fusionkit.data.label_maps import INTERPOLATE as INTERPOLATE
     from fusionkit.data.label_maps import Interpolation as Interpolation
     from fusionkit.data.label_maps import colour_labels as colour_labels

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fusionkit.data import grouped_folds, split
 from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, MaskedCounts, Memory
 from fusionkit.data.description import DataDescription
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.label_maps import is_label_map
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
@@ -166,13 +167,13 @@ class Cohort:
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation
-        made.extents = self._extents() if made.augmentation else {}
         made.labelled = self._label_maps() if made.augmentation else frozenset()
+        made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made
 
     def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""
-        return [name for name, known in self._extents().items()
+        return [name for name, known in self.grids.items()
                 if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
 
     def _label_maps(self) -> frozenset[str]:
@@ -181,7 +182,8 @@ class Cohort:
                          if is_label_map(
                              getattr(self.description.inputs[name].options, "interpolate", "auto"), facts.labels))
 
-    def _extents(self) -> dict[str, list[tuple[float, ...] | None]]:
-        """The extent of every file along d, h, w in mm, by input and row; None where it is not known."""
+    @property
+    def grids(self) -> dict[str, list[Grid | None]]:
+        """The grid of the array of every file, by input and row; None where it is not known."""
         none = Facts()
-        return {name: [self.facts.get((name, row), none).extent for row in self.rows] for name in self.paths}
+        return {name: [self.facts.get((name, row), none).outcome_grid for row in self.rows] for name in self.paths}

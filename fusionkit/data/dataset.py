@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from fusionkit.data import case_files
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Case
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.data.targets import TargetValues
@@ -101,8 +102,8 @@ class CaseDataset(Dataset[Case]):
     """The preprocessed cases of some rows of a cohort; a missing input is a zero tensor marked as not present.
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
-    Every case is given as it is: `augmentation` is for the trainer, with the `extents` of the arrays along d, h, w in
-    mm by input and row, None where the files do not tell, and the inputs that are `labelled`, whose values are labels.
+    Every case is given as it is: `augmentation` is for the trainer. `grids` are those of the arrays by input and row,
+    None where the files do not tell. `labelled` are the inputs whose values are labels.
 
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
@@ -118,7 +119,7 @@ class CaseDataset(Dataset[Case]):
         self.cache = cache
         self.memory = memory or Memory()
         self.augmentation: Augmentation | None = None
-        self.extents: Mapping[str, Sequence[Sequence[float] | None]] = {}
+        self.grids: Mapping[str, Sequence[Grid | None]] = {}
         self.labelled: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
@@ -142,7 +143,15 @@ class CaseDataset(Dataset[Case]):
                  if isinstance(source, ColumnInput) and source.known is not None}
         if known:
             case["known"] = known
+        if self.grids:
+            case["grids"] = {name: _affine(of_rows[row]) for name, of_rows in self.grids.items()}
         return case
+
+    @property
+    def extents(self) -> dict[str, list[Sequence[float] | None]]:
+        """The size of every array along d, h, w in mm by input and row, None where the files do not tell."""
+        return {name: [None if grid is None else grid.extent for grid in of_rows]
+                for name, of_rows in self.grids.items()}
 
     def some(self, places: Sequence[int]) -> Self:
         """The cases at some places, in that order; cached values are shared."""
@@ -187,3 +196,7 @@ class CaseDataset(Dataset[Case]):
                            f"{list(array.shape)}; it was {before} before the run started")
         # An array from the cache is memory-mapped read-only, which a tensor must not share.
         return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _affine(grid: Grid | None) -> Tensor:
+    return torch.full((4, 4), torch.nan, dtype=torch.float64) if grid is None else torch.tensor(grid.affine)

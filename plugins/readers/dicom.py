@@ -165,13 +165,10 @@ def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tu
     chosen = choose_stack(chosen, {name: str(value) for name, value in (options.stack or {}).items()})
     stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
     pixels = read_stack(stack, rules)
-    spacing, orientation = grid_of(stack)
     values = pixels.values[None]
     if options.gaps == "resample" and len(stack) > 1:
-        places, step = even_places(stack)
-        values, spacing = _between(values, places), (step, *spacing[1:])
-    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation,
-                    sizes=values.shape[1:])
+        values = _between(values, even_places(stack))
+    facts = replace(facts_of(stack, pixels, rules), pixel=(), grid=grid_of(stack, values.shape[1]))
     return (values if options.window is None else window(values, *options.window)), facts
 
 

@@ -30,7 +30,7 @@ def facts_of(slices: Sequence[Slice], pixels: Pixels, rules: ValueRules) -> Fact
         remarks.append(("slope-zero", "RescaleSlope is 0"))
     modality = "radiograph" if first.modality in _PROJECTIONS else first.modality
     return Facts(values=values, modality=modality, units=_units(first, rules), bits=pixels.bits, palette=first.palette,
-                 spacing=first.spacing or (), remarks=tuple(remarks))
+                 pixel=first.spacing or (), remarks=tuple(remarks))
 
 
 def _units(item: Slice, rules: ValueRules) -> str:
