@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from fusionkit_plugins.blocks.dicom.advice import facts_of, of_files
@@ -25,21 +25,17 @@ from fusionkit_plugins.blocks.dicom.series import (
 )
 from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from fusionkit.api import Reader
 from fusionkit.reading import (
-    INTERPOLATE,
     Advice,
-    Bounded,
     Facts,
     FileOptions,
-    Interpolation,
     ReadError,
     Sizes,
     Window,
     labels_of,
-    resize_as,
     window,
 )
 
@@ -75,10 +71,6 @@ class DicomOptions(FileOptions):
         "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
         "the smallest and the largest value that the file's bits can represent."
     )
-    size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
-        None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
-    )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     stack: dict[str, str | int | float] | None = Field(
         None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
         "the slices, or frames, and their values; needed when slices share a place."
@@ -115,14 +107,12 @@ class DicomOptions(FileOptions):
             raise ValueError("'bits' is for 'form: image' without a window")
         return given
 
-    @field_validator("size")
-    @classmethod
-    def _size_fits(cls, size: tuple[int, ...] | None, found: ValidationInfo) -> tuple[int, ...] | None:
-        form = found.data.get("form", "volume")
-        axes = {"volume": 3, "image": 2}[form]
-        if size is not None and len(size) != axes:
-            raise ValueError(f"the size of {'a volume' if axes == 3 else 'an image'} is {axes} numbers")
-        return size
+    @model_validator(mode="after")
+    def _size_fits(self) -> DicomOptions:
+        what, axes = {"volume": ("a volume", 3), "image": ("an image", 2)}[self.form]
+        if self.size is not None and len(self.size) != axes:
+            raise ValueError(f"the size of {what} is {axes} numbers; write that many")
+        return self
 
 
 def shape(options: DicomOptions) -> Sizes:
@@ -157,7 +147,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     values, facts = _volume(slices, options, rules) if options.form == "volume" else _picture(slices, options, rules)
     if options.window is None and options.scale == "window" and facts.modality != "CT":
         facts = replace(facts, labels=labels_of(values))
-    return resize_as(values, options.size, options.interpolate, facts.labels), facts
+    return values, facts
 
 
 def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
