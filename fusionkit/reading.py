@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from fusionkit.data.geometry.options import INTERPOLATE as INTERPOLATE
     from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
     from fusionkit.data.geometry.options import Interpolation as Interpolation
+    from fusionkit.data.intensities import IntensityOptions as IntensityOptions
+    from fusionkit.data.intensities import intensities as intensities
     from fusionkit.data.label_maps import colour_labels as colour_labels
     from fusionkit.data.label_maps import labels_of as labels_of
     from fusionkit.data.readers.advice import Advice as Advice
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.reader import file_size_fix as file_size_fix
     from fusionkit.data.readers.reader import is_decoder_failure as is_decoder_failure
     from fusionkit.data.transforms import window as window
+    from fusionkit.data.windows import NumberWindows as NumberWindows
+    from fusionkit.data.windows import Windows as Windows
+    from fusionkit.data.windows import several as several
 else:
     from fusionkit.exports import load_late
 

@@ -20,6 +20,7 @@ from fusionkit.data.batch import Case
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import ReadError
+from fusionkit.data.standard_scale import Landmarks, to_scale
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import RunError
 
@@ -33,11 +34,27 @@ class MaskedCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Matching:
+    """How an input is brought to a standard scale: the scale of each channel (or one for all items) and the landmarks
+    of each file, by row."""
+
+    scale: tuple[Landmarks, ...]
+    landmarks: Mapping[int, tuple[Landmarks, ...]]
+
+    def of_row(self, row: int, values: Tensor) -> Tensor:
+        """The values of one row on the standard scale. *Shapes*: (c, ...), kept."""
+        own = self.landmarks[row]
+        scales = self.scale if len(self.scale) == len(own) else self.scale[:1] * len(own)
+        return torch.from_numpy(np.stack([
+            to_scale(channel, *pair) for channel, *pair in zip(values.numpy(), own, scales, strict=True)]))
+
+
+@dataclass(frozen=True, slots=True)
 class FileInput:
     """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
 
     `specs` too, where options are filled in by row; else it is empty. With `masked` the first of `size`, the number of
-    tokens, is another for every case.
+    tokens, is another for every case. `matching` is for values that are brought to a standard scale.
     """
 
     spec: InputSpec
@@ -45,6 +62,7 @@ class FileInput:
     paths: Sequence[Path | None]
     specs: Sequence[InputSpec] = ()
     masked: MaskedCounts | None = None
+    matching: Matching | None = None
 
     def of_row(self, row: int) -> InputSpec:
         """The input as one row reads it."""
@@ -103,7 +121,7 @@ class CaseDataset(Dataset[Case]):
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
     Every case is given as it is: `augmentation` is for the trainer. `grids` are those of the arrays by input and row,
-    None where the files do not tell.
+    None where the files do not tell. `labelled` are the inputs whose values are labels.
 
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
@@ -120,6 +138,7 @@ class CaseDataset(Dataset[Case]):
         self.memory = memory or Memory()
         self.augmentation: Augmentation | None = None
         self.grids: Mapping[str, Sequence[Grid | None]] = {}
+        self.labelled: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -181,7 +200,8 @@ class CaseDataset(Dataset[Case]):
         if kept is None:
             kept = self._read(name, source, row, path)
             self.memory.put(name, row, kept)
-        return kept, True
+        # What memory holds is shared by the folds, each of which has a scale of its own.
+        return kept if source.matching is None else source.matching.of_row(row, kept), True
 
     def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
         try:

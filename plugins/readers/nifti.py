@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,15 @@ from fusionkit.reading import (
     MAX_VALUES,
     Advice,
     Facts,
-    FileOptions,
     Grid,
+    IntensityOptions,
     ReadError,
     Sizes,
     VolumeSize,
-    Window,
     constant,
     count,
     first_bytes,
+    intensities,
     is_nifti,
     label_maps,
     labels_of,
@@ -36,17 +37,15 @@ from fusionkit.reading import (
     spacings,
     spread,
     unzipped,
-    window,
 )
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
 # x w: left to right. nibabel's canonical array is (x, y, z[, c]).
 
 
-class NiftiOptions(FileOptions):
+class NiftiOptions(IntensityOptions):
     """Options of the reader `nifti`."""
 
-    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
@@ -56,8 +55,8 @@ class NiftiOptions(FileOptions):
 
 
 def shape(options: NiftiOptions) -> Sizes | None:
-    """Channels, which are known only from the file, and the size."""
-    return (None, *(options.size or (None, None, None)))
+    """Channels, which are known only from the file or from several windows, and the size."""
+    return (options.window_channels, *(options.size or (None, None, None)))
 
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -123,10 +122,9 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
     facts = Facts(values=spread(volume), grid=None if affine is None else Grid.of_file(affine, volume.shape[1:]),
-                  labels=labels_of(volume) if options.window is None else (), remarks=place.remarks)
-    if options.window is not None:
-        volume = window(volume, *options.window)
-    return volume, facts
+                  labels=labels_of(volume) if options.as_stored else (), remarks=place.remarks)
+    volume, landmarks = intensities(volume, options)
+    return volume, replace(facts, landmarks=landmarks)
 
 
 def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:

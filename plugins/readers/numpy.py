@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -17,21 +18,20 @@ from fusionkit.reading import (
     MAX_VALUES,
     Advice,
     Facts,
-    FileOptions,
+    IntensityOptions,
     ReadError,
     Sizes,
-    Window,
     constant,
+    intensities,
     label_maps,
     labels_of,
     misplaced,
     ranges,
     spread,
-    window,
 )
 
 
-class ArrayOptions(FileOptions):
+class ArrayOptions(IntensityOptions):
     """Options of the reader `numpy`."""
 
     key: str | None = Field(None, description="Which array of an .npz file; needed if there are several.")
@@ -39,7 +39,6 @@ class ArrayOptions(FileOptions):
         "first", description="Position of the channels: `first` keeps the array unchanged, `last` moves the last axis "
         "to the front, `none` adds an axis of one channel.",
     )
-    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
@@ -49,7 +48,7 @@ def shape(options: ArrayOptions) -> Sizes | None:
     """None without `size`; else unknown channels and the size."""
     if options.size is None:
         return None
-    return (1 if options.channels == "none" else None, *options.size)
+    return (options.window_channels or (1 if options.channels == "none" else None), *options.size)
 
 
 def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -67,8 +66,8 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
 
     Shapes: as in the file after `channels`.
 
-    Raises: `ReadError` with `not-an-array`, `broken-array`, `object-array`, `not-numeric`, `too-large` or
-    `unknown-array`.
+    Raises: `ReadError` with `not-an-array`, `broken-array`, `object-array`, `not-numeric`, `too-large`,
+    `unknown-array`, or those of `intensities`.
     """
     array = _load(path, options.key)
     if array.dtype.kind not in "biuf":
@@ -82,9 +81,10 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
         values = values[None]
     elif options.channels == "last" and values.ndim > 1:
         values = np.moveaxis(values, -1, 0)
-    facts = Facts(values=spread(values), labels=labels_of(values) if options.window is None else ())
-    if options.window is not None:
-        values = window(values, *options.window)
+    facts = Facts(values=spread(values), labels=labels_of(values) if options.as_stored else ())
+    if not options.as_stored and values.size:
+        values, landmarks = intensities(values, options)
+        facts = replace(facts, landmarks=landmarks)
     return np.ascontiguousarray(values), facts
 
 

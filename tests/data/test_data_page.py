@@ -48,6 +48,7 @@ def test_the_page_lists_every_code_of_the_room():
     assert {code for code in expected if not code.startswith("dicom-")} - listed - {"yaml-syntax"} == set()
     room = ROOT / "fusionkit" / "data"
     source = "".join(path.read_text() for path in [*room.glob("*.py"), *(room / "readers").glob("*.py"),
+                                                      *(room / "geometry").glob("*.py"),
                                                       *(ROOT / "plugins" / "readers").glob("*.py"),
                                                       *(ROOT / "plugins" / "blocks").glob("*.py"),
                                                       *(ROOT / "plugins" / "tasks").glob("*.py"),

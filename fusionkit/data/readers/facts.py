@@ -22,10 +22,11 @@ class Facts:
 
     `values` are the minimum, the 99th percentile of the absolute values and the maximum before `window`, `outcome` the
     minimum and maximum of the reader's array. `bits` are the used bits of a stored value. `units` is the meaning of a
-    value. `labels` are the values of a label map. `remarks` are further codes that a reader uses for its own advice,
-    each with a detail. `grid` is that of the volume in the file, `outcome_grid` that of the array that the network
-    gets. `pixel` is the size of a pixel of a picture along (h, w), which has no grid. `fill` is the value of each
-    channel for voxels beyond the edge, empty for the smallest of the array.
+    value. `labels` are the values of a label map. `landmarks` are those of each channel for the standard scale of
+    MR. `remarks` are further codes that a reader uses for its own advice, each with a detail. `grid` is that of the
+    volume in the file, `outcome_grid` that of the array that the network gets. `pixel` is the size of a pixel of a
+    picture along (h, w), which has no grid. `fill` is the value of each channel for voxels beyond the edge, empty for
+    the smallest of the array.
     Units: `values` as in the file, `fill` as in the reader's array; `pixel` in mm.
     """
 
@@ -41,6 +42,7 @@ class Facts:
     bits: int = 0
     palette: str = ""
     labels: tuple[float, ...] = ()
+    landmarks: tuple[tuple[float, ...], ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
 
     @property
