@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from fusionkit.reading import INTERPOLATE, Bounded, IntensityOptions, Interpolation, Windows
+from fusionkit.reading import IntensityOptions, Windows
 
 
 class Rescale(BaseModel):
@@ -40,10 +40,6 @@ class DicomOptions(IntensityOptions):
         "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
         "the smallest and the largest value that the file's bits can represent."
     )
-    size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
-        None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
-    )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     stack: dict[str, str | int | float] | None = Field(
         None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
         "the slices, or frames, and their values; needed when slices share a place."
@@ -80,11 +76,9 @@ class DicomOptions(IntensityOptions):
             raise ValueError("'bits' is for 'form: image' without a window")
         return given
 
-    @field_validator("size")
-    @classmethod
-    def _size_fits(cls, size: tuple[int, ...] | None, found: ValidationInfo) -> tuple[int, ...] | None:
-        form = found.data.get("form", "volume")
-        axes = {"volume": 3, "image": 2}[form]
-        if size is not None and len(size) != axes:
-            raise ValueError(f"the size of {'a volume' if axes == 3 else 'an image'} is {axes} numbers")
-        return size
+    @model_validator(mode="after")
+    def _size_fits(self) -> DicomOptions:
+        what, axes = {"volume": ("a volume", 3), "image": ("an image", 2)}[self.form]
+        if self.size is not None and len(self.size) != axes:
+            raise ValueError(f"the size of {what} is {axes} numbers; write that many")
+        return self
