@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 from fusionkit_plugins.blocks.dicom.elements import bad_header, last_text, numbers_of, tag_of, value_of, whole_of
+from fusionkit_plugins.blocks.dicom.pet import pet_texts
 
 from fusionkit.reading import ReadError, first_bytes, misplaced
 
@@ -51,10 +53,10 @@ class Slice:
     """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
 
     Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) and `thickness` in mm;
-    `orientation` is
-    the unit vector along a row, then along a column; None if the header does not give it. `rescaled` is whether the
-    header gives a slope, an intercept or a table; `units` are those of a PET. `dataset` is the whole file as read
-    by pydicom, kept only if reading it again would cost more than its memory.
+    `orientation` is the unit vector along a row, then along a column; None if the header does not give it. `rescaled`
+    is whether the header gives a slope, an intercept or a table; `units` are those of a PET, `pet` texts of its dose
+    and times. `dataset` is the whole file as read by pydicom, kept only if reading it again would cost more than its
+    memory.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class Slice:
     bits: int = 0
     palette: str = ""
     variants: dict[str, str] = field(default_factory=dict)
+    pet: Mapping[str, str] = field(default_factory=dict)
     dataset: Any = field(default=None, repr=False, compare=False)
 
     @property
@@ -290,6 +293,7 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         bits=whole_of(path, dataset, "BitsStored", 0),
         palette=_palette_key(path, dataset),
         variants=_variants(path, places),
+        pet=pet_texts(dataset, places[1:]) if text("Modality") == "PT" else {},
         dataset=dataset if keep else None,
     )
 
