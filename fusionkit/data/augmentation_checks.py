@@ -8,6 +8,7 @@ from fusionkit.data.augmentation import TOGETHER, Augmentation
 from fusionkit.data.case_files import Checked
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
+from fusionkit.data.label_maps import is_label_map
 from fusionkit.errors import Diagnostic
 
 _SAME_EXTENT = 0.01  # of the larger one
@@ -26,7 +27,8 @@ def check_augmentation(description: DataDescription, sizes: Mapping[str, Sequenc
 def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[int]], masked: Collection[str], *,
                    checked: Mapping[tuple[str, int], Checked], findings: Findings) -> None:
     """`not-an-image`, `not-colour`, `label-map-changed`: inputs that `augment` names and cannot change."""
-    labelled = {name for (name, _), file in checked.items() if file.facts.labels}
+    labelled = {name for (name, _), file in checked.items() if is_label_map(_interpolation(description, name),
+                                                                             file.facts.labels)}
     made = description.augmentation or Augmentation()
     for name in dict.fromkeys((*made.inputs, *(each for group in made.together for each in group))):
         span = description.span("augment", name if name in made.inputs else TOGETHER)
@@ -42,11 +44,18 @@ def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[in
                     "not-colour", f"{chosen.declared.id} changes {wanted} channels; {name!r} has {sizes[name][0]}",
                     span, why="it is made for colours" if wanted == 3 else None,
                     fix=f"write '{chosen.declared.name}: off' on {name!r} beside the preset, or remove it"))
-        if name in labelled and getattr(description.inputs[name].options, "interpolate", "auto") != "linear":
+        changing = [chosen.declared.name for chosen in made.inputs.get(name, ()) if chosen.declared.acts == "intensity"]
+        if name in labelled and changing:
             findings.add(Diagnostic(
-                "label-map-changed", f"'augment' names {name!r}, whose files seem to hold labels", span,
-                why="labels cannot be interpolated: between 1 and 3 there is no 2",
-                fix=f"remove it, or write 'interpolate: linear' on input {name!r} if its values are intensities"))
+                "label-map-changed", f"'augment' changes the values of {name!r}, whose files seem to hold labels", span,
+                why=f"{', '.join(changing)} would make other labels of them; labels may be moved alone",
+                fix=f"name it under '{TOGETHER}' alone, beside its image, or write 'interpolate: linear' on input "
+                    f"{name!r} if its values are intensities"))
+
+
+def _interpolation(description: DataDescription, name: str) -> str:
+    """How the values of an input are to be interpolated, as its reader's option says."""
+    return str(getattr(description.inputs[name].options, "interpolate", "auto"))
 
 
 def _check_together(description: DataDescription, extents: Mapping[tuple[str, int], Sequence[float]],

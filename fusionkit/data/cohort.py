@@ -16,6 +16,7 @@ from fusionkit.data import grouped_folds, split
 from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, MaskedCounts, Matching, Memory
 from fusionkit.data.description import DataDescription
 from fusionkit.data.geometry.grid import Grid
+from fusionkit.data.label_maps import is_label_map
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
 from fusionkit.data.readers.facts import Facts
@@ -183,6 +184,7 @@ class Cohort:
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation
+        made.labelled = self._label_maps() if made.augmentation else frozenset()
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made
 
@@ -190,6 +192,12 @@ class Cohort:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""
         return [name for name, known in self.grids.items()
                 if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
+
+    def _label_maps(self) -> frozenset[str]:
+        """The inputs whose files hold labels."""
+        return frozenset(name for (name, _), facts in self.facts.items()
+                         if is_label_map(
+                             getattr(self.description.inputs[name].options, "interpolate", "auto"), facts.labels))
 
     @property
     def grids(self) -> dict[str, list[Grid | None]]:

@@ -121,7 +121,7 @@ class CaseDataset(Dataset[Case]):
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
     Every case is given as it is: `augmentation` is for the trainer. `grids` are those of the arrays by input and row,
-    None where the files do not tell.
+    None where the files do not tell. `labelled` are the inputs whose values are labels.
 
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
@@ -138,6 +138,7 @@ class CaseDataset(Dataset[Case]):
         self.memory = memory or Memory()
         self.augmentation: Augmentation | None = None
         self.grids: Mapping[str, Sequence[Grid | None]] = {}
+        self.labelled: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.rows)
