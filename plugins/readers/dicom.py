@@ -23,6 +23,7 @@ from fusionkit_plugins.blocks.dicom.series import (
     grid_of,
     ordered,
 )
+from fusionkit_plugins.blocks.dicom.suv import in_suv
 from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
 
@@ -72,13 +73,16 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
 
 def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
     chosen = choose_series(slices, None if options.series is None else str(options.series))
-    chosen = choose_stack(chosen, {name: str(value) for name, value in (options.stack or {}).items()})
+    series = chosen
+    chosen = choose_stack(series, {name: str(value) for name, value in (options.stack or {}).items()})
     stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
+    stack, remarks = in_suv(stack, series, options.weight, rules) if options.unit == "suv" else (stack, ())
     pixels = read_stack(stack, rules)
     values = pixels.values[None]
     if options.gaps == "resample" and len(stack) > 1:
         values = _between(values, even_places(stack))
-    facts = replace(facts_of(stack, pixels, rules), pixel=(), grid=grid_of(stack, values.shape[1]))
+    facts = facts_of(stack, pixels, rules)
+    facts = replace(facts, pixel=(), grid=grid_of(stack, values.shape[1]), remarks=(*facts.remarks, *remarks))
     return values, facts
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fusionkit_plugins.blocks.dicom.headers import Slice
 from fusionkit_plugins.blocks.dicom.pixels import Pixels
+from fusionkit_plugins.blocks.dicom.suv import SUV
 from fusionkit_plugins.blocks.dicom.values import ValueRules
 
 from fusionkit.reading import (
@@ -17,6 +18,7 @@ from fusionkit.reading import (
     grouped,
     label_maps,
     ranges,
+    remarked,
     several,
     shown_range,
     spacings,
@@ -64,7 +66,9 @@ def _doubt_about_hounsfield(slices: Sequence[Slice], least: float, rules: ValueR
 
 def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input."""
-    found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_padding(files), *_orientations(files),
+    found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_doubtful_times(files),
+             *_without_scale(options, files),
+             *_padding(files), *_orientations(files),
              *spacings(files, options.size is not None),
              *label_maps(options, files), *_palettes(files)]
     depths = _bits(files) if options.form == "image" and options.scale != "bits" else []
@@ -92,7 +96,8 @@ def _not_hounsfield(options: Any, files: Sequence[Facts]) -> list[Advice]:
 
 
 def _not_suv(options: Any, files: Sequence[Facts]) -> list[Advice]:
-    cases = tuple(place for place, facts in enumerate(files) if facts.modality == "PT" and facts.units != "GML")
+    cases = tuple(place for place, facts in enumerate(files)
+                  if facts.modality == "PT" and facts.units not in ("GML", SUV))
     if not cases:
         return []
     units = grouped({place: files[place].units or "no Units" for place in cases})
@@ -100,7 +105,33 @@ def _not_suv(options: Any, files: Sequence[Facts]) -> list[Advice]:
     window = f"; the window is {shown}" if shown else ""
     return [Advice("not-suv", f"{count(cases, files)} are PET images whose values are not SUV: {units}", cases,
                    f"the values are {shown_range(files, cases)}{window}; in Bq/ml they depend on dose and weight",
-                   "convert the series to SUV (g/ml), or give 'window' in the units of the files")]
+                   "write 'unit: suv', or give 'window' in the units of the files")]
+
+
+def _doubtful_times(files: Sequence[Facts]) -> list[Advice]:
+    """`suv-dates`, `suv-reference-time`: PET whose times are not read as they are written, or disagree."""
+    found = []
+    if cases := remarked(files, "suv-dates"):
+        found.append(Advice("suv-dates", f"{count(cases, files)} are PET whose injection is not on the day of the scan",
+                            cases, "the time of day is used: removing identities shifts dates, and leaves this one",
+                            "check the injection times if this is not why"))
+    if cases := remarked(files, "suv-reference-time"):
+        found.append(Advice("suv-reference-time", f"{count(cases, files)} are PET whose decay factors belong to "
+                            "another time than the one that SUV is computed for", cases,
+                            "DecayFactor and ActualFrameDuration say how long after it each slice was taken, within a "
+                            "minute", "compare the SUV of these cases with those that the scanner shows"))
+    return found
+
+
+def _without_scale(options: Any, files: Sequence[Facts]) -> list[Advice]:
+    """`mr-scale`: MR whose values are used as they are, without the data file saying so."""
+    cases = tuple(place for place, facts in enumerate(files) if facts.modality == "MR")
+    if not cases or options.normalise is not None:
+        return []
+    return [Advice("mr-scale", f"{count(cases, files)} are MR, whose values have no unit", cases,
+                   f"the values are {shown_range(files, cases)}; one tissue has other values in another scanner",
+                   "write 'normalise: zscore', 'percentile' or 'nyul', or 'normalise: none' for values with a scale of "
+                   "their own, such as maps of diffusion")]
 
 
 def _padding(files: Sequence[Facts]) -> list[Advice]:

@@ -22,7 +22,7 @@ class Rescale(BaseModel):
 class DicomOptions(IntensityOptions):
     """Options of `read: dicom`."""
 
-    filled: ClassVar[tuple[str, ...]] = ("series",)
+    filled: ClassVar[tuple[str, ...]] = ("series", "weight")
 
     form: Literal["volume", "image"] = Field(
         "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
@@ -35,6 +35,13 @@ class DicomOptions(IntensityOptions):
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped. For CT "
         "also `lung`, `soft`, `bone`, `brain`, `subdural`, `liver` or `pe`. A list, or `{NAME: [LOW, HIGH]}`, makes "
         "one channel for each.",
+    )
+    unit: Literal["suv"] | None = Field(
+        None, description="`suv` converts PET to SUV by body weight, in g/ml."
+    )
+    weight: str | None = Field(
+        None, description="The column with the weight of the patient in kg, for `unit: suv`; where it is blank, and "
+        "without it, the header's."
     )
     scale: Literal["window", "bits"] = Field(
         "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
@@ -74,6 +81,20 @@ class DicomOptions(IntensityOptions):
     def _bits_of_an_image(cls, given: str, found: ValidationInfo) -> str:
         if given == "bits" and (found.data.get("form") != "image" or found.data.get("window") is not None):
             raise ValueError("'bits' is for 'form: image' without a window")
+        return given
+
+    @field_validator("weight")
+    @classmethod
+    def _a_column(cls, given: str | None, found: ValidationInfo) -> str | None:
+        if given is not None and found.data.get("unit") != "suv":
+            raise ValueError("it is for 'unit: suv'")
+        return given if given is None or "{" in given else f"{{{given}}}"
+
+    @field_validator("unit")
+    @classmethod
+    def _of_a_volume(cls, given: str | None, found: ValidationInfo) -> str | None:
+        if given is not None and found.data.get("form") != "volume":
+            raise ValueError("it is for 'form: volume'")
         return given
 
     @model_validator(mode="after")
