@@ -40,6 +40,7 @@ def facts_of(slices: Sequence[Slice], pixels: Pixels, rules: ValueRules) -> Fact
         remarks += [("not-hu", doubt)] if doubt else []
     if pixels.in_tissue:
         remarks.append(("padding-in-tissue", str(pixels.in_tissue)))
+    remarks += pixels.remarks
     if any(item.rescaled and item.slope == 0.0 for item in slices):
         remarks.append(("slope-zero", "RescaleSlope is 0"))
     modality = "radiograph" if first.modality in _PROJECTIONS else first.modality
@@ -67,13 +68,18 @@ def _doubt_about_hounsfield(slices: Sequence[Slice], least: float, rules: ValueR
 def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input."""
     found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_doubtful_times(files),
-             *_without_scale(options, files),
+             *_without_scale(options, files), *_not_to_be_shown(files),
              *_padding(files), *_orientations(files),
              *spacings(files, options.size is not None),
              *label_maps(options, files), *_palettes(files)]
-    depths = _bits(files) if options.form == "image" and options.scale != "bits" else []
+    depths = _bits(files) if _keeps_bits(options) else []
     in_units = [facts.modality for facts in files].count("CT") == len(files)
     return [*found, *(depths or ([] if in_units or options.scale == "bits" else ranges(files))), *constant(files)]
+
+
+def _keeps_bits(options: Any) -> bool:
+    """Whether pictures keep values that depend on how many bits they have."""
+    return options.form == "image" and options.scale != "bits" and options.voi == "none"
 
 
 def _not_hounsfield(options: Any, files: Sequence[Facts]) -> list[Advice]:
@@ -132,6 +138,20 @@ def _without_scale(options: Any, files: Sequence[Facts]) -> list[Advice]:
                    f"the values are {shown_range(files, cases)}; one tissue has other values in another scanner",
                    "write 'normalise: zscore', 'percentile' or 'nyul', or 'normalise: none' for values with a scale of "
                    "their own, such as maps of diffusion")]
+
+
+def _not_to_be_shown(files: Sequence[Facts]) -> list[Advice]:
+    """`for-processing`, `burned-in-annotation`: pictures of raw detector values; those with text in them."""
+    found = []
+    if cases := remarked(files, "for-processing"):
+        found.append(Advice("for-processing", f"{count(cases, files)} are FOR PROCESSING: values of the detector",
+                            cases, "they are neither logarithmic nor balanced, as those for presentation are",
+                            "use the images FOR PRESENTATION, or 'normalise: percentile'"))
+    if cases := remarked(files, "burned-in-annotation"):
+        found.append(Advice("burned-in-annotation", f"{count(cases, files)} have text in the picture", cases,
+                            "BurnedInAnnotation is YES: it may name the patient, and a network may learn from it",
+                            "cut or cover the text; 'region: first' does so for ultrasound"))
+    return found
 
 
 def _padding(files: Sequence[Facts]) -> list[Advice]:

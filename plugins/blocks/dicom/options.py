@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from fusionkit_plugins.blocks.dicom.conditions import Wanted, known_keywords
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -47,6 +48,21 @@ class DicomOptions(IntensityOptions):
         "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
         "the smallest and the largest value that the file's bits can represent."
     )
+    voi: str | Annotated[int, Field(ge=0)] = Field(
+        "none", description="How a radiograph is shown, with `form: image`: `header` by the VOI LUT of its header, or "
+        "else its window, which gives 0 to 1; a number (counted from 0) or an explanation chooses one of several; "
+        "`none` keeps the values."
+    )
+    laterality: Literal["left", "right"] | None = Field(
+        None, description="The side that all pictures are turned to, as mammograms: those of the other are mirrored."
+    )
+    region: Literal["first"] | None = Field(
+        None, description="`first` cuts an ultrasound to the first region of its header, without the text around it."
+    )
+    require: dict[str, Wanted] | None = Field(
+        None, description="Elements of the header and the values that they must have, as `{ViewPosition: [PA, AP]}`; "
+        "files with others are refused. Texts may hold `*` and `?`."
+    )
     stack: dict[str, str | int | float] | None = Field(
         None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
         "the slices, or frames, and their values; needed when slices share a place."
@@ -81,6 +97,22 @@ class DicomOptions(IntensityOptions):
     def _bits_of_an_image(cls, given: str, found: ValidationInfo) -> str:
         if given == "bits" and (found.data.get("form") != "image" or found.data.get("window") is not None):
             raise ValueError("'bits' is for 'form: image' without a window")
+        return given
+
+    @field_validator("voi", "laterality", "region")
+    @classmethod
+    def _of_an_image(cls, given: str | int | None, found: ValidationInfo) -> str | int | None:
+        if given not in (None, "none") and found.data.get("form") != "image":
+            raise ValueError("it is for 'form: image'")
+        if found.field_name == "voi" and given != "none" and (
+                found.data.get("window") is not None or found.data.get("scale") == "bits"):
+            raise ValueError("it gives 0 to 1 already; remove 'window' and 'scale'")
+        return given
+
+    @field_validator("require")
+    @classmethod
+    def _elements(cls, given: dict[str, Wanted] | None) -> dict[str, Wanted] | None:
+        known_keywords(given)
         return given
 
     @field_validator("weight")
