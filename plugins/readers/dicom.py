@@ -25,6 +25,7 @@ from fusionkit_plugins.blocks.dicom.series import (
     grid_of,
     ordered,
 )
+from fusionkit_plugins.blocks.dicom.stacks import HEADER, Stack, choose, stacks_of
 from fusionkit_plugins.blocks.dicom.suv import in_suv
 from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
@@ -63,20 +64,30 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     """
     told = options.rescale or Rescale()
     rules = ValueRules(options.clean == "air", told.slope, told.intercept, options.rescale is not None)
-    files = find_files(path)
-    keep = sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
-    slices = [item for file in files for item in read_slices(file, keep)]
-    values, facts = _volume(slices, options, rules) if options.form == "volume" else _picture(slices, options, rules)
-    if options.as_stored and options.scale == "window" and options.voi == "none" and facts.modality != "CT":
+    files = find_files(path, options.below)
+    keep = options.choose is None and sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
+    also = () if options.choose is None else (*HEADER, *options.choose.get("having", {}),
+                                              *options.choose.get("not", {}).get("having", {}))
+    slices = [item for file in files for item in read_slices(file, keep, also)]
+    found = None if options.choose is None else choose(stacks_of(slices), options.choose,
+                                                       volume=options.form == "volume")
+    values, facts = _volume(slices, found, options, rules) if options.form == "volume" else _picture(
+        slices if found is None else found.slices, options, rules)
+    if found is not None:
+        chosen = (("series", found.head.series), ("chosen", found.kind))
+        facts = replace(facts, remarks=(*facts.remarks, *chosen))
+    if options.as_stored and options.keeps_bits and facts.modality != "CT":
         facts = replace(facts, labels=labels_of(values))
     values, landmarks = intensities(values, options)
     return values, replace(facts, landmarks=landmarks)
 
 
-def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
-    chosen = choose_series(slices, None if options.series is None else str(options.series))
-    series = chosen
-    chosen = choose_stack(series, {name: str(value) for name, value in (options.stack or {}).items()})
+def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rules: ValueRules
+            ) -> tuple[NDArray[np.float32], Facts]:
+    series = choose_series(slices, None if options.series is None else str(options.series)) if found is None else [
+        item for item in slices if item.series == found.head.series]
+    chosen = choose_stack(series if found is None else found.slices,
+                          {name: str(value) for name, value in (options.stack or {}).items()})
     stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
     _check_required(stack[0], options)
     stack, remarks = in_suv(stack, series, options.weight, rules) if options.unit == "suv" else (stack, ())

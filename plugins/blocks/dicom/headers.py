@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from fusionkit_plugins.blocks.dicom.elements import bad_header, last_text, numbers_of, tag_of, value_of, whole_of
+from fusionkit_plugins.blocks.dicom.elements import bad_header, last_text, numbers_of, shown, tag_of, value_of, whole_of
 from fusionkit_plugins.blocks.dicom.pet import pet_texts
 
 from fusionkit.reading import ReadError, first_bytes, misplaced
@@ -86,6 +86,7 @@ class Slice:
     palette: str = ""
     variants: dict[str, str] = field(default_factory=dict)
     pet: Mapping[str, str] = field(default_factory=dict)
+    header: Mapping[str, str] = field(default_factory=dict)
     dataset: Any = field(default=None, repr=False, compare=False)
 
     @property
@@ -94,8 +95,10 @@ class Slice:
         return repr(self.path.name) if self.frame is None else f"{self.path.name!r} frame {self.frame + 1}"
 
 
-def find_files(path: Path) -> list[Path]:
+def find_files(path: Path, below: bool = False) -> list[Path]:
     """The DICOM files of a series folder, or the one file, in the order of their names.
+
+    `below` also takes those of the folders in it, but for hidden ones.
 
     Raises: `ReadError` (dicom-missing, dicom-empty).
     """
@@ -103,7 +106,9 @@ def find_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ReadError("dicom-missing", "does not exist", fix="correct 'path', or set 'missing_ok: true'")
-    found = sorted(entry for entry in path.iterdir() if entry.is_file() and not _skipped(entry))
+    entries = path.rglob("*") if below else path.iterdir()
+    found = sorted(entry for entry in entries if entry.is_file() and not _skipped(entry)
+                   and not any(part.startswith(".") for part in entry.relative_to(path).parts))
     if found:
         return found
     folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
@@ -113,7 +118,9 @@ def find_files(path: Path) -> list[Path]:
                         f"it holds archives: {', '.join(map(repr, archives[:5]))}",
                         "unpack them, and give the folder of one series in 'path'")
     why = f"it contains folders: {', '.join(map(repr, folders[:5]))}" if folders else None
-    raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series")
+    raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series, or "
+                    "write 'below: true' to read folders below it" if folders else
+                    "let 'path' name the folder of one series")
 
 
 def _skipped(path: Path) -> bool:
@@ -215,17 +222,19 @@ def _is_encapsulated(dataset: Any) -> bool:
     return "PixelData" in dataset and bool(dataset["PixelData"].is_undefined_length)
 
 
-def read_slices(path: Path, keep: bool = False) -> list[Slice]:
+def read_slices(path: Path, keep: bool = False, also: Sequence[str] = ()) -> list[Slice]:
     """The planes in a file: one, or one per frame if each frame has its own position.
 
-    The pixels are read, and kept in memory with the header, only if `keep` is true.
+    The pixels are read, and kept in memory with the header, only if `keep` is true. `also` are keywords of further
+    elements, whose texts are kept as `header`.
 
     Raises: `ReadError` as `open_dataset`, and dicom-bad-header.
     """
     with quiet:
         dataset = open_dataset(path, pixels=keep)
         try:
-            return _planes(path, dataset, keep)
+            return [replace(item, header=_texts(places, also)) if also else item
+                    for item, places in _planes(path, dataset, keep)]
         except ReadError:
             raise
         except Exception as error:  # iterating over a group also converts elements that are not needed
@@ -233,15 +242,22 @@ def read_slices(path: Path, keep: bool = False) -> list[Slice]:
                             _TRUNCATED_FIX) from error
 
 
-def _planes(path: Path, dataset: Any, keep: bool) -> list[Slice]:
+def _texts(places: list[Any], keywords: Sequence[str]) -> dict[str, str]:
+    """The texts of elements of a file or frame, the frame winning."""
+    return {keyword: next((text for place in reversed(places) if (text := shown(place, keyword))), "")
+            for keyword in keywords}
+
+
+def _planes(path: Path, dataset: Any, keep: bool) -> Iterator[tuple[Slice, list[Any]]]:
+    """Each plane, with the datasets that say where it is."""
     per_frame = value_of(path, dataset, "PerFrameFunctionalGroupsSequence")
     if not per_frame:
-        return [_slice(path, dataset, [dataset], None, keep)]
-    shared = list(value_of(path, dataset, "SharedFunctionalGroupsSequence") or [])
-    return [
-        _slice(path, dataset, [dataset, *_groups([*shared, frame])], number, keep)
-        for number, frame in enumerate(per_frame)
-    ]
+        yield _slice(path, dataset, [dataset], None, keep), [dataset]
+        return
+    common = list(value_of(path, dataset, "SharedFunctionalGroupsSequence") or [])
+    for number, frame in enumerate(per_frame):
+        places = [dataset, *_groups([*common, frame])]
+        yield _slice(path, dataset, places, number, keep), places
 
 
 def _said(error: Exception) -> str:

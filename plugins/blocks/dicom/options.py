@@ -6,7 +6,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from fusionkit_plugins.blocks.dicom.conditions import Wanted, known_keywords
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from fusionkit_plugins.blocks.dicom.stacks import checked_rule
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fusionkit.reading import IntensityOptions, Windows
 
@@ -32,6 +41,11 @@ class DicomOptions(IntensityOptions):
         None, description="Which series of the folder, by UID, number or description; needed if there are several. "
         "{column} stands for the cell of that column."
     )
+    choose: Annotated[dict[str, Any], AfterValidator(checked_rule)] | None = Field(
+        None, description="Rules that choose one of several series, as `{modality: CT, description: '*lung*', "
+        "orientation: axial, most: slices}`; see docs/dicom.md."
+    )
+    below: bool = Field(False, description="Whether files of folders below the folder are read too.")
     window: Windows | None = Field(
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped. For CT "
         "also `lung`, `soft`, `bone`, `brain`, `subdural`, `liver` or `pe`. A list, or `{NAME: [LOW, HIGH]}`, makes "
@@ -84,6 +98,11 @@ class DicomOptions(IntensityOptions):
         "table; values in a header take precedence."
     )
 
+    @property
+    def keeps_bits(self) -> bool:
+        """Whether values are not scaled by what a header says of their range."""
+        return self.scale == "window" and self.voi == "none"
+
     @field_validator("stack")
     @classmethod
     def _known_elements(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -107,6 +126,13 @@ class DicomOptions(IntensityOptions):
         if found.field_name == "voi" and given != "none" and (
                 found.data.get("window") is not None or found.data.get("scale") == "bits"):
             raise ValueError("it gives 0 to 1 already; remove 'window' and 'scale'")
+        return given
+
+    @field_validator("choose")
+    @classmethod
+    def _instead_of_series(cls, given: dict[str, Any] | None, found: ValidationInfo) -> dict[str, Any] | None:
+        if given is not None and found.data.get("series") is not None:
+            raise ValueError("'series' chooses already; remove one")
         return given
 
     @field_validator("require")
