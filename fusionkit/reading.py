@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import grouped as grouped
     from fusionkit.data.readers.advice import label_maps as label_maps
     from fusionkit.data.readers.advice import ranges as ranges
+    from fusionkit.data.readers.advice import remarked as remarked
     from fusionkit.data.readers.advice import shown_range as shown_range
     from fusionkit.data.readers.advice import spacings as spacings
     from fusionkit.data.readers.contents import first_bytes as first_bytes

@@ -21,7 +21,7 @@ from fusionkit.errors import DataError, Diagnostic, Severity
 from fusionkit.files import read_text
 
 _VERSION = 1
-_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill", "values",
+_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "weight", "key", "decimal", "thousands", "fill", "values",
                            "categories"})
 """Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
 values; categories are those of the run. `fill` is checked separately, since it must be the same only if it adds values

@@ -34,6 +34,7 @@ from fusionkit.reading import (
     labels_of,
     misplaced,
     ranges,
+    remarked,
     spacings,
     spread,
     unzipped,
@@ -67,29 +68,25 @@ def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
 
 def _places(files: Sequence[Facts]) -> list[Advice]:
     found = []
-    if cases := _remarked(files, "no-geometry"):
+    if cases := remarked(files, "no-geometry"):
         found.append(Advice("no-geometry", f"{count(cases, files)} have no orientation in the patient", cases,
                             "their qform_code and sform_code are 0: axes are taken as stored, others are turned to RAS",
                             "write the affine with the tool that made the files, or check that all lie alike"))
-    if cases := _remarked(files, "sform-singular"):
+    if cases := remarked(files, "sform-singular"):
         found.append(Advice("sform-singular", f"{count(cases, files)} have an sform that cannot be used", cases,
                             "it is all zeros or flat; the qform of the header is used instead",
                             "write the affine again with the tool that made the files"))
-    if cases := _remarked(files, "affines-disagree"):
+    if cases := remarked(files, "affines-disagree"):
         most = max(float(files[place].remark("affines-disagree") or 0) for place in cases)
         found.append(Advice("affines-disagree", f"{count(cases, files)} have a qform and an sform that differ, by up "
                             f"to {most:g} mm", cases, "the sform is used, as nibabel does; other tools use the qform",
                             "check which is right, and write both alike"))
-    if cases := _remarked(files, "odd-spacing"):
+    if cases := remarked(files, "odd-spacing"):
         found.append(Advice("odd-spacing", f"{count(cases, files)} have voxels of "
                             f"{files[cases[0]].remark('odd-spacing')} mm", cases,
                             "no scanner makes such voxels; the unit of the header may be wrong",
                             "correct pixdim or xyzt_units of the header"))
     return found
-
-
-def _remarked(files: Sequence[Facts], code: str) -> tuple[int, ...]:
-    return tuple(place for place, facts in enumerate(files) if facts.remark(code) is not None)
 
 
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:

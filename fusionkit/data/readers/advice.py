@@ -50,6 +50,11 @@ def count(cases: Sequence[int], files: Sequence[Facts]) -> str:
     return f"{len(cases)} of {len(files)} cases"
 
 
+def remarked(files: Sequence[Facts], code: str) -> tuple[int, ...]:
+    """The places of the files with a remark."""
+    return tuple(place for place, facts in enumerate(files) if facts.remark(code) is not None)
+
+
 def grouped(found: Mapping[int, str]) -> str:
     """The texts with their counts, the most frequent first."""
     counts = Counter(found.values()).most_common()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from fusionkit_plugins.blocks.dicom.conditions import Wanted, known_keywords
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -22,7 +23,7 @@ class Rescale(BaseModel):
 class DicomOptions(IntensityOptions):
     """Options of `read: dicom`."""
 
-    filled: ClassVar[tuple[str, ...]] = ("series",)
+    filled: ClassVar[tuple[str, ...]] = ("series", "weight")
 
     form: Literal["volume", "image"] = Field(
         "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
@@ -36,9 +37,31 @@ class DicomOptions(IntensityOptions):
         "also `lung`, `soft`, `bone`, `brain`, `subdural`, `liver` or `pe`. A list, or `{NAME: [LOW, HIGH]}`, makes "
         "one channel for each.",
     )
+    unit: Literal["suv"] | None = Field(
+        None, description="`suv` converts PET to SUV by body weight, in g/ml."
+    )
+    weight: str | None = Field(
+        None, description="The column with the weight of the patient in kg, for `unit: suv`; where it is blank, and "
+        "without it, the header's."
+    )
     scale: Literal["window", "bits"] = Field(
         "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
         "the smallest and the largest value that the file's bits can represent."
+    )
+    voi: str | Annotated[int, Field(ge=0)] = Field(
+        "none", description="How a radiograph is shown, with `form: image`: `header` by the VOI LUT of its header, or "
+        "else its window, which gives 0 to 1; a number (counted from 0) or an explanation chooses one of several; "
+        "`none` keeps the values."
+    )
+    laterality: Literal["left", "right"] | None = Field(
+        None, description="The side that all pictures are turned to, as mammograms: those of the other are mirrored."
+    )
+    region: Literal["first"] | None = Field(
+        None, description="`first` cuts an ultrasound to the first region of its header, without the text around it."
+    )
+    require: dict[str, Wanted] | None = Field(
+        None, description="Elements of the header and the values that they must have, as `{ViewPosition: [PA, AP]}`; "
+        "files with others are refused. Texts may hold `*` and `?`."
     )
     stack: dict[str, str | int | float] | None = Field(
         None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
@@ -74,6 +97,36 @@ class DicomOptions(IntensityOptions):
     def _bits_of_an_image(cls, given: str, found: ValidationInfo) -> str:
         if given == "bits" and (found.data.get("form") != "image" or found.data.get("window") is not None):
             raise ValueError("'bits' is for 'form: image' without a window")
+        return given
+
+    @field_validator("voi", "laterality", "region")
+    @classmethod
+    def _of_an_image(cls, given: str | int | None, found: ValidationInfo) -> str | int | None:
+        if given not in (None, "none") and found.data.get("form") != "image":
+            raise ValueError("it is for 'form: image'")
+        if found.field_name == "voi" and given != "none" and (
+                found.data.get("window") is not None or found.data.get("scale") == "bits"):
+            raise ValueError("it gives 0 to 1 already; remove 'window' and 'scale'")
+        return given
+
+    @field_validator("require")
+    @classmethod
+    def _elements(cls, given: dict[str, Wanted] | None) -> dict[str, Wanted] | None:
+        known_keywords(given)
+        return given
+
+    @field_validator("weight")
+    @classmethod
+    def _a_column(cls, given: str | None, found: ValidationInfo) -> str | None:
+        if given is not None and found.data.get("unit") != "suv":
+            raise ValueError("it is for 'unit: suv'")
+        return given if given is None or "{" in given else f"{{{given}}}"
+
+    @field_validator("unit")
+    @classmethod
+    def _of_a_volume(cls, given: str | None, found: ValidationInfo) -> str | None:
+        if given is not None and found.data.get("form") != "volume":
+            raise ValueError("it is for 'form: volume'")
         return given
 
     @model_validator(mode="after")
