@@ -18,6 +18,7 @@ from fusionkit.data.windows import Windows, several, windowed
 
 Foreground = Literal["nonzero", "above_mean", "all"]
 _Way = Literal["none", "zscore", "percentile", "nyul"]
+_MEASURED = ("zscore", "percentile", "nyul")
 _EMPTY_SHARE = 0.05  # of voxels that are exactly 0: more are the mark of a brain without its skull
 _LEAST_SPREAD = 1e-8
 
@@ -80,7 +81,7 @@ class IntensityOptions(FileOptions):
 
     @model_validator(mode="after")
     def _go_together(self) -> IntensityOptions:
-        way, measured = self.normalise, self.normalise in ("zscore", "percentile", "nyul")
+        way, measured = self.normalise, self.normalise in _MEASURED
         if self.window is not None and self.clip is not None:
             raise ValueError("'window' clips already; remove 'clip'")
         if self.window is not None and way in ("percentile", "nyul"):
@@ -115,27 +116,53 @@ def intensities(array: NDArray[np.float32], options: IntensityOptions
     Shapes: (c, ...), kept; several windows make channels of one.
     Raises: `ReadError` with `no-foreground`, `several-windows`.
     """
-    raw = array
+    way = options.normalise
+    if way not in _MEASURED:
+        return _scaled(array, [], options), ()
+    if array.ndim < 3:
+        raise ReadError("wrong-rank", f"it has {array.ndim} axes, and 'normalise' is for images and volumes",
+                        None, "remove 'normalise', or set 'channels' to the position of the channels")
+    inside = [foreground(channel, options.mask) for channel in array]
+    made = _scaled(array, inside, options)
+    if way != "nyul":
+        return made, ()
+    inside = inside * (len(made) // len(inside))
+    return made, tuple(landmarks_of(channel[there]) for channel, there in zip(made, inside, strict=True))
+
+
+def beyond_edge(value: float | None, array: NDArray[np.float32], options: IntensityOptions) -> tuple[float, ...]:
+    """What a value in the units of the file becomes in each channel by the steps of `intensities`; empty for None.
+
+    It is what voxels beyond the edge of `array` (c, ...) get, the array before these steps.
+    """
+    if value is None:
+        return ()
+    one = np.full((len(array), 1), value, dtype=np.float32)
+    if options.normalise not in ("zscore", "percentile"):
+        return tuple(_scaled(one, [], options)[:, 0].tolist())
+    inside = [np.append(foreground(channel, options.mask).reshape(-1), False) for channel in array]
+    joined = np.concatenate([array.reshape(len(array), -1), one], axis=1)
+    return tuple(_scaled(joined, inside, options)[:, -1].tolist())
+
+
+def _scaled(array: NDArray[np.float32], inside: list[NDArray[np.bool_]], options: IntensityOptions
+            ) -> NDArray[np.float32]:
+    """The array after all steps; `inside` are the voxels of each channel that statistics are of."""
     if options.clip is not None:
         array = np.clip(array, np.float32(options.clip[0]), np.float32(options.clip[1]))
     if options.window is not None:
         array = windowed(array, options.window)
     way = options.normalise
-    if way is None or way == "none":
-        return array, ()
     if isinstance(way, MeanAndSd):
-        return (array - np.float32(way.mean)) / np.float32(way.sd), ()
-    if raw.ndim < 3:
-        raise ReadError("wrong-rank", f"it has {raw.ndim} axes, and 'normalise' is for images and volumes",
-                        None, "remove 'normalise', or set 'channels' to the position of the channels")
-    inside = [foreground(channel, options.mask) for channel in raw]
+        scaled: NDArray[np.float32] = (array - np.float32(way.mean)) / np.float32(way.sd)
+        return scaled
+    if way not in ("zscore", "percentile") or not inside:
+        return array
     inside = inside * (len(array) // len(inside))
-    if way == "nyul":
-        return array, tuple(landmarks_of(channel[there]) for channel, there in zip(array, inside, strict=True))
     limits = options.percentile or (0.5, 99.5)
     return np.stack([
         zscore(channel, there, outside=options.outside) if way == "zscore" else percentiles(channel, there, limits)
-        for channel, there in zip(array, inside, strict=True)]), ()
+        for channel, there in zip(array, inside, strict=True)])
 
 
 def foreground(channel: NDArray[np.float32], chosen: Foreground | None) -> NDArray[np.bool_]:

@@ -25,6 +25,7 @@ from fusionkit.reading import (
     ReadError,
     Sizes,
     VolumeSize,
+    beyond_edge,
     constant,
     count,
     first_bytes,
@@ -120,8 +121,8 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
     facts = Facts(values=spread(volume), grid=None if affine is None else Grid.of_file(affine, volume.shape[1:]),
                   labels=labels_of(volume) if options.as_stored else (), remarks=place.remarks)
-    volume, landmarks = intensities(volume, options)
-    return volume, replace(facts, landmarks=landmarks)
+    scaled, landmarks = intensities(volume, options)
+    return scaled, replace(facts, landmarks=landmarks, fill=beyond_edge(options.pad, volume, options))
 
 
 def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:

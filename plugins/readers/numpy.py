@@ -21,6 +21,7 @@ from fusionkit.reading import (
     IntensityOptions,
     ReadError,
     Sizes,
+    beyond_edge,
     constant,
     intensities,
     label_maps,
@@ -83,6 +84,7 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
         values = np.moveaxis(values, -1, 0)
     facts = Facts(values=spread(values), labels=labels_of(values) if options.as_stored else ())
     if not options.as_stored and values.size:
+        facts = replace(facts, fill=beyond_edge(options.pad, values, options))
         values, landmarks = intensities(values, options)
         facts = replace(facts, landmarks=landmarks)
     return np.ascontiguousarray(values), facts
