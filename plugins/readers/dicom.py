@@ -31,7 +31,7 @@ from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
 
 from fusionkit.api import Reader
-from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, resize_as, window
+from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, window
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
@@ -78,9 +78,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
         facts = replace(facts, remarks=(*facts.remarks, *chosen))
     if options.as_stored and options.keeps_bits and facts.modality != "CT":
         facts = replace(facts, labels=labels_of(values))
-    values, landmarks = intensities(values, options)
-    facts = replace(facts, landmarks=landmarks)
-    return resize_as(values, options.size, options.interpolate, facts.labels), facts
+    return intensities(values, facts, options)
 
 
 def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rules: ValueRules

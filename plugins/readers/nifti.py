@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,11 @@ from pydantic import Field
 
 from fusionkit.api import Floats, Reader
 from fusionkit.reading import (
-    INTERPOLATE,
     MAX_VALUES,
     Advice,
     Facts,
     Grid,
     IntensityOptions,
-    Interpolation,
     ReadError,
     Sizes,
     VolumeSize,
@@ -37,7 +34,6 @@ from fusionkit.reading import (
     misplaced,
     ranges,
     remarked,
-    resize_as,
     spacings,
     spread,
     unzipped,
@@ -53,7 +49,6 @@ class NiftiOptions(IntensityOptions):
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
@@ -101,7 +96,7 @@ def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
 def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume, scaled by slope and intercept of its header, in closest canonical (RAS+) orientation.
 
-    A file without an orientation is taken in the order of its axes.
+    A file without an orientation, and any with `orient: keep`, is taken in the order of its axes.
     Shapes: (c, d, h, w): c is 1, the fourth axis of a 4D file or the three colours; d runs from inferior to superior,
     h from posterior to anterior, w from left to right.
 
@@ -117,16 +112,14 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
         image = _open(path, nibabel, streams)
         _refuse(path, image, nibabel)
         place = place_of(image.header, tuple(image.shape))
-        stored, affine = _canonical(image, place, nibabel)
+        stored, affine = _canonical(image, place, nibabel, keep=options.orient == "keep")
     volume = np.ascontiguousarray(stored.T)
     volume = volume[None] if volume.ndim == 3 else volume
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
     facts = Facts(values=spread(volume), grid=None if affine is None else Grid.of_file(affine, volume.shape[1:]),
                   labels=labels_of(volume) if options.as_stored else (), remarks=place.remarks)
-    volume, landmarks = intensities(volume, options)
-    facts = replace(facts, landmarks=landmarks)
-    return resize_as(volume, options.size, options.interpolate, facts.labels), facts
+    return intensities(volume, facts, options)
 
 
 def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:
@@ -147,13 +140,13 @@ def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:
                                  "convert it to .nii or .nii.gz, or copy the file again") from None
 
 
-def _canonical(image: Any, place: Place, nibabel: Any) -> tuple[NDArray[np.float32], Floats | None]:
-    """The voxels with axes to the right, front and top, and their affine.
+def _canonical(image: Any, place: Place, nibabel: Any, *, keep: bool) -> tuple[NDArray[np.float32], Floats | None]:
+    """The voxels with axes to the right, front and top, or as they are stored, and their affine.
 
     Shapes: (x, y, z), or (x, y, z, c).
     """
-    turn = None if place.affine is None else nibabel.io_orientation(place.affine)
-    affine = None if turn is None else place.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape[:3])
+    turn = None if place.affine is None or keep else nibabel.io_orientation(place.affine)
+    affine = place.affine if turn is None else place.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape[:3])
     try:
         with np.errstate(all="ignore"):  # overflows become infinite and are refused as such
             if image.get_data_dtype().names:

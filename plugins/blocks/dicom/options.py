@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from fusionkit_plugins.blocks.dicom.conditions import Wanted, known_keywords
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
 from fusionkit_plugins.blocks.dicom.stacks import checked_rule
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from fusionkit.reading import INTERPOLATE, Bounded, IntensityOptions, Interpolation, Windows
+from fusionkit.reading import IntensityOptions, Windows
 
 
 class Rescale(BaseModel):
@@ -69,10 +69,6 @@ class DicomOptions(IntensityOptions):
         None, description="Elements of the header and the values that they must have, as `{ViewPosition: [PA, AP]}`; "
         "files with others are refused. Texts may hold `*` and `?`."
     )
-    size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
-        None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
-    )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     stack: dict[str, str | int | float] | None = Field(
         None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
         "the slices, or frames, and their values; needed when slices share a place."
@@ -151,11 +147,9 @@ class DicomOptions(IntensityOptions):
             raise ValueError("it is for 'form: volume'")
         return given
 
-    @field_validator("size")
-    @classmethod
-    def _size_fits(cls, size: tuple[int, ...] | None, found: ValidationInfo) -> tuple[int, ...] | None:
-        form = found.data.get("form", "volume")
-        axes = {"volume": 3, "image": 2}[form]
-        if size is not None and len(size) != axes:
-            raise ValueError(f"the size of {'a volume' if axes == 3 else 'an image'} is {axes} numbers")
-        return size
+    @model_validator(mode="after")
+    def _size_fits(self) -> DicomOptions:
+        what, axes = {"volume": ("a volume", 3), "image": ("an image", 2)}[self.form]
+        if self.size is not None and len(self.size) != axes:
+            raise ValueError(f"the size of {what} is {axes} numbers; write that many")
+        return self
