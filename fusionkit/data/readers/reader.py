@@ -167,7 +167,11 @@ class FileReader:
 
     def shape(self, options: Any) -> Sizes | None:
         """The sizes that follow from the options, without the batch axis; None where only the files tell."""
-        return self.declared.shape(options) if self.declared.shape else None
+        found = self.declared.shape(options) if self.declared.shape else None
+        if options.size is not None:
+            return (found[0] if found else None, *options.size)
+        moved = any(each is not None for each in (options.orient, options.spacing, options.like))
+        return (found[0], *[None] * (len(found) - 1)) if found and moved else found
 
     def size_fix(self, name: str, options: Any, expected: Sizes, met: Sizes) -> str:
         """What to do if input `name` has unexpected sizes."""
