@@ -27,11 +27,11 @@ from fusionkit_plugins.blocks.dicom.series import (
 )
 from fusionkit_plugins.blocks.dicom.stacks import HEADER, Stack, choose, stacks_of
 from fusionkit_plugins.blocks.dicom.suv import in_suv
-from fusionkit_plugins.blocks.dicom.values import AIR_HU, ValueRules
+from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
 
 from fusionkit.api import Reader
-from fusionkit.reading import Advice, Facts, ReadError, Sizes, beyond_edge, intensities, labels_of, window
+from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, window
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
@@ -78,15 +78,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
         facts = replace(facts, remarks=(*facts.remarks, *chosen))
     if options.as_stored and options.keeps_bits and facts.modality != "CT":
         facts = replace(facts, labels=labels_of(values))
-    scaled, landmarks = intensities(values, options)
-    return scaled, replace(facts, landmarks=landmarks, fill=beyond_edge(_empty_space(facts, options), values, options))
-
-
-def _empty_space(facts: Facts, options: DicomOptions) -> float | None:
-    """The value of what lies beyond the edge, in the units of the file; None for the smallest of the volume."""
-    if options.pad is not None or facts.modality != "CT":
-        return options.pad or 0.0
-    return AIR_HU if facts.units == "HU" else None
+    return intensities(values, facts, options)
 
 
 def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rules: ValueRules

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from fusionkit.reading import (
     ReadError,
     Sizes,
     VolumeSize,
-    beyond_edge,
     constant,
     count,
     first_bytes,
@@ -121,8 +119,7 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
     facts = Facts(values=spread(volume), grid=None if affine is None else Grid.of_file(affine, volume.shape[1:]),
                   labels=labels_of(volume) if options.as_stored else (), remarks=place.remarks)
-    scaled, landmarks = intensities(volume, options)
-    return scaled, replace(facts, landmarks=landmarks, fill=beyond_edge(options.pad, volume, options))
+    return intensities(volume, facts, options)
 
 
 def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:

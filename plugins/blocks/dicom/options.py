@@ -7,15 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from fusionkit_plugins.blocks.dicom.conditions import Wanted, known_keywords
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
 from fusionkit_plugins.blocks.dicom.stacks import checked_rule
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from fusionkit.reading import IntensityOptions, Windows
 
