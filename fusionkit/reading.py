@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
     from fusionkit.data.geometry.options import Interpolation as Interpolation
     from fusionkit.data.intensities import IntensityOptions as IntensityOptions
-    from fusionkit.data.intensities import beyond_edge as beyond_edge
     from fusionkit.data.intensities import intensities as intensities
     from fusionkit.data.label_maps import colour_labels as colour_labels
     from fusionkit.data.label_maps import labels_of as labels_of
