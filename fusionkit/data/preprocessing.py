@@ -16,12 +16,13 @@ from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.columns import Categories, ColumnsFit
 from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts
+from fusionkit.data.standard_scale import Landmarks
 from fusionkit.errors import DataError, Diagnostic, Severity
 from fusionkit.files import read_text
 
 _VERSION = 1
-_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "key", "decimal", "thousands", "fill", "values",
-                           "categories"})
+_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "choose", "below", "require", "weight", "key", "decimal",
+                           "thousands", "fill", "values", "categories"})
 """Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
 values; categories are those of the run. `fill` is checked separately, since it must be the same only if it adds values
 to the vector, and `limits`, which must be the same where both cohorts have them."""
@@ -34,7 +35,7 @@ class InputReading:
     """How an input was read in training: the reader, its options, the size of an array without the batch axis.
 
     `meanings` are those of the training files, sorted; `spacing` is the minimum and maximum of each axis, in mm.
-    Both are empty if the headers do not give them.
+    `series` are the UIDs that a rule chose, by the id of the case. All are empty if the headers do not give them.
     """
 
     reader: str
@@ -42,15 +43,18 @@ class InputReading:
     size: tuple[int, ...]
     meanings: tuple[str, ...] = ()
     spacing: tuple[tuple[float, float], ...] = ()
+    series: dict[str, str] = field(default_factory=dict)
 
 
-def reading_of(spec: InputSpec, size: tuple[int, ...], files: Sequence[Facts]) -> InputReading:
-    """How an input is read, with the metadata of its training files."""
+def reading_of(spec: InputSpec, size: tuple[int, ...], cases: Mapping[str, Facts]) -> InputReading:
+    """How an input is read, with the metadata of its training files by case."""
+    files = list(cases.values())
     spacings = {each.spacing for each in files}
     alike = len({len(spacing) for spacing in spacings}) == 1
     return InputReading(
         spec.reader, _options_of(spec), size, tuple(sorted({each.meaning for each in files if each.meaning})),
-        tuple((min(axis), max(axis)) for axis in zip(*spacings, strict=True)) if alike else ())
+        tuple((min(axis), max(axis)) for axis in zip(*spacings, strict=True)) if alike else (),
+        {case: uid for case, each in cases.items() if (uid := each.remark("series")) is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,14 @@ class Preprocessing:
     """Fitted on training rows only, saved with the run, and applied to all later cases.
 
     `columns` is by input, `class_counts` by head and then by class; `inputs` is how each input was read, empty for
-    runs of versions that did not record it.
+    runs of versions that did not record it. `scales` are standard scales of inputs read with `normalise: nyul`, for
+    each channel, or one for all items.
     """
 
     columns: dict[str, ColumnsFit] = field(default_factory=dict)
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     inputs: dict[str, InputReading] = field(default_factory=dict)
+    scales: dict[str, tuple[Landmarks, ...]] = field(default_factory=dict)
     version: int = _VERSION
 
     def to_json(self) -> str:
@@ -111,6 +117,15 @@ class Preprocessing:
         if name not in self.columns:
             raise DataError(_unfitted(name))
         return self.columns[name]
+
+    def scale(self, name: str) -> tuple[Landmarks, ...]:
+        """The standard scale of an input read with `normalise: nyul`.
+
+        Raises: `DataError` with `bad-preprocessing` where none was fitted.
+        """
+        if not self.scales.get(name):
+            raise DataError(_unfitted(name))
+        return self.scales[name]
 
     def layout(self, name: str) -> Categories:
         """The categories of an input by position; a position without a training case is an empty text."""

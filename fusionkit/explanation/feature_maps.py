@@ -67,7 +67,7 @@ class Survey:
 
     def _run(self) -> None:
         device = next((tensor.device for tensor in self.model.parameters()), torch.device("cpu"))
-        zeros = {value.name: torch.zeros(1, *value.shape.sizes, device=device) for value in self.model.plan.inputs}
+        zeros = {value.name: torch.zeros(1, *value.shape.carried, device=device) for value in self.model.plan.inputs}
         state = begun(self.model, self.steps, zeros, {})
         self.model.eval()
         with torch.no_grad():

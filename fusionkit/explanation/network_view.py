@@ -96,7 +96,7 @@ class NetworkView:
 
     def _without_gradients(self) -> list[str]:
         device = self.settings.chosen_device
-        inputs = [torch.zeros(1, *value.shape.sizes, device=device, requires_grad=True) for value in self.plan.inputs]
+        inputs = [torch.zeros(1, *value.shape.carried, device=device, requires_grad=True) for value in self.plan.inputs]
         for head in self.plan.heads:
             with torch.enable_grad():
                 scores = self.scores(head.name).scores(list(inputs), {})

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from math import prod
 
 from fusionkit.components.kinds import COMPONENT_USE, GRAPH_KINDS, spoken
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
+from fusionkit.graph.inputs import read_input
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.graph.wiring import connect
-from fusionkit.shapes.layouts import ITEMS, LAYOUTS
 from fusionkit.syntax.fields import FieldReader, shown
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 FORMAT = 1
 TOP_KEYS = ("fusionkit", "name", "description", "inputs", "nodes", "uncertainty", "training", "reference")
 NODE_KEYS = ("use", "chain", "from", "with", "each", "share", "freeze", "unfreeze", "rate", "weights", "loss")
-INPUT_KEYS = (*LAYOUTS, ITEMS, "optional", "max")
 STEP_KEYS = ("use", "with")
 _OPTIONS = "; the options of its component belong in 'with'"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 MAX_RATE, MAX_EPOCH = 1000, 1_000_000
 """The largest values of `rate` and `unfreeze`, far above any use."""
-MAX_NUMBERS = 1 << 32
-"""The most numbers that one case of an input may have: 16 GiB, beyond which a typing error is more likely."""
 
 
 def from_tree(tree: Tree) -> Graph:
@@ -91,86 +87,8 @@ class _Builder:
 
     def _inputs(self) -> list[Input]:
         fix = "write for example 'inputs: {ct: {volume: [1, 12, 192, 192]}}'"
-        made = (self._input(name, value, span) for name, value, span in self._named("inputs", fix))
+        made = (read_input(name, value, span, self.found) for name, value, span in self._named("inputs", fix))
         return [item for item in made if item]
-
-    def _input(self, name: str, tree: Tree, span: Span) -> Input | None:
-        form = FieldReader(tree, f"input {name!r}", INPUT_KEYS, self.found)
-        optional = form.flag("optional")
-        written = [layout for layout in (*LAYOUTS, ITEMS) if form.has(layout)]
-        if len(written) != 1:
-            if not form.broken:
-                form.report("bad-input", f"input {name!r} needs one layout, but has {', '.join(written) or 'none'}",
-                            form.key_span(written[1]) if written else span,
-                            fix="keep one of them" if written else
-                            "give it one of vector, tokens, image, volume or items, for example {vector: [7]}")
-            return Input(name, "vector", (None,), optional, span)
-        layout = written[0]
-        tree = form.tree.entries[layout]
-        if layout == ITEMS:
-            return self._items(name, form, tree, optional)
-        masked = layout == "tokens" and isinstance(tree, Items) and bool(tree.items) and _is_null(tree.items[0])
-        most = self._most(name, form, masked)
-        return Input(name, layout, self._sizes(name, layout, tree, most), optional, span, masked, most)
-
-    def _items(self, name: str, form: FieldReader, tree: Tree, optional: bool) -> Input:
-        """Several images, volumes or vectors of a case; vectors are masked tokens."""
-        kinds = ("image", "volume", "vector")
-        most = self._most(name, form, masked=True)
-        written = [kind for kind in kinds if isinstance(tree, Mapping) and kind in tree.entries]
-        if len(written) != 1 or not isinstance(tree, Mapping) or len(tree.entries) > 1:
-            self.top.report("bad-input", f"'items' of input {name!r} must say what one item is, not {shown(tree)}",
-                            tree.span, fix="write for example 'items: {image: [3, 224, 224]}'; an item is an image, a "
-                            "volume or a vector")
-            return Input(name, "tokens", (None, None), optional, form.span, True, most)
-        sizes = self._sizes(name, written[0], tree.entries[written[0]], most)
-        layout = "tokens" if written[0] == "vector" else ITEMS
-        return Input(name, layout, (None, *sizes), optional, form.span, True, most)
-
-    def _most(self, name: str, form: FieldReader, masked: bool) -> int | None:
-        """The key `max`: the most tokens of a case."""
-        if not form.has("max"):
-            return None
-        if not masked:
-            form.report("bad-input", f"'max' of input {name!r} has no meaning", form.key_span("max"),
-                        why="it limits a number of tokens that varies between cases",
-                        fix="write 'tokens: [null, WIDTH]' or 'items: {...}', or remove 'max'")
-            return None
-        tree = form.tree.entries["max"]
-        most = _whole(tree)
-        if most is None:
-            form.report("bad-input", f"'max' of input {name!r} cannot be {shown(tree)}", tree.span,
-                        fix="write a whole number of at least 1")
-        return most
-
-    def _sizes(self, name: str, layout: str, tree: Tree, most: int | None) -> tuple[int | None, ...]:
-        axes = LAYOUTS[layout].axes
-        values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
-        if len(values) != len(axes):
-            expected = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
-            given = str(len(values)) if isinstance(tree, Items) else f"{shown(tree)} without brackets"
-            self.top.report("bad-input", f"{layout!r} of input {name!r} takes a list of {expected}, not {given}",
-                            tree.span, why="the batch axis is not written" if len(values) == len(axes) + 1 else None,
-                            fix=f"write [{tree.text}]" if isinstance(tree, Leaf) and len(axes) == 1 else
-                            f"write [{', '.join(axes)}] as numbers; a size may be 'auto'")
-            return (None,) * len(axes)
-        # Only tokens may vary in number, and only the axis that counts them.
-        sizes = tuple(None if axis == "tokens" and _is_null(value) else self._size(name, value, axis)
-                      for value, axis in zip(values, axes, strict=True))
-        count = prod(size or 1 for size in sizes) * (most or 1)
-        if count > MAX_NUMBERS:
-            self.top.report("bad-input", f"input {name!r} would have {count:,} numbers in each case", tree.span,
-                            why=f"at most {MAX_NUMBERS:,} are allowed", fix="resample or crop it to smaller sizes")
-        return sizes
-
-    def _size(self, name: str, tree: Tree, axis: str) -> int | None:
-        if _is_auto(tree):
-            return None
-        value = _whole(tree)
-        if value is None:
-            self.top.report("bad-input", f"the size {axis!r} of input {name!r} cannot be {shown(tree)}", tree.span,
-                            fix="write a whole number of at least 1, or 'auto' to take it from the data")
-        return value
 
     def _nodes(self, inputs: dict[str, Input]) -> list[Node]:
         fix = "write for example 'nodes: {kind: {use: head.classify, from: ehr, with: {classes: [a, b]}}}'"
@@ -346,20 +264,6 @@ def _unfreeze(form: FieldReader) -> int:
                 fix="write 'freeze: true' for a node that does not learn" if value is True else
                 f"write a whole number from 1 to {MAX_EPOCH:,}")
     return 1
-
-
-def _is_auto(tree: Tree) -> bool:
-    return isinstance(tree, Leaf) and tree.value == "auto"
-
-
-def _whole(tree: Tree) -> int | None:
-    """A whole number of at least 1 that may be a size, else None."""
-    value = tree.value if isinstance(tree, Leaf) else None
-    return value if type(value) is int and 0 < value < 1 << 24 else None
-
-
-def _is_null(tree: Tree) -> bool:
-    return isinstance(tree, Leaf) and tree.value is None
 
 
 def _id_fix(use: Tree) -> str:

@@ -83,7 +83,7 @@ class MetaNetwork:
         self.batch = batch
         with torch.device("meta"):
             self.model = FusionModel(plan, weights_follow=True).eval()
-            inputs = {value.name: torch.zeros(batch, *value.shape.sizes) for value in plan.inputs}
+            inputs = {value.name: torch.zeros(batch, *value.shape.carried) for value in plan.inputs}
             state = self.model.begin(inputs)
             slots = state.slots
         self.valid = state.valid
@@ -100,7 +100,7 @@ class MetaNetwork:
                 step.call(self.slots, self.masks, self.valid)
         except (NotImplementedError, RuntimeError):
             for slot, (_, shape) in zip(step.writes, members(step.output), strict=True):
-                self.slots[slot] = torch.zeros(self.batch, *shape.sizes, device="meta")
+                self.slots[slot] = torch.zeros(self.batch, *shape.carried, device="meta")
             return None
         return watch
 

@@ -20,6 +20,7 @@ from fusionkit.components.failures import component_failed, refused
 from fusionkit.components.inner import without_fetching
 from fusionkit.errors import GraphError
 from fusionkit.network.absence import Absence
+from fusionkit.network.coded_inputs import decoding
 from fusionkit.network.node_modules import Chain, Each
 from fusionkit.planning.plan import Call, Lane, PlannedNode
 
@@ -72,7 +73,7 @@ def make_module(call: Call, path: str, seed: int, weights_follow: bool) -> nn.Mo
             raise GraphError(refused(call.component.id, error)) from error
         except Exception as error:
             raise GraphError(component_failed(call.component.id, call.inputs, error)) from error
-    return module
+    return decoding(module, call.shapes)
 
 
 MAX_PARTS, MAX_WEIGHTS = 30_000, 1 << 34

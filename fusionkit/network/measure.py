@@ -18,7 +18,7 @@ from fusionkit.network.absence import unpadded
 from fusionkit.network.instantiate import make_module
 from fusionkit.planning.plan import Call, Cost, Lane, Plan, PlannedNode
 from fusionkit.planning.resolve import Use
-from fusionkit.shapes.layouts import Bundle, MaskedTokens, Shape, TensorShape, members, shape_of
+from fusionkit.shapes.layouts import ITEMS, Bundle, MaskedTokens, Shape, TensorShape, members, shape_of
 
 BATCH = 3
 """Cases in a probe; more than one, so that a lost batch axis is noticed."""
@@ -69,7 +69,7 @@ def probe(call: Call, path: str = "probe", on: Sequence[TensorShape] | None = No
 def _probe(call: Call, path: str, device: str, shapes: Sequence[TensorShape]) -> Measurement:
     with torch.device(device):
         module = make_module(call, path, seed=0, weights_follow=True).eval()
-        args = [torch.zeros(BATCH, *shape.sizes) for shape in shapes]
+        args = [torch.zeros(BATCH, *shape.carried) for shape in shapes]
         with _untrained(module), torch.no_grad(), FlopCounterMode(display=False) as flops, _Bytes() as made:
             result = module(*args, **unpadded(call.component, shapes, args))
     single = isinstance(result, Tensor)
@@ -170,8 +170,8 @@ def _lost_mask(call: Call, span: Span, path: str) -> list[Diagnostic]:
 
     Checked with one more token for each input of masked tokens, and not where there are items, which take long.
     """
-    masked = {type(shape) for shape in call.shapes if isinstance(shape, MaskedTokens)}
-    if masked != {MaskedTokens}:
+    masked = [shape for shape in call.shapes if isinstance(shape, MaskedTokens)]
+    if not masked or any(shape.layout == ITEMS for shape in masked):
         return []
     more = [replace(shape, sizes=(shape.positions + 1, shape.width)) if isinstance(shape, MaskedTokens) else shape
             for shape in call.shapes]

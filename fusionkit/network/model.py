@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.network.absence import Absence, Mask, Valid, cells_of, evaluate
+from fusionkit.network.coded_inputs import blank
 from fusionkit.network.instantiate import make_node
 from fusionkit.network.node_modules import Chain, call_masked, node_absence
 from fusionkit.network.padding import padded, those_with_tokens
@@ -225,8 +226,8 @@ class FusionModel(nn.Module):
                 needed = ", ".join(v.name for v in self.plan.inputs)
                 raise ValueError(f"the input {value.name!r} is missing; the network {self.plan.name!r} reads {needed}")
             else:
-                like = _first(inputs)
-                slots[self._slots[value.name]] = like.new_zeros((like.shape[0], *value.shape.sizes))
+                count = _first(inputs).shape[0]
+                slots[self._slots[value.name]] = blank(value.shape, (count, *value.shape.carried), inputs)
         return slots
 
     def _masks(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None,

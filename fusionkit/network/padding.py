@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from fusionkit.network.coded_inputs import blank
 from fusionkit.planning.plan import Value
 
 # Axes: B batch, N tokens, c features of a token.
@@ -20,8 +21,8 @@ def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, va
     Padding becomes zeros, whatever it was, so that it reaches no result and no gradient. An input that is omitted, or
     has no tokens in any case, has one of padding for each case; inputs that are `unread` may lack everything.
 
-    Shapes: `inputs` (B, N, c), or (B, N, ...) for items, `present` (B,), `valid` (B, N), by input; `masked` are the
-    inputs that have `valid`. Those whose `cells` may be blank have the mask (B, c) of the others there.
+    Shapes: `inputs` (B, N, c), (B, N, ...) for items, or (B, N) for ids, `present` (B,), `valid` (B, N), by input;
+    `masked` are the inputs that have `valid`. Those whose `cells` may be blank have the mask (B, c) of the others.
 
     Raises: ValueError for a mask of something else, of another size, or that is not boolean.
     """
@@ -36,13 +37,13 @@ def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, va
         name = value.name
         tokens, mask_BN = inputs.get(name), valid.get(name)
         if tokens is None and name not in unread and value.present is not None and inputs:
-            like = next(iter(inputs.values()))
-            tokens, mask_BN = like.new_zeros(like.shape[0], 0, *value.shape.sizes[1:]), None
+            count = next(iter(inputs.values())).shape[0]
+            tokens, mask_BN = blank(value.shape, (count, 0, *value.shape.carried[1:]), inputs), None
         if tokens is not None:
             mask_BN = _checked(name, mask_BN, tokens)
             if not tokens.shape[1]:
                 # Not all operations are defined on no tokens at all.
-                tokens, mask_BN = tokens.new_zeros(tokens.shape[0], 1, *value.shape.sizes[1:]), mask_BN.new_zeros(
+                tokens, mask_BN = tokens.new_zeros(tokens.shape[0], 1, *value.shape.carried[1:]), mask_BN.new_zeros(
                     tokens.shape[0], 1)
         if mask_BN is None:
             continue
@@ -52,7 +53,7 @@ def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, va
             there[name] = mask_BN.any(1)
         real[name] = mask_BN
         if tokens is not None:
-            tensors[name] = tokens.where(mask_BN.reshape(*mask_BN.shape, *[1] * (tokens.dim() - 2)), 0.0)
+            tensors[name] = tokens.where(mask_BN.reshape(*mask_BN.shape, *[1] * (tokens.dim() - 2)), 0)
     return tensors, there, real
 
 

@@ -14,10 +14,11 @@ from fusionkit.components.declaration import Declaration
 from fusionkit.components.inner import ABSENT, KINDS
 from fusionkit.components.kinds import KIND_TABLE, NODE_KINDS, kind_of
 from fusionkit.errors import FusionkitError
-from fusionkit.graph.builder import FORMAT, INPUT_KEYS, MAX_EPOCH, MAX_RATE, NODE_KEYS, STEP_KEYS, TOP_KEYS
+from fusionkit.graph.builder import FORMAT, MAX_EPOCH, MAX_RATE, NODE_KEYS, STEP_KEYS, TOP_KEYS
+from fusionkit.graph.inputs import INPUT_KEYS
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.registry.lookup import library_names
-from fusionkit.shapes.layouts import ITEMS, LAYOUTS
+from fusionkit.shapes.layouts import CODED, ITEMS, KINDS_KEY, LAYOUTS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -224,10 +225,25 @@ def _input() -> Schema:
                     "properties": {name: layouts[name] for name in kinds},
                     "description": "Several images, volumes or vectors of a case: what one of them is."}
     varies = {"properties": {"tokens": {"type": "array", "prefixItems": [{"type": "null"}]}}}
-    return {**closed(INPUT_KEYS, {**layouts, ITEMS: item, "optional": optional, "max": most}),
+    return {**closed(INPUT_KEYS, {**layouts, ITEMS: item, **_coded(), "optional": optional, "max": most}),
             "description": "One input: its layout with the sizes, and whether it may be missing.",
-            "oneOf": [{"required": [name]} for name in (*LAYOUTS, ITEMS)],
+            "oneOf": [{"required": [name]} for name in (*LAYOUTS, ITEMS, *CODED)],
             "if": {"required": ["max", "tokens"]}, "then": varies}
+
+
+def _coded() -> dict[str, Schema]:
+    """The layouts of ids, and the keys that say how many ids there are."""
+    number: Schema = {"type": "integer", "minimum": 1, "maximum": (1 << 24) - 1}
+    found: dict[str, Schema] = {}
+    for layout, key in KINDS_KEY.items():
+        found[layout] = {"anyOf": [number, {"type": "null"}], "description": f"{_CODED_NOTES[layout]}: the most tokens "
+                         "that a case may have, null for any number."}
+        found[key] = {**_size(), "description": f"With {layout}: how many different ids there are; without it, and "
+                      "with auto, from the data."}
+    return found
+
+
+_CODED_NOTES = {"text": "The ids of the tokens of a text"}
 
 
 def _sizes(layout: str, axes: Sequence[str]) -> Schema:

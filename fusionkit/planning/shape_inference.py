@@ -18,6 +18,7 @@ from fusionkit.graph.reserved import RESERVED
 from fusionkit.planning.plan import Call, Lane, Plan, PlannedHead, PlannedNode, Value, values_of
 from fusionkit.planning.resolve import Resolved, Use
 from fusionkit.shapes.layouts import (
+    KINDS_KEY,
     STAND_IN,
     Bundle,
     Shape,
@@ -95,10 +96,12 @@ class _Inference:
         merged = [own if own is not None else other for own, other in zip(item.sizes, given, strict=False)]
         known = tuple(size for size in merged if size is not None)
         if len(known) < len(item.sizes):
-            self._report("auto-size", f"a size of input {item.name!r} is 'auto', but there is no data to take it from",
-                         item.span, fix="write the size, or give the data description: --data data.yaml")
+            key = KINDS_KEY.get(item.layout)
+            what, written = (f"the {key}", f"'{key}: NUMBER'") if key else ("a size", "the size")
+            self._report("auto-size", f"{what} of input {item.name!r} is 'auto', but there is no data to take it from",
+                         item.span, fix=f"write {written}, or give the data description: --data data.yaml")
             return None
-        shape = masked_shape(known, (item.name,)) if item.masked else shape_of(known)
+        shape = masked_shape(known, (item.name,), item.layout) if item.masked else shape_of(known)
         return Value(item.name, shape, Presence("input", item.name) if item.optional else None)
 
     def _node(self, node: Node) -> PlannedNode | None:

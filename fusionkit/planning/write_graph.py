@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.planning.plan import Plan
-from fusionkit.shapes.layouts import ITEMS
+from fusionkit.shapes.layouts import ITEMS, KINDS_KEY
 
 if TYPE_CHECKING:
 
@@ -20,6 +20,8 @@ def written(plan: Plan) -> dict[str, Any]:
         entry = data["inputs"][value.name]
         if ITEMS in entry:
             entry[ITEMS] = {next(iter(entry[ITEMS])): list(value.shape.written[1:])}
+        elif value.shape.layout in KINDS_KEY:
+            entry[KINDS_KEY[value.shape.layout]] = value.shape.width
         else:
             entry[value.shape.layout] = list(value.shape.written)
     for node in plan.nodes:

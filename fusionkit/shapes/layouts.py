@@ -21,6 +21,8 @@ class TensorShape:
 
     layout: ClassVar[str] = "tensor"
     axes: ClassVar[tuple[str, ...]] = ()
+    whole: ClassVar[bool] = False
+    """Whether its tensor holds whole numbers, int64, which no precision and no gradient is for."""
 
     def __post_init__(self) -> None:
         if type(self) is TensorShape:
@@ -44,7 +46,12 @@ class TensorShape:
     @property
     def count(self) -> int:
         """Numbers in one case."""
-        return prod(self.sizes)
+        return prod(self.carried)
+
+    @property
+    def carried(self) -> tuple[int, ...]:
+        """The sizes of the tensor that carries one case through the network: those of the shape, unless it is coded."""
+        return self.sizes
 
     @property
     def written(self) -> tuple[int | None, ...]:
@@ -135,6 +142,50 @@ class MaskedItems(MaskedTokens):
 
 
 @dataclass(frozen=True, slots=True)
+class Coded(MaskedTokens):
+    """Masked tokens of which each is something else than a vector; the second size says how many kinds there are.
+
+    Abstract: use `MaskedText`. Only an input of a network has such a shape, and only a port that names its layout takes
+    it: `B text[n] _`.
+    """
+
+    @property
+    def width(self) -> int:
+        """The second size."""
+        return self.sizes[1]
+
+    @property
+    def positions(self) -> int:
+        """How many tokens there are."""
+        return self.sizes[0]
+
+    def __str__(self) -> str:
+        return f"B {self.layout}[{'+'.join(map(str, self.of))}] {self.width}"
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedText(Coded):
+    """The ids of N tokens of a text, whole numbers from 0 to below `width`, the size of the vocabulary.
+
+    Carried as (B, N) int64.
+    """
+
+    layout: ClassVar[str] = "text"
+    whole: ClassVar[bool] = True
+    axes: ClassVar[tuple[str, ...]] = ("tokens", "vocabulary")
+
+    @property
+    def carried(self) -> tuple[int, ...]:
+        """One id for each token."""
+        return self.sizes[:1]
+
+    @property
+    def written(self) -> tuple[int | None, ...]:
+        """As the data have it: the vocabulary, and None for a number of tokens that varies."""
+        return (None, self.width)
+
+
+@dataclass(frozen=True, slots=True)
 class Image(TensorShape):
     """(B, channels, height, width)."""
 
@@ -161,6 +212,10 @@ _BY_RANK: dict[int, type[TensorShape]] = {0: Scalar, 1: Vector, 2: Tokens, 3: Im
 ITEMS = "items"
 """The layout of several images or volumes of a case, whose sizes a graph states as those of one of them."""
 LAYOUTS: dict[str, type[TensorShape]] = {cls.layout: cls for cls in (Vector, Tokens, Image, Volume)}
+CODED: dict[str, type[Coded]] = {cls.layout: cls for cls in (MaskedText,)}
+"""The layouts of inputs of which a token is no vector; a rule names them: `text[n]`."""
+KINDS_KEY = {"text": "vocabulary"}
+"""The key of a graph file that says how many kinds of token a coded input has."""
 
 
 def shape_of(sizes: tuple[int, ...]) -> TensorShape:
@@ -175,6 +230,8 @@ def shape_of(sizes: tuple[int, ...]) -> TensorShape:
 
 def with_width(shape: TensorShape, width: int) -> TensorShape:
     """The same layout and positions with another number of features; masked tokens stay masked."""
+    if isinstance(shape, Coded):
+        return MaskedTokens((shape.positions, width), shape.of)
     if isinstance(shape, Tokens):
         return replace(shape, sizes=(shape.positions, width))
     return shape_of((width, *shape.spatial))
@@ -189,8 +246,10 @@ def joined_tokens(shapes: Sequence[TensorShape], width: int) -> Tokens:
     return MaskedTokens((count, width), tuple(part for of in parts for part in of))
 
 
-def masked_shape(sizes: tuple[int, ...], of: TokenAxis) -> MaskedTokens:
-    """Masked tokens, or masked items where each has more than one axis."""
+def masked_shape(sizes: tuple[int, ...], of: TokenAxis, layout: str = "") -> MaskedTokens:
+    """Masked tokens, or masked items where each has more than one axis; or those of a coded layout."""
+    if layout in CODED:
+        return CODED[layout](sizes, of)
     return MaskedTokens(sizes, of) if len(sizes) == 2 else MaskedItems(sizes, of)
 
 
@@ -219,6 +278,8 @@ def stated(shape: TensorShape) -> dict[str, Any]:
     """How a graph file states the layout and the sizes of an input of this shape."""
     if isinstance(shape, MaskedItems):
         return {shape.layout: {shape.item.layout: list(shape.item.sizes)}}
+    if isinstance(shape, Coded):
+        return {shape.layout: shape.positions, KINDS_KEY[shape.layout]: shape.width}
     return {shape.layout: list(shape.written)}
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fusionkit.shapes.layouts import (
     Bundle,
+    Coded,
     MaskedItems,
     MaskedTokens,
     Scalar,
@@ -33,16 +34,19 @@ class RuleError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One axis, or the spatial axes, of a port; `masked` if its tokens may be padded, which the notation has in [].
+
+    `layout` is what stands before the bracket where its tokens are no vectors: text.
     """
 
     kind: AxisKind
     value: str | int = ""
     masked: bool = False
+    layout: str = ""
 
     def __str__(self) -> str:
         fixed = {"any": "_", "map": "...", "any_map": "_..."}
         text = fixed.get(self.kind) or (f"{{{self.value}}}" if self.kind == "option" else str(self.value))
-        return f"[{text}]" if self.masked else text
+        return f"{self.layout}[{text}]" if self.masked else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,11 @@ class Port:
         """The ports of one form each that this one stands for, in the order in which they are tried."""
         return (self,) if not self.others else tuple(
             replace(self, axes=axes, others=()) for axes in (self.axes, *self.others))
+
+    @property
+    def layout(self) -> str:
+        """The layout that it names, of an input whose tokens are no vectors; else ''."""
+        return self.axes[0].layout if self.axes else ""
 
     @property
     def of_items(self) -> bool:
@@ -265,6 +274,8 @@ class _Binder:
             return Mismatch("masked-input", f"{name} has several {shape.item.layout}s for every case; here it takes "
                             "one", "put an `encoder.each_item` there, with this component as its option `encoder`: it "
                             "gives a token for each item", position, self.matched + 1)
+        if (shape.layout if isinstance(shape, Coded) else "") != port.layout:
+            return self._layout(port, name, shape, position)
         wants_map = any(axis.kind in ("map", "any_map") for axis in axes)
         spatial = shape.item.spatial if isinstance(shape, MaskedItems) else shape.spatial
         count = len(axes) - 1 + len(spatial) if wants_map else len(axes)
@@ -357,6 +368,8 @@ def _layout_of(port: Port) -> str:
     axes = port.axes or ()
     if port.of_items:
         return "items"
+    if port.layout:
+        return port.layout
     if any(axis.kind in ("map", "any_map") for axis in axes):
         return "an image or a volume"
     words = {1: "a vector", 2: "tokens", 3: "an image", 4: "a volume"}
@@ -364,6 +377,9 @@ def _layout_of(port: Port) -> str:
 
 
 def _layout_fix(shape: TensorShape, expected: tuple[str, ...]) -> str:
+    if isinstance(shape, Coded):
+        return (f"put an encoder of {shape.layout} between, such as `{_FIRST_ENCODERS[shape.layout]}`, which gives "
+                "tokens or a vector")
     ways = []
     if "a vector" in expected and shape.layout in ("tokens", "image", "volume"):
         ways.append("into a vector")
@@ -372,6 +388,9 @@ def _layout_fix(shape: TensorShape, expected: tuple[str, ...]) -> str:
     if ways:
         return f"put an `encoder.pool` between, which turns it {', or '.join(ways)}"
     return f"connect {' or '.join(expected)}"
+
+
+_FIRST_ENCODERS = {"text": "encoder.text_embed"}
 
 
 def _project_fix(shape: TensorShape, place: int, size: int, name: str) -> str:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fusionkit.shapes.layouts import is_loss
+from fusionkit.shapes.layouts import CODED, is_loss
 from fusionkit.shapes.rule import Alternative, Axis, Port, Result, Rule, RuleError
 
 _TOKEN = re.compile(r"\s*(?:(->)|(\|)|(,)|(\*)|(:)|(_\.\.\.)|(\.\.\.)|(\(\))|(\?)|\{([a-z][a-z0-9_]*)\}"
@@ -127,6 +127,9 @@ class _Parser:
         grid = any(all(any(axis.kind == "map" for axis in choice.axes or ()) for choice in port.choices)
                    for port in inputs)
         for axis in (axis for port in ports for axis in port.axes or ()):
+            if axis.layout:
+                self.index = start
+                raise self._fail(f"'{axis}' is on the left only: a result is made of vectors")
             if axis.kind in ("any", "any_map") or (axis.kind == "name" and axis.value not in known):
                 self.index = start
                 raise self._fail(f"the axis '{axis}' of the result is not bound on the left")
@@ -175,7 +178,8 @@ class _Parser:
         self._take()
         axes = []
         while self._peek() in ("word", "any", "map", "any_map", "size", "option", "open") and not self._at_or():
-            axes.append(self._masked_axis() if self._peek() == "open" else self._axis())
+            coded = self._peek() == "word" and self._peek(1) == "open" and self._joined()
+            axes.append(self._masked_axis() if coded or self._peek() == "open" else self._axis())
         if not axes:
             raise self._fail("expected an axis")
         if sum(axis.kind in ("map", "any_map") for axis in axes) > 1:
@@ -193,11 +197,22 @@ class _Parser:
             raise self._fail("'B' is the batch axis and comes first")
         return Axis(kind, value if kind in ("name", "size", "option") else "")
 
+    def _joined(self) -> bool:
+        """Whether the next part follows the one after it without a space: `text[n]`."""
+        word, bracket = self.tokens[self.index : self.index + 2]
+        return word.position + len(word.text) == bracket.position
+
     def _masked_axis(self) -> Axis:
+        layout = ""
+        if self._peek() == "word":
+            layout = self._take().text
+            if layout not in CODED:
+                self.index -= 1
+                raise self._fail(f"before '[' stands nothing, or one of {', '.join(CODED)}")
         self._take()
         if self._peek() not in ("word", "any"):
             raise self._fail("'[' is followed by a name or '_'")
-        axis = replace(self._axis(), masked=True)
+        axis = replace(self._axis(), masked=True, layout=layout)
         if self._peek() != "close":
             raise self._fail("expected ']'")
         self._take()

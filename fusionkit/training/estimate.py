@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sized
@@ -96,7 +95,7 @@ def estimate(plan: Plan, settings: TrainingSettings, cases: int) -> Estimate:
     assert total is not None, "an estimate needs a measured plan; please report"
     processes = world_size()
     parts = processes if settings.strategy == "fsdp" else 1
-    inputs = sum(math.prod(value.shape.sizes) for value in plan.inputs)
+    inputs = sum(value.shape.count for value in plan.inputs)
     activations = total.activation_bytes // (1 if settings.precision == "fp32" else 2)
     return Estimate(
         parameters=total.parameters, trainable=total.trainable,

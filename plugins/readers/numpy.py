@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field
 
 from fusionkit.api import Reader
 from fusionkit.reading import (
-    INTERPOLATE,
     MAX_VALUES,
     Advice,
     Facts,
-    FileOptions,
-    Interpolation,
+    IntensityOptions,
     ReadError,
     Sizes,
-    Window,
     constant,
+    intensities,
     label_maps,
     labels_of,
     misplaced,
     ranges,
-    resize_as,
     spread,
-    window,
 )
 
 
-class ArrayOptions(FileOptions):
+class ArrayOptions(IntensityOptions):
     """Options of the reader `numpy`."""
 
     key: str | None = Field(None, description="Which array of an .npz file; needed if there are several.")
@@ -42,28 +39,16 @@ class ArrayOptions(FileOptions):
         "first", description="Position of the channels: `first` keeps the array unchanged, `last` moves the last axis "
         "to the front, `none` adds an axis of one channel.",
     )
-    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
-    size: tuple[PositiveInt, ...] | None = Field(
-        None, description="Height and width, or depth, height and width, that every array is resized to."
-    )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
-
-    @field_validator("size")
-    @classmethod
-    def _two_or_three(cls, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if size is not None and len(size) not in (2, 3):
-            raise ValueError("two or three sizes are needed")
-        return size
 
 
 def shape(options: ArrayOptions) -> Sizes | None:
     """None without `size`; else unknown channels and the size."""
     if options.size is None:
         return None
-    return (1 if options.channels == "none" else None, *options.size)
+    return (options.window_channels or (1 if options.channels == "none" else None), *options.size)
 
 
 def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -79,10 +64,10 @@ def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
 def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Facts]:
     """The array as float32, channels first.
 
-    Shapes: as in the file after `channels`; (c, *size) with `size`.
+    Shapes: as in the file after `channels`.
 
     Raises: `ReadError` with `not-an-array`, `broken-array`, `object-array`, `not-numeric`, `too-large`,
-    `unknown-array` or `wrong-rank`.
+    `unknown-array`, or those of `intensities`.
     """
     array = _load(path, options.key)
     if array.dtype.kind not in "biuf":
@@ -96,15 +81,10 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
         values = values[None]
     elif options.channels == "last" and values.ndim > 1:
         values = np.moveaxis(values, -1, 0)
-    facts = Facts(values=spread(values), labels=labels_of(values) if options.window is None else ())
-    if options.window is not None:
-        values = window(values, *options.window)
-    if options.size is not None:
-        if values.ndim != len(options.size) + 1:
-            raise ReadError("wrong-rank", f"the array has {values.ndim} axes with its channels",
-                            f"'size' has {len(options.size)} entries, which requires {len(options.size) + 1} axes",
-                            "correct 'size', or set 'channels' to the position of the channels")
-        values = resize_as(values, options.size, options.interpolate, facts.labels)
+    facts = Facts(values=spread(values), labels=labels_of(values) if options.as_stored else ())
+    if not options.as_stored and values.size:
+        values, landmarks = intensities(values, options)
+        facts = replace(facts, landmarks=landmarks)
     return np.ascontiguousarray(values), facts
 
 

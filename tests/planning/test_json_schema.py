@@ -12,7 +12,8 @@ from fusionkit.api import Config, Encoder
 from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.errors import GraphError
 from fusionkit.graph import builder
-from fusionkit.graph.builder import INPUT_KEYS, NODE_KEYS, STEP_KEYS, TOP_KEYS, from_tree
+from fusionkit.graph.builder import NODE_KEYS, STEP_KEYS, TOP_KEYS, from_tree
+from fusionkit.graph.inputs import INPUT_KEYS
 from fusionkit.planning.json_schema import NAME, graph_schema
 from fusionkit.planning.resolve import resolve
 from fusionkit.registry.catalogue import Entry

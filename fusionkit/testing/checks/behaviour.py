@@ -135,7 +135,8 @@ def _dead(probe: Probe, dtype: torch.dtype) -> tuple[set[str], set[str]]:
         total = mixed(results(module(*inputs, **probe.some_absent())))
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
-        without = _without_gradient(module, dict(zip(probe.ports, inputs, strict=True)), _ZERO[dtype])
+        smooth = {name: x for name, x, shape in zip(probe.ports, inputs, probe.inputs, strict=True) if not shape.whole}
+        without = _without_gradient(module, smooth, _ZERO[dtype])
         if dead is None:
             biases = sorted(without & {name for name, part in module.named_parameters() if part.dim() == 1})[:_BIASES]
             ignored = {name for name in biases if ignored_by_softmax(probe, name, dtype)}

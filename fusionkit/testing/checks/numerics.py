@@ -6,7 +6,6 @@ import re
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from math import prod
 from statistics import median
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from fusionkit.components.config import ComponentError
-from fusionkit.shapes.layouts import TensorShape, is_loss, members
+from fusionkit.shapes.layouts import Coded, TensorShape, is_loss, members
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.checks.advice import DTYPE
 from fusionkit.testing.checks.behaviour import mixed
@@ -154,7 +153,7 @@ def variance(probe: Probe) -> Fault | None:
 
 def _variances(probe: Probe, start: int) -> dict[str, float]:
     fewest, most = _CASES
-    work = max(probe.cost, sum(prod(shape.sizes) for shape in probe.inputs), 1)
+    work = max(probe.cost, sum(shape.count for shape in probe.inputs), 1)
     inputs = _signals(probe.inputs, max(fewest, min(most, _WORK // work)), start)
     module = probe.build(seed=start).train()
     outputs = run(module, inputs)
@@ -176,8 +175,9 @@ def _signals(inputs: Sequence[TensorShape], cases: int, seed: int) -> list[Tenso
     random = torch.Generator().manual_seed(100 + seed)
     signals = []
     for shape in inputs:
-        common = [size if axis == "features" or axis == "channels" else 1
-                  for axis, size in zip(shape.axes, shape.sizes, strict=True)]
-        own = torch.randn(cases, *shape.sizes, generator=random)
+        common = [1] * len(shape.carried) if isinstance(shape, Coded) else [
+            size if axis == "features" or axis == "channels" else 1
+            for axis, size in zip(shape.axes, shape.sizes, strict=True)]
+        own = torch.randn(cases, *shape.carried, generator=random)
         signals.append((own + torch.randn(cases, *common, generator=random)) / 2**0.5)
     return signals

@@ -151,7 +151,7 @@ def _fails(probe: Probe, config: Config) -> tuple[str, str] | None:
             module = trial.build(device)
             if probe.heavy:
                 return None
-            output = module(*[torch.zeros(2, *shape.sizes, device=device) for shape in probe.inputs])
+            output = module(*[torch.zeros(2, *shape.carried, device=device) for shape in probe.inputs])
         empty = [list(part.shape) for part in results(output) if not part.numel()]
         return (f"it gives {empty[0]}", "") if empty else None
     except ComponentError:

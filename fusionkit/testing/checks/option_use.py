@@ -77,7 +77,7 @@ def _read(component: Component, probe: Probe) -> set[str]:
     with suppress(Exception):  # the checks that run these report what they raise
         device = "cpu" if probe.meta_error else "meta"
         module = trial.build(device)
-        inputs = [torch.zeros(3, *shape.sizes, device=device) for shape in probe.inputs]
+        inputs = [torch.zeros(3, *shape.carried, device=device) for shape in probe.inputs]
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             for training in (False, True):
                 module.train(training)(*inputs)

@@ -61,7 +61,7 @@ def _masked(probe: Probe) -> Probe | None:
         first = (port.axes or ())[0]
         # Inputs whose axis has one name have the same tokens.
         of = str(first.value) if first.kind == "name" else name
-        shapes.append(masked_shape(shape.sizes, (of,)) if first.masked else shape)
+        shapes.append(masked_shape(shape.sizes, (of,), first.layout) if first.masked else shape)
     if not any(isinstance(shape, MaskedTokens) for shape in shapes):
         return None
     made = replace(probe, inputs=tuple(shapes))

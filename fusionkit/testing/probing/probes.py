@@ -18,6 +18,7 @@ from fusionkit.components.component import Component
 from fusionkit.components.config import ComponentError, Config
 from fusionkit.shapes.layouts import Shape, TensorShape
 from fusionkit.shapes.rule import Mismatch, result_shape
+from fusionkit.testing.probing.coded import taking_anything
 from fusionkit.testing.probing.options import Choice
 
 # Axes: B batch, M inputs.
@@ -113,7 +114,7 @@ class Probe:
             module = self.component.module(self.config, list(self.inputs))
         if not isinstance(module, nn.Module):
             raise TypeError(f"the component gives {type(module).__name__}, not an nn.Module")
-        return module.eval()
+        return taking_anything(module, self.inputs).eval()
 
     @cached_property
     def built(self) -> nn.Module:
@@ -132,7 +133,7 @@ class Probe:
     def data(self, batch: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         """Normal numbers for every input."""
         random = torch.Generator().manual_seed(seed)
-        return [torch.randn(batch, *shape.sizes, generator=random).to(dtype) for shape in self.inputs]
+        return [torch.randn(batch, *shape.carried, generator=random).to(dtype) for shape in self.inputs]
 
     @cached_property
     def takes_double(self) -> bool:
@@ -202,7 +203,7 @@ def witness(probe: Probe, device: str, batch: int, masked: bool = False) -> Witn
     if isinstance(promised, Mismatch):
         raise ComponentError(promised.why)
     module = probe.build(device)
-    inputs = [torch.zeros(batch, *shape.sizes, device=device) for shape in probe.inputs]
+    inputs = [torch.zeros(batch, *shape.carried, device=device) for shape in probe.inputs]
     with torch.no_grad():
         if masked and "present" in inspect.signature(module.forward).parameters:
             output = module(*inputs, present=torch.ones(batch, len(inputs), dtype=torch.bool, device=device))

@@ -189,7 +189,7 @@ def _shrunk(probe: Probe) -> Probe:
     try:
         cost = witness(small, "meta", _CPU_BATCHES[1]).cost
         with torch.no_grad():
-            small.build("meta").train()(*[torch.zeros(5, *shape.sizes, device="meta") for shape in inputs])
+            small.build("meta").train()(*[torch.zeros(5, *shape.carried, device="meta") for shape in inputs])
     except Exception:  # whatever it is, the larger grids still work
         return probe
     return replace(small, cost=cost)

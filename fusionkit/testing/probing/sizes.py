@@ -8,7 +8,7 @@ from itertools import count, cycle, islice
 from typing import Any
 
 from fusionkit.components.component import Component
-from fusionkit.shapes.layouts import MaskedItems, TensorShape, shape_of
+from fusionkit.shapes.layouts import TensorShape, masked_shape, shape_of
 from fusionkit.shapes.rule import Alternative, Axis, Port, axis_size
 from fusionkit.testing.probing.options import Choice
 
@@ -91,7 +91,7 @@ def shapes_for(component: Component, inputs: Sequence[Sequence[int]]) -> Shapes:
     for place, sizes in enumerate(inputs):
         ports = [port for alternative in component.parsed.alternatives
                  for port in alternative.inputs[min(place, len(alternative.inputs) - 1)].choices]
-        items = [port for port in ports if port.of_items]
+        items = [port for port in ports if port.of_items or port.layout]
         found.append(_shape(items[0] if items else ports[0], tuple(sizes)) if ports else shape_of(tuple(sizes)))
     return tuple(found)
 
@@ -147,7 +147,8 @@ def _few_items(port: Port, drawn: _Sizes) -> tuple[int, ...]:
 
 
 def _shape(port: Port, sizes: tuple[int, ...]) -> TensorShape:
-    return MaskedItems(sizes, (str(port.name or "items"),)) if port.of_items else shape_of(sizes)
+    named = port.of_items or port.layout
+    return masked_shape(sizes, (str(port.name or "items"),), port.layout) if named else shape_of(sizes)
 
 
 class _Sizes:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.components.component import Component
-from fusionkit.shapes.layouts import Bundle, MaskedTokens, Shape, TensorShape, features_of, is_loss, members, stated
+from fusionkit.shapes.layouts import (
+    KINDS_KEY,
+    Bundle,
+    MaskedTokens,
+    Shape,
+    TensorShape,
+    features_of,
+    is_loss,
+    members,
+    stated,
+)
 from fusionkit.shapes.rule import given_back
 from fusionkit.testing.random_graphs.inputs import written_out
 from fusionkit.testing.random_graphs.menu import Limits, Menu, Trial
@@ -81,7 +91,7 @@ class Draft:
     def add_input(self, shape: TensorShape, optional: bool) -> Stream:
         """A further input of the network."""
         name = self.input_name()
-        most = {"max": shape.positions} if isinstance(shape, MaskedTokens) else {}
+        most = {"max": shape.positions} if isinstance(shape, MaskedTokens) and shape.layout not in KINDS_KEY else {}
         self.inputs[name] = stated(shape) | most | ({"optional": True} if optional else {})
         self.streams.append(Stream(name, name, shape, optional))
         return self.streams[-1]

@@ -272,12 +272,13 @@ class _Drawing:
         if not feed.new:
             return feed
         made = self._new_input(component, ports[-1], known, options, scale)
-        first = (ports[-1].axes or ())[0]
+        last = ports[-1]
+        first = (last.axes or ())[0]
         tied = first.kind == "name" and str(first.value) in known.sizes
-        if not (ports[-1].of_items or (first.masked and not tied and self.sometimes(2))):
+        if not (last.of_items or last.layout or (first.masked and not tied and self.sometimes(2))):
             return made
         name = self.draft.input_name(sum(feed.new for feed in before))
-        stream = replace(made.stream, shape=masked_shape(made.stream.shape.sizes, (name,)))
+        stream = replace(made.stream, shape=masked_shape(made.stream.shape.sizes, (name,), last.layout))
         return _Feed(stream, stream, new=True)
 
     def _fit(self, component: Component, stream: Stream, ports: Sequence[Port], before: Sequence[TensorShape],

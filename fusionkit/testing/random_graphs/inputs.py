@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from fusionkit.components.component import Component
-from fusionkit.shapes.layouts import LAYOUTS, MaskedItems, TensorShape, shape_of
+from fusionkit.shapes.layouts import LAYOUTS, MaskedItems, TensorShape, masked_shape, shape_of
 from fusionkit.shapes.rule import Alternative, Axis, Binding, Mismatch, Port, Rule, axis_size
 from fusionkit.testing.random_graphs.sizes import features, fitting, grids, shapes
 
@@ -57,7 +57,7 @@ def port_shapes(draw: DrawFn, port: Port, known: Binding, options: Mapping[str, 
             sizes.append(_fixed(axis, known, options) or free)
     if port.of_items:
         return MaskedItems((min(sizes[0], _MOST_ITEMS), *sizes[1:]), ("items",))
-    return shape_of(tuple(sizes))
+    return masked_shape(tuple(sizes), (port.layout,), port.layout) if port.layout else shape_of(tuple(sizes))
 
 
 def _ranks(port: Port) -> tuple[int, ...]:

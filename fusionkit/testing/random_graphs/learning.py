@@ -26,6 +26,7 @@ from fusionkit.network.settled import settling
 from fusionkit.planning.plan import Call, Plan
 from fusionkit.shapes.layouts import MaskedTokens
 from fusionkit.testing.checks.behaviour import mixed
+from fusionkit.testing.probing.coded import legal
 from fusionkit.testing.probing.options import Choice
 from fusionkit.testing.probing.probes import Probe, results
 from fusionkit.testing.random_graphs.drawn import DrawnGraph
@@ -42,9 +43,10 @@ _NOTHING, _ANYTHING = (0.0,), (float("nan"), float("inf"), 1e30)
 
 
 def data_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:
-    """Normal numbers for every input: (batch, ...) by name."""
+    """Normal numbers for every input, or ids: (batch, ...) by name."""
     random = torch.Generator().manual_seed(seed)
-    return {value.name: torch.randn(batch, *value.shape.sizes, generator=random) for value in plan.inputs}
+    return {value.name: legal(value.shape, torch.randn(batch, *value.shape.carried, generator=random))
+            for value in plan.inputs}
 
 
 def masks_of(plan: Plan, batch: int, seed: int = 0) -> Tensors:

@@ -131,7 +131,7 @@ class Menu:
         module = _built(Call(component, config, (("input 1", first),), Bundle(())), "cpu").eval()
         try:
             with torch.no_grad():
-                return _seen(module(torch.zeros(2, *other.sizes))) == alone.output
+                return _seen(module(torch.zeros(2, *other.carried))) == alone.output
         except Exception:  # any exception means that it does not fit
             return False
 
@@ -153,7 +153,7 @@ class Menu:
                 return None
             module = _built(call, "cpu") if large else module
             with torch.no_grad():
-                args = [torch.zeros(2, *shape.sizes) for shape in inputs]
+                args = [torch.zeros(2, *shape.carried) for shape in inputs]
                 given = module.eval()(*args, **unpadded(component, inputs, args))
             output = declared or _seen(given)
         except ComponentError:
@@ -180,7 +180,7 @@ def _cost(module: nn.Module, positions: int, counted_on: Sequence[TensorShape] =
     work = parameters * positions
     if counted_on and work <= Limits().work:
         with torch.no_grad(), suppress(Exception), FlopCounterMode(display=False) as flops:
-            module.eval()(*[torch.empty(2, *shape.sizes, device="meta") for shape in counted_on])
+            module.eval()(*[torch.empty(2, *shape.carried, device="meta") for shape in counted_on])
             work = max(work, flops.get_total_flops() // 4)  # a product and a sum, of two cases
     return Limits(parameters, work)
 

@@ -49,7 +49,7 @@ def plan_is_true(graph: DrawnGraph) -> None:
     inputs = data_of(made, BATCH)
     outputs, seen = watched(network, inputs)
     for call, found in seen:
-        reads = tuple((BATCH, *shape.sizes) for shape in call.shapes)
+        reads = tuple((BATCH, *shape.carried) for shape in call.shapes)
         gives = tuple((BATCH, *shape.sizes) if shape.layout != "scalar" else ()
                       for _, shape in members(call.output))
         assert (found.reads, found.gives) == (reads, gives), f"{call.component.id}: planned {reads} -> {gives}, {found}"

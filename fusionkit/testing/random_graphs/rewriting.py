@@ -80,13 +80,19 @@ def _renamed(source: Any, names: Mapping[str, str]) -> Any:
     return f"{names.get(name, name)}{dot}{member}"
 
 
+_FIRST: dict[str, list[Data]] = {
+    "vector": [], "text": [{"use": "encoder.text_embed", "with": {"width": 3}}, {"use": "encoder.pool"}],
+}
+"""What turns an input into a vector, for layouts that `encoder.pool` does not take."""
+
+
 def branched(data: Data, plan: Plan, source: str, name: str) -> Data:
     """The graph with an additional branch and head that read one of its inputs; new names begin with `name`."""
     more = deepcopy(data)
     value = next(value for value in plan.inputs if value.name == source)
     head = {"use": "head.regress", "with": {"values": ["extra"]}}
-    pool = [] if value.shape.layout == "vector" else [{"use": "encoder.pool"}]
-    more["nodes"][f"{name}_features"] = {"chain": [*pool, {"use": "encoder.mlp", "with": {"width": 3}}],
+    first = _FIRST.get(value.shape.layout, [{"use": "encoder.pool"}])
+    more["nodes"][f"{name}_features"] = {"chain": [*first, {"use": "encoder.mlp", "with": {"width": 3}}],
                                          "from": source}
     more["nodes"][f"{name}_result"] = {**head, "from": f"{name}_features"}
     return more
