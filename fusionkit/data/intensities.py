@@ -84,7 +84,8 @@ class IntensityOptions(FileOptions):
 
     @model_validator(mode="after")
     def _go_together(self) -> IntensityOptions:
-        way, measured = self.normalise, self.normalise in ("zscore", "percentile", "nyul")
+        way = self.normalise
+        measured = isinstance(way, str) and way != "none"
         if self.window is not None and self.clip is not None:
             raise ValueError("'window' clips already; remove 'clip'")
         if self.window is not None and way in ("percentile", "nyul"):

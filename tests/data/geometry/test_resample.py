@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from recorded import GOLDEN
+from shaped_arrays import read_shaped
 
 from fusionkit.data.geometry.fitting import cut, middle_start
 from fusionkit.data.geometry.grid import Grid, half_up
@@ -20,7 +21,7 @@ from fusionkit.data.geometry.resample import Onto, rescaled, sampling, steps_to
 from fusionkit.data.geometry.steps import shaped
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError
-from fusionkit.reading import FileOptions, labels_of
+from fusionkit.reading import FileOptions, IntensityOptions, intensities, labels_of
 
 FOLDER = GOLDEN / "images" / "geometry"
 
@@ -217,3 +218,34 @@ def test_size_alone_is_the_stretching_of_before(tmp_path: Path) -> None:
     assert np.array_equal(made, resize(values, (7, 9, 11)))
     assert facts.outcome_grid == grid.stretched((7, 9, 11))
     assert steps_to(grid, [5, None, 0.9])[1] == 1
+
+
+@pytest.mark.parametrize("way", [
+    {}, {"window": [-100, 900]}, {"window": {"a": [-100, 900], "b": [0, 50]}}, {"normalise": {"mean": 1, "sd": 2}},
+    {"clip": [-500, 500], "normalise": "zscore", "mask": "all"}, {"normalise": "percentile", "mask": "above_mean"},
+])
+def test_what_lies_beyond_the_edge_is_scaled_as_the_voxels_are(way: dict[str, Any]) -> None:
+    """A voxel of the value becomes what padding becomes."""
+    raw = np.random.default_rng(0).normal(0, 300, (1, 4, 5, 6)).astype(np.float32)
+    raw[0, 0, 0, 0] = -321.5
+    options = IntensityOptions(path="x", pad=-321.5, **way)
+    made, facts = intensities(raw, Facts(), options)
+    assert facts.fill == pytest.approx(made[:, 0, 0, 0].tolist())
+    assert intensities(raw, Facts(), IntensityOptions(path="x", **way))[1].fill == ()
+
+
+def test_padding_is_air_in_a_ct_and_black_in_a_picture(tmp_path: Path) -> None:
+    from fusionkit_plugins.readers import dicom, image, nifti
+    from PIL import Image
+
+    series = GOLDEN / "images" / "roi" / "ct"
+    for options, value in (({}, -1024), ({"window": [-1000, 0]}, 0), ({"pad": -500, "window": [-1000, 0]}, 0.5)):
+        chosen = dicom.DicomOptions(path="x", size=[20, 20, 24], fit="crop", **options)
+        found = read_shaped(dicom.examine, series, chosen)
+        assert (found[0, 0] == np.float32(value)).all() and found.shape == (1, 20, 20, 24)
+    Image.fromarray(np.full((5, 7), 200, np.uint8)).save(tmp_path / "a.png")
+    found = read_shaped(image.examine, tmp_path / "a.png", image.ImageOptions(path="x", size=[8, 8], fit="pad", pad=51))
+    assert found[0, 0, 0] == pytest.approx(0.2) and found[0, 4, 4] == np.float32(200 / 255)
+    chosen = nifti.NiftiOptions(path="x", size=[50, 20, 24], fit="crop")
+    found = read_shaped(nifti.examine, FOLDER / "ct.nii.gz", chosen)
+    assert (found[0, 0] == found[0, 20:30].min()).all()
