@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fusionkit.data.frames import FRAMES as FRAMES
+    from fusionkit.data.frames import Frames as Frames
+    from fusionkit.data.frames import frame_channels as frame_channels
+    from fusionkit.data.frames import frame_places as frame_places
     from fusionkit.data.geometry.grid import Grid as Grid
     from fusionkit.data.geometry.options import INTERPOLATE as INTERPOLATE
     from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
