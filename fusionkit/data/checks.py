@@ -13,6 +13,7 @@ from fusionkit.components.task import TargetPart
 from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.findings import Findings
+from fusionkit.data.geometry.advice import geometry_advice, settled
 from fusionkit.data.grouped_folds import PARTS
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.labels import named
@@ -125,9 +126,11 @@ def check_shared(files: Sequence[File], division: Division, table: Table, ids: S
 
 
 def advise(spec: InputSpec, files: Mapping[int, Facts], ids: Sequence[str], findings: Findings) -> None:
-    """Report the reader's warnings about the metadata of all files of an input, by row."""
-    rows = list(files)
-    for advice in spec.source.advise(spec.options, list(files.values())):
+    """Report the warnings about the metadata of all files of an input, by row: the reader's, and those of geometry."""
+    rows, facts = list(files), list(files.values())
+    of_reader = [advice for advice in spec.source.advise(spec.options, facts)
+                 if advice.code not in settled(spec.options)]
+    for advice in (*of_reader, *geometry_advice(spec.options, facts)):
         names = [repr(ids[rows[place]]) for place in advice.cases]
         rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         about = f" (case{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{rest})"

@@ -171,7 +171,7 @@ class Cohort:
 
     def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
         """How an input is read, and the metadata of the files of the given rows."""
-        facts = [self.facts[name, row] for row in rows if (name, row) in self.facts]
+        facts = {self.ids[row]: self.facts[name, row] for row in rows if (name, row) in self.facts}
         return reading_of(self.description.inputs[name], self.sizes[name], facts)
 
     def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
