@@ -82,6 +82,21 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     return intensities(values, facts, options)
 
 
+def headers(path: Path, options: DicomOptions, names: Sequence[str]) -> dict[str, str]:
+    """The texts of elements of the series that `examine` would read; of its first file.
+
+    Raises: `ReadError` as `examine`, for what headers alone tell.
+    """
+    rule = options.choose or {}
+    also = (*names, *HEADER, *rule.get("having", {}), *rule.get("not", {}).get("having", {}))
+    slices = [item for file in find_files(path, options.below) for item in _slices(file, False, also)]
+    if options.choose is not None:
+        slices = choose(stacks_of(slices), options.choose, volume=options.form == "volume").slices
+    else:
+        slices = choose_series(slices, None if options.series is None else str(options.series))
+    return {name: slices[0].header.get(name, "") for name in names}
+
+
 def _slices(file: Path, keep: bool, also: Sequence[str]) -> Iterator[Slice]:
     """The slices of a file, or of all files in an archive."""
     if not is_archive(file):
@@ -150,4 +165,4 @@ def sample(folder: Path) -> Path:
 
 
 component = Reader("dicom", DicomOptions, examine, category="volume", shape=shape, advise=advise, folders=True,
-                   sample=sample)
+                   sample=sample, headers=headers)
