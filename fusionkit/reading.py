@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import ranges as ranges
     from fusionkit.data.readers.advice import shown_range as shown_range
     from fusionkit.data.readers.advice import spacings as spacings
+    from fusionkit.data.readers.cohort_reader import Cases as Cases
+    from fusionkit.data.readers.cohort_reader import CohortOptions as CohortOptions
+    from fusionkit.data.readers.cohort_reader import SequenceFault as SequenceFault
+    from fusionkit.data.readers.cohort_reader import Sequences as Sequences
     from fusionkit.data.readers.contents import first_bytes as first_bytes
     from fusionkit.data.readers.contents import is_nifti as is_nifti
     from fusionkit.data.readers.contents import misplaced as misplaced

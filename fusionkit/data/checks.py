@@ -18,6 +18,7 @@ from fusionkit.data.grouped_folds import PARTS
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.labels import named
 from fusionkit.data.readers.facts import Facts
+from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.signature import HeadTarget, InputNeed, fits
 from fusionkit.data.split import Division
@@ -105,8 +106,8 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
             continue
         blank = next((column for column in columns if not table.cell(row, column)), None)
         span = table.span(row, blank or (columns[-1] if columns else None))
-        why = f"column {blank!r} is blank" if blank and spec.source.files else (
-            "its file does not exist" if spec.source.files else "all its columns are blank")
+        why = "all its columns are blank" if spec.source is COLUMNS else f"column {blank!r} is blank" if blank else (
+            "its file does not exist" if spec.template else "there is nothing of it")
         findings.add(Diagnostic("absent-input", f"case {ids[row]!r} has no {name!r}", span, why=why,
                                 fix=f"fill it in, or write 'optional: true' on input {name!r} of the graph"), name)
 

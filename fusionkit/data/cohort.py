@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
-from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, MaskedCounts, Memory
+from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, MaskedCounts, Memory, SequenceInput, Source
 from fusionkit.data.description import DataDescription
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
+from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.facts import Facts
+from fusionkit.data.sequences import SequenceFit
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
@@ -30,8 +33,8 @@ class Cohort:
 
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
     that do not stop a run. `masked` are the inputs with another number of tokens for every case; their sizes
-    are those of the longest. `known` are the inputs of columns of which a component asks
-    which cells are not blank.
+    are those of the longest. `gathered` are those that a reader gave for all cases. `known` are the inputs of columns
+    of which a component asks which cells are not blank.
     """
 
     description: DataDescription
@@ -49,6 +52,7 @@ class Cohort:
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
+    gathered: Mapping[str, Sequences] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -128,6 +132,8 @@ class Cohort:
         """
         if name in self.columns:
             return self.columns[name].present
+        if name in self.gathered:
+            return np.array([array is not None for array in self.gathered[name].arrays], dtype=bool)
         return np.array([path is not None for path in self.paths[name]], dtype=bool)
 
     def class_counts(self, head: str, rows: Sequence[int]) -> dict[str, int]:
@@ -142,7 +148,9 @@ class Cohort:
         fitted = {name: vectors.fit(values, self.description.inputs[name].options, rows, self.layouts[name])
                   for name, values in self.columns.items()}
         counts = {name: found for name in self.heads if (found := self.class_counts(name, rows))}
-        return Preprocessing(fitted, counts, {name: self._reading(name, rows) for name in self.sizes})
+        sequences = {name: SequenceFit(self.description.inputs[name].source.gives, found.kinds, dict(found.record))
+                     for name, found in self.gathered.items()}
+        return Preprocessing(fitted, counts, {name: self._reading(name, rows) for name in self.sizes}, sequences)
 
     def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
         """How an input is read, and the metadata of the files of the given rows."""
@@ -151,7 +159,7 @@ class Cohort:
 
     def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
         """The cases of some rows; arrays of files are cached in the folder `cache` after reading."""
-        inputs: dict[str, FileInput | ColumnInput] = {}
+        inputs: dict[str, Source] = {}
         for name in self.sizes:
             spec = self.description.inputs[name]
             if name in self.columns:
@@ -159,6 +167,9 @@ class Cohort:
                 encoded = vectors.encode(values, spec.options, preprocessing.fitted(name))
                 known = vectors.known_cells(values, spec.options, preprocessing.fitted(name))
                 inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None)
+            elif name in self.gathered:
+                tensors = [None if array is None else torch.from_numpy(array) for array in self.gathered[name].arrays]
+                inputs[name] = SequenceInput(tensors, self.masked[name], torch.zeros(0, dtype=torch.int64))
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, self.masked.get(name))
