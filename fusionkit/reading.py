@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fusionkit.data.geometry.grid import Grid as Grid
+    from fusionkit.data.intensities import IntensityOptions as IntensityOptions
+    from fusionkit.data.intensities import intensities as intensities
     from fusionkit.data.label_maps import INTERPOLATE as INTERPOLATE
     from fusionkit.data.label_maps import Interpolation as Interpolation
     from fusionkit.data.label_maps import colour_labels as colour_labels
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import ranges as ranges
     from fusionkit.data.readers.advice import shown_range as shown_range
     from fusionkit.data.readers.advice import spacings as spacings
-    from fusionkit.data.readers.cohort_reader import Cases as Cases
+    from fusionkit.data.readers.cohort_reader import CohortCases as CohortCases
     from fusionkit.data.readers.cohort_reader import CohortOptions as CohortOptions
     from fusionkit.data.readers.cohort_reader import SequenceFault as SequenceFault
     from fusionkit.data.readers.cohort_reader import Sequences as Sequences
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.reader import file_size_fix as file_size_fix
     from fusionkit.data.readers.reader import is_decoder_failure as is_decoder_failure
     from fusionkit.data.transforms import window as window
+    from fusionkit.data.windows import NumberWindows as NumberWindows
+    from fusionkit.data.windows import Windows as Windows
+    from fusionkit.data.windows import several as several
 else:
     from fusionkit.exports import load_late
 

@@ -25,4 +25,4 @@ def fusionkit_graphs() -> Path:
 @hookimpl
 def fusionkit_contract() -> str:
     """The versions of the contract that these plugins are written for."""
-    return ">=1.0,<2"
+    return ">=2.0,<3"

@@ -160,7 +160,7 @@ def registry() -> Registry:
                                               entry("encoder.odd_poor", "acme-one", ("acme-solver",))),
                    others=(KnownPackage("acme-lungs", ">=0.2,<1", "Lungs.", "https://acme.example",
                                         ("encoder.odd_elsewhere",)),))
-    new = Provider("new", "acme-new", "3.0", problem="written for contract >=2; this fusionkit offers 1.0",
+    new = Provider("new", "acme-new", "3.0", problem="written for contract >=3; this fusionkit offers 2.0",
                    fix="pip install --upgrade fusionkit", withheld=(entry("encoder.odd_new", "acme-new"),))
     two = Provider("two", "acme-two", "2.0", (entry("encoder.odd_twice", "acme-two"),))
     return Registry((*known, one, two, new))

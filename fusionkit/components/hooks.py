@@ -8,9 +8,11 @@ from typing import Final
 import pluggy
 
 PROJECT: Final = "fusionkit"
-CONTRACT: Final = "1.0"
+CONTRACT: Final = "2.0"
 """The version of the plugin contract. The first number is increased when existing plugins may stop working."""
-CONTRACT_RANGE: Final = ">=1.0,<2"
+FORMER_CONTRACT: Final = "1.0"
+"""The earlier version that plugins may be written for too: what is no longer offered is refused where it is used."""
+CONTRACT_RANGE: Final = ">=2.0,<3"
 """The contract versions that a new package declares, which include `CONTRACT`; known without parsing."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -29,4 +31,4 @@ class PluginSpec:
 
     @hookspec
     def fusionkit_contract(self) -> str:  # type: ignore[empty-body]  # a specification has no body
-        """The versions of the contract that the package was written for, as in '>=1.0,<2'."""
+        """The versions of the contract that the package was written for, as in '>=2.0,<3'."""

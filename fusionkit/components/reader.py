@@ -32,9 +32,9 @@ class Reader(Declaration):
     `folders`: it also takes a folder.
 
     With `whole` it reads an input of all cases at once, from cells of the table or from files of its own: `config`
-    derives from `fusionkit.reading.CohortOptions`, `module(cases, options)` is given `fusionkit.reading.Cases` and
-    returns `fusionkit.reading.Sequences`, and `sample(folder)` writes a study of a few cases and gives its data file.
-    `gives` says what a case is: with `text` the ids of its tokens.
+    derives from `fusionkit.reading.CohortOptions`, `module(cases, options)` is given `fusionkit.reading.CohortCases`
+    and returns `fusionkit.reading.Sequences`, and `sample(folder)` writes a study of a few cases and gives its data
+    file. `gives` says what a case is: with `text` the ids of its tokens.
 
     Raises: ContractError for an unknown `gives`, or one other than `array` without `whole`.
     """

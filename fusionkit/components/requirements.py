@@ -12,8 +12,10 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fusionkit.components.hooks import CONTRACT, CONTRACT_RANGE
+from fusionkit.components.hooks import CONTRACT, CONTRACT_RANGE, FORMER_CONTRACT
 
+CHANGES = "the page 'From contract 1 to contract 2' of the documentation"
+"""The page that tells what to change in a plugin written for the former contract."""
 _PLAIN_RANGE = re.compile(r"\s*(>=|<=|<|>)\s*\d+(\.\d+)*\s*(,\s*(>=|<=|<|>)\s*\d+(\.\d+)*\s*)*")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -41,7 +43,7 @@ class Missing:
 
 
 def is_range(text: str) -> bool:
-    """Whether a text is a version range such as '>=1.0,<2'; an empty text is not."""
+    """Whether a text is a version range such as '>=2.0,<3'; an empty text is not."""
     if _PLAIN_RANGE.fullmatch(text):
         return True
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -72,16 +74,14 @@ def is_name(text: str) -> bool:
 def contract_refusal(stated: object, package: str = "") -> Refusal | None:
     """Why a plugin that declares this range of contract versions cannot be used; None if it can.
 
-    Without `package` the message is for its author.
+    One for the former contract can. Without `package` the message is for its author.
     """
     if stated in (None, CONTRACT_RANGE):
         return None
     if not isinstance(stated, str) or not is_range(stated):
         return Refusal(f"its declared contract is not a version range: {stated!r}",
                        f"{f'ask the author of {package} to ' * bool(package)}write a range such as {CONTRACT_RANGE!r}")
-    from packaging.specifiers import SpecifierSet
-
-    if SpecifierSet(stated).contains(CONTRACT):
+    if _holds(stated, CONTRACT) or is_former(stated):
         return None
     if _is_newer(stated):
         fix = pip_install("--upgrade", "fusionkit")
@@ -90,6 +90,19 @@ def contract_refusal(stated: object, package: str = "") -> Refusal | None:
     else:
         fix = f"make it work with contract {CONTRACT}, then declare {CONTRACT_RANGE!r}"
     return Refusal(f"written for contract {stated}; this fusionkit offers {CONTRACT}", fix)
+
+
+def is_former(stated: object) -> bool:
+    """Whether a stated range has the former contract and not this one."""
+    if not isinstance(stated, str) or stated == CONTRACT_RANGE or not is_range(stated):
+        return False
+    return _holds(stated, FORMER_CONTRACT) and not _holds(stated, CONTRACT)
+
+
+def _holds(stated: str, version: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(stated).contains(version)
 
 
 def _is_newer(stated: str) -> bool:

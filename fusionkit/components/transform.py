@@ -105,7 +105,8 @@ class Transform(Declaration):
     `acts`: in `space`, so that inputs that belong together move alike and all motions of a case are one interpolation;
     on the `intensity`; or a `preset`, whose `module(config)` gives the options of several transforms by their names.
     Otherwise `module(config)` returns a `TransformMethod`, and the options derive from `TransformConfig`. `short` is
-    the option that is meant by `NAME: VALUE` in place of `NAME: {OPTION: VALUE}`.
+    the option that is meant by `NAME: VALUE` in place of `NAME: {OPTION: VALUE}`. `channels` is the number of channels
+    that it changes, such as 3 for colours, None for any.
 
     Raises: ContractError if `acts`, `short` or the class of options is not valid.
     """
@@ -113,6 +114,7 @@ class Transform(Declaration):
     _: KW_ONLY
     acts: Acts = "intensity"
     short: str = ""
+    channels: int | None = None
     kind: ClassVar[str] = "transform"
 
     def __post_init__(self) -> None:

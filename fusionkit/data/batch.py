@@ -14,7 +14,9 @@ class Case(TypedDict):
     """One case of a `CaseDataset`; `index` is its row in the cohort.
 
     `masked` are its inputs that have a number of tokens of their own: (n, c), n = 0 where the input is missing. `known`
-    has, for inputs of columns of which a component asks for it, which cells are not blank: (c,).
+    has, for inputs of columns of which a component asks for it, which cells are not blank: (c,). `grids` has the affine
+    of each volume whose files tell where it is, see `fusionkit.data.geometry.grid`: float64 (4, 4), NaN where this case
+    lacks one.
     """
 
     index: int
@@ -24,6 +26,7 @@ class Case(TypedDict):
     target_present: dict[str, bool]
     masked: NotRequired[tuple[str, ...]]
     known: NotRequired[dict[str, Tensor]]
+    grids: NotRequired[dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Batch:
     Shapes: `inputs` float32 (B, ...); `present` and `target_present` bool (B,); `targets` int64 (B,) for
     multiclass and float32 (B, C) otherwise; `index` int64 (B,), the rows in the cohort. Inputs of masked tokens are
     padded with zeros to the longest case of the batch, (B, N, c), and have `valid` bool (B, N), True = a token. Inputs
-    of columns of which a component asks for it have `known` bool (B, c), True = the cell was not blank.
+    of columns of which a component asks for it have `known` bool (B, c), True = the cell was not blank. Volumes whose
+    files tell where they are have `grids` float64 (B, 4, 4), NaN for a case without one; they stay on the CPU.
     """
 
     inputs: dict[str, Tensor]
@@ -43,6 +47,7 @@ class Batch:
     index: Tensor
     valid: dict[str, Tensor] = field(default_factory=dict)
     known: dict[str, Tensor] = field(default_factory=dict)
+    grids: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -64,7 +69,8 @@ class Batch:
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         parts = (self.inputs, self.present, self.targets, self.target_present, self.valid, self.known)
         changed = [{name: change(tensor) for name, tensor in part.items()} for part in parts]
-        return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), *changed[4:])
+        return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), changed[4], changed[5],
+                     self.grids)
 
 
 def collate(cases: Sequence[Case]) -> Batch:
@@ -81,6 +87,7 @@ def collate(cases: Sequence[Case]) -> Batch:
         torch.tensor([case["index"] for case in cases]),
         {name: valid for name, (_, valid) in padded.items()},
         {name: torch.stack([case["known"][name] for case in cases]) for name in first.get("known", ())},
+        {name: torch.stack([case["grids"][name] for case in cases]) for name in first.get("grids", ())},
     )
 
 

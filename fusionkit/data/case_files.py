@@ -39,7 +39,8 @@ class Checked:
     @property
     def extent(self) -> tuple[float, ...]:
         """The size of the array along (d, h, w) in mm; a voxel counts as 1 mm where the file does not tell."""
-        return self.facts.extent or ((1, *self.shape[-2:]) if len(self.shape) == 3 else self.shape[-3:])
+        grid = self.facts.outcome_grid
+        return grid.extent if grid else ((1, *self.shape[-2:]) if len(self.shape) == 3 else self.shape[-3:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.components.task import TargetPart
-from fusionkit.data.augmentation import TOGETHER, Augmentation
-from fusionkit.data.case_files import Checked, File
+from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.grouped_folds import PARTS
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.labels import named
+from fusionkit.data.readers.advice import Advice
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.readers.reader import Sizes, show_sizes
@@ -27,7 +27,6 @@ from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
 from fusionkit.printable import in_one_line
 
-_SAME_EXTENT = 0.01  # of the larger one
 _NAMED = 4  # cases that a warning about an input gives as examples
 
 
@@ -129,11 +128,15 @@ def check_shared(files: Sequence[File], division: Division, table: Table, ids: S
 
 def advise(spec: InputSpec, files: Mapping[int, Facts], ids: Sequence[str], findings: Findings) -> None:
     """Report the reader's warnings about the metadata of all files of an input, by row."""
-    rows = list(files)
-    for advice in spec.source.advise(spec.options, list(files.values())):
-        names = [repr(ids[rows[place]]) for place in advice.cases]
-        rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        about = f" (case{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{rest})"
+    add_advice(spec, spec.source.advise(spec.options, list(files.values())), [ids[row] for row in files], findings)
+
+
+def add_advice(spec: InputSpec, found: Sequence[Advice], names: Sequence[str], findings: Findings) -> None:
+    """Report a reader's warnings about an input, whose cases have these names."""
+    for advice in found:
+        shown = [repr(names[place]) for place in advice.cases]
+        rest = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
+        about = f" (case{'s' if len(shown) > 1 else ''} {', '.join(shown[:_NAMED])}{rest})"
         findings.add(Diagnostic(advice.code, f"input {spec.name!r}: {advice.message}{about}", spec.span, advice.why,
                                 advice.fix, severity="warning"), spec.name)
 
@@ -294,46 +297,3 @@ def check_target_varies(name: str, spec: TargetSpec, values: TargetValues, rows:
             findings.add(Diagnostic("one-value", f"target column {column!r} has one value in all {len(known)} training "
                                     "cases", table.header(column), why=f"{name!r} cannot be learned from it",
                                     fix="check the column and the split"), column)
-
-
-def check_changed(description: DataDescription, sizes: Mapping[str, Sequence[int]], masked: Collection[str],
-                  checked: Mapping[tuple[str, int], Checked], findings: Findings) -> None:
-    """`not-an-image`, `label-map-changed`: inputs that `augment` names and that cannot be changed by it.
-
-    `sizes` are those of the inputs that the network reads, `masked` those with several items or tokens for a case.
-    """
-    labelled = {name for (name, _), file in checked.items() if file.facts.labels}
-    made = description.augmentation or Augmentation()
-    for name in dict.fromkeys((*made.inputs, *(each for group in made.together for each in group))):
-        span = description.span("augment", name if name in made.inputs else TOGETHER)
-        if name in masked or (name in sizes and len(sizes[name]) not in (3, 4)):
-            what = "several tokens or items for a case" if name in masked else f"arrays of {len(sizes[name])} axes"
-            findings.add(Diagnostic("not-an-image", f"'augment' names {name!r}, which has {what}", span,
-                                    why="one image or one volume of a case can be changed", fix="remove it"))
-        elif name in labelled and getattr(description.inputs[name].options, "interpolate", "auto") != "linear":
-            findings.add(Diagnostic(
-                "label-map-changed", f"'augment' names {name!r}, whose files seem to hold labels", span,
-                why="labels cannot be interpolated: between 1 and 3 there is no 2",
-                fix=f"remove it, or write 'interpolate: linear' on input {name!r} if its values are intensities"))
-
-
-def check_together(description: DataDescription, extents: Mapping[tuple[str, int], Sequence[float]],
-                   ids: Sequence[str], findings: Findings) -> None:
-    """`grids-differ`: inputs that move together whose arrays have other sizes in mm; reported once a pair.
-
-    `extents` are sizes along d, h, w in mm by input and row; a voxel counts as 1 mm where a file does not tell.
-    """
-    span = description.span("augment", "together")
-    for first, *others in description.augmentation.together if description.augmentation else ():
-        for name in others:
-            for row in (row for owner, row in extents if owner == name and (first, row) in extents):
-                own, other = extents[first, row], extents[name, row]
-                if all(abs(a - b) <= _SAME_EXTENT * max(a, b) for a, b in zip(own, other, strict=True)):
-                    continue
-                sizes = [" x ".join(f"{length:.4g}" for length in lengths) + " mm" for lengths in (own, other)]
-                findings.add(Diagnostic(
-                    "grids-differ", f"{first!r} and {name!r} of case {ids[row]!r} are {sizes[0]} and {sizes[1]}", span,
-                    why="inputs that move together move about the middles of their arrays, which must be one place; a "
-                        "voxel counts as 1 mm where a file does not tell",
-                    fix="resample one onto the grid of the other, or let each move by itself"))
-                break

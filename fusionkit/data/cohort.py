@@ -14,14 +14,26 @@ import torch
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
-from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, MaskedCounts, Memory, SequenceInput, Source
+from fusionkit.data.dataset import (
+    CaseDataset,
+    ColumnInput,
+    FileInput,
+    MaskedCounts,
+    Matching,
+    Memory,
+    SequenceInput,
+    Source,
+)
 from fusionkit.data.description import DataDescription
+from fusionkit.data.geometry.grid import Grid
+from fusionkit.data.label_maps import is_label_map
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
 from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.sequences import SequenceFit
 from fusionkit.data.signature import HeadTarget
+from fusionkit.data.standard_scale import Landmarks, fit_scale
 from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import DataError, Diagnostic
@@ -148,9 +160,22 @@ class Cohort:
         fitted = {name: vectors.fit(values, self.description.inputs[name].options, rows, self.layouts[name])
                   for name, values in self.columns.items()}
         counts = {name: found for name in self.heads if (found := self.class_counts(name, rows))}
+        scales = {name: self._scale(name, rows) for name in self.sizes if self._is_matched(name)}
         sequences = {name: SequenceFit(self.description.inputs[name].source.gives, found.kinds, dict(found.record))
                      for name, found in self.gathered.items()}
-        return Preprocessing(fitted, counts, {name: self._reading(name, rows) for name in self.sizes}, sequences)
+        readings = {name: self._reading(name, rows) for name in self.sizes}
+        return Preprocessing(fitted, counts, readings, scales, sequences)
+
+    def _is_matched(self, name: str) -> bool:
+        """Whether an input is brought to a standard scale, which is fitted to the training cases."""
+        return getattr(self.description.inputs[name].options, "normalise", None) == "nyul"
+
+    def _scale(self, name: str, rows: Sequence[int]) -> tuple[Landmarks, ...]:
+        """The standard scale of each channel, or of all items of a case."""
+        found = [self.facts[name, row].landmarks for row in rows if (name, row) in self.facts]
+        if name in self.masked:
+            return (fit_scale([each for case in found for each in case]),)
+        return tuple(fit_scale(channel) for channel in zip(*found, strict=True)) or (fit_scale([]),)
 
     def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
         """How an input is read, and the metadata of the files of the given rows."""
@@ -172,19 +197,31 @@ class Cohort:
                 inputs[name] = SequenceInput(tensors, self.masked[name], torch.zeros(0, dtype=torch.int64))
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
-                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, self.masked.get(name))
+                matching = Matching(preprocessing.scale(name), {
+                    row: facts.landmarks for (owner, row), facts in self.facts.items() if owner == name},
+                ) if self._is_matched(name) else None
+                inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, self.masked.get(name),
+                                         matching)
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation
-        made.extents = self._extents() if made.augmentation else {}
+        made.labelled = self._label_maps() if made.augmentation else frozenset()
+        made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made
 
     def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""
-        return [name for name, known in self._extents().items()
+        return [name for name, known in self.grids.items()
                 if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
 
-    def _extents(self) -> dict[str, list[tuple[float, ...] | None]]:
-        """The extent of every file along d, h, w in mm, by input and row; None where it is not known."""
+    def _label_maps(self) -> frozenset[str]:
+        """The inputs whose files hold labels."""
+        return frozenset(name for (name, _), facts in self.facts.items()
+                         if is_label_map(
+                             getattr(self.description.inputs[name].options, "interpolate", "auto"), facts.labels))
+
+    @property
+    def grids(self) -> dict[str, list[Grid | None]]:
+        """The grid of the array of every file, by input and row; None where it is not known."""
         none = Facts()
-        return {name: [self.facts.get((name, row), none).extent for row in self.rows] for name in self.paths}
+        return {name: [self.facts.get((name, row), none).outcome_grid for row in self.rows] for name in self.paths}

@@ -17,8 +17,10 @@ from torch.utils.data import Dataset
 from fusionkit.data import case_files
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Case
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.reader import ReadError
+from fusionkit.data.standard_scale import Landmarks, to_scale
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import RunError
 
@@ -32,11 +34,27 @@ class MaskedCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Matching:
+    """How an input is brought to a standard scale: the scale of each channel (or one for all items) and the landmarks
+    of each file, by row."""
+
+    scale: tuple[Landmarks, ...]
+    landmarks: Mapping[int, tuple[Landmarks, ...]]
+
+    def of_row(self, row: int, values: Tensor) -> Tensor:
+        """The values of one row on the standard scale. *Shapes*: (c, ...), kept."""
+        own = self.landmarks[row]
+        scales = self.scale if len(self.scale) == len(own) else self.scale[:1] * len(own)
+        return torch.from_numpy(np.stack([
+            to_scale(channel, *pair) for channel, *pair in zip(values.numpy(), own, scales, strict=True)]))
+
+
+@dataclass(frozen=True, slots=True)
 class FileInput:
     """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
 
     `specs` too, where options are filled in by row; else it is empty. With `masked` the first of `size`, the number of
-    tokens, is another for every case.
+    tokens, is another for every case. `matching` is for values that are brought to a standard scale.
     """
 
     spec: InputSpec
@@ -44,6 +62,7 @@ class FileInput:
     paths: Sequence[Path | None]
     specs: Sequence[InputSpec] = ()
     masked: MaskedCounts | None = None
+    matching: Matching | None = None
 
     def of_row(self, row: int) -> InputSpec:
         """The input as one row reads it."""
@@ -114,8 +133,8 @@ class CaseDataset(Dataset[Case]):
     """The preprocessed cases of some rows of a cohort; a missing input is a zero tensor marked as not present.
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
-    Every case is given as it is: `augmentation` is for the trainer, with the `extents` of the arrays along d, h, w in
-    mm by input and row, None where the files do not tell.
+    Every case is given as it is: `augmentation` is for the trainer. `grids` are those of the arrays by input and row,
+    None where the files do not tell. `labelled` are the inputs whose values are labels.
 
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
@@ -131,7 +150,8 @@ class CaseDataset(Dataset[Case]):
         self.cache = cache
         self.memory = memory or Memory()
         self.augmentation: Augmentation | None = None
-        self.extents: Mapping[str, Sequence[Sequence[float] | None]] = {}
+        self.grids: Mapping[str, Sequence[Grid | None]] = {}
+        self.labelled: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -153,7 +173,15 @@ class CaseDataset(Dataset[Case]):
                  if isinstance(source, ColumnInput) and source.known is not None}
         if known:
             case["known"] = known
+        if self.grids:
+            case["grids"] = {name: _affine(of_rows[row]) for name, of_rows in self.grids.items()}
         return case
+
+    @property
+    def extents(self) -> dict[str, list[Sequence[float] | None]]:
+        """The size of every array along d, h, w in mm by input and row, None where the files do not tell."""
+        return {name: [None if grid is None else grid.extent for grid in of_rows]
+                for name, of_rows in self.grids.items()}
 
     def some(self, places: Sequence[int]) -> Self:
         """The cases at some places, in that order; cached values are shared."""
@@ -188,7 +216,8 @@ class CaseDataset(Dataset[Case]):
         if kept is None:
             kept = self._read(name, source, row, path)
             self.memory.put(name, row, kept)
-        return kept, True
+        # What memory holds is shared by the folds, each of which has a scale of its own.
+        return kept if source.matching is None else source.matching.of_row(row, kept), True
 
     def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
         try:
@@ -207,3 +236,7 @@ class CaseDataset(Dataset[Case]):
 def _counts(source: Source) -> MaskedCounts | None:
     """How many tokens the cases of an input have, None for one without masked tokens."""
     return None if isinstance(source, ColumnInput) else source.masked
+
+
+def _affine(grid: Grid | None) -> Tensor:
+    return torch.full((4, 4), torch.nan, dtype=torch.float64) if grid is None else torch.tensor(grid.affine)

@@ -20,7 +20,7 @@ from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class InputContext:
     """What the inputs of a data file refer to: its folder, the other folders that may be read, and readers."""
 
     folder: Path
@@ -28,14 +28,14 @@ class Place:
     registry: Registry
 
 
-def read_inputs(form: DataFieldReader, place: Place) -> dict[str, InputSpec]:
+def read_inputs(form: DataFieldReader, place: InputContext) -> dict[str, InputSpec]:
     """Every entry of `inputs` that is right; what is wrong with the others is noted."""
     form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
     specs = (_input(form, name, tree, place) for name, tree in entries(form, "inputs").items())
     return {spec.name: spec for spec in specs if spec is not None}
 
 
-def _input(form: DataFieldReader, name: str, tree: Tree, place: Place) -> InputSpec | None:
+def _input(form: DataFieldReader, name: str, tree: Tree, place: InputContext) -> InputSpec | None:
     if not isinstance(tree, Mapping):
         form.note("bad-value", f"input {name!r} must be a mapping, not {shown(tree)}", tree.span,
                   fix=f"write '{name}: {{read: READER, ...}}' with one of the readers "

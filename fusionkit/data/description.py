@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from fusionkit.components.task import Task
 from fusionkit.data.augmentation import Augmentation, read_augmentation
-from fusionkit.data.described_inputs import Place, entries, inside_roots, is_typed, read_inputs
+from fusionkit.data.described_inputs import InputContext, entries, inside_roots, is_typed, read_inputs
 from fusionkit.data.fields import DataFieldReader, shown
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.measurement_limits import Limits
@@ -130,7 +130,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     form.require("id", "COLUMN", ", the column with the id of each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     registry = registry or discover()
-    inputs = read_inputs(form, Place(folder, readable, registry))
+    inputs = read_inputs(form, InputContext(folder, readable, registry))
     augmentation = read_augmentation(form, inputs, registry)
     targets = _targets(form, registry)
     split = read_split(form, targets)

@@ -18,8 +18,9 @@ INTERPOLATE = (
 
 _SAMPLE = 1 << 16
 _MOST_LABELS, _LARGEST_LABEL = 256, 65535
-_VOTED = 32  # with more labels the nearest voxel is used: voting takes one pass per label
 _FEW, _ALMOST_ALL = 16, 0.9
+VOTED = 32
+"""With more labels the nearest voxel is used: voting takes one pass for each."""
 
 
 def labels_of(array: NDArray[Any]) -> tuple[float, ...]:
@@ -51,6 +52,11 @@ def labels_of(array: NDArray[Any]) -> tuple[float, ...]:
     return tuple(float(label) for label in labels) if pairs and patches else ()
 
 
+def is_label_map(interpolate: str, labels: tuple[float, ...]) -> bool:
+    """Whether values are labels, by the option of their reader and what was found in a file."""
+    return interpolate in ("labels", "nearest") or (interpolate == "auto" and bool(labels))
+
+
 def colour_labels(array: NDArray[np.float32]) -> tuple[float, ...]:
     """A number for each colour of a picture whose colours look like labels, as in a painted mask; empty for others.
 
@@ -58,10 +64,10 @@ def colour_labels(array: NDArray[np.float32]) -> tuple[float, ...]:
     """
     flat = array.reshape(3, -1)
     sample = flat[:, :: max(1, flat.shape[1] // _SAMPLE)]
-    if not sample.size or len(np.unique(_codes(sample))) > _VOTED:
+    if not sample.size or len(np.unique(_codes(sample))) > VOTED:
         return ()
     colours, numbers = np.unique(_codes(flat), return_inverse=True)
-    return labels_of(numbers.reshape(1, *array.shape[1:])) if len(colours) <= _VOTED else ()
+    return labels_of(numbers.reshape(1, *array.shape[1:])) if len(colours) <= VOTED else ()
 
 
 def _codes(colours: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,8 +96,8 @@ def resize_as(
         return _nearest(array, size)
     if not by_label:
         return resize(array, size)
-    labels = labels or tuple(float(label) for label in np.unique(array)[: _VOTED + 1])
-    return _voted(array, size, labels) if len(labels) <= _VOTED and len(array) == 1 else _nearest(array, size)
+    labels = labels or tuple(float(label) for label in np.unique(array)[: VOTED + 1])
+    return _voted(array, size, labels) if len(labels) <= VOTED and len(array) == 1 else _nearest(array, size)
 
 
 def _nearest(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:

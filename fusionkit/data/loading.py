@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fusionkit.data import case_files, checks, leaks, masked_inputs, sequences, targets
+from fusionkit.data.augmentation_checks import check_augmentation
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset, MaskedCounts
@@ -322,11 +323,10 @@ def _check_cohort(loading: _Loading) -> _Loading:
 
 
 def _check_augmentation(loading: _Loading) -> _Loading:
-    """Inputs that training changes are images or volumes; those that move together show one part of the body."""
+    """Check what training changes at random."""
     if loading.required:
-        extents = {place: found.extent for place, found in sorted(loading.checked.items())}
-        checks.check_together(loading.description, extents, loading.ids, loading.findings)
-        checks.check_changed(loading.description, loading.sizes, loading.masked, loading.checked, loading.findings)
+        check_augmentation(loading.description, loading.sizes, loading.masked, checked=loading.checked, ids=loading.ids,
+                           findings=loading.findings)
     return loading
 
 

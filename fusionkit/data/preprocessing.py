@@ -17,6 +17,7 @@ from fusionkit.data.readers.columns import Categories, ColumnsFit
 from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.sequences import SequenceFit
+from fusionkit.data.standard_scale import Landmarks
 from fusionkit.errors import DataError, Diagnostic, Severity
 from fusionkit.files import read_text
 
@@ -60,12 +61,14 @@ class Preprocessing:
     """Fitted on training rows only, saved with the run, and applied to all later cases.
 
     `columns` is by input, `class_counts` by head and then by class; `inputs` is how each input was read, empty for
-    runs of versions that did not record it. `sequences` is what decides the meaning of ids, by input.
+    runs of versions that did not record it. `scales` are standard scales of inputs read with `normalise: nyul`, for
+    each channel, or one for all items. `sequences` is what decides the meaning of ids, by input.
     """
 
     columns: dict[str, ColumnsFit] = field(default_factory=dict)
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     inputs: dict[str, InputReading] = field(default_factory=dict)
+    scales: dict[str, tuple[Landmarks, ...]] = field(default_factory=dict)
     sequences: dict[str, SequenceFit] = field(default_factory=dict)
     version: int = _VERSION
 
@@ -114,6 +117,15 @@ class Preprocessing:
         if name not in self.columns:
             raise DataError(_unfitted(name))
         return self.columns[name]
+
+    def scale(self, name: str) -> tuple[Landmarks, ...]:
+        """The standard scale of an input read with `normalise: nyul`.
+
+        Raises: `DataError` with `bad-preprocessing` where none was fitted.
+        """
+        if not self.scales.get(name):
+            raise DataError(_unfitted(name))
+        return self.scales[name]
 
     def layout(self, name: str) -> Categories:
         """The categories of an input by position; a position without a training case is an empty text."""

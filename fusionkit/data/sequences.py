@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusionkit.data import masked_inputs
+from fusionkit.data.checks import add_advice
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.input_spec import InputSpec
-from fusionkit.data.readers.cohort_reader import Cases, CohortReader, SequenceFault, Sequences
+from fusionkit.data.readers.cohort_reader import CohortCases, SequenceFault, Sequences
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
+from fusionkit.data.readers.whole_reader import CohortReader
 from fusionkit.data.signature import InputNeed
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic
 
-_NAMED = 4  # cases that a warning names
 KINDS = {"text": "vocabulary"}
 """What the kinds of a token are called, by layout."""
 
@@ -53,12 +54,7 @@ def gather(spec: InputSpec, files: Sequence[Path | None], train: Sequence[int], 
             "check the files of this input; if they are right, please report it")),))
     for fault in found.faults:
         _report(fault, spec, table=table, ids=ids, description=description, findings=findings)
-    for advice in found.advice:
-        names = [repr(ids[row]) for row in advice.cases]
-        rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        about = f" (case{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{rest})"
-        findings.add(Diagnostic(advice.code, f"input {spec.name!r}: {advice.message}{about}", spec.span, advice.why,
-                                advice.fix, severity="warning"), spec.name)
+    add_advice(spec, found.advice, ids, findings)
     if len(found.arrays) < len(ids):
         return None
     _check_record(spec.name, before, found, description, findings)
@@ -66,10 +62,10 @@ def gather(spec: InputSpec, files: Sequence[Path | None], train: Sequence[int], 
 
 
 def cases_of(spec: InputSpec, files: Sequence[Path | None], train: Sequence[int], *, table: Table, ids: Sequence[str]
-             ) -> Cases:
+             ) -> CohortCases:
     """What the reader of an input is given."""
     cells = {column: table.cells(column) for column in spec.columns}
-    return Cases(tuple(ids), cells, tuple(files), spec.placed, tuple(train))
+    return CohortCases(tuple(ids), cells, tuple(files), spec.placed, tuple(train))
 
 
 def _report(fault: SequenceFault, spec: InputSpec, *, table: Table, ids: Sequence[str], description: DataDescription,

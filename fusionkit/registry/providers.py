@@ -15,7 +15,8 @@ import pluggy
 
 from fusionkit.components import hooks
 from fusionkit.components.failures import raised
-from fusionkit.components.requirements import Refusal, contract_refusal
+from fusionkit.components.hooks import CONTRACT
+from fusionkit.components.requirements import CHANGES, Refusal, contract_refusal, is_former
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError, near
 from fusionkit.registry.catalogue import Entry, entry_of, read_catalogue
 from fusionkit.registry.entry_points import Declared, declared
@@ -35,7 +36,8 @@ class Provider:
 
     `problem` is the reason why it is not in use, `fix` what to do; such a provider has no entries, and `withheld` are
     those that it would have. `others` are packages that its catalogue lists. `notes` are about what it has for later
-    versions, which is left out. A `bundled` provider keeps its ids and graphs even if others claim them.
+    versions, which is left out. A `bundled` provider keeps its ids and graphs even if others claim them. `former` is
+    the range that it states if it was written for the former contract only.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Provider:
     others: tuple[KnownPackage, ...] = ()
     bundled: bool = False
     notes: tuple[str, ...] = ()
+    former: str = ""
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}".strip()
@@ -131,7 +134,8 @@ def _installed(each: Declared, guard: AbstractContextManager[None]) -> Provider:
             refusal = contract_refusal(answers.contract, each.package)
             if answers.catalogue is None:
                 return replace(provider, problem="it does not implement fusionkit_catalogue", fix=check)
-            graphed = replace(provider, graphs=None if refusal else answers.graphs, notes=tuple(
+            former = answers.contract if is_former(answers.contract) else ""
+            graphed = replace(provider, former=former, graphs=None if refusal else answers.graphs, notes=tuple(
                 f"it implements the hook {hook}, which this version does not know" for hook in answers.unknown))
             return _with_catalogue(graphed, answers.catalogue, refusal)
     except UserError as error:
@@ -174,7 +178,9 @@ def _typed(path: Path) -> Provider:
         with guarded(str(path), limited=False):
             spec.loader.exec_module(module)
     except Exception as error:
-        _check_contract(path, getattr(module, "CONTRACT", None))  # which may be why it fails
+        stated = getattr(module, "CONTRACT", None)
+        _check_contract(path, stated)  # which may be why it fails
+        provider = replace(provider, former=str(stated) if is_former(stated) else "")
         raise broken(provider, "the plugin file", raised(error)) from error
     _check_contract(path, getattr(module, "CONTRACT", None))
     components = tuple(value for value in vars(module).values() if isinstance(value, Declaration))
@@ -192,6 +198,8 @@ def _check_contract(path: Path, stated: object) -> None:
 
 def broken(provider: Provider, name: str, reason: str, span: Span | None = None) -> GraphError:
     """The error for a part of a provider that does not work."""
-    return GraphError(Diagnostic("broken-plugin", f"{name} of {provider} cannot be used", span, why=reason,
-                                 fix=f"report it to its author, or turn it off: {DISABLE}={provider.name}; "
-                                     "--verbose shows the traceback"))
+    fix = f"report it to its author, or turn it off: {DISABLE}={provider.name}; --verbose shows the traceback"
+    if provider.former:
+        reason = f"{reason}; it was written for contract {provider.former}, this fusionkit offers {CONTRACT}"
+        fix = f"{CHANGES} says what to change since then; {fix}"
+    return GraphError(Diagnostic("broken-plugin", f"{name} of {provider} cannot be used", span, why=reason, fix=fix))

@@ -6,7 +6,7 @@ Axes: B cases, c channels, then (h, w) or (d, h, w).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,12 +53,13 @@ class Augmented:
     """Changes the training batches of one dataset; its changes are a function of seed, epoch and the id of a case.
 
     `ids` are those of all rows; `extents` has the size of an array along d, h, w in mm for each row, by input; an
-    input or row that it lacks has voxels of 1 mm.
+    input or row that it lacks has voxels of 1 mm. `labelled` are inputs whose values are labels.
     """
 
     def __init__(self, augmentation: Augmentation | None, ids: Sequence[str],
-                 extents: Mapping[str, Sequence[Sequence[float] | None]], seed: int) -> None:
-        self.ids, self.extents = ids, extents
+                 extents: Mapping[str, Sequence[Sequence[float] | None]], seed: int, *,
+                 labelled: Collection[str] = ()) -> None:
+        self.ids, self.extents, self.labelled = ids, extents, labelled
         self.groups: dict[tuple[str, ...], list[_Applied]] = {}
         self.values: dict[str, list[_Applied]] = {}
         for name, several in (augmentation.inputs if augmentation else {}).items():
@@ -89,7 +90,7 @@ class Augmented:
             place, extent = self._placed(name, row, values.shape[2:])
             motions.append(joined(()) if row is None else self.motion(transforms, epoch, self.ids[row], extent))
             places.append(place)
-        return moved(values, motions, places, values.flatten(2).amin(2))
+        return moved(values, motions, places, values.flatten(2).amin(2), by_label=name in self.labelled)
 
     def motion(self, transforms: Sequence[_Applied], epoch: int, id: str, extent: Sequence[float]) -> Joined:
         """The motion of one case."""

@@ -29,5 +29,6 @@ def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) 
     dropout = ModalityDropout(plan, settings)
     if not isinstance(train, CaseDataset) or train.augmentation is None:
         return dropout
-    augmented = Augmented(train.augmentation, train.ids, train.extents, settings.seed)
+    augmented = Augmented(train.augmentation, train.ids, train.extents, settings.seed,
+                          labelled=train.labelled)
     return lambda batch, epoch: augmented(dropout(batch, epoch), epoch)

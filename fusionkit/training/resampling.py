@@ -17,8 +17,10 @@ from torch.nn.functional import grid_sample
 
 from fusionkit.arrays import Floats
 from fusionkit.components.transform import Motion
+from fusionkit.data.label_maps import VOTED
 
 _EXACT = 1e-9
+_ROUNDING = 1e-5  # equal shares of labels may differ by so much
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +72,12 @@ def joined(motions: Sequence[Motion]) -> Joined:
     return Joined(linear, shift, tuple(motion for motion in motions if motion.bend is not None and motion.bend.any()))
 
 
-def moved(values: Tensor, motions: Sequence[Joined], places: Sequence[Placed], fill: Tensor | None) -> Tensor:
+def moved(values: Tensor, motions: Sequence[Joined], places: Sequence[Placed], fill: Tensor | None, *,
+          by_label: bool = False) -> Tensor:
     """The moved cases; those that do not move are returned as they are, those that are only turned over exactly.
 
-    `fill` (B, c) are the values beyond the edge, None for those at the edge.
+    `fill` (B, c) are the values beyond the edge, None for those at the edge. With `by_label` the values are labels:
+    a moved voxel has the label with the largest share of it, and of two labels the larger from one half.
     *Shapes*: `values` (B, c, h, w) or (B, c, d, h, w), kept.
     """
     volumes = values if values.dim() == 5 else values.unsqueeze(2)
@@ -90,7 +94,9 @@ def moved(values: Tensor, motions: Sequence[Joined], places: Sequence[Placed], f
         maps.append((turn, offset))
     if rows:
         bends = [_bent(motions[row], places[row], volumes.shape[2:], values.device) for row in rows]
-        result[rows] = _sampled(volumes[rows], maps, bends, None if fill is None else fill[rows])
+        grid = _grid(volumes.shape[2:], maps, bends, values.device)
+        own, level = volumes[rows], None if fill is None else fill[rows]
+        result[rows] = _labels_at(own, grid) if by_label else _values_at(own, grid, level)
     return result.reshape(values.shape)
 
 
@@ -118,15 +124,14 @@ def _flipped_axes(turn: Floats, offset: Floats, sizes: Sequence[int]) -> list[in
     return [axis for axis in range(3) if signs[axis] < 0] if exact else None
 
 
-def _sampled(volumes: Tensor, maps: Sequence[tuple[Floats, Floats]], bends: Sequence[Tensor | None],
-             fill: Tensor | None) -> Tensor:
-    sizes, device = volumes.shape[2:], volumes.device
+def _grid(sizes: Sequence[int], maps: Sequence[tuple[Floats, Floats]], bends: Sequence[Tensor | None],
+          device: torch.device) -> Tensor:
+    """Where each voxel of the result comes from, as `grid_sample` wants it: (B, d, h, w, 3), or (B, 1, h, w, 2)."""
     scale = 2 / np.array(sizes)
     turns = _on(np.stack([turn * scale[:, None] for turn, _ in maps]), device)
     offsets = _on(np.stack([(offset + 0.5) * scale - 1 for _, offset in maps]), device)
     along = [torch.arange(size, dtype=torch.float32, device=device) for size in sizes]
-    flat = sizes[0] == 1
-    axes = (2, 1) if flat else (2, 1, 0)  # grid_sample wants x, y, z
+    axes = (2, 1) if sizes[0] == 1 else (2, 1, 0)  # grid_sample wants x, y, z
     grid = torch.empty((len(maps), *sizes, len(axes)), device=device)
     for place, axis in enumerate(axes):
         weights = turns[:, axis, :, None]
@@ -136,13 +141,45 @@ def _sampled(volumes: Tensor, maps: Sequence[tuple[Floats, Floats]], bends: Sequ
         for row, bend in enumerate(bends):
             if bend is not None:
                 grid[row, ..., place] += bend[axis] * float(scale[axis])
-    volumes, grid = (volumes.squeeze(2), grid.squeeze(1)) if flat else (volumes, grid)
+    return grid
+
+
+def _values_at(volumes: Tensor, grid: Tensor, fill: Tensor | None, mode: str = "bilinear") -> Tensor:
+    """The values at the places of a grid: (B, c, d, h, w)."""
+    shape = volumes.shape
+    if grid.shape[-1] == 2:
+        volumes, grid = volumes.squeeze(2), grid.squeeze(1)
     if fill is None:
-        return grid_sample(volumes, grid, mode="bilinear", padding_mode="border", align_corners=False).reshape(
-            len(maps), -1, *sizes)
+        return grid_sample(volumes, grid, mode=mode, padding_mode="border", align_corners=False).reshape(shape)
     level = fill.reshape(*fill.shape, *[1] * (volumes.dim() - 2))
-    moved = grid_sample(volumes - level, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + level
-    return moved.reshape(len(maps), -1, *sizes)
+    moved = grid_sample(volumes - level, grid, mode=mode, padding_mode="zeros", align_corners=False) + level
+    return moved.reshape(shape)
+
+
+def _labels_at(volumes: Tensor, grid: Tensor) -> Tensor:
+    """The labels at the places of a grid; beyond the edge is the smallest label of the case."""
+    result = torch.empty_like(volumes)
+    for row in range(len(volumes)):
+        case, places = volumes[row, None], grid[row, None]
+        labels: Tensor = torch.unique(case)
+        if len(case[0]) > 1 or len(labels) > VOTED:
+            lowest = case.flatten(2).amin(2)
+            result[row] = _values_at(case, places, lowest, "nearest")[0]
+            continue
+        beyond = [torch.full((1, 1), float(number == 0), device=case.device) for number in range(len(labels))]
+        shares = [_values_at((case == label).float(), places, level)
+                  for label, level in zip(labels, beyond, strict=True)]
+        result[row] = _voted(shares, labels)
+    return result
+
+
+def _voted(shares: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """The label with the largest share; of equal shares the smaller label, of two labels the larger from one half."""
+    chosen, most = labels[0].expand_as(shares[0]), shares[0] - (_ROUNDING if len(labels) == 2 else -_ROUNDING)
+    for label, share in zip(labels[1:], shares[1:], strict=True):
+        more = share > most
+        chosen, most = torch.where(more, label, chosen), torch.where(more, share + _ROUNDING, most)
+    return chosen
 
 
 def _bent(motion: Joined, place: Placed, sizes: Sequence[int], device: torch.device) -> Tensor | None:

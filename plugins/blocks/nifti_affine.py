@@ -5,14 +5,13 @@ Source: nifti1.h, methods 1 to 3 and xyzt_units.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.reading import ReadError
+from fusionkit.reading import Grid, ReadError
 
 _MM = {"meter": 1000.0, "micron": 0.001}
 _SAME = 0.1  # of the shortest edge of a voxel, between the corners that two affines give a volume
@@ -58,8 +57,9 @@ def place_of(header: Any, shape: tuple[int, ...]) -> Place:
     if sform is not None and not _usable(sform):
         remarks.append(("sform-singular", ""))
     elif sform is not None and qform is not None and _usable(qform):
-        apart = _corner_distance(shape[:3], affine, scale @ qform)
-        if apart > _SAME * float(np.linalg.norm(affine[:3, :3], axis=0).min()):
+        used = Grid.of_file(affine, shape[2::-1])
+        apart = used.apart(Grid.of_file(scale @ qform, shape[2::-1]))
+        if apart > _SAME * min(used.spacing):
             remarks.append(("affines-disagree", f"{apart:.3g}"))
     place = Place(affine)
     if not all(_ODD_MM[0] <= length <= _ODD_MM[1] for length in place.spacing):
@@ -83,10 +83,3 @@ def _usable(affine: NDArray[np.float64]) -> bool:
     if not np.isfinite(affine).all() or not lengths.all():
         return False
     return bool(abs(np.linalg.det(affine[:3, :3] / lengths)) > _SINGULAR)
-
-
-def _corner_distance(shape: tuple[int, ...], one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """The largest distance in mm between the outer corners of a volume under two affines."""
-    ends = [(-0.5, length - 0.5) for length in shape]
-    corners = np.array([[*corner, 1.0] for corner in itertools.product(*ends)])
-    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from fusionkit_plugins.blocks.dicom.advice import facts_of, of_files
-from fusionkit_plugins.blocks.dicom.headers import VARIANTS, Slice, find_files, read_slices
+from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, read_slices
+from fusionkit_plugins.blocks.dicom.options import DicomOptions, Rescale
 from fusionkit_plugins.blocks.dicom.pixels import read_picture, read_stack
 from fusionkit_plugins.blocks.dicom.series import (
     check_image,
@@ -25,111 +25,19 @@ from fusionkit_plugins.blocks.dicom.series import (
 )
 from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 
 from fusionkit.api import Reader
-from fusionkit.reading import (
-    INTERPOLATE,
-    Advice,
-    Bounded,
-    Facts,
-    FileOptions,
-    Interpolation,
-    ReadError,
-    Sizes,
-    Window,
-    labels_of,
-    resize_as,
-    window,
-)
+from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, resize_as, window
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
 
 
-class Rescale(BaseModel):
-    """Slope and intercept for files without them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    slope: float = Field(1.0, allow_inf_nan=False, description="Factor of the stored values.")
-    intercept: float = Field(0.0, allow_inf_nan=False, description="What is added to them.")
-
-
-class DicomOptions(FileOptions):
-    """Options of `read: dicom`."""
-
-    filled: ClassVar[tuple[str, ...]] = ("series",)
-
-    form: Literal["volume", "image"] = Field(
-        "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
-    )
-    series: str | int | None = Field(
-        None, description="Which series of the folder, by UID, number or description; needed if there are several. "
-        "{column} stands for the cell of that column."
-    )
-    window: Window | None = Field(
-        None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped."
-    )
-    scale: Literal["window", "bits"] = Field(
-        "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
-        "the smallest and the largest value that the file's bits can represent."
-    )
-    size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
-        None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
-    )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
-    stack: dict[str, str | int | float] | None = Field(
-        None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
-        "the slices, or frames, and their values; needed when slices share a place."
-    )
-    gaps: Literal["refuse", "resample"] = Field(
-        "refuse", description="What to do with slices at uneven steps: `resample` interpolates them to an even step, "
-        "one of the shortest of the series."
-    )
-    tilt: Literal["refuse", "keep"] = Field(
-        "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged."
-    )
-
-    clean: Literal["air", "keep"] = Field(
-        "air", description="How to treat padding (PixelPaddingValue): `air` replaces it, and all below -1024 HU, by "
-        "-1024 in a CT, and by 0 in other images; `keep` rescales it like other values."
-    )
-    rescale: Rescale | None = Field(
-        None, description="`{slope: 1, intercept: -1024}` for files whose header has neither slope, intercept nor "
-        "table; values in a header take precedence."
-    )
-
-    @field_validator("stack")
-    @classmethod
-    def _known_elements(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
-        unknown = [name for name in given or () if name not in VARIANTS]
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} is none of {', '.join(VARIANTS)}")
-        return given
-
-    @field_validator("scale")
-    @classmethod
-    def _bits_of_an_image(cls, given: str, found: ValidationInfo) -> str:
-        if given == "bits" and (found.data.get("form") != "image" or found.data.get("window") is not None):
-            raise ValueError("'bits' is for 'form: image' without a window")
-        return given
-
-    @field_validator("size")
-    @classmethod
-    def _size_fits(cls, size: tuple[int, ...] | None, found: ValidationInfo) -> tuple[int, ...] | None:
-        form = found.data.get("form", "volume")
-        axes = {"volume": 3, "image": 2}[form]
-        if size is not None and len(size) != axes:
-            raise ValueError(f"the size of {'a volume' if axes == 3 else 'an image'} is {axes} numbers")
-        return size
-
-
 def shape(options: DicomOptions) -> Sizes:
     """The sizes that follow from the options: (1, D, H, W) of a volume, (C, H, W) of an image."""
     if options.form == "volume":
-        return (1, *(options.size or (None, None, None)))
-    return (None, *(options.size or (None, None)))
+        return (options.window_channels or 1, *(options.size or (None, None, None)))
+    return (options.window_channels, *(options.size or (None, None)))
 
 
 def advise(options: DicomOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -145,7 +53,8 @@ def read(path: Path, options: DicomOptions) -> NDArray[np.float32]:
 def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume of a series folder (or of one file), or the picture of a file.
 
-    Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`.
+    Shapes: (1, D, H, W) with D along the slice normal; (1, H, W) or (3, H, W) for `form: image`; a channel for each of
+    several windows.
     Units: those after slope and intercept of the header (HU for CT); 0..1 with a window.
     Raises: `ReadError`; its codes start with `dicom-` and are listed on docs/dicom.md.
     """
@@ -155,8 +64,10 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     keep = sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
     slices = [item for file in files for item in read_slices(file, keep)]
     values, facts = _volume(slices, options, rules) if options.form == "volume" else _picture(slices, options, rules)
-    if options.window is None and options.scale == "window" and facts.modality != "CT":
+    if options.as_stored and options.scale == "window" and facts.modality != "CT":
         facts = replace(facts, labels=labels_of(values))
+    values, landmarks = intensities(values, options)
+    facts = replace(facts, landmarks=landmarks)
     return resize_as(values, options.size, options.interpolate, facts.labels), facts
 
 
@@ -165,14 +76,11 @@ def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tu
     chosen = choose_stack(chosen, {name: str(value) for name, value in (options.stack or {}).items()})
     stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
     pixels = read_stack(stack, rules)
-    spacing, orientation = grid_of(stack)
     values = pixels.values[None]
     if options.gaps == "resample" and len(stack) > 1:
-        places, step = even_places(stack)
-        values, spacing = _between(values, places), (step, *spacing[1:])
-    facts = replace(facts_of(stack, pixels, rules), spacing=spacing, orientation=orientation,
-                    sizes=values.shape[1:])
-    return (values if options.window is None else window(values, *options.window)), facts
+        values = _between(values, even_places(stack))
+    facts = replace(facts_of(stack, pixels, rules), pixel=(), grid=grid_of(stack, values.shape[1]))
+    return values, facts
 
 
 def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -191,9 +99,8 @@ def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> t
         message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
         raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
     pixels = read_picture(slices[0], rules)
-    bounds = pixels.range if options.scale == "bits" else options.window
     facts = facts_of(slices, pixels, rules)
-    return (pixels.values if bounds is None else window(pixels.values, *bounds)), facts
+    return (window(pixels.values, *pixels.range) if options.scale == "bits" else pixels.values), facts
 
 
 def sample(folder: Path) -> Path:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fusionkit.api import Reader
 from fusionkit.reading import (
     INTERPOLATE,
     Advice,
     Facts,
-    FileOptions,
+    IntensityOptions,
     Interpolation,
+    NumberWindows,
     PlaneSize,
     ReadError,
     Sizes,
@@ -28,13 +29,13 @@ from fusionkit.reading import (
     count,
     file_size_fix,
     first_bytes,
+    intensities,
     label_maps,
     labels_of,
     misplaced,
     ranges,
     resize_as,
     spread,
-    window,
 )
 
 # Tried in this order; each recognises its files by their first bytes, whatever their suffix.
@@ -44,25 +45,36 @@ _DAMAGED = "copy or export the file again; it is cut off or damaged"
 _NARROW = 8  # a picture that uses at most an eighth of its range
 
 
-class ImageOptions(FileOptions):
+class ImageOptions(IntensityOptions):
     """Options of the reader `image`."""
 
-    window: Window | None = Field(
+    window: NumberWindows | None = Field(
         None, description="Two stored values that become 0 and 1, clipped outside, such as [0, 4095] for 12 bits in a "
-        "16-bit picture; without it values are divided by the largest of the bit depth.",
+        "16-bit picture; without it values are divided by the largest of the bit depth. A list, or `{NAME: [LOW, "
+        "HIGH]}`, makes one channel for each.",
     )
     size: PlaneSize | None = Field(
         None, description="Height and width that every picture is resized to; without it pictures keep their own."
     )
     interpolate: Interpolation = Field("auto", description=INTERPOLATE)
+    clip: Window | None = Field(
+        None, description="Two values that smaller and larger ones become, after the division by the largest of the "
+        "bit depth; nothing is scaled."
+    )
     channels: Literal[1, 3] | None = Field(
         None, description="1 converts colour to grey, 3 repeats grey three times; without it each keeps its own."
     )
 
+    @model_validator(mode="after")
+    def _windows_are_channels(self) -> ImageOptions:
+        if self.channels == 3 and self.window_channels:
+            raise ValueError("several windows make channels of their own; remove 'channels: 3'")
+        return self
+
 
 def shape(options: ImageOptions) -> Sizes | None:
     """Channels, height, width; None if known only from the file."""
-    return (options.channels, *(options.size or (None, None)))
+    return (options.window_channels or options.channels, *(options.size or (None, None)))
 
 
 def size_fix(name: str, options: ImageOptions, expected: Sizes, met: Sizes) -> str:
@@ -116,20 +128,20 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     """
     picture = _decode(path)
     array = picture.stored
-    if picture.depth is None and options.window is None:
+    if picture.depth is None and options.window is None and options.normalise in (None, "none"):
         raise ReadError("needs-window", f"the picture has values from {array.min():g} to {array.max():g}, without a "
                         "bit depth", "32-bit and floating-point pictures do not say which values are black and white",
                         "write 'window: [BLACK, WHITE]' on the input")
     find = labels_of if len(array) == 1 else colour_labels
-    labels = find(array) if options.window is None else ()
+    labels = find(array) if options.as_stored else ()
     if options.window is None:
         array = array / np.float32(picture.depth or 1)
     if options.channels == 1 and array.shape[0] == 3:
         # The luma of ITU-R BT.601, as Pillow's own conversion to grey.
         array = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), array, axes=1)[None]
     facts = Facts(values=spread(array), bits=(picture.depth or 0).bit_length(), labels=labels, remarks=picture.remarks)
-    if options.window is not None:
-        array = window(array, *options.window)
+    array, landmarks = intensities(array, options)
+    facts = replace(facts, landmarks=landmarks)
     if options.channels == 3 and array.shape[0] == 1:
         array = np.repeat(array, 3, axis=0)
     places = tuple(float(np.float32(label) / np.float32(picture.depth or 1)) for label in labels)

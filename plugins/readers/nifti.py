@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,22 @@ from fusionkit_plugins.blocks.nifti_affine import Place, place_of
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fusionkit.api import Reader
+from fusionkit.api import Floats, Reader
 from fusionkit.reading import (
     INTERPOLATE,
     MAX_VALUES,
     Advice,
     Facts,
-    FileOptions,
+    Grid,
+    IntensityOptions,
     Interpolation,
     ReadError,
     Sizes,
     VolumeSize,
-    Window,
     constant,
     count,
     first_bytes,
+    intensities,
     is_nifti,
     label_maps,
     labels_of,
@@ -38,17 +40,15 @@ from fusionkit.reading import (
     spacings,
     spread,
     unzipped,
-    window,
 )
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
 # x w: left to right. nibabel's canonical array is (x, y, z[, c]).
 
 
-class NiftiOptions(FileOptions):
+class NiftiOptions(IntensityOptions):
     """Options of the reader `nifti`."""
 
-    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
@@ -59,8 +59,8 @@ class NiftiOptions(FileOptions):
 
 
 def shape(options: NiftiOptions) -> Sizes | None:
-    """Channels, which are known only from the file, and the size."""
-    return (None, *(options.size or (None, None, None)))
+    """Channels, which are known only from the file or from several windows, and the size."""
+    return (options.window_channels, *(options.size or (None, None, None)))
 
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -120,16 +120,15 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
         image = _open(path, nibabel, streams)
         _refuse(path, image, nibabel)
         place = place_of(image.header, tuple(image.shape))
-        stored, axes = _canonical(image, place, nibabel)
+        stored, affine = _canonical(image, place, nibabel)
     volume = np.ascontiguousarray(stored.T)
     volume = volume[None] if volume.ndim == 3 else volume
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
-    facts = Facts(values=spread(volume), spacing=tuple(place.spacing[axis] for axis in axes[::-1]),
-                  sizes=volume.shape[1:], labels=labels_of(volume) if options.window is None else (),
-                  remarks=place.remarks)
-    if options.window is not None:
-        volume = window(volume, *options.window)
+    facts = Facts(values=spread(volume), grid=None if affine is None else Grid.of_file(affine, volume.shape[1:]),
+                  labels=labels_of(volume) if options.as_stored else (), remarks=place.remarks)
+    volume, landmarks = intensities(volume, options)
+    facts = replace(facts, landmarks=landmarks)
     return resize_as(volume, options.size, options.interpolate, facts.labels), facts
 
 
@@ -151,22 +150,22 @@ def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:
                                  "convert it to .nii or .nii.gz, or copy the file again") from None
 
 
-def _canonical(image: Any, place: Place, nibabel: Any) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-    """The voxels with axes to the right, front and top, and the original axis of each.
+def _canonical(image: Any, place: Place, nibabel: Any) -> tuple[NDArray[np.float32], Floats | None]:
+    """The voxels with axes to the right, front and top, and their affine.
 
     Shapes: (x, y, z), or (x, y, z, c).
     """
     turn = None if place.affine is None else nibabel.io_orientation(place.affine)
-    axes = () if turn is None else tuple(int(axis) for axis in np.argsort(turn[:, 0]))
+    affine = None if turn is None else place.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape[:3])
     try:
         with np.errstate(all="ignore"):  # overflows become infinite and are refused as such
             if image.get_data_dtype().names:
                 colours = np.asanyarray(image.dataobj)
                 colours = colours if turn is None else nibabel.apply_orientation(colours, turn)
-                return np.stack([colours[name] for name in ("R", "G", "B")], axis=-1).astype(np.float32), axes
+                return np.stack([colours[name] for name in ("R", "G", "B")], axis=-1).astype(np.float32), affine
             if turn is None or (turn == [[0, 1], [1, 1], [2, 1]]).all():
-                return np.asarray(image.dataobj, dtype=np.float32), axes
-            return np.asarray(nibabel.apply_orientation(np.asanyarray(image.dataobj), turn), dtype=np.float32), axes
+                return np.asarray(image.dataobj, dtype=np.float32), affine
+            return np.asarray(nibabel.apply_orientation(np.asanyarray(image.dataobj), turn), dtype=np.float32), affine
     except Exception as problem:  # as above
         raise ReadError("broken-nifti", "the voxels of the volume cannot be read", " ".join(str(problem).split()),
                         "copy or convert the file again; it is cut off or damaged") from None

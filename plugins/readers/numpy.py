@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -18,23 +19,22 @@ from fusionkit.reading import (
     MAX_VALUES,
     Advice,
     Facts,
-    FileOptions,
+    IntensityOptions,
     Interpolation,
     ReadError,
     Sizes,
-    Window,
     constant,
+    intensities,
     label_maps,
     labels_of,
     misplaced,
     ranges,
     resize_as,
     spread,
-    window,
 )
 
 
-class ArrayOptions(FileOptions):
+class ArrayOptions(IntensityOptions):
     """Options of the reader `numpy`."""
 
     key: str | None = Field(None, description="Which array of an .npz file; needed if there are several.")
@@ -42,7 +42,6 @@ class ArrayOptions(FileOptions):
         "first", description="Position of the channels: `first` keeps the array unchanged, `last` moves the last axis "
         "to the front, `none` adds an axis of one channel.",
     )
-    window: Window | None = Field(None, description="Two values that become 0 and 1; values outside are clipped.")
     size: tuple[PositiveInt, ...] | None = Field(
         None, description="Height and width, or depth, height and width, that every array is resized to."
     )
@@ -63,7 +62,7 @@ def shape(options: ArrayOptions) -> Sizes | None:
     """None without `size`; else unknown channels and the size."""
     if options.size is None:
         return None
-    return (1 if options.channels == "none" else None, *options.size)
+    return (options.window_channels or (1 if options.channels == "none" else None), *options.size)
 
 
 def advise(options: ArrayOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -96,9 +95,10 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
         values = values[None]
     elif options.channels == "last" and values.ndim > 1:
         values = np.moveaxis(values, -1, 0)
-    facts = Facts(values=spread(values), labels=labels_of(values) if options.window is None else ())
-    if options.window is not None:
-        values = window(values, *options.window)
+    facts = Facts(values=spread(values), labels=labels_of(values) if options.as_stored else ())
+    if not options.as_stored and values.size:
+        values, landmarks = intensities(values, options)
+        facts = replace(facts, landmarks=landmarks)
     if options.size is not None:
         if values.ndim != len(options.size) + 1:
             raise ReadError("wrong-rank", f"the array has {values.ndim} axes with its channels",

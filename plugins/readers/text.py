@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from fusionkit.api import Probes, Reader
-from fusionkit.reading import Advice, Cases, CohortOptions, ReadError, SequenceFault, Sequences
+from fusionkit.reading import Advice, CohortCases, CohortOptions, ReadError, SequenceFault, Sequences
 
 _MOST_BYTES = 1 << 24  # of one text: 16 MB are some two million words
 
@@ -62,7 +62,7 @@ class TextOptions(CohortOptions):
         return self
 
 
-def gather(cases: Cases, options: TextOptions) -> Sequences:
+def gather(cases: CohortCases, options: TextOptions) -> Sequences:
     """The ids of every case, the number of ids that there are, and what is wrong with single texts.
 
     A text of nothing but white space is a case without text. Texts are never quoted in a message, only their place.
@@ -83,7 +83,7 @@ def gather(cases: Cases, options: TextOptions) -> Sequences:
     return Sequences(tuple(arrays), cutting.kinds, cutting.record, tuple(faults), cutting.advice())
 
 
-def _text(cases: Cases, options: TextOptions, row: int) -> str | None:
+def _text(cases: CohortCases, options: TextOptions, row: int) -> str | None:
     """Raises: ReadError for a file that is no text."""
     if options.column is not None:
         return cases.cells[options.column][row]
@@ -106,7 +106,7 @@ def _text(cases: Cases, options: TextOptions, row: int) -> str | None:
 class _Cutting:
     """Turns texts into ids of at most so many windows, and counts what was cut off."""
 
-    def __init__(self, cases: Cases, options: TextOptions) -> None:
+    def __init__(self, cases: CohortCases, options: TextOptions) -> None:
         self.options = options
         self.tokenizer: Any = None
         self.record: dict[str, str] = {}

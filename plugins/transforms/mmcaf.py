@@ -1,7 +1,7 @@
 """Preset of MMCAF-Net: half of the volumes mirrored left for right, all turned in the axial plane by up to 15 degrees.
 
 Source: Yu et al., Small Lesions-aware Bidirectional Multimodal Multiscale Fusion Network for Lung Disease
-Classification (MMCAF-Net), whose authors' code draws whole degrees; here they are any number.
+Classification (MMCAF-Net), by the authors' code, which draws whole degrees; the paper names a sharpening that it lacks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fusionkit.api import Transform
 
 def options(config: NoOptions) -> Mapping[str, Mapping[str, Any]]:
     """The transforms and their options."""
-    return {"rotate": {"degrees": [15.0, 0.0, 0.0]}, "flip": {"axis": "lr", "chance": 0.5}}
+    return {"rotate": {"degrees": [15.0, 0.0, 0.0], "whole": True}, "flip": {"axis": "lr", "chance": 0.5}}
 
 
 component = Transform("mmcaf", NoOptions, options, acts="preset", category="preset")

@@ -19,6 +19,7 @@ def options(config: PresetConfig) -> Mapping[str, Mapping[str, Any]]:
         "zoom": {"factor": factors(0.85, 1.2, by), "chance": 0.5},
         "shift": {"mm": 10 * by, "chance": 0.5},
         "elastic": {"mm": 4 * by, "chance": 0.3},
+        "bias_field": {"size": 0.3 * by, "chance": 0.2},
         "contrast": {"factor": factors(0.75, 1.25, by), "chance": 0.15},
         "gamma": {"power": factors(0.7, 1.5, by), "chance": 0.3},
         "low_resolution": {"factor": factors(0.5, 1.0, by), "chance": 0.25},

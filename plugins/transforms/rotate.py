@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ class RotateConfig(TransformConfig):
 
     degrees: list[float] = Field([15.0, 5.0, 5.0], min_length=3, max_length=3, description=(
         "Largest angles in degrees about the axes superior (in the axial plane), anterior and right."))
+    whole: bool = Field(False, description="Whether to draw whole degrees, all equally likely.")
 
 
 class Rotate(TransformMethod):
@@ -24,12 +26,18 @@ class Rotate(TransformMethod):
 
     def move(self, random: Draws, extent: Sequence[float]) -> Motion:
         """The rotation; one that leaves the plane of an image is left out."""
-        superior, anterior, right = (random.between(-limit, limit) for limit in self.config.degrees)
+        superior, anterior, right = (self._angle(random, limit) for limit in self.config.degrees)
         flat = [length == 0 for length in extent]  # superior, anterior, right
         if any(flat):
             superior, anterior, right = (angle if flat == [axis == other for other in range(3)] else 0.0
                                          for axis, angle in enumerate((superior, anterior, right)))
         return Motion(linear=_about(0, right) @ _about(1, anterior) @ _about(2, superior))
+
+    def _angle(self, random: Draws, limit: float) -> float:
+        if not self.config.whole:
+            return random.between(-limit, limit)
+        most = math.floor(abs(limit))
+        return math.floor(random.between(-most, most + 1))
 
 
 def _about(axis: int, degrees: float) -> Floats:

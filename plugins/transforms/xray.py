@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fusionkit_plugins.blocks.augment_preset import PresetConfig
+from fusionkit_plugins.blocks.picture_motion import in_plane
 from fusionkit_plugins.blocks.ranges import factors
 
 from fusionkit.api import Transform
@@ -15,9 +16,7 @@ def options(config: PresetConfig) -> Mapping[str, Mapping[str, Any]]:
     """The transforms and their options."""
     by = config.strength
     return {
-        "rotate": {"degrees": [10 * by, 0.0, 0.0], "chance": 0.5},
-        "zoom": {"factor": factors(0.9, 1.1, by), "chance": 0.5},
-        "shift": {"share": 0.05 * by, "chance": 0.5},
+        **in_plane(10, 0.9, 1.1, by),
         "contrast": {"factor": factors(0.8, 1.2, by), "chance": 0.5},
         "brightness": {"factor": factors(0.8, 1.2, by), "chance": 0.5},
         "gamma": {"power": factors(0.8, 1.25, by), "chance": 0.3},

@@ -35,16 +35,16 @@ def with_contract(stated: str) -> str:
 
 
 @pytest.mark.parametrize(("stated", "why", "fix"), [
-    ("'>=2,<3'", "written for contract >=2,<3; this fusionkit offers 1.0", "pip install --upgrade fusionkit"),
-    ("'==1.7.*'", "written for contract ==1.7.*; this fusionkit offers 1.0", "pip install --upgrade fusionkit"),
-    ("'<1'", "written for contract <1; this fusionkit offers 1.0",
-     "pip install --upgrade acme-lungs, or ask its author for a version for contract 1.0"),
+    ("'>=3,<4'", "written for contract >=3,<4; this fusionkit offers 2.0", "pip install --upgrade fusionkit"),
+    ("'==2.7.*'", "written for contract ==2.7.*; this fusionkit offers 2.0", "pip install --upgrade fusionkit"),
+    ("'<1'", "written for contract <1; this fusionkit offers 2.0",
+     "pip install --upgrade acme-lungs, or ask its author for a version for contract 2.0"),
     ("'soon'", "its declared contract is not a version range: 'soon'",
-     "ask the author of acme-lungs to write a range such as '>=1.0,<2'"),
+     "ask the author of acme-lungs to write a range such as '>=2.0,<3'"),
     ("1.0", "its declared contract is not a version range: 1.0",
-     "ask the author of acme-lungs to write a range such as '>=1.0,<2'"),
+     "ask the author of acme-lungs to write a range such as '>=2.0,<3'"),
     ("''", "its declared contract is not a version range: ''",
-     "ask the author of acme-lungs to write a range such as '>=1.0,<2'"),
+     "ask the author of acme-lungs to write a range such as '>=2.0,<3'"),
 ])
 def test_a_package_for_another_contract_is_refused(install: Install, stated: str, why: str, fix: str):
     install("acme-lungs", with_contract(stated), catalogue="  encoder.acme: {at: acme_lungs.acme}",
@@ -57,16 +57,52 @@ def test_a_package_for_another_contract_is_refused(install: Install, stated: str
     assert (found.why, found.fix) == (why, fix)
 
 
-@pytest.mark.parametrize("stated", ["'>=1.0,<2'", "'>=1'", "'~=1.0'", "'==1.*'", "'<2,>=0.9'", "None"])
+@pytest.mark.parametrize("stated", ["'>=2.0,<3'", "'>=2'", "'>=1'", "'~=2.0'", "'==2.*'", "None"])
 def test_a_package_for_this_contract_is_used(install: Install, stated: str):
     install("acme-lungs", with_contract(stated), catalogue="  encoder.acme: {at: acme_lungs.acme}",
             acme=OURS)
     assert discover().load("encoder.acme").id == "encoder.acme"
 
 
+@pytest.mark.parametrize("stated", ["'>=1.0,<2'", "'~=1.0'", "'==1.*'", "'<2,>=0.9'"])
+def test_a_package_for_the_former_contract_is_used(install: Install, stated: str):
+    install("acme-lungs", with_contract(stated), catalogue="  encoder.acme: {at: acme_lungs.acme}", acme=OURS)
+    registry = discover()
+    assert registry.load("encoder.acme").id == "encoder.acme"
+    (provider,) = (one for one in registry.providers if one.name == "acme_lungs")
+    assert repr(provider.former) == stated and not provider.problem
+
+
+FORMER = [  # what was declared for contract 1, and what is said of it now
+    ('rule="B _ -> same"', '"B _ -> same", None, "skip", "flat"', "TypeError: Encoder.__init__() takes from 4 to"),
+    ('component = Encoder("acme", Nothing, Module, rule="B _ -> same")',
+     'from fusionkit.api import Head\ncomponent = Head("acme", Nothing, Module, rule="B _ -> same", '
+     'task="multiclass", metrics=())', "declare each as a component of kind metric"),
+    ("class Nothing", "from fusionkit.api import TensorShape\nSHAPE = TensorShape((7,))\nclass Nothing",
+     "TypeError: "),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "why"), FORMER, ids=["by position", "metrics", "shape"])
+def test_what_the_former_contract_had_is_refused_with_the_page_of_changes(install: Install, tmp_path: Path, old: str,
+                                                                          new: str, why: str):
+    assert old in OURS
+    id = "head.acme" if "Head" in new else "encoder.acme"
+    install("acme-lungs", with_contract("'>=1.0,<2'"), catalogue=f"  {id}: {{at: acme_lungs.acme}}",
+            acme=OURS.replace(old, new))
+    path = tmp_path / "acme_file.py"
+    path.write_text("CONTRACT = '>=1.0,<2'\n" + OURS.replace(old, new))
+    with pytest.raises(GraphError) as caught:
+        discover(files=[path])
+    for found in (fault(discover(), id), *caught.value.diagnostics):
+        assert found.code == "broken-plugin" and found.why and found.fix
+        assert why in found.why and "written for contract >=1.0,<2, this fusionkit offers 2.0" in found.why
+        assert found.fix.startswith("the page 'From contract 1 to contract 2' of the documentation says what to change")
+
+
 def test_a_refused_package_whose_catalogue_is_of_another_time_is_refused_all_the_same(install: Install):
-    install("acme-lungs", with_contract("'>=2'"), catalogue="  encoder.acme: {soon: 7}")
-    assert problem(discover(), "acme_lungs").startswith("written for contract >=2")
+    install("acme-lungs", with_contract("'>=3'"), catalogue="  encoder.acme: {soon: 7}")
+    assert problem(discover(), "acme_lungs").startswith("written for contract >=3")
 
 
 def test_the_usual_range_holds_what_is_offered():
@@ -74,14 +110,14 @@ def test_the_usual_range_holds_what_is_offered():
     from packaging.specifiers import SpecifierSet
 
     assert SpecifierSet(CONTRACT_RANGE).contains(CONTRACT)
-    assert not SpecifierSet(CONTRACT_RANGE).contains("2.0")
+    assert not SpecifierSet(CONTRACT_RANGE).contains("3.0")
 
 
 @pytest.mark.parametrize(("stated", "why", "fix"), [
-    (">=2", "written for contract >=2; this fusionkit offers 1.0", "pip install --upgrade fusionkit"),
-    ("<1", "written for contract <1; this fusionkit offers 1.0",
-     "make it work with contract 1.0, then declare '>=1.0,<2'"),
-    ("?", "its declared contract is not a version range: '?'", "write a range such as '>=1.0,<2'"),
+    (">=3", "written for contract >=3; this fusionkit offers 2.0", "pip install --upgrade fusionkit"),
+    ("<1", "written for contract <1; this fusionkit offers 2.0",
+     "make it work with contract 2.0, then declare '>=2.0,<3'"),
+    ("?", "its declared contract is not a version range: '?'", "write a range such as '>=2.0,<3'"),
 ])
 @pytest.mark.parametrize("rest", [OURS, "from fusionkit.api import Tomorrow\n"], ids=["sound", "failing"])
 def test_a_file_for_another_contract_is_refused(install: Install, tmp_path: Path, rest: str, stated: str, why: str,
@@ -92,7 +128,7 @@ def test_a_file_for_another_contract_is_refused(install: Install, tmp_path: Path
         discover(files=[path])
     (found,) = caught.value.diagnostics
     assert (found.code, found.why, found.fix) == ("wrong-contract", why, fix)
-    path.write_text("CONTRACT = '>=1.0'\n" + OURS)
+    path.write_text("CONTRACT = '>=2.0'\n" + OURS)
     assert discover(files=[path]).load("encoder.acme").id == "encoder.acme"
 
 

@@ -10,6 +10,7 @@ import pytest
 from small_study import read_table, train, write_files
 
 from fusionkit.data.augmentation import Augmentation
+from fusionkit.data.batch import collate
 from fusionkit.data.description import describe
 from fusionkit.errors import DataError
 from fusionkit.syntax.writer import write
@@ -44,7 +45,7 @@ augment:
 """)
     ct = {chosen.declared.name: chosen.config.model_dump() for chosen in made.inputs["ct"]}
     assert list(ct) == ["rotate", "zoom", "shift", "brightness", "gamma", "low_resolution", "blur", "noise", "speckle"]
-    assert ct["rotate"] == {"chance": 0.5, "degrees": [20.0, 0.0, 0.0]}
+    assert ct["rotate"] == {"chance": 0.5, "degrees": [20.0, 0.0, 0.0], "whole": False}
     assert ct["noise"] == {"chance": 0.5, "sd": [0.0, 0.05]} and ct["speckle"] == {"chance": 1.0, "sd": 0.1}
     noise, = made.inputs["pet"]
     assert noise.config.model_dump() == {"chance": 0.25, "sd": [0.0, 0.02]}
@@ -175,7 +176,7 @@ def test_inputs_that_move_together_have_one_size(tmp_path: Path, capsys: pytest.
     (lambda case: np.full(7, case, np.float32), "vector: [7]", "augment: {scan: {noise: true}}",
      "'augment' names 'scan', which has arrays of 1 axes"),
     (lambda case: np.kron(np.arange(6).reshape(2, 3), np.ones((13, 17)))[None].astype(np.float32) * (case + 1 > 0),
-     "image: [1, 26, 51]", "augment: {scan: {rotate: true}}", "seem to hold labels [label-map-changed]"),
+     "image: [1, 26, 51]", "augment: {scan: {rotate: true, noise: true}}", "seem to hold labels [label-map-changed]"),
 ])
 def test_what_cannot_be_changed_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                            make: Callable[[int], np.ndarray], graph: str, section: str, said: str
@@ -188,3 +189,30 @@ def test_what_cannot_be_changed_is_refused(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "graph.yaml").write_text(GRAPH.replace("volume: [1, 3, 5, 7]", graph))
     assert main(["build", str(tmp_path / "graph.yaml"), "--data", str(tmp_path / "data.yaml")]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_mask_moves_with_its_image_and_stays_a_mask(tmp_path: Path) -> None:
+    """A mask beside its image is accepted, and is moved by label, however its reader was told of it."""
+    from fusionkit.runs.setup import set_up
+    from fusionkit.training.augmented import Augmented
+
+    study(tmp_path, "augment: {together: [[scan, mask]], scan: {rotate: [40, 0, 0], noise: true}}\n")
+    place = tmp_path / "data.yaml"
+    place.write_text(place.read_text().replace("inputs: {", 'inputs: {mask: {read: numpy, path: "m{id}.npy"}, '))
+    for case in range(24):
+        np.save(tmp_path / f"mc{case}.npy", np.pad(np.ones((1, 1, 3, 2 + case % 3), np.float32),
+                                                  ((0, 0), (1, 1), (2, 1), (1, 4 - case % 3))))
+    second = ("nodes:\n  second: {use: encoder.conv, from: mask, with: {widths: [3], output: pooled}}"
+              "\n  both: {use: fusion.sum, from: [seen, second]}")
+    (tmp_path / "graph.yaml").write_text(
+        GRAPH.replace("inputs: {", "inputs: {mask: {volume: [1, 3, 6, 7]}, ").replace("nodes:", second).replace(
+            "from: seen", "from: both").replace("5, 7", "6, 7"))
+    for case in range(24):
+        np.save(tmp_path / f"c{case}.npy", np.random.default_rng(case).normal(size=(1, 3, 6, 7)).astype(np.float32))
+    cohort = set_up(tmp_path / "graph.yaml", place).cohort
+    dataset = cohort.dataset(cohort.rows, cohort.fit(cohort.rows))
+    assert dataset.labelled == {"mask"}
+    made = Augmented(dataset.augmentation, dataset.ids, dataset.extents, 0, labelled=dataset.labelled)
+    before = collate([dataset[0], dataset[1]])
+    after = made(before, 0).inputs["mask"]
+    assert set(after.unique().tolist()) == {0.0, 1.0} and not after.equal(before.inputs["mask"])

@@ -30,7 +30,7 @@ def changed(path: str, old: str, new: str) -> dict[str, str]:
 
 
 def contract(text: str) -> dict[str, str]:
-    return changed(INIT, 'return ">=1.0,<2"', f"return {text}")
+    return changed(INIT, 'return ">=2.0,<3"', f"return {text}")
 
 
 # Check, words of what is seen, words of what to do, the file and a word of the line, what is changed.
@@ -68,16 +68,16 @@ BROKEN: dict[str, tuple[str, str, str, tuple[str, str], dict[str, str | None]]] 
     "no folder of graphs": (
         "hooks", "which is no folder", "package-data", (INIT, "@hookimpl"), {GRAPH: None}),
     "contract not stated": (
-        "contract", "it does not state the contract it was written for", "() -> str: return '>=1.0,<2'",
+        "contract", "it does not state the contract it was written for", "() -> str: return '>=2.0,<3'",
         (INIT, "Plugins of"), {INIT: GOOD[INIT].rpartition("\n\n\n@hookimpl")[0] + "\n"}),
     "contract of the future": (
-        "contract", "written for contract >=2,<3; this fusionkit offers 1.0", "pip install --upgrade fusionkit",
-        (INIT, "@hookimpl"), contract("'>=2,<3'")),
+        "contract", "written for contract >=3,<4; this fusionkit offers 2.0", "pip install --upgrade fusionkit",
+        (INIT, "@hookimpl"), contract("'>=3,<4'")),
     "contract of the past": (
-        "contract", "written for contract <1; this fusionkit offers 1.0", "make it work with contract 1.0",
+        "contract", "written for contract <1; this fusionkit offers 2.0", "make it work with contract 2.0",
         (INIT, "@hookimpl"), contract("'<1'")),
     "contract is not a range": (
-        "contract", "its declared contract is not a version range: 'one'", "write a range such as '>=1.0,<2'",
+        "contract", "its declared contract is not a version range: 'one'", "write a range such as '>=2.0,<3'",
         (INIT, "@hookimpl"), contract("'one'")),
     "contract is a number": (
         "contract", "its declared contract is not a version range: 1", "write a range", (INIT, "@hookimpl"),
@@ -166,7 +166,7 @@ def test_what_is_as_it_should_be_is_told_too(tmp_path: Path) -> None:
     assert {name: finding.result for name, finding in found.items()} == dict.fromkeys(
         ("entry point", "light import", "hooks", "contract", "catalogue", "graph broken", "import"), "ok")
     assert re.fullmatch(r"\d+ ms of CPU time", found["light import"].seen)
-    assert found["contract"].seen == ">=1.0,<2"
+    assert found["contract"].seen == ">=2.0,<3"
 
 
 def test_a_component_that_lacks_a_package_is_not_probed(tmp_path: Path) -> None:

@@ -21,4 +21,4 @@ def fusionkit_catalogue() -> Path:
 @hookimpl
 def fusionkit_contract() -> str:
     """The versions of fusionkit's contract for which this package is written."""
-    return ">=1.0,<2"
+    return ">=2.0,<3"

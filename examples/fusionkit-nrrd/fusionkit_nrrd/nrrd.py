@@ -47,12 +47,21 @@ def examine(path: Path, options: NrrdOptions) -> tuple[NDArray[np.float32], Fact
     several = image.GetNumberOfComponentsPerPixel() > 1
     voxels = np.ascontiguousarray(np.moveaxis(voxels, -1, 0) if several else voxels[None])
     labels = reading.labels_of(voxels) if options.window is None else ()
-    facts = Facts(values=reading.spread(voxels), spacing=tuple(image.GetSpacing()[::-1]), labels=labels,
-                  sizes=voxels.shape[1:])
+    facts = Facts(values=reading.spread(voxels), grid=_grid(image), labels=labels)
     voxels = voxels if options.window is None else reading.window(voxels, *options.window)
     if options.size is not None and voxels.ndim != len(options.size) + 1:
         raise ReadError("wrong-rank", f"it has {voxels.ndim - 1} axes, 'size' has three", fix="leave 'size' out")
     return reading.resize_as(voxels, options.size, "auto", labels), facts
+
+
+def _grid(image: Any) -> reading.Grid | None:
+    """Where the voxels are: the columns of ITK's direction are those of i, j, k, in LPS. None of a picture."""
+    if image.GetDimension() != 3:
+        return None
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return reading.Grid.of_file(affine, image.GetSize()[::-1], world="LPS")
 
 
 def advise(options: NrrdOptions, files: list[Facts]) -> list[reading.Advice]:

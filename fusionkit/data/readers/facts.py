@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PlainValidator, TypeAdapter, ValidationError
 
+from fusionkit.data.geometry.grid import Grid
+
+_GridOrNone = Annotated[Grid | None, PlainValidator(lambda plain: None if plain is None else Grid.from_json(plain))]
 _SAMPLE = 1 << 16  # values used for a percentile; a volume has millions
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The metadata of one file; what a format does not provide is empty.
+    """The metadata of one file; what a format does not provide is empty, or None.
 
     `values` are the minimum, the 99th percentile of the absolute values and the maximum before `window`, `outcome` the
     minimum and maximum of the reader's array. `bits` are the used bits of a stored value. `units` is the meaning of a
-    value. `labels` are the values of a label map. `remarks` are further codes that a reader uses for its own advice,
-    each with a detail.
-    Units: `values` as in the file; `spacing` in mm, (d, h, w). `sizes` are those along these axes before resizing.
+    value. `labels` are the values of a label map. `landmarks` are those of each channel for the standard scale of
+    MR. `remarks` are further codes that a reader uses for its own advice, each with a detail. `grid` is that of the
+    volume in the file, `outcome_grid` that of the array that the network gets. `pixel` is the
+    size of a pixel of a picture along (h, w), which has no grid.
+    Units: `values` as in the file; `pixel` in mm.
     """
 
     values: tuple[float, float, float] = (0.0, 0.0, 0.0)
     outcome: tuple[float, float] = (0.0, 0.0)
     digest: str = ""
-    spacing: tuple[float, ...] = ()
-    sizes: tuple[int, ...] = ()
-    orientation: str = ""
+    grid: _GridOrNone = None
+    outcome_grid: _GridOrNone = None
+    pixel: tuple[float, ...] = ()
     modality: str = ""
     units: str = ""
     bits: int = 0
     palette: str = ""
     labels: tuple[float, ...] = ()
+    landmarks: tuple[tuple[float, ...], ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -43,25 +49,32 @@ class Facts:
         return ", ".join(word for word in (self.modality, self.units) if word)
 
     @property
-    def extent(self) -> tuple[float, ...] | None:
-        """The size of the array along (d, h, w) in mm, None where the file does not tell."""
-        if len(self.spacing) != 3 or len(self.sizes) != 3:
-            return None
-        return tuple(step * size for step, size in zip(self.spacing, self.sizes, strict=True))
+    def spacing(self) -> tuple[float, ...]:
+        """The distance of samples in the file in mm, to six digits: along (d, h, w), or (h, w) of a picture."""
+        steps = self.pixel if self.grid is None else self.grid.spacing
+        return tuple(float(f"{step:.6g}") for step in steps)
+
+    @property
+    def orientation(self) -> str:
+        """The directions of width, height and depth of the volume in the file, as `LPS`; empty without a grid."""
+        return "" if self.grid is None else self.grid.code
 
     def remark(self, code: str) -> str | None:
         """The detail of a remark, None if the file has none with this code."""
         return dict(self.remarks).get(code)
 
     def of_outcome(self, array: NDArray[np.float32]) -> Facts:
-        """The same metadata with that of the array that the network gets."""
+        """The same metadata with that of the array that the network gets; a volume of another size was stretched."""
         digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
         low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-        return replace(self, outcome=(low, high), digest=digest)
+        grid = self.grid if self.grid is None or self.grid.shape == array.shape[1:] else self.grid.stretched(
+            array.shape[1:])
+        return replace(self, outcome=(low, high), digest=digest, outcome_grid=grid)
 
     def as_json(self) -> dict[str, Any]:
         """The metadata as plain data."""
-        return asdict(self)
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {name: value.as_json() for name, value in plain.items() if isinstance(value, Grid)}
 
     @staticmethod
     def from_json(plain: Any) -> Facts | None:

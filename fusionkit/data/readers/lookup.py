@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.reader import Reader
-from fusionkit.data.readers.cohort_reader import CohortReader
 from fusionkit.data.readers.reader import FileReader, InputReader, Sizes
+from fusionkit.data.readers.whole_reader import CohortReader
 from fusionkit.registry.lookup import Registry
 
 if TYPE_CHECKING:

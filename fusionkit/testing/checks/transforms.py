@@ -65,7 +65,8 @@ def _preset(component: Transform, config: Config) -> Fault | None:
 def _of_layout(chosen: Chosen[Transform], layout: str) -> bool | Fault:
     """Whether inputs of a layout are changed, or what is wrong."""
     generator = torch.Generator().manual_seed(0)
-    values = torch.rand(len(_IDS), *_SIZES[layout], generator=generator) * 3 - 1
+    channels, *sizes = _SIZES[layout]
+    values = torch.rand(len(_IDS), chosen.declared.channels or channels, *sizes, generator=generator) * 3 - 1
     changed, kept = False, values.clone()
     for epoch in range(_EPOCHS):
         torch.manual_seed(epoch)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fusionkit.components.config import Config
 from fusionkit.components.reader import Reader
 from fusionkit.data.description import describe
-from fusionkit.data.readers.cohort_reader import Cases, CohortOptions, Sequences
+from fusionkit.data.readers.cohort_reader import CohortCases, CohortOptions, Sequences
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.sequences import cases_of
 from fusionkit.data.table import read_table_and_faults
@@ -44,7 +44,7 @@ def whole_reader(component: Reader, config: Config) -> Fault | None:
         return fault
 
 
-def _study(component: Reader, path: Path) -> tuple[Cases, Any]:
+def _study(component: Reader, path: Path) -> tuple[CohortCases, Any]:
     """The cases of a sample, and the options of the input that the reader is for."""
     installed = discover()
     description = describe(path, registry=installed if component.id in installed.ids else
@@ -57,7 +57,7 @@ def _study(component: Reader, path: Path) -> tuple[Cases, Any]:
     return replace(cases, cells=cells), spec.options
 
 
-def _wrong(component: Reader, found: object, cases: Cases) -> Fault | None:
+def _wrong(component: Reader, found: object, cases: CohortCases) -> Fault | None:
     if not isinstance(found, Sequences):
         return Fault(f"it gives {type(found).__name__}", "give fusionkit.reading.Sequences")
     if found.faults:
@@ -76,7 +76,7 @@ def _wrong(component: Reader, found: object, cases: Cases) -> Fault | None:
     return None
 
 
-def _again(component: Reader, cases: Cases, options: Any, found: Sequences) -> Fault | None:
+def _again(component: Reader, cases: CohortCases, options: Any, found: Sequences) -> Fault | None:
     other = component.module(cases, options)
     same = all((one is None and two is None) or (one is not None and two is not None and np.array_equal(one, two))
                for one, two in zip(found.arrays, other.arrays, strict=True))
@@ -84,7 +84,7 @@ def _again(component: Reader, cases: Cases, options: Any, found: Sequences) -> F
         "it reads one study differently a second time", "depend on the cases and the options alone, and keep no state")
 
 
-def _options(component: Reader, cases: Cases, config: CohortOptions) -> Fault | None:
+def _options(component: Reader, cases: CohortCases, config: CohortOptions) -> Fault | None:
     """With other options the sample may be refused, but must not end in another exception."""
     try:
         component.module(cases, config)
@@ -95,7 +95,7 @@ def _options(component: Reader, cases: Cases, config: CohortOptions) -> Fault | 
     return None
 
 
-def _damaged(component: Reader, cases: Cases, options: Any) -> Fault | None:
+def _damaged(component: Reader, cases: CohortCases, options: Any) -> Fault | None:
     for option, file in cases.placed.items():
         whole = file.read_bytes()
         for how, contents in damages(whole):

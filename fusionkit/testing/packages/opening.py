@@ -15,7 +15,7 @@ from typing import Any
 
 from fusionkit.components.failures import StoppedError, raised, raised_at
 from fusionkit.components.hooks import CONTRACT_RANGE, PluginSpec
-from fusionkit.components.requirements import contract_refusal
+from fusionkit.components.requirements import CHANGES, contract_refusal, is_former
 from fusionkit.errors import UserError
 from fusionkit.registry.catalogue import Catalogue, Entry, read_catalogue
 from fusionkit.registry.entry_points import name_of, version_of
@@ -139,6 +139,8 @@ def _contract(package: str, module: ModuleType, stated: object) -> Finding:
     refusal = contract_refusal(stated)
     if refusal:
         return Finding(package, "contract", "failed", refusal.seen, refusal.fix, _place(module, "fusionkit_contract"))
+    if is_former(stated):
+        return Finding(package, "contract", "ok", f"{stated}, the former one; {CHANGES} says what has changed since")
     return Finding(package, "contract", "ok", str(stated))
 
 

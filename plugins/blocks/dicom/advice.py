@@ -9,7 +9,19 @@ from fusionkit_plugins.blocks.dicom.headers import Slice
 from fusionkit_plugins.blocks.dicom.pixels import Pixels
 from fusionkit_plugins.blocks.dicom.values import ValueRules
 
-from fusionkit.reading import Advice, Facts, constant, count, grouped, label_maps, ranges, shown_range, spacings, spread
+from fusionkit.reading import (
+    Advice,
+    Facts,
+    constant,
+    count,
+    grouped,
+    label_maps,
+    ranges,
+    several,
+    shown_range,
+    spacings,
+    spread,
+)
 
 # Modalities of radiographs, which depend on the detector only.
 _PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "XA"})
@@ -30,7 +42,7 @@ def facts_of(slices: Sequence[Slice], pixels: Pixels, rules: ValueRules) -> Fact
         remarks.append(("slope-zero", "RescaleSlope is 0"))
     modality = "radiograph" if first.modality in _PROJECTIONS else first.modality
     return Facts(values=values, modality=modality, units=_units(first, rules), bits=pixels.bits, palette=first.palette,
-                 spacing=first.spacing or (), remarks=tuple(remarks))
+                 pixel=first.spacing or (), remarks=tuple(remarks))
 
 
 def _units(item: Slice, rules: ValueRules) -> str:
@@ -84,7 +96,8 @@ def _not_suv(options: Any, files: Sequence[Facts]) -> list[Advice]:
     if not cases:
         return []
     units = grouped({place: files[place].units or "no Units" for place in cases})
-    window = "" if options.window is None else "; the window is [{:g}, {:g}]".format(*options.window)
+    shown = " and ".join("[{:g}, {:g}]".format(*each) for each in several(options.window))
+    window = f"; the window is {shown}" if shown else ""
     return [Advice("not-suv", f"{count(cases, files)} are PET images whose values are not SUV: {units}", cases,
                    f"the values are {shown_range(files, cases)}{window}; in Bq/ml they depend on dose and weight",
                    "convert the series to SUV (g/ml), or give 'window' in the units of the files")]

@@ -50,7 +50,8 @@ _TRUNCATED_FIX = "copy the file from its source again"
 class Slice:
     """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
 
-    Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) in mm; `orientation` is
+    Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) and `thickness` in mm;
+    `orientation` is
     the unit vector along a row, then along a column; None if the header does not give it. `rescaled` is whether the
     header gives a slope, an intercept or a table; `units` are those of a PET. `dataset` is the whole file as read
     by pydicom, kept only if reading it again would cost more than its memory.
@@ -76,6 +77,7 @@ class Slice:
     slope: float
     intercept: float
     rescaled: bool = True
+    thickness: float | None = None
     rescale_type: str = ""
     units: str = ""
     bits: int = 0
@@ -279,6 +281,7 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         position=numbers("ImagePositionPatient", 3),
         orientation=numbers("ImageOrientationPatient", 6),
         spacing=numbers("PixelSpacing", 2),
+        thickness=_thickness(path, places),
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
         rescaled=slope is not None or intercept is not None or _tag("ModalityLUTSequence") in dataset,
@@ -289,6 +292,15 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         variants=_variants(path, places),
         dataset=dataset if keep else None,
     )
+
+
+def _thickness(path: Path, places: list[Any]) -> float | None:
+    """The thickness in mm; one that is no positive number counts as not given, since only single slices need it."""
+    try:
+        found = [_numbers(path, place, "SliceThickness", 1) for place in places]
+    except ReadError:
+        return None
+    return next((value[0] for value in reversed(found) if value is not None and value[0] > 0), None)
 
 
 def _last_text(path: Path, places: list[Any], keyword: str) -> str:

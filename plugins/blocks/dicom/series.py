@@ -13,7 +13,7 @@ import numpy as np
 from fusionkit_plugins.blocks.dicom.headers import Slice
 from numpy.typing import NDArray
 
-from fusionkit.reading import MAX_VALUES, ReadError
+from fusionkit.reading import MAX_VALUES, Grid, ReadError
 
 _DUPLICATE_MM = 0.01
 _UNEVEN = 0.1  # of the median step
@@ -76,24 +76,22 @@ def ordered(slices: list[Slice], tilt_kept: bool, gaps_kept: bool = False) -> li
     return stack
 
 
-def grid_of(stack: list[Slice]) -> tuple[tuple[float, ...], str]:
-    """The spacing of an ordered stack along (depth, height, width) in mm, and the directions of its axes.
+def grid_of(stack: list[Slice], count: int) -> Grid:
+    """The grid of an ordered stack that has `count` even slices between its first and its last one.
 
-    One slice has no spacing along depth. The three letters are the directions of width, height and depth, as `LPS`.
+    The step is from slice to slice, which is sheared under a tilted gantry. One slice has its thickness along the
+    normal, or 1 mm where the header gives none.
     """
     first, last = stack[0], stack[-1]
     assert first.position is not None and last.position is not None and first.spacing is not None
-    normal = _normal(first)
-    travelled = float((np.array(last.position) - np.array(first.position)) @ normal)
-    depth = (float(f"{travelled / (len(stack) - 1):.6g}"),) if len(stack) > 1 else ()
     assert first.orientation is not None
-    axes = np.abs(directions := np.array([first.orientation[:3], first.orientation[3:], normal]))
-    letters = ["", "", ""]
-    for _ in range(3):
-        axis, world = np.unravel_index(int(axes.argmax()), axes.shape)
-        letters[axis] = ("RL", "AP", "IS")[world][int(directions[axis, world] > 0)]
-        axes[axis], axes[:, world] = -1.0, -1.0
-    return (*depth, *first.spacing), "".join(letters)
+    row, column = (np.array(axis) / np.linalg.norm(axis) for axis in (first.orientation[:3], first.orientation[3:]))
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = row * first.spacing[1], column * first.spacing[0]
+    affine[:3, 2] = ((np.array(last.position) - np.array(first.position)) / (count - 1) if count > 1 else
+                     _normal(first) * (first.thickness or 1.0))
+    affine[:3, 3] = first.position
+    return Grid.of_file(affine, (count, first.rows, first.columns), world="LPS")
 
 
 def _normal(item: Slice) -> NDArray[np.float64]:
@@ -269,8 +267,8 @@ def _check_steps(stack: list[Slice], along: NDArray[np.float64]) -> None:
     raise ReadError("dicom-gap", message, why, fix)
 
 
-def even_places(stack: list[Slice]) -> tuple[NDArray[np.float64], float]:
-    """Where the slices of an even stack lie among those that are there, counted from 0, and its step in mm.
+def even_places(stack: list[Slice]) -> NDArray[np.float64]:
+    """Where the slices of an even stack lie among those that are there, counted from 0.
 
     The step is one of the shortest, so that no slice is passed over, stretched so that the first and the last slice
     stay where they are.
@@ -284,7 +282,7 @@ def even_places(stack: list[Slice]) -> tuple[NDArray[np.float64], float]:
         raise ReadError("dicom-too-large", f"would be resampled to {count} slices", f"it is {length:g} mm long",
                         "remove the slices that do not belong to the stack")
     places = np.interp(np.linspace(along[0], along[-1], count), along, np.arange(len(along)))
-    return np.where(np.abs(places - places.round()) < 1e-6, places.round(), places), length / (count - 1)
+    return np.where(np.abs(places - places.round()) < 1e-6, places.round(), places)
 
 
 def _check_drift(

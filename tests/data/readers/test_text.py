@@ -16,7 +16,7 @@ from fusionkit.data.description import describe
 from fusionkit.data.loading import InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import DataError
-from fusionkit.reading import Cases, Sequences
+from fusionkit.reading import CohortCases, Sequences
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "encoders"
 TOKENIZER = GOLDEN / "text_tokenizer.json"
@@ -26,7 +26,7 @@ pytest.importorskip("tokenizers")
 
 def ids_of(**options: object) -> Sequences:
     cells = tuple(TEXTS["texts"])
-    cases = Cases(tuple(f"c{row}" for row in range(len(cells))), {"note": cells}, (None,) * len(cells),
+    cases = CohortCases(tuple(f"c{row}" for row in range(len(cells))), {"note": cells}, (None,) * len(cells),
                   {"tokenizer": TOKENIZER}, ())
     return gather(cases, TextOptions(column="note", tokenizer="tokenizer.json", **options))
 

@@ -1,0 +1,80 @@
+"""Checks of the section `augment` against the cohort: what cannot be changed, or not alike, is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from fusionkit.data.augmentation import TOGETHER, Augmentation
+from fusionkit.data.case_files import Checked
+from fusionkit.data.description import DataDescription
+from fusionkit.data.findings import Findings
+from fusionkit.data.label_maps import is_label_map
+from fusionkit.errors import Diagnostic
+
+_SAME_EXTENT = 0.01  # of the larger one
+
+
+def check_augmentation(description: DataDescription, sizes: Mapping[str, Sequence[int]], masked: Collection[str], *,
+                       checked: Mapping[tuple[str, int], Checked], ids: Sequence[str], findings: Findings) -> None:
+    """Inputs that training changes are images or volumes; those that move together show one part of the body.
+
+    `sizes` are those of the inputs that the network reads, `masked` those with several items or tokens for a case.
+    """
+    _check_together(description, {place: found.extent for place, found in sorted(checked.items())}, ids, findings)
+    _check_changed(description, sizes, masked, checked=checked, findings=findings)
+
+
+def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[int]], masked: Collection[str], *,
+                   checked: Mapping[tuple[str, int], Checked], findings: Findings) -> None:
+    """`not-an-image`, `not-colour`, `label-map-changed`: inputs that `augment` names and cannot change."""
+    labelled = {name for (name, _), file in checked.items() if is_label_map(_interpolation(description, name),
+                                                                             file.facts.labels)}
+    made = description.augmentation or Augmentation()
+    for name in dict.fromkeys((*made.inputs, *(each for group in made.together for each in group))):
+        span = description.span("augment", name if name in made.inputs else TOGETHER)
+        if name in masked or (name in sizes and len(sizes[name]) not in (3, 4)):
+            what = "several tokens or items for a case" if name in masked else f"arrays of {len(sizes[name])} axes"
+            findings.add(Diagnostic("not-an-image", f"'augment' names {name!r}, which has {what}", span,
+                                    why="one image or one volume of a case can be changed", fix="remove it"))
+            continue
+        for chosen in made.inputs.get(name, ()):
+            wanted = chosen.declared.channels
+            if wanted is not None and name in sizes and sizes[name][0] != wanted:
+                findings.add(Diagnostic(
+                    "not-colour", f"{chosen.declared.id} changes {wanted} channels; {name!r} has {sizes[name][0]}",
+                    span, why="it is made for colours" if wanted == 3 else None,
+                    fix=f"write '{chosen.declared.name}: off' on {name!r} beside the preset, or remove it"))
+        changing = [chosen.declared.name for chosen in made.inputs.get(name, ()) if chosen.declared.acts == "intensity"]
+        if name in labelled and changing:
+            findings.add(Diagnostic(
+                "label-map-changed", f"'augment' changes the values of {name!r}, whose files seem to hold labels", span,
+                why=f"{', '.join(changing)} would make other labels of them; labels may be moved alone",
+                fix=f"name it under '{TOGETHER}' alone, beside its image, or write 'interpolate: linear' on input "
+                    f"{name!r} if its values are intensities"))
+
+
+def _interpolation(description: DataDescription, name: str) -> str:
+    """How the values of an input are to be interpolated, as its reader's option says."""
+    return str(getattr(description.inputs[name].options, "interpolate", "auto"))
+
+
+def _check_together(description: DataDescription, extents: Mapping[tuple[str, int], Sequence[float]],
+                    ids: Sequence[str], findings: Findings) -> None:
+    """`grids-differ`: inputs that move together whose arrays have other sizes in mm; reported once a pair.
+
+    `extents` are sizes along d, h, w in mm by input and row; a voxel counts as 1 mm where a file does not tell.
+    """
+    span = description.span("augment", "together")
+    for first, *others in description.augmentation.together if description.augmentation else ():
+        for name in others:
+            for row in (row for owner, row in extents if owner == name and (first, row) in extents):
+                own, other = extents[first, row], extents[name, row]
+                if all(abs(a - b) <= _SAME_EXTENT * max(a, b) for a, b in zip(own, other, strict=True)):
+                    continue
+                sizes = [" x ".join(f"{length:.4g}" for length in lengths) + " mm" for lengths in (own, other)]
+                findings.add(Diagnostic(
+                    "grids-differ", f"{first!r} and {name!r} of case {ids[row]!r} are {sizes[0]} and {sizes[1]}", span,
+                    why="inputs that move together move about the middles of their arrays, which must be one place; a "
+                        "voxel counts as 1 mm where a file does not tell",
+                    fix="resample one onto the grid of the other, or let each move by itself"))
+                break

@@ -1,0 +1,26 @@
+"""Preset for photographs of the retina: small motions, brightness, contrast; no mirror images, which swap eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fusionkit_plugins.blocks.augment_preset import PresetConfig
+from fusionkit_plugins.blocks.picture_motion import in_plane
+from fusionkit_plugins.blocks.ranges import factors
+
+from fusionkit.api import Transform
+
+
+def options(config: PresetConfig) -> Mapping[str, Mapping[str, Any]]:
+    """The transforms and their options."""
+    by = config.strength
+    return {
+        **in_plane(15, 0.9, 1.1, by),
+        "contrast": {"factor": factors(0.8, 1.2, by), "chance": 0.5},
+        "brightness": {"factor": factors(0.8, 1.2, by), "chance": 0.5},
+        "gamma": {"power": factors(0.8, 1.25, by), "chance": 0.3},
+    }
+
+
+component = Transform("fundus", PresetConfig, options, acts="preset", category="preset")
