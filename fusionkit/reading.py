@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fusionkit.data.geometry.grid import Grid as Grid
+    from fusionkit.data.geometry.options import INTERPOLATE as INTERPOLATE
+    from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
+    from fusionkit.data.geometry.options import Interpolation as Interpolation
     from fusionkit.data.intensities import IntensityOptions as IntensityOptions
     from fusionkit.data.intensities import intensities as intensities
-    from fusionkit.data.label_maps import INTERPOLATE as INTERPOLATE
-    from fusionkit.data.label_maps import Interpolation as Interpolation
     from fusionkit.data.label_maps import colour_labels as colour_labels
     from fusionkit.data.label_maps import labels_of as labels_of
-    from fusionkit.data.label_maps import resize_as as resize_as
     from fusionkit.data.readers.advice import Advice as Advice
     from fusionkit.data.readers.advice import constant as constant
     from fusionkit.data.readers.advice import count as count
     from fusionkit.data.readers.advice import grouped as grouped
     from fusionkit.data.readers.advice import label_maps as label_maps
     from fusionkit.data.readers.advice import ranges as ranges
+    from fusionkit.data.readers.advice import remarked as remarked
     from fusionkit.data.readers.advice import shown_range as shown_range
     from fusionkit.data.readers.advice import spacings as spacings
     from fusionkit.data.readers.cohort_reader import CohortCases as CohortCases
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.contents import unzipped as unzipped
     from fusionkit.data.readers.facts import Facts as Facts
     from fusionkit.data.readers.facts import spread as spread
-    from fusionkit.data.readers.reader import MAX_VALUES as MAX_VALUES
     from fusionkit.data.readers.reader import Bounded as Bounded
     from fusionkit.data.readers.reader import FileOptions as FileOptions
     from fusionkit.data.readers.reader import PlaneSize as PlaneSize

@@ -17,20 +17,29 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, to_plain
 if TYPE_CHECKING:
     from fusionkit.registry.lookup import Registry
 
-TOGETHER = "together"
+TOGETHER, SWAP = "together", "swap"
+_OWN = (TOGETHER, SWAP)
 _FIX = "write for example 'ct: {rotate: [15, 5, 5], noise: {chance: 0.2}}', or the name of a preset"
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is changed: the transforms of each input by its name, in their order, and the inputs that move alike."""
+    """What is changed: the transforms of each input by its name, in their order, and the inputs that move alike.
+
+    `swap` has two values by column that change places where a case is mirrored left for right.
+    """
 
     inputs: AbstractMapping[str, tuple[Chosen[Transform], ...]] = field(default_factory=dict)
     together: tuple[tuple[str, ...], ...] = ()
+    swap: AbstractMapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def group(self, name: str) -> tuple[str, ...]:
         """The inputs that move as this one does, itself among them."""
         return next((group for group in self.together if name in group), (name,))
+
+    def groups(self) -> list[tuple[str, ...]]:
+        """The inputs that move alike, each once."""
+        return list(dict.fromkeys(self.group(name) for name in self.inputs))
 
     def moving(self, group: Sequence[str]) -> tuple[Chosen[Transform], ...]:
         """The transforms in space of a group: those of the first input that has any."""
@@ -49,7 +58,9 @@ class Augmentation:
         """Everything that decides the changes, written out in full."""
         plain = {name: {chosen.declared.name: chosen.config.model_dump(mode="json") for chosen in several}
                  for name, several in self.inputs.items()}
-        return plain | ({TOGETHER: [list(group) for group in self.together]} if self.together else {})
+        swap = {column: list(pair) for column, pair in self.swap.items()}
+        return plain | ({TOGETHER: [list(group) for group in self.together]} if self.together else {}) | (
+            {SWAP: swap} if swap else {})
 
 
 def read_augmentation(form: DataFieldReader, inputs: AbstractMapping[str, InputSpec], registry: Registry
@@ -64,21 +75,25 @@ def read_augmentation(form: DataFieldReader, inputs: AbstractMapping[str, InputS
         return None
     found, together = {}, _together(form, tree.get(TOGETHER), inputs)
     for name, part in tree.items():
-        if name != TOGETHER and _known(form, name, tree.keys[name], inputs):
-            found[name] = _InputReader(form, name, registry).read(part)
-    made = Augmentation(found, together)
+        if name not in _OWN and _known(form, name, tree.keys[name], inputs):
+            found[name] = _InputReader(form, name, registry, cells=not inputs[name].source.files).read(part)
+    made = Augmentation(found, together, _swap(form, tree.get(SWAP)))
     for group in together:
         _check_alike(form, made, group, tree.get(TOGETHER) or tree)
     return made
 
 
-def _known(form: DataFieldReader, name: str, span: Span, inputs: AbstractMapping[str, InputSpec]) -> bool:
+def _known(form: DataFieldReader, name: str, span: Span, inputs: AbstractMapping[str, InputSpec], *,
+           in_space: bool = False) -> bool:
     if name not in inputs:
         form.note("unknown-name", f"'augment' names {name!r}, which is no input", span,
                   fix=did_you_mean(name, inputs, f"the inputs are {', '.join(inputs)}"))
-    elif not inputs[name].source.files:
-        form.note("bad-value", f"'augment' names {name!r}, which is read from columns", span,
-                  why="transforms change images and volumes", fix="remove it")
+    elif inputs[name].source.gives != "array":
+        form.note("bad-value", f"'augment' names {name!r}, which is {inputs[name].source.gives}", span,
+                  why="images, volumes and the cells of a table can be changed", fix="remove it")
+    elif in_space and not inputs[name].source.files:
+        form.note("bad-value", f"{TOGETHER!r} names {name!r}, which is read from columns", span,
+                  why="images and volumes can move", fix="remove it")
     else:
         return True
     return False
@@ -97,11 +112,24 @@ def _together(form: DataFieldReader, tree: Tree | None, inputs: AbstractMapping[
     seen: set[str] = set()
     for group, place in zip(groups, tree, strict=True):
         for name, item in zip(group, place if isinstance(place, Items) else (), strict=False):
-            if _known(form, str(name), item.span, inputs) and name in seen:
+            if _known(form, str(name), item.span, inputs, in_space=True) and name in seen:
                 form.note("bad-value", f"{TOGETHER!r} has {name!r} twice", item.span,
                           fix="an input moves with one group; remove it from the other")
             seen.add(str(name))
     return tuple(tuple(map(str, group)) for group in groups)
+
+
+def _swap(form: DataFieldReader, tree: Tree | None) -> dict[str, tuple[str, str]]:
+    if tree is None:
+        return {}
+    found = to_plain(tree) if isinstance(tree, Mapping) else {}
+    pairs = {column: tuple(map(str, pair)) for column, pair in found.items()
+             if isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1]}
+    if not pairs or len(pairs) < len(found):
+        form.note("bad-value", f"{SWAP!r} must be a mapping from column to two values, not {shown(tree)}", tree.span,
+                  fix=f"write '{SWAP}: {{side: [left, right]}}'")
+        return {}
+    return {column: (pair[0], pair[1]) for column, pair in pairs.items()}
 
 
 def _check_alike(form: DataFieldReader, made: Augmentation, group: Sequence[str], tree: Tree) -> None:
@@ -123,8 +151,8 @@ def _listed(way: Sequence[tuple[str, Any]]) -> str:
 class _InputReader:
     """Reads the transforms of one input."""
 
-    def __init__(self, form: DataFieldReader, name: str, registry: Registry) -> None:
-        self.form, self.name, self.registry = form, name, registry
+    def __init__(self, form: DataFieldReader, name: str, registry: Registry, *, cells: bool) -> None:
+        self.form, self.name, self.registry, self.cells = form, name, registry, cells
 
     def read(self, tree: Tree) -> tuple[Chosen[Transform], ...]:
         """The transforms in their order: those of the preset first."""
@@ -178,6 +206,9 @@ class _InputReader:
             if declared.acts == "preset":
                 self._refuse(f"{declared.id} is a preset", span, f"write '{self.name}: {{preset: {name}}}'")
                 return None
+            if (declared.acts == "cells") != self.cells:
+                self._refuse_kind(declared.id, span)
+                return None
             if isinstance(written, Mapping):
                 options = Mapping({**base, **written.entries}, written.keys, written.span)
             elif written is None or (isinstance(written, Leaf) and written.value is True):
@@ -191,6 +222,13 @@ class _InputReader:
         except UserError as error:
             self.form.found.extend(error.diagnostics)
             return None
+
+    def _refuse_kind(self, id: str, span: Span) -> None:
+        """A transform of images on columns, or the other way round."""
+        images, cells = "images and volumes", "cells of tables"
+        changes, read = (images, "columns") if self.cells else (cells, "files")
+        fix = "'jitter', 'blank' and 'corrupt' change cells" if self.cells else "'rotate', 'noise' and others do"
+        self._refuse(f"{id} changes {changes}, and {self.name!r} is read from {read}", span, fix)
 
     def _refuse(self, message: str, span: Span, fix: str = _FIX) -> None:
         self.form.found.append(Diagnostic("bad-value", message, span, fix=fix))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.findings import Findings
+from fusionkit.data.geometry.steps import left_to_geometry, shaped
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
@@ -153,8 +154,13 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
 
 def _refuse_links_out(spec: InputSpec, folder: Path) -> None:
     """The files of a series folder must stay inside the folders that may be read like every other file."""
-    with os.scandir(folder) as entries:
-        links = sorted(entry.name for entry in entries if entry.is_symlink())
+    with os.scandir(folder) as found:
+        entries = list(found)
+    links = sorted(entry.name for entry in entries if entry.is_symlink())
+    if getattr(spec.options, "below", False):
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _refuse_links_out(spec, folder / entry.name)
     for name in links:
         path_template.inside(spec.root, os.path.relpath(folder / name, spec.root) if folder.is_relative_to(spec.root)
                              else str(folder / name), spec.roots)
@@ -237,7 +243,9 @@ def _unreadable(problem: OSError) -> ReadError:
 def _read(spec: InputSpec, path: Path, cache: Path | None, name: str) -> tuple[NDArray[np.float32], Facts]:
     try:
         check_regular(path)
-        array, facts = spec.source.examine(path, spec.options)
+        array, facts = spec.source.examine(path, left_to_geometry(spec.options))
+        _refuse_unusable(spec, array)
+        array, facts = shaped(array, facts, spec.options)
     except OSError as problem:
         raise _unreadable(problem) from None
     except ReadError:
@@ -251,7 +259,6 @@ def _read(spec: InputSpec, path: Path, cache: Path | None, name: str) -> tuple[N
         raise ReadError("unreadable-file", f"the reader {spec.reader!r} fails on it",
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
-    _refuse_unusable(spec, array)
     facts = facts.of_outcome(array)
     if cache is not None:
         disk.store(cache, name, array, facts.as_json())

@@ -23,12 +23,15 @@ from fusionkit.data.dataset import (
     Memory,
     SequenceInput,
     Source,
+    TableCells,
 )
 from fusionkit.data.description import DataDescription
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.label_maps import is_label_map
+from fusionkit.data.laterality import sides_of
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
+from fusionkit.data.readers.cells import cells_of
 from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.sequences import SequenceFit
@@ -179,7 +182,7 @@ class Cohort:
 
     def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
         """How an input is read, and the metadata of the files of the given rows."""
-        facts = [self.facts[name, row] for row in rows if (name, row) in self.facts]
+        facts = {self.ids[row]: self.facts[name, row] for row in rows if (name, row) in self.facts}
         return reading_of(self.description.inputs[name], self.sizes[name], facts)
 
     def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
@@ -191,7 +194,10 @@ class Cohort:
                 values = self.columns[name]
                 encoded = vectors.encode(values, spec.options, preprocessing.fitted(name))
                 known = vectors.known_cells(values, spec.options, preprocessing.fitted(name))
-                inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None)
+                changed = self.description.augmentation is not None and name in self.description.augmentation.inputs
+                cells = cells_of(spec.options, preprocessing.fitted(name), values, list(rows)) if changed else ()
+                inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None,
+                                           TableCells(cells, known) if changed else None)
             elif name in self.gathered:
                 tensors = [None if array is None else torch.from_numpy(array) for array in self.gathered[name].arrays]
                 inputs[name] = SequenceInput(tensors, self.masked[name], torch.zeros(0, dtype=torch.int64))
@@ -205,6 +211,7 @@ class Cohort:
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation
+        made.sides = sides_of(self.description, self.layouts, self.heads)
         made.labelled = self._label_maps() if made.augmentation else frozenset()
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.data.geometry.options import Interpolation
 from fusionkit.data.transforms import resize
-
-Interpolation = Literal["auto", "linear", "nearest", "labels"]
-INTERPOLATE = (
-    "How `size` resizes: `linear` for intensities; `nearest` takes the closest value; `labels`, for label maps and "
-    "masks, the label that covers most of the new voxel. `auto` is `labels` for files that look like label maps, with "
-    "a warning, and `linear` for all others."
-)
 
 _SAMPLE = 1 << 16
 _MOST_LABELS, _LARGEST_LABEL = 256, 65535
@@ -95,9 +90,9 @@ def resize_as(
     if interpolate == "nearest":
         return _nearest(array, size)
     if not by_label:
-        return resize(array, size)
-    labels = labels or tuple(float(label) for label in np.unique(array)[: VOTED + 1])
-    return _voted(array, size, labels) if len(labels) <= VOTED and len(array) == 1 else _nearest(array, size)
+        return resize(array, size, cubic=interpolate == "cubic")
+    votes = by_vote(array, lambda share: resize(share, size))
+    return _nearest(array, size) if votes is None else votes
 
 
 def _nearest(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
@@ -107,15 +102,23 @@ def _nearest(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.fl
     return np.ascontiguousarray(array)
 
 
-def _voted(array: NDArray[np.float32], size: tuple[int, ...], labels: tuple[float, ...]) -> NDArray[np.float32]:
-    """The label with the largest share of each new voxel; of equal shares the smaller, of two labels the larger."""
+def by_vote(array: NDArray[np.float32], linear: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+            ) -> NDArray[np.float32] | None:
+    """The label with the largest share of each new voxel; of equal shares the smaller, of two labels the larger.
+
+    `linear` gives the shares of new voxels that a region of ones has. None for several channels or too many labels.
+    """
+    labels = np.unique(array)[: VOTED + 1]
+    if len(array) != 1 or len(labels) > VOTED:
+        return None
     if len(labels) == 2:
-        upper = resize((array == labels[1]).astype(np.float32), size) >= 0.5 - 1e-6
-        return np.where(upper, np.float32(labels[1]), np.float32(labels[0]))
-    chosen = np.full((1, *size), labels[0], dtype=np.float32)
-    most = np.full((1, *size), -1.0, dtype=np.float32)
-    for label in labels:
-        share = resize((array == label).astype(np.float32), size)
+        upper = linear((array == labels[1]).astype(np.float32)) >= 0.5 - 1e-6
+        binary: NDArray[np.float32] = np.where(upper, labels[1], labels[0])
+        return binary
+    shares = (linear((array == label).astype(np.float32)) for label in labels)
+    most = next(shares)
+    chosen = np.full_like(most, labels[0])
+    for label, share in zip(labels[1:], shares, strict=True):
         more = share > most + 1e-6  # equal shares may differ by rounding
         chosen[more], most[more] = label, share[more]
     return chosen

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fusionkit.data import case_files, checks, leaks, masked_inputs, sequences, targets
-from fusionkit.data.augmentation_checks import check_augmentation
+from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset, MaskedCounts
@@ -325,8 +325,8 @@ def _check_cohort(loading: _Loading) -> _Loading:
 def _check_augmentation(loading: _Loading) -> _Loading:
     """Check what training changes at random."""
     if loading.required:
-        check_augmentation(loading.description, loading.sizes, loading.masked, checked=loading.checked, ids=loading.ids,
-                           findings=loading.findings)
+        inputs = SeenInputs(loading.sizes, loading.masked, loading.checked, loading.layouts)
+        check_augmentation(loading.description, inputs, loading.heads, loading.ids, loading.findings)
     return loading
 
 

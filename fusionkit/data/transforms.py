@@ -22,8 +22,8 @@ def window(array: NDArray[np.generic], low: float, high: float) -> NDArray[np.fl
     return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
-def resize(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """The array resized by linear interpolation, with antialiasing when shrinking.
+def resize(array: NDArray[np.float32], size: tuple[int, ...], *, cubic: bool = False) -> NDArray[np.float32]:
+    """The array resized by linear or cubic interpolation, with antialiasing when shrinking.
 
     Shapes: (c, h, w) with size (h, w), or (c, d, h, w) with size (d, h, w).
     Raises: `ReadError` with `empty-array` if there is nothing to interpolate.
@@ -35,16 +35,17 @@ def resize(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.floa
         return array.astype(np.float32, copy=False)
     values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     if len(size) == 2:
-        return _plane(values[None], size[0], size[1])[0].numpy()
+        return _plane(values[None], size[0], size[1], cubic)[0].numpy()
     # torch antialiases planes only. The filter is separable: first planes, then depth as the rows of a plane.
     depth, height, width = size
-    planes_cdhw = _plane(values, height, width)
+    planes_cdhw = _plane(values, height, width, cubic)
     channels, slices = planes_cdhw.shape[:2]
     rows = planes_cdhw.reshape(channels, 1, slices, height * width)
-    return _plane(rows, depth, height * width).reshape(channels, depth, height, width).numpy()
+    return _plane(rows, depth, height * width, cubic).reshape(channels, depth, height, width).numpy()
 
 
-def _plane(values: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def _plane(values: torch.Tensor, height: int, width: int, cubic: bool) -> torch.Tensor:
     if values.shape[-2:] == (height, width):
         return values
-    return interpolate(values, (height, width), mode="bilinear", align_corners=False, antialias=True)
+    return interpolate(values, (height, width), mode="bicubic" if cubic else "bilinear", align_corners=False,
+                       antialias=True)

@@ -236,10 +236,10 @@ def _coded() -> dict[str, Schema]:
     number: Schema = {"type": "integer", "minimum": 1, "maximum": (1 << 24) - 1}
     found: dict[str, Schema] = {}
     for layout, key in KINDS_KEY.items():
-        found[layout] = {"anyOf": [number, {"type": "null"}], "description":
-                         f"{_CODED_NOTES[layout]}: the most tokens that a case may have, null for any number."}
-        found[key] = {**_size(), "description":
-                      f"With {layout}: how many different ids there are; without it, and with auto, from the data."}
+        found[layout] = {"anyOf": [number, {"type": "null"}], "description": f"{_CODED_NOTES[layout]}: the most tokens "
+                         "that a case may have, null for any number."}
+        found[key] = {**_size(), "description": f"With {layout}: how many different ids there are; without it, and "
+                      "with auto, from the data."}
     return found
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case
-from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.planning.plan import Plan
-from fusionkit.training.augmented import Augmented
+from fusionkit.training.augmented import Augmented, ChangedTable
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.settings import TrainingSettings
 
@@ -29,6 +29,15 @@ def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) 
     dropout = ModalityDropout(plan, settings)
     if not isinstance(train, CaseDataset) or train.augmentation is None:
         return dropout
-    augmented = Augmented(train.augmentation, train.ids, train.extents, settings.seed,
-                          labelled=train.labelled)
+    augmented = augmented_for(train, settings.seed)
     return lambda batch, epoch: augmented(dropout(batch, epoch), epoch)
+
+
+def augmented_for(train: CaseDataset, seed: int) -> Augmented:
+    """The augmentation of the cases of a dataset."""
+    rows = sorted(train.rows, key=lambda row: train.ids[row])
+    tables = {name: ChangedTable(source.table.cells, source.vectors, source.table.known,
+                          [row for row in rows if source.present[row]])
+              for name, source in train.inputs.items() if isinstance(source, ColumnInput) and source.table is not None}
+    return Augmented(train.augmentation, train.ids, train.extents, seed, labelled=train.labelled, tables=tables,
+                     sides=train.sides)

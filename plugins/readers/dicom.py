@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from fusionkit_plugins.blocks.dicom.advice import facts_of, of_files
-from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, read_slices
+from fusionkit_plugins.blocks.dicom.conditions import fits, words
+from fusionkit_plugins.blocks.dicom.elements import shown
+from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, open_dataset, quiet, read_slices
 from fusionkit_plugins.blocks.dicom.options import DicomOptions, Rescale
-from fusionkit_plugins.blocks.dicom.pixels import read_picture, read_stack
+from fusionkit_plugins.blocks.dicom.pixels import PictureRules, read_picture, read_stack
 from fusionkit_plugins.blocks.dicom.series import (
     check_image,
     choose_series,
@@ -23,11 +25,13 @@ from fusionkit_plugins.blocks.dicom.series import (
     grid_of,
     ordered,
 )
+from fusionkit_plugins.blocks.dicom.stacks import HEADER, Stack, choose, stacks_of
+from fusionkit_plugins.blocks.dicom.suv import in_suv
 from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
 
 from fusionkit.api import Reader
-from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, resize_as, window
+from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, window
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
@@ -60,26 +64,38 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     """
     told = options.rescale or Rescale()
     rules = ValueRules(options.clean == "air", told.slope, told.intercept, options.rescale is not None)
-    files = find_files(path)
-    keep = sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
-    slices = [item for file in files for item in read_slices(file, keep)]
-    values, facts = _volume(slices, options, rules) if options.form == "volume" else _picture(slices, options, rules)
-    if options.as_stored and options.scale == "window" and facts.modality != "CT":
+    files = find_files(path, options.below)
+    keep = options.choose is None and sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
+    also = () if options.choose is None else (*HEADER, *options.choose.get("having", {}),
+                                              *options.choose.get("not", {}).get("having", {}))
+    slices = [item for file in files for item in read_slices(file, keep, also)]
+    found = None if options.choose is None else choose(stacks_of(slices), options.choose,
+                                                       volume=options.form == "volume")
+    values, facts = _volume(slices, found, options, rules) if options.form == "volume" else _picture(
+        slices if found is None else found.slices, options, rules)
+    if found is not None:
+        chosen = (("series", found.head.series), ("chosen", found.kind))
+        facts = replace(facts, remarks=(*facts.remarks, *chosen))
+    if options.as_stored and options.keeps_bits and facts.modality != "CT":
         facts = replace(facts, labels=labels_of(values))
-    values, landmarks = intensities(values, options)
-    facts = replace(facts, landmarks=landmarks)
-    return resize_as(values, options.size, options.interpolate, facts.labels), facts
+    return intensities(values, facts, options)
 
 
-def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
-    chosen = choose_series(slices, None if options.series is None else str(options.series))
-    chosen = choose_stack(chosen, {name: str(value) for name, value in (options.stack or {}).items()})
+def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rules: ValueRules
+            ) -> tuple[NDArray[np.float32], Facts]:
+    series = choose_series(slices, None if options.series is None else str(options.series)) if found is None else [
+        item for item in slices if item.series == found.head.series]
+    chosen = choose_stack(series if found is None else found.slices,
+                          {name: str(value) for name, value in (options.stack or {}).items()})
     stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
+    _check_required(stack[0], options)
+    stack, remarks = in_suv(stack, series, options.weight, rules) if options.unit == "suv" else (stack, ())
     pixels = read_stack(stack, rules)
     values = pixels.values[None]
     if options.gaps == "resample" and len(stack) > 1:
         values = _between(values, even_places(stack))
-    facts = replace(facts_of(stack, pixels, rules), pixel=(), grid=grid_of(stack, values.shape[1]))
+    facts = facts_of(stack, pixels, rules)
+    facts = replace(facts, pixel=(), grid=grid_of(stack, values.shape[1]), remarks=(*facts.remarks, *remarks))
     return values, facts
 
 
@@ -90,6 +106,15 @@ def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArra
     return values[:, below] * (1 - part) + values[:, above] * part
 
 
+def _check_required(item: Slice, options: DicomOptions) -> None:
+    for keyword, wanted in (options.require or {}).items():
+        with quiet:
+            found = shown(item.dataset or open_dataset(item.path, pixels=False), keyword)
+        if not fits(found, wanted):
+            raise ReadError("dicom-not-required", f"{item.name} has {keyword} {found or 'missing'!r}",
+                            f"'require' asks for {words(wanted)}", "leave the case out, or correct 'require'")
+
+
 def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
     if len(slices) != 1:
         fix = "give one file in 'path', or read the series with 'form: volume'"
@@ -98,7 +123,9 @@ def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> t
     if slices[0].frames > 1:
         message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
         raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
-    pixels = read_picture(slices[0], rules)
+    _check_required(slices[0], options)
+    how = PictureRules(options.voi, options.laterality, options.region is not None)
+    pixels = read_picture(slices[0], rules, how)
     facts = facts_of(slices, pixels, rules)
     return (window(pixels.values, *pixels.range) if options.scale == "bits" else pixels.values), facts
 

@@ -14,11 +14,9 @@ from pydantic import Field, model_validator
 
 from fusionkit.api import Reader
 from fusionkit.reading import (
-    INTERPOLATE,
     Advice,
     Facts,
     IntensityOptions,
-    Interpolation,
     NumberWindows,
     PlaneSize,
     ReadError,
@@ -34,7 +32,6 @@ from fusionkit.reading import (
     labels_of,
     misplaced,
     ranges,
-    resize_as,
     spread,
 )
 
@@ -56,7 +53,6 @@ class ImageOptions(IntensityOptions):
     size: PlaneSize | None = Field(
         None, description="Height and width that every picture is resized to; without it pictures keep their own."
     )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     clip: Window | None = Field(
         None, description="Two values that smaller and larger ones become, after the division by the largest of the "
         "bit depth; nothing is scaled."
@@ -139,16 +135,14 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     if options.channels == 1 and array.shape[0] == 3:
         # The luma of ITU-R BT.601, as Pillow's own conversion to grey.
         array = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), array, axes=1)[None]
-    facts = Facts(values=spread(array), bits=(picture.depth or 0).bit_length(), labels=labels, remarks=picture.remarks)
-    array, landmarks = intensities(array, options)
-    facts = replace(facts, landmarks=landmarks)
-    if options.channels == 3 and array.shape[0] == 1:
-        array = np.repeat(array, 3, axis=0)
-    places = tuple(float(np.float32(label) / np.float32(picture.depth or 1)) for label in labels)
     # Colours are mixed neither as such nor as the grey that is made of them.
-    by_colour = len(picture.stored) == 3 and labels and options.interpolate == "auto"
-    how = "nearest" if by_colour else options.interpolate
-    return np.ascontiguousarray(resize_as(array, options.size, how, places)), facts
+    by_colour = (("labels-by-colour", ""),) if len(picture.stored) == 3 and labels else ()
+    facts = Facts(values=spread(array), bits=(picture.depth or 0).bit_length(), labels=labels,
+                  remarks=(*picture.remarks, *by_colour))
+    array, facts = intensities(array, facts, options, unit=1.0 if options.window else 1 / (picture.depth or 1))
+    if options.channels == 3 and array.shape[0] == 1:
+        array, facts = np.repeat(array, 3, axis=0), replace(facts, fill=facts.fill * 3)
+    return np.ascontiguousarray(array), facts
 
 
 @dataclass(frozen=True, slots=True)

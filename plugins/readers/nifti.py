@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,11 @@ from pydantic import Field
 
 from fusionkit.api import Floats, Reader
 from fusionkit.reading import (
-    INTERPOLATE,
     MAX_VALUES,
     Advice,
     Facts,
     Grid,
     IntensityOptions,
-    Interpolation,
     ReadError,
     Sizes,
     VolumeSize,
@@ -36,7 +33,7 @@ from fusionkit.reading import (
     labels_of,
     misplaced,
     ranges,
-    resize_as,
+    remarked,
     spacings,
     spread,
     unzipped,
@@ -52,7 +49,6 @@ class NiftiOptions(IntensityOptions):
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
@@ -71,29 +67,25 @@ def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
 
 def _places(files: Sequence[Facts]) -> list[Advice]:
     found = []
-    if cases := _remarked(files, "no-geometry"):
+    if cases := remarked(files, "no-geometry"):
         found.append(Advice("no-geometry", f"{count(cases, files)} have no orientation in the patient", cases,
                             "their qform_code and sform_code are 0: axes are taken as stored, others are turned to RAS",
                             "write the affine with the tool that made the files, or check that all lie alike"))
-    if cases := _remarked(files, "sform-singular"):
+    if cases := remarked(files, "sform-singular"):
         found.append(Advice("sform-singular", f"{count(cases, files)} have an sform that cannot be used", cases,
                             "it is all zeros or flat; the qform of the header is used instead",
                             "write the affine again with the tool that made the files"))
-    if cases := _remarked(files, "affines-disagree"):
+    if cases := remarked(files, "affines-disagree"):
         most = max(float(files[place].remark("affines-disagree") or 0) for place in cases)
         found.append(Advice("affines-disagree", f"{count(cases, files)} have a qform and an sform that differ, by up "
                             f"to {most:g} mm", cases, "the sform is used, as nibabel does; other tools use the qform",
                             "check which is right, and write both alike"))
-    if cases := _remarked(files, "odd-spacing"):
+    if cases := remarked(files, "odd-spacing"):
         found.append(Advice("odd-spacing", f"{count(cases, files)} have voxels of "
                             f"{files[cases[0]].remark('odd-spacing')} mm", cases,
                             "no scanner makes such voxels; the unit of the header may be wrong",
                             "correct pixdim or xyzt_units of the header"))
     return found
-
-
-def _remarked(files: Sequence[Facts], code: str) -> tuple[int, ...]:
-    return tuple(place for place, facts in enumerate(files) if facts.remark(code) is not None)
 
 
 def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
@@ -104,7 +96,7 @@ def read(path: Path, options: NiftiOptions) -> NDArray[np.float32]:
 def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume, scaled by slope and intercept of its header, in closest canonical (RAS+) orientation.
 
-    A file without an orientation is taken in the order of its axes.
+    A file without an orientation, and any with `orient: keep`, is taken in the order of its axes.
     Shapes: (c, d, h, w): c is 1, the fourth axis of a 4D file or the three colours; d runs from inferior to superior,
     h from posterior to anterior, w from left to right.
 
@@ -120,16 +112,14 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
         image = _open(path, nibabel, streams)
         _refuse(path, image, nibabel)
         place = place_of(image.header, tuple(image.shape))
-        stored, affine = _canonical(image, place, nibabel)
+        stored, affine = _canonical(image, place, nibabel, keep=options.orient == "keep")
     volume = np.ascontiguousarray(stored.T)
     volume = volume[None] if volume.ndim == 3 else volume
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
     facts = Facts(values=spread(volume), grid=None if affine is None else Grid.of_file(affine, volume.shape[1:]),
                   labels=labels_of(volume) if options.as_stored else (), remarks=place.remarks)
-    volume, landmarks = intensities(volume, options)
-    facts = replace(facts, landmarks=landmarks)
-    return resize_as(volume, options.size, options.interpolate, facts.labels), facts
+    return intensities(volume, facts, options)
 
 
 def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:
@@ -150,13 +140,13 @@ def _open(path: Path, nibabel: Any, streams: ExitStack) -> Any:
                                  "convert it to .nii or .nii.gz, or copy the file again") from None
 
 
-def _canonical(image: Any, place: Place, nibabel: Any) -> tuple[NDArray[np.float32], Floats | None]:
-    """The voxels with axes to the right, front and top, and their affine.
+def _canonical(image: Any, place: Place, nibabel: Any, *, keep: bool) -> tuple[NDArray[np.float32], Floats | None]:
+    """The voxels with axes to the right, front and top, or as they are stored, and their affine.
 
     Shapes: (x, y, z), or (x, y, z, c).
     """
-    turn = None if place.affine is None else nibabel.io_orientation(place.affine)
-    affine = None if turn is None else place.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape[:3])
+    turn = None if place.affine is None or keep else nibabel.io_orientation(place.affine)
+    affine = place.affine if turn is None else place.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape[:3])
     try:
         with np.errstate(all="ignore"):  # overflows become infinite and are refused as such
             if image.get_data_dtype().names:

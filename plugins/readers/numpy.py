@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field
 
 from fusionkit.api import Reader
 from fusionkit.reading import (
-    INTERPOLATE,
     MAX_VALUES,
     Advice,
     Facts,
     IntensityOptions,
-    Interpolation,
     ReadError,
     Sizes,
     constant,
@@ -29,7 +26,6 @@ from fusionkit.reading import (
     labels_of,
     misplaced,
     ranges,
-    resize_as,
     spread,
 )
 
@@ -42,20 +38,9 @@ class ArrayOptions(IntensityOptions):
         "first", description="Position of the channels: `first` keeps the array unchanged, `last` moves the last axis "
         "to the front, `none` adds an axis of one channel.",
     )
-    size: tuple[PositiveInt, ...] | None = Field(
-        None, description="Height and width, or depth, height and width, that every array is resized to."
-    )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
-
-    @field_validator("size")
-    @classmethod
-    def _two_or_three(cls, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if size is not None and len(size) not in (2, 3):
-            raise ValueError("two or three sizes are needed")
-        return size
 
 
 def shape(options: ArrayOptions) -> Sizes | None:
@@ -78,10 +63,10 @@ def read(path: Path, options: ArrayOptions) -> NDArray[np.float32]:
 def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Facts]:
     """The array as float32, channels first.
 
-    Shapes: as in the file after `channels`; (c, *size) with `size`.
+    Shapes: as in the file after `channels`.
 
     Raises: `ReadError` with `not-an-array`, `broken-array`, `object-array`, `not-numeric`, `too-large`,
-    `unknown-array` or `wrong-rank`.
+    `unknown-array`, or those of `intensities`.
     """
     array = _load(path, options.key)
     if array.dtype.kind not in "biuf":
@@ -96,15 +81,8 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
     elif options.channels == "last" and values.ndim > 1:
         values = np.moveaxis(values, -1, 0)
     facts = Facts(values=spread(values), labels=labels_of(values) if options.as_stored else ())
-    if not options.as_stored and values.size:
-        values, landmarks = intensities(values, options)
-        facts = replace(facts, landmarks=landmarks)
-    if options.size is not None:
-        if values.ndim != len(options.size) + 1:
-            raise ReadError("wrong-rank", f"the array has {values.ndim} axes with its channels",
-                            f"'size' has {len(options.size)} entries, which requires {len(options.size) + 1} axes",
-                            "correct 'size', or set 'channels' to the position of the channels")
-        values = resize_as(values, options.size, options.interpolate, facts.labels)
+    if values.size:
+        values, facts = intensities(values, facts, options)
     return np.ascontiguousarray(values), facts
 
 

@@ -67,7 +67,9 @@ def test_what_a_run_records_reads_as_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("section", "line", "said"), [
     ("augment: {cd: ct}", 10, "'augment' names 'cd', which is no input"),
-    ("augment: {lab: ct}", 10, "read from columns"),
+    ("augment: {lab: ct}", 10, "is read from columns"),
+    ("augment: {ct: {jitter: 0.1}}", 10, "'ct' is read from files"),
+    ("augment: {together: [[ct, lab]]}", 10, "'together' names 'lab'"),
     ("augment: [ct]", 10, "must be a mapping from input to transforms"),
     ("augment: {ct: 3}", 10, "must name transforms or a preset"),
     ("augment: {ct: pett}", 10, "there is no component 'transform.pett'"),

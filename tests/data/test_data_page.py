@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from bundled_readers import READERS
 
+from fusionkit.data.geometry.options import GeometryOptions
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "data.md"
 
 
-def option_rows(name):
-    for option, field in READERS[name].options.model_fields.items():
+def option_rows(fields):
+    for option, field in fields.items():
         default = "needed" if field.is_required() else f"`{written(field.default)}`"
         yield f"| `{option}` | {default} | {field.description} |"
 
@@ -26,7 +28,15 @@ def written(value):
 def test_the_page_lists_every_option_as_the_code_has_it(name):
     text = PAGE.read_text()
     section = text.split(f"### `{name}`")[1].split("\n### ")[0].split("\n## ")[0]
-    assert [line for line in section.split("\n") if line.startswith("| `")] == list(option_rows(name))
+    own = {option: field for option, field in READERS[name].options.model_fields.items()
+           if option not in GeometryOptions.model_fields}
+    assert [line for line in section.split("\n") if line.startswith("| `")] == list(option_rows(own))
+
+
+def test_the_page_lists_the_options_of_geometry_once():
+    section = PAGE.read_text().split("\n## Geometry\n")[1].split("\n### ")[0].split("\n## ")[0]
+    rows = [line for line in section.split("\n") if line.startswith("| `")]
+    assert rows == list(option_rows(GeometryOptions.model_fields))
 
 
 def test_the_page_lists_every_code_of_the_room():
@@ -35,9 +45,10 @@ def test_the_page_lists_every_code_of_the_room():
     expected = set()
     for path in (Path(__file__).parent / "bad").glob("*/expected.txt"):
         expected |= set(re.findall(r" \[([a-z0-9-]+)\]$", path.read_text(), re.MULTILINE))
-    assert {code for code in expected if not code.startswith("dicom-")} - listed - {"yaml-syntax"} == set()
+    assert {code for code in expected if not code.startswith(("dicom-", "suv-"))} - listed - {"yaml-syntax"} == set()
     room = ROOT / "fusionkit" / "data"
     source = "".join(path.read_text() for path in [*room.glob("*.py"), *(room / "readers").glob("*.py"),
+                                                      *(room / "geometry").glob("*.py"),
                                                       *(ROOT / "plugins" / "readers").glob("*.py"),
                                                       *(ROOT / "plugins" / "blocks").glob("*.py"),
                                                       *(ROOT / "plugins" / "tasks").glob("*.py"),

@@ -49,8 +49,8 @@ def test_the_vote_goes_to_the_larger_share_and_a_tie_to_the_smaller_label():
     line = np.array([[[2, 2, 2, 1, 1, 2, 2, 1]]], np.float32)
     assert resize_as(line, (1, 8), "labels", (1, 2)).tolist() == line.tolist()
     halves = np.array([[[5, 5, 2, 2, 5, 5, 2, 2]]], np.float32)
-    assert resize_as(halves, (1, 1), "labels", (2, 5, 9)).tolist() == [[[2]]]
     assert resize_as(halves, (1, 1), "labels", (2, 5)).tolist() == [[[5]]]
+    assert resize_as(np.array([[[5, 2, 9, 5, 2]]], np.float32), (1, 1), "labels", ()).tolist() == [[[2]]]
 
 
 def test_a_binary_mask_is_linear_interpolation_cut_at_a_half():

@@ -41,6 +41,7 @@ FUSIONS = {
     "tokens": "all: {use: fusion.token_self, from: [both.a, both.b], with: {width: 8, heads: 2, output: tokens}}\n"
               "  last: {use: encoder.pool, from: all, with: {kind: gem}}",
     "perceiver": "last: {use: fusion.perceiver, from: [both.a, both.b], with: {width: 8, heads: 2}}",
+    "healnet": "last: {use: fusion.healnet, from: [both.a, both.b, slide, ehr], with: {width: 8, latents: 3}}",
     "mult": "last: {use: fusion.mult, from: [both.a, both.b], with: {width: 8, heads: 2, positions: none}}",
     "mbt": "all: {use: fusion.mbt, from: [both.a, both.b], with: {width: 8, heads: 2, output: tokens}}\n"
            "  last: {use: encoder.pool, from: all, with: {kind: avgmax}}",

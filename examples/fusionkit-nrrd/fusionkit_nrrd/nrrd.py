@@ -21,7 +21,6 @@ class NrrdOptions(reading.FileOptions):
     """Options of `read: nrrd`."""
 
     window: reading.Window | None = Field(None, description="Two values that become 0 and 1, clipped outside.")
-    size: reading.VolumeSize | None = Field(None, description="Depth, height and width to resize to.")
 
 
 def shape(options: NrrdOptions) -> reading.Sizes | None:
@@ -49,9 +48,7 @@ def examine(path: Path, options: NrrdOptions) -> tuple[NDArray[np.float32], Fact
     labels = reading.labels_of(voxels) if options.window is None else ()
     facts = Facts(values=reading.spread(voxels), grid=_grid(image), labels=labels)
     voxels = voxels if options.window is None else reading.window(voxels, *options.window)
-    if options.size is not None and voxels.ndim != len(options.size) + 1:
-        raise ReadError("wrong-rank", f"it has {voxels.ndim - 1} axes, 'size' has three", fix="leave 'size' out")
-    return reading.resize_as(voxels, options.size, "auto", labels), facts
+    return voxels, facts
 
 
 def _grid(image: Any) -> reading.Grid | None:

@@ -63,11 +63,10 @@ def test_colour_pictures_and_windows(tmp_path: Path) -> None:
     colours = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), str(tmp_path / "a.mha"))
     assert np.array_equal(examine(tmp_path / "a.mha", PLAIN)[0], colours.transpose(2, 0, 1))
-    with pytest.raises(ReadError, match="it has 2 axes"):
-        examine(tmp_path / "a.mha", NrrdOptions(path="a", size=(2, 3, 5)))
     path = write(tmp_path / "b.nrrd", (-1, 0, 0, 0, -1, 0, 0, 0, 1))
-    small = examine(path, NrrdOptions(path="a", window=(0, 104), size=(2, 3, 5)))[0]
-    assert small.shape == (1, 2, 3, 5) and 0 <= small.min() < small.max() <= 1
+    windowed, facts = examine(path, NrrdOptions(path="a", window=(0, 104)))
+    assert 0 <= windowed.min() < windowed.max() <= 1
+    assert facts.grid is not None and facts.grid.shape == windowed.shape[1:] and facts.grid.code == "RAS"
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -16,9 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fusionkit.arrays import Floats
+from fusionkit.data.geometry.directions import LETTERS
 
-LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
-"""The two directions of each world axis, the negative one first."""
 _TO_RAS = {"RAS": np.eye(4), "LPS": np.diag([-1.0, -1.0, 1.0, 1.0])}
 
 
@@ -34,7 +33,7 @@ class Grid:
     shape: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        affine = np.array(self.affine, dtype=np.float64)
+        affine = np.array(self.affine, dtype=np.float64) + 0.0  # equal grids have equal bytes: no -0
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or not np.linalg.norm(affine[:3, :3], axis=0).all():
             raise ValueError(f"{affine.tolist()} is not the affine of a volume")
         affine.flags.writeable = False
@@ -44,7 +43,8 @@ class Grid:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Grid) and self.shape == other.shape and np.array_equal(self.affine, other.affine)
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash((self.affine.tobytes(), self.shape))
 
     @staticmethod
     def of_file(affine: Floats, shape: Sequence[int], world: Literal["RAS", "LPS"] = "RAS") -> Grid:
@@ -129,18 +129,6 @@ class Grid:
             return Grid(np.array(plain["affine"], dtype=np.float64), (depth, height, width))
         except (KeyError, TypeError) as problem:
             raise ValueError(f"{plain!r} is no grid") from problem
-
-
-def is_code(text: str) -> bool:
-    """Whether three letters name one direction of each of the three axes of the body."""
-    return len(text) == 3 and sorted(
-        axis for letter in text for axis, pair in enumerate(LETTERS) if letter in pair) == [0, 1, 2]
-
-
-def world_axis(letter: str) -> tuple[int, int]:
-    """The world axis of a letter, and its sign."""
-    return next((axis, 1 if place else -1) for axis, pair in enumerate(LETTERS)
-                for place, name in enumerate(pair) if name == letter)
 
 
 def half_up(value: float) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.data.geometry.grid import Grid, world_axis
+from fusionkit.data.geometry.directions import world_axis
+from fusionkit.data.geometry.grid import Grid
 
 
 def orient(array: NDArray[Any], grid: Grid, code: str) -> tuple[NDArray[Any], Grid]:

@@ -50,6 +50,11 @@ def count(cases: Sequence[int], files: Sequence[Facts]) -> str:
     return f"{len(cases)} of {len(files)} cases"
 
 
+def remarked(files: Sequence[Facts], code: str) -> tuple[int, ...]:
+    """The places of the files with a remark."""
+    return tuple(place for place, facts in enumerate(files) if facts.remark(code) is not None)
+
+
 def grouped(found: Mapping[int, str]) -> str:
     """The texts with their counts, the most frequent first."""
     counts = Counter(found.values()).most_common()
@@ -79,7 +84,7 @@ def spacings(files: Sequence[Facts], resized: bool) -> list[Advice]:
            "a voxel covers a different volume of the body in each case")
     return [Advice("spacings-differ", f"its voxels have different sizes (depth x height x width): {grouped(texts)}",
                    tuple(place for place, text in texts.items() if text != usual), f"{each}; {why}",
-                   "resample the volumes to one spacing first, for example with SimpleITK or nibabel.processing")]
+                   "write 'spacing: [DEPTH, HEIGHT, WIDTH]' in mm, to which every volume is resampled")]
 
 
 def ranges(files: Sequence[Facts]) -> list[Advice]:
@@ -100,12 +105,13 @@ def ranges(files: Sequence[Facts]) -> list[Advice]:
 
 
 def label_maps(options: Any, files: Sequence[Facts]) -> list[Advice]:
-    """`label-map`: files that look like label maps and are resized, if the data file does not state how."""
+    """`label-map`: files that look like label maps and are resampled, if the data file does not state how."""
     cases = tuple(place for place, facts in enumerate(files) if facts.labels)
-    if not cases or options.size is None or options.interpolate != "auto":
+    kept = options.size is None and options.spacing is None and options.like is None
+    if not cases or kept or options.interpolate != "auto":
         return []
     met = sorted({label for place in cases for label in files[place].labels})
     shown = ", ".join(f"{label:g}" for label in met[:8]) + (", ..." if len(met) > 8 else "")
     return [Advice("label-map", f"{count(cases, files)} look like label maps (values {shown})", cases,
-                   "they are resized by label, since the labels 1 and 3 must not be averaged to 2",
+                   "they are resampled by label, since the labels 1 and 3 must not be averaged to 2",
                    "write 'interpolate: labels' to confirm this, or 'interpolate: linear' for intensities")]

@@ -24,9 +24,10 @@ class Facts:
     minimum and maximum of the reader's array. `bits` are the used bits of a stored value. `units` is the meaning of a
     value. `labels` are the values of a label map. `landmarks` are those of each channel for the standard scale of
     MR. `remarks` are further codes that a reader uses for its own advice, each with a detail. `grid` is that of the
-    volume in the file, `outcome_grid` that of the array that the network gets. `pixel` is the
-    size of a pixel of a picture along (h, w), which has no grid.
-    Units: `values` as in the file; `pixel` in mm.
+    volume in the file, `outcome_grid` that of the array that the network gets. `pixel` is the size of a pixel of a
+    picture along (h, w), which has no grid. `fill` is the value of each channel for voxels beyond the edge, empty for
+    the smallest of the array.
+    Units: `values` as in the file, `fill` as in the reader's array; `pixel` in mm.
     """
 
     values: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -35,6 +36,7 @@ class Facts:
     grid: _GridOrNone = None
     outcome_grid: _GridOrNone = None
     pixel: tuple[float, ...] = ()
+    fill: tuple[float, ...] = ()
     modality: str = ""
     units: str = ""
     bits: int = 0
@@ -64,12 +66,10 @@ class Facts:
         return dict(self.remarks).get(code)
 
     def of_outcome(self, array: NDArray[np.float32]) -> Facts:
-        """The same metadata with that of the array that the network gets; a volume of another size was stretched."""
+        """The same metadata with that of the array that the network gets."""
         digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
         low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-        grid = self.grid if self.grid is None or self.grid.shape == array.shape[1:] else self.grid.stretched(
-            array.shape[1:])
-        return replace(self, outcome=(low, high), digest=digest, outcome_grid=grid)
+        return replace(self, outcome=(low, high), digest=digest)
 
     def as_json(self) -> dict[str, Any]:
         """The metadata as plain data."""

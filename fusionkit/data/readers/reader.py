@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
 from fusionkit.components.config import Config
 from fusionkit.components.reader import Reader, Sizes
+from fusionkit.data.geometry.options import MAX_VALUES, GeometryOptions, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import Advice
     from fusionkit.data.readers.facts import Facts
 
-__all__ = ["Sizes"]
-MAX_VALUES = 1 << 30  # of one array; a whole-body CT at half a millimetre has fewer
+__all__ = ["MAX_VALUES", "Sizes"]
 
 
 def _rising(window: tuple[float, float]) -> tuple[float, float]:
@@ -35,13 +34,7 @@ Window = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated
                    AfterValidator(_rising)]
 
 
-def _bounded(size: tuple[int, ...]) -> tuple[int, ...]:
-    if prod(size) > MAX_VALUES:
-        raise ValueError(f"{' x '.join(map(str, size))} are {prod(size):,} values; at most {MAX_VALUES:,} are read")
-    return size
-
-
-Bounded = AfterValidator(_bounded)
+Bounded = AfterValidator(bounded)
 """Refuse an impossibly large size before any memory is allocated."""
 PlaneSize = Annotated[tuple[PositiveInt, PositiveInt], Bounded]
 VolumeSize = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Bounded]
@@ -73,13 +66,8 @@ def is_decoder_failure(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
-class FileOptions(Config):
-    """The options of every reader of files: derive a reader's own from it.
-
-    `filled` names further options whose texts may hold {column}, which is filled in from each row as in `path`.
-    """
-
-    filled: ClassVar[tuple[str, ...]] = ()
+class LocatedOptions(Config):
+    """Where the files of an input are."""
 
     model_config = ConfigDict(strict=False)
 
@@ -91,6 +79,16 @@ class FileOptions(Config):
     missing_ok: bool = Field(
         False, description="If true, the input is missing for cases whose file does not exist."
     )
+
+
+class FileOptions(GeometryOptions, LocatedOptions):
+    """The options of every reader of files: derive a reader's own from it.
+
+    `filled` names further options whose texts may hold {column}, which is filled in from each row as in `path`. Those
+    of `GeometryOptions` are no reader's business: what it gives is turned, resampled and cut afterwards.
+    """
+
+    filled: ClassVar[tuple[str, ...]] = ()
 
 
 def file_size_fix(name: str, expected: Sizes, met: Sizes, *more: str) -> str:
@@ -174,7 +172,11 @@ class FileReader:
 
     def shape(self, options: Any) -> Sizes | None:
         """The sizes that follow from the options, without the batch axis; None where only the files tell."""
-        return self.declared.shape(options) if self.declared.shape else None
+        found = self.declared.shape(options) if self.declared.shape else None
+        if options.size is not None:
+            return (found[0] if found else None, *options.size)
+        moved = any(each is not None for each in (options.orient, options.spacing, options.like))
+        return (found[0], *[None] * (len(found) - 1)) if found and moved else found
 
     def size_fix(self, name: str, options: Any, expected: Sizes, met: Sizes) -> str:
         """What to do if input `name` has unexpected sizes."""

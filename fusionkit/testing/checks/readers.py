@@ -10,6 +10,7 @@ import numpy as np
 
 from fusionkit.components.config import Config
 from fusionkit.components.reader import Reader
+from fusionkit.data.geometry.steps import left_to_geometry, shaped
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import FileOptions, FileReader, ReadError, is_decoder_failure, show_sizes
 from fusionkit.data.signature import fits
@@ -43,16 +44,17 @@ def reader(component: Reader, config: Config) -> Fault | None:
 
 
 def _read(component: Reader, config: FileOptions, path: Path) -> Fault | None:
-    array, facts = component.module(path, config)
+    given = left_to_geometry(config)
+    array, facts = component.module(path, given)
     fault = _array(array, facts)
     if fault:
         return fault
-    sizes = FileReader(component).shape(config)
-    if sizes is not None and not fits(sizes, array.shape):
-        return Fault(f"'shape' says {show_sizes(sizes)}, and the array is {list(array.shape)}",
+    sizes, shape = FileReader(component).shape(config), shaped(array, facts, config)[0].shape
+    if sizes is not None and not fits(sizes, shape):
+        return Fault(f"'shape' says {show_sizes(sizes)}, and the array is {list(shape)}",
                      "give None for what only the file tells")
     with ThreadPoolExecutor(_THREADS) as pool:
-        again = list(pool.map(lambda _: component.module(path, config), range(_THREADS)))
+        again = list(pool.map(lambda _: component.module(path, given), range(_THREADS)))
     if any(not np.array_equal(array, other) or facts != more for other, more in again):
         return Fault("it reads one file differently in several threads, or a second time",
                      "depend on the file and the options alone, and keep no state")
@@ -72,6 +74,9 @@ def _array(array: object, facts: object) -> Fault | None:
                      "finite", "write a sample of finite numbers")
     if not isinstance(facts, Facts):
         return Fault(f"beside the array it gives {type(facts).__name__}", "give fusionkit.reading.Facts()")
+    if facts.grid is not None and facts.grid.shape != array.shape[1:]:
+        return Fault(f"its grid is of {list(facts.grid.shape)} voxels, and the array is {list(array.shape)}",
+                     "give the grid of the array that it returns: Grid.of_file(affine, array.shape[1:])")
     return None
 
 
@@ -90,7 +95,7 @@ def _damaged(component: Reader, config: FileOptions, path: Path) -> Fault | None
     for how, damaged in damages(whole):
         file.write_bytes(damaged)
         try:
-            component.module(path, config)
+            component.module(path, left_to_geometry(config))
         except ReadError:
             continue
         except BaseException as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fusionkit_plugins.blocks.dicom.headers import Slice
 from fusionkit_plugins.blocks.dicom.pixels import Pixels
+from fusionkit_plugins.blocks.dicom.suv import SUV
 from fusionkit_plugins.blocks.dicom.values import ValueRules
 
 from fusionkit.reading import (
@@ -17,6 +18,7 @@ from fusionkit.reading import (
     grouped,
     label_maps,
     ranges,
+    remarked,
     several,
     shown_range,
     spacings,
@@ -38,6 +40,7 @@ def facts_of(slices: Sequence[Slice], pixels: Pixels, rules: ValueRules) -> Fact
         remarks += [("not-hu", doubt)] if doubt else []
     if pixels.in_tissue:
         remarks.append(("padding-in-tissue", str(pixels.in_tissue)))
+    remarks += pixels.remarks
     if any(item.rescaled and item.slope == 0.0 for item in slices):
         remarks.append(("slope-zero", "RescaleSlope is 0"))
     modality = "radiograph" if first.modality in _PROJECTIONS else first.modality
@@ -64,10 +67,12 @@ def _doubt_about_hounsfield(slices: Sequence[Slice], least: float, rules: ValueR
 
 def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input."""
-    found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_padding(files), *_orientations(files),
+    found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_doubtful_times(files),
+             *_without_scale(options, files), *_not_to_be_shown(files), *_chosen(files),
+             *_padding(files), *_orientations(files),
              *spacings(files, options.size is not None),
              *label_maps(options, files), *_palettes(files)]
-    depths = _bits(files) if options.form == "image" and options.scale != "bits" else []
+    depths = _bits(files) if options.form == "image" and options.keeps_bits else []
     in_units = [facts.modality for facts in files].count("CT") == len(files)
     return [*found, *(depths or ([] if in_units or options.scale == "bits" else ranges(files))), *constant(files)]
 
@@ -92,7 +97,8 @@ def _not_hounsfield(options: Any, files: Sequence[Facts]) -> list[Advice]:
 
 
 def _not_suv(options: Any, files: Sequence[Facts]) -> list[Advice]:
-    cases = tuple(place for place, facts in enumerate(files) if facts.modality == "PT" and facts.units != "GML")
+    cases = tuple(place for place, facts in enumerate(files)
+                  if facts.modality == "PT" and facts.units not in ("GML", SUV))
     if not cases:
         return []
     units = grouped({place: files[place].units or "no Units" for place in cases})
@@ -100,7 +106,59 @@ def _not_suv(options: Any, files: Sequence[Facts]) -> list[Advice]:
     window = f"; the window is {shown}" if shown else ""
     return [Advice("not-suv", f"{count(cases, files)} are PET images whose values are not SUV: {units}", cases,
                    f"the values are {shown_range(files, cases)}{window}; in Bq/ml they depend on dose and weight",
-                   "convert the series to SUV (g/ml), or give 'window' in the units of the files")]
+                   "write 'unit: suv', or give 'window' in the units of the files")]
+
+
+def _doubtful_times(files: Sequence[Facts]) -> list[Advice]:
+    """`suv-dates`, `suv-reference-time`: PET whose times are not read as they are written, or disagree."""
+    found = []
+    if cases := remarked(files, "suv-dates"):
+        found.append(Advice("suv-dates", f"{count(cases, files)} are PET whose injection is not on the day of the scan",
+                            cases, "the time of day is used: removing identities shifts dates, and leaves this one",
+                            "check the injection times if this is not why"))
+    if cases := remarked(files, "suv-reference-time"):
+        found.append(Advice("suv-reference-time", f"{count(cases, files)} are PET whose decay factors belong to "
+                            "another time than the one that SUV is computed for", cases,
+                            "DecayFactor and ActualFrameDuration say how long after it each slice was taken, within a "
+                            "minute", "compare the SUV of these cases with those that the scanner shows"))
+    return found
+
+
+def _without_scale(options: Any, files: Sequence[Facts]) -> list[Advice]:
+    """`mr-scale`: MR whose values are used as they are, without the data file saying so."""
+    cases = tuple(place for place, facts in enumerate(files) if facts.modality == "MR")
+    if not cases or options.normalise is not None:
+        return []
+    return [Advice("mr-scale", f"{count(cases, files)} are MR, whose values have no unit", cases,
+                   f"the values are {shown_range(files, cases)}; one tissue has other values in another scanner",
+                   "write 'normalise: zscore', 'percentile' or 'nyul', or 'normalise: none' for values with a scale of "
+                   "their own, such as maps of diffusion")]
+
+
+def _not_to_be_shown(files: Sequence[Facts]) -> list[Advice]:
+    """`for-processing`, `burned-in-annotation`: pictures of raw detector values; those with text in them."""
+    found = []
+    if cases := remarked(files, "for-processing"):
+        found.append(Advice("for-processing", f"{count(cases, files)} are FOR PROCESSING: values of the detector",
+                            cases, "they are neither logarithmic nor balanced, as those for presentation are",
+                            "use the images FOR PRESENTATION, or 'normalise: percentile'"))
+    if cases := remarked(files, "burned-in-annotation"):
+        found.append(Advice("burned-in-annotation", f"{count(cases, files)} have text in the picture", cases,
+                            "BurnedInAnnotation is YES: it may name the patient, and a network may learn from it",
+                            "cut or cover the text; 'region: first' does so for ultrasound"))
+    return found
+
+
+def _chosen(files: Sequence[Facts]) -> list[Advice]:
+    """`chosen-differ`: a rule that takes thin slices in one case and thick ones, or another kernel, in the next."""
+    kinds = {place: kind for place, facts in enumerate(files) if (kind := facts.remark("chosen"))}
+    if len(set(kinds.values())) < 2:
+        return []
+    usual = max(set(kinds.values()), key=lambda kind: (list(kinds.values()).count(kind), kind))
+    return [Advice("chosen-differ", f"'choose' took series of several kinds: {grouped(kinds)}",
+                   tuple(place for place, kind in kinds.items() if kind != usual),
+                   "a network can tell thickness and kernel, and with them the scanner or the hospital",
+                   "add 'thickness', 'kernel' or 'orientation' to 'choose', if one kind is there in all cases")]
 
 
 def _padding(files: Sequence[Facts]) -> list[Advice]:

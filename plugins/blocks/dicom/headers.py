@@ -6,14 +6,16 @@ Source: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups of enhanc
 from __future__ import annotations
 
 import hashlib
-import math
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
+
+from fusionkit_plugins.blocks.dicom.elements import bad_header, last_text, numbers_of, shown, tag_of, value_of, whole_of
+from fusionkit_plugins.blocks.dicom.pet import pet_texts
 
 from fusionkit.reading import ReadError, first_bytes, misplaced
 
@@ -51,10 +53,10 @@ class Slice:
     """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
 
     Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) and `thickness` in mm;
-    `orientation` is
-    the unit vector along a row, then along a column; None if the header does not give it. `rescaled` is whether the
-    header gives a slope, an intercept or a table; `units` are those of a PET. `dataset` is the whole file as read
-    by pydicom, kept only if reading it again would cost more than its memory.
+    `orientation` is the unit vector along a row, then along a column; None if the header does not give it. `rescaled`
+    is whether the header gives a slope, an intercept or a table; `units` are those of a PET, `pet` texts of its dose
+    and times. `dataset` is the whole file as read by pydicom, kept only if reading it again would cost more than its
+    memory.
     """
 
     path: Path
@@ -83,6 +85,8 @@ class Slice:
     bits: int = 0
     palette: str = ""
     variants: dict[str, str] = field(default_factory=dict)
+    pet: Mapping[str, str] = field(default_factory=dict)
+    header: Mapping[str, str] = field(default_factory=dict)
     dataset: Any = field(default=None, repr=False, compare=False)
 
     @property
@@ -91,8 +95,10 @@ class Slice:
         return repr(self.path.name) if self.frame is None else f"{self.path.name!r} frame {self.frame + 1}"
 
 
-def find_files(path: Path) -> list[Path]:
+def find_files(path: Path, below: bool = False) -> list[Path]:
     """The DICOM files of a series folder, or the one file, in the order of their names.
+
+    `below` also takes those of the folders in it, but for hidden ones.
 
     Raises: `ReadError` (dicom-missing, dicom-empty).
     """
@@ -100,7 +106,9 @@ def find_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ReadError("dicom-missing", "does not exist", fix="correct 'path', or set 'missing_ok: true'")
-    found = sorted(entry for entry in path.iterdir() if entry.is_file() and not _skipped(entry))
+    entries = path.rglob("*") if below else path.iterdir()
+    found = sorted(entry for entry in entries if entry.is_file() and not _skipped(entry)
+                   and not any(part.startswith(".") for part in entry.relative_to(path).parts))
     if found:
         return found
     folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
@@ -110,7 +118,9 @@ def find_files(path: Path) -> list[Path]:
                         f"it holds archives: {', '.join(map(repr, archives[:5]))}",
                         "unpack them, and give the folder of one series in 'path'")
     why = f"it contains folders: {', '.join(map(repr, folders[:5]))}" if folders else None
-    raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series")
+    raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series, or "
+                    "write 'below: true' to read folders below it" if folders else
+                    "let 'path' name the folder of one series")
 
 
 def _skipped(path: Path) -> bool:
@@ -169,7 +179,7 @@ def open_dataset(path: Path, pixels: bool) -> Any:
     try:
         syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
     except Exception as error:  # pydicom converts values on first access
-        raise _bad_header(path, "TransferSyntaxUID", str(error)) from error
+        raise bad_header(path, "TransferSyntaxUID", str(error)) from error
     if not isinstance(syntax, UID) or not (syntax.is_private or syntax.is_transfer_syntax):
         fix = "write the file again with the tool that it came from"
         raise ReadError("dicom-no-syntax", f"{path.name!r} does not name its transfer syntax (0002,0010)",
@@ -212,17 +222,19 @@ def _is_encapsulated(dataset: Any) -> bool:
     return "PixelData" in dataset and bool(dataset["PixelData"].is_undefined_length)
 
 
-def read_slices(path: Path, keep: bool = False) -> list[Slice]:
+def read_slices(path: Path, keep: bool = False, also: Sequence[str] = ()) -> list[Slice]:
     """The planes in a file: one, or one per frame if each frame has its own position.
 
-    The pixels are read, and kept in memory with the header, only if `keep` is true.
+    The pixels are read, and kept in memory with the header, only if `keep` is true. `also` are keywords of further
+    elements, whose texts are kept as `header`.
 
     Raises: `ReadError` as `open_dataset`, and dicom-bad-header.
     """
     with quiet:
         dataset = open_dataset(path, pixels=keep)
         try:
-            return _planes(path, dataset, keep)
+            return [replace(item, header=_texts(places, also)) if also else item
+                    for item, places in _planes(path, dataset, keep)]
         except ReadError:
             raise
         except Exception as error:  # iterating over a group also converts elements that are not needed
@@ -230,15 +242,22 @@ def read_slices(path: Path, keep: bool = False) -> list[Slice]:
                             _TRUNCATED_FIX) from error
 
 
-def _planes(path: Path, dataset: Any, keep: bool) -> list[Slice]:
-    per_frame = _value(path, dataset, "PerFrameFunctionalGroupsSequence")
+def _texts(places: list[Any], keywords: Sequence[str]) -> dict[str, str]:
+    """The texts of elements of a file or frame, the frame winning."""
+    return {keyword: next((text for place in reversed(places) if (text := shown(place, keyword))), "")
+            for keyword in keywords}
+
+
+def _planes(path: Path, dataset: Any, keep: bool) -> Iterator[tuple[Slice, list[Any]]]:
+    """Each plane, with the datasets that say where it is."""
+    per_frame = value_of(path, dataset, "PerFrameFunctionalGroupsSequence")
     if not per_frame:
-        return [_slice(path, dataset, [dataset], None, keep)]
-    shared = list(_value(path, dataset, "SharedFunctionalGroupsSequence") or [])
-    return [
-        _slice(path, dataset, [dataset, *_groups([*shared, frame])], number, keep)
-        for number, frame in enumerate(per_frame)
-    ]
+        yield _slice(path, dataset, [dataset], None, keep), [dataset]
+        return
+    common = list(value_of(path, dataset, "SharedFunctionalGroupsSequence") or [])
+    for number, frame in enumerate(per_frame):
+        places = [dataset, *_groups([*common, frame])]
+        yield _slice(path, dataset, places, number, keep), places
 
 
 def _said(error: Exception) -> str:
@@ -255,11 +274,11 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
     """One plane; `places` are the datasets that may contain its geometry, later ones taking precedence."""
 
     def text(keyword: str) -> str:
-        found = _value(path, dataset, keyword)
+        found = value_of(path, dataset, keyword)
         return "" if found is None else str(found)
 
     def numbers(keyword: str, count: int) -> tuple[float, ...] | None:
-        found = [_numbers(path, place, keyword, count) for place in places]
+        found = [numbers_of(path, place, keyword, count) for place in places]
         return next((value for value in reversed(found) if value is not None), None)
 
     slope, intercept = numbers("RescaleSlope", 1), numbers("RescaleIntercept", 1)
@@ -273,10 +292,10 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         instance=text("SOPInstanceUID"),
         modality=text("Modality"),
         image_type=_image_type(path, dataset),
-        rows=_whole(path, dataset, "Rows", 0),
-        columns=_whole(path, dataset, "Columns", 0),
-        frames=_whole(path, dataset, "NumberOfFrames", 1),
-        colours=_whole(path, dataset, "SamplesPerPixel", 1),
+        rows=whole_of(path, dataset, "Rows", 0),
+        columns=whole_of(path, dataset, "Columns", 0),
+        frames=whole_of(path, dataset, "NumberOfFrames", 1),
+        colours=whole_of(path, dataset, "SamplesPerPixel", 1),
         photometric=text("PhotometricInterpretation"),
         position=numbers("ImagePositionPatient", 3),
         orientation=numbers("ImageOrientationPatient", 6),
@@ -284,12 +303,13 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         thickness=_thickness(path, places),
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
-        rescaled=slope is not None or intercept is not None or _tag("ModalityLUTSequence") in dataset,
-        rescale_type=_last_text(path, places, "RescaleType").upper(),
+        rescaled=slope is not None or intercept is not None or tag_of("ModalityLUTSequence") in dataset,
+        rescale_type=last_text(path, places, "RescaleType").upper(),
         units=text("Units").upper(),
-        bits=_whole(path, dataset, "BitsStored", 0),
+        bits=whole_of(path, dataset, "BitsStored", 0),
         palette=_palette_key(path, dataset),
         variants=_variants(path, places),
+        pet=pet_texts(dataset, places[1:]) if text("Modality") == "PT" else {},
         dataset=dataset if keep else None,
     )
 
@@ -297,15 +317,10 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
 def _thickness(path: Path, places: list[Any]) -> float | None:
     """The thickness in mm; one that is no positive number counts as not given, since only single slices need it."""
     try:
-        found = [_numbers(path, place, "SliceThickness", 1) for place in places]
+        found = [numbers_of(path, place, "SliceThickness", 1) for place in places]
     except ReadError:
         return None
     return next((value[0] for value in reversed(found) if value is not None and value[0] > 0), None)
-
-
-def _last_text(path: Path, places: list[Any], keyword: str) -> str:
-    found = [_value(path, place, keyword) for place in places]
-    return next((str(value).strip() for value in reversed(found) if value is not None), "")
 
 
 def _variants(path: Path, places: list[Any]) -> dict[str, str]:
@@ -313,8 +328,8 @@ def _variants(path: Path, places: list[Any]) -> dict[str, str]:
     found = {}
     for place in places:
         for keyword in VARIANTS:
-            if _tag(keyword) in place:
-                value = _value(path, place, keyword)
+            if tag_of(keyword) in place:
+                value = value_of(path, place, keyword)
                 several = not isinstance(value, str) and hasattr(value, "__iter__")
                 found[keyword] = "" if value is None else "\\".join(map(str, value)) if several else str(value)
     return found
@@ -322,7 +337,7 @@ def _variants(path: Path, places: list[Any]) -> dict[str, str]:
 
 def _kind(path: Path, dataset: Any) -> str:
     """The name of the file's SOP class, such as 'CT Image Storage'."""
-    found = _value(path, dataset, "SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", None)
+    found = value_of(path, dataset, "SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", None)
     return str(getattr(found, "name", found) or "object of unknown class")
 
 
@@ -330,58 +345,12 @@ def _palette_key(path: Path, dataset: Any) -> str:
     """A short key of the colour tables of a file, empty without one."""
     names = [f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue")
              for part in ("Descriptor", "Data")]
-    tables = [_value(path, dataset, name) for name in names]
+    tables = [value_of(path, dataset, name) for name in names]
     if not any(table is not None for table in tables):
         return ""
     return hashlib.sha256(repr(tables).encode()).hexdigest()[:12]
 
 
 def _image_type(path: Path, dataset: Any) -> tuple[str, ...]:
-    found = _value(path, dataset, "ImageType") or ()
+    found = value_of(path, dataset, "ImageType") or ()
     return (found,) if isinstance(found, str) else tuple(map(str, found))
-
-
-@cache
-def _tag(keyword: str) -> Any:
-    """The tag of a keyword: pydicom finds elements three times faster by tag than by name."""
-    from pydicom.tag import Tag
-
-    return Tag(keyword)
-
-
-def _value(path: Path, dataset: Any, keyword: str) -> Any:
-    """The value of an element, None if it is missing or empty."""
-    tag = _tag(keyword)
-    if tag not in dataset:
-        return None
-    try:
-        value = dataset[tag].value
-    except Exception as error:  # a malformed value raises many kinds of errors in pydicom on access
-        raise _bad_header(path, keyword, str(error)) from error
-    return None if value is None or value == "" else value
-
-
-def _numbers(path: Path, dataset: Any, keyword: str, count: int) -> tuple[float, ...] | None:
-    value = _value(path, dataset, keyword)
-    if value is None:
-        return None
-    try:
-        numbers = tuple(float(item) for item in (value if count > 1 else [value]))
-    except (TypeError, ValueError) as error:
-        raise _bad_header(path, keyword, f"it is {value!r}") from error
-    if len(numbers) != count or not all(map(math.isfinite, numbers)):
-        raise _bad_header(path, keyword, f"it is {value!r}, and should be {count} finite numbers")
-    return numbers
-
-
-def _whole(path: Path, dataset: Any, keyword: str, otherwise: int) -> int:
-    value = _value(path, dataset, keyword)
-    try:
-        return otherwise if value is None else int(value)
-    except (TypeError, ValueError) as error:
-        raise _bad_header(path, keyword, f"it is {value!r}, and should be a whole number") from error
-
-
-def _bad_header(path: Path, keyword: str, why: str) -> ReadError:
-    fix = "correct the element, or remove the case"
-    return ReadError("dicom-bad-header", f"{path.name!r} has an element {keyword} that cannot be read", why, fix)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
+from fusionkit_plugins.blocks.dicom.conditions import Wanted, known_keywords
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
+from fusionkit_plugins.blocks.dicom.stacks import checked_rule
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from fusionkit.reading import INTERPOLATE, Bounded, IntensityOptions, Interpolation, Windows
+from fusionkit.reading import IntensityOptions, Windows
 
 
 class Rescale(BaseModel):
@@ -22,7 +24,7 @@ class Rescale(BaseModel):
 class DicomOptions(IntensityOptions):
     """Options of `read: dicom`."""
 
-    filled: ClassVar[tuple[str, ...]] = ("series",)
+    filled: ClassVar[tuple[str, ...]] = ("series", "weight")
 
     form: Literal["volume", "image"] = Field(
         "volume", description="A `volume` from the slices of one series, or an `image` from a single file."
@@ -31,19 +33,42 @@ class DicomOptions(IntensityOptions):
         None, description="Which series of the folder, by UID, number or description; needed if there are several. "
         "{column} stands for the cell of that column."
     )
+    choose: Annotated[dict[str, Any], AfterValidator(checked_rule)] | None = Field(
+        None, description="Rules that choose one of several series, as `{modality: CT, description: '*lung*', "
+        "orientation: axial, most: slices}`; see docs/dicom.md."
+    )
+    below: bool = Field(False, description="Whether files of folders below the folder are read too.")
     window: Windows | None = Field(
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped. For CT "
         "also `lung`, `soft`, `bone`, `brain`, `subdural`, `liver` or `pe`. A list, or `{NAME: [LOW, HIGH]}`, makes "
         "one channel for each.",
     )
+    unit: Literal["suv"] | None = Field(
+        None, description="`suv` converts PET to SUV by body weight, in g/ml."
+    )
+    weight: str | None = Field(
+        None, description="The column with the weight of the patient in kg, for `unit: suv`; where it is blank, and "
+        "without it, the header's."
+    )
     scale: Literal["window", "bits"] = Field(
         "window", description="What becomes 0 and 1: the two values of `window`; or, with `bits` and `form: image`, "
         "the smallest and the largest value that the file's bits can represent."
     )
-    size: Annotated[tuple[PositiveInt, ...], Bounded] | None = Field(
-        None, description="Size to resample to: [depth, height, width] of a volume, [height, width] of an image."
+    voi: str | Annotated[int, Field(ge=0)] = Field(
+        "none", description="How a radiograph is shown, with `form: image`: `header` by the VOI LUT of its header, or "
+        "else its window, which gives 0 to 1; a number (counted from 0) or an explanation chooses one of several; "
+        "`none` keeps the values."
     )
-    interpolate: Interpolation = Field("auto", description=INTERPOLATE)
+    laterality: Literal["left", "right"] | None = Field(
+        None, description="The side that all pictures are turned to, as mammograms: those of the other are mirrored."
+    )
+    region: Literal["first"] | None = Field(
+        None, description="`first` cuts an ultrasound to the first region of its header, without the text around it."
+    )
+    require: dict[str, Wanted] | None = Field(
+        None, description="Elements of the header and the values that they must have, as `{ViewPosition: [PA, AP]}`; "
+        "files with others are refused. Texts may hold `*` and `?`."
+    )
     stack: dict[str, str | int | float] | None = Field(
         None, description="Which of several stacks of the series, such as `{TemporalPositionIndex: 1}`: elements of "
         "the slices, or frames, and their values; needed when slices share a place."
@@ -65,6 +90,11 @@ class DicomOptions(IntensityOptions):
         "table; values in a header take precedence."
     )
 
+    @property
+    def keeps_bits(self) -> bool:
+        """Whether values are not scaled by what a header says of their range."""
+        return self.scale == "window" and self.voi == "none"
+
     @field_validator("stack")
     @classmethod
     def _known_elements(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -80,11 +110,46 @@ class DicomOptions(IntensityOptions):
             raise ValueError("'bits' is for 'form: image' without a window")
         return given
 
-    @field_validator("size")
+    @field_validator("voi", "laterality", "region")
     @classmethod
-    def _size_fits(cls, size: tuple[int, ...] | None, found: ValidationInfo) -> tuple[int, ...] | None:
-        form = found.data.get("form", "volume")
-        axes = {"volume": 3, "image": 2}[form]
-        if size is not None and len(size) != axes:
-            raise ValueError(f"the size of {'a volume' if axes == 3 else 'an image'} is {axes} numbers")
-        return size
+    def _of_an_image(cls, given: str | int | None, found: ValidationInfo) -> str | int | None:
+        if given not in (None, "none") and found.data.get("form") != "image":
+            raise ValueError("it is for 'form: image'")
+        if found.field_name == "voi" and given != "none" and (
+                found.data.get("window") is not None or found.data.get("scale") == "bits"):
+            raise ValueError("it gives 0 to 1 already; remove 'window' and 'scale'")
+        return given
+
+    @field_validator("choose")
+    @classmethod
+    def _instead_of_series(cls, given: dict[str, Any] | None, found: ValidationInfo) -> dict[str, Any] | None:
+        if given is not None and found.data.get("series") is not None:
+            raise ValueError("'series' chooses already; remove one")
+        return given
+
+    @field_validator("require")
+    @classmethod
+    def _elements(cls, given: dict[str, Wanted] | None) -> dict[str, Wanted] | None:
+        known_keywords(given)
+        return given
+
+    @field_validator("weight")
+    @classmethod
+    def _a_column(cls, given: str | None, found: ValidationInfo) -> str | None:
+        if given is not None and found.data.get("unit") != "suv":
+            raise ValueError("it is for 'unit: suv'")
+        return given if given is None or "{" in given else f"{{{given}}}"
+
+    @field_validator("unit")
+    @classmethod
+    def _of_a_volume(cls, given: str | None, found: ValidationInfo) -> str | None:
+        if given is not None and found.data.get("form") != "volume":
+            raise ValueError("it is for 'form: volume'")
+        return given
+
+    @model_validator(mode="after")
+    def _size_fits(self) -> DicomOptions:
+        what, axes = {"volume": ("a volume", 3), "image": ("an image", 2)}[self.form]
+        if self.size is not None and len(self.size) != axes:
+            raise ValueError(f"the size of {what} is {axes} numbers; write that many")
+        return self

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.blocks.dicom.elements import shown
 from fusionkit_plugins.blocks.dicom.headers import Slice, open_dataset, quiet
 from fusionkit_plugins.blocks.dicom.values import AIR_HU, Plane, ValueRules, is_inverted, plane_of
+from fusionkit_plugins.blocks.dicom.voi import shown_values
 from numpy.typing import NDArray
 
 from fusionkit.reading import MAX_VALUES, ReadError, is_decoder_failure
@@ -17,19 +19,32 @@ _EXTRA = 'python -m pip install "fusionkit[dicom]"'
 # 12-bit lossy JPEG: its only free decoder is under the GPL, so it is in none of our extras.
 _JPEG_12_BIT = ("1.2.840.10008.1.2.4.51", "python -m pip install pylibjpeg pylibjpeg-libjpeg (licence: GPL-3)")
 
+_DOUBTS = (("for-processing", "PresentationIntentType", "FOR PROCESSING"),
+           ("burned-in-annotation", "BurnedInAnnotation", "YES"))
+
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
     """The values of a series or of a picture with facts about them: `bits` per value, after applying a palette.
 
     `in_tissue` counts padded pixels whose value would be a tissue of a CT; `range` are the values that the least and
-    the greatest stored value stand for.
+    the greatest stored value stand for. `remarks` are those of `Facts`.
     """
 
     values: NDArray[np.float32]
     range: tuple[float, float]
     bits: int = 0
     in_tissue: int = 0
+    remarks: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRules:
+    """How a picture is shown: by which values of interest, on which side, and which part of it; see the options."""
+
+    voi: str | int = "none"
+    side: str | None = None
+    region: bool = False
 
 
 def read_stack(stack: list[Slice], rules: ValueRules) -> Pixels:
@@ -73,23 +88,69 @@ def _cleaned(plane: Plane, item: Slice, rules: ValueRules) -> NDArray[np.float32
     return plane.values
 
 
-def read_picture(item: Slice, rules: ValueRules) -> Pixels:
+def read_picture(item: Slice, rules: ValueRules, how: PictureRules) -> Pixels:
     """One radiograph or photograph, bright where the object is dense or lit; MONOCHROME1 is inverted.
 
     Padding, such as what a collimator covers, becomes 0.
     Shapes: values (1, H, W) grey, (3, H, W) colour.
-    Raises: `ReadError` as `read_stack`.
+    Raises: `ReadError` as `read_stack`, and dicom-no-voi, dicom-unknown-voi, dicom-no-laterality, dicom-no-region.
     """
     stored, dataset = decode(item)
+    made = _shown(stored, dataset, item, rules, how.voi)
+    values = made.values
+    if how.region:
+        left, top, right, bottom = _region(dataset, item)
+        values = values[:, top:bottom + 1, left:right + 1]
+    if how.side is not None and _side(dataset, item) != how.side:
+        values = values[:, :, ::-1]
+    remarks = [(code, "") for code, keyword, text in _DOUBTS if shown(dataset, keyword).upper() == text]
+    return replace(made, values=np.ascontiguousarray(values), remarks=tuple(remarks))
+
+
+def _side(dataset: Any, item: Slice) -> str:
+    for keyword in ("ImageLaterality", "Laterality"):
+        found = shown(dataset, keyword).upper()
+        if found in ("L", "R"):
+            return {"L": "left", "R": "right"}[found]
+    raise ReadError("dicom-no-laterality", f"{item.name} does not say which side it shows",
+                    "neither ImageLaterality nor Laterality is L or R", "correct the header, or remove 'laterality'")
+
+
+def _region(dataset: Any, item: Slice) -> tuple[int, int, int, int]:
+    """Columns and rows of the first region of an ultrasound: left, top, right, bottom, all inside."""
+    try:
+        first = dataset.SequenceOfUltrasoundRegions[0]
+        left, top, right, bottom = (int(first[keyword].value) for keyword in (
+            "RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1"))
+    except Exception:  # pydicom converts values on first access, which may fail in many ways
+        left, top, right, bottom = 1, 1, 0, 0
+    if not (0 <= left <= right < item.columns and 0 <= top <= bottom < item.rows):
+        raise ReadError("dicom-no-region", f"{item.name} has no region of ultrasound that lies in it", None,
+                        "remove 'region'; the whole picture is then read, with its text")
+    return left, top, right, bottom
+
+
+def _shown(stored: NDArray[Any], dataset: Any, item: Slice, rules: ValueRules, voi: str | int) -> Pixels:
     bits = item.bits
     if item.photometric == "PALETTE COLOR":
         with quiet:
             stored = _pydicom_pixels().apply_color_lut(stored, dataset)
         bits = 8 * stored.dtype.itemsize
+    if voi != "none" and stored.ndim == 3:
+        raise ReadError("dicom-no-voi", f"{item.name} is a colour image, which has no values of interest", None,
+                        "write 'voi: none'")
     if stored.ndim == 3:
         colours = np.ascontiguousarray(np.moveaxis(stored, -1, 0), dtype=np.float32)
         return Pixels(colours, (0.0, float(2**bits - 1)), bits)
-    plane = plane_of(stored, dataset, item, rules, inverted=is_inverted(dataset, item))
+    inverted = is_inverted(dataset, item)
+    if voi != "none":  # the values of interest of MONOCHROME1 are those before it is inverted
+        plane = plane_of(stored, dataset, item, rules)
+        values = shown_values(plane, dataset, item, voi)
+        values = 1 - values if inverted else values
+        if plane.padded is not None:
+            values[plane.padded] = 0
+        return Pixels(values[None], (0.0, 1.0), bits)
+    plane = plane_of(stored, dataset, item, rules, inverted=inverted)
     in_tissue = plane.in_tissue if rules.in_hounsfield(item) else 0
     return Pixels(_cleaned(plane, item, rules)[None], plane.range, bits, in_tissue)
 

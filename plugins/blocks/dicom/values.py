@@ -65,7 +65,8 @@ def plane_of(stored: NDArray[Any], dataset: Any, item: Slice, rules: ValueRules,
     padded = _padding(stored, dataset, item) if rules.clean else None
     low, high = _stored_range(dataset, item)
     if "ModalityLUTSequence" in dataset:
-        first, table, bits = _modality_table(dataset, item)
+        signed = int(dataset.get("PixelRepresentation", 0) or 0) == 1
+        first, table, bits = _modality_table(dataset, item, signed)
         places = np.clip(stored.astype(np.int64) - first, 0, len(table) - 1)
         values, most = table[places].astype(np.float32), np.float32(2**bits - 1)
         return Plane(most - values if inverted else values, padded, (0.0, float(most)))
@@ -124,14 +125,31 @@ def _whole(dataset: Any, keyword: str) -> int | None:
         return None
 
 
-def _modality_table(dataset: Any, item: Slice) -> tuple[int, NDArray[np.integer[Any]], int]:
-    """The first value that a Modality LUT maps, its entries, and the bits of each."""
+def _modality_table(dataset: Any, item: Slice, signed: bool) -> tuple[int, NDArray[np.integer[Any]], int]:
     try:
         entry = dataset.ModalityLUTSequence[0]
+    except Exception as error:  # as in _whole
+        raise _bad_table(item, "Modality LUT", error) from error
+    return lookup_table(entry, item, "Modality LUT", signed=signed, little=is_little(dataset))
+
+
+def is_little(dataset: Any) -> bool:
+    """Whether the bytes of a dataset are in little-endian order."""
+    return bool(getattr(dataset, "is_little_endian", True) is not False)
+
+
+def lookup_table(
+    entry: Any, item: Slice, name: str, *, signed: bool, little: bool
+) -> tuple[int, NDArray[np.integer[Any]], int]:
+    """The first value that a table maps, its entries, and the bits of each.
+
+    `signed` says whether the values that it maps may be negative, `little` is the order of bytes in the file.
+    Raises: `ReadError` (dicom-bad-header).
+    """
+    try:
         count, first, bits = (int(number) for number in entry.LUTDescriptor)
         raw = entry.LUTData
         count = count or 1 << 16
-        little = bool(getattr(dataset, "is_little_endian", True) is not False)
         if isinstance(raw, bytes):
             narrow = len(raw) < 2 * count
             table = np.frombuffer(raw, "u1" if narrow else "<u2" if little else ">u2")
@@ -145,8 +163,12 @@ def _modality_table(dataset: Any, item: Slice) -> tuple[int, NDArray[np.integer[
         if not 1 <= bits <= 16 or table.min() < 0 or table.max() >= 1 << 16:
             raise ValueError(f"its entries have {bits} bits, and run from {table.min()} to {table.max()}")
     except Exception as error:  # as in _whole
-        raise ReadError("dicom-bad-header", f"{item.path.name!r} has a Modality LUT that cannot be used",
-                        " ".join(str(error).split()) or type(error).__name__,
-                        "write the file again with a rescale, or leave the case out") from error
-    signed = int(dataset.get("PixelRepresentation", 0) or 0) == 1
+        raise _bad_table(item, name, error) from error
     return (first - (1 << 16) if signed and first >= 1 << 15 else first), table, bits
+
+
+def _bad_table(item: Slice, name: str, error: Exception) -> ReadError:
+    return ReadError("dicom-bad-header", f"{item.path.name!r} has a {name} that cannot be used",
+                     " ".join(str(error).split()) or type(error).__name__,
+                     "write the file again with a rescale, or leave the case out" if name.startswith("Modality") else
+                     "write 'voi: none' and a 'window'")

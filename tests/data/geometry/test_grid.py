@@ -18,11 +18,13 @@ from recorded import GOLDEN
 
 from fusionkit.data.batch import collate
 from fusionkit.data.description import describe
-from fusionkit.data.geometry.grid import Grid, is_code
+from fusionkit.data.geometry.directions import is_code
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.geometry.orient import orient
+from fusionkit.data.geometry.steps import shaped
 from fusionkit.data.loading import InputNeed, load_cohort
 from fusionkit.data.readers.facts import Facts
-from fusionkit.data.readers.reader import ReadError
+from fusionkit.data.readers.reader import FileOptions, ReadError
 
 FOLDER = GOLDEN / "images" / "geometry"
 HEADERS = GOLDEN / "images" / "nifti"
@@ -87,10 +89,10 @@ def test_readers_place_voxels_where_nibabel_and_simpleitk_do() -> None:
     assert facts.grid.apart(sitk_grid(list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(series))))) < 1e-4
 
 
-def test_a_grid_follows_the_array_that_is_stretched(tmp_path: Path) -> None:
+def test_a_grid_follows_the_array_that_is_stretched() -> None:
     grid = Grid.of_file(np.diag([0.9, 1.3, 5, 1]), (10, 14, 16))
-    facts = Facts(grid=grid).of_outcome(np.zeros((1, 5, 7, 32), np.float32))
-    assert facts.grid == grid and facts.outcome_grid is not None
+    facts = shaped(np.zeros((1, *grid.shape), np.float32), Facts(grid=grid), FileOptions(path="x", size=(5, 7, 32)))[1]
+    assert facts.grid == grid and facts.outcome_grid is not None and hash(grid) != hash(facts.outcome_grid)
     assert facts.outcome_grid.spacing == pytest.approx((10, 2.6, 0.45))
     assert facts.outcome_grid.apart(grid) < 1e-9 and facts.spacing == (5, 1.3, 0.9)
     assert Facts.from_json(json.loads(json.dumps(facts.as_json()))) == facts

@@ -11,9 +11,10 @@ import pytest
 from fusionkit_plugins.readers import dicom
 from fusionkit_plugins.readers.image import ImageOptions
 from fusionkit_plugins.readers.nifti import NiftiOptions
-from fusionkit_plugins.readers.nifti import read as read_nifti
+from fusionkit_plugins.readers.nifti import examine as examine_nifti
 from pyarrow import parquet
 from pydantic import ValidationError
+from shaped_arrays import read_shaped
 
 from fusionkit.data import case_files, table
 from fusionkit.data.description import describe
@@ -51,7 +52,7 @@ def test_the_code_says_where_the_damage_is(stem: str, code: str) -> None:
 
 def test_a_volume_without_voxels_is_empty() -> None:
     with pytest.raises(ReadError) as caught:
-        read_nifti(next(FILES.glob("*.nii")), NiftiOptions(path="x", size=(3, 5, 7)))
+        read_shaped(examine_nifti, next(FILES.glob("*.nii")), NiftiOptions(path="x", size=(3, 5, 7)))
     assert caught.value.code == "empty-array"
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from fusionkit_plugins.readers.dicom import DicomOptions, read, shape
+from fusionkit_plugins.readers.dicom import DicomOptions, examine, read, shape
+from shaped_arrays import read_shaped
 
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.datasets.dicom_writer import can_write
@@ -166,7 +167,8 @@ def test_a_colour_image_keeps_its_colours_and_takes_window_and_size() -> None:
     stored = pydicom.dcmread(FILES / "examples_rgb_color.dcm").pixel_array
     picture = read(FILES / "examples_rgb_color.dcm", options(form="image"))
     np.testing.assert_array_equal(picture, np.moveaxis(stored, -1, 0))
-    small = read(FILES / "examples_rgb_color.dcm", options(form="image", window=(0, 255), size=(24, 32)))
+    chosen = options(form="image", window=(0, 255), size=(24, 32))
+    small = read_shaped(examine, FILES / "examples_rgb_color.dcm", chosen)
     assert small.shape == (3, 24, 32) and 0 <= small.min() < small.max() <= 1
 
 

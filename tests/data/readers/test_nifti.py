@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fusionkit_plugins.readers.nifti import NiftiOptions, examine, read, shape
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+from shaped_arrays import read_shaped
 
 from fusionkit.data.readers.reader import ReadError
 
@@ -64,7 +65,7 @@ def test_a_fourth_axis_is_channels(tmp_path):
 def test_window_size_and_promise(tmp_path):
     path = save(tmp_path, nibabel.Nifti1Image(VALUES, np.eye(4)))
     chosen = options(window=[-100, 900], size=[2, 11, 13])
-    found = read(path, chosen)
+    found = read_shaped(examine, path, chosen)
     assert found.shape == (1, 2, 11, 13) and found.min() >= 0 and found.max() <= 1
     assert shape(chosen) == (None, 2, 11, 13) and shape(options()) == (None, None, None, None)
 
@@ -256,5 +257,5 @@ def test_a_mask_is_resized_by_label(tmp_path):
     mask = np.zeros((20, 20, 6), np.uint8)
     mask[5:10, 5:15], mask[10:15, 5:15] = 1, 3
     path = save(tmp_path, nibabel.Nifti1Image(mask, np.eye(4)))
-    assert set(np.unique(read(path, options(size=[4, 15, 17])))) == {0, 1, 3}
-    assert 2 in np.round(np.unique(read(path, options(size=[4, 15, 17], interpolate="linear"))))
+    assert set(np.unique(read_shaped(examine, path, options(size=[4, 15, 17])))) == {0, 1, 3}
+    assert 2 in np.round(np.unique(read_shaped(examine, path, options(size=[4, 15, 17], interpolate="linear"))))

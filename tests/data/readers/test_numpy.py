@@ -3,7 +3,8 @@ import pickle
 
 import numpy as np
 import pytest
-from fusionkit_plugins.readers.numpy import ArrayOptions, read, shape
+from fusionkit_plugins.readers.numpy import ArrayOptions, examine, read, shape
+from shaped_arrays import read_shaped
 
 from fusionkit.data.readers.reader import ReadError
 
@@ -42,7 +43,7 @@ def test_window_size_and_nan(tmp_path):
     holes[0, 0, 0] = np.nan
     path = save(tmp_path, holes)
     assert np.isnan(read(path, options())).sum() == 1
-    found = read(path, options(fill_nan=0, window=[-1, 1], size=[5, 3]))
+    found = read_shaped(examine, path, options(fill_nan=0, window=[-1, 1], size=[5, 3]))
     assert found.shape == (2, 5, 3) and found.min() >= 0 and found.max() <= 1
 
 

@@ -1,0 +1,31 @@
+"""Warnings about the geometry of all files of one input, beside those of its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fusionkit.data.geometry.options import GeometryOptions
+from fusionkit.data.geometry.steps import CUT
+from fusionkit.data.readers.advice import Advice
+from fusionkit.data.readers.facts import Facts
+
+_SMALL = 0.5
+
+
+def settled(options: GeometryOptions) -> frozenset[str]:
+    """The warnings of readers about differences between files that the options remove."""
+    spacing = options.like is not None or (options.spacing is not None and None not in options.spacing)
+    turned = options.like is not None or options.orient not in (None, "keep")
+    return frozenset([*["spacings-differ"] * spacing, *["orientations-differ"] * turned])
+
+
+def geometry_advice(options: GeometryOptions, files: Sequence[Facts]) -> list[Advice]:
+    """`too-small-part`: `size` cuts off more than half of an axis in every case."""
+    left = [facts.remark(CUT) for facts in files]
+    if not files or any(part is None or float(part) >= _SMALL for part in left):
+        return []
+    most = max(float(part) for part in left if part is not None)
+    return [Advice(
+        "too-small-part", f"'size' cuts more than half off an axis in all {len(files)} cases", tuple(range(len(files))),
+        f"at most {most:.0%} of the shortest part is left, about the middle of the volume; the organ may lie elsewhere",
+        "choose a larger 'size' or 'spacing', or 'fit: pad'")]
