@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, leaks, masked_inputs, path_template, targets
+from fusionkit.data import case_files, checks, leaks, masked_inputs, sequences, targets
 from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
@@ -22,7 +22,9 @@ from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, 
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
+from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.columns import Categories, ColumnValues
+from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide, groups_of
 from fusionkit.data.table import Table
@@ -54,7 +56,7 @@ def load_cohort(
     """
     table, faults = read_cases(description)
     description = replace(description, inputs={
-        name: spec if spec.source.files else replace(spec, options=columns.expanded(spec.options, table.columns))
+        name: replace(spec, options=columns.expanded(spec.options, table.columns)) if spec.source is COLUMNS else spec
         for name, spec in description.inputs.items()})
     loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
                        reading=_Reading(workers, progress, cache))
@@ -68,11 +70,7 @@ def load_cohort(
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets, loading.masked,
         frozenset(name for name, need in loading.inputs.items() if need.known),
-        {place: found.facts for place, found in loading.checked.items()})
-
-
-_Named = tuple[str, tuple[str | int, ...]]
-"""A column of the table, and the path of its name in the data file."""
+        {place: found.facts for place, found in loading.checked.items()}, loading.gathered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +113,15 @@ class _Loading:
     checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
+    gathered: Mapping[str, Sequences] = field(default_factory=dict)
 
-    def has_all(self, needed: Sequence[_Named], use: str) -> bool:
-        """Whether all columns exist; a missing one is reported once, where it is first needed."""
+    @property
+    def train(self) -> tuple[int, ...]:
+        """The rows that may be learnt from: all of them without a split."""
+        return self.division.rows("train") if self.division.parts else tuple(range(len(self.table)))
+
+    def has_all(self, needed: Sequence[tuple[str, tuple[str | int, ...]]], use: str) -> bool:
+        """Whether all columns exist, named in the data file under these paths; a missing one is reported once."""
         missing = checks.missing_columns(
             self.table, [column for column, _ in needed], lambda number: self.description.span(*needed[number][1]), use,
             known=self.missing, findings=self.findings)
@@ -128,6 +132,8 @@ class _Loading:
         """Which rows have an input."""
         if name in self.columns:
             return [bool(there) for there in self.columns[name].present]
+        if name in self.gathered:
+            return [array is not None for array in self.gathered[name].arrays]
         return [path is not None for path in self.paths[name]]
 
 
@@ -160,7 +166,7 @@ def _read_targets(loading: _Loading) -> _Loading:
         values[name] = targets.absent(head, len(table))
         if spec is None or (not loading.required and not all(column in table for column in spec.all_columns)):
             continue
-        if loading.has_all(_target_columns(spec), f"target {name!r}"):
+        if loading.has_all(spec.named_columns, f"target {name!r}"):
             before = findings.count
             values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings,
                                          formats=loading.description.numbers)
@@ -168,15 +174,6 @@ def _read_targets(loading: _Loading) -> _Loading:
             if findings.count == before:
                 learnt[name] = spec
     return replace(loading, targets=values, learnt=learnt)
-
-
-def _target_columns(spec: TargetSpec) -> list[_Named]:
-    """The columns of a target, each with its location in the data file."""
-    if spec.by_key:
-        return [(column, ("targets", spec.name, key)) for key, column in spec.by_key.items()]
-    if spec.column is not None:
-        return [(spec.column, ("targets", spec.name, "column"))]
-    return [(column, ("targets", spec.name, "columns", position)) for position, column in enumerate(spec.columns)]
 
 
 def _divide_rows(loading: _Loading) -> _Loading:
@@ -208,41 +205,41 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
     """The cells of each input of columns, and the file paths of each other input."""
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
-        if spec is None:
-            continue
-        usable = loading.has_all(_named_columns(spec), f"input {name!r}")
         wrong: frozenset[int] = frozenset()
-        if spec.source.files and usable:
-            paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
-            loading = replace(loading, paths={**loading.paths, name: paths})
-        elif not spec.source.files and usable:
+        if spec is None or not loading.has_all(spec.named_columns, f"input {name!r}") or not sequences.check_layout(
+                spec, need, loading.findings):
+            continue
+        if spec.source is COLUMNS:
             loading = _read_columns(loading, spec)
         else:
+            paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
+            loading = _gather(loading, spec, paths) if not spec.source.files else replace(
+                loading, paths={**loading.paths, name: paths})
+        if name in loading.gathered:
+            wrong |= loading.gathered[name].faulty
+        elif name not in (*loading.columns, *loading.paths):
             continue
         checks.check_present(name, need, loading.present(name), spec=spec, table=loading.table, ids=loading.ids,
                              skip=wrong, findings=loading.findings)
     return loading
 
 
-def _named_columns(spec: InputSpec) -> list[_Named]:
-    """The columns that an input reads, each with its location in the data file."""
-    if spec.source.files:
-        written = {"path": spec.template, **spec.filled}
-        return [(column, ("inputs", spec.name, option)) for option, text in written.items()
-                for column in path_template.columns(text)]
-    return [(column, ("inputs", spec.name, key, position))
-            for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
+def _gather(loading: _Loading, spec: InputSpec, paths: Sequence[Path | None]) -> _Loading:
+    """The sequences of an input, unless its reader refuses all of them."""
+    before = loading.preprocessing.sequences.get(spec.name) if loading.preprocessing is not None else None
+    found = sequences.gather(spec, paths, loading.train, table=loading.table, ids=loading.ids, before=before,
+                             description=loading.description, findings=loading.findings)
+    return loading if found is None else replace(loading, gathered={**loading.gathered, spec.name: found})
 
 
 def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
     table, fitted = loading.table, loading.preprocessing
     values, faults = columns.parse(table, spec.name, spec.options, loading.ids, loading.description.numbers)
     loading.findings.extend(faults)
-    train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    train = loading.train
     layout = columns.categories(values, train, spec.options)
-    if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
-        layout = fitted.layout(spec.name)
     if fitted is not None and spec.name in fitted.columns:
+        layout = fitted.layout(spec.name) if len(fitted.layout(spec.name)) == len(layout) else layout
         ranges = fitted.columns[spec.name].ranges
         loading.findings.extend(
             (column, found) for position, column in enumerate(spec.options.measured[: len(ranges)])
@@ -289,6 +286,10 @@ def _settle_sizes(loading: _Loading) -> _Loading:
     masked: dict[str, MaskedCounts] = {}
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
+        if name in loading.gathered and spec is not None:
+            masked[name], sizes[name] = sequences.counted(
+                spec, need, loading.gathered[name], table=loading.table, ids=loading.ids, findings=loading.findings)
+            continue
         if spec is None or (name not in loading.columns and name not in loading.paths):
             continue
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
@@ -307,7 +308,7 @@ def _settle_sizes(loading: _Loading) -> _Loading:
 def _check_cohort(loading: _Loading) -> _Loading:
     """Check the cohort as a whole."""
     inputs, table, described = loading.inputs, loading.table, loading.description.targets
-    present = {name: loading.present(name) for name in (*loading.columns, *loading.paths)}
+    present = {name: loading.present(name) for name in (*loading.columns, *loading.paths, *loading.gathered)}
     if len(present) == len(inputs) and all(need.optional for need in inputs.values()):
         checks.check_some_input(present, table, loading.ids, loading.findings)
     if not loading.required:
@@ -330,8 +331,7 @@ def _check_augmentation(loading: _Loading) -> _Loading:
 
 
 def _check_parts(loading: _Loading) -> None:
-    table, division, findings = loading.table, loading.division, loading.findings
-    train = division.rows("train") if division.parts else tuple(range(len(table)))
+    table, division, findings, train = loading.table, loading.division, loading.findings, loading.train
     for name, spec in loading.learnt.items():
         task = loading.heads[name].declared_task
         if task.keys:
@@ -343,16 +343,15 @@ def _check_parts(loading: _Loading) -> None:
         else:
             checks.check_target_varies(name, spec, loading.targets[name], train, table=table, findings=findings)
     for name, values in loading.columns.items():
-        found = columns.constant_columns(table, name, loading.description.inputs[name].options, values, train)
-        findings.extend(fault for fault in found if fault[0] not in loading.faulty)
+        findings.extend(fault for fault in columns.constant_columns(
+            table, name, loading.description.inputs[name].options, values, train) if fault[0] not in loading.faulty)
 
 
 def _warn_of_doubts(loading: _Loading) -> _Loading:
     """Warnings about values that may have another meaning, once per column; from training cases only."""
     if not loading.required:
         return loading
-    table, findings = loading.table, loading.findings
-    train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    table, findings, train = loading.table, loading.findings, loading.train
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
     for name, spec in loading.learnt.items():
