@@ -17,6 +17,7 @@ from fusionkit.data.dataset import CaseDataset, MaskedCounts
 from fusionkit.data.description import DataDescription, TargetSpec
 from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
+from fusionkit.data.header_tables import read_cases
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.preprocessing import Preprocessing
@@ -24,7 +25,7 @@ from fusionkit.data.readers import columns
 from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide, groups_of
-from fusionkit.data.table import Table, read_table_and_faults
+from fusionkit.data.table import Table
 from fusionkit.data.targets import TargetValues
 from fusionkit.progress import Progress
 
@@ -51,8 +52,7 @@ def load_cohort(
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
-    table, faults = read_table_and_faults(description.cases, description.blank, description.span("cases"),
-                                          description.numbers, sheet=description.sheet)
+    table, faults = read_cases(description)
     description = replace(description, inputs={
         name: spec if spec.source.files else replace(spec, options=columns.expanded(spec.options, table.columns))
         for name, spec in description.inputs.items()})
