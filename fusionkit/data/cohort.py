@@ -212,7 +212,7 @@ class Cohort:
                            patients=self.patients)
         made.augmentation = self.description.augmentation
         made.sides = sides_of(self.description, self.layouts, self.heads)
-        made.labelled = self._label_maps() if made.augmentation else frozenset()
+        made.labelled = self._label_maps()
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made
 
