@@ -169,4 +169,5 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
     item = cases.inputs[name]
     if isinstance(item, ColumnInput):
         return hashlib.sha256(item.vectors.tobytes() + item.present.tobytes()).hexdigest()
-    return [case_files.key_of(item.of_row(row), path) if (path := item.paths[row]) else None for row in cases.rows]
+    return [case_files.key_of(item.of_row(row), path, item.target(row)) if (path := item.paths[row]) else None
+            for row in cases.rows]
