@@ -47,8 +47,10 @@ if TYPE_CHECKING:
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
+    from fusionkit.components.transform import Cell as Cell
     from fusionkit.components.transform import Draws as Draws
     from fusionkit.components.transform import Motion as Motion
+    from fusionkit.components.transform import TableRow as TableRow
     from fusionkit.components.transform import Transform as Transform
     from fusionkit.components.transform import TransformConfig as TransformConfig
     from fusionkit.components.transform import TransformMethod as TransformMethod

@@ -82,7 +82,8 @@ class Component(Declaration):
         except RuleError as error:
             raise ContractError(f"{self.id}: {error}") from None
         strange = sorted({str(axis.value) for alternative in rule.alternatives
-                          for port in (*alternative.inputs, *_results(alternative)) for axis in port.axes or ()
+                          for whole in (*alternative.inputs, *_results(alternative))
+                          for port in whole.choices for axis in port.axes or ()
                           if axis.kind == "option"} - self.config.model_fields.keys())
         if strange:
             raise ContractError(f"{self.id}: the rule names {{{strange[0]}}}, which is not an option")
@@ -96,8 +97,8 @@ class Component(Declaration):
     @property
     def masked(self) -> bool:
         """Whether it takes masked tokens, so that `forward` has a keyword `valid`."""
-        return any(axis.masked for alternative in self.parsed.alternatives for port in alternative.inputs
-                   for axis in port.axes or ())
+        return any(axis.masked for alternative in self.parsed.alternatives for whole in alternative.inputs
+                   for port in whole.choices for axis in port.axes or ())
 
     @property
     def several(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +26,8 @@ class Reader(Declaration):
     cuts it off and damages it. `shape(options)` gives the sizes that follow from the options, None where only the
     files tell. `advise(options, files)` gives `Advice`, warnings about the facts of all files of an input.
     `size_fix(name, options, expected, met)` says what to do where input `name` has other sizes than the graph.
-    `folders`: it also takes a folder.
+    `folders`: it also takes a folder. `headers(path, options, names)` gives the texts of elements of the header by
+    name, an empty one where the file lacks it, several values parted by a backslash.
     """
 
     _: KW_ONLY
@@ -35,5 +36,6 @@ class Reader(Declaration):
     advise: Callable[[Any, Sequence[Any]], Sequence[Any]] | None = None
     size_fix: Callable[[str, Any, Sizes, Sizes], str] | None = None
     folders: bool = False
+    headers: Callable[[Path, Any, Sequence[str]], Mapping[str, str]] | None = None
 
     kind: ClassVar[str] = "reader"

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from pydantic import Field
 
-from fusionkit.arrays import Floats
+from fusionkit.arrays import Bools, Floats
 from fusionkit.components.config import Config, ContractError
 from fusionkit.components.declaration import Declaration
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Acts = Literal["space", "intensity", "preset"]
+Acts = Literal["space", "intensity", "cells", "preset"]
 
 
 class TransformConfig(Config):
@@ -68,12 +68,40 @@ class Motion:
     step: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A column of a table, by the places of its numbers in the vector of a case.
+
+    `deviation` is that of a measurement in the unit of the vector, 0 for categories and for numbers of few values, such
+    as stages. `blank` has what the places hold where the cell is blank, None if it may not be. With `marked` the last
+    place says whether it is.
+    """
+
+    column: str
+    places: tuple[int, ...]
+    deviation: float = 0.0
+    blank: tuple[float, ...] | None = None
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One case of an input of columns. *Shapes*: `values` (width,); `known` (width,), True = the cell is not blank."""
+
+    values: Floats
+    known: Bools
+    cells: Sequence[Cell]
+
+
 class TransformMethod:
-    """What a transform does. A base class: override `move` where it acts in space, else `draw` and `apply`.
+    """What a transform does. A base class: override `move` where it acts in space, `change` where it acts on the cells
+    of a table, else `draw` and `apply`.
 
     The result depends on the options, the drawn numbers and the values of the case alone: a case is changed alike in
-    every batch, in every order, and after resuming.
+    every batch, in every order, and after resuming. `mirrors` says whether it exchanges left and right.
     """
+
+    mirrors = False
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -82,6 +110,10 @@ class TransformMethod:
         """The motion of one case. `extent` is the size of the array along d, h, w in mm; 0 for an axis of one voxel,
         along which nothing may move.
         """
+        raise NotImplementedError
+
+    def change(self, random: Draws, row: TableRow, other: Callable[[float], TableRow]) -> TableRow:
+        """The changed cells of one case; `other` gives another training case for a number from 0 to 1."""
         raise NotImplementedError
 
     def draw(self, random: Draws) -> Mapping[str, float]:
@@ -103,10 +135,10 @@ class Transform(Declaration):
     """A random change of training cases, which the section `augment` of a data file names.
 
     `acts`: in `space`, so that inputs that belong together move alike and all motions of a case are one interpolation;
-    on the `intensity`; or a `preset`, whose `module(config)` gives the options of several transforms by their names.
-    Otherwise `module(config)` returns a `TransformMethod`, and the options derive from `TransformConfig`. `short` is
-    the option that is meant by `NAME: VALUE` in place of `NAME: {OPTION: VALUE}`. `channels` is the number of channels
-    that it changes, such as 3 for colours, None for any.
+    on the `intensity`; on the `cells` of a table; or a `preset`, whose `module(config)` gives the options of several
+    transforms by their names. Otherwise `module(config)` returns a `TransformMethod`, and the options derive from
+    `TransformConfig`. `short` is the option that is meant by `NAME: VALUE` in place of `NAME: {OPTION: VALUE}`.
+    `channels` is the number of channels that it changes, such as 3 for colours, None for any.
 
     Raises: ContractError if `acts`, `short` or the class of options is not valid.
     """
@@ -129,4 +161,5 @@ class Transform(Declaration):
     @property
     def facts(self) -> Mapping[str, str]:
         """Where it acts."""
-        return {"acts": {"space": "in space", "intensity": "on the values", "preset": "by other transforms"}[self.acts]}
+        return {"acts": {"space": "in space", "intensity": "on the values", "cells": "on cells of tables",
+                         "preset": "by other transforms"}[self.acts]}

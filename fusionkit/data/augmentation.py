@@ -7,49 +7,90 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field, PositiveFloat, ValidationError
+
+from fusionkit.components.config import Config
 from fusionkit.components.transform import Transform
 from fusionkit.data.fields import DataFieldReader, shown
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.registry.named import Chosen, component_named
-from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, to_plain
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 if TYPE_CHECKING:
     from fusionkit.registry.lookup import Registry
 
-TOGETHER = "together"
+TOGETHER, SWAP, MIXUP = "together", "swap", "mixup"
+OWN = (TOGETHER, SWAP, MIXUP)
+"""The keys of the section that are no inputs."""
 _FIX = "write for example 'ct: {rotate: [15, 5, 5], noise: {chance: 0.2}}', or the name of a preset"
+
+
+class MixupOptions(Config):
+    """How training cases are joined in pairs."""
+
+    alpha: PositiveFloat = Field(0.2, le=10, description="Both parameters of the beta distribution of the shares.")
+    chance: float = Field(0.5, ge=0, le=1, description="Probability that a case is joined with another in an epoch.")
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is changed: the transforms of each input by its name, in their order, and the inputs that move alike."""
+    """What is changed: the transforms of each input by its name, in their order, and the inputs that move alike.
+
+    `swap` has two values by column that change places where a case is mirrored left for right.
+    """
 
     inputs: AbstractMapping[str, tuple[Chosen[Transform], ...]] = field(default_factory=dict)
     together: tuple[tuple[str, ...], ...] = ()
+    swap: AbstractMapping[str, tuple[str, str]] = field(default_factory=dict)
+    mixup: MixupOptions | None = None
 
     def group(self, name: str) -> tuple[str, ...]:
         """The inputs that move as this one does, itself among them."""
         return next((group for group in self.together if name in group), (name,))
+
+    def groups(self) -> list[tuple[str, ...]]:
+        """The inputs that move alike, each once."""
+        return list(dict.fromkeys(self.group(name) for name in self.inputs))
 
     def moving(self, group: Sequence[str]) -> tuple[Chosen[Transform], ...]:
         """The transforms in space of a group: those of the first input that has any."""
         every = ([chosen for chosen in self.inputs.get(name, ()) if chosen.declared.acts == "space"] for name in group)
         return tuple(next(filter(None, every), ()))
 
-    def told(self, unplaced: Collection[str]) -> str:
-        """What it does in one line; `unplaced` are inputs whose files do not tell the size of a voxel."""
-        parts = [f"{name} {', '.join(chosen.declared.name for chosen in several) or 'as its group'}"
-                 for name, several in self.inputs.items()]
-        moving = [name for name in unplaced if self.moving(self.group(name))]
-        note = f" (voxels of {' and '.join(moving)} count as 1 mm: the files do not tell)" if moving else ""
-        return f"training cases are changed at random: {'; '.join(parts)}{note}"
+    def told(self, unplaced: Collection[str]) -> list[str]:
+        """What it does, a line for each input; `unplaced` are those whose files do not tell the size of a voxel."""
+        lines = []
+        for name in dict.fromkeys((*self.inputs, *(each for group in self.together for each in group))):
+            group = self.group(name)
+            moving = self.moving(group)
+            own = [each for each in self.inputs.get(name, ()) if each.declared.acts != "space"]
+            words = [_said(each) for each in (*moving, *own)] or ["nothing"]
+            others = [other for other in group if other != name]
+            notes = [f"moves with {' and '.join(others)}"] if moving and others else []
+            notes += ["a voxel counts as 1 mm, since the files do not tell"] if moving and name in unplaced else []
+            lines.append(f"augment {name}: {', '.join(words)}" + "".join(f"; {note}" for note in notes))
+        if self.mixup is not None:
+            lines.append(f"augment: {self.mixup.chance:.0%} of the cases of an epoch are joined with another (mixup)")
+        return lines
 
     def to_plain(self) -> dict[str, Any]:
         """Everything that decides the changes, written out in full."""
         plain = {name: {chosen.declared.name: chosen.config.model_dump(mode="json") for chosen in several}
                  for name, several in self.inputs.items()}
-        return plain | ({TOGETHER: [list(group) for group in self.together]} if self.together else {})
+        swap = {column: list(pair) for column, pair in self.swap.items()}
+        return plain | ({TOGETHER: [list(group) for group in self.together]} if self.together else {}) | (
+            {SWAP: swap} if swap else {}) | ({MIXUP: self.mixup.model_dump(mode="json")} if self.mixup else {})
+
+
+def _said(chosen: Chosen[Transform]) -> str:
+    """A transform with its main option and its chance."""
+    options = chosen.config.model_dump(mode="json")
+    main = options.get(chosen.declared.short) if chosen.declared.short != "chance" else None
+    values = [f"{each:.3g}" for each in (main if isinstance(main, list) else [main])] if main is not None else []
+    chance = options["chance"]
+    return " ".join([chosen.declared.name, *(["..".join(values) if len(values) < 3 else "/".join(values)] if values
+                                             else []), *([f"({chance:.0%})"] if chance < 1 else [])])
 
 
 def read_augmentation(form: DataFieldReader, inputs: AbstractMapping[str, InputSpec], registry: Registry
@@ -64,21 +105,22 @@ def read_augmentation(form: DataFieldReader, inputs: AbstractMapping[str, InputS
         return None
     found, together = {}, _together(form, tree.get(TOGETHER), inputs)
     for name, part in tree.items():
-        if name != TOGETHER and _known(form, name, tree.keys[name], inputs):
-            found[name] = _InputReader(form, name, registry).read(part)
-    made = Augmentation(found, together)
+        if name not in OWN and _known(form, name, tree.keys[name], inputs):
+            found[name] = _InputReader(form, name, registry, cells=not inputs[name].source.files).read(part)
+    made = Augmentation(found, together, _swap(form, tree.get(SWAP)), _mixup(form, tree.get(MIXUP)))
     for group in together:
         _check_alike(form, made, group, tree.get(TOGETHER) or tree)
     return made
 
 
-def _known(form: DataFieldReader, name: str, span: Span, inputs: AbstractMapping[str, InputSpec]) -> bool:
+def _known(form: DataFieldReader, name: str, span: Span, inputs: AbstractMapping[str, InputSpec], *,
+           in_space: bool = False) -> bool:
     if name not in inputs:
         form.note("unknown-name", f"'augment' names {name!r}, which is no input", span,
                   fix=did_you_mean(name, inputs, f"the inputs are {', '.join(inputs)}"))
-    elif not inputs[name].source.files:
-        form.note("bad-value", f"'augment' names {name!r}, which is read from columns", span,
-                  why="transforms change images and volumes", fix="remove it")
+    elif in_space and not inputs[name].source.files:
+        form.note("bad-value", f"{TOGETHER!r} names {name!r}, which is read from columns", span,
+                  why="images and volumes can move", fix="remove it")
     else:
         return True
     return False
@@ -97,11 +139,43 @@ def _together(form: DataFieldReader, tree: Tree | None, inputs: AbstractMapping[
     seen: set[str] = set()
     for group, place in zip(groups, tree, strict=True):
         for name, item in zip(group, place if isinstance(place, Items) else (), strict=False):
-            if _known(form, str(name), item.span, inputs) and name in seen:
+            if _known(form, str(name), item.span, inputs, in_space=True) and name in seen:
                 form.note("bad-value", f"{TOGETHER!r} has {name!r} twice", item.span,
                           fix="an input moves with one group; remove it from the other")
             seen.add(str(name))
     return tuple(tuple(map(str, group)) for group in groups)
+
+
+def _mixup(form: DataFieldReader, tree: Tree | None) -> MixupOptions | None:
+    if tree is None or (isinstance(tree, Leaf) and tree.value in (False, None, "off")):
+        return None
+    if isinstance(tree, Leaf) and tree.value is True:
+        return MixupOptions.model_validate({})
+    fix = f"write '{MIXUP}: {{alpha: 0.2, chance: 0.5}}'"
+    if not isinstance(tree, Mapping):
+        form.note("bad-value", f"{MIXUP!r} must be a mapping of options, not {shown(tree)}", tree.span, fix=fix)
+        return None
+    try:
+        return MixupOptions.model_validate(to_plain(tree))
+    except ValidationError as problem:
+        for error in problem.errors(include_url=False):
+            key = str(error["loc"][0]) if error["loc"] else ""
+            form.note("bad-option", f"option {key!r} of {MIXUP!r} is not accepted", find(tree, (key,)),
+                      why=str(error["msg"]), fix=fix)
+        return None
+
+
+def _swap(form: DataFieldReader, tree: Tree | None) -> dict[str, tuple[str, str]]:
+    if tree is None:
+        return {}
+    found = to_plain(tree) if isinstance(tree, Mapping) else {}
+    pairs = {column: tuple(map(str, pair)) for column, pair in found.items()
+             if isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1]}
+    if not pairs or len(pairs) < len(found):
+        form.note("bad-value", f"{SWAP!r} must be a mapping from column to two values, not {shown(tree)}", tree.span,
+                  fix=f"write '{SWAP}: {{side: [left, right]}}'")
+        return {}
+    return {column: (pair[0], pair[1]) for column, pair in pairs.items()}
 
 
 def _check_alike(form: DataFieldReader, made: Augmentation, group: Sequence[str], tree: Tree) -> None:
@@ -123,8 +197,8 @@ def _listed(way: Sequence[tuple[str, Any]]) -> str:
 class _InputReader:
     """Reads the transforms of one input."""
 
-    def __init__(self, form: DataFieldReader, name: str, registry: Registry) -> None:
-        self.form, self.name, self.registry = form, name, registry
+    def __init__(self, form: DataFieldReader, name: str, registry: Registry, *, cells: bool) -> None:
+        self.form, self.name, self.registry, self.cells = form, name, registry, cells
 
     def read(self, tree: Tree) -> tuple[Chosen[Transform], ...]:
         """The transforms in their order: those of the preset first."""
@@ -178,6 +252,9 @@ class _InputReader:
             if declared.acts == "preset":
                 self._refuse(f"{declared.id} is a preset", span, f"write '{self.name}: {{preset: {name}}}'")
                 return None
+            if (declared.acts == "cells") != self.cells:
+                self._refuse_kind(declared.id, span)
+                return None
             if isinstance(written, Mapping):
                 options = Mapping({**base, **written.entries}, written.keys, written.span)
             elif written is None or (isinstance(written, Leaf) and written.value is True):
@@ -191,6 +268,13 @@ class _InputReader:
         except UserError as error:
             self.form.found.extend(error.diagnostics)
             return None
+
+    def _refuse_kind(self, id: str, span: Span) -> None:
+        """A transform of images on columns, or the other way round."""
+        images, cells = "images and volumes", "cells of tables"
+        changes, read = (images, "columns") if self.cells else (cells, "files")
+        fix = "'jitter', 'blank' and 'corrupt' change cells" if self.cells else "'rotate', 'noise' and others do"
+        self._refuse(f"{id} changes {changes}, and {self.name!r} is read from {read}", span, fix)
 
     def _refuse(self, message: str, span: Span, fix: str = _FIX) -> None:
         self.form.found.append(Diagnostic("bad-value", message, span, fix=fix))

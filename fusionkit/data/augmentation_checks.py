@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from fusionkit.data.augmentation import TOGETHER, Augmentation
+from fusionkit.data.augmentation import MIXUP, TOGETHER, Augmentation
 from fusionkit.data.case_files import Checked
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.label_maps import is_label_map
+from fusionkit.data.laterality import check_sides
+from fusionkit.data.readers.columns import Categories
+from fusionkit.data.signature import HeadTarget
 from fusionkit.errors import Diagnostic
 
 _SAME_EXTENT = 0.01  # of the larger one
 
 
-def check_augmentation(description: DataDescription, sizes: Mapping[str, Sequence[int]], masked: Collection[str], *,
-                       checked: Mapping[tuple[str, int], Checked], ids: Sequence[str], findings: Findings) -> None:
-    """Inputs that training changes are images or volumes; those that move together show one part of the body.
-
-    `sizes` are those of the inputs that the network reads, `masked` those with several items or tokens for a case.
+@dataclass(frozen=True, slots=True)
+class SeenInputs:
+    """The inputs that the network reads: their sizes, those with several items or tokens for a case, the files by input
+    and row, and the categories of columns.
     """
-    _check_together(description, {place: found.extent for place, found in sorted(checked.items())}, ids, findings)
-    _check_changed(description, sizes, masked, checked=checked, findings=findings)
+
+    sizes: Mapping[str, Sequence[int]]
+    masked: Collection[str]
+    checked: Mapping[tuple[str, int], Checked]
+    layouts: Mapping[str, Categories]
+
+
+def check_augmentation(description: DataDescription, inputs: SeenInputs, heads: Mapping[str, HeadTarget],
+                       ids: Sequence[str], findings: Findings) -> None:
+    """What training changes can be changed, moves alike where it is to, and is not contradicted by the table."""
+    _check_together(description, {place: found.extent for place, found in sorted(inputs.checked.items())}, ids,
+                    findings)
+    _check_changed(description, inputs.sizes, inputs.masked, checked=inputs.checked, findings=findings)
+    check_sides(description, inputs.layouts, heads, findings)
+    _check_mixup(description, inputs.masked, heads, findings)
+
+
+def _check_mixup(description: DataDescription, masked: Collection[str], heads: Mapping[str, HeadTarget],
+                 findings: Findings) -> None:
+    """`mixup-refused`: inputs and targets of which there is no mean of two cases."""
+    if description.augmentation is None or description.augmentation.mixup is None:
+        return
+    coded = [(name, f"encodes {spec.options.categorical[0]!r} as a code, and the mean of two codes is a third category",
+              f"write 'encode: onehot' on input {name!r}") for name, spec in description.inputs.items()
+             if not spec.source.files and spec.options.categorical and spec.options.encode == "codes"]
+    several = [(name, "has another number of tokens or items for every case", "remove 'mixup'") for name in masked]
+    times = [(name, "predicts by columns of its own, of which there is no mean", "remove 'mixup'")
+             for name, head in heads.items() if head.declared_task.keys]
+    for name, why, fix in (*coded, *several, *times):
+        findings.add(Diagnostic("mixup-refused", f"'mixup' cannot join cases by {name!r}",
+                                description.span("augment", MIXUP), why=f"{name!r} {why}", fix=fix))
 
 
 def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[int]], masked: Collection[str], *,
@@ -32,6 +64,9 @@ def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[in
     made = description.augmentation or Augmentation()
     for name in dict.fromkeys((*made.inputs, *(each for group in made.together for each in group))):
         span = description.span("augment", name if name in made.inputs else TOGETHER)
+        if not description.inputs[name].source.files:
+            _check_blank(description, name, made, findings)
+            continue
         if name in masked or (name in sizes and len(sizes[name]) not in (3, 4)):
             what = "several tokens or items for a case" if name in masked else f"arrays of {len(sizes[name])} axes"
             findings.add(Diagnostic("not-an-image", f"'augment' names {name!r}, which has {what}", span,
@@ -51,6 +86,17 @@ def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[in
                 why=f"{', '.join(changing)} would make other labels of them; labels may be moved alone",
                 fix=f"name it under '{TOGETHER}' alone, beside its image, or write 'interpolate: linear' on input "
                     f"{name!r} if its values are intensities"))
+
+
+def _check_blank(description: DataDescription, name: str, made: Augmentation, findings: Findings) -> None:
+    """`blank-number`: cells that become blank, where blank numbers are refused."""
+    options = description.inputs[name].options
+    if options.fill == "refuse" and options.measured and any(each.declared.name == "blank" for each in
+                                                             made.inputs[name]):
+        findings.add(Diagnostic(
+            "blank-number", f"'augment' makes cells of {name!r} blank, where numbers may not be",
+            description.span("augment", name), why="nothing says what a blank number is",
+            fix=f"give input {name!r} 'fill: mean', 'median' or 'indicator', or remove 'blank'"))
 
 
 def _interpolation(description: DataDescription, name: str) -> str:

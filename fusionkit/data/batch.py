@@ -30,6 +30,16 @@ class Case(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
+class Mixed:
+    """The cases that those of a batch are joined with: their `targets` as in `Batch`, and the `share` (B,) of the cases
+    of the batch themselves, 1 for one that is joined with none.
+    """
+
+    targets: dict[str, Tensor]
+    share: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Cases stacked along a first axis B.
 
@@ -38,6 +48,7 @@ class Batch:
     padded with zeros to the longest case of the batch, (B, N, c), and have `valid` bool (B, N), True = a token. Inputs
     of columns of which a component asks for it have `known` bool (B, c), True = the cell was not blank. Volumes whose
     files tell where they are have `grids` float64 (B, 4, 4), NaN for a case without one; they stay on the CPU.
+    `mixed` is there where training joins cases.
     """
 
     inputs: dict[str, Tensor]
@@ -48,6 +59,7 @@ class Batch:
     valid: dict[str, Tensor] = field(default_factory=dict)
     known: dict[str, Tensor] = field(default_factory=dict)
     grids: dict[str, Tensor] = field(default_factory=dict)
+    mixed: Mixed | None = None
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -69,8 +81,10 @@ class Batch:
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         parts = (self.inputs, self.present, self.targets, self.target_present, self.valid, self.known)
         changed = [{name: change(tensor) for name, tensor in part.items()} for part in parts]
+        mixed = self.mixed and Mixed({name: change(target) for name, target in self.mixed.targets.items()},
+                                     change(self.mixed.share))
         return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), changed[4], changed[5],
-                     self.grids)
+                     self.grids, mixed)
 
 
 def collate(cases: Sequence[Case]) -> Batch:

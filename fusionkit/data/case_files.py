@@ -152,8 +152,13 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
 
 def _refuse_links_out(spec: InputSpec, folder: Path) -> None:
     """The files of a series folder must stay inside the folders that may be read like every other file."""
-    with os.scandir(folder) as entries:
-        links = sorted(entry.name for entry in entries if entry.is_symlink())
+    with os.scandir(folder) as found:
+        entries = list(found)
+    links = sorted(entry.name for entry in entries if entry.is_symlink())
+    if getattr(spec.options, "below", False):
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _refuse_links_out(spec, folder / entry.name)
     for name in links:
         path_template.inside(spec.root, os.path.relpath(folder / name, spec.root) if folder.is_relative_to(spec.root)
                              else str(folder / name), spec.roots)

@@ -13,12 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
-from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput, MaskedCounts, Matching, Memory
+from fusionkit.data.dataset import (
+    CaseDataset,
+    ColumnInput,
+    FileInput,
+    MaskedCounts,
+    Matching,
+    Memory,
+    TableCells,
+)
 from fusionkit.data.description import DataDescription
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.label_maps import is_label_map
+from fusionkit.data.laterality import sides_of
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
+from fusionkit.data.readers.cells import cells_of
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.standard_scale import Landmarks, fit_scale
@@ -162,7 +172,7 @@ class Cohort:
 
     def _reading(self, name: str, rows: Sequence[int]) -> InputReading:
         """How an input is read, and the metadata of the files of the given rows."""
-        facts = [self.facts[name, row] for row in rows if (name, row) in self.facts]
+        facts = {self.ids[row]: self.facts[name, row] for row in rows if (name, row) in self.facts}
         return reading_of(self.description.inputs[name], self.sizes[name], facts)
 
     def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
@@ -174,7 +184,10 @@ class Cohort:
                 values = self.columns[name]
                 encoded = vectors.encode(values, spec.options, preprocessing.fitted(name))
                 known = vectors.known_cells(values, spec.options, preprocessing.fitted(name))
-                inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None)
+                changed = self.description.augmentation is not None and name in self.description.augmentation.inputs
+                cells = cells_of(spec.options, preprocessing.fitted(name), values, list(rows)) if changed else ()
+                inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None,
+                                           TableCells(cells, known) if changed else None)
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 matching = Matching(preprocessing.scale(name), {
@@ -185,6 +198,7 @@ class Cohort:
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation
+        made.sides = sides_of(self.description, self.layouts, self.heads)
         made.labelled = self._label_maps() if made.augmentation else frozenset()
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made

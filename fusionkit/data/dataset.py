@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from fusionkit.components.transform import Cell
 from fusionkit.data import case_files
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Case
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.laterality import Sides
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.data.standard_scale import Landmarks, to_scale
 from fusionkit.data.targets import TargetValues
@@ -92,12 +94,21 @@ class ColumnInput:
     """An input that is already encoded as a vector for every row of the cohort.
 
     Shapes: `vectors` (rows, width), `present` (rows,); `known` (rows, width), True = the cell was not blank, where a
-    component asks for it.
+    component asks for it. `table` is there where training changes cells.
     """
 
     vectors: NDArray[np.float32]
     present: NDArray[np.bool_]
     known: NDArray[np.bool_] | None = None
+    table: TableCells | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableCells:
+    """The columns of an input by their places in its vector, and which cells are not blank: (rows, width)."""
+
+    cells: tuple[Cell, ...]
+    known: NDArray[np.bool_]
 
 
 KEEP_BYTES = 1 << 30
@@ -127,7 +138,8 @@ class CaseDataset(Dataset[Case]):
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
     Every case is given as it is: `augmentation` is for the trainer. `grids` are those of the arrays by input and row,
-    None where the files do not tell. `labelled` are the inputs whose values are labels.
+    None where the files do not tell. `labelled` are the inputs whose values are labels, `sides`
+    what changes in a case that is mirrored.
 
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
@@ -145,6 +157,7 @@ class CaseDataset(Dataset[Case]):
         self.augmentation: Augmentation | None = None
         self.grids: Mapping[str, Sequence[Grid | None]] = {}
         self.labelled: frozenset[str] = frozenset()
+        self.sides = Sides()
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from fusionkit.data import case_files, checks, masked_inputs, path_template
-from fusionkit.data.augmentation_checks import check_augmentation
+from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
@@ -91,8 +91,8 @@ def settle_sizes(loading: PartialCohort) -> PartialCohort:
 def check_changes(loading: PartialCohort) -> PartialCohort:
     """Check what training changes at random."""
     if loading.required:
-        check_augmentation(loading.description, loading.sizes, loading.masked, checked=loading.checked, ids=loading.ids,
-                           findings=loading.findings)
+        inputs = SeenInputs(loading.sizes, loading.masked, loading.checked, loading.layouts)
+        check_augmentation(loading.description, inputs, loading.heads, loading.ids, loading.findings)
     return loading
 
 

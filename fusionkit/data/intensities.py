@@ -6,21 +6,24 @@ The order is clip, window, normalise. Statistics are of the file as it was read.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
+from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import FileOptions, ReadError, Window
 from fusionkit.data.standard_scale import Landmarks, landmarks_of
-from fusionkit.data.windows import Windows, several, windowed
+from fusionkit.data.transforms import window
+from fusionkit.data.windows import Windows, several
 
 Foreground = Literal["nonzero", "above_mean", "all"]
-_Way = Literal["none", "zscore", "percentile", "nyul"]
-_MEASURED = ("zscore", "percentile", "nyul")
+_Name = Literal["none", "zscore", "percentile", "nyul"]
 _EMPTY_SHARE = 0.05  # of voxels that are exactly 0: more are the mark of a brain without its skull
 _LEAST_SPREAD = 1e-8
+_AIR_HU = -1024.0
 
 
 class MeanAndSd(BaseModel):
@@ -32,17 +35,17 @@ class MeanAndSd(BaseModel):
     sd: float = Field(1.0, gt=0, allow_inf_nan=False, description="What the rest is divided by.")
 
 
-def _way(given: Any) -> _Way | MeanAndSd:
+def _way(given: Any) -> _Name | MeanAndSd:
     if isinstance(given, Mapping | MeanAndSd):
         return MeanAndSd.model_validate(given)
-    for way in get_args(_Way):
+    for way in get_args(_Name):
         if given == way:
-            found: _Way = way
+            found: _Name = way
             return found
-    raise ValueError(f"it is one of {', '.join(get_args(_Way))}, or {{mean: 0.5, sd: 0.25}}")
+    raise ValueError(f"it is one of {', '.join(get_args(_Name))}, or {{mean: 0.5, sd: 0.25}}")
 
 
-Normalise = Annotated[_Way | MeanAndSd, PlainValidator(_way, json_schema_input_type=_Way | MeanAndSd)]
+Normalise = Annotated[_Name | MeanAndSd, PlainValidator(_way, json_schema_input_type=_Name | MeanAndSd)]
 
 
 def _rising(given: tuple[float, float]) -> tuple[float, float]:
@@ -81,7 +84,8 @@ class IntensityOptions(FileOptions):
 
     @model_validator(mode="after")
     def _go_together(self) -> IntensityOptions:
-        way, measured = self.normalise, self.normalise in _MEASURED
+        way = self.normalise
+        measured = isinstance(way, str) and way != "none"
         if self.window is not None and self.clip is not None:
             raise ValueError("'window' clips already; remove 'clip'")
         if self.window is not None and way in ("percentile", "nyul"):
@@ -108,61 +112,83 @@ class IntensityOptions(FileOptions):
         return count if count > 1 else None
 
 
-def intensities(array: NDArray[np.float32], options: IntensityOptions
-                ) -> tuple[NDArray[np.float32], tuple[Landmarks, ...]]:
-    """The array after clip, window and normalisation, and the landmarks of each channel for `normalise: nyul`.
+def intensities(array: NDArray[np.float32], facts: Facts, options: IntensityOptions, *, unit: float = 1.0
+                ) -> tuple[NDArray[np.float32], Facts]:
+    """The array after clip, window and normalisation, and its metadata.
 
-    Values are left to be matched to the training cases in that case, since no file knows them.
+    With `normalise: nyul` values are left to be matched to the training cases, which no file knows, and the metadata
+    have the landmarks of each channel. They also have the value of voxels beyond the edge, where it is known. `unit` is
+    what one unit of the file is in the array.
     Shapes: (c, ...), kept; several windows make channels of one.
-    Raises: `ReadError` with `no-foreground`, `several-windows`.
+    Raises: `ReadError` with `no-foreground`, `several-windows`, `wrong-rank`.
     """
-    way = options.normalise
-    if way not in _MEASURED:
-        return _scaled(array, [], options), ()
-    if array.ndim < 3:
+    pad = _beyond(facts, options, unit)
+    if options.as_stored:
+        return array, facts if pad is None else replace(facts, fill=(pad,) * len(array))
+    windows = several(options.window)
+    if len(windows) > 1 and len(array) != 1:
+        raise ReadError("several-windows", f"it has {len(array)} channels, and {len(windows)} windows are given",
+                        "each window makes a channel of one", "give one window, or files of one channel")
+    if array.ndim < 3 and isinstance(options.normalise, str):
         raise ReadError("wrong-rank", f"it has {array.ndim} axes, and 'normalise' is for images and volumes",
                         None, "remove 'normalise', or set 'channels' to the position of the channels")
-    inside = [foreground(channel, options.mask) for channel in array]
-    made = _scaled(array, inside, options)
-    if way != "nyul":
-        return made, ()
-    inside = inside * (len(made) // len(inside))
-    return made, tuple(landmarks_of(channel[there]) for channel, there in zip(made, inside, strict=True))
+    ways = [_Way(raw, limits, options) for raw in array for limits in windows or (None,)]
+    made = np.stack([way.scaled for way in ways])
+    fill = () if pad is None else tuple(way.beyond(pad) for way in ways)
+    landmarks = tuple(way.landmarks for way in ways) if options.normalise == "nyul" else ()
+    return made, replace(facts, fill=fill, landmarks=landmarks)
 
 
-def beyond_edge(value: float | None, array: NDArray[np.float32], options: IntensityOptions) -> tuple[float, ...]:
-    """What a value in the units of the file becomes in each channel by the steps of `intensities`; empty for None.
-
-    It is what voxels beyond the edge of `array` (c, ...) get, the array before these steps.
-    """
-    if value is None:
-        return ()
-    one = np.full((len(array), 1), value, dtype=np.float32)
-    if options.normalise not in ("zscore", "percentile"):
-        return tuple(_scaled(one, [], options)[:, 0].tolist())
-    inside = [np.append(foreground(channel, options.mask).reshape(-1), False) for channel in array]
-    joined = np.concatenate([array.reshape(len(array), -1), one], axis=1)
-    return tuple(_scaled(joined, inside, options)[:, -1].tolist())
+def _beyond(facts: Facts, options: IntensityOptions, unit: float) -> float | None:
+    """The value of voxels beyond the edge, in the units of the array; None where the smallest one is as good as any."""
+    if options.pad is not None:
+        return options.pad * unit
+    if facts.modality == "CT":
+        return _AIR_HU if facts.units == "HU" else None
+    return 0.0 if facts.modality else None
 
 
-def _scaled(array: NDArray[np.float32], inside: list[NDArray[np.bool_]], options: IntensityOptions
-            ) -> NDArray[np.float32]:
-    """The array after all steps; `inside` are the voxels of each channel that statistics are of."""
-    if options.clip is not None:
-        array = np.clip(array, np.float32(options.clip[0]), np.float32(options.clip[1]))
-    if options.window is not None:
-        array = windowed(array, options.window)
-    way = options.normalise
-    if isinstance(way, MeanAndSd):
-        scaled: NDArray[np.float32] = (array - np.float32(way.mean)) / np.float32(way.sd)
-        return scaled
-    if way not in ("zscore", "percentile") or not inside:
-        return array
-    inside = inside * (len(array) // len(inside))
-    limits = options.percentile or (0.5, 99.5)
-    return np.stack([
-        zscore(channel, there, outside=options.outside) if way == "zscore" else percentiles(channel, there, limits)
-        for channel, there in zip(array, inside, strict=True)])
+class _Way:
+    """What one channel of a file goes through on its way to one channel of the network."""
+
+    def __init__(self, raw: NDArray[np.float32], limits: tuple[float, float] | None, options: IntensityOptions) -> None:
+        self.raw, self.limits, self.options = raw, limits, options
+        self.landmarks: Landmarks = ()
+        self.scaled = self._in_range(raw)
+        if isinstance(options.normalise, str) and options.normalise != "none":
+            self._measure(foreground(raw, options.mask))
+        elif isinstance(options.normalise, MeanAndSd):
+            self._shift(options.normalise.mean, options.normalise.sd)
+
+    def _in_range(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.options.clip is not None:
+            return np.clip(values, np.float32(self.options.clip[0]), np.float32(self.options.clip[1]))
+        return values if self.limits is None else window(values, *self.limits)
+
+    def _measure(self, inside: NDArray[np.bool_]) -> None:
+        options = self.options
+        if options.normalise == "nyul":
+            self.landmarks = landmarks_of(self.scaled[inside])
+        elif options.normalise == "zscore":
+            self._shift(*mean_and_sd(self.scaled[inside]))
+            self.scaled = np.where(inside, self.scaled, np.float32(0)) if options.outside == "zero" else self.scaled
+        else:
+            low, high = np.percentile(self.scaled[inside].astype(np.float64), options.percentile or (0.5, 99.5))
+            self._shift(float(low), max(float(high - low), _LEAST_SPREAD))
+            self.scaled = np.clip(self.scaled, 0, 1)
+
+    def _shift(self, mean: float, sd: float) -> None:
+        self.mean, self.sd = mean, sd
+        self.scaled = ((self.scaled - mean) / sd).astype(np.float32)
+
+    mean, sd = 0.0, 1.0
+
+    def beyond(self, pad: float) -> float:
+        """What becomes of the value of voxels beyond the edge."""
+        if self.options.outside == "zero":
+            return 0.0
+        value = (float(self._in_range(np.array([pad], dtype=np.float32))[0]) - self.mean) / self.sd
+        return min(1.0, max(0.0, value)) if self.options.normalise == "percentile" else value
 
 
 def foreground(channel: NDArray[np.float32], chosen: Foreground | None) -> NDArray[np.bool_]:
@@ -181,19 +207,7 @@ def foreground(channel: NDArray[np.float32], chosen: Foreground | None) -> NDArr
     return found
 
 
-def zscore(channel: NDArray[np.float32], inside: NDArray[np.bool_], *, outside: str = "keep") -> NDArray[np.float32]:
-    """The channel less the mean of the voxels `inside`, by their standard deviation (of the population).
-
-    *Shape*: kept.
-    """
-    met = channel[inside].astype(np.float64)
-    scaled = ((channel - met.mean()) / max(met.std(), _LEAST_SPREAD)).astype(np.float32)
-    return np.where(inside, scaled, np.float32(0)) if outside == "zero" else scaled
-
-
-def percentiles(channel: NDArray[np.float32], inside: NDArray[np.bool_], limits: tuple[float, float]
-                ) -> NDArray[np.float32]:
-    """The channel with two percentiles of the voxels `inside` as 0 and 1, clipped. *Shape*: kept."""
-    low, high = np.percentile(channel[inside].astype(np.float64), limits)
-    scaled: NDArray[np.float32] = np.clip((channel - low) / max(high - low, _LEAST_SPREAD), 0, 1).astype(np.float32)
-    return scaled
+def mean_and_sd(values: NDArray[np.float32]) -> tuple[float, float]:
+    """The mean, and the standard deviation of the population, which is not 0."""
+    exact = values.astype(np.float64)
+    return float(exact.mean()), max(float(exact.std()), _LEAST_SPREAD)

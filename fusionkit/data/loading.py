@@ -15,6 +15,7 @@ from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import DataDescription
 from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
+from fusionkit.data.header_tables import read_cases
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.partial_cohort import Named, PartialCohort, Reading
@@ -22,7 +23,6 @@ from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide, groups_of
-from fusionkit.data.table import read_table_and_faults
 from fusionkit.data.target_spec import TargetSpec
 from fusionkit.progress import Progress
 
@@ -49,8 +49,7 @@ def load_cohort(
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
-    table, faults = read_table_and_faults(description.cases, description.blank, description.span("cases"),
-                                          description.numbers, sheet=description.sheet)
+    table, faults = read_cases(description)
     description = replace(description, inputs={
         name: spec if spec.source.files else replace(spec, options=columns.expanded(spec.options, table.columns))
         for name, spec in description.inputs.items()})

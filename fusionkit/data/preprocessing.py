@@ -21,8 +21,8 @@ from fusionkit.errors import DataError, Diagnostic, Severity
 from fusionkit.files import read_text
 
 _VERSION = 1
-_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "weight", "key", "decimal", "thousands", "fill", "values",
-                           "categories"})
+_OF_THE_FILES = frozenset({"path", "missing_ok", "series", "choose", "below", "require", "weight", "key", "decimal",
+                           "thousands", "fill", "values", "categories", "from_dicom"})
 """Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
 values; categories are those of the run. `fill` is checked separately, since it must be the same only if it adds values
 to the vector, and `limits`, which must be the same where both cohorts have them."""
@@ -35,7 +35,7 @@ class InputReading:
     """How an input was read in training: the reader, its options, the size of an array without the batch axis.
 
     `meanings` are those of the training files, sorted; `spacing` is the minimum and maximum of each axis, in mm.
-    Both are empty if the headers do not give them.
+    `series` are the UIDs that a rule chose, by the id of the case. All are empty if the headers do not give them.
     """
 
     reader: str
@@ -43,15 +43,18 @@ class InputReading:
     size: tuple[int, ...]
     meanings: tuple[str, ...] = ()
     spacing: tuple[tuple[float, float], ...] = ()
+    series: dict[str, str] = field(default_factory=dict)
 
 
-def reading_of(spec: InputSpec, size: tuple[int, ...], files: Sequence[Facts]) -> InputReading:
-    """How an input is read, with the metadata of its training files."""
+def reading_of(spec: InputSpec, size: tuple[int, ...], cases: Mapping[str, Facts]) -> InputReading:
+    """How an input is read, with the metadata of its training files by case."""
+    files = list(cases.values())
     spacings = {each.spacing for each in files}
     alike = len({len(spacing) for spacing in spacings}) == 1
     return InputReading(
         spec.reader, _options_of(spec), size, tuple(sorted({each.meaning for each in files if each.meaning})),
-        tuple((min(axis), max(axis)) for axis in zip(*spacings, strict=True)) if alike else ())
+        tuple((min(axis), max(axis)) for axis in zip(*spacings, strict=True)) if alike else (),
+        {case: uid for case, each in cases.items() if (uid := each.remark("series")) is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,9 @@ from functools import partial
 from math import isfinite
 from typing import Annotated, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
-from fusionkit.data.readers.reader import ReadError, Window
-from fusionkit.data.transforms import window
+from fusionkit.data.readers.reader import Window
 
 NAMED: Mapping[str, tuple[float, float]] = {
     "lung": (-1350.0, 150.0), "soft": (-160.0, 240.0), "bone": (-450.0, 1050.0), "brain": (0.0, 80.0),
@@ -75,17 +72,3 @@ def several(windows: _Limits | tuple[_Limits, ...] | None) -> tuple[_Limits, ...
     if isinstance(low, tuple) or isinstance(high, tuple):
         return tuple(each for each in windows if isinstance(each, tuple))
     return ((low, high),)
-
-
-def windowed(array: NDArray[np.float32], windows: _Limits | tuple[_Limits, ...]) -> NDArray[np.float32]:
-    """The array by one window, or a channel for each of several windows, in their order.
-
-    Shapes: (c, ...) for one window, (1, ...) to (windows, ...) for several. Units: 0 to 1.
-    Raises: `ReadError` with `several-windows` for several windows of an array of several channels.
-    """
-    listed = several(windows)
-    if len(listed) > 1 and len(array) != 1:
-        raise ReadError("several-windows", f"it has {len(array)} channels, and {len(listed)} windows are given",
-                        "each window makes a channel of one", "give one window, or files of one channel")
-    made = [window(array, *each) for each in listed]
-    return made[0] if len(made) == 1 else np.concatenate(made)

@@ -22,7 +22,7 @@ def padded(masked: Sequence[Value], inputs: Tensors, present: Tensors | None, va
     has no tokens in any case, has one of padding for each case; inputs that are `unread` may lack everything.
 
     Shapes: `inputs` (B, N, c), (B, N, ...) for items, or (B, N) for ids, `present` (B,), `valid` (B, N), by input;
-    `masked` are the inputs that have `valid`. Those whose `cells` may be blank have the mask (B, c) of the others there.
+    `masked` are the inputs that have `valid`. Those whose `cells` may be blank have the mask (B, c) of the others.
 
     Raises: ValueError for a mask of something else, of another size, or that is not boolean.
     """

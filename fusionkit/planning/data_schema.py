@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.components.transform import Transform
-from fusionkit.data.augmentation import TOGETHER
+from fusionkit.data.augmentation import MIXUP, SWAP, TOGETHER, MixupOptions
 from fusionkit.data.description import KEYS, VERSION
 from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
@@ -70,7 +70,13 @@ def _top() -> dict[str, Schema]:
                    "description": "What is read for each case: the name of an input, and a reader with options."},
         "augment": {"type": "object", "additionalProperties": {"$ref": "#/$defs/augmented"},
                     "properties": {TOGETHER: {"type": "array", "minItems": 1, "description": "Inputs that move alike.",
-                                              "items": {**_TEXTS, "minItems": 2}}},
+                                              "items": {**_TEXTS, "minItems": 2}},
+                                   MIXUP: {"anyOf": [options_schema("mixup", MixupOptions, "")["mixup"],
+                                                     {"enum": [True, False, None, "off"]}],
+                                           "description": "Training cases are joined in pairs."},
+                                   SWAP: {"type": "object", "description": "Two values of a column that change places "
+                                          "in a mirrored case.", "additionalProperties": {
+                                              **_TEXTS, "minItems": 2, "maxItems": 2}}},
                     "description": "How training cases are changed at random, by input."},
         "targets": {"type": "object", "additionalProperties": {"$ref": "#/$defs/target"},
                     "description": "What heads learn: the name of a head, and its column or columns."},

@@ -51,11 +51,21 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One input or output: its name and its axes after the batch; `axes` is None for a scalar."""
+    """One input or output: its name and its axes after the batch; `axes` is None for a scalar.
+
+    `others` are the axes that an input may have instead, after `or`.
+    """
 
     name: str | None
     axes: tuple[Axis, ...] | None
     variadic: bool = False
+    others: tuple[tuple[Axis, ...], ...] = ()
+
+    @property
+    def choices(self) -> tuple[Port, ...]:
+        """The ports of one form each that this one stands for, in the order in which they are tried."""
+        return (self,) if not self.others else tuple(
+            replace(self, axes=axes, others=()) for axes in (self.axes, *self.others))
 
     @property
     def layout(self) -> str:
@@ -71,7 +81,8 @@ class Port:
 
     def __str__(self) -> str:
         name = f"{'*' if self.variadic else ''}{self.name}: " if self.name else ""
-        return name + ("()" if self.axes is None else " ".join(["B", *map(str, self.axes)]))
+        forms = () if self.axes is None else (self.axes, *self.others)
+        return name + (" or ".join(" ".join(["B", *map(str, axes)]) for axes in forms) or "()")
 
 
 Result = tuple[Port, ...] | Literal["same", "?"] | None
@@ -218,15 +229,16 @@ class _Binder:
         ports = self._ports(len(inputs))
         if isinstance(ports, Mismatch):
             return ports
+        bound = []
         for position, (port, (name, shape)) in enumerate(zip(ports, inputs, strict=True)):
-            fault = self._input(port, name, shape, position)
-            if fault:
-                return fault
+            chosen = self._chosen(port, name, shape, position)
+            if isinstance(chosen, Mismatch):
+                return chosen
+            bound.append((chosen, name, shape))
             self.seen.setdefault(port, (name, shape))
-        bound = tuple((port, name, shape) for port, (name, shape) in zip(ports, inputs, strict=True))
         sizes = {name: size for name, (size, _) in self.sizes.items()}
         masked = {name: of for name, of in self.masked.items() if of is not None}
-        return Binding(self.alternative, bound, sizes, self.spatial[0] if self.spatial else None, masked)
+        return Binding(self.alternative, tuple(bound), sizes, self.spatial[0] if self.spatial else None, masked)
 
     def _ports(self, count: int) -> list[Port] | Mismatch:
         ports = list(self.alternative.inputs)
@@ -239,6 +251,20 @@ class _Binder:
         return Mismatch("input-count", f"it takes {expected}, but is given {count}",
                         "leave some out, or combine them with a fusion first" if many else
                         "connect one input for each port of the rule", len(ports) if many else None, -1)
+
+    def _chosen(self, port: Port, name: str, shape: TensorShape, position: int) -> Port | Mismatch:
+        """The first form of a port that the input fits, else the mismatch of the one that matched furthest."""
+        found: list[Mismatch] = []
+        for choice in port.choices:
+            before = dict(self.sizes), dict(self.masked), self.spatial, self.matched
+            fault = self._input(choice, name, shape, position)
+            if fault is None:
+                return choice
+            found.append(fault)
+            self.sizes, self.masked, self.spatial, self.matched = before
+        best = max(found, key=lambda fault: fault.progress)
+        return replace(best, expected=tuple(dict.fromkeys(word for fault in found for word in fault.expected
+                                                          if fault.progress == best.progress)))
 
     def _input(self, port: Port, name: str, shape: TensorShape, position: int) -> Mismatch | None:
         assert port.axes is not None

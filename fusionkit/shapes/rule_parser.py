@@ -89,6 +89,7 @@ class _Parser:
 
     def _check_masked(self, inputs: tuple[Port, ...], result: Result) -> None:
         """An axis is masked wherever it is named, and a result that is found by running the module has no mask."""
+        inputs = tuple(choice for port in inputs for choice in port.choices)
         ports = [*inputs, *(result if isinstance(result, tuple) else ())]
         named = [axis for port in ports for axis in port.axes or () if axis.kind == "name"]
         half = {axis.value for axis in named if axis.masked} & {axis.value for axis in named if not axis.masked}
@@ -120,8 +121,11 @@ class _Parser:
             return "same"
         start = self.index
         ports = self._ports(left=False)
-        known = {axis.value for port in inputs for axis in port.axes or () if axis.kind == "name"}
-        grid = any(axis.kind == "map" for port in inputs for axis in port.axes or ())
+        # Of a port with several forms, what all of them have is bound.
+        known = {value for port in inputs for value in set.intersection(*(
+            {axis.value for axis in choice.axes or () if axis.kind == "name"} for choice in port.choices))}
+        grid = any(all(any(axis.kind == "map" for axis in choice.axes or ()) for choice in port.choices)
+                   for port in inputs)
         for axis in (axis for port in ports for axis in port.axes or ()):
             if axis.layout:
                 self.index = start
@@ -159,14 +163,21 @@ class _Parser:
         if self._peek() == "scalar" and not left:
             self._take()
             return Port(name, None)
-        return Port(name, self._axes(), variadic)
+        axes, others = self._axes(), []
+        while left and self._at_or():
+            self._take()
+            others.append(self._axes())
+        return Port(name, axes, variadic, tuple(others))
+
+    def _at_or(self) -> bool:
+        return self._peek() == "word" and self.tokens[self.index].text == "or"
 
     def _axes(self) -> tuple[Axis, ...]:
         if self._peek() != "word" or self.tokens[self.index].text != "B":
             raise self._fail("a port begins with the batch axis 'B'")
         self._take()
         axes = []
-        while self._peek() in ("word", "any", "map", "any_map", "size", "option", "open"):
+        while self._peek() in ("word", "any", "map", "any_map", "size", "option", "open") and not self._at_or():
             coded = self._peek() == "word" and self._peek(1) == "open" and self._joined()
             axes.append(self._masked_axis() if coded or self._peek() == "open" else self._axis())
         if not axes:

@@ -79,7 +79,8 @@ def _has_map(probe: Probe) -> bool:
 
 def _takes_map(component: Component) -> bool:
     return any(len(port.axes or ()) > 2 or any("map" in axis.kind for axis in port.axes or ())
-               for alternative in component.parsed.alternatives for port in alternative.inputs)
+               for alternative in component.parsed.alternatives for whole in alternative.inputs
+               for port in whole.choices)
 
 
 CHECKS: Mapping[str, ConformanceCheck] = {

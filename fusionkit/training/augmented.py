@@ -8,15 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionkit.components.failures import called
-from fusionkit.components.transform import Draws, Motion, Transform, TransformMethod
+from fusionkit.components.transform import Cell, Draws, Motion, TableRow, Transform, TransformMethod
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Batch
+from fusionkit.data.laterality import Sides
 from fusionkit.errors import RunError
 from fusionkit.registry.named import Chosen
 from fusionkit.training.batch_order import seed_of
@@ -49,17 +53,49 @@ class _Applied:
         return called(self.chosen.declared.id, self.method, hook, *given)
 
 
+@dataclass(frozen=True)
+class ChangedTable:
+    """A table whose cells are changed: its columns, the vectors and known cells of all rows, and the training rows.
+
+    *Shapes*: `vectors` and `known` (rows, width). `rows` are in the order of their ids.
+    """
+
+    cells: Sequence[Cell]
+    vectors: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    rows: Sequence[int]
+
+    def row(self, row: int) -> TableRow:
+        """The cells of one case."""
+        return TableRow(self.vectors[row].astype(np.float64), self.known[row].copy(), self.cells)
+
+    def other(self, row: int, number: float) -> TableRow:
+        """Those of another training case, for a number from 0 to 1; of the case itself if there is none."""
+        others = len(self.rows) - (row in self.places)
+        place = int(number * others)
+        return self.row(self.rows[place + (place >= self.places.get(row, others))] if others else row)
+
+    @cached_property
+    def places(self) -> Mapping[int, int]:
+        """The place of each training row."""
+        return {row: place for place, row in enumerate(self.rows)}
+
+
 class Augmented:
     """Changes the training batches of one dataset; its changes are a function of seed, epoch and the id of a case.
 
     `ids` are those of all rows; `extents` has the size of an array along d, h, w in mm for each row, by input; an
-    input or row that it lacks has voxels of 1 mm. `labelled` are inputs whose values are labels.
+    input or row that it lacks has voxels of 1 mm. `labelled` are inputs whose values are labels; `tables` have
+    what inputs of columns are changed by.
     """
 
     def __init__(self, augmentation: Augmentation | None, ids: Sequence[str],
                  extents: Mapping[str, Sequence[Sequence[float] | None]], seed: int, *,
-                 labelled: Collection[str] = ()) -> None:
-        self.ids, self.extents, self.labelled = ids, extents, labelled
+                 labelled: Collection[str] = (), tables: Mapping[str, ChangedTable] | None = None,
+                 sides: Sides | None = None) -> None:
+        self.ids, self.extents, self.labelled, self.tables = ids, extents, labelled, tables or {}
+        self.sides = sides or Sides()
+        self.cells: dict[str, list[_Applied]] = {}
         self.groups: dict[tuple[str, ...], list[_Applied]] = {}
         self.values: dict[str, list[_Applied]] = {}
         for name, several in (augmentation.inputs if augmentation else {}).items():
@@ -68,6 +104,7 @@ class Augmented:
             if group not in self.groups:
                 self.groups[group] = _made(augmentation.moving(group), seed, "+".join(group))
             self.values[name] = _made([each for each in several if each.declared.acts == "intensity"], seed, name)
+            self.cells[name] = _made([each for each in several if each.declared.acts == "cells"], seed, name)
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
         """The batch with its present inputs changed; epochs count from 0."""
@@ -81,7 +118,48 @@ class Augmented:
         for name, transforms in self.values.items():
             if name in inputs and transforms:
                 inputs[name] = self._changed(inputs[name], _rows_of(batch, name), transforms, epoch)
-        return replace(batch, inputs=inputs)
+        batch = replace(batch, inputs=inputs)
+        if self.sides.cells or self.sides.classes:
+            batch = swapped(batch, self._mirrored(batch, epoch), self.sides)
+        return self._with_cells(batch, epoch)
+
+    def _mirrored(self, batch: Batch, epoch: int) -> Tensor:
+        """Which cases are mirrored left for right: (B,)."""
+        found = torch.zeros(len(batch), dtype=torch.bool, device=batch.index.device)
+        for group, transforms in self.groups.items():
+            mirrors = [each for each in transforms if each.method.mirrors]
+            there = [_rows_of(batch, name) for name in group if name in batch.inputs]
+            for place, rows in enumerate(zip(*there, strict=True)):
+                ids = [self.ids[row] for row in rows if row is not None][:1]
+                turns = sum(each.draws(epoch, id) is not None for each in mirrors for id in ids)
+                found[place] ^= turns % 2 == 1
+        return found
+
+    def _with_cells(self, batch: Batch, epoch: int) -> Batch:
+        """The batch with changed cells of tables."""
+        inputs, known = dict(batch.inputs), dict(batch.known)
+        for name, transforms in self.cells.items():
+            if name in inputs and transforms:
+                inputs[name], seen = self._written(name, inputs[name], _rows_of(batch, name), transforms, epoch)
+                known |= {name: seen} if name in known else {}
+        return replace(batch, inputs=inputs, known=known)
+
+    def _written(self, name: str, values: Tensor, rows: Sequence[int | None], transforms: Sequence[_Applied],
+                 epoch: int) -> tuple[Tensor, Tensor]:
+        """The vectors of a table with changed cells, and which of them are not blank: (B, width) each."""
+        table, result = self.tables[name], values.clone()
+        known = torch.zeros(values.shape, dtype=torch.bool, device=values.device)
+        for place, row in enumerate(rows):
+            if row is None:
+                continue
+            found = replace(table.row(row), values=values[place].cpu().numpy().astype(np.float64))
+            for each in transforms:
+                random = each.draws(epoch, self.ids[row])
+                if random is not None:
+                    found = each.call("change", random, found, partial(table.other, row))
+            result[place] = torch.from_numpy(found.values.astype(np.float32))
+            known[place] = torch.from_numpy(found.known)
+        return result, known
 
     def _moved(self, name: str, values: Tensor, rows: Sequence[int | None], transforms: Sequence[_Applied],
                epoch: int) -> Tensor:
@@ -122,6 +200,27 @@ class Augmented:
         shape = (-1, *[1] * (values.dim() - 1))
         unit = ((low >= 0) & (high <= 1)).reshape(shape)
         return torch.where(unit, result.clamp(0, 1), result)
+
+
+def swapped(batch: Batch, mirrored: Tensor, sides: Sides) -> Batch:
+    """The batch with the words of both sides exchanged in the mirrored cases."""
+    inputs, targets = dict(batch.inputs), dict(batch.targets)
+    for cell in sides.cells:
+        values = inputs[cell.input]
+        made = values.clone()
+        if cell.codes is None:
+            made[:, list(cell.places)] = values[:, list(reversed(cell.places))]
+        else:
+            made[:, cell.places[0]] = _exchanged(values[:, cell.places[0]], cell.codes)
+        inputs[cell.input] = torch.where(mirrored[:, None], made, values)
+    for name, pair in sides.classes.items():
+        targets[name] = torch.where(mirrored, _exchanged(targets[name], pair), targets[name])
+    return replace(batch, inputs=inputs, targets=targets)
+
+
+def _exchanged(values: Tensor, pair: tuple[int, int]) -> Tensor:
+    first, second = pair
+    return torch.where(values == first, second, torch.where(values == second, first, values)).to(values.dtype)
 
 
 def _rows_of(batch: Batch, name: str) -> list[int | None]:

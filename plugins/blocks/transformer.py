@@ -33,6 +33,13 @@ def parameter(*sizes: int) -> nn.Parameter:
     return nn.Parameter(START * torch.randn(*sizes))
 
 
+def check_positions(positions: Positions, shape: TensorShape) -> None:
+    """Raises: ComponentError if each of so many masked tokens were to have a code of its position."""
+    if positions == "all" and isinstance(shape, MaskedTokens):
+        raise ComponentError("masked tokens cannot have a code for each position", why="their number differs from "
+                             "case to case, and their order means nothing", fix="set 'positions' to 'none'")
+
+
 class TokenStream(nn.Module):
     """One input as tokens of a common width: a vector is one token, a map has one for each position.
 
@@ -47,9 +54,7 @@ class TokenStream(nn.Module):
 
     def __init__(self, shape: TensorShape, width: int, positions: Positions, bands: int | None = None) -> None:
         super().__init__()
-        if positions == "all" and isinstance(shape, MaskedTokens):
-            raise ComponentError("masked tokens cannot have a code for each position", why="their number differs from "
-                                 "case to case, and their order means nothing", fix="set 'positions' to 'none'")
+        check_positions(positions, shape)
         self.layout, self.count = shape.layout, shape.positions
         coded = shape.layout != "vector" and positions != "none" and (bool(shape.spatial) or positions == "all")
         self.fourier = coded and bands is not None

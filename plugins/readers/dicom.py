@@ -6,15 +6,16 @@ is not one volume is refused with the reason; docs/dicom.md lists what is accept
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from fusionkit_plugins.blocks.dicom.advice import facts_of, of_files
+from fusionkit_plugins.blocks.dicom.archive import is_archive, members
 from fusionkit_plugins.blocks.dicom.conditions import fits, words
 from fusionkit_plugins.blocks.dicom.elements import shown
-from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, open_dataset, quiet, read_slices
+from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, is_skipped, open_dataset, quiet, read_slices
 from fusionkit_plugins.blocks.dicom.options import DicomOptions, Rescale
 from fusionkit_plugins.blocks.dicom.pixels import PictureRules, read_picture, read_stack
 from fusionkit_plugins.blocks.dicom.series import (
@@ -25,12 +26,13 @@ from fusionkit_plugins.blocks.dicom.series import (
     grid_of,
     ordered,
 )
+from fusionkit_plugins.blocks.dicom.stacks import HEADER, Stack, choose, stacks_of
 from fusionkit_plugins.blocks.dicom.suv import in_suv
-from fusionkit_plugins.blocks.dicom.values import AIR_HU, ValueRules
+from fusionkit_plugins.blocks.dicom.values import ValueRules
 from numpy.typing import NDArray
 
 from fusionkit.api import Reader
-from fusionkit.reading import Advice, Facts, ReadError, Sizes, beyond_edge, intensities, labels_of, window
+from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, window
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
@@ -63,27 +65,54 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     """
     told = options.rescale or Rescale()
     rules = ValueRules(options.clean == "air", told.slope, told.intercept, options.rescale is not None)
-    files = find_files(path)
-    keep = sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
-    slices = [item for file in files for item in read_slices(file, keep)]
-    values, facts = _volume(slices, options, rules) if options.form == "volume" else _picture(slices, options, rules)
-    if options.as_stored and options.scale == "window" and options.voi == "none" and facts.modality != "CT":
+    files = find_files(path, options.below)
+    keep = options.choose is None and sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
+    also = () if options.choose is None else (*HEADER, *options.choose.get("having", {}),
+                                              *options.choose.get("not", {}).get("having", {}))
+    slices = [item for file in files for item in _slices(file, keep, also)]
+    found = None if options.choose is None else choose(stacks_of(slices), options.choose,
+                                                       volume=options.form == "volume")
+    values, facts = _volume(slices, found, options, rules) if options.form == "volume" else _picture(
+        slices if found is None else found.slices, options, rules)
+    if found is not None:
+        chosen = (("series", found.head.series), ("chosen", found.kind))
+        facts = replace(facts, remarks=(*facts.remarks, *chosen))
+    if options.as_stored and options.keeps_bits and facts.modality != "CT":
         facts = replace(facts, labels=labels_of(values))
-    scaled, landmarks = intensities(values, options)
-    return scaled, replace(facts, landmarks=landmarks, fill=beyond_edge(_empty_space(facts, options), values, options))
+    return intensities(values, facts, options)
 
 
-def _empty_space(facts: Facts, options: DicomOptions) -> float | None:
-    """The value of what lies beyond the edge, in the units of the file; None for the smallest of the volume."""
-    if options.pad is not None or facts.modality != "CT":
-        return options.pad or 0.0
-    return AIR_HU if facts.units == "HU" else None
+def headers(path: Path, options: DicomOptions, names: Sequence[str]) -> dict[str, str]:
+    """The texts of elements of the series that `examine` would read; of its first file.
+
+    Raises: `ReadError` as `examine`, for what headers alone tell.
+    """
+    rule = options.choose or {}
+    also = (*names, *HEADER, *rule.get("having", {}), *rule.get("not", {}).get("having", {}))
+    slices = [item for file in find_files(path, options.below) for item in _slices(file, False, also)]
+    if options.choose is not None:
+        slices = choose(stacks_of(slices), options.choose, volume=options.form == "volume").slices
+    else:
+        slices = choose_series(slices, None if options.series is None else str(options.series))
+    return {name: slices[0].header.get(name, "") for name in names}
 
 
-def _volume(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> tuple[NDArray[np.float32], Facts]:
-    chosen = choose_series(slices, None if options.series is None else str(options.series))
-    series = chosen
-    chosen = choose_stack(series, {name: str(value) for name, value in (options.stack or {}).items()})
+def _slices(file: Path, keep: bool, also: Sequence[str]) -> Iterator[Slice]:
+    """The slices of a file, or of all files in an archive."""
+    if not is_archive(file):
+        yield from read_slices(file, keep, also)
+        return
+    for name, packed in members(file):
+        if not is_skipped(file / name):
+            yield from read_slices(file / name, True, also, packed)
+
+
+def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rules: ValueRules
+            ) -> tuple[NDArray[np.float32], Facts]:
+    series = choose_series(slices, None if options.series is None else str(options.series)) if found is None else [
+        item for item in slices if item.series == found.head.series]
+    chosen = choose_stack(series if found is None else found.slices,
+                          {name: str(value) for name, value in (options.stack or {}).items()})
     stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
     _check_required(stack[0], options)
     stack, remarks = in_suv(stack, series, options.weight, rules) if options.unit == "suv" else (stack, ())
@@ -118,11 +147,11 @@ def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> t
         fix = "give one file in 'path', or read the series with 'form: volume'"
         raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
     check_image(slices[0])
-    if slices[0].frames > 1:
+    if slices[0].frames > 1 and options.frames is None:
         message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
-        raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
+        raise ReadError("dicom-multiframe", message, None, "choose by 'frames', such as 'frames: first'")
     _check_required(slices[0], options)
-    how = PictureRules(options.voi, options.laterality, options.region is not None)
+    how = PictureRules(options.voi, options.laterality, options.region is not None, options.frames)
     pixels = read_picture(slices[0], rules, how)
     facts = facts_of(slices, pixels, rules)
     return (window(pixels.values, *pixels.range) if options.scale == "bits" else pixels.values), facts
@@ -137,4 +166,4 @@ def sample(folder: Path) -> Path:
 
 
 component = Reader("dicom", DicomOptions, examine, category="volume", shape=shape, advise=advise, folders=True,
-                   sample=sample)
+                   sample=sample, headers=headers)

@@ -22,7 +22,6 @@ from fusionkit.reading import (
     ReadError,
     Sizes,
     Window,
-    beyond_edge,
     colour_labels,
     constant,
     count,
@@ -140,10 +139,7 @@ def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Fac
     by_colour = (("labels-by-colour", ""),) if len(picture.stored) == 3 and labels else ()
     facts = Facts(values=spread(array), bits=(picture.depth or 0).bit_length(), labels=labels,
                   remarks=(*picture.remarks, *by_colour))
-    black = (options.pad or 0.0) / (1 if options.window is not None else picture.depth or 1)
-    facts = replace(facts, fill=beyond_edge(black, array, options))
-    array, landmarks = intensities(array, options)
-    facts = replace(facts, landmarks=landmarks)
+    array, facts = intensities(array, facts, options, unit=1.0 if options.window else 1 / (picture.depth or 1))
     if options.channels == 3 and array.shape[0] == 1:
         array, facts = np.repeat(array, 3, axis=0), replace(facts, fill=facts.fill * 3)
     return np.ascontiguousarray(array), facts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -21,7 +20,6 @@ from fusionkit.reading import (
     IntensityOptions,
     ReadError,
     Sizes,
-    beyond_edge,
     constant,
     intensities,
     label_maps,
@@ -83,10 +81,8 @@ def examine(path: Path, options: ArrayOptions) -> tuple[NDArray[np.float32], Fac
     elif options.channels == "last" and values.ndim > 1:
         values = np.moveaxis(values, -1, 0)
     facts = Facts(values=spread(values), labels=labels_of(values) if options.as_stored else ())
-    if not options.as_stored and values.size:
-        facts = replace(facts, fill=beyond_edge(options.pad, values, options))
-        values, landmarks = intensities(values, options)
-        facts = replace(facts, landmarks=landmarks)
+    if values.size:
+        values, facts = intensities(values, facts, options)
     return np.ascontiguousarray(values), facts
 
 

@@ -26,6 +26,11 @@ class Flip(TransformMethod):
 
     config: FlipConfig
 
+    @property
+    def mirrors(self) -> bool:  # type: ignore[override]
+        """Whether left becomes right."""
+        return self.config.axis == "lr"
+
     def move(self, random: Draws, extent: Sequence[float]) -> Motion:
         """The reflection."""
         linear = np.eye(3)

@@ -67,7 +67,9 @@ def test_what_a_run_records_reads_as_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("section", "line", "said"), [
     ("augment: {cd: ct}", 10, "'augment' names 'cd', which is no input"),
-    ("augment: {lab: ct}", 10, "read from columns"),
+    ("augment: {lab: ct}", 10, "is read from columns"),
+    ("augment: {ct: {jitter: 0.1}}", 10, "'ct' is read from files"),
+    ("augment: {together: [[ct, lab]]}", 10, "'together' names 'lab'"),
     ("augment: [ct]", 10, "must be a mapping from input to transforms"),
     ("augment: {ct: 3}", 10, "must name transforms or a preset"),
     ("augment: {ct: pett}", 10, "there is no component 'transform.pett'"),
@@ -127,7 +129,7 @@ def test_training_alone_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     changed = train(study(tmp_path / "changed", AUGMENT), "--learning-rate", "1e-30")
     said = capsys.readouterr().out
-    assert "training cases are changed at random: scan rotate, noise (voxels of scan count as 1 mm" in said
+    assert "augment scan: rotate 30/0/0, noise 0..0.5; a voxel counts as 1 mm" in said
     # The weights hardly move, so that results differ only where the cases do.
     assert (plain / "predictions.csv").read_text() == (changed / "predictions.csv").read_text()
     before, after = (read_table(run / "history.csv") for run in (plain, changed))

@@ -12,9 +12,10 @@ from bundled_readers import READERS
 from recorded import GOLDEN
 
 from fusionkit.data.description import describe
-from fusionkit.data.intensities import foreground, intensities, percentiles, zscore
+from fusionkit.data.intensities import foreground, intensities
 from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
+from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.data.standard_scale import fit_scale, landmarks_of, to_scale
 from fusionkit.errors import DataError
@@ -25,17 +26,22 @@ RAW, MASK = RECORDED["a"], RECORDED["mask"]
 BARE = np.where(MASK, RAW, 0).astype(np.float32)  # as after the removal of the skull
 
 
-def close(found: np.ndarray, name: str) -> None:
-    np.testing.assert_allclose(found, RECORDED[name], rtol=0, atol=1e-5)
+def close(found: np.ndarray, name: str, inside: Any = ...) -> None:
+    np.testing.assert_allclose(found, RECORDED[name][inside], rtol=0, atol=1e-5)
 
 
 def options(reader: str = "numpy", **given: Any) -> Any:
     return READERS[reader].options(path="{id}", **given)
 
 
+def of(values: np.ndarray, chosen: Any) -> np.ndarray:
+    return intensities(values, Facts(), chosen)[0]
+
+
 def test_statistics_are_those_that_were_recorded() -> None:
-    close(zscore(RAW, MASK), "z.mask")
-    close(percentiles(RAW, MASK, (1, 99)), "percentile.mask.1_99")
+    marked = np.where(MASK, RAW, 0).astype(np.float32)  # the mask as what is not 0
+    close(of(marked[None], options(normalise="zscore"))[0][MASK], "z.mask", MASK)
+    close(of(marked[None], options(normalise="percentile", percentile=[1, 99]))[0][MASK], "percentile.mask.1_99", MASK)
     assert landmarks_of(RAW[MASK])[0] == pytest.approx(STATED["statistics"]["p1"])
 
 
@@ -45,11 +51,11 @@ def test_statistics_are_those_that_were_recorded() -> None:
     ({"normalise": "zscore", "mask": "all"}, RAW, "z.all"),
     ({"normalise": "percentile", "mask": "all"}, RAW, "percentile.all")])
 def test_options_give_what_was_recorded(given: dict[str, Any], array: np.ndarray, name: str) -> None:
-    close(intensities(array[None], options(**given))[0][0], name)
+    close(of(array[None], options(**given))[0], name)
 
 
 def test_what_is_outside_may_be_zero_and_channels_have_statistics_of_their_own() -> None:
-    found = intensities(np.stack([BARE, 5 + 3 * BARE]), options(normalise="zscore", outside="zero", mask="nonzero"))[0]
+    found = of(np.stack([BARE, 5 + 3 * BARE]), options(normalise="zscore", outside="zero", mask="nonzero"))
     assert (found[0][~MASK] == 0).all() and found[0][MASK].std() == pytest.approx(1, abs=1e-5)
     assert found[1].mean() == pytest.approx(0, abs=1e-5)  # no voxel of it is 0
 
@@ -73,12 +79,12 @@ def test_equal_landmarks_give_finite_values() -> None:
 
 def test_several_windows_are_channels_of_one() -> None:
     values = np.array([[[-1350, -600, 150, 240]]], np.float32)
-    named = intensities(values, options(window={"a": [-1350, 150], "b": [-160, 240]}))[0]
+    named = of(values, options(window={"a": [-1350, 150], "b": [-160, 240]}))
     np.testing.assert_allclose(named, [[[0, 0.5, 1, 1]], [[0, 0, 0.775, 1]]])
-    np.testing.assert_array_equal(intensities(values, options(window=["lung", "soft"]))[0], named)
-    np.testing.assert_array_equal(intensities(values, options(window="lung"))[0], named[:1])
+    np.testing.assert_array_equal(of(values, options(window=["lung", "soft"])), named)
+    np.testing.assert_array_equal(of(values, options(window="lung")), named[:1])
     with pytest.raises(ReadError) as caught:
-        intensities(named, options(window=["lung", "soft"]))
+        of(named, options(window=["lung", "soft"]))
     assert caught.value.code == "several-windows"
 
 
@@ -87,10 +93,22 @@ def test_the_number_of_windows_is_known_before_a_file_is_read(reader: str) -> No
     assert READERS[reader].shape(options(reader, window=["lung", "bone"], size=[2, 3, 4])) == (2, 2, 3, 4)
 
 
+@pytest.mark.parametrize(("modality", "units", "given", "fill"), [
+    ("CT", "HU", {}, (-1024,)), ("CT", "HU", {"window": ["lung", "soft"]}, (pytest.approx(326 / 1500), 0)),
+    ("CT", "", {}, ()), ("PT", "SUVbw", {"normalise": {"mean": 1, "sd": 2}}, (-0.5,)), ("", "", {}, ()),
+    ("MR", "", {"normalise": "zscore", "outside": "zero", "mask": "nonzero"}, (0,)), ("", "", {"pad": 7}, (7,)),
+    ("MR", "", {"normalise": "percentile", "mask": "all", "percentile": [50, 100]}, (0,)),
+    ("MR", "", {"normalise": "zscore", "mask": "all"}, (pytest.approx(-1.5 / 1.25 ** 0.5),))])
+def test_what_lies_beyond_the_edge_goes_through_the_same_steps(modality: str, units: str, given: dict[str, Any],
+                                                               fill: tuple[float, ...]) -> None:
+    values = np.array([[[0, 1, 2, 3]]], np.float32)
+    assert intensities(values, Facts(modality=modality, units=units), options(**given))[1].fill == fill
+
+
 def test_a_clip_keeps_units_and_a_recipe_follows_the_window() -> None:
     values = np.array([[[-3024, 0, 4000]]], np.float32)
-    assert intensities(values, options(clip=[-1024, 3071]))[0].tolist() == [[[-1024, 0, 3071]]]
-    found = intensities(values, options(window=[-1000, 1000], normalise={"mean": 0.5, "sd": 0.25}))[0]
+    assert of(values, options(clip=[-1024, 3071])).tolist() == [[[-1024, 0, 3071]]]
+    found = of(values, options(window=[-1000, 1000], normalise={"mean": 0.5, "sd": 0.25}))
     assert found.tolist() == [[[-2, 0, 2]]]
 
 
@@ -122,7 +140,7 @@ def test_a_file_without_a_foreground_is_refused() -> None:
             foreground(array, None)
         assert caught.value.code == "no-foreground" and "mask: all" in str(caught.value.fix)
     with pytest.raises(ReadError, match="for images and volumes"):
-        intensities(np.ones((4, 3), np.float32), options(normalise="zscore"))
+        of(np.ones((4, 3), np.float32), options(normalise="zscore"))
 
 
 DATA = """fusionkit-data: 1

@@ -64,6 +64,12 @@ def result(rule: str, *shapes: TensorShape, **options: Any) -> Shape | None:
     ("B [_] _ -> same", [BAG], {}, BAG),
     ("a: B [n] _, b: B [m] _ -> B [m] 2", [BAG, OTHER], {}, MaskedTokens((64, 2), ("other",))),
     ("a: B [n] _, b: B [n] _ -> B [n] 2", [BAG, with_width(BAG, 3)], {}, MaskedTokens((64, 2), ("bag",))),
+    ("*f: B _ or B [_] _ or B _ _... -> B {w}", [Volume((3, 5, 7, 11)), Vector((7,)), BAG, Image((1, 2, 3))], {"w": 3},
+     Vector((3,))),
+    ("*f: B c or B [_] c -> B c", [BAG, Vector((7,))], {}, Vector((7,))),
+    ("a: B n c or B c ..., b: B c -> B c", [Image((3, 5, 7)), Vector((3,))], {}, Vector((3,))),
+    ("*f: B _ or B _ ... -> same", [Vector((7,)), Image((3, 5, 7))], {},
+     Bundle((("i0", Vector((7,))), ("i1", Image((3, 5, 7)))))),
 ])
 def test_what_a_rule_gives(rule: str, shapes: list[TensorShape], options: dict[str, Any], gives: Shape | None):
     assert result(rule, *shapes, **options) == gives
@@ -101,8 +107,30 @@ def test_an_option_is_a_number_or_the_length_of_a_list():
     assert (axis_size(axis[0], {"w": 5}), axis_size(axis[0], {"w": ["a", "b"]})) == (5, 2)
 
 
+def test_of_a_port_with_several_forms_each_input_has_one():
+    bound = bind("*f: B _ or B [_] _", {"ehr": Vector((7,)), "bag": BAG})
+    assert isinstance(bound, Binding)
+    assert [str(port) for port, _, _ in bound.inputs] == ["*f: B _", "*f: B [_] _"]
+    assert str(parse_rule("*f:B _ or B [_] _->same")) == "*f: B _ or B [_] _ -> same"
+
+
+def test_a_form_that_does_not_fit_binds_nothing():
+    bound = bind("x: B n c or B c n, y: B c", {"x": Tokens((5, 7)), "y": Vector((5,))})
+    assert isinstance(bound, Mismatch) and bound.code == "shape-clash"
+    bound = bind("x: B n 3 or B c n, y: B c", {"x": Tokens((5, 7)), "y": Vector((5,))})
+    assert isinstance(bound, Binding) and bound.sizes == {"c": 5, "n": 7}
+
+
 # What does not fit: rule, inputs, options; code, input at fault, why, fix.
 MISFITS: list[tuple[str, Inputs, dict[str, Any], str, int | None, str, str]] = [
+    ("*f: B _ or B _ _", {"x": Vector((7,)), "y": Image((3, 5, 7))}, {}, "wrong-layout", 1,
+     "y is an image (B 3 5 7); it takes a vector or tokens here",
+     "put an `encoder.pool` between, which turns it into a vector, or with `to: tokens` into tokens"),
+    ("*f: B _ or B _ _", {"x": Vector((7,)), "y": BAG}, {}, "masked-input", 1,
+     "y has another number of tokens for every case, padded and with a mask; here it takes tokens of one number",
+     "put an `encoder.pool` between, which turns them into a vector, or use a component whose rule has '[...]'"),
+    ("*f: B c or B _ c", {"x": Vector((7,)), "y": Tokens((5, 3))}, {}, "shape-clash", 1,
+     "axis 'c' is 7 on x and 3 on y", "make the two equal, for example with an `encoder.project` of width 7 after y"),
     ("B c", {"a": Vector((7,)), "b": Vector((7,))}, {}, "input-count", 1, "it takes 1 input, but is given 2",
      "leave some out, or combine them with a fusion first"),
     ("a: B c, b: B c", {"x": Vector((7,))}, {}, "input-count", None, "it takes 2 inputs, but is given 1",

@@ -62,8 +62,8 @@ def unread(component: Component, probes: Sequence[Probe]) -> Fault | None:
 
 def _read_by_the_core(component: Component) -> set[str]:
     axes = {str(axis.value) for alternative in component.parsed.alternatives
-            for port in (*alternative.inputs, *(alternative.result if isinstance(alternative.result, tuple) else ()))
-            for axis in port.axes or () if axis.kind == "option"}
+            for whole in (*alternative.inputs, *(alternative.result if isinstance(alternative.result, tuple) else ()))
+            for port in whole.choices for axis in port.axes or () if axis.kind == "option"}
     own = {component.names} if isinstance(component, Head) else {component.categories} if isinstance(
         component, Encoder) else set()
     return axes | own | {component.cases}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fusionkit.components.config import Config
-from fusionkit.components.transform import Transform, TransformMethod
+from fusionkit.components.transform import Cell, Transform, TransformMethod
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Batch
 from fusionkit.errors import RunError, Span, UserError
@@ -18,10 +19,13 @@ from fusionkit.syntax.reader import read
 from fusionkit.syntax.tree import Mapping as TreeMapping
 from fusionkit.syntax.writer import write
 from fusionkit.testing.faults import Fault
-from fusionkit.training.augmented import Augmented
+from fusionkit.training.augmented import Augmented, ChangedTable
 
 _SIZES = {"image": (2, 7, 11), "volume": (2, 5, 7, 11), "one slice": (2, 1, 7, 11)}
 _IDS = ("P1", "P2", "P3")
+_TABLE = ChangedTable(
+    [Cell("size", (0,), 1.0, (0.0,)), Cell("stage", (1, 2), 0.0, (0.5, 1.0), marked=True), Cell("site", (3, 4))],
+    np.array([[-1, 1, 0, 0, 1], [0.5, 2, 0, 1, 0], [2, 3, 0, 0, 0]], np.float32), np.ones((3, 5), bool), (0, 1, 2))
 _EPOCHS = 12
 _DRAW = "draw all numbers from the argument `random`, and noise by noise()"
 
@@ -35,7 +39,7 @@ def transform(component: Transform, config: Config) -> Fault | None:
     chance = config.model_dump().get("chance", 1.0)
     chosen = Chosen(component, config if chance else config.model_copy(update={"chance": 1.0}), Span("kit", 1, 1))
     try:
-        found = [_of_layout(chosen, layout) for layout in _SIZES]
+        found = [_of_layout(chosen, layout) for layout in (("table",) if component.acts == "cells" else _SIZES)]
     except RunError as error:
         raise error.__cause__ or error from None
     faults = [each for each in found if isinstance(each, Fault)]
@@ -43,7 +47,7 @@ def transform(component: Transform, config: Config) -> Fault | None:
         return faults[0]
     if not any(found) and config == _defaults(component):
         return Fault(f"in {_EPOCHS} epochs it changes nothing with default options",
-                     "override `move` where it acts in space, `apply` where it acts on the intensity")
+                     "override `move` where it acts in space, `apply` on the intensity, `change` on cells")
     return None
 
 
@@ -65,8 +69,11 @@ def _preset(component: Transform, config: Config) -> Fault | None:
 def _of_layout(chosen: Chosen[Transform], layout: str) -> bool | Fault:
     """Whether inputs of a layout are changed, or what is wrong."""
     generator = torch.Generator().manual_seed(0)
-    channels, *sizes = _SIZES[layout]
-    values = torch.rand(len(_IDS), chosen.declared.channels or channels, *sizes, generator=generator) * 3 - 1
+    if layout == "table":
+        values = torch.from_numpy(_TABLE.vectors)
+    else:
+        channels, *sizes = _SIZES[layout]
+        values = torch.rand(len(_IDS), chosen.declared.channels or channels, *sizes, generator=generator) * 3 - 1
     changed, kept = False, values.clone()
     for epoch in range(_EPOCHS):
         torch.manual_seed(epoch)
@@ -88,9 +95,9 @@ def _of_layout(chosen: Chosen[Transform], layout: str) -> bool | Fault:
 
 
 def _made(chosen: Chosen[Transform], values: Tensor, epoch: int, ids: tuple[str, ...] = _IDS) -> Tensor:
-    augmented = Augmented(Augmentation({"x": (chosen,)}), ids, {}, seed=0)
-    batch = Batch({"x": values}, {}, {}, {}, torch.arange(len(ids)))
-    return augmented(batch, epoch).inputs["x"]
+    places = torch.tensor([_IDS.index(id) for id in ids])
+    augmented = Augmented(Augmentation({"x": (chosen,)}), _IDS, {}, seed=0, tables={"x": _TABLE})
+    return augmented(Batch({"x": values}, {}, {}, {}, places), epoch).inputs["x"]
 
 
 def _defaults(component: Transform) -> Config | None:

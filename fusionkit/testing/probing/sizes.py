@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, cycle, islice
 from typing import Any
 
 from fusionkit.components.component import Component
@@ -63,8 +63,8 @@ def layouts(component: Component, choice: Choice, every: bool = False) -> Iterat
     or weight, and parts of a component may be unused.
     """
     schemes, options = _schemes(component.kind), dict(choice.config)
-    for alternative in component.parsed.alternatives:
-        axes = [axis for port in alternative.inputs for axis in port.axes or ()]
+    for alternative in _single_forms(component):
+        axes = [axis for whole in alternative.inputs for port in whole.choices for axis in port.axes or ()]
         mapped = any(axis.kind in ("map", "any_map") for axis in axes)
         written = ", ".join(map(str, alternative.inputs))
         usual, numbers = _repeated(alternative)
@@ -77,12 +77,20 @@ def layouts(component: Component, choice: Choice, every: bool = False) -> Iterat
     yield from _declared(component)
 
 
+def _single_forms(component: Component) -> Iterator[Alternative]:
+    """The alternatives of the rule, one for each form of the ports that take one input."""
+    for alternative in component.parsed.alternatives:
+        forms = [port.choices if not port.variadic else (port,) for port in alternative.inputs]
+        for turn in range(max(map(len, forms))):
+            yield replace(alternative, inputs=tuple(ports[turn % len(ports)] for ports in forms))
+
+
 def shapes_for(component: Component, inputs: Sequence[Sequence[int]]) -> Shapes:
     """The shapes of inputs of these sizes: items where the rule takes items, else by the number of axes."""
     found = []
     for place, sizes in enumerate(inputs):
-        ports = [alternative.inputs[min(place, len(alternative.inputs) - 1)]
-                 for alternative in component.parsed.alternatives]
+        ports = [port for alternative in component.parsed.alternatives
+                 for port in alternative.inputs[min(place, len(alternative.inputs) - 1)].choices]
         items = [port for port in ports if port.of_items or port.layout]
         found.append(_shape(items[0] if items else ports[0], tuple(sizes)) if ports else shape_of(tuple(sizes)))
     return tuple(found)
@@ -110,13 +118,20 @@ def _schemes(kind: str) -> tuple[_Scheme, ...]:
 
 
 def _repeated(alternative: Alternative) -> tuple[list[list[Port]], dict[int, list[Port]]]:
-    """The ports with a `*` port as often as is usual, with fewer to try where that is refused; and by other numbers."""
+    """The ports with a `*` port as often as is usual, with fewer to try where that is refused; and by other numbers.
+
+    A port of several forms has one after the other, so that a `*` port is tried with inputs of different layouts.
+    """
     *fixed, last = alternative.inputs
     if not last.variadic:
         return [[*fixed, last]], {}
-    usual = 2 if fixed else 3
-    fewer = [[*fixed, *[last] * number] for number in range(usual, 0, -1)]
-    return fewer, {number: [*fixed, *[last] * number] for number in _NUMBERS if number != usual}
+    usual = max(2 if fixed else 3, len(last.choices))
+
+    def ports(number: int) -> list[Port]:
+        return [*fixed, *islice(cycle(last.choices), number)]
+
+    return [ports(number) for number in range(usual, 0, -1)], {
+        number: ports(number) for number in _NUMBERS if number != usual}
 
 
 def _candidates(ports: Sequence[Sequence[Port]], rank: int, schemes: Sequence[_Scheme],

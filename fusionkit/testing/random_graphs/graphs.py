@@ -17,7 +17,7 @@ from fusionkit.shapes.rule import Binding, Port
 from fusionkit.testing.random_graphs.adapters import adapted
 from fusionkit.testing.random_graphs.draft import ComponentUse, Draft, Stream, follow, lane_names, plain
 from fusionkit.testing.random_graphs.drawn import DrawnGraph
-from fusionkit.testing.random_graphs.inputs import MOST_INPUTS, bind, port_shapes, written_out
+from fusionkit.testing.random_graphs.inputs import MOST_INPUTS, bind, one_form, port_shapes, written_out
 from fusionkit.testing.random_graphs.menu import Menu
 from fusionkit.testing.random_graphs.options import options_of
 from fusionkit.testing.random_graphs.sizes import LARGEST, shapes
@@ -234,7 +234,8 @@ class _Drawing:
                only: str | None) -> list[_Feed] | None:
         """Sources for every port of one alternative of the rule."""
         alternative = self.draw(st.sampled_from(component.parsed.alternatives))
-        ports = written_out(alternative, 1 if only else self.draw(st.sampled_from((2, 3, 1, 4))))
+        written = written_out(alternative, 1 if only else self.draw(st.sampled_from((2, 3, 1, 4))))
+        ports = [self.draw(one_form(port)) for port in written]
         feeds: list[_Feed] = []
         for place in range(len(ports)):
             owner = only if place == 0 else None

@@ -34,6 +34,11 @@ def written_out(alternative: Alternative, count: int) -> list[Port]:
     return ports[:-1] + [ports[-1]] * count if ports[-1].variadic else ports
 
 
+def one_form(port: Port) -> st.SearchStrategy[Port]:
+    """The port with one of the forms that it takes."""
+    return st.sampled_from(port.choices) if port.others else st.just(port)
+
+
 @st.composite
 def port_shapes(draw: DrawFn, port: Port, known: Binding, options: Mapping[str, Any],
                 scale: int | None = None) -> TensorShape:
@@ -73,7 +78,7 @@ def _fixed(axis: Axis, known: Binding, options: Mapping[str, Any]) -> int | None
 def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any]) -> tuple[TensorShape, ...]:
     """Shapes that fit the rule; `options` are checked and complete. A component may still refuse the shapes."""
     alternative = draw(st.sampled_from(component.parsed.alternatives))
-    ports = written_out(alternative, draw(st.integers(1, MOST_INPUTS)))
+    ports = [draw(one_form(port)) for port in written_out(alternative, draw(st.integers(1, MOST_INPUTS)))]
     found: list[TensorShape] = []
     for place, port in enumerate(ports):
         known = bind(ports[:place], found, options)

@@ -68,18 +68,13 @@ def _doubt_about_hounsfield(slices: Sequence[Slice], least: float, rules: ValueR
 def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input."""
     found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_doubtful_times(files),
-             *_without_scale(options, files), *_not_to_be_shown(files),
+             *_without_scale(options, files), *_not_to_be_shown(files), *_chosen(files),
              *_padding(files), *_orientations(files),
              *spacings(files, options.size is not None),
              *label_maps(options, files), *_palettes(files)]
-    depths = _bits(files) if _keeps_bits(options) else []
+    depths = _bits(files) if options.form == "image" and options.keeps_bits else []
     in_units = [facts.modality for facts in files].count("CT") == len(files)
     return [*found, *(depths or ([] if in_units or options.scale == "bits" else ranges(files))), *constant(files)]
-
-
-def _keeps_bits(options: Any) -> bool:
-    """Whether pictures keep values that depend on how many bits they have."""
-    return options.form == "image" and options.scale != "bits" and options.voi == "none"
 
 
 def _not_hounsfield(options: Any, files: Sequence[Facts]) -> list[Advice]:
@@ -152,6 +147,18 @@ def _not_to_be_shown(files: Sequence[Facts]) -> list[Advice]:
                             "BurnedInAnnotation is YES: it may name the patient, and a network may learn from it",
                             "cut or cover the text; 'region: first' does so for ultrasound"))
     return found
+
+
+def _chosen(files: Sequence[Facts]) -> list[Advice]:
+    """`chosen-differ`: a rule that takes thin slices in one case and thick ones, or another kernel, in the next."""
+    kinds = {place: kind for place, facts in enumerate(files) if (kind := facts.remark("chosen"))}
+    if len(set(kinds.values())) < 2:
+        return []
+    usual = max(set(kinds.values()), key=lambda kind: (list(kinds.values()).count(kind), kind))
+    return [Advice("chosen-differ", f"'choose' took series of several kinds: {grouped(kinds)}",
+                   tuple(place for place, kind in kinds.items() if kind != usual),
+                   "a network can tell thickness and kernel, and with them the scanner or the hospital",
+                   "add 'thickness', 'kernel' or 'orientation' to 'choose', if one kind is there in all cases")]
 
 
 def _padding(files: Sequence[Facts]) -> list[Advice]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from fusionkit_plugins.blocks.dicom.elements import bad_header, last_text, numbers_of, tag_of, value_of, whole_of
+from fusionkit_plugins.blocks.dicom.elements import bad_header, last_text, numbers_of, shown, tag_of, value_of, whole_of
 from fusionkit_plugins.blocks.dicom.pet import pet_texts
 
 from fusionkit.reading import ReadError, first_bytes, misplaced
@@ -87,6 +88,7 @@ class Slice:
     palette: str = ""
     variants: dict[str, str] = field(default_factory=dict)
     pet: Mapping[str, str] = field(default_factory=dict)
+    header: Mapping[str, str] = field(default_factory=dict)
     dataset: Any = field(default=None, repr=False, compare=False)
 
     @property
@@ -95,8 +97,10 @@ class Slice:
         return repr(self.path.name) if self.frame is None else f"{self.path.name!r} frame {self.frame + 1}"
 
 
-def find_files(path: Path) -> list[Path]:
+def find_files(path: Path, below: bool = False) -> list[Path]:
     """The DICOM files of a series folder, or the one file, in the order of their names.
+
+    `below` also takes those of the folders in it, but for hidden ones.
 
     Raises: `ReadError` (dicom-missing, dicom-empty).
     """
@@ -104,7 +108,10 @@ def find_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ReadError("dicom-missing", "does not exist", fix="correct 'path', or set 'missing_ok: true'")
-    found = sorted(entry for entry in path.iterdir() if entry.is_file() and not _skipped(entry))
+    entries = path.rglob("*") if below else path.iterdir()
+    found = sorted(entry for entry in entries if entry.is_file()
+                   and (not is_skipped(entry) or (below and entry.suffix.lower() == ".zip"))
+                   and not any(part.startswith(".") for part in entry.relative_to(path).parts))
     if found:
         return found
     folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
@@ -112,12 +119,15 @@ def find_files(path: Path) -> list[Path]:
     if archives:
         raise ReadError("dicom-empty", "holds no DICOM files",
                         f"it holds archives: {', '.join(map(repr, archives[:5]))}",
-                        "unpack them, and give the folder of one series in 'path'")
+                        "unpack them, or give a zip archive itself in 'path'")
     why = f"it contains folders: {', '.join(map(repr, folders[:5]))}" if folders else None
-    raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series")
+    raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series, or "
+                    "write 'below: true' to read folders below it" if folders else
+                    "let 'path' name the folder of one series")
 
 
-def _skipped(path: Path) -> bool:
+def is_skipped(path: Path) -> bool:
+    """Whether a file is one that archives add to the slices, by its name."""
     name = path.name.lower()
     return name.startswith(".") or name in _SKIPPED_NAMES or path.suffix.lower() in _SKIPPED_SUFFIXES
 
@@ -151,8 +161,10 @@ class _Quiet:
 quiet = _Quiet()
 
 
-def open_dataset(path: Path, pixels: bool) -> Any:
+def open_dataset(path: Path, pixels: bool, packed: bytes | None = None) -> Any:
     """The pydicom dataset of a file, with or without its pixels.
+
+    `packed` is the content of the file where it lies in an archive.
 
     pydicom's `specific_tags` is not used: for the thirty elements that are needed here it makes parsing slower.
 
@@ -163,11 +175,11 @@ def open_dataset(path: Path, pixels: bool) -> Any:
     from pydicom.uid import UID
 
     try:
-        dataset = dcmread(path, stop_before_pixels=not pixels)
+        dataset = dcmread(path if packed is None else BytesIO(packed), stop_before_pixels=not pixels)
     except InvalidDicomError:
-        dataset = _open_bare(path, pixels)
+        dataset = _open_bare(path, pixels, packed)
         if dataset is None:
-            raise _not_dicom(path) from None
+            raise _not_dicom(path, packed) from None
     except Exception as error:  # pydicom passes on all errors of a broken file: struct, EOF, value, type, OS errors
         raise ReadError("dicom-unreadable", f"{path.name!r} cannot be read", str(error), _TRUNCATED_FIX) from error
     try:
@@ -181,7 +193,7 @@ def open_dataset(path: Path, pixels: bool) -> Any:
     return dataset
 
 
-def _open_bare(path: Path, pixels: bool) -> Any:
+def _open_bare(path: Path, pixels: bool, packed: bytes | None) -> Any:
     """The dataset of a file without the 128 bytes and `DICM`, which old scanners and planning systems leave out.
 
     It must begin with an element of group 2 or 8 and say what it is; without group 2 its encoding is as it looks.
@@ -190,10 +202,10 @@ def _open_bare(path: Path, pixels: bool) -> Any:
     from pydicom import dcmread
     from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    if first_bytes(path, 2) not in _FIRST_GROUPS:
+    if (first_bytes(path, 2) if packed is None else packed[:2]) not in _FIRST_GROUPS:
         return None
     try:
-        dataset = dcmread(path, stop_before_pixels=not pixels, force=True)
+        dataset = dcmread(path if packed is None else BytesIO(packed), stop_before_pixels=not pixels, force=True)
         if "SOPClassUID" not in dataset or not UID(str(dataset.SOPClassUID)).is_valid:
             return None
         if "TransferSyntaxUID" not in dataset.file_meta and not _is_encapsulated(dataset):
@@ -205,10 +217,11 @@ def _open_bare(path: Path, pixels: bool) -> Any:
         return None
 
 
-def _not_dicom(path: Path) -> ReadError:
+def _not_dicom(path: Path, packed: bytes | None) -> ReadError:
     why = "the mark 'DICM' at byte 128 is missing, and it does not begin with an element of group 2 or 8"
     fix = "name the DICOM files in 'path', or remove the file from the folder if it does not belong to the series"
-    return misplaced(path, "dicom-not-dicom", "a DICOM file", repr(path.name)) or ReadError(
+    known = misplaced(path, "dicom-not-dicom", "a DICOM file", repr(path.name)) if packed is None else None
+    return known or ReadError(
         "dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix)
 
 
@@ -216,17 +229,20 @@ def _is_encapsulated(dataset: Any) -> bool:
     return "PixelData" in dataset and bool(dataset["PixelData"].is_undefined_length)
 
 
-def read_slices(path: Path, keep: bool = False) -> list[Slice]:
+def read_slices(path: Path, keep: bool = False, also: Sequence[str] = (), packed: bytes | None = None) -> list[Slice]:
     """The planes in a file: one, or one per frame if each frame has its own position.
 
-    The pixels are read, and kept in memory with the header, only if `keep` is true.
+    The pixels are read, and kept in memory with the header, only if `keep` is true. `also` are keywords of further
+    elements, whose texts are kept as `header`. Of a file in an archive, `packed`, pixels are always kept.
 
     Raises: `ReadError` as `open_dataset`, and dicom-bad-header.
     """
     with quiet:
-        dataset = open_dataset(path, pixels=keep)
+        keep = keep or packed is not None
+        dataset = open_dataset(path, pixels=keep, packed=packed)
         try:
-            return _planes(path, dataset, keep)
+            return [replace(item, header=_texts(places, also)) if also else item
+                    for item, places in _planes(path, dataset, keep)]
         except ReadError:
             raise
         except Exception as error:  # iterating over a group also converts elements that are not needed
@@ -234,15 +250,22 @@ def read_slices(path: Path, keep: bool = False) -> list[Slice]:
                             _TRUNCATED_FIX) from error
 
 
-def _planes(path: Path, dataset: Any, keep: bool) -> list[Slice]:
+def _texts(places: list[Any], keywords: Sequence[str]) -> dict[str, str]:
+    """The texts of elements of a file or frame, the frame winning."""
+    return {keyword: next((text for place in reversed(places) if (text := shown(place, keyword))), "")
+            for keyword in keywords}
+
+
+def _planes(path: Path, dataset: Any, keep: bool) -> Iterator[tuple[Slice, list[Any]]]:
+    """Each plane, with the datasets that say where it is."""
     per_frame = value_of(path, dataset, "PerFrameFunctionalGroupsSequence")
     if not per_frame:
-        return [_slice(path, dataset, [dataset], None, keep)]
-    shared = list(value_of(path, dataset, "SharedFunctionalGroupsSequence") or [])
-    return [
-        _slice(path, dataset, [dataset, *_groups([*shared, frame])], number, keep)
-        for number, frame in enumerate(per_frame)
-    ]
+        yield _slice(path, dataset, [dataset], None, keep), [dataset]
+        return
+    common = list(value_of(path, dataset, "SharedFunctionalGroupsSequence") or [])
+    for number, frame in enumerate(per_frame):
+        places = [dataset, *_groups([*common, frame])]
+        yield _slice(path, dataset, places, number, keep), places
 
 
 def _said(error: Exception) -> str:

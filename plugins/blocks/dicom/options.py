@@ -6,9 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from fusionkit_plugins.blocks.dicom.conditions import Wanted, known_keywords
 from fusionkit_plugins.blocks.dicom.headers import VARIANTS
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from fusionkit_plugins.blocks.dicom.stacks import checked_rule
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from fusionkit.reading import IntensityOptions, Windows
+from fusionkit.reading import FRAMES, Frames, IntensityOptions, Windows
 
 
 class Rescale(BaseModel):
@@ -32,6 +33,11 @@ class DicomOptions(IntensityOptions):
         None, description="Which series of the folder, by UID, number or description; needed if there are several. "
         "{column} stands for the cell of that column."
     )
+    choose: Annotated[dict[str, Any], AfterValidator(checked_rule)] | None = Field(
+        None, description="Rules that choose one of several series, as `{modality: CT, description: '*lung*', "
+        "orientation: axial, most: slices}`; see docs/dicom.md."
+    )
+    below: bool = Field(False, description="Whether files of folders below the folder are read too.")
     window: Windows | None = Field(
         None, description="Lowest and highest value (HU for CT), scaled to 0 and 1; outside values are clipped. For CT "
         "also `lung`, `soft`, `bone`, `brain`, `subdural`, `liver` or `pe`. A list, or `{NAME: [LOW, HIGH]}`, makes "
@@ -59,6 +65,9 @@ class DicomOptions(IntensityOptions):
     region: Literal["first"] | None = Field(
         None, description="`first` cuts an ultrasound to the first region of its header, without the text around it."
     )
+    frames: Frames | None = Field(
+        None, description=f"With `form: image`, of a file with several frames, which it needs. {FRAMES}"
+    )
     require: dict[str, Wanted] | None = Field(
         None, description="Elements of the header and the values that they must have, as `{ViewPosition: [PA, AP]}`; "
         "files with others are refused. Texts may hold `*` and `?`."
@@ -84,6 +93,11 @@ class DicomOptions(IntensityOptions):
         "table; values in a header take precedence."
     )
 
+    @property
+    def keeps_bits(self) -> bool:
+        """Whether values are not scaled by what a header says of their range."""
+        return self.scale == "window" and self.voi == "none"
+
     @field_validator("stack")
     @classmethod
     def _known_elements(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -99,14 +113,21 @@ class DicomOptions(IntensityOptions):
             raise ValueError("'bits' is for 'form: image' without a window")
         return given
 
-    @field_validator("voi", "laterality", "region")
+    @field_validator("voi", "laterality", "region", "frames")
     @classmethod
-    def _of_an_image(cls, given: str | int | None, found: ValidationInfo) -> str | int | None:
+    def _of_an_image(cls, given: Any, found: ValidationInfo) -> Any:
         if given not in (None, "none") and found.data.get("form") != "image":
             raise ValueError("it is for 'form: image'")
         if found.field_name == "voi" and given != "none" and (
                 found.data.get("window") is not None or found.data.get("scale") == "bits"):
             raise ValueError("it gives 0 to 1 already; remove 'window' and 'scale'")
+        return given
+
+    @field_validator("choose")
+    @classmethod
+    def _instead_of_series(cls, given: dict[str, Any] | None, found: ValidationInfo) -> dict[str, Any] | None:
+        if given is not None and found.data.get("series") is not None:
+            raise ValueError("'series' chooses already; remove one")
         return given
 
     @field_validator("require")

@@ -21,7 +21,7 @@ from fusionkit.data.geometry.resample import Onto, rescaled, sampling, steps_to
 from fusionkit.data.geometry.steps import shaped
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError
-from fusionkit.reading import FileOptions, IntensityOptions, beyond_edge, intensities, labels_of
+from fusionkit.reading import FileOptions, IntensityOptions, intensities, labels_of
 
 FOLDER = GOLDEN / "images" / "geometry"
 
@@ -228,10 +228,10 @@ def test_what_lies_beyond_the_edge_is_scaled_as_the_voxels_are(way: dict[str, An
     """A voxel of the value becomes what padding becomes."""
     raw = np.random.default_rng(0).normal(0, 300, (1, 4, 5, 6)).astype(np.float32)
     raw[0, 0, 0, 0] = -321.5
-    options = IntensityOptions(path="x", **way)
-    made, _ = intensities(raw, options)
-    assert beyond_edge(-321.5, raw, options) == tuple(made[:, 0, 0, 0].tolist())
-    assert beyond_edge(None, raw, options) == ()
+    options = IntensityOptions(path="x", pad=-321.5, **way)
+    made, facts = intensities(raw, Facts(), options)
+    assert facts.fill == pytest.approx(made[:, 0, 0, 0].tolist())
+    assert intensities(raw, Facts(), IntensityOptions(path="x", **way))[1].fill == ()
 
 
 def test_padding_is_air_in_a_ct_and_black_in_a_picture(tmp_path: Path) -> None:

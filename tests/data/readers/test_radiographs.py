@@ -120,3 +120,19 @@ def test_options_of_pictures_are_refused_for_volumes_and_beside_a_window() -> No
     for more in ({"window": [0, 1]}, {"scale": "bits"}):
         with pytest.raises(ValueError, match="it gives 0 to 1 already"):
             options(voi="header", **more)
+
+
+def test_frames_of_a_film_become_channels(tmp_path: Path) -> None:
+    for name, kind in (("grey", {}), ("colour", {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB",
+                                                 "PlanarConfiguration": 0})):
+        stored = np.arange(3 * 4 * 6 * (3 if kind else 1), dtype=np.uint8).reshape((3, 4, 6, *([3] if kind else [])))
+        made = dicom_files.dataset(stored.reshape(-1, 4, 6), "US", dicom_files.RADIOGRAPH, NumberOfFrames=3, **kind)
+        path = dicom_files.save(made, tmp_path / f"{name}.dcm")
+        frames = [np.moveaxis(frame, -1, 0) if kind else frame[None] for frame in stored.astype(np.float32)]
+        for chosen, expected in (("first", frames[0]), ("last", frames[2]), ("mean", np.mean(frames, axis=0)),
+                                 ([2, 0], np.concatenate([frames[2], frames[0]])), ("all", np.concatenate(frames))):
+            np.testing.assert_allclose(read(path, options(frames=chosen)), expected)
+        with pytest.raises(ReadError, match="asks for number 3"):
+            read(path, options(frames=[3]))
+        with pytest.raises(ReadError, match="3 frames, not one picture"):
+            read(path, options())
