@@ -121,7 +121,8 @@ def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rul
     if options.gaps == "resample" and len(stack) > 1:
         values = _between(values, even_places(stack))
     facts = facts_of(stack, pixels, rules)
-    facts = replace(facts, pixel=(), grid=grid_of(stack, values.shape[1]), remarks=(*facts.remarks, *remarks))
+    facts = replace(facts, pixel=(), grid=grid_of(stack, values.shape[1]),
+                    frame_of_reference=stack[0].frame_of_reference, remarks=(*facts.remarks, *remarks))
     return values, facts
 
 
