@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fusionkit.data.geometry.options import INTERPOLATE as INTERPOLATE
     from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
     from fusionkit.data.geometry.options import Interpolation as Interpolation
+    from fusionkit.data.geometry.resample import Onto as Onto
     from fusionkit.data.header_values import unknown_keyword as unknown_keyword
     from fusionkit.data.intensities import IntensityOptions as IntensityOptions
     from fusionkit.data.intensities import intensities as intensities
