@@ -57,9 +57,9 @@ class SinglePass:
 class Settings:
     """How to run: batch size, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
 
-    `views` are those of test-time augmentation, of which the mean is taken; none, the cases as they are. `looped`
-    draws samples one at a time; otherwise several are drawn in a batch, as many as fit into `memory` bytes. Samples
-    are the same for the same seed, cases, batch size, and mode.
+    `views` are those of test-time augmentation, of which the mean is taken; none, the cases as they are.
+    `looped` draws samples one at a time; otherwise several are drawn in a batch, as many as fit into `memory` bytes.
+    Samples are the same for the same seed, cases, batch size, and mode.
     """
 
     batch_size: int = 16

@@ -42,8 +42,8 @@ def batch(values: torch.Tensor, grids: dict[str, torch.Tensor] | None = None) ->
 
 def test_a_mirror_image_is_exact_and_the_first_view_is_the_case() -> None:
     values = torch.rand(2, 1, 5, 6, 7, generator=torch.Generator().manual_seed(0))
-    first, mirrored, over = (seen_as(batch(values), motion, ["x"], ()).inputs["x"]
-                             for motion in motions_of(["lr", "si"]))
+    motions = motions_of(["lr", "si"])
+    first, mirrored, over = (seen_as(batch(values), motion, ["x"], ()).inputs["x"] for motion in motions)
     assert torch.equal(first, values) and torch.equal(mirrored, values.flip(4)) and torch.equal(over, values.flip(2))
 
 

@@ -163,8 +163,8 @@ def apply_head(fitted: HeadCalibration, predictions: Floats, choices: Choices, t
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
     """Save a calibration in the folder of its run."""
-    left_out = None if calibration.tta else {"tta"}
-    write_json(folder / CALIBRATION, {FORMAT: 1, **calibration.model_dump(mode="json", exclude=left_out)})
+    own = calibration.model_dump(mode="json", exclude=None if calibration.tta else {"tta"})
+    write_json(folder / CALIBRATION, {FORMAT: 1, **own})
 
 
 def read_calibration(folder: Path, heads: Mapping[str, tuple[str | Task, tuple[str, ...]]]) -> Calibration | None:
