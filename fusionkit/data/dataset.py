@@ -179,9 +179,14 @@ class CaseDataset(Dataset[Case]):
 
     def lengths(self) -> list[int] | None:
         """How many masked tokens each case has, in order; None if no input has any. No file is read for it."""
-        bags = [source.masked.counts for source in self.inputs.values()
-                if isinstance(source, FileInput) and source.masked is not None]
+        bags = list(self.counts.values())
         return [sum(counts.get(row, 0) for counts in bags) for row in self.rows] if bags else None
+
+    @property
+    def counts(self) -> dict[str, Mapping[int, int]]:
+        """The numbers of tokens of each input that has masked ones, by row; a row that lacks the input has none."""
+        return {name: source.masked.counts for name, source in self.inputs.items()
+                if isinstance(source, FileInput) and source.masked is not None}
 
     def present(self, name: str) -> list[bool]:
         """Which cases have an input, in order; no file is read for it."""
