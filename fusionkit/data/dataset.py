@@ -210,8 +210,13 @@ class CaseDataset(Dataset[Case]):
 
     def lengths(self) -> list[int] | None:
         """How many masked tokens each case has, in order; None if no input has any. No file is read for it."""
-        bags = [found.counts for source in self.inputs.values() if (found := _counts(source)) is not None]
+        bags = list(self.counts.values())
         return [sum(counts.get(row, 0) for counts in bags) for row in self.rows] if bags else None
+
+    @property
+    def counts(self) -> dict[str, Mapping[int, int]]:
+        """The numbers of tokens of each input that has masked ones, by row; a row that lacks the input has none."""
+        return {name: found.counts for name, source in self.inputs.items() if (found := _counts(source)) is not None}
 
     def present(self, name: str) -> list[bool]:
         """Which cases have an input, in order; no file is read for it."""
