@@ -37,8 +37,7 @@ def ids_of(**options: object) -> Sequences:
     ("windows_8_overlap_2", {"length": 8, "windows": 9, "overlap": 2}),
 ])
 def test_ids_are_those_that_the_library_recorded(recorded: str, options: dict[str, object]) -> None:
-    wanted = [[number for window in ids for number in window] if ids and isinstance(ids[0], list) else ids
-              for ids in TEXTS[recorded]]
+    wanted = [[id for window in ids for id in window] if isinstance(ids[0], list) else ids for ids in TEXTS[recorded]]
     found = ids_of(**options)
     assert found.kinds == TEXTS["vocabulary"]
     for text, ids, array in zip(TEXTS["texts"], wanted, found.arrays, strict=True):
