@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from fusionkit.shapes.layouts import Bundle as Bundle
     from fusionkit.shapes.layouts import Image as Image
     from fusionkit.shapes.layouts import MaskedItems as MaskedItems
+    from fusionkit.shapes.layouts import MaskedText as MaskedText
     from fusionkit.shapes.layouts import MaskedTokens as MaskedTokens
     from fusionkit.shapes.layouts import Scalar as Scalar
     from fusionkit.shapes.layouts import Shape as Shape

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import remarked as remarked
     from fusionkit.data.readers.advice import shown_range as shown_range
     from fusionkit.data.readers.advice import spacings as spacings
+    from fusionkit.data.readers.cohort_reader import CohortCases as CohortCases
+    from fusionkit.data.readers.cohort_reader import CohortOptions as CohortOptions
+    from fusionkit.data.readers.cohort_reader import SequenceFault as SequenceFault
+    from fusionkit.data.readers.cohort_reader import Sequences as Sequences
     from fusionkit.data.readers.contents import first_bytes as first_bytes
     from fusionkit.data.readers.contents import is_nifti as is_nifti
     from fusionkit.data.readers.contents import misplaced as misplaced

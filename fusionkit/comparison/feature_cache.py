@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fusionkit.comparison.frozen_nodes import owners
 from fusionkit.data import case_files
 from fusionkit.data.batch import Case, collate
-from fusionkit.data.dataset import CaseDataset, ColumnInput
+from fusionkit.data.dataset import CaseDataset, ColumnInput, SequenceInput
 from fusionkit.files import read_json, write_json
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.write_graph import written
@@ -169,4 +169,8 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
     item = cases.inputs[name]
     if isinstance(item, ColumnInput):
         return hashlib.sha256(item.vectors.tobytes() + item.present.tobytes()).hexdigest()
-    return [case_files.key_of(item.of_row(row), path) if (path := item.paths[row]) else None for row in cases.rows]
+    if isinstance(item, SequenceInput):
+        return [None if (tensor := item.tensors[row]) is None else hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+                for row in cases.rows]
+    return [case_files.key_of(item.of_row(row), path, item.target(row)) if (path := item.paths[row]) else None
+            for row in cases.rows]

@@ -124,7 +124,8 @@ def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rul
     if options.tilt == "resample" and (target := upright(grid)) is not None:
         _refuse_too_large(target)
         values, grid = Onto(grid, target)(values, [AIR_HU if rules.in_hounsfield(stack[0]) else 0.0]), target
-    facts = replace(facts, pixel=(), grid=grid, remarks=(*facts.remarks, *remarks))
+    facts = replace(facts, pixel=(), grid=grid, frame_of_reference=stack[0].frame_of_reference,
+                    remarks=(*facts.remarks, *remarks))
     return values.astype(np.float32, copy=False), facts
 
 

@@ -82,6 +82,7 @@ class Slice:
     rescaled: bool = True
     detector_spacing: tuple[float, ...] | None = None
     thickness: float | None = None
+    frame_of_reference: str = ""
     rescale_type: str = ""
     units: str = ""
     bits: int = 0
@@ -310,6 +311,7 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         spacing=numbers("PixelSpacing", 2),
         detector_spacing=numbers("ImagerPixelSpacing", 2),
         thickness=_thickness(path, places),
+        frame_of_reference=text("FrameOfReferenceUID"),
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
         rescaled=slope is not None or intercept is not None or tag_of("ModalityLUTSequence") in dataset,

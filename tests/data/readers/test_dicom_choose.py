@@ -34,7 +34,8 @@ def options(**given: Any) -> DicomOptions:
 
 @pytest.fixture(scope="module")
 def slices() -> list[Slice]:
-    return [item for file in find_files(STUDY) for item in read_slices(file, also=elements_of({"having": {"DiffusionBValue": 0}}))]
+    also = elements_of({"having": {"DiffusionBValue": 0}})
+    return [item for file in find_files(STUDY) for item in read_slices(file, also=also)]
 
 
 @pytest.fixture(scope="module")
