@@ -36,7 +36,8 @@ class InputNeed:
     """The sizes of an input of the network without the batch axis, None if taken from the data (`auto`).
 
     `sizes` as a whole is None where no network is there and any number of axes will do. `masked`: tokens of another
-    number for every case, at most `most`. `known`: a component asks which cells of its columns are not blank.
+    number for every case, at most `most`. `known`: a component asks which cells of its columns are not blank. `joined`
+    are the inputs with which it is joined voxel by voxel.
     """
 
     sizes: Sizes | None
@@ -45,6 +46,7 @@ class InputNeed:
     masked: bool = False
     most: int | None = None
     known: bool = False
+    joined: frozenset[str] = frozenset()
 
 
 def fits(sizes: Sizes, others: Sizes) -> bool:
