@@ -65,8 +65,12 @@ def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings
         list[Path | None], frozenset[int]]:
     """The path of an input for every row, None where the case has none; and the rows with a wrong path.
 
+    An input without a path, which a reader takes from the table, has none.
+
     The errors are `missing-file`, `missing-folder`, `path-outside`, `bad-path` and `not-a-file`.
     """
+    if not spec.template:
+        return [None] * len(table), frozenset()
     if _folder_missing(spec, findings):
         return [None] * len(table), frozenset(range(len(table)))
     names = path_template.columns(spec.template)

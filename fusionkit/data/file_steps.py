@@ -7,25 +7,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from fusionkit.data import case_files, checks, masked_inputs, path_template
+from fusionkit.data import case_files, checks, masked_inputs, sequences
 from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.geometry.comparison import check_same_grid
 from fusionkit.data.geometry.grid import Grid
-from fusionkit.data.input_spec import InputSpec
-from fusionkit.data.partial_cohort import Named, PartialCohort
+from fusionkit.data.partial_cohort import PartialCohort
 from fusionkit.data.readers import columns
 from fusionkit.errors import Diagnostic, Span
-
-
-def named_columns(spec: InputSpec) -> list[Named]:
-    """The columns that an input reads, each with its location in the data file."""
-    if spec.source.files:
-        written = {"path": spec.template, **spec.filled}
-        return [(column, ("inputs", spec.name, option)) for option, text in written.items()
-                for column in path_template.columns(text)]
-    return [(column, ("inputs", spec.name, key, position))
-            for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
 
 
 def read_files(loading: PartialCohort) -> PartialCohort:
@@ -89,6 +78,10 @@ def settle_sizes(loading: PartialCohort) -> PartialCohort:
     masked: dict[str, MaskedCounts] = {}
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
+        if name in loading.gathered and spec is not None:
+            masked[name], sizes[name] = sequences.counted(
+                spec, need, loading.gathered[name], table=loading.table, ids=loading.ids, findings=loading.findings)
+            continue
         if spec is None or (name not in loading.columns and name not in loading.paths):
             continue
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
@@ -137,7 +130,7 @@ def _lenders(loading: PartialCohort) -> dict[str, Sequence[Path | None]]:
         if other is None or other in found or other in loading.paths:
             continue
         spec = loading.description.inputs[other]
-        if loading.has_all(named_columns(spec), f"input {other!r}"):
+        if loading.has_all(spec.named_columns, f"input {other!r}"):
             found[other] = case_files.locate(spec, loading.table, loading.ids, loading.findings)[0]
     return found
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, file_steps, leaks, targets
+from fusionkit.data import case_files, checks, file_steps, leaks, sequences, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
@@ -18,12 +18,12 @@ from fusionkit.data.findings import Findings
 from fusionkit.data.header_tables import read_cases
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.input_spec import InputSpec
-from fusionkit.data.partial_cohort import Named, PartialCohort, Reading
+from fusionkit.data.partial_cohort import PartialCohort, Reading
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
+from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide, groups_of
-from fusionkit.data.target_spec import TargetSpec
 from fusionkit.progress import Progress
 
 __all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
@@ -51,7 +51,7 @@ def load_cohort(
     """
     table, faults = read_cases(description)
     description = replace(description, inputs={
-        name: spec if spec.source.files else replace(spec, options=columns.expanded(spec.options, table.columns))
+        name: replace(spec, options=columns.expanded(spec.options, table.columns)) if spec.source is COLUMNS else spec
         for name, spec in description.inputs.items()})
     loading = PartialCohort(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
                        reading=Reading(workers, progress, cache))
@@ -65,7 +65,7 @@ def load_cohort(
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets, loading.masked,
         frozenset(name for name, need in loading.inputs.items() if need.known), loading.like,
-        {place: found.facts for place, found in loading.checked.items()})
+        {place: found.facts for place, found in loading.checked.items()}, loading.gathered)
 
 
 def _identify_rows(loading: PartialCohort) -> PartialCohort:
@@ -97,7 +97,7 @@ def _read_targets(loading: PartialCohort) -> PartialCohort:
         values[name] = targets.absent(head, len(table))
         if spec is None or (not loading.required and not all(column in table for column in spec.all_columns)):
             continue
-        if loading.has_all(_target_columns(spec), f"target {name!r}"):
+        if loading.has_all(spec.named_columns, f"target {name!r}"):
             before = findings.count
             values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings,
                                          formats=loading.description.numbers)
@@ -105,15 +105,6 @@ def _read_targets(loading: PartialCohort) -> PartialCohort:
             if findings.count == before:
                 learnt[name] = spec
     return replace(loading, targets=values, learnt=learnt)
-
-
-def _target_columns(spec: TargetSpec) -> list[Named]:
-    """The columns of a target, each with its location in the data file."""
-    if spec.by_key:
-        return [(column, ("targets", spec.name, key)) for key, column in spec.by_key.items()]
-    if spec.column is not None:
-        return [(spec.column, ("targets", spec.name, "column"))]
-    return [(column, ("targets", spec.name, "columns", position)) for position, column in enumerate(spec.columns)]
 
 
 def _divide_rows(loading: PartialCohort) -> PartialCohort:
@@ -145,31 +136,41 @@ def _resolve_inputs(loading: PartialCohort) -> PartialCohort:
     """The cells of each input of columns, and the file paths of each other input."""
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
-        if spec is None:
-            continue
-        usable = loading.has_all(file_steps.named_columns(spec), f"input {name!r}")
         wrong: frozenset[int] = frozenset()
-        if spec.source.files and usable:
-            paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
-            loading = replace(loading, paths={**loading.paths, name: paths})
-        elif not spec.source.files and usable:
+        if spec is None or not loading.has_all(spec.named_columns, f"input {name!r}") or not sequences.check_layout(
+                spec, need, loading.findings):
+            continue
+        if spec.source is COLUMNS:
             loading = _read_columns(loading, spec)
         else:
+            paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
+            loading = _gather(loading, spec, paths) if not spec.source.files else replace(
+                loading, paths={**loading.paths, name: paths})
+        if name in loading.gathered:
+            wrong |= loading.gathered[name].faulty
+        elif name not in (*loading.columns, *loading.paths):
             continue
         checks.check_present(name, need, loading.present(name), spec=spec, table=loading.table, ids=loading.ids,
                              skip=wrong, findings=loading.findings)
     return loading
 
 
+def _gather(loading: PartialCohort, spec: InputSpec, paths: Sequence[Path | None]) -> PartialCohort:
+    """The sequences of an input, unless its reader refuses all of them."""
+    before = loading.preprocessing.sequences.get(spec.name) if loading.preprocessing is not None else None
+    found = sequences.gather(spec, paths, loading.train, table=loading.table, ids=loading.ids, before=before,
+                             description=loading.description, findings=loading.findings)
+    return loading if found is None else replace(loading, gathered={**loading.gathered, spec.name: found})
+
+
 def _read_columns(loading: PartialCohort, spec: InputSpec) -> PartialCohort:
     table, fitted = loading.table, loading.preprocessing
     values, faults = columns.parse(table, spec.name, spec.options, loading.ids, loading.description.numbers)
     loading.findings.extend(faults)
-    train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    train = loading.train
     layout = columns.categories(values, train, spec.options)
-    if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
-        layout = fitted.layout(spec.name)
     if fitted is not None and spec.name in fitted.columns:
+        layout = fitted.layout(spec.name) if len(fitted.layout(spec.name)) == len(layout) else layout
         ranges = fitted.columns[spec.name].ranges
         loading.findings.extend(
             (column, found) for position, column in enumerate(spec.options.measured[: len(ranges)])
@@ -187,7 +188,7 @@ def _read_columns(loading: PartialCohort, spec: InputSpec) -> PartialCohort:
 def _check_cohort(loading: PartialCohort) -> PartialCohort:
     """Check the cohort as a whole."""
     inputs, table, described = loading.inputs, loading.table, loading.description.targets
-    present = {name: loading.present(name) for name in (*loading.columns, *loading.paths)}
+    present = {name: loading.present(name) for name in (*loading.columns, *loading.paths, *loading.gathered)}
     if len(present) == len(inputs) and all(need.optional for need in inputs.values()):
         checks.check_some_input(present, table, loading.ids, loading.findings)
     if not loading.required:
@@ -202,8 +203,7 @@ def _check_cohort(loading: PartialCohort) -> PartialCohort:
 
 
 def _check_parts(loading: PartialCohort) -> None:
-    table, division, findings = loading.table, loading.division, loading.findings
-    train = division.rows("train") if division.parts else tuple(range(len(table)))
+    table, division, findings, train = loading.table, loading.division, loading.findings, loading.train
     for name, spec in loading.learnt.items():
         task = loading.heads[name].declared_task
         if task.keys:
@@ -215,16 +215,15 @@ def _check_parts(loading: PartialCohort) -> None:
         else:
             checks.check_target_varies(name, spec, loading.targets[name], train, table=table, findings=findings)
     for name, values in loading.columns.items():
-        found = columns.constant_columns(table, name, loading.description.inputs[name].options, values, train)
-        findings.extend(fault for fault in found if fault[0] not in loading.faulty)
+        findings.extend(fault for fault in columns.constant_columns(
+            table, name, loading.description.inputs[name].options, values, train) if fault[0] not in loading.faulty)
 
 
 def _warn_of_doubts(loading: PartialCohort) -> PartialCohort:
     """Warnings about values that may have another meaning, once per column; from training cases only."""
     if not loading.required:
         return loading
-    table, findings = loading.table, loading.findings
-    train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    table, findings, train = loading.table, loading.findings, loading.train
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
     for name, spec in loading.learnt.items():

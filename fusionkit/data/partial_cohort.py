@@ -12,6 +12,7 @@ from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.preprocessing import Preprocessing
+from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division
@@ -65,9 +66,15 @@ class PartialCohort:
     checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
+    gathered: Mapping[str, Sequences] = field(default_factory=dict)
+
+    @property
+    def train(self) -> tuple[int, ...]:
+        """The rows that may be learnt from: all of them without a split."""
+        return self.division.rows("train") if self.division.parts else tuple(range(len(self.table)))
 
     def has_all(self, needed: Sequence[Named], use: str) -> bool:
-        """Whether all columns exist; a missing one is reported once, where it is first needed."""
+        """Whether all columns exist, named in the data file under these paths; a missing one is reported once."""
         missing = checks.missing_columns(
             self.table, [column for column, _ in needed], lambda number: self.description.span(*needed[number][1]), use,
             known=self.missing, findings=self.findings)
@@ -78,4 +85,6 @@ class PartialCohort:
         """Which rows have an input."""
         if name in self.columns:
             return [bool(there) for there in self.columns[name].present]
+        if name in self.gathered:
+            return [array is not None for array in self.gathered[name].arrays]
         return [path is not None for path in self.paths[name]]

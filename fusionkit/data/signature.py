@@ -36,8 +36,9 @@ class InputNeed:
     """The sizes of an input of the network without the batch axis, None if taken from the data (`auto`).
 
     `sizes` as a whole is None where no network is there and any number of axes will do. `masked`: tokens of another
-    number for every case, at most `most`. `known`: a component asks which cells of its columns are not blank. `joined`
-    are the inputs with which it is joined voxel by voxel.
+    number for every case, at most `most`. `known`: a component asks which cells of its columns are not blank.
+    `layout` is that of the graph, '' where no network is there. `joined` are the inputs with which it is joined voxel by
+    voxel.
     """
 
     sizes: Sizes | None
@@ -46,6 +47,7 @@ class InputNeed:
     masked: bool = False
     most: int | None = None
     known: bool = False
+    layout: str = ""
     joined: frozenset[str] = frozenset()
 
 

@@ -36,6 +36,15 @@ class TargetSpec:
     words: AbstractMapping[str, str] = field(default_factory=dict)
 
     @property
+    def named_columns(self) -> list[tuple[str, tuple[str | int, ...]]]:
+        """Its columns, each with the path of its name in the data file."""
+        if self.by_key:
+            return [(column, ("targets", self.name, key)) for key, column in self.by_key.items()]
+        if self.column is not None:
+            return [(self.column, ("targets", self.name, "column"))]
+        return [(column, ("targets", self.name, "columns", position)) for position, column in enumerate(self.columns)]
+
+    @property
     def all_columns(self) -> tuple[str, ...]:
         """The columns that it reads."""
         return tuple(self.by_key.values()) or ((self.column,) if self.column else self.columns)

@@ -162,7 +162,7 @@ def cohort_of(
     asked = asked_cells(plan)
     joined = joined_inputs(plan.graph, {node.name: node.lanes[0].calls[0].component for node in plan.nodes})
     inputs = {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most,
-                                    value.name in asked, joined.get(value.name, frozenset()))
+                                    value.name in asked, item.layout, joined.get(value.name, frozenset()))
               for value, item in zip(plan.inputs, plan.graph.inputs, strict=True)}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()

@@ -57,7 +57,7 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
     asked = _asked(resolved)
     joined = joined_inputs(resolved.graph, {name: uses[0].component for name, uses in resolved.uses.items() if uses})
     inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most, item.name in asked,
-                                   joined.get(item.name, frozenset()))
+                                   item.layout, joined.get(item.name, frozenset()))
               for item in resolved.graph.inputs}
     return heads, inputs
 

@@ -126,7 +126,7 @@ def test_training_learns_from_joined_cases(tmp_path: Path) -> None:
     ({"encode": "codes"}, "encodes 'site' as a code"),
     ({"augment": "{mixup: {alpha: 0}}"}, "option 'alpha' of 'mixup' is not accepted"),
     ({"augment": "{mixup: 0.2}"}, "'mixup' must be a mapping of options"),
-    ({"head": "head.supcon, from: [seen, dense], with: {classes: ['no', 'yes']}"}, "compares whole cases"),
+    ({"head": "head.supcon, from: [both, seen], with: {classes: ['no', 'yes']}"}, "compares whole cases"),
 ])
 def test_what_has_no_mean_is_refused(tmp_path: Path, options: dict[str, str], said: str) -> None:
     with pytest.raises(UserError) as caught:
