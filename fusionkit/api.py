@@ -85,9 +85,14 @@ if TYPE_CHECKING:
     from fusionkit.layers.projection import spread as spread
     from fusionkit.layers.readout import ReadoutConfig as ReadoutConfig
     from fusionkit.layers.readout import readout as readout
+    from fusionkit.layers.sequences import Events as Events
+    from fusionkit.layers.sequences import Series as Series
     from fusionkit.shapes.layouts import Bundle as Bundle
     from fusionkit.shapes.layouts import Image as Image
+    from fusionkit.shapes.layouts import MaskedEvents as MaskedEvents
     from fusionkit.shapes.layouts import MaskedItems as MaskedItems
+    from fusionkit.shapes.layouts import MaskedSeries as MaskedSeries
+    from fusionkit.shapes.layouts import MaskedText as MaskedText
     from fusionkit.shapes.layouts import MaskedTokens as MaskedTokens
     from fusionkit.shapes.layouts import Scalar as Scalar
     from fusionkit.shapes.layouts import Shape as Shape

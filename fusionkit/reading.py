@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fusionkit.data.geometry.options import INTERPOLATE as INTERPOLATE
     from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
     from fusionkit.data.geometry.options import Interpolation as Interpolation
+    from fusionkit.data.geometry.resample import Onto as Onto
     from fusionkit.data.header_values import unknown_keyword as unknown_keyword
     from fusionkit.data.intensities import IntensityOptions as IntensityOptions
     from fusionkit.data.intensities import intensities as intensities
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import remarked as remarked
     from fusionkit.data.readers.advice import shown_range as shown_range
     from fusionkit.data.readers.advice import spacings as spacings
+    from fusionkit.data.readers.cohort_reader import CohortCases as CohortCases
+    from fusionkit.data.readers.cohort_reader import CohortOptions as CohortOptions
+    from fusionkit.data.readers.cohort_reader import SequenceFault as SequenceFault
+    from fusionkit.data.readers.cohort_reader import Sequences as Sequences
     from fusionkit.data.readers.contents import first_bytes as first_bytes
     from fusionkit.data.readers.contents import is_nifti as is_nifti
     from fusionkit.data.readers.contents import misplaced as misplaced

@@ -14,7 +14,7 @@ class Probes:
     `sizes`: sets of inputs, each with the sizes of every input without the batch axis: [((3, 64, 64),)] is one image.
     `values`: values of an option in place of guessed ones, {'heads': range(1, 9), 'patch': [4, 8]}; of a range the
     first, the middle and the last are tried. `together`: sets of options that go together, {'width': 48, 'heads': 3};
-    the first of them also gives the required options.
+    the first of them also gives the required options, and all of its options where the defaults alone are refused.
     """
 
     sizes: Sequence[Sequence[Sequence[int]]] = ()

@@ -118,6 +118,9 @@ def _known(form: DataFieldReader, name: str, span: Span, inputs: AbstractMapping
     if name not in inputs:
         form.note("unknown-name", f"'augment' names {name!r}, which is no input", span,
                   fix=did_you_mean(name, inputs, f"the inputs are {', '.join(inputs)}"))
+    elif inputs[name].source.gives != "array":
+        form.note("bad-value", f"'augment' names {name!r}, which is {inputs[name].source.gives}", span,
+                  why="images, volumes and the cells of a table can be changed", fix="remove it")
     elif in_space and not inputs[name].source.files:
         form.note("bad-value", f"{TOGETHER!r} names {name!r}, which is read from columns", span,
                   why="images and volumes can move", fix="remove it")

@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from fusionkit.components.task import TargetPart
 from fusionkit.data.case_files import File
-from fusionkit.data.description import DataDescription, TargetSpec
+from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.geometry.advice import geometry_advice, settled
 from fusionkit.data.grouped_folds import PARTS
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.labels import named
+from fusionkit.data.readers.advice import Advice
 from fusionkit.data.readers.facts import Facts
+from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.signature import HeadTarget, InputNeed, fits
 from fusionkit.data.split import Division
 from fusionkit.data.table import Table
+from fusionkit.data.target_spec import TargetSpec
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
 from fusionkit.printable import in_one_line
@@ -104,8 +107,8 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
             continue
         blank = next((column for column in columns if not table.cell(row, column)), None)
         span = table.span(row, blank or (columns[-1] if columns else None))
-        why = f"column {blank!r} is blank" if blank and spec.source.files else (
-            "its file does not exist" if spec.source.files else "all its columns are blank")
+        why = "all its columns are blank" if spec.source is COLUMNS else f"column {blank!r} is blank" if blank else (
+            "its file does not exist" if spec.template else "there is nothing of it")
         findings.add(Diagnostic("absent-input", f"case {ids[row]!r} has no {name!r}", span, why=why,
                                 fix=f"fill it in, or write 'optional: true' on input {name!r} of the graph"), name)
 
@@ -127,13 +130,18 @@ def check_shared(files: Sequence[File], division: Division, table: Table, ids: S
 
 def advise(spec: InputSpec, files: Mapping[int, Facts], ids: Sequence[str], findings: Findings) -> None:
     """Report the warnings about the metadata of all files of an input, by row: the reader's, and those of geometry."""
-    rows, facts = list(files), list(files.values())
+    facts = list(files.values())
     of_reader = [advice for advice in spec.source.advise(spec.options, facts)
                  if advice.code not in settled(spec.options)]
-    for advice in (*of_reader, *geometry_advice(spec.options, facts)):
-        names = [repr(ids[rows[place]]) for place in advice.cases]
-        rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        about = f" (case{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{rest})"
+    add_advice(spec, (*of_reader, *geometry_advice(spec.options, facts)), [ids[row] for row in files], findings)
+
+
+def add_advice(spec: InputSpec, found: Sequence[Advice], names: Sequence[str], findings: Findings) -> None:
+    """Report warnings about an input, whose cases have these names."""
+    for advice in found:
+        shown = [repr(names[place]) for place in advice.cases]
+        rest = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
+        about = f" (case{'s' if len(shown) > 1 else ''} {', '.join(shown[:_NAMED])}{rest})"
         findings.add(Diagnostic(advice.code, f"input {spec.name!r}: {advice.message}{about}", spec.span, advice.why,
                                 advice.fix, severity="warning"), spec.name)
 

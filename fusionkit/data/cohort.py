@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
@@ -20,6 +21,8 @@ from fusionkit.data.dataset import (
     MaskedCounts,
     Matching,
     Memory,
+    SequenceInput,
+    Source,
     TableCells,
 )
 from fusionkit.data.description import DataDescription
@@ -29,7 +32,9 @@ from fusionkit.data.laterality import sides_of
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
 from fusionkit.data.readers.cells import cells_of
+from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.facts import Facts
+from fusionkit.data.sequences import SequenceFit
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.standard_scale import Landmarks, fit_scale
 from fusionkit.data.table import Table
@@ -43,8 +48,9 @@ class Cohort:
 
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
     that do not stop a run. `masked` are the inputs with another number of tokens for every case; their sizes
-    are those of the longest. `known` are the inputs of columns of which a component asks
-    which cells are not blank.
+    are those of the longest. `gathered` are those that a reader gave for all cases. `known` are the inputs of columns
+    of which a component asks which cells are not blank. `like` has, for inputs on the grid of another, that grid by
+    row.
     """
 
     description: DataDescription
@@ -61,7 +67,9 @@ class Cohort:
     targets: Mapping[str, TargetValues]
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
+    like: Mapping[str, Sequence[Grid | None]] = field(default_factory=dict)
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
+    gathered: Mapping[str, Sequences] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -141,6 +149,8 @@ class Cohort:
         """
         if name in self.columns:
             return self.columns[name].present
+        if name in self.gathered:
+            return np.array([array is not None for array in self.gathered[name].arrays], dtype=bool)
         return np.array([path is not None for path in self.paths[name]], dtype=bool)
 
     def class_counts(self, head: str, rows: Sequence[int]) -> dict[str, int]:
@@ -156,7 +166,10 @@ class Cohort:
                   for name, values in self.columns.items()}
         counts = {name: found for name in self.heads if (found := self.class_counts(name, rows))}
         scales = {name: self._scale(name, rows) for name in self.sizes if self._is_matched(name)}
-        return Preprocessing(fitted, counts, {name: self._reading(name, rows) for name in self.sizes}, scales)
+        sequences = {name: SequenceFit(self.description.inputs[name].source.gives, found.kinds, dict(found.record))
+                     for name, found in self.gathered.items()}
+        readings = {name: self._reading(name, rows) for name in self.sizes}
+        return Preprocessing(fitted, counts, readings, scales, sequences)
 
     def _is_matched(self, name: str) -> bool:
         """Whether an input is brought to a standard scale, which is fitted to the training cases."""
@@ -176,7 +189,7 @@ class Cohort:
 
     def dataset(self, rows: Sequence[int], preprocessing: Preprocessing, cache: Path | None = None) -> CaseDataset:
         """The cases of some rows; arrays of files are cached in the folder `cache` after reading."""
-        inputs: dict[str, FileInput | ColumnInput] = {}
+        inputs: dict[str, Source] = {}
         for name in self.sizes:
             spec = self.description.inputs[name]
             if name in self.columns:
@@ -187,13 +200,16 @@ class Cohort:
                 cells = cells_of(spec.options, preprocessing.fitted(name), values, list(rows)) if changed else ()
                 inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None,
                                            TableCells(cells, known) if changed else None)
+            elif name in self.gathered:
+                tensors = [None if array is None else torch.from_numpy(array) for array in self.gathered[name].arrays]
+                inputs[name] = SequenceInput(tensors, self.masked[name], torch.zeros(0, dtype=torch.int64))
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 matching = Matching(preprocessing.scale(name), {
                     row: facts.landmarks for (owner, row), facts in self.facts.items() if owner == name},
                 ) if self._is_matched(name) else None
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, self.masked.get(name),
-                                         matching)
+                                         matching, self.like.get(name, ()))
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation

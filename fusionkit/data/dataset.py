@@ -56,7 +56,8 @@ class FileInput:
     """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
 
     `specs` too, where options are filled in by row; else it is empty. With `masked` the first of `size`, the number of
-    tokens, is another for every case. `matching` is for values that are brought to a standard scale.
+    tokens, is another for every case. `matching` is for values that are brought to a standard scale. `targets` are the
+    grids, by row, of the input that it is to be like; else it is empty.
     """
 
     spec: InputSpec
@@ -65,10 +66,15 @@ class FileInput:
     specs: Sequence[InputSpec] = ()
     masked: MaskedCounts | None = None
     matching: Matching | None = None
+    targets: Sequence[Grid | None] = ()
 
     def of_row(self, row: int) -> InputSpec:
         """The input as one row reads it."""
         return self.specs[row] if self.specs else self.spec
+
+    def target(self, row: int) -> Grid | None:
+        """The grid of the input that the one of a row is to be like."""
+        return self.targets[row] if self.targets else None
 
     @property
     def missing(self) -> Tensor:
@@ -105,6 +111,19 @@ class TableCells:
     known: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class SequenceInput:
+    """An input of another length for every case that is in memory: one tensor for each row, None where it is missing.
+
+    `masked` has the lengths; an empty tensor stands for a missing one.
+    """
+
+    tensors: Sequence[Tensor | None]
+    masked: MaskedCounts
+    missing: Tensor
+
+
+Source = FileInput | ColumnInput | SequenceInput
 KEEP_BYTES = 1 << 30
 """The memory for arrays of files of each cohort: small cohorts are read only once."""
 
@@ -138,7 +157,7 @@ class CaseDataset(Dataset[Case]):
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
 
-    def __init__(self, ids: Sequence[str], rows: Sequence[int], inputs: Mapping[str, FileInput | ColumnInput],
+    def __init__(self, ids: Sequence[str], rows: Sequence[int], inputs: Mapping[str, Source],
                  targets: Mapping[str, TargetValues], *, cache: Path | None, memory: Memory | None = None,
                  patients: Sequence[str] = ()) -> None:
         self.ids = tuple(ids)
@@ -159,8 +178,7 @@ class CaseDataset(Dataset[Case]):
     def __getitem__(self, position: int) -> Case:
         row = self.rows[position]
         read = {name: self._input(name, source, row) for name, source in self.inputs.items()}
-        masked = tuple(name for name, source in self.inputs.items() if isinstance(source, FileInput)
-                       and source.masked is not None)
+        masked = tuple(name for name, source in self.inputs.items() if _counts(source) is not None)
         case: Case = {
             "index": row,
             "inputs": {name: tensor for name, (tensor, _) in read.items()},
@@ -192,20 +210,29 @@ class CaseDataset(Dataset[Case]):
 
     def lengths(self) -> list[int] | None:
         """How many masked tokens each case has, in order; None if no input has any. No file is read for it."""
-        bags = [source.masked.counts for source in self.inputs.values()
-                if isinstance(source, FileInput) and source.masked is not None]
+        bags = list(self.counts.values())
         return [sum(counts.get(row, 0) for counts in bags) for row in self.rows] if bags else None
+
+    @property
+    def counts(self) -> dict[str, Mapping[int, int]]:
+        """The numbers of tokens of each input that has masked ones, by row; a row that lacks the input has none."""
+        return {name: found.counts for name, source in self.inputs.items() if (found := _counts(source)) is not None}
 
     def present(self, name: str) -> list[bool]:
         """Which cases have an input, in order; no file is read for it."""
         source = self.inputs[name]
         if isinstance(source, ColumnInput):
             return [bool(source.present[row]) for row in self.rows]
+        if isinstance(source, SequenceInput):
+            return [source.tensors[row] is not None for row in self.rows]
         return [source.paths[row] is not None for row in self.rows]
 
-    def _input(self, name: str, source: FileInput | ColumnInput, row: int) -> tuple[Tensor, bool]:
+    def _input(self, name: str, source: Source, row: int) -> tuple[Tensor, bool]:
         if isinstance(source, ColumnInput):
             return torch.from_numpy(source.vectors[row]), bool(source.present[row])
+        if isinstance(source, SequenceInput):
+            tensor = source.tensors[row]
+            return (source.missing, False) if tensor is None else (tensor, True)
         path = source.paths[row]
         if path is None:
             return source.missing, False
@@ -218,7 +245,7 @@ class CaseDataset(Dataset[Case]):
 
     def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
         try:
-            array = case_files.load(source.of_row(row), path, self.cache)
+            array = case_files.load(source.of_row(row), path, self.cache, source.target(row))
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None
@@ -228,6 +255,11 @@ class CaseDataset(Dataset[Case]):
                            f"{list(array.shape)}; it was {before} before the run started")
         # An array from the cache is memory-mapped read-only, which a tensor must not share.
         return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _counts(source: Source) -> MaskedCounts | None:
+    """How many tokens the cases of an input have, None for one without masked tokens."""
+    return None if isinstance(source, ColumnInput) else source.masked
 
 
 def _affine(grid: Grid | None) -> Tensor:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from fusionkit.components.task import Task
-from fusionkit.data import path_template
 from fusionkit.data.augmentation import Augmentation, read_augmentation
+from fusionkit.data.described_inputs import InputContext, inside_roots, is_typed, read_inputs
 from fusionkit.data.fields import DataFieldReader, shown
+from fusionkit.data.input_references import check_references
 from fusionkit.data.input_spec import InputSpec
-from fusionkit.data.measurement_limits import Limits
 from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
-from fusionkit.data.readers.lookup import reader_names, reader_of
-from fusionkit.data.readers.reader import InputReader, ReadError
 from fusionkit.data.split_spec import SplitSpec, read_split
-from fusionkit.errors import DataError, Diagnostic, GraphError, Span, did_you_mean
+from fusionkit.data.target_spec import TargetSpec, read_targets
+from fusionkit.errors import DataError, Diagnostic, Span
 from fusionkit.registry.lookup import Registry, discover
-from fusionkit.registry.tasks import tasks_with_keys
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
@@ -30,36 +25,6 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 VERSION = 1
 KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
         "inputs", "augment", "targets")
-TARGET_KEYS = ("column", "columns", "values", "limits")
-
-
-@dataclass(frozen=True, slots=True)
-class TargetSpec:
-    """One target: a column, or one column per class (multilabel), and raw values renamed to classes.
-
-    `limits` says how cells beyond a limit of measurement are read. A target of a `task` with columns of its own has
-    these `by_key`, and `words` under its further keys.
-    """
-
-    name: str
-    span: Span
-    column: str | None = None
-    columns: tuple[str, ...] = ()
-    values: AbstractMapping[str, str] = field(default_factory=dict)
-    limits: Limits | None = None
-    by_key: AbstractMapping[str, str] = field(default_factory=dict)
-    task: Task | None = None
-    words: AbstractMapping[str, str] = field(default_factory=dict)
-
-    @property
-    def all_columns(self) -> tuple[str, ...]:
-        """The columns that it reads."""
-        return tuple(self.by_key.values()) or ((self.column,) if self.column else self.columns)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys by which it names its columns, if it has keys of its own."""
-        return tuple(self.by_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +90,10 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     form.require("id", "COLUMN", ", the column with the id of each case")
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     registry = registry or discover()
-    inputs = _inputs(form, _Place(folder, readable, registry))
+    inputs = read_inputs(form, InputContext(folder, readable, registry))
+    check_references(form, inputs)
     augmentation = read_augmentation(form, inputs, registry)
-    targets = _targets(form, registry)
+    targets = read_targets(form, registry)
     split = read_split(form, targets)
     numbers, sheet = _numbers(form), form.words("sheet")
     if found:
@@ -174,22 +140,9 @@ def _typed_roots(form: DataFieldReader, roots: Sequence[str | Path]) -> list[Pat
 def _cases(form: DataFieldReader, folder: Path, roots: Sequence[Path]) -> Path | None:
     form.require("cases", "cases.csv")
     written, span = form.words("cases"), form.at("cases")
-    if written is None or (Path(written).is_absolute() and _typed(span)):
+    if written is None or (Path(written).is_absolute() and is_typed(span)):
         return None if written is None else Path(written)
-    return _placed(form, written, span, folder, roots)
-
-
-def _placed(form: DataFieldReader, written: str, span: Span, folder: Path, roots: Sequence[Path]) -> Path | None:
-    """A path in the file, in a folder that may be read."""
-    try:
-        return path_template.inside(folder, written, roots)
-    except ReadError as problem:
-        form.note(problem.code, problem.message, span, problem.why, problem.fix)
-        return None
-
-
-def _typed(span: Span) -> bool:
-    return span.file.startswith("--set ")
+    return inside_roots(form, written, span, folder, roots)
 
 
 def _numbers(form: DataFieldReader) -> NumberFormats:
@@ -225,173 +178,3 @@ def _marks(form: DataFieldReader, key: str, marks: Sequence[str]) -> dict[str, s
     return found
 
 
-def _entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
-    """The named entries of a section, which must be a mapping."""
-    tree = form.tree.get(name)
-    if tree is None:
-        return {}
-    if isinstance(tree, Mapping):
-        return tree.entries
-    form.note("bad-value", f"{name!r} must be a mapping of names, not {shown(tree)}", tree.span,
-              fix=f"write '{name}: {{NAME: {{...}}}}'")
-    return {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What the inputs of a data file refer to: its folder, the other folders that may be read, and readers."""
-
-    folder: Path
-    roots: tuple[Path, ...]
-    registry: Registry
-
-
-def _inputs(form: DataFieldReader, place: _Place) -> dict[str, InputSpec]:
-    form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
-    specs = (_input(form, name, tree, place) for name, tree in _entries(form, "inputs").items())
-    return {spec.name: spec for spec in specs if spec is not None}
-
-
-def _input(form: DataFieldReader, name: str, tree: Tree, place: _Place) -> InputSpec | None:
-    if not isinstance(tree, Mapping):
-        form.note("bad-value", f"input {name!r} must be a mapping, not {shown(tree)}", tree.span,
-                  fix=f"write '{name}: {{read: READER, ...}}' with one of the readers "
-                      + ", ".join(reader_names(place.registry)))
-        return None
-    reader = _reader(form, name, tree, place.registry)
-    options = None if reader is None else _options(form, name, reader, tree)
-    if reader is None or options is None:
-        return None
-    if not reader.files:
-        return InputSpec(name, reader, options, tree.span, place.folder)
-    return _file_input(form, InputSpec(name, reader, options, tree.span, place.folder, roots=place.roots), tree)
-
-
-def _reader(form: DataFieldReader, name: str, tree: Mapping, registry: Registry) -> InputReader | None:
-    chosen = tree.get("read")
-    word = chosen.value if isinstance(chosen, Leaf) else None
-    try:
-        found = reader_of(word, registry, chosen.span if chosen else None) if isinstance(word, str) else None
-    except GraphError as error:
-        form.found.extend(error.diagnostics)
-        return None
-    if found is None:
-        what = f"unknown reader {shown(chosen)}" if chosen else f"input {name!r} has no 'read'"
-        form.note("unknown-reader" if chosen else "missing-key", what, chosen.span if chosen else tree.span,
-                  fix=did_you_mean(str(to_plain(chosen)) if chosen else "", reader_names(registry)))
-    return found
-
-
-def _options(form: DataFieldReader, name: str, reader: InputReader, tree: Mapping) -> BaseModel | None:
-    given = {key: to_plain(value) for key, value in tree.items() if key != "read"}
-    try:
-        return reader.options.model_validate(given)
-    except ValidationError as problem:
-        for error in problem.errors(include_url=False):
-            _note_option(form, name, reader, tree, error)
-        return None
-
-
-def _note_option(form: DataFieldReader, name: str, reader: InputReader, tree: Mapping, error: Any) -> None:
-    fields = reader.options.model_fields
-    option = str(error["loc"][0]) if error["loc"] else ""
-    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-        form.note("unknown-key", f"the reader {reader.name!r} has no option {option!r}", tree.keys[option],
-                  fix=did_you_mean(option, (*fields, "read"), f"its options are {', '.join(fields)}"))
-        return
-    if error["type"] == "missing" and len(error["loc"]) == 1:
-        form.note("missing-key", f"input {name!r} has no {option!r}", tree.span,
-                  why=f"the reader {reader.name!r} needs it", fix=f"{option!r} means: {fields[option].description}")
-        return
-    path = tuple(part for part in error["loc"] if isinstance(part, str | int))
-    # Messages of our validators may end in '; ' and a fix.
-    message, _, fix = str(error["msg"]).removeprefix("Value error, ").partition("; ")
-    message = "an entry is missing" if error["type"] == "missing" else message
-    subject = f"option {option!r} of input {name!r}" if option else f"input {name!r}"
-    value = tree.get(option)
-    met = f"; it is {to_plain(value)!r}" if value is not None else ""
-    form.note("bad-option", f"{subject} is not accepted", find(tree, path),
-              why=message[:1].lower() + message[1:] + met,
-              fix=f"{option!r} means: {fields[option].description}" if option in fields else fix or None)
-
-
-def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:
-    """The input with the place of its files."""
-    span, written = find(tree, ("path",)), str(spec.options.path).strip()
-    wrong = path_template.fault(written)
-    if wrong:
-        form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,
-                  fix="write column names in braces, for example 'ct/{patient}/{series}'")
-        return None
-    for option in type(spec.options).filled:
-        text = getattr(spec.options, option)
-        if isinstance(text, str) and (wrong := path_template.fault(text)):
-            form.note("bad-template", f"{option!r} of input {spec.name!r} cannot be filled in: {text!r}",
-                      find(tree, (option,)), why=wrong, fix="write a column name in braces, for example '{series}'")
-            return None
-    if Path(written).is_absolute() and _typed(span):
-        root, rest = path_template.split_absolute(written)
-        return replace(spec, root=root, template=rest, template_span=span)
-    if Path(written).is_absolute():
-        fixed = path_template.split_absolute(written)[0]
-        try:
-            path_template.inside(spec.root, str(fixed), spec.roots)
-        except ReadError as problem:
-            form.note(problem.code, f"the path {written!r} is absolute", span,
-                      "a data file may only use paths inside its own folder or a folder that may be read",
-                      path_template.outside_fix(spec.root, [fixed]) if problem.code == "path-outside" else problem.fix)
-            return None
-    return replace(spec, template=written, template_span=span)
-
-
-def _targets(form: DataFieldReader, registry: Registry) -> dict[str, TargetSpec]:
-    specs = (_target(form, name, tree, registry) for name, tree in _entries(form, "targets").items())
-    return {spec.name: spec for spec in specs if spec is not None}
-
-
-def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry) -> TargetSpec | None:
-    if isinstance(tree, Mapping) and set(tree.entries) - set(TARGET_KEYS):
-        for task in tasks_with_keys(registry):
-            if set(tree.entries) & set(task.keys):
-                return _keyed_target(form, name, tree, task)
-    part = DataFieldReader(tree, f"target {name!r}", TARGET_KEYS, form.found)
-    if not isinstance(tree, Mapping):
-        return None
-    column, columns, values = part.words("column"), part.texts("columns"), _values(part)
-    if part.has("column") == part.has("columns"):
-        part.note("bad-target", f"target {name!r} must name either 'column' or 'columns'",
-                  fix="write 'column: NAME', or 'columns: [NAME, NAME]' with one column for each class")
-        return None
-    limits = part.words("limits")
-    known: dict[str | None, Limits] = {name: name for name in get_args(Limits)}
-    if limits is not None and limits not in known:
-        part.note("bad-value", f"'limits' of {part.owner} cannot be {limits!r}", part.at("limits"),
-                  fix="write 'value' for the limit itself, 'half' for half of a lower one, 'blank' for no value")
-    return TargetSpec(name, tree.span, column, columns or (), values, known.get(limits))
-
-
-def _keyed_target(form: DataFieldReader, name: str, tree: Mapping, task: Task) -> TargetSpec | None:
-    """A target of a task with columns of its own."""
-    part = DataFieldReader(tree, f"target {name!r}", (*task.keys, "values", *task.words), form.found)
-    for key in task.keys:
-        part.require(key, "COLUMN", f", a column that {task.id} reads")
-    by_key = {key: part.words(key) for key in task.keys if part.has(key)}
-    words = {key: part.words(key) for key in task.words if part.has(key)}
-    values = _values(part)
-    if len(by_key) < len(task.keys) or None in by_key.values():
-        return None
-    return TargetSpec(name, tree.span, values=values, by_key={key: str(column) for key, column in by_key.items()},
-                      task=task, words={key: str(word) for key, word in words.items() if word is not None})
-
-
-def _values(part: DataFieldReader) -> dict[str, str]:
-    tree = part.tree.get("values")
-    if tree is None:
-        return {}
-    if not isinstance(tree, Mapping):
-        part.note("bad-value", f"'values' of {part.owner} must be a mapping, not {shown(tree)}", tree.span,
-                  fix="write the cell and its class, for example 'values: {0: benign, 1: malignant}'")
-        return {}
-    named = {raw.strip(): "" if isinstance(value, Leaf) and value.value is None else
-             part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
-    return {raw: name for raw, name in named.items() if name is not None}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ class InputSpec:
     """One input of a case: its reader, the reader's options, and their location in the file.
 
     `root` and `template` give the paths of its files; `template` is empty for readers of columns.
-    `roots` are further folders that may be read.
+    `roots` are further folders that may be read. `placed` are single files, by the option that names them.
     """
 
     name: str
@@ -28,6 +28,7 @@ class InputSpec:
     template: str = ""
     template_span: Span | None = None
     roots: tuple[Path, ...] = ()
+    placed: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def reader(self) -> str:
@@ -52,4 +53,14 @@ class InputSpec:
         if self.source.files:
             return tuple(dict.fromkeys(column for text in (self.template, *self.filled.values())
                                        for column in path_template.columns(text)))
-        return tuple(column for columns in self.source.columns(self.options).values() for column in columns)
+        return tuple(dict.fromkeys(column for column, _ in self.named_columns))
+
+    @property
+    def named_columns(self) -> list[tuple[str, tuple[str | int, ...]]]:
+        """The columns of the table that it reads, each with the path of its name in the data file."""
+        written = {"path": self.template, **self.filled}
+        found: list[tuple[str, tuple[str | int, ...]]] = [
+            (column, ("inputs", self.name, option)) for option, text in written.items()
+            for column in path_template.columns(text)]
+        return found + [(column, ("inputs", self.name, key, position)) for key, names in self.source.columns(
+            self.options).items() for position, column in enumerate(names)]

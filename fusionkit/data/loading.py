@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, leaks, masked_inputs, path_template, targets
-from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
+from fusionkit.data import case_files, checks, file_steps, leaks, sequences, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
-from fusionkit.data.dataset import CaseDataset, MaskedCounts
-from fusionkit.data.description import DataDescription, TargetSpec
+from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.description import DataDescription
 from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
 from fusionkit.data.header_tables import read_cases
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.partial_cohort import PartialCohort, Reading
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
-from fusionkit.data.readers.columns import Categories, ColumnValues
+from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide, groups_of
-from fusionkit.data.table import Table
-from fusionkit.data.targets import TargetValues
 from fusionkit.progress import Progress
 
 __all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
@@ -54,10 +51,10 @@ def load_cohort(
     """
     table, faults = read_cases(description)
     description = replace(description, inputs={
-        name: spec if spec.source.files else replace(spec, options=columns.expanded(spec.options, table.columns))
+        name: replace(spec, options=columns.expanded(spec.options, table.columns)) if spec.source is COLUMNS else spec
         for name, spec in description.inputs.items()})
-    loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
-                       reading=_Reading(workers, progress, cache))
+    loading = PartialCohort(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
+                       reading=Reading(workers, progress, cache))
     loading.findings.extend(("", fault) for fault in faults)
     # Where rows could not be read, their absence would look like faults of the cohort.
     for step in _STEPS_OF_CELLS if any(fault.severity == "error" for fault in faults) else _STEPS:
@@ -67,71 +64,11 @@ def load_cohort(
         loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets, loading.masked,
-        frozenset(name for name, need in loading.inputs.items() if need.known),
-        {place: found.facts for place, found in loading.checked.items()})
+        frozenset(name for name, need in loading.inputs.items() if need.known), loading.like,
+        {place: found.facts for place, found in loading.checked.items()}, loading.gathered)
 
 
-_Named = tuple[str, tuple[str | int, ...]]
-"""A column of the table, and the path of its name in the data file."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """How files are read."""
-
-    workers: int | None
-    progress: Progress | None
-    cache: Path | None
-
-
-@dataclass(frozen=True)
-class _Loading:
-    """The requirements on a cohort, and what is known so far: each step returns a copy with more.
-
-    Errors are added to `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
-    with a bad cell; `learnt` are the targets without an error, `divided` says whether the split has none.
-    """
-
-    description: DataDescription
-    heads: Mapping[str, HeadTarget]
-    inputs: Mapping[str, InputNeed]
-    required: bool
-    table: Table
-    reading: _Reading
-    preprocessing: Preprocessing | None
-    findings: Findings = field(default_factory=Findings)
-    missing: set[str] = field(default_factory=set)
-    ids: tuple[str, ...] = ()
-    named: bool = False
-    patients: tuple[str, ...] = ()
-    targets: Mapping[str, TargetValues] = field(default_factory=dict)
-    learnt: Mapping[str, TargetSpec] = field(default_factory=dict)
-    division: Division = field(default_factory=Division)
-    divided: bool = False
-    columns: Mapping[str, ColumnValues] = field(default_factory=dict)
-    layouts: Mapping[str, Categories] = field(default_factory=dict)
-    faulty: frozenset[str] = frozenset()
-    paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
-    checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
-
-    def has_all(self, needed: Sequence[_Named], use: str) -> bool:
-        """Whether all columns exist; a missing one is reported once, where it is first needed."""
-        missing = checks.missing_columns(
-            self.table, [column for column, _ in needed], lambda number: self.description.span(*needed[number][1]), use,
-            known=self.missing, findings=self.findings)
-        self.missing.update(missing)
-        return not missing
-
-    def present(self, name: str) -> list[bool]:
-        """Which rows have an input."""
-        if name in self.columns:
-            return [bool(there) for there in self.columns[name].present]
-        return [path is not None for path in self.paths[name]]
-
-
-def _identify_rows(loading: _Loading) -> _Loading:
+def _identify_rows(loading: PartialCohort) -> PartialCohort:
     """The id and the patient of every row; the data file must describe the network's inputs and targets."""
     description, table, findings = loading.description, loading.table, loading.findings
     named = loading.has_all([(description.id, ("id",))], "'id'")
@@ -151,7 +88,7 @@ def _identify_rows(loading: _Loading) -> _Loading:
                    patients=table.cells(patient) if patient and known else ids)
 
 
-def _read_targets(loading: _Loading) -> _Loading:
+def _read_targets(loading: PartialCohort) -> PartialCohort:
     """The target of every head."""
     table, findings = loading.table, loading.findings
     values, learnt = {}, {}
@@ -160,7 +97,7 @@ def _read_targets(loading: _Loading) -> _Loading:
         values[name] = targets.absent(head, len(table))
         if spec is None or (not loading.required and not all(column in table for column in spec.all_columns)):
             continue
-        if loading.has_all(_target_columns(spec), f"target {name!r}"):
+        if loading.has_all(spec.named_columns, f"target {name!r}"):
             before = findings.count
             values[name] = targets.parse(table, name, spec, head, ids=loading.ids, findings=findings,
                                          formats=loading.description.numbers)
@@ -170,16 +107,7 @@ def _read_targets(loading: _Loading) -> _Loading:
     return replace(loading, targets=values, learnt=learnt)
 
 
-def _target_columns(spec: TargetSpec) -> list[_Named]:
-    """The columns of a target, each with its location in the data file."""
-    if spec.by_key:
-        return [(column, ("targets", spec.name, key)) for key, column in spec.by_key.items()]
-    if spec.column is not None:
-        return [(spec.column, ("targets", spec.name, "column"))]
-    return [(column, ("targets", spec.name, "columns", position)) for position, column in enumerate(spec.columns)]
-
-
-def _divide_rows(loading: _Loading) -> _Loading:
+def _divide_rows(loading: PartialCohort) -> PartialCohort:
     """The split."""
     if not _splittable(loading):
         return loading
@@ -190,7 +118,7 @@ def _divide_rows(loading: _Loading) -> _Loading:
     return replace(loading, division=division if loading.required or divided else Division(), divided=divided)
 
 
-def _splittable(loading: _Loading) -> bool:
+def _splittable(loading: PartialCohort) -> bool:
     description = loading.description
     spec = description.split
     if spec is None:
@@ -204,45 +132,45 @@ def _splittable(loading: _Loading) -> bool:
     return loading.has_all([(column, ("split", key)) for key, column in named], "the split") and loading.named
 
 
-def _resolve_inputs(loading: _Loading) -> _Loading:
+def _resolve_inputs(loading: PartialCohort) -> PartialCohort:
     """The cells of each input of columns, and the file paths of each other input."""
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
-        if spec is None:
-            continue
-        usable = loading.has_all(_named_columns(spec), f"input {name!r}")
         wrong: frozenset[int] = frozenset()
-        if spec.source.files and usable:
-            paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
-            loading = replace(loading, paths={**loading.paths, name: paths})
-        elif not spec.source.files and usable:
+        if spec is None or not loading.has_all(spec.named_columns, f"input {name!r}") or not sequences.check_layout(
+                spec, need, loading.findings):
+            continue
+        if spec.source is COLUMNS:
             loading = _read_columns(loading, spec)
         else:
+            paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
+            loading = _gather(loading, spec, paths) if not spec.source.files else replace(
+                loading, paths={**loading.paths, name: paths})
+        if name in loading.gathered:
+            wrong |= loading.gathered[name].faulty
+        elif name not in (*loading.columns, *loading.paths):
             continue
         checks.check_present(name, need, loading.present(name), spec=spec, table=loading.table, ids=loading.ids,
                              skip=wrong, findings=loading.findings)
     return loading
 
 
-def _named_columns(spec: InputSpec) -> list[_Named]:
-    """The columns that an input reads, each with its location in the data file."""
-    if spec.source.files:
-        written = {"path": spec.template, **spec.filled}
-        return [(column, ("inputs", spec.name, option)) for option, text in written.items()
-                for column in path_template.columns(text)]
-    return [(column, ("inputs", spec.name, key, position))
-            for key, names in spec.source.columns(spec.options).items() for position, column in enumerate(names)]
+def _gather(loading: PartialCohort, spec: InputSpec, paths: Sequence[Path | None]) -> PartialCohort:
+    """The sequences of an input, unless its reader refuses all of them."""
+    before = loading.preprocessing.sequences.get(spec.name) if loading.preprocessing is not None else None
+    found = sequences.gather(spec, paths, loading.train, table=loading.table, ids=loading.ids, before=before,
+                             description=loading.description, findings=loading.findings)
+    return loading if found is None else replace(loading, gathered={**loading.gathered, spec.name: found})
 
 
-def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
+def _read_columns(loading: PartialCohort, spec: InputSpec) -> PartialCohort:
     table, fitted = loading.table, loading.preprocessing
     values, faults = columns.parse(table, spec.name, spec.options, loading.ids, loading.description.numbers)
     loading.findings.extend(faults)
-    train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    train = loading.train
     layout = columns.categories(values, train, spec.options)
-    if fitted is not None and spec.name in fitted.columns and len(fitted.layout(spec.name)) == len(layout):
-        layout = fitted.layout(spec.name)
     if fitted is not None and spec.name in fitted.columns:
+        layout = fitted.layout(spec.name) if len(fitted.layout(spec.name)) == len(layout) else layout
         ranges = fitted.columns[spec.name].ranges
         loading.findings.extend(
             (column, found) for position, column in enumerate(spec.options.measured[: len(ranges)])
@@ -257,57 +185,10 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
                    faulty=loading.faulty | {column for column, _ in faults})
 
 
-def _read_files(loading: _Loading) -> _Loading:
-    """Check every file of every input; each is read once, from the cache if possible."""
-    inputs = loading.description.inputs
-    files = [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path)
-             for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
-    how = loading.reading
-    checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
-                                     cache=how.cache, workers=how.workers, progress=how.progress)
-    shapes = {place: found.shape for place, found in checked.items()}
-    empty = masked_inputs.without_tokens(loading.inputs, inputs, shapes, table=loading.table, ids=loading.ids,
-                                         findings=loading.findings)
-    checked = {place: found for place, found in checked.items() if place not in empty}
-    loading = replace(loading, paths={name: [None if (name, row) in empty else path for row, path in enumerate(paths)]
-                                      for name, paths in loading.paths.items()})
-    files = [file for file in files if (file.spec.name, file.row) not in empty]
-    checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
-    for name in loading.paths:
-        facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
-        checks.advise(loading.description.inputs[name], facts, loading.ids, loading.findings)
-    if loading.preprocessing is not None:
-        for found in loading.preprocessing.file_differences(
-                loading.description, {place: file.facts for place, file in checked.items()}, loading.ids):
-            loading.findings.add(found)
-    return replace(loading, checked=checked)
-
-
-def _settle_sizes(loading: _Loading) -> _Loading:
-    """The size of every input."""
-    sizes: dict[str, tuple[int, ...]] = {}
-    masked: dict[str, MaskedCounts] = {}
-    for name, need in loading.inputs.items():
-        spec = loading.description.inputs.get(name)
-        if spec is None or (name not in loading.columns and name not in loading.paths):
-            continue
-        promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
-                    spec.source.shape(spec.options))
-        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
-        varies = masked_inputs.is_masked(need, shapes.values())
-        masked |= {name: masked_inputs.counts_of(need, shapes)} if varies else {}
-        size = (masked_inputs.longest if varies else checks.resolve_sizes)(
-            spec, need, promised, shapes, table=loading.table, ids=loading.ids, findings=loading.findings)
-        if size is not None:
-            sizes[name] = size
-        checks.check_size_known(spec, need, size, loading.present(name), loading.findings)
-    return replace(loading, sizes=sizes, masked=masked)
-
-
-def _check_cohort(loading: _Loading) -> _Loading:
+def _check_cohort(loading: PartialCohort) -> PartialCohort:
     """Check the cohort as a whole."""
     inputs, table, described = loading.inputs, loading.table, loading.description.targets
-    present = {name: loading.present(name) for name in (*loading.columns, *loading.paths)}
+    present = {name: loading.present(name) for name in (*loading.columns, *loading.paths, *loading.gathered)}
     if len(present) == len(inputs) and all(need.optional for need in inputs.values()):
         checks.check_some_input(present, table, loading.ids, loading.findings)
     if not loading.required:
@@ -321,17 +202,8 @@ def _check_cohort(loading: _Loading) -> _Loading:
     return loading
 
 
-def _check_augmentation(loading: _Loading) -> _Loading:
-    """Check what training changes at random."""
-    if loading.required:
-        inputs = SeenInputs(loading.sizes, loading.masked, loading.checked, loading.layouts)
-        check_augmentation(loading.description, inputs, loading.heads, loading.ids, loading.findings)
-    return loading
-
-
-def _check_parts(loading: _Loading) -> None:
-    table, division, findings = loading.table, loading.division, loading.findings
-    train = division.rows("train") if division.parts else tuple(range(len(table)))
+def _check_parts(loading: PartialCohort) -> None:
+    table, division, findings, train = loading.table, loading.division, loading.findings, loading.train
     for name, spec in loading.learnt.items():
         task = loading.heads[name].declared_task
         if task.keys:
@@ -343,16 +215,15 @@ def _check_parts(loading: _Loading) -> None:
         else:
             checks.check_target_varies(name, spec, loading.targets[name], train, table=table, findings=findings)
     for name, values in loading.columns.items():
-        found = columns.constant_columns(table, name, loading.description.inputs[name].options, values, train)
-        findings.extend(fault for fault in found if fault[0] not in loading.faulty)
+        findings.extend(fault for fault in columns.constant_columns(
+            table, name, loading.description.inputs[name].options, values, train) if fault[0] not in loading.faulty)
 
 
-def _warn_of_doubts(loading: _Loading) -> _Loading:
+def _warn_of_doubts(loading: PartialCohort) -> PartialCohort:
     """Warnings about values that may have another meaning, once per column; from training cases only."""
     if not loading.required:
         return loading
-    table, findings = loading.table, loading.findings
-    train = loading.division.rows("train") if loading.division.parts else range(len(table))
+    table, findings, train = loading.table, loading.findings, loading.train
     answers = dict(answer for name in loading.learnt
                    for answer in leaks.answers_of(name, loading.heads[name], loading.targets[name]))
     for name, spec in loading.learnt.items():
@@ -375,7 +246,7 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     return loading
 
 
-def _warn_of_patients(loading: _Loading) -> _Loading:
+def _warn_of_patients(loading: PartialCohort) -> PartialCohort:
     """Cases that are split as independent ones but seem to be of one patient."""
     description, table, findings = loading.description, loading.table, loading.findings
     split = description.split
@@ -393,8 +264,9 @@ def _warn_of_patients(loading: _Loading) -> _Loading:
     return loading
 
 
-_STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_augmentation,
+_STEPS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, file_steps.read_files, file_steps.settle_sizes,
+    file_steps.check_changes,
     _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
-_STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)
+_STEPS_OF_CELLS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (_identify_rows, _read_targets, _resolve_inputs)

@@ -96,7 +96,18 @@ def longest(spec: InputSpec, need: InputNeed, promised: Sizes | None, shapes: Ma
                 "wrong-size", f"{named}: its size is {_shown(shape)}, not {_shown(usual, 'null')}", span,
                 why=_WHY[what], fix=f"save an array with one row for each {what[:-1]}, and the same sizes for all "
                                     "cases"), spec.name)
-    counts = {row: shape[0] for row, shape in sorted(shapes.items()) if len(shape) == rank}
+    check_most(spec, need, {row: shape for row, shape in shapes.items() if len(shape) == rank}, table=table, ids=ids,
+               findings=findings)
+    return max([1, *(shape[0] for shape in shapes.values() if len(shape) == rank)]), *usual
+
+
+def check_most(spec: InputSpec, need: InputNeed, shapes: Mapping[int, tuple[int, ...]], *, table: Table,
+               ids: Sequence[str], findings: Findings) -> None:
+    """Reports `too-many-tokens`, once for all cases that have more than the graph takes."""
+    columns, gives = spec.columns, spec.source.gives
+    key = "max" if gives == "array" else gives
+    what = "items" if any(len(shape) > 2 for shape in shapes.values()) else "tokens"
+    counts = {row: shape[0] for row, shape in sorted(shapes.items())}
     over = [row for row, count in counts.items() if need.most is not None and count > need.most]
     if over:
         rest = f"{len(over) - 1} further case{'s' if len(over) > 2 else ''}"
@@ -104,11 +115,12 @@ def longest(spec: InputSpec, need: InputNeed, promised: Sizes | None, shapes: Ma
         findings.add(Diagnostic(
             "too-many-tokens", f"case {ids[over[0]]!r}, input {spec.name!r}: it has {counts[over[0]]:,} {what}; the "
             f"graph takes at most {need.most:,}{more}", table.span(over[0], columns[-1] if columns else None),
-            why=f"'max' of input {spec.name!r} limits them, since memory and time grow with their number",
-            fix=f"write 'max: {max(counts.values())}' in the graph, or save fewer {what} for a case"), spec.name)
-    return max([1, *counts.values()]), *usual
+            why=f"{key!r} of input {spec.name!r} limits them, since memory and time grow with their number",
+            fix=f"write '{key}: {max(counts.values())}' in the graph, or "
+                f"{_FEWER.get(gives, f'save fewer {what} for a case')}"), spec.name)
 
 
+_FEWER = {"text": "write a smaller 'length' in the data file"}
 _WHY = {"tokens": "tokens are (number, features), and only their number may vary",
         "items": "items are (number, channels, ...), and only their number may vary"}
 

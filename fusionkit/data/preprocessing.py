@@ -16,16 +16,19 @@ from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.columns import Categories, ColumnsFit
 from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts
+from fusionkit.data.sequences import SequenceFit
 from fusionkit.data.standard_scale import Landmarks
 from fusionkit.errors import DataError, Diagnostic, Severity
 from fusionkit.files import read_text
 
 _VERSION = 1
 _OF_THE_FILES = frozenset({"path", "missing_ok", "series", "choose", "below", "require", "weight", "key", "decimal",
-                           "thousands", "fill", "values", "categories", "from_dicom"})
+                           "thousands", "fill", "values", "categories", "from_dicom",
+                           "tokenizer"})
 """Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
-values; categories are those of the run. `fill` is checked separately, since it must be the same only if it adds values
-to the vector, and `limits`, which must be the same where both cohorts have them."""
+values; categories are those of the run, and of a tokenizer the contents are compared. `fill` is checked separately,
+since it must be the same only if it adds values to the vector, and `limits`, which must be the same where both cohorts
+have them."""
 _SPACING_APART = 1.25
 """The factor by which the sample spacing may differ from that of all training files without a warning."""
 
@@ -63,18 +66,19 @@ class Preprocessing:
 
     `columns` is by input, `class_counts` by head and then by class; `inputs` is how each input was read, empty for
     runs of versions that did not record it. `scales` are standard scales of inputs read with `normalise: nyul`, for
-    each channel, or one for all items.
+    each channel, or one for all items. `sequences` is what decides the meaning of ids, by input.
     """
 
     columns: dict[str, ColumnsFit] = field(default_factory=dict)
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     inputs: dict[str, InputReading] = field(default_factory=dict)
     scales: dict[str, tuple[Landmarks, ...]] = field(default_factory=dict)
+    sequences: dict[str, SequenceFit] = field(default_factory=dict)
     version: int = _VERSION
 
     def to_json(self) -> str:
         """The preprocessing as text, which `from_json` restores without loss."""
-        return _adapter().dump_json(self, indent=2).decode()
+        return _adapter().dump_json(self, indent=2, exclude=None if self.sequences else {"sequences"}).decode()
 
     @staticmethod
     def read(path: Path) -> Preprocessing:

@@ -37,6 +37,7 @@ class InputNeed:
 
     `sizes` as a whole is None where no network is there and any number of axes will do. `masked`: tokens of another
     number for every case, at most `most`. `known`: a component asks which cells of its columns are not blank.
+    `layout` is that of the graph, '' where no network is there.
     """
 
     sizes: Sizes | None
@@ -45,6 +46,7 @@ class InputNeed:
     masked: bool = False
     most: int | None = None
     known: bool = False
+    layout: str = ""
 
 
 def fits(sizes: Sizes, others: Sizes) -> bool:

@@ -13,7 +13,9 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 INPUT_KEYS = (*LAYOUTS, ITEMS, *CODED, "optional", "max", *KINDS_KEY.values())
 MAX_NUMBERS = 1 << 32
 """The most numbers that one case of an input may have: 16 GiB, beyond which a typing error is more likely."""
-_EXAMPLES = {"text": "{text: 512}"}
+_EXAMPLES = {"text": "{text: 512}", "events": "{events: 256}"}
+_COUNTS = ("tokens", "steps")
+"""Axes that may vary in number, which null says."""
 
 
 def read_input(name: str, tree: Tree, span: Span, found: list[Diagnostic]) -> Input | None:
@@ -35,7 +37,13 @@ def read_input(name: str, tree: Tree, span: Span, found: list[Diagnostic]) -> In
         return _coded(name, layout, form, optional)
     if layout == ITEMS:
         return _items(name, form, tree, optional)
-    masked = layout == "tokens" and isinstance(tree, Items) and bool(tree.items) and _is_null(tree.items[0])
+    varies = isinstance(tree, Items) and bool(tree.items) and _is_null(tree.items[0])
+    if layout == "series" and not varies:
+        form.report("bad-input", f"'series' of input {name!r} cannot be {shown(tree)}", tree.span,
+                    why="cases have another number of steps each", fix="write '[null, CHANNELS]', and how many steps a "
+                    "case may have at most as 'max'")
+        return Input(name, layout, (None, None), optional, span, True)
+    masked = varies and layout in ("tokens", "series")
     most = _most(name, form, masked)
     return Input(name, layout, _sizes(name, layout, tree, most, form), optional, span, masked, most)
 
@@ -98,7 +106,7 @@ def _most(name: str, form: FieldReader, masked: bool) -> int | None:
 
 def _sizes(name: str, layout: str, tree: Tree, most: int | None, form: FieldReader
            ) -> tuple[int | None, ...]:
-    axes = LAYOUTS[layout].axes
+    axes: tuple[str, ...] = {**LAYOUTS, **CODED}[layout].axes
     values = list(tree) if isinstance(tree, Items) else [tree] * len(axes) if _is_auto(tree) else []
     if len(values) != len(axes):
         expected = f"{len(axes)} size{'s' if len(axes) > 1 else ''}"
@@ -109,7 +117,7 @@ def _sizes(name: str, layout: str, tree: Tree, most: int | None, form: FieldRead
                         f"write [{', '.join(axes)}] as numbers; a size may be 'auto'")
         return (None,) * len(axes)
     # Only tokens may vary in number, and only the axis that counts them.
-    sizes = tuple(None if axis == "tokens" and _is_null(value) else _size(name, value, axis, form)
+    sizes = tuple(None if axis in _COUNTS and _is_null(value) else _size(name, value, axis, form)
                   for value, axis in zip(values, axes, strict=True))
     count = prod(size or 1 for size in sizes) * (most or 1)
     if count > MAX_NUMBERS:

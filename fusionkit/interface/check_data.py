@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionkit.data.description import DataDescription, TargetSpec, describe
+from fusionkit.data.description import DataDescription, describe
 from fusionkit.data.header_tables import read_cases
 from fusionkit.data.labels import named
 from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.data.table import Table
+from fusionkit.data.target_spec import TargetSpec
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry

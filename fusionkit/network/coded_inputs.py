@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fusionkit.layers.sequences import Events, Series
 from fusionkit.shapes.layouts import Coded, TensorShape
 
 
@@ -28,7 +29,7 @@ def decoding(module: nn.Module, shapes: Sequence[TensorShape]) -> nn.Module:
 
 
 class Decoding:
-    """A hook before `forward`: ids become int64, whatever carried them."""
+    """A hook before `forward`: ids become int64, whatever carried them, and events and series their parts."""
 
     def __init__(self, layouts: Sequence[str]) -> None:
         self.layouts = tuple(layouts)
@@ -39,4 +40,8 @@ class Decoding:
 
 
 def _decoded(layout: str, tensor: Tensor) -> Any:
-    return tensor.to(torch.int64) if layout == "text" else tensor
+    if layout == "text":
+        return tensor.to(torch.int64)
+    if layout == "events":
+        return Events.unpacked(tensor)
+    return Series.unpacked(tensor) if layout == "series" else tensor

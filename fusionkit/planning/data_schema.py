@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from fusionkit.components.transform import Transform
 from fusionkit.data.augmentation import MIXUP, SWAP, TOGETHER, MixupOptions
-from fusionkit.data.description import KEYS, TARGET_KEYS, VERSION
+from fusionkit.data.description import KEYS, VERSION
 from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
+from fusionkit.data.target_spec import TARGET_KEYS
 from fusionkit.errors import FusionkitError
 from fusionkit.planning.json_schema import Schema, closed, document, options_schema
 from fusionkit.registry.tasks import tasks_with_keys

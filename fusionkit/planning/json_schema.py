@@ -240,10 +240,14 @@ def _coded() -> dict[str, Schema]:
                          "that a case may have, null for any number."}
         found[key] = {**_size(), "description": f"With {layout}: how many different ids there are; without it, and "
                       "with auto, from the data."}
-    return found
+    steps: Schema = {"type": "array", "prefixItems": [{"type": "null"}], "items": _ref("size"), "minItems": 2,
+                     "maxItems": 2}
+    found["series"] = {**steps, "description": "A sampled series: null, and the number of channels."}
+    # The keys come after all layouts.
+    return {name: found[name] for name in (*CODED, *KINDS_KEY.values())}
 
 
-_CODED_NOTES = {"text": "The ids of the tokens of a text"}
+_CODED_NOTES = {"text": "The ids of the tokens of a text", "events": "Events with a time, a variable and a value"}
 
 
 def _sizes(layout: str, axes: Sequence[str]) -> Schema:

@@ -160,7 +160,7 @@ def cohort_of(
              for head in plan.heads}
     asked = asked_cells(plan)
     inputs = {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most,
-                                    value.name in asked)
+                                    value.name in asked, item.layout)
               for value, item in zip(plan.inputs, plan.graph.inputs, strict=True)}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()

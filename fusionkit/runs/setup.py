@@ -54,7 +54,8 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             task = resolved.tasks[use.component.task]
             heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task)
     asked = _asked(resolved)
-    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most, item.name in asked)
+    inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most, item.name in asked,
+                                   item.layout)
               for item in resolved.graph.inputs}
     return heads, inputs
 

@@ -145,8 +145,8 @@ class MaskedItems(MaskedTokens):
 class Coded(MaskedTokens):
     """Masked tokens of which each is something else than a vector; the second size says how many kinds there are.
 
-    Abstract: use `MaskedText`. Only an input of a network has such a shape, and only a port that names its layout takes
-    it: `B text[n] _`.
+    Abstract: use `MaskedText`, `MaskedEvents` or `MaskedSeries`. Only an input of a network has such a shape, and only
+    a port that names its layout takes it: `B text[n] _`.
     """
 
     @property
@@ -186,6 +186,48 @@ class MaskedText(Coded):
 
 
 @dataclass(frozen=True, slots=True)
+class MaskedEvents(Coded):
+    """N events of a case: a time, one of `width` variables, and a value each.
+
+    Carried as (B, N, 3): time, variable and value; a module is given `Events`.
+    """
+
+    layout: ClassVar[str] = "events"
+    axes: ClassVar[tuple[str, ...]] = ("events", "variables")
+
+    @property
+    def carried(self) -> tuple[int, ...]:
+        """A time, a variable and a value for each event."""
+        return (self.positions, 3)
+
+    @property
+    def written(self) -> tuple[int | None, ...]:
+        """As the data have it: the number of variables, and None for a number of events that varies."""
+        return (None, self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedSeries(Coded):
+    """N steps of a series of `width` channels, some of which may not have been observed, each with its time.
+
+    Carried as (B, N, 2 width + 1): values, 1 or 0 for observed or not, and the time; a module is given `Series`.
+    """
+
+    layout: ClassVar[str] = "series"
+    axes: ClassVar[tuple[str, ...]] = ("steps", "channels")
+
+    @property
+    def carried(self) -> tuple[int, ...]:
+        """Two numbers for each channel of each step, and its time."""
+        return (self.positions, 2 * self.width + 1)
+
+    @property
+    def written(self) -> tuple[int | None, ...]:
+        """As the data have it: the channels, and None for a number of steps that varies."""
+        return (None, self.width)
+
+
+@dataclass(frozen=True, slots=True)
 class Image(TensorShape):
     """(B, channels, height, width)."""
 
@@ -212,9 +254,9 @@ _BY_RANK: dict[int, type[TensorShape]] = {0: Scalar, 1: Vector, 2: Tokens, 3: Im
 ITEMS = "items"
 """The layout of several images or volumes of a case, whose sizes a graph states as those of one of them."""
 LAYOUTS: dict[str, type[TensorShape]] = {cls.layout: cls for cls in (Vector, Tokens, Image, Volume)}
-CODED: dict[str, type[Coded]] = {cls.layout: cls for cls in (MaskedText,)}
+CODED: dict[str, type[Coded]] = {cls.layout: cls for cls in (MaskedText, MaskedEvents, MaskedSeries)}
 """The layouts of inputs of which a token is no vector; a rule names them: `text[n]`."""
-KINDS_KEY = {"text": "vocabulary"}
+KINDS_KEY = {"text": "vocabulary", "events": "variables"}
 """The key of a graph file that says how many kinds of token a coded input has."""
 
 
@@ -278,7 +320,7 @@ def stated(shape: TensorShape) -> dict[str, Any]:
     """How a graph file states the layout and the sizes of an input of this shape."""
     if isinstance(shape, MaskedItems):
         return {shape.layout: {shape.item.layout: list(shape.item.sizes)}}
-    if isinstance(shape, Coded):
+    if isinstance(shape, Coded) and shape.layout in KINDS_KEY:
         return {shape.layout: shape.positions, KINDS_KEY[shape.layout]: shape.width}
     return {shape.layout: list(shape.written)}
 

@@ -35,7 +35,7 @@ class RuleError(ValueError):
 class Axis:
     """One axis, or the spatial axes, of a port; `masked` if its tokens may be padded, which the notation has in [].
 
-    `layout` is what stands before the bracket where its tokens are no vectors: text.
+    `layout` is what stands before the bracket where its tokens are no vectors: text, events or series.
     """
 
     kind: AxisKind
@@ -390,7 +390,7 @@ def _layout_fix(shape: TensorShape, expected: tuple[str, ...]) -> str:
     return f"connect {' or '.join(expected)}"
 
 
-_FIRST_ENCODERS = {"text": "encoder.text_embed"}
+_FIRST_ENCODERS = {"text": "encoder.text_embed", "events": "encoder.strats", "series": "encoder.lstm"}
 
 
 def _project_fix(shape: TensorShape, place: int, size: int, name: str) -> str:

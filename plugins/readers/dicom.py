@@ -6,6 +6,7 @@ is not one volume is refused with the reason; docs/dicom.md lists what is accept
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,14 +26,15 @@ from fusionkit_plugins.blocks.dicom.series import (
     even_places,
     grid_of,
     ordered,
+    upright,
 )
 from fusionkit_plugins.blocks.dicom.stacks import HEADER, Stack, choose, stacks_of
 from fusionkit_plugins.blocks.dicom.suv import in_suv
-from fusionkit_plugins.blocks.dicom.values import ValueRules
+from fusionkit_plugins.blocks.dicom.values import AIR_HU, ValueRules
 from numpy.typing import NDArray
 
 from fusionkit.api import Reader
-from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, window
+from fusionkit.reading import MAX_VALUES, Advice, Facts, Grid, Onto, ReadError, Sizes, intensities, labels_of, window
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
@@ -113,7 +115,7 @@ def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rul
         item for item in slices if item.series == found.head.series]
     chosen = choose_stack(series if found is None else found.slices,
                           {name: str(value) for name, value in (options.stack or {}).items()})
-    stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
+    stack = ordered(chosen, options.tilt != "refuse", options.gaps == "resample")
     _check_required(stack[0], options)
     stack, remarks = in_suv(stack, series, options.weight, rules) if options.unit == "suv" else (stack, ())
     pixels = read_stack(stack, rules)
@@ -121,8 +123,19 @@ def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rul
     if options.gaps == "resample" and len(stack) > 1:
         values = _between(values, even_places(stack))
     facts = facts_of(stack, pixels, rules)
-    facts = replace(facts, pixel=(), grid=grid_of(stack, values.shape[1]), remarks=(*facts.remarks, *remarks))
-    return values, facts
+    grid = grid_of(stack, values.shape[1])
+    if options.tilt == "resample" and (target := upright(grid)) is not None:
+        _refuse_too_large(target)
+        values, grid = Onto(grid, target)(values, [AIR_HU if rules.in_hounsfield(stack[0]) else 0.0]), target
+    facts = replace(facts, pixel=(), grid=grid, frame_of_reference=stack[0].frame_of_reference,
+                    remarks=(*facts.remarks, *remarks))
+    return values.astype(np.float32, copy=False), facts
+
+
+def _refuse_too_large(grid: Grid) -> None:
+    if math.prod(grid.shape) > MAX_VALUES:
+        raise ReadError("dicom-too-large", f"would be resampled to {' x '.join(map(str, grid.shape))} voxels",
+                        f"more than {MAX_VALUES} values are not read", "write 'tilt: keep'")
 
 
 def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:

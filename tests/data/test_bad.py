@@ -28,8 +28,8 @@ def head(task, classes=(), span=None, size=1):
     return HeadTarget(task, tuple(classes), Span(*span) if span else None, size)
 
 
-def need(sizes, optional=False, span=None, masked=False, most=None):
-    return InputNeed(tuple(sizes), optional, Span(*span) if span else None, masked, most)
+def need(sizes, optional=False, span=None, masked=False, most=None, layout=""):
+    return InputNeed(tuple(sizes), optional, Span(*span) if span else None, masked, most, layout=layout)
 
 
 def test_the_corpus_is_there():

@@ -39,6 +39,9 @@ def inputs(text: str) -> list[tuple[str, TensorShape]]:
 def shape(sizes: list[str]) -> TensorShape:
     if sizes[0].startswith("["):
         return masked_shape((64, *map(int, sizes[1:])), (sizes[0].strip("[]"),))
+    if sizes[0].endswith("]"):
+        layout, _, owner = sizes[0].partition("[")
+        return masked_shape((64, *map(int, sizes[1:])), (owner.strip("]"),), layout)
     return shape_of(tuple(map(int, sizes)))
 
 

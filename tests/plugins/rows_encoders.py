@@ -25,6 +25,11 @@ ROWS: list[tuple[Any, ...]] = [
     ("encoder.embed", {"categories": [3, 7], "width": 11, "dropout": 0.3}, [VECTOR]),
     ("encoder.embed", {"categories": [3], "width": 11}, [(1,)],
      {"gradients: input:table": "the numbers of categories choose embeddings, and have no gradient themselves"}),
+    *[("encoder.lstm", {"width": 8, "layers": layers}, [TOKENS]) for layers in (1, 2)],
+    *[("encoder.strats", {"width": 6, "output": output, "dropout": dropout}, [TOKENS])
+      for output in ("vector", "tokens") for dropout in (0.0, 0.3)],
+    *[("encoder.text_embed", {"width": 8, "positions": positions, "dropout": 0.3}, [TOKENS])
+      for positions in ("sincos", "none")],
     *[("encoder.conv", {"widths": [8, 6], "norm": norm, "output": output, "dropout": 0.3}, [sizes])
       for norm in ("batch", "group", "none") for output in ("pooled", "map", "taps") for sizes in (IMAGE, VOLUME)],
     ("encoder.conv", {"widths": [7], "blocks": 2, "stem_stride": 3}, [IMAGE]),

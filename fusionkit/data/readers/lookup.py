@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.reader import Reader
 from fusionkit.data.readers.reader import FileReader, InputReader, Sizes
+from fusionkit.data.readers.whole_reader import CohortReader
 from fusionkit.registry.lookup import Registry
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class ColumnsReader:
     """The columns of the table as an input; its module is imported when it is first used."""
 
     name: str = "columns"
+    gives: str = "array"
     files: bool = False
     folders: bool = False
 
@@ -85,4 +87,5 @@ def reader_of(name: str, registry: Registry, span: Span | None = None) -> InputR
     id = f"{KIND}.{name}"
     if registry.provider(id) is None and registry.known_for(id) is None:
         return None
-    return FileReader(registry.load(id, span, of=Reader))
+    declared = registry.load(id, span, of=Reader)
+    return CohortReader(declared) if declared.whole else FileReader(declared)

@@ -121,6 +121,10 @@ class InputReader(Protocol):
         """Whether it also takes a folder."""
 
     @property
+    def gives(self) -> str:
+        """What a case is: an array, or one of the layouts that readers of all cases give."""
+
+    @property
     def options(self) -> type[BaseModel]:
         """The class of its options."""
 
@@ -149,6 +153,7 @@ class FileReader:
 
     declared: Reader
     files: bool = True
+    gives: str = "array"
 
     @property
     def name(self) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusionkit.components.config import Config
 from fusionkit.components.reader import Reader
@@ -17,14 +14,16 @@ from fusionkit.data.geometry.steps import left_to_geometry, shaped
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import FileOptions, FileReader, ReadError, is_decoder_failure, show_sizes
 from fusionkit.data.signature import fits
+from fusionkit.testing.checks.whole_readers import REFUSE, damages, first_line, whole_reader
 from fusionkit.testing.faults import Fault
 
 _THREADS = 4
-_REFUSE = "raise fusionkit.reading.ReadError(code, message, why, fix)"
 
 
 def reader(component: Reader, config: Config) -> Fault | None:
     """What is wrong with a reader under some options; a ReadError for its sample is, with the default options only."""
+    if component.whole:
+        return whole_reader(component, config)
     if not isinstance(config, FileOptions):
         return Fault("its options do not derive from FileOptions", "derive them from fusionkit.reading.FileOptions")
     with TemporaryDirectory() as scratch:
@@ -93,7 +92,7 @@ def _damaged(component: Reader, config: FileOptions, path: Path) -> Fault | None
     """Files that are cut off or overwritten may be read or refused, but must not end in another exception."""
     file = path if path.is_file() else next(each for each in sorted(path.rglob("*")) if each.is_file())
     whole = file.read_bytes()
-    for how, damaged in _damages(whole):
+    for how, damaged in damages(whole):
         file.write_bytes(damaged)
         try:
             component.module(path, left_to_geometry(config))
@@ -102,23 +101,7 @@ def _damaged(component: Reader, config: FileOptions, path: Path) -> Fault | None
         except BaseException as error:
             if not is_decoder_failure(error):
                 raise
-            return Fault(f"a file that is {how} ends in {type(error).__name__}: {_first_line(error)}", _REFUSE)
+            return Fault(f"a file that is {how} ends in {type(error).__name__}: {first_line(error)}", REFUSE)
         finally:
             file.write_bytes(whole)
     return None
-
-
-def _damages(whole: bytes) -> Iterator[tuple[str, bytes]]:
-    yield "empty", b""
-    for part in (3, 2):
-        yield f"cut off after 1/{part}", whole[: len(whole) // part]
-    generator = np.random.default_rng(0)
-    for number in range(8):
-        bytes_: NDArray[Any] = np.frombuffer(whole, np.uint8).copy()
-        places = generator.integers(0, len(bytes_), 1 + len(bytes_) // 64)
-        bytes_[places] = generator.integers(0, 256, len(places))
-        yield f"overwritten in {len(places)} places (no. {number})", bytes_.tobytes()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:200]

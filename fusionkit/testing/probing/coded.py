@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fusionkit.network.coded_inputs import decoding
@@ -12,6 +13,8 @@ from fusionkit.shapes.layouts import Coded, TensorShape
 
 _SCALE = 97
 """Normal numbers times this hit every id of a small vocabulary."""
+_SELDOM = -1.0
+"""A normal number above it is a cell that was observed: five of six."""
 
 
 def legal(shape: TensorShape, drawn: Tensor) -> Tensor:
@@ -20,8 +23,17 @@ def legal(shape: TensorShape, drawn: Tensor) -> Tensor:
     Ids stay floating: a check may want a gradient of its inputs, and the network takes ids of any type.
     """
     if shape.layout == "text":
-        return (drawn.detach().nan_to_num() * _SCALE).abs().floor() % shape.width
+        return _ids(drawn, shape.width)
+    if shape.layout == "events":
+        return torch.stack([drawn[..., 0], _ids(drawn[..., 1], shape.width), drawn[..., 2]], -1)
+    if shape.layout == "series":
+        observed = (drawn[..., shape.width : -1].detach() > _SELDOM).to(drawn.dtype)
+        return torch.cat([drawn[..., : shape.width], observed, drawn[..., -1:]], -1)
     return drawn
+
+
+def _ids(drawn: Tensor, count: int) -> Tensor:
+    return (drawn.detach().nan_to_num() * _SCALE).abs().floor() % count
 
 
 class _Legal:

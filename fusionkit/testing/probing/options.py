@@ -89,6 +89,8 @@ class _Options:
                     for group in component.probes.together]
         first = together[0] if together else {}
         base = given | {name: first.get(name, self._needed(name) if name not in first else None) for name in needed}
+        if first and not self._accepts(base):
+            base = base | first  # options of which one of several is needed
         self.choices = [_checked(component, base, given)]
         lean = {name: field["examples"][0] for name, field in self.fields.items()
                 if name not in needed and "examples" in field}
@@ -98,6 +100,13 @@ class _Options:
                          for choice in self._varied(name, base | lean, given | lean)]
         self.choices += [choice for group in together if set(group) - set(needed) or group != first
                          for choice in self._one_of([base | group], [given | group])]
+
+    def _accepts(self, options: dict[str, Any]) -> bool:
+        try:
+            _checked(self.component, options, {})
+        except NoExampleError:
+            return False
+        return True
 
     def _needed(self, name: str) -> Any:
         try:

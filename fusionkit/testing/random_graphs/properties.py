@@ -49,7 +49,7 @@ def plan_is_true(graph: DrawnGraph) -> None:
     inputs = data_of(made, BATCH)
     outputs, seen = watched(network, inputs)
     for call, found in seen:
-        reads = tuple((BATCH, *shape.carried) for shape in call.shapes)
+        reads = tuple((BATCH, *_given(shape)) for shape in call.shapes)
         gives = tuple((BATCH, *shape.sizes) if shape.layout != "scalar" else ()
                       for _, shape in members(call.output))
         assert (found.reads, found.gives) == (reads, gives), f"{call.component.id}: planned {reads} -> {gives}, {found}"
@@ -66,6 +66,11 @@ def plan_is_true(graph: DrawnGraph) -> None:
     assert {head.name: tuple(network.head(head.name).decode(outputs[head.name]).shape) for head in made.heads} == {
         head.name: (BATCH, len(head.names)) for head in made.heads}
     _same(outputs, _by_hand(graph, network, inputs), "run node by node")
+
+
+def _given(shape: TensorShape) -> tuple[int, ...]:
+    """The sizes of what a module is given, of events and series those of the first part."""
+    return {"events": shape.sizes[:1], "series": shape.sizes}.get(shape.layout, shape.carried)
 
 
 def _by_hand(graph: DrawnGraph, network: FusionModel, inputs: Mapping[str, Tensor]) -> Tensors:

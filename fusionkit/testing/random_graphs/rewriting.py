@@ -82,6 +82,7 @@ def _renamed(source: Any, names: Mapping[str, str]) -> Any:
 
 _FIRST: dict[str, list[Data]] = {
     "vector": [], "text": [{"use": "encoder.text_embed", "with": {"width": 3}}, {"use": "encoder.pool"}],
+    "events": [{"use": "encoder.strats", "with": {"width": 4}}], "series": [{"use": "encoder.lstm"}],
 }
 """What turns an input into a vector, for layouts that `encoder.pool` does not take."""
 

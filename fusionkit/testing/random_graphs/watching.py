@@ -109,7 +109,8 @@ def _begun(products: _Products, began: list[int]) -> Any:
 def _ended(products: _Products, began: list[int], found: list[Seen]) -> Any:
     def note(module: nn.Module, args: Sequence[Tensor], output: Any) -> None:
         given = tuple(tuple(part.shape) for part in results(output))
-        reads = tuple(tuple(arg.shape) for arg in args)
+        # Of events and series the first part tells the cases and the steps.
+        reads = tuple(tuple((arg if isinstance(arg, Tensor) else arg[0]).shape) for arg in args)
         found.append(Seen(reads, given, isinstance(output, Tensor), products.total - began.pop()))
 
     return note

@@ -53,11 +53,11 @@ _TRUNCATED_FIX = "copy the file from its source again"
 class Slice:
     """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
 
-    Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) and `thickness` in mm;
-    `orientation` is the unit vector along a row, then along a column; None if the header does not give it. `rescaled`
-    is whether the header gives a slope, an intercept or a table; `units` are those of a PET, `pet` texts of its dose
-    and times. `dataset` is the whole file as read by pydicom, kept only if reading it again would cost more than its
-    memory.
+    Units: `position` (centre of the first pixel), `spacing` (between rows, between columns; `detector_spacing` that
+    of the detector of a radiograph) and `thickness` in mm; `orientation` is the unit vector along a row, then along
+    a column; None if the header does not give it. `rescaled` is whether the header gives a slope, an intercept or a
+    table; `units` are those of a PET, `pet` texts of its dose and times. `dataset` is the whole file as read by
+    pydicom, kept only if reading it again would cost more than its memory.
     """
 
     path: Path
@@ -80,7 +80,9 @@ class Slice:
     slope: float
     intercept: float
     rescaled: bool = True
+    detector_spacing: tuple[float, ...] | None = None
     thickness: float | None = None
+    frame_of_reference: str = ""
     rescale_type: str = ""
     units: str = ""
     bits: int = 0
@@ -307,7 +309,9 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         position=numbers("ImagePositionPatient", 3),
         orientation=numbers("ImageOrientationPatient", 6),
         spacing=numbers("PixelSpacing", 2),
+        detector_spacing=numbers("ImagerPixelSpacing", 2),
         thickness=_thickness(path, places),
+        frame_of_reference=text("FrameOfReferenceUID"),
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
         rescaled=slope is not None or intercept is not None or tag_of("ModalityLUTSequence") in dataset,

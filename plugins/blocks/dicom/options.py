@@ -80,8 +80,9 @@ class DicomOptions(IntensityOptions):
         "refuse", description="What to do with slices at uneven steps: `resample` interpolates them to an even step, "
         "one of the shortest of the series."
     )
-    tilt: Literal["refuse", "keep"] = Field(
-        "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged."
+    tilt: Literal["refuse", "keep", "resample"] = Field(
+        "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged, "
+        "`resample` shifts its slices to an upright one, which is larger, so that nothing is cut off."
     )
 
     clean: Literal["air", "keep"] = Field(

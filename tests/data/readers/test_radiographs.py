@@ -113,6 +113,15 @@ def test_raw_values_of_a_detector_and_text_in_pictures_are_warned_of(tmp_path: P
         "for-processing": (0,), "burned-in-annotation": (0,)}
 
 
+def test_the_size_of_a_pixel_may_be_that_at_the_detector(tmp_path: Path) -> None:
+    facts = [examine(path, options())[1] for path in (
+        FOLDER / "dx_mono2.dcm", edited(tmp_path / "a.dcm", PixelSpacing=[0.15, 0.15]))]
+    assert [found.pixel for found in facts] == [(0.2, 0.2), (0.15, 0.15)]
+    told = {found.code: found.cases for found in of_files(options(spacing=0.4), facts)}
+    assert told["detector-spacing"] == (0,)
+    assert "detector-spacing" not in {found.code for found in of_files(options(), facts)}
+
+
 def test_options_of_pictures_are_refused_for_volumes_and_beside_a_window() -> None:
     for given in ({"voi": "header"}, {"laterality": "left"}, {"region": "first"}):
         with pytest.raises(ValueError, match="it is for 'form: image'"):

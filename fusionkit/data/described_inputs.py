@@ -1,0 +1,159 @@
+"""The inputs of a data file: the reader of each, its options, and where its files are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from fusionkit.data import path_template
+from fusionkit.data.fields import DataFieldReader, entries, shown
+from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.readers.lookup import reader_names, reader_of
+from fusionkit.data.readers.reader import InputReader, ReadError
+from fusionkit.errors import GraphError, Span, did_you_mean
+from fusionkit.registry.lookup import Registry
+from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
+
+
+@dataclass(frozen=True, slots=True)
+class InputContext:
+    """What the inputs of a data file refer to: its folder, the other folders that may be read, and readers."""
+
+    folder: Path
+    roots: tuple[Path, ...]
+    registry: Registry
+
+
+def read_inputs(form: DataFieldReader, place: InputContext) -> dict[str, InputSpec]:
+    """Every entry of `inputs` that is right; what is wrong with the others is noted."""
+    form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
+    specs = (_input(form, name, tree, place) for name, tree in entries(form, "inputs").items())
+    return {spec.name: spec for spec in specs if spec is not None}
+
+
+def _input(form: DataFieldReader, name: str, tree: Tree, place: InputContext) -> InputSpec | None:
+    if not isinstance(tree, Mapping):
+        form.note("bad-value", f"input {name!r} must be a mapping, not {shown(tree)}", tree.span,
+                  fix=f"write '{name}: {{read: READER, ...}}' with one of the readers "
+                      + ", ".join(reader_names(place.registry)))
+        return None
+    reader = _reader(form, name, tree, place.registry)
+    options = None if reader is None else _options(form, name, reader, tree)
+    if reader is None or options is None:
+        return None
+    spec = InputSpec(name, reader, options, tree.span, place.folder, roots=place.roots)
+    placed = _placed_files(form, spec, tree)
+    if placed is None:
+        return None
+    return _file_input(form, placed, tree) if getattr(options, "path", None) is not None else placed
+
+
+def _placed_files(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:
+    """The input with the files that its options name; None where one is not there."""
+    found = {}
+    for option in getattr(type(spec.options), "placed", ()):
+        written = getattr(spec.options, option)
+        if written is not None:
+            span = find(tree, (option,))
+            path = inside_roots(form, written, span, spec.root, spec.roots)
+            if path is not None and not path.is_file():
+                form.note("missing-file", f"no file {str(path)!r}", span, f"{option!r} of input {spec.name!r} names it",
+                          f"correct {option!r}; it is relative to the data file")
+            found[option] = path
+    good = {option: path for option, path in found.items() if path is not None and path.is_file()}
+    return replace(spec, placed=good) if len(good) == len(found) else None
+
+
+def _reader(form: DataFieldReader, name: str, tree: Mapping, registry: Registry) -> InputReader | None:
+    chosen = tree.get("read")
+    word = chosen.value if isinstance(chosen, Leaf) else None
+    try:
+        found = reader_of(word, registry, chosen.span if chosen else None) if isinstance(word, str) else None
+    except GraphError as error:
+        form.found.extend(error.diagnostics)
+        return None
+    if found is None:
+        what = f"unknown reader {shown(chosen)}" if chosen else f"input {name!r} has no 'read'"
+        form.note("unknown-reader" if chosen else "missing-key", what, chosen.span if chosen else tree.span,
+                  fix=did_you_mean(str(to_plain(chosen)) if chosen else "", reader_names(registry)))
+    return found
+
+
+def _options(form: DataFieldReader, name: str, reader: InputReader, tree: Mapping) -> BaseModel | None:
+    given = {key: to_plain(value) for key, value in tree.items() if key != "read"}
+    try:
+        return reader.options.model_validate(given)
+    except ValidationError as problem:
+        for error in problem.errors(include_url=False):
+            _note_option(form, name, reader, tree, error)
+        return None
+
+
+def _note_option(form: DataFieldReader, name: str, reader: InputReader, tree: Mapping, error: Any) -> None:
+    fields = reader.options.model_fields
+    option = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        form.note("unknown-key", f"the reader {reader.name!r} has no option {option!r}", tree.keys[option],
+                  fix=did_you_mean(option, (*fields, "read"), f"its options are {', '.join(fields)}"))
+        return
+    if error["type"] == "missing" and len(error["loc"]) == 1:
+        form.note("missing-key", f"input {name!r} has no {option!r}", tree.span,
+                  why=f"the reader {reader.name!r} needs it", fix=f"{option!r} means: {fields[option].description}")
+        return
+    path = tuple(part for part in error["loc"] if isinstance(part, str | int))
+    # Messages of our validators may end in '; ' and a fix.
+    message, _, fix = str(error["msg"]).removeprefix("Value error, ").partition("; ")
+    message = "an entry is missing" if error["type"] == "missing" else message
+    subject = f"option {option!r} of input {name!r}" if option else f"input {name!r}"
+    value = tree.get(option)
+    met = f"; it is {to_plain(value)!r}" if value is not None else ""
+    form.note("bad-option", f"{subject} is not accepted", find(tree, path),
+              why=message[:1].lower() + message[1:] + met,
+              fix=f"{option!r} means: {fields[option].description}" if option in fields else fix or None)
+
+
+def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:
+    """The input with the place of its files."""
+    span, written = find(tree, ("path",)), str(spec.options.path).strip()
+    wrong = path_template.fault(written)
+    if wrong:
+        form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,
+                  fix="write column names in braces, for example 'ct/{patient}/{series}'")
+        return None
+    for option in type(spec.options).filled:
+        text = getattr(spec.options, option)
+        if isinstance(text, str) and (wrong := path_template.fault(text)):
+            form.note("bad-template", f"{option!r} of input {spec.name!r} cannot be filled in: {text!r}",
+                      find(tree, (option,)), why=wrong, fix="write a column name in braces, for example '{series}'")
+            return None
+    if Path(written).is_absolute() and is_typed(span):
+        root, rest = path_template.split_absolute(written)
+        return replace(spec, root=root, template=rest, template_span=span)
+    if Path(written).is_absolute():
+        fixed = path_template.split_absolute(written)[0]
+        try:
+            path_template.inside(spec.root, str(fixed), spec.roots)
+        except ReadError as problem:
+            form.note(problem.code, f"the path {written!r} is absolute", span,
+                      "a data file may only use paths inside its own folder or a folder that may be read",
+                      path_template.outside_fix(spec.root, [fixed]) if problem.code == "path-outside" else problem.fix)
+            return None
+    return replace(spec, template=written, template_span=span)
+
+
+def inside_roots(form: DataFieldReader, written: str, span: Span, folder: Path, roots: Sequence[Path]) -> Path | None:
+    """A path in the file, in a folder that may be read."""
+    try:
+        return path_template.inside(folder, written, roots)
+    except ReadError as problem:
+        form.note(problem.code, problem.message, span, problem.why, problem.fix)
+        return None
+
+
+def is_typed(span: Span) -> bool:
+    """Whether a value was typed on the command line."""
+    return span.file.startswith("--set ")

@@ -1,0 +1,74 @@
+"""Readers of all cases at once: their options, what they are given, and what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from fusionkit.components.config import Config
+from fusionkit.data.readers.advice import Advice
+from fusionkit.data.readers.reader import ReadError
+
+
+class CohortOptions(Config):
+    """The options of every reader of all cases: derive a reader's own from it.
+
+    `named` are the options whose value is a column of the table of cases, `placed` those that name a file below the
+    data file. An option `path`, if there is one, leads to a file of each case, and `missing_ok` says that some lack it.
+    """
+
+    filled: ClassVar[tuple[str, ...]] = ()
+    named: ClassVar[tuple[str, ...]] = ()
+    placed: ClassVar[tuple[str, ...]] = ()
+
+    model_config = ConfigDict(strict=False)
+
+
+@dataclass(frozen=True)
+class CohortCases:
+    """All cases of a study as a reader sees them, by row.
+
+    `cells` are those of the columns that options name, by column; `files` are what `path` leads to, None for a case
+    without; `placed` are the files that options name, by option. `train` are the rows that may be learnt from.
+    """
+
+    ids: tuple[str, ...]
+    cells: Mapping[str, tuple[str, ...]]
+    files: tuple[Path | None, ...]
+    placed: Mapping[str, Path]
+    train: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SequenceFault:
+    """What is wrong with one case, and the column that it stands in; or with an option, where `row` is None."""
+
+    error: ReadError
+    row: int | None = None
+    column: str | None = None
+    option: str | None = None
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """What a reader of all cases gives.
+
+    `arrays` has one for each row, None for a case without the input: int64 (n,), ids below `kinds`. `record` is kept
+    with a run and must be the same for later cases: a hash of each file that decides what an id means.
+    """
+
+    arrays: tuple[NDArray[Any] | None, ...]
+    kinds: int
+    record: Mapping[str, str] = field(default_factory=dict)
+    faults: tuple[SequenceFault, ...] = ()
+    advice: tuple[Advice, ...] = ()
+
+    @property
+    def faulty(self) -> frozenset[int]:
+        """The rows with a fault."""
+        return frozenset(fault.row for fault in self.faults if fault.row is not None)
