@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fusionkit.data.frames import FRAMES as FRAMES
+    from fusionkit.data.frames import Frames as Frames
+    from fusionkit.data.frames import frame_channels as frame_channels
+    from fusionkit.data.frames import frame_places as frame_places
     from fusionkit.data.geometry.grid import Grid as Grid
     from fusionkit.data.geometry.options import INTERPOLATE as INTERPOLATE
     from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
     from fusionkit.data.geometry.options import Interpolation as Interpolation
+    from fusionkit.data.geometry.resample import Onto as Onto
+    from fusionkit.data.header_values import unknown_keyword as unknown_keyword
     from fusionkit.data.intensities import IntensityOptions as IntensityOptions
     from fusionkit.data.intensities import intensities as intensities
     from fusionkit.data.label_maps import colour_labels as colour_labels

@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fusionkit.files import write_text
@@ -55,6 +56,7 @@ class Raised:
     package: str
 
 
+@cache
 def raised() -> list[Raised]:
     """Every place that reports a literal code, file by file."""
     paths = [*sorted(SOURCE.rglob("*.py")), *(path for folder in READERS for path in sorted(folder.rglob("*.py")))]

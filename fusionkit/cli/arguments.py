@@ -46,6 +46,9 @@ def add_data_root_option(parser: ArgumentParser) -> None:
 def add_running_options(parser: ArgumentParser) -> None:
     """How the networks of a run are run."""
     parser.add_argument("--uncertainty", metavar="ID", help="use this uncertainty method instead of the graph's")
+    parser.add_argument("--tta", nargs="?", const="rotate", metavar="VIEWS",
+                        help="test-time augmentation: the mean over the case and its views, of rotate (the default), "
+                             "lr, ap, si, with commas between")
     parser.add_argument("--looped", action="store_true",
                         help="draw samples one at a time: bit-identical to full passes, slower")
     parser.add_argument("--memory", type=int, metavar="MB",

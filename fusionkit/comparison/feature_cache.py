@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -17,19 +18,34 @@ from numpy.typing import NDArray
 
 from fusionkit.comparison.frozen_nodes import owners
 from fusionkit.data import case_files
-from fusionkit.data.batch import Case, collate
+from fusionkit.data.batch import Case, collate, pad
 from fusionkit.data.dataset import CaseDataset, ColumnInput, SequenceInput
 from fusionkit.files import read_json, write_json
+from fusionkit.layers.masking import fill_padding
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.write_graph import written
 from fusionkit.progress import Progress
+from fusionkit.shapes.layouts import MaskedTokens
 from fusionkit.training.checkpoint import digest
 from fusionkit.training.objective import presence
 
 FORMAT = 1
 _SAVE_SECONDS = 10.0
-Arrays = Mapping[str, NDArray[np.float32]]
-"""Outputs of nodes by name, (cases, ...)."""
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Masked tokens of all cases, one after the other: `tokens` (all, ...), those of a case from its start on."""
+
+    tokens: NDArray[np.float32]
+    starts: NDArray[np.int64]
+
+    def __getitem__(self, place: int) -> NDArray[np.float32]:
+        return self.tokens[self.starts[place] : self.starts[place + 1]]
+
+
+Arrays = Mapping[str, NDArray[np.float32] | Ragged]
+"""Outputs of nodes by name, (cases, ...), or masked tokens."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +56,11 @@ class CachedFeatures:
     places: Mapping[int, int]
 
     def of(self, name: str, rows: Sequence[int]) -> torch.Tensor:
-        """One output for some rows: (rows, ...)."""
-        return torch.tensor(self.arrays[name][[self.places[row] for row in rows]])
+        """One output for some rows: (rows, ...); masked tokens are padded with zeros to the longest."""
+        array, places = self.arrays[name], [self.places[row] for row in rows]
+        if isinstance(array, Ragged):
+            return pad([torch.tensor(array[place]) for place in places])[0]
+        return torch.tensor(array[places])
 
 
 class CachedCases(CaseDataset):
@@ -54,6 +73,8 @@ class CachedCases(CaseDataset):
                          patients=cases.patients)
         self.known, self.names = known, tuple(names)
         self.there = {name: cases.present(name) for name in cases.inputs if name not in kept}
+        self.left_out = {name: counts for name, counts in cases.counts.items() if name not in kept}
+        self.ragged = tuple(name for name in names if isinstance(known.arrays[name], Ragged))
 
     def some(self, places: Sequence[int]) -> Self:
         """As for the cases themselves."""
@@ -66,7 +87,16 @@ class CachedCases(CaseDataset):
         place = self.known.places[self.rows[position]]
         case["inputs"].update({name: torch.tensor(self.known.arrays[name][place]) for name in self.names})
         case["present"].update({name: there[position] for name, there in self.there.items()})
+        if self.ragged:
+            case["masked"] = (*case.get("masked", ()), *self.ragged)
+        if self.left_out:
+            case["counts"] = {name: counts.get(self.rows[position], 0) for name, counts in self.left_out.items()}
         return case
+
+    @property
+    def counts(self) -> dict[str, Mapping[int, int]]:
+        """As of the cases themselves, those that are not read included."""
+        return super().counts | self.left_out
 
 
 @dataclass(frozen=True)
@@ -90,7 +120,10 @@ def compute(source: Source, names: Sequence[str], folder: Path, progress: Progre
     missing = [name for name in names if not places[name].is_file()]
     if missing and not _fill(source, missing, places, progress):
         return None
-    arrays = {name: np.load(place, mmap_mode="r", allow_pickle=False) for name, place in places.items()}
+    arrays: dict[str, NDArray[np.float32] | Ragged] = {}
+    for name, place in places.items():
+        array, starts = np.load(place, mmap_mode="r", allow_pickle=False), _starts(source, name)
+        arrays[name] = array if starts is None else Ragged(array, starts)
     return CachedFeatures(arrays, {row: place for place, row in enumerate(source.cases.rows)})
 
 
@@ -105,15 +138,22 @@ def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], prog
     asides = {name: places[name].with_suffix(".part") for name in names}
     note = places[names[0]].with_suffix(".json")
     done = _done(note, asides)
-    if not done and sum(part.nbytes for part in first.values()) * rows * 1.1 > shutil.disk_usage(folder).free:
+    starts = {name: _starts(source, name) for name in names}
+    sizes = {name: (rows, *first[name].shape[1:]) if (of := starts[name]) is None else
+             (int(of[-1]), *first[name].shape[2:]) for name in names}
+    if not done and sum(4 * math.prod(size) for size in sizes.values()) * 1.1 > shutil.disk_usage(folder).free:
         return False
     arrays = {name: np.lib.format.open_memmap(asides[name], "r+" if done else "w+", np.float32,
-                                              None if done else (rows, *first[name].shape[1:])) for name in names}
+                                              None if done else sizes[name]) for name in names}
     saved = time.perf_counter()
     while done < rows:
         several = range(done, min(done + source.batch_size, rows))
         for name, part in results_of(source, names, several).items():
-            arrays[name][several.start : several.stop] = part.cpu().numpy()
+            if (of := starts[name]) is None:
+                arrays[name][several.start : several.stop] = part.cpu().numpy()
+            else:
+                real = torch.arange(part.shape[1]) < torch.from_numpy(np.diff(of)[several]).unsqueeze(1)
+                arrays[name][of[several.start] : of[several.stop]] = part.cpu()[real].numpy()
         done = several.stop
         if progress:
             progress(done, rows)
@@ -128,6 +168,21 @@ def _fill(source: Source, names: Sequence[str], places: Mapping[str, Path], prog
     return True
 
 
+def _tokens(source: Source, name: str) -> str | None:
+    """The input whose masked tokens an output has, None if it has none."""
+    shape = next(value.shape for node in source.model.plan.nodes for value in node.values if value.name == name)
+    return str(shape.of[0]) if isinstance(shape, MaskedTokens) else None
+
+
+def _starts(source: Source, name: str) -> NDArray[np.int64] | None:
+    """Where the masked tokens of each case start among those of all, and the end; None if the output has none."""
+    of = _tokens(source, name)
+    if of is None:
+        return None
+    counts = source.cases.counts[of]
+    return np.cumsum([0, *(counts.get(row, 0) for row in source.cases.rows)], dtype=np.int64)
+
+
 def _done(note: Path, asides: Mapping[str, Path]) -> int:
     """How many rows an interrupted computation has saved."""
     try:
@@ -140,10 +195,17 @@ def _done(note: Path, asides: Mapping[str, Path]) -> int:
 
 @torch.no_grad()
 def results_of(source: Source, names: Collection[str], places: Sequence[int]) -> dict[str, torch.Tensor]:
-    """The outputs of nodes for some cases, given by their positions in the dataset, as one batch: (B, ...) each."""
+    """The outputs of nodes for some cases, given by their positions in the dataset, as one batch: (B, ...) each.
+
+    Padding of masked tokens is zeros.
+    """
     batch = collate([source.cases[place] for place in places]).to(source.device)
     inputs = {value.name: batch.inputs[value.name] for value in source.model.plan.inputs}
-    return source.model.results_at(names, inputs, presence(source.model, batch))
+    found = source.model.results_at(names, inputs, presence(source.model, batch))
+    for name in names:
+        if (of := _tokens(source, name)) is not None:
+            found[name] = fill_padding(found[name], batch.masks[of])
+    return found
 
 
 def _key(source: Source, name: str) -> str:
@@ -172,4 +234,5 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
     if isinstance(item, SequenceInput):
         return [None if (tensor := item.tensors[row]) is None else hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
                 for row in cases.rows]
-    return [case_files.key_of(item.of_row(row), path) if (path := item.paths[row]) else None for row in cases.rows]
+    return [case_files.key_of(item.of_row(row), path, item.target(row)) if (path := item.paths[row]) else None
+            for row in cases.rows]

@@ -9,7 +9,7 @@ from torch import nn
 
 from fusionkit.inference.randomness import BATCHES, MetaNetwork, draws_of
 from fusionkit.network.model import FusionModel
-from fusionkit.planning.plan import Plan, PlannedNode
+from fusionkit.planning.plan import Plan, PlannedNode, Value
 from fusionkit.planning.write_graph import written
 from fusionkit.shapes.layouts import MaskedTokens
 
@@ -27,13 +27,16 @@ def shareable_nodes(plan: Plan, node: str, dropping: bool = False) -> frozenset[
     found: set[str] = set()
     for each in plan.nodes:
         learns = not each.node.freeze and bool(network.model.get_submodule(each.name).state_dict())
-        # Masked tokens have another size for every case, which an array of all cases cannot hold.
-        gives = any(value.shape.layout == "scalar" or isinstance(value.shape, MaskedTokens) for value in each.values
-                    ) or each.node.is_head
+        gives = any(value.shape.layout == "scalar" or _of_several(value) for value in each.values) or each.node.is_head
         if not (learns or gives or each.name == node or each.name in drawing or (dropping and not _passes_by(each))) \
                 and owners(each) <= found | {value.name for value in plan.inputs}:
             found.add(each.name)
     return frozenset(found) if any(network.model.get_submodule(name).state_dict() for name in found) else frozenset()
+
+
+def _of_several(value: Value) -> bool:
+    """Whether a value has the masked tokens of several inputs: it is padded in the middle, not at its end alone."""
+    return isinstance(value.shape, MaskedTokens) and len(value.shape.of) > 1
 
 
 def _passes_by(node: PlannedNode) -> bool:

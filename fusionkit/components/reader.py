@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -29,7 +29,8 @@ class Reader(Declaration):
     cuts it off and damages it. `shape(options)` gives the sizes that follow from the options, None where only the
     files tell. `advise(options, files)` gives `Advice`, warnings about the facts of all files of an input.
     `size_fix(name, options, expected, met)` says what to do where input `name` has other sizes than the graph.
-    `folders`: it also takes a folder.
+    `folders`: it also takes a folder. `headers(path, options, names)` gives the texts of elements of the header by
+    name, an empty one where the file lacks it, several values parted by a backslash.
 
     With `whole` it reads an input of all cases at once, from cells of the table or from files of its own: `config`
     derives from `fusionkit.reading.CohortOptions`, `module(cases, options)` is given `fusionkit.reading.CohortCases`
@@ -45,6 +46,7 @@ class Reader(Declaration):
     advise: Callable[[Any, Sequence[Any]], Sequence[Any]] | None = None
     size_fix: Callable[[str, Any, Sizes, Sizes], str] | None = None
     folders: bool = False
+    headers: Callable[[Path, Any, Sequence[str]], Mapping[str, str]] | None = None
     whole: bool = False
     gives: Gives = "array"
 

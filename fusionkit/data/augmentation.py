@@ -7,19 +7,30 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field, PositiveFloat, ValidationError
+
+from fusionkit.components.config import Config
 from fusionkit.components.transform import Transform
 from fusionkit.data.fields import DataFieldReader, shown
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.registry.named import Chosen, component_named
-from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, to_plain
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 if TYPE_CHECKING:
     from fusionkit.registry.lookup import Registry
 
-TOGETHER, SWAP = "together", "swap"
-_OWN = (TOGETHER, SWAP)
+TOGETHER, SWAP, MIXUP = "together", "swap", "mixup"
+OWN = (TOGETHER, SWAP, MIXUP)
+"""The keys of the section that are no inputs."""
 _FIX = "write for example 'ct: {rotate: [15, 5, 5], noise: {chance: 0.2}}', or the name of a preset"
+
+
+class MixupOptions(Config):
+    """How training cases are joined in pairs."""
+
+    alpha: PositiveFloat = Field(0.2, le=10, description="Both parameters of the beta distribution of the shares.")
+    chance: float = Field(0.5, ge=0, le=1, description="Probability that a case is joined with another in an epoch.")
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class Augmentation:
     inputs: AbstractMapping[str, tuple[Chosen[Transform], ...]] = field(default_factory=dict)
     together: tuple[tuple[str, ...], ...] = ()
     swap: AbstractMapping[str, tuple[str, str]] = field(default_factory=dict)
+    mixup: MixupOptions | None = None
 
     def group(self, name: str) -> tuple[str, ...]:
         """The inputs that move as this one does, itself among them."""
@@ -46,13 +58,21 @@ class Augmentation:
         every = ([chosen for chosen in self.inputs.get(name, ()) if chosen.declared.acts == "space"] for name in group)
         return tuple(next(filter(None, every), ()))
 
-    def told(self, unplaced: Collection[str]) -> str:
-        """What it does in one line; `unplaced` are inputs whose files do not tell the size of a voxel."""
-        parts = [f"{name} {', '.join(chosen.declared.name for chosen in several) or 'as its group'}"
-                 for name, several in self.inputs.items()]
-        moving = [name for name in unplaced if self.moving(self.group(name))]
-        note = f" (voxels of {' and '.join(moving)} count as 1 mm: the files do not tell)" if moving else ""
-        return f"training cases are changed at random: {'; '.join(parts)}{note}"
+    def told(self, unplaced: Collection[str]) -> list[str]:
+        """What it does, a line for each input; `unplaced` are those whose files do not tell the size of a voxel."""
+        lines = []
+        for name in dict.fromkeys((*self.inputs, *(each for group in self.together for each in group))):
+            group = self.group(name)
+            moving = self.moving(group)
+            own = [each for each in self.inputs.get(name, ()) if each.declared.acts != "space"]
+            words = [_said(each) for each in (*moving, *own)] or ["nothing"]
+            others = [other for other in group if other != name]
+            notes = [f"moves with {' and '.join(others)}"] if moving and others else []
+            notes += ["a voxel counts as 1 mm, since the files do not tell"] if moving and name in unplaced else []
+            lines.append(f"augment {name}: {', '.join(words)}" + "".join(f"; {note}" for note in notes))
+        if self.mixup is not None:
+            lines.append(f"augment: {self.mixup.chance:.0%} of the cases of an epoch are joined with another (mixup)")
+        return lines
 
     def to_plain(self) -> dict[str, Any]:
         """Everything that decides the changes, written out in full."""
@@ -60,7 +80,17 @@ class Augmentation:
                  for name, several in self.inputs.items()}
         swap = {column: list(pair) for column, pair in self.swap.items()}
         return plain | ({TOGETHER: [list(group) for group in self.together]} if self.together else {}) | (
-            {SWAP: swap} if swap else {})
+            {SWAP: swap} if swap else {}) | ({MIXUP: self.mixup.model_dump(mode="json")} if self.mixup else {})
+
+
+def _said(chosen: Chosen[Transform]) -> str:
+    """A transform with its main option and its chance."""
+    options = chosen.config.model_dump(mode="json")
+    main = options.get(chosen.declared.short) if chosen.declared.short != "chance" else None
+    values = [f"{each:.3g}" for each in (main if isinstance(main, list) else [main])] if main is not None else []
+    chance = options["chance"]
+    return " ".join([chosen.declared.name, *(["..".join(values) if len(values) < 3 else "/".join(values)] if values
+                                             else []), *([f"({chance:.0%})"] if chance < 1 else [])])
 
 
 def read_augmentation(form: DataFieldReader, inputs: AbstractMapping[str, InputSpec], registry: Registry
@@ -75,9 +105,9 @@ def read_augmentation(form: DataFieldReader, inputs: AbstractMapping[str, InputS
         return None
     found, together = {}, _together(form, tree.get(TOGETHER), inputs)
     for name, part in tree.items():
-        if name not in _OWN and _known(form, name, tree.keys[name], inputs):
+        if name not in OWN and _known(form, name, tree.keys[name], inputs):
             found[name] = _InputReader(form, name, registry, cells=not inputs[name].source.files).read(part)
-    made = Augmentation(found, together, _swap(form, tree.get(SWAP)))
+    made = Augmentation(found, together, _swap(form, tree.get(SWAP)), _mixup(form, tree.get(MIXUP)))
     for group in together:
         _check_alike(form, made, group, tree.get(TOGETHER) or tree)
     return made
@@ -117,6 +147,25 @@ def _together(form: DataFieldReader, tree: Tree | None, inputs: AbstractMapping[
                           fix="an input moves with one group; remove it from the other")
             seen.add(str(name))
     return tuple(tuple(map(str, group)) for group in groups)
+
+
+def _mixup(form: DataFieldReader, tree: Tree | None) -> MixupOptions | None:
+    if tree is None or (isinstance(tree, Leaf) and tree.value in (False, None, "off")):
+        return None
+    if isinstance(tree, Leaf) and tree.value is True:
+        return MixupOptions.model_validate({})
+    fix = f"write '{MIXUP}: {{alpha: 0.2, chance: 0.5}}'"
+    if not isinstance(tree, Mapping):
+        form.note("bad-value", f"{MIXUP!r} must be a mapping of options, not {shown(tree)}", tree.span, fix=fix)
+        return None
+    try:
+        return MixupOptions.model_validate(to_plain(tree))
+    except ValidationError as problem:
+        for error in problem.errors(include_url=False):
+            key = str(error["loc"][0]) if error["loc"] else ""
+            form.note("bad-option", f"option {key!r} of {MIXUP!r} is not accepted", find(tree, (key,)),
+                      why=str(error["msg"]), fix=fix)
+        return None
 
 
 def _swap(form: DataFieldReader, tree: Tree | None) -> dict[str, tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from fusionkit.data.augmentation import TOGETHER, Augmentation
+from fusionkit.data.augmentation import MIXUP, TOGETHER, Augmentation
 from fusionkit.data.case_files import Checked
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
@@ -37,6 +37,23 @@ def check_augmentation(description: DataDescription, inputs: SeenInputs, heads: 
                     findings)
     _check_changed(description, inputs.sizes, inputs.masked, checked=inputs.checked, findings=findings)
     check_sides(description, inputs.layouts, heads, findings)
+    _check_mixup(description, inputs.masked, heads, findings)
+
+
+def _check_mixup(description: DataDescription, masked: Collection[str], heads: Mapping[str, HeadTarget],
+                 findings: Findings) -> None:
+    """`mixup-refused`: inputs and targets of which there is no mean of two cases."""
+    if description.augmentation is None or description.augmentation.mixup is None:
+        return
+    coded = [(name, f"encodes {spec.options.categorical[0]!r} as a code, and the mean of two codes is a third category",
+              f"write 'encode: onehot' on input {name!r}") for name, spec in description.inputs.items()
+             if not spec.source.files and spec.options.categorical and spec.options.encode == "codes"]
+    several = [(name, "has another number of tokens or items for every case", "remove 'mixup'") for name in masked]
+    times = [(name, "predicts by columns of its own, of which there is no mean", "remove 'mixup'")
+             for name, head in heads.items() if head.declared_task.keys]
+    for name, why, fix in (*coded, *several, *times):
+        findings.add(Diagnostic("mixup-refused", f"'mixup' cannot join cases by {name!r}",
+                                description.span("augment", MIXUP), why=f"{name!r} {why}", fix=fix))
 
 
 def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[int]], masked: Collection[str], *,

@@ -13,7 +13,8 @@ from torch import Tensor
 class Case(TypedDict):
     """One case of a `CaseDataset`; `index` is its row in the cohort.
 
-    `masked` are its inputs that have a number of tokens of their own: (n, c), n = 0 where the input is missing. `known`
+    `masked` are its inputs that have a number of tokens of their own: (n, c), n = 0 where the input is missing; `counts`
+    has this number for those that are not read, where outputs of frozen nodes take their place. `known`
     has, for inputs of columns of which a component asks for it, which cells are not blank: (c,). `grids` has the affine
     of each volume whose files tell where it is, see `fusionkit.data.geometry.grid`: float64 (4, 4), NaN where this case
     lacks one.
@@ -25,8 +26,19 @@ class Case(TypedDict):
     targets: dict[str, Tensor]
     target_present: dict[str, bool]
     masked: NotRequired[tuple[str, ...]]
+    counts: NotRequired[dict[str, int]]
     known: NotRequired[dict[str, Tensor]]
     grids: NotRequired[dict[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """The cases that those of a batch are joined with: their `targets` as in `Batch`, and the `share` (B,) of the cases
+    of the batch themselves, 1 for one that is joined with none.
+    """
+
+    targets: dict[str, Tensor]
+    share: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Batch:
     padded with zeros to the longest case of the batch, (B, N, c), and have `valid` bool (B, N), True = a token. Inputs
     of columns of which a component asks for it have `known` bool (B, c), True = the cell was not blank. Volumes whose
     files tell where they are have `grids` float64 (B, 4, 4), NaN for a case without one; they stay on the CPU.
+    `mixed` is there where training joins cases.
     """
 
     inputs: dict[str, Tensor]
@@ -48,6 +61,7 @@ class Batch:
     valid: dict[str, Tensor] = field(default_factory=dict)
     known: dict[str, Tensor] = field(default_factory=dict)
     grids: dict[str, Tensor] = field(default_factory=dict)
+    mixed: Mixed | None = None
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -69,15 +83,20 @@ class Batch:
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         parts = (self.inputs, self.present, self.targets, self.target_present, self.valid, self.known)
         changed = [{name: change(tensor) for name, tensor in part.items()} for part in parts]
+        mixed = self.mixed and Mixed({name: change(target) for name, target in self.mixed.targets.items()},
+                                     change(self.mixed.share))
         return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), changed[4], changed[5],
-                     self.grids)
+                     self.grids, mixed)
 
 
 def collate(cases: Sequence[Case]) -> Batch:
     """A batch of some cases of one dataset."""
     first = cases[0]
     masked = first.get("masked", ())
-    padded = {name: _padded([case["inputs"][name] for case in cases]) for name in masked}
+    padded = {name: pad([case["inputs"][name] for case in cases]) for name in masked}
+    # Outputs of nodes have the mask of the inputs that they come from.
+    valid = {name: real for name, (_, real) in padded.items() if name in first["present"]}
+    valid |= {name: _real([case["counts"][name] for case in cases]) for name in first.get("counts", ())}
     return Batch(
         {name: padded[name][0] if name in padded else torch.stack([case["inputs"][name] for case in cases])
          for name in first["inputs"]},
@@ -85,16 +104,21 @@ def collate(cases: Sequence[Case]) -> Batch:
         {name: torch.stack([case["targets"][name] for case in cases]) for name in first["targets"]},
         {name: torch.tensor([case["target_present"][name] for case in cases]) for name in first["target_present"]},
         torch.tensor([case["index"] for case in cases]),
-        {name: valid for name, (_, valid) in padded.items()},
+        valid,
         {name: torch.stack([case["known"][name] for case in cases]) for name in first.get("known", ())},
         {name: torch.stack([case["grids"][name] for case in cases]) for name in first.get("grids", ())},
     )
 
 
-def _padded(bags: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def pad(bags: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Tokens (n, c), or items (n, ...), of each case as (B, N, ...), and the mask (B, N); N is at least 1."""
-    counts = torch.tensor([len(bag) for bag in bags])
-    tokens = bags[0].new_zeros(len(bags), max(1, int(counts.max())), *bags[0].shape[1:])
+    valid = _real([len(bag) for bag in bags])
+    tokens = bags[0].new_zeros(*valid.shape, *bags[0].shape[1:])
     for row, bag in enumerate(bags):
         tokens[row, : len(bag)] = bag
-    return tokens, torch.arange(tokens.shape[1]) < counts.unsqueeze(1)
+    return tokens, valid
+
+
+def _real(counts: Sequence[int]) -> Tensor:
+    """The mask (B, N) of so many tokens; N is at least 1."""
+    return torch.arange(max(1, *counts)) < torch.tensor(counts).unsqueeze(1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.findings import Findings
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.geometry.steps import left_to_geometry, shaped
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.facts import Facts
@@ -46,17 +47,18 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to be read: its input, its row, and its path."""
+    """One file to be read: its input, its row, its path, and the grid of the input that it is to be like."""
 
     spec: InputSpec
     row: int
     path: Path
+    target: Grid | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What two rows share that read the same: the input, the path, and options that are filled in by row."""
+        """What two rows share that read the same: input, path, target, and options that are filled in by row."""
         filled = type(self.spec.options).filled
-        return self.spec.name, self.path, *(getattr(self.spec.options, name) for name in filled)
+        return self.spec.name, self.path, self.target, *(getattr(self.spec.options, name) for name in filled)
 
 
 def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings) -> tuple[
@@ -204,33 +206,36 @@ def _names(folder: Path) -> list[str]:
         return [entry.name for _, entry in zip(range(_MAX_LISTED), entries, strict=False)]
 
 
-def load(spec: InputSpec, path: Path, cache: Path | None) -> NDArray[np.float32]:
+def load(spec: InputSpec, path: Path, cache: Path | None, target: Grid | None = None) -> NDArray[np.float32]:
     """The array of one file, from the cache if possible, else read and cached.
+
+    `target` is the grid of the input that it is to be like.
 
     Raises: `ReadError` when the file cannot be read or holds values that are not finite; `RunError` when the cache
     cannot be written.
     """
-    name = "" if cache is None else _key(spec, path)
+    name = "" if cache is None else _key(spec, path, target)
     found = None if cache is None else disk.load(cache, name)
-    return _read(spec, path, cache, name)[0] if found is None else found
+    return _read(spec, path, target, cache, name)[0] if found is None else found
 
 
-def examine(spec: InputSpec, path: Path, cache: Path | None) -> tuple[NDArray[np.float32], Facts]:
+def examine(spec: InputSpec, path: Path, cache: Path | None, target: Grid | None = None
+            ) -> tuple[NDArray[np.float32], Facts]:
     """The array of one file as in `load`, and its metadata.
 
     Raises: as `load`.
     """
-    name = "" if cache is None else _key(spec, path)
+    name = "" if cache is None else _key(spec, path, target)
     if cache is not None:
         array, facts = disk.load(cache, name), Facts.from_json(disk.load_facts(cache, name))
         if array is not None and facts is not None:
             return array, facts
-    return _read(spec, path, cache, name)
+    return _read(spec, path, target, cache, name)
 
 
-def _key(spec: InputSpec, path: Path) -> str:
+def _key(spec: InputSpec, path: Path, target: Grid | None) -> str:
     try:
-        return key_of(spec, path)
+        return key_of(spec, path, target)
     except OSError as problem:
         raise _unreadable(problem) from None
 
@@ -240,12 +245,13 @@ def _unreadable(problem: OSError) -> ReadError:
                      fix="check the file and its permissions")
 
 
-def _read(spec: InputSpec, path: Path, cache: Path | None, name: str) -> tuple[NDArray[np.float32], Facts]:
+def _read(spec: InputSpec, path: Path, target: Grid | None, cache: Path | None, name: str
+          ) -> tuple[NDArray[np.float32], Facts]:
     try:
         check_regular(path)
         array, facts = spec.source.examine(path, left_to_geometry(spec.options))
         _refuse_unusable(spec, array)
-        array, facts = shaped(array, facts, spec.options)
+        array, facts = shaped(array, facts, spec.options, target)
     except OSError as problem:
         raise _unreadable(problem) from None
     except ReadError:
@@ -265,9 +271,10 @@ def _read(spec: InputSpec, path: Path, cache: Path | None, name: str) -> tuple[N
     return array, facts
 
 
-def key_of(spec: InputSpec, path: Path) -> str:
+def key_of(spec: InputSpec, path: Path, target: Grid | None = None) -> str:
     """A hash of everything that the array of one file depends on; a changed file or setting gives another."""
-    return disk.key(path, spec.reader, spec.options.model_dump(mode="json", exclude={"path", "missing_ok"}))
+    settings = spec.options.model_dump(mode="json", exclude={"path", "missing_ok"})
+    return disk.key(path, spec.reader, settings if target is None else settings | {"target": target.as_json()})
 
 
 def is_empty_bag(shape: Sequence[int]) -> bool:
@@ -318,7 +325,7 @@ def _results(
 ) -> Iterator[tuple[File, Checked | ReadError]]:
     def read(file: File) -> Checked | ReadError:
         try:
-            array, facts = examine(file.spec, file.path, cache)
+            array, facts = examine(file.spec, file.path, cache, file.target)
             return Checked(array.shape, facts)
         except ReadError as problem:
             return problem

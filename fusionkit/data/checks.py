@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fusionkit.components.task import TargetPart
 from fusionkit.data.case_files import File
-from fusionkit.data.description import DataDescription, TargetSpec
+from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.geometry.advice import geometry_advice, settled
 from fusionkit.data.grouped_folds import PARTS
@@ -24,6 +24,7 @@ from fusionkit.data.readers.reader import Sizes, show_sizes
 from fusionkit.data.signature import HeadTarget, InputNeed, fits
 from fusionkit.data.split import Division
 from fusionkit.data.table import Table
+from fusionkit.data.target_spec import TargetSpec
 from fusionkit.data.targets import TargetValues
 from fusionkit.errors import Diagnostic, Severity, Span, did_you_mean
 from fusionkit.printable import in_one_line

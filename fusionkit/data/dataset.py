@@ -56,7 +56,8 @@ class FileInput:
     """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
 
     `specs` too, where options are filled in by row; else it is empty. With `masked` the first of `size`, the number of
-    tokens, is another for every case. `matching` is for values that are brought to a standard scale.
+    tokens, is another for every case. `matching` is for values that are brought to a standard scale. `targets` are the
+    grids, by row, of the input that it is to be like; else it is empty.
     """
 
     spec: InputSpec
@@ -65,10 +66,15 @@ class FileInput:
     specs: Sequence[InputSpec] = ()
     masked: MaskedCounts | None = None
     matching: Matching | None = None
+    targets: Sequence[Grid | None] = ()
 
     def of_row(self, row: int) -> InputSpec:
         """The input as one row reads it."""
         return self.specs[row] if self.specs else self.spec
+
+    def target(self, row: int) -> Grid | None:
+        """The grid of the input that the one of a row is to be like."""
+        return self.targets[row] if self.targets else None
 
     @property
     def missing(self) -> Tensor:
@@ -204,8 +210,13 @@ class CaseDataset(Dataset[Case]):
 
     def lengths(self) -> list[int] | None:
         """How many masked tokens each case has, in order; None if no input has any. No file is read for it."""
-        bags = [found.counts for source in self.inputs.values() if (found := _counts(source)) is not None]
+        bags = list(self.counts.values())
         return [sum(counts.get(row, 0) for counts in bags) for row in self.rows] if bags else None
+
+    @property
+    def counts(self) -> dict[str, Mapping[int, int]]:
+        """The numbers of tokens of each input that has masked ones, by row; a row that lacks the input has none."""
+        return {name: found.counts for name, source in self.inputs.items() if (found := _counts(source)) is not None}
 
     def present(self, name: str) -> list[bool]:
         """Which cases have an input, in order; no file is read for it."""
@@ -234,7 +245,7 @@ class CaseDataset(Dataset[Case]):
 
     def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
         try:
-            array = case_files.load(source.of_row(row), path, self.cache)
+            array = case_files.load(source.of_row(row), path, self.cache, source.target(row))
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None

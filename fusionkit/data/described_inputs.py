@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fusionkit.data import path_template
-from fusionkit.data.fields import DataFieldReader, shown
+from fusionkit.data.fields import DataFieldReader, entries, shown
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.readers.reader import InputReader, ReadError
@@ -143,18 +143,6 @@ def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputS
                       path_template.outside_fix(spec.root, [fixed]) if problem.code == "path-outside" else problem.fix)
             return None
     return replace(spec, template=written, template_span=span)
-
-
-def entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
-    """The named entries of a section, which must be a mapping."""
-    tree = form.tree.get(name)
-    if tree is None:
-        return {}
-    if isinstance(tree, Mapping):
-        return tree.entries
-    form.note("bad-value", f"{name!r} must be a mapping of names, not {shown(tree)}", tree.span,
-              fix=f"write '{name}: {{NAME: {{...}}}}'")
-    return {}
 
 
 def inside_roots(form: DataFieldReader, written: str, span: Span, folder: Path, roots: Sequence[Path]) -> Path | None:

@@ -6,19 +6,18 @@ from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from fusionkit.components.task import Task
 from fusionkit.data.augmentation import Augmentation, read_augmentation
-from fusionkit.data.described_inputs import InputContext, entries, inside_roots, is_typed, read_inputs
+from fusionkit.data.described_inputs import InputContext, inside_roots, is_typed, read_inputs
 from fusionkit.data.fields import DataFieldReader, shown
+from fusionkit.data.input_references import check_references
 from fusionkit.data.input_spec import InputSpec
-from fusionkit.data.measurement_limits import Limits
 from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
 from fusionkit.data.split_spec import SplitSpec, read_split
+from fusionkit.data.target_spec import TargetSpec, read_targets
 from fusionkit.errors import DataError, Diagnostic, Span
 from fusionkit.registry.lookup import Registry, discover
-from fusionkit.registry.tasks import tasks_with_keys
 from fusionkit.syntax.assign import assign
 from fusionkit.syntax.reader import read_file
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
@@ -26,45 +25,6 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 VERSION = 1
 KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
         "inputs", "augment", "targets")
-TARGET_KEYS = ("column", "columns", "values", "limits")
-
-
-@dataclass(frozen=True, slots=True)
-class TargetSpec:
-    """One target: a column, or one column per class (multilabel), and raw values renamed to classes.
-
-    `limits` says how cells beyond a limit of measurement are read. A target of a `task` with columns of its own has
-    these `by_key`, and `words` under its further keys.
-    """
-
-    name: str
-    span: Span
-    column: str | None = None
-    columns: tuple[str, ...] = ()
-    values: AbstractMapping[str, str] = field(default_factory=dict)
-    limits: Limits | None = None
-    by_key: AbstractMapping[str, str] = field(default_factory=dict)
-    task: Task | None = None
-    words: AbstractMapping[str, str] = field(default_factory=dict)
-
-    @property
-    def named_columns(self) -> list[tuple[str, tuple[str | int, ...]]]:
-        """Its columns, each with the path of its name in the data file."""
-        if self.by_key:
-            return [(column, ("targets", self.name, key)) for key, column in self.by_key.items()]
-        if self.column is not None:
-            return [(self.column, ("targets", self.name, "column"))]
-        return [(column, ("targets", self.name, "columns", position)) for position, column in enumerate(self.columns)]
-
-    @property
-    def all_columns(self) -> tuple[str, ...]:
-        """The columns that it reads."""
-        return tuple(self.by_key.values()) or ((self.column,) if self.column else self.columns)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys by which it names its columns, if it has keys of its own."""
-        return tuple(self.by_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +91,9 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     registry = registry or discover()
     inputs = read_inputs(form, InputContext(folder, readable, registry))
+    check_references(form, inputs)
     augmentation = read_augmentation(form, inputs, registry)
-    targets = _targets(form, registry)
+    targets = read_targets(form, registry)
     split = read_split(form, targets)
     numbers, sheet = _numbers(form), form.words("sheet")
     if found:
@@ -217,54 +178,3 @@ def _marks(form: DataFieldReader, key: str, marks: Sequence[str]) -> dict[str, s
     return found
 
 
-def _targets(form: DataFieldReader, registry: Registry) -> dict[str, TargetSpec]:
-    specs = (_target(form, name, tree, registry) for name, tree in entries(form, "targets").items())
-    return {spec.name: spec for spec in specs if spec is not None}
-
-
-def _target(form: DataFieldReader, name: str, tree: Tree, registry: Registry) -> TargetSpec | None:
-    if isinstance(tree, Mapping) and set(tree.entries) - set(TARGET_KEYS):
-        for task in tasks_with_keys(registry):
-            if set(tree.entries) & set(task.keys):
-                return _keyed_target(form, name, tree, task)
-    part = DataFieldReader(tree, f"target {name!r}", TARGET_KEYS, form.found)
-    if not isinstance(tree, Mapping):
-        return None
-    column, columns, values = part.words("column"), part.texts("columns"), _values(part)
-    if part.has("column") == part.has("columns"):
-        part.note("bad-target", f"target {name!r} must name either 'column' or 'columns'",
-                  fix="write 'column: NAME', or 'columns: [NAME, NAME]' with one column for each class")
-        return None
-    limits = part.words("limits")
-    known: dict[str | None, Limits] = {name: name for name in get_args(Limits)}
-    if limits is not None and limits not in known:
-        part.note("bad-value", f"'limits' of {part.owner} cannot be {limits!r}", part.at("limits"),
-                  fix="write 'value' for the limit itself, 'half' for half of a lower one, 'blank' for no value")
-    return TargetSpec(name, tree.span, column, columns or (), values, known.get(limits))
-
-
-def _keyed_target(form: DataFieldReader, name: str, tree: Mapping, task: Task) -> TargetSpec | None:
-    """A target of a task with columns of its own."""
-    part = DataFieldReader(tree, f"target {name!r}", (*task.keys, "values", *task.words), form.found)
-    for key in task.keys:
-        part.require(key, "COLUMN", f", a column that {task.id} reads")
-    by_key = {key: part.words(key) for key in task.keys if part.has(key)}
-    words = {key: part.words(key) for key in task.words if part.has(key)}
-    values = _values(part)
-    if len(by_key) < len(task.keys) or None in by_key.values():
-        return None
-    return TargetSpec(name, tree.span, values=values, by_key={key: str(column) for key, column in by_key.items()},
-                      task=task, words={key: str(word) for key, word in words.items() if word is not None})
-
-
-def _values(part: DataFieldReader) -> dict[str, str]:
-    tree = part.tree.get("values")
-    if tree is None:
-        return {}
-    if not isinstance(tree, Mapping):
-        part.note("bad-value", f"'values' of {part.owner} must be a mapping, not {shown(tree)}", tree.span,
-                  fix="write the cell and its class, for example 'values: {0: benign, 1: malignant}'")
-        return {}
-    named = {raw.strip(): "" if isinstance(value, Leaf) and value.value is None else
-             part.as_text(value, f"the class of value {raw!r}") for raw, value in tree.items()}
-    return {raw: name for raw, name in named.items() if name is not None}

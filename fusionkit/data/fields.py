@@ -5,7 +5,7 @@ from __future__ import annotations
 from fusionkit.errors import Span
 from fusionkit.syntax import fields
 from fusionkit.syntax.fields import shown
-from fusionkit.syntax.tree import Items, Leaf, Tree
+from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
 __all__ = ["DataFieldReader", "shown"]
 
@@ -78,3 +78,15 @@ class DataFieldReader(fields.FieldReader):
         self.note("bad-value", f"{name!r} of {self.owner} must be a number between 0 and 1, not {shown(value)}",
                   value.span, fix=f"for example '{name}: 0.2' for a fifth of the cases")
         return None
+
+
+def entries(form: DataFieldReader, name: str) -> dict[str, Tree]:
+    """The named entries of a section, which must be a mapping."""
+    tree = form.tree.get(name)
+    if tree is None:
+        return {}
+    if isinstance(tree, Mapping):
+        return tree.entries
+    form.note("bad-value", f"{name!r} must be a mapping of names, not {shown(tree)}", tree.span,
+              fix=f"write '{name}: {{NAME: {{...}}}}'")
+    return {}

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, leaks, masked_inputs, sequences, targets
-from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
+from fusionkit.data import case_files, checks, file_steps, leaks, sequences, targets
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
-from fusionkit.data.dataset import CaseDataset, MaskedCounts
-from fusionkit.data.description import DataDescription, TargetSpec
+from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.description import DataDescription
 from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
+from fusionkit.data.header_tables import read_cases
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.partial_cohort import PartialCohort, Reading
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
-from fusionkit.data.readers.cohort_reader import Sequences
-from fusionkit.data.readers.columns import Categories, ColumnValues
 from fusionkit.data.readers.lookup import COLUMNS
 from fusionkit.data.signature import HeadTarget, InputNeed
 from fusionkit.data.split import Division, divide, groups_of
-from fusionkit.data.table import Table, read_table_and_faults
-from fusionkit.data.targets import TargetValues
 from fusionkit.progress import Progress
 
 __all__ = ["Batch", "Case", "CaseDataset", "Cohort", "HeadTarget", "InputNeed", "collate", "load_cohort"]
@@ -53,13 +49,12 @@ def load_cohort(
 
     Raises: `DataError` with everything that is wrong, each with its row and column; the codes are in docs/data.md.
     """
-    table, faults = read_table_and_faults(description.cases, description.blank, description.span("cases"),
-                                          description.numbers, sheet=description.sheet)
+    table, faults = read_cases(description)
     description = replace(description, inputs={
         name: replace(spec, options=columns.expanded(spec.options, table.columns)) if spec.source is COLUMNS else spec
         for name, spec in description.inputs.items()})
-    loading = _Loading(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
-                       reading=_Reading(workers, progress, cache))
+    loading = PartialCohort(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
+                       reading=Reading(workers, progress, cache))
     loading.findings.extend(("", fault) for fault in faults)
     # Where rows could not be read, their absence would look like faults of the cohort.
     for step in _STEPS_OF_CELLS if any(fault.severity == "error" for fault in faults) else _STEPS:
@@ -69,75 +64,11 @@ def load_cohort(
         loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets, loading.masked,
-        frozenset(name for name, need in loading.inputs.items() if need.known),
+        frozenset(name for name, need in loading.inputs.items() if need.known), loading.like,
         {place: found.facts for place, found in loading.checked.items()}, loading.gathered)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """How files are read."""
-
-    workers: int | None
-    progress: Progress | None
-    cache: Path | None
-
-
-@dataclass(frozen=True)
-class _Loading:
-    """The requirements on a cohort, and what is known so far: each step returns a copy with more.
-
-    Errors are added to `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
-    with a bad cell; `learnt` are the targets without an error, `divided` says whether the split has none.
-    """
-
-    description: DataDescription
-    heads: Mapping[str, HeadTarget]
-    inputs: Mapping[str, InputNeed]
-    required: bool
-    table: Table
-    reading: _Reading
-    preprocessing: Preprocessing | None
-    findings: Findings = field(default_factory=Findings)
-    missing: set[str] = field(default_factory=set)
-    ids: tuple[str, ...] = ()
-    named: bool = False
-    patients: tuple[str, ...] = ()
-    targets: Mapping[str, TargetValues] = field(default_factory=dict)
-    learnt: Mapping[str, TargetSpec] = field(default_factory=dict)
-    division: Division = field(default_factory=Division)
-    divided: bool = False
-    columns: Mapping[str, ColumnValues] = field(default_factory=dict)
-    layouts: Mapping[str, Categories] = field(default_factory=dict)
-    faulty: frozenset[str] = frozenset()
-    paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
-    checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
-    gathered: Mapping[str, Sequences] = field(default_factory=dict)
-
-    @property
-    def train(self) -> tuple[int, ...]:
-        """The rows that may be learnt from: all of them without a split."""
-        return self.division.rows("train") if self.division.parts else tuple(range(len(self.table)))
-
-    def has_all(self, needed: Sequence[tuple[str, tuple[str | int, ...]]], use: str) -> bool:
-        """Whether all columns exist, named in the data file under these paths; a missing one is reported once."""
-        missing = checks.missing_columns(
-            self.table, [column for column, _ in needed], lambda number: self.description.span(*needed[number][1]), use,
-            known=self.missing, findings=self.findings)
-        self.missing.update(missing)
-        return not missing
-
-    def present(self, name: str) -> list[bool]:
-        """Which rows have an input."""
-        if name in self.columns:
-            return [bool(there) for there in self.columns[name].present]
-        if name in self.gathered:
-            return [array is not None for array in self.gathered[name].arrays]
-        return [path is not None for path in self.paths[name]]
-
-
-def _identify_rows(loading: _Loading) -> _Loading:
+def _identify_rows(loading: PartialCohort) -> PartialCohort:
     """The id and the patient of every row; the data file must describe the network's inputs and targets."""
     description, table, findings = loading.description, loading.table, loading.findings
     named = loading.has_all([(description.id, ("id",))], "'id'")
@@ -157,7 +88,7 @@ def _identify_rows(loading: _Loading) -> _Loading:
                    patients=table.cells(patient) if patient and known else ids)
 
 
-def _read_targets(loading: _Loading) -> _Loading:
+def _read_targets(loading: PartialCohort) -> PartialCohort:
     """The target of every head."""
     table, findings = loading.table, loading.findings
     values, learnt = {}, {}
@@ -176,7 +107,7 @@ def _read_targets(loading: _Loading) -> _Loading:
     return replace(loading, targets=values, learnt=learnt)
 
 
-def _divide_rows(loading: _Loading) -> _Loading:
+def _divide_rows(loading: PartialCohort) -> PartialCohort:
     """The split."""
     if not _splittable(loading):
         return loading
@@ -187,7 +118,7 @@ def _divide_rows(loading: _Loading) -> _Loading:
     return replace(loading, division=division if loading.required or divided else Division(), divided=divided)
 
 
-def _splittable(loading: _Loading) -> bool:
+def _splittable(loading: PartialCohort) -> bool:
     description = loading.description
     spec = description.split
     if spec is None:
@@ -201,7 +132,7 @@ def _splittable(loading: _Loading) -> bool:
     return loading.has_all([(column, ("split", key)) for key, column in named], "the split") and loading.named
 
 
-def _resolve_inputs(loading: _Loading) -> _Loading:
+def _resolve_inputs(loading: PartialCohort) -> PartialCohort:
     """The cells of each input of columns, and the file paths of each other input."""
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
@@ -224,7 +155,7 @@ def _resolve_inputs(loading: _Loading) -> _Loading:
     return loading
 
 
-def _gather(loading: _Loading, spec: InputSpec, paths: Sequence[Path | None]) -> _Loading:
+def _gather(loading: PartialCohort, spec: InputSpec, paths: Sequence[Path | None]) -> PartialCohort:
     """The sequences of an input, unless its reader refuses all of them."""
     before = loading.preprocessing.sequences.get(spec.name) if loading.preprocessing is not None else None
     found = sequences.gather(spec, paths, loading.train, table=loading.table, ids=loading.ids, before=before,
@@ -232,7 +163,7 @@ def _gather(loading: _Loading, spec: InputSpec, paths: Sequence[Path | None]) ->
     return loading if found is None else replace(loading, gathered={**loading.gathered, spec.name: found})
 
 
-def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
+def _read_columns(loading: PartialCohort, spec: InputSpec) -> PartialCohort:
     table, fitted = loading.table, loading.preprocessing
     values, faults = columns.parse(table, spec.name, spec.options, loading.ids, loading.description.numbers)
     loading.findings.extend(faults)
@@ -254,58 +185,7 @@ def _read_columns(loading: _Loading, spec: InputSpec) -> _Loading:
                    faulty=loading.faulty | {column for column, _ in faults})
 
 
-def _read_files(loading: _Loading) -> _Loading:
-    """Check every file of every input; each is read once, from the cache if possible."""
-    inputs = loading.description.inputs
-    files = [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path)
-             for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
-    how = loading.reading
-    checked = case_files.check_files(files, loading.table, loading.ids, loading.findings,
-                                     cache=how.cache, workers=how.workers, progress=how.progress)
-    shapes = {place: found.shape for place, found in checked.items()}
-    empty = masked_inputs.without_tokens(loading.inputs, inputs, shapes, table=loading.table, ids=loading.ids,
-                                         findings=loading.findings)
-    checked = {place: found for place, found in checked.items() if place not in empty}
-    loading = replace(loading, paths={name: [None if (name, row) in empty else path for row, path in enumerate(paths)]
-                                      for name, paths in loading.paths.items()})
-    files = [file for file in files if (file.spec.name, file.row) not in empty]
-    checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
-    for name in loading.paths:
-        facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
-        checks.advise(loading.description.inputs[name], facts, loading.ids, loading.findings)
-    if loading.preprocessing is not None:
-        for found in loading.preprocessing.file_differences(
-                loading.description, {place: file.facts for place, file in checked.items()}, loading.ids):
-            loading.findings.add(found)
-    return replace(loading, checked=checked)
-
-
-def _settle_sizes(loading: _Loading) -> _Loading:
-    """The size of every input."""
-    sizes: dict[str, tuple[int, ...]] = {}
-    masked: dict[str, MaskedCounts] = {}
-    for name, need in loading.inputs.items():
-        spec = loading.description.inputs.get(name)
-        if name in loading.gathered and spec is not None:
-            masked[name], sizes[name] = sequences.counted(
-                spec, need, loading.gathered[name], table=loading.table, ids=loading.ids, findings=loading.findings)
-            continue
-        if spec is None or (name not in loading.columns and name not in loading.paths):
-            continue
-        promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
-                    spec.source.shape(spec.options))
-        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
-        varies = masked_inputs.is_masked(need, shapes.values())
-        masked |= {name: masked_inputs.counts_of(need, shapes)} if varies else {}
-        size = (masked_inputs.longest if varies else checks.resolve_sizes)(
-            spec, need, promised, shapes, table=loading.table, ids=loading.ids, findings=loading.findings)
-        if size is not None:
-            sizes[name] = size
-        checks.check_size_known(spec, need, size, loading.present(name), loading.findings)
-    return replace(loading, sizes=sizes, masked=masked)
-
-
-def _check_cohort(loading: _Loading) -> _Loading:
+def _check_cohort(loading: PartialCohort) -> PartialCohort:
     """Check the cohort as a whole."""
     inputs, table, described = loading.inputs, loading.table, loading.description.targets
     present = {name: loading.present(name) for name in (*loading.columns, *loading.paths, *loading.gathered)}
@@ -322,15 +202,7 @@ def _check_cohort(loading: _Loading) -> _Loading:
     return loading
 
 
-def _check_augmentation(loading: _Loading) -> _Loading:
-    """Check what training changes at random."""
-    if loading.required:
-        inputs = SeenInputs(loading.sizes, loading.masked, loading.checked, loading.layouts)
-        check_augmentation(loading.description, inputs, loading.heads, loading.ids, loading.findings)
-    return loading
-
-
-def _check_parts(loading: _Loading) -> None:
+def _check_parts(loading: PartialCohort) -> None:
     table, division, findings, train = loading.table, loading.division, loading.findings, loading.train
     for name, spec in loading.learnt.items():
         task = loading.heads[name].declared_task
@@ -347,7 +219,7 @@ def _check_parts(loading: _Loading) -> None:
             table, name, loading.description.inputs[name].options, values, train) if fault[0] not in loading.faulty)
 
 
-def _warn_of_doubts(loading: _Loading) -> _Loading:
+def _warn_of_doubts(loading: PartialCohort) -> PartialCohort:
     """Warnings about values that may have another meaning, once per column; from training cases only."""
     if not loading.required:
         return loading
@@ -374,7 +246,7 @@ def _warn_of_doubts(loading: _Loading) -> _Loading:
     return loading
 
 
-def _warn_of_patients(loading: _Loading) -> _Loading:
+def _warn_of_patients(loading: PartialCohort) -> PartialCohort:
     """Cases that are split as independent ones but seem to be of one patient."""
     description, table, findings = loading.description, loading.table, loading.findings
     split = description.split
@@ -392,8 +264,9 @@ def _warn_of_patients(loading: _Loading) -> _Loading:
     return loading
 
 
-_STEPS: tuple[Callable[[_Loading], _Loading], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, _read_files, _settle_sizes, _check_augmentation,
+_STEPS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, file_steps.read_files, file_steps.settle_sizes,
+    file_steps.check_changes,
     _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
-_STEPS_OF_CELLS: tuple[Callable[[_Loading], _Loading], ...] = (_identify_rows, _read_targets, _resolve_inputs)
+_STEPS_OF_CELLS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (_identify_rows, _read_targets, _resolve_inputs)

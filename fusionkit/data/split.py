@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds as splitting
 from fusionkit.data import labels
-from fusionkit.data.description import DataDescription, TargetSpec
+from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.measurement_limits import limits_replaced
 from fusionkit.data.numbers import PLAIN, NumberFormats, is_finite
 from fusionkit.data.split_spec import SplitSpec
 from fusionkit.data.table import Table
+from fusionkit.data.target_spec import TargetSpec
 from fusionkit.errors import Diagnostic, Span, did_you_mean
 
 _MOST_FOLDS = 100

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from fusionkit.components.task import Task
 from fusionkit.data import labels
 from fusionkit.data.cell_faults import CellFault, CellFaults
-from fusionkit.data.description import TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.measurement_limits import limits_replaced
 from fusionkit.data.numbers import NumberFormats
@@ -19,6 +18,7 @@ from fusionkit.data.numeric_column import read_numbers
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.spelling import likely_same
 from fusionkit.data.table import Table
+from fusionkit.data.target_spec import TargetSpec
 from fusionkit.errors import Diagnostic, did_you_mean
 
 

@@ -18,6 +18,7 @@ from fusionkit.errors import Diagnostic, GraphError, UserError
 from fusionkit.evaluation.calibration import Calibrated
 from fusionkit.inference.ensemble import Committee, CommitteeOnce, CommitteeSampler, EnsembleRun, members_of
 from fusionkit.inference.sampler import Autocast, OnePass, Sampler
+from fusionkit.inference.views import mean_of_views, motions_of, moving_inputs, seen_as
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.plan import PlannedHead
 from fusionkit.planning.resolve import Use
@@ -56,6 +57,7 @@ class SinglePass:
 class Settings:
     """How to run: batch size, device (`auto`, `cpu`, `cuda`), `bf16` or `fp32`, and the seed of the samples.
 
+    `views` are those of test-time augmentation, of which the mean is taken; none, the cases as they are.
     `looped` draws samples one at a time; otherwise several are drawn in a batch, as many as fit into `memory` bytes.
     Samples are the same for the same seed, cases, batch size, and mode.
     """
@@ -67,6 +69,7 @@ class Settings:
     workers: int = 0
     looped: bool = False
     memory: int = 256 * 2**20
+    views: tuple[str, ...] = ()
 
     @property
     def chosen_device(self) -> torch.device:
@@ -101,7 +104,7 @@ def predict(
     `Committee` answer as one if a method needs one.
     `progress(done, total)` counts cases.
 
-    Raises: GraphError with `too-few-members`; UserError with `not-settled`.
+    Raises: GraphError with `too-few-members`; UserError with `not-settled` or `no-views`.
     """
     settings = settings or Settings()
     device = settings.chosen_device
@@ -113,6 +116,8 @@ def predict(
                                          num_workers=settings.workers)
     collected = {head.name: _Collected() for head in model.plan.heads}
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
+    moving, motions = moving_inputs(model.plan) if settings.views else [], motions_of(settings.views)
+    labelled = getattr(dataset, "labelled", ())
     samplers = _samplers(members, 0 if settings.looped else settings.memory) if uncertainty else []
 
     def autocast() -> AbstractContextManager[Any]:
@@ -121,11 +126,14 @@ def predict(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(settings.seed)
         for number, batch in enumerate(loader):
-            moved = batch.to(device)
-            run = EnsembleRun(samplers, moved.inputs, moved.masks, autocast=autocast, seed=settings.seed,
-                              batch=number) if samplers else _once(members[0], moved, autocast)
-            _collect(model, moved, method.predict(run), collected)
-            for name, numbers in (run.details if isinstance(run, OnePass) else {}).items():
+            whole, found = batch.to(device), []
+            for motion in motions:
+                moved = seen_as(whole, motion, moving, labelled) if moving else whole
+                run = EnsembleRun(samplers, moved.inputs, moved.masks, autocast=autocast, seed=settings.seed,
+                                  batch=number) if samplers else _once(members[0], moved, autocast)
+                found.append(method.predict(run))
+            _collect(model, whole, mean_of_views(found) if moving else found[0], collected)
+            for name, numbers in (run.details if isinstance(run, OnePass) and not moving else {}).items():
                 for key, values in numbers.items():
                     collected[name].details.setdefault(key, []).append(values.float().cpu())
             done += len(batch)

@@ -11,6 +11,7 @@ from fusionkit.data.loading import Cohort
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.calibration import Calibration, Choices, write_calibration
 from fusionkit.inference.predict import HeadResult
+from fusionkit.inference.views import named_views
 from fusionkit.interface.opened_run import OpenedFolder, RunKeywords, open_networks, run_keywords
 from fusionkit.interface.tables import html_table
 from fusionkit.runs import results
@@ -78,7 +79,8 @@ def calibrate(
         found = opened.everywhere(cohort, cohort.rows, data, calibrate=False)
         where = str(data or opened.first.run.data)
     choices = Choices(alpha=alpha, class_conditional=class_conditional)
-    made = results.calibrate(found, choices, where, opened.first.method)
+    made = results.calibrate(found, choices, where, opened.first.method,
+                             tta=named_views(options["tta"]))
     if not any(result.head.declared_task.calibrated for result in found.values()):
         tasks = " and ".join(sorted({result.head.task for result in found.values()}))
         raise DataError(Diagnostic("not-calibrated", f"no head of this network can be calibrated, which is for {tasks}",

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionkit.data.description import DataDescription, TargetSpec, describe
+from fusionkit.data.description import DataDescription, describe
+from fusionkit.data.header_tables import read_cases
 from fusionkit.data.labels import named
 from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
-from fusionkit.data.table import Table, read_table_and_faults
+from fusionkit.data.table import Table
+from fusionkit.data.target_spec import TargetSpec
 from fusionkit.errors import DataError, Diagnostic, UserError
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
@@ -77,8 +79,7 @@ def check_data(
     Raises: DataError with every mistake.
     """
     description = describe(data, sets, roots=data_roots, registry=registry)
-    table, _ = read_table_and_faults(description.cases, description.blank, description.span("cases"),
-                                     description.numbers, sheet=description.sheet)
+    table, _ = read_cases(description)
     heads = {name: _head(table, spec, description) for name, spec in description.targets.items()
              if all(column in table for column in spec.all_columns)}
     inputs = {name: InputNeed(None, optional=True) for name in description.inputs}

@@ -10,11 +10,12 @@ from typing import Literal, TypedDict, get_args
 
 from fusionkit.components.component import Component
 from fusionkit.data.loading import CaseDataset, Cohort
-from fusionkit.errors import Diagnostic, GraphError, Span
+from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.evaluation.calibration import Calibration
 from fusionkit.graph.nodes import Step
 from fusionkit.inference.ensemble import MEMBERS, members_of
 from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.inference.views import named_views
 from fusionkit.interface.console import Console, console_for
 from fusionkit.interface.keywords import spell_out
 from fusionkit.network.model import FusionModel
@@ -38,6 +39,8 @@ class RunKeywords(TypedDict, total=False):
 
     uncertainty: str | None
     """The id of the method that replaces the graph's."""
+    tta: str | None
+    """The views of test-time augmentation, such as `rotate` or `rotate,lr`; the cases as they are by default."""
     looped: bool
     """Whether samples are drawn one at a time, bit-identical to full passes. False by default."""
     memory: int | None
@@ -59,8 +62,8 @@ class RunKeywords(TypedDict, total=False):
 
 
 run_keywords = spell_out(RunKeywords, RunKeywords(
-    uncertainty=None, looped=False, memory=None, device="auto", fold=None, data_roots=(), plugins=(), components=(),
-    quiet=False, console=None))
+    uncertainty=None, tta=None, looped=False, memory=None, device="auto", fold=None, data_roots=(), plugins=(),
+    components=(), quiet=False, console=None))
 """Gives a verb with `**options: Unpack[RunKeywords]` these keywords and their defaults."""
 
 
@@ -106,7 +109,8 @@ class OpenedRun:
                                         f"most {MOST_MEMORY:,}", fix="with 0, samples are drawn one at a time"))
         check_device(device)
         trained = read_settings(self.run.model.plan.graph.training)
-        made = Settings(trained.batch_size, device, trained.precision, trained.seed, looped=self.options["looped"])
+        made = Settings(trained.batch_size, device, trained.precision, trained.seed, looped=self.options["looped"],
+                        views=named_views(self.options["tta"]))
         return made if memory is None else replace(made, memory=memory * 2**20)
 
     def predicted(self, dataset: CaseDataset) -> dict[str, HeadResult]:
@@ -196,19 +200,20 @@ def open_networks(
 
     `options` has all keys; `samples` is the number of passes of the method, None keeps its own.
     Raises: GraphError if the folder is not a run or the method does not fit it, DataError with `no-fold`, UserError
-    with `unreadable-calibration`.
+    with `unreadable-calibration` or `tta-differs`.
     """
     registry = discover(components=options["components"], files=[str(file) for file in options["plugins"]])
     console = console_for(options["console"], options["quiet"])
-    parts = []
+    tta, parts = named_views(options["tta"]), []
     for run in open_runs(Path(folder), options["fold"], registry):
         method = method_of(run, options["uncertainty"], samples, registry)
-        calibration = None if to_calibrate else calibration_of(run.calibration(), method, console)
+        calibration = None if to_calibrate else calibration_of(run.calibration(), method, tta, console)
         parts.append(OpenedRun(run, method, run.networks(members_of(method)), calibration, options, registry, console))
     first = parts[0]
     if len(parts) == 1:
         return OpenedFolder(first.run.folder, (first,), first.calibration)
-    of_all = None if to_calibrate else calibration_of(first.run.calibration(Path(folder)), first.method, console)
+    of_all = None if to_calibrate else calibration_of(
+        first.run.calibration(Path(folder)), first.method, tta, console)
     return OpenedFolder(Path(folder), tuple(parts), of_all)
 
 
@@ -264,9 +269,22 @@ def _with_members(run: Run, component: Component, options: MappingNode, span: Sp
     return MappingNode(entries, dict.fromkeys(entries, span), span)
 
 
-def calibration_of(found: Calibration | None, method: Use | None, console: Console) -> Calibration | None:
-    """A run's calibration; None if it has none, or, with a note, if it was fitted to another method's results."""
-    if found is None or found.uncertainty == method_record(method):
+def calibration_of(found: Calibration | None, method: Use | None, tta: Sequence[str], console: Console
+                   ) -> Calibration | None:
+    """A run's calibration; None if it has none, or, with a note, if it was fitted to another method's results.
+
+    Raises: UserError with `tta-differs` if it was fitted to the results of other views.
+    """
+    if found is None:
+        return None
+    if found.tta != tuple(tta):
+        asked, fitted = (f"'--tta {','.join(views)}'" if views else "no --tta" for views in (tta, found.tta))
+        raise UserError(Diagnostic(
+            "tta-differs", f"the run was calibrated with {fitted}, and is asked for {asked}",
+            why="temperatures and prediction sets hold for the views that they were fitted to",
+            fix=f"give {fitted} here, or calibrate with {asked}: fusionkit calibrate RUN"
+                + (f" --tta {','.join(tta)}" if tta else "")))
+    if found.uncertainty == method_record(method):
         return found
     before = found.uncertainty["use"] if found.uncertainty else "one pass without randomness"
     console.note(f"the calibration of the run is not used: it was fitted to the results of {before}, another method "

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.components.transform import Transform
-from fusionkit.data.augmentation import SWAP, TOGETHER
-from fusionkit.data.description import KEYS, TARGET_KEYS, VERSION
+from fusionkit.data.augmentation import MIXUP, SWAP, TOGETHER, MixupOptions
+from fusionkit.data.description import KEYS, VERSION
 from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
+from fusionkit.data.target_spec import TARGET_KEYS
 from fusionkit.errors import FusionkitError
 from fusionkit.planning.json_schema import Schema, closed, document, options_schema
 from fusionkit.registry.tasks import tasks_with_keys
@@ -70,6 +71,9 @@ def _top() -> dict[str, Schema]:
         "augment": {"type": "object", "additionalProperties": {"$ref": "#/$defs/augmented"},
                     "properties": {TOGETHER: {"type": "array", "minItems": 1, "description": "Inputs that move alike.",
                                               "items": {**_TEXTS, "minItems": 2}},
+                                   MIXUP: {"anyOf": [options_schema("mixup", MixupOptions, "")["mixup"],
+                                                     {"enum": [True, False, None, "off"]}],
+                                           "description": "Training cases are joined in pairs."},
                                    SWAP: {"type": "object", "description": "Two values of a column that change places "
                                           "in a mirrored case.", "additionalProperties": {
                                               **_TEXTS, "minItems": 2, "maxItems": 2}}},

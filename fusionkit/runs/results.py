@@ -147,15 +147,20 @@ def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
     return there[0].joined(there[1:]) if len(there) == len(parts) and len(same) == 1 else None
 
 
-def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None) -> Calibration:
-    """A calibration fitted on each head's results for held-out cases; a head without a known target has none."""
+def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None, *,
+              tta: Sequence[str] = ()) -> Calibration:
+    """A calibration fitted on each head's results for held-out cases; a head without a known target has none.
+
+    `tta` are the views that the results are means of.
+    """
     heads = {}
     for name, result in results.items():
         use = result.valid & result.known
         if use.any() and result.head.declared_task.calibrated:
             heads[name] = fit_head(result.head.declared_task, result.head.names, result.values[use],
                                    result.targets[use], choices)
-    return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=method_record(method), heads=heads)
+    return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=method_record(method), heads=heads,
+                       tta=tuple(tta))
 
 
 def method_record(method: Use | None) -> dict[str, Any] | None:

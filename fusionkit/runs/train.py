@@ -232,7 +232,8 @@ def _fitted(cases: JobCases) -> list[FitResult]:
                 if line:
                     job.reporter.line(line)
             if learned.augmentation is not None:
-                job.reporter.line(learned.augmentation.told(job.setup.cohort.inputs_without_extent(cases.parts.train)))
+                for line in learned.augmentation.told(job.setup.cohort.inputs_without_extent(cases.parts.train)):
+                    job.reporter.line(line)
         for warning in never_learning(setup.plan, own.epochs):
             job.report_once(warning.render())
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:

@@ -21,10 +21,10 @@ from fusionkit.components.transform import Cell, Draws, Motion, TableRow, Transf
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Batch
 from fusionkit.data.laterality import Sides
+from fusionkit.data.motions import Joined, Placed, joined, moved, placed
 from fusionkit.errors import RunError
 from fusionkit.registry.named import Chosen
 from fusionkit.training.batch_order import seed_of
-from fusionkit.training.resampling import Joined, Placed, joined, moved, placed
 
 _WORD = "augment"
 _UNIT = 65536 * math.sqrt(4 / 12)

@@ -11,6 +11,7 @@ from fusionkit.data.batch import Batch, Case
 from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.planning.plan import Plan
 from fusionkit.training.augmented import Augmented, ChangedTable
+from fusionkit.training.mixup import Mixup
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.settings import TrainingSettings
 
@@ -24,13 +25,23 @@ def fixed(settings: TrainingSettings, train: Dataset[Case]) -> dict[str, Any]:
 def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) -> Callable[[Batch, int], Batch]:
     """A function of a batch and an epoch, counted from 0; what it changes follows from the seed and the cases alone.
 
-    Raises: UserError with `nothing-to-drop`.
+    Raises: UserError with `nothing-to-drop` or `mixup-refused`.
     """
     dropout = ModalityDropout(plan, settings)
     if not isinstance(train, CaseDataset) or train.augmentation is None:
         return dropout
     augmented = augmented_for(train, settings.seed)
-    return lambda batch, epoch: augmented(dropout(batch, epoch), epoch)
+    joined = mixup_for(plan, settings, train, augmented)
+    return lambda batch, epoch: joined(augmented(dropout(batch, epoch), epoch), epoch)
+
+
+def mixup_for(plan: Plan, settings: TrainingSettings, train: CaseDataset, augmented: Augmented
+              ) -> Callable[[Batch, int], Batch]:
+    """What joins the cases of batches, if the data file asks for it."""
+    options = train.augmentation.mixup if train.augmentation else None
+    if options is None:
+        return lambda batch, epoch: batch
+    return Mixup(options, plan, train, settings.seed, augmented)
 
 
 def augmented_for(train: CaseDataset, seed: int) -> Augmented:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionkit.data.batch import Batch
+from fusionkit.data.batch import Batch, Mixed
 from fusionkit.layers.masking import row_mask
 from fusionkit.layers.projection import at_least_single
 from fusionkit.network.model import FusionModel
@@ -41,14 +41,19 @@ class Objective(nn.Module):
         self.over_step = frozenset(head.name for head in network.plan.heads if head.component.over_step(head.config))
 
     def forward(self, inputs: Tensors, present: Tensors, targets: Tensors, target_present: Tensors,
-                *, outputs: bool = False, shares: Mapping[str, Share] | None = None) -> dict[str, Tensor]:
-        """Loss sums by head, auxiliary losses, and outputs if requested."""
+                *, outputs: bool = False, shares: Mapping[str, Share] | None = None, mixed: Mixed | None = None
+                ) -> dict[str, Tensor]:
+        """Loss sums by head, auxiliary losses, and outputs if requested.
+
+        The losses of cases that are `mixed` with others are sums over both targets, by their shares.
+        """
         given = self._given(inputs, present)
         valid = counted(self.network, present, target_present)
         results = {}
         for name, module in self._heads:
             if name not in self.over_step:
-                results[name] = loss_sum(module, given[name], targets[name], valid[name])
+                other = None if mixed is None else (mixed.targets[name], mixed.share)
+                results[name] = loss_sum(module, given[name], targets[name], valid[name], other)
             elif shares is None:
                 results[name] = compared(module, given[name][valid[name]], targets[name][valid[name]]).sum()
             elif name in shares:
@@ -70,13 +75,18 @@ class Objective(nn.Module):
         return self.network.results_at([*self.network.outputs, *self._watched], inputs, present)
 
 
-def loss_sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor) -> Tensor:
-    """The sum of a head's losses over the valid rows.
+def loss_sum(module: Any, output: Tensor, target: Tensor, valid_B: Tensor,
+             other: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """The sum of a head's losses over the valid rows; `other` has second targets, and the shares (B,) of the first.
 
     The other rows are replaced before the loss, not after: the gradient of a discarded NaN is NaN.
     """
     kept = output.where(row_mask(valid_B, output), 0)
     losses_B: Tensor = module.loss(kept, target.where(row_mask(valid_B, target), 0))
+    if other is not None:
+        second, share_B = other
+        others_B: Tensor = module.loss(kept, second.where(row_mask(valid_B, second), 0))
+        losses_B = losses_B * share_B + others_B * (1 - share_B)
     return at_least_single(losses_B).where(valid_B, 0).sum()
 
 

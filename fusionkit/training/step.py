@@ -131,6 +131,8 @@ class Stepper:
         more: dict[str, Any] = {} if first is None else {"shares": first.heads}
         if self.method.looks:
             more["outputs"] = True
+        if batch.mixed is not None:
+            more["mixed"] = batch.mixed
         with second, self.step_losses.knowing(batch), self.processes.accelerator.autocast():
             results: dict[str, Tensor] = self.wrapped(*arguments(self.network, batch), **more)
         return results

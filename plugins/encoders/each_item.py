@@ -42,8 +42,9 @@ class EachItem(nn.Module):
 
     def forward(self, items: Tensor, valid: Tensor | None = None) -> Tensor:
         """The tokens; those of padding are zeros."""
-        if torch.compiler.is_compiling():
-            # A traced network has to know its sizes: padding, which is zeros, is encoded with the rest and left out.
+        if torch.compiler.is_compiling() or items.is_meta:
+            # A traced network has to know its sizes, and one without data has no mask to go by: padding, which is
+            # zeros, is encoded with the rest and left out.
             tokens_BNw = self._features(items.flatten(0, 1)).unflatten(0, items.shape[:2])
             return tokens_BNw if valid is None else tokens_BNw.where(valid.unsqueeze(2), 0.0)
         if valid is None:

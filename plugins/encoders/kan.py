@@ -127,12 +127,12 @@ class KANLayer(nn.Module):
             uniform = 2 * torch.rand(self.scale_base.shape) - 1
             self.scale_base.copy_((config.scale_base_mean + config.scale_base_spread * uniform) / inputs**0.5)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """The sums of splines and base functions."""
+    def forward(self, inputs: Tensor, real_N: Tensor | None = None) -> Tensor:
+        """The sums of splines and base functions; rows that are not `real_N` do not move the knots."""
         x_Ni = at_least_single(inputs)
         # Without gradients there is no training, and Monte Carlo samples must not move the knots.
         if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self._in_training(x_Ni.detach())
+            self._in_training((x_Ni if real_N is None else x_Ni[real_N]).detach())
         rows = self.coef * self.scale_sp
         if self.scale_base is not None:
             rows = torch.cat([rows, self.scale_base.unsqueeze(0)])
@@ -266,7 +266,8 @@ def _refuse_several_processes() -> None:
 class KAN(nn.Module):
     """Layers of splines in sequence; the last one is the result.
 
-    Shapes: (B, c) or (B, n, c); gives (B, width) or (B, n, width). Missing rows are skipped.
+    Shapes: (B, c) or (B, n, c); gives (B, width) or (B, n, width). Missing rows are skipped; in training the knots
+    follow masked tokens without their padding.
     """
 
     def __init__(self, config: KANConfig, inputs: Sequence[TensorShape]) -> None:
@@ -275,11 +276,12 @@ class KAN(nn.Module):
         self.layers = nn.ModuleList(KANLayer(config, before, after, place)
                                     for place, (before, after) in enumerate(pairwise(widths)))
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """The result of the last layer."""
         flat_Ni = features.flatten(0, -2)
+        real_N = None if valid is None else valid.flatten()
         for layer in self.layers:
-            flat_Ni = layer(flat_Ni)
+            flat_Ni = layer(flat_Ni, real_N)
         return flat_Ni if features.dim() == 2 else flat_Ni.unflatten(0, features.shape[:-1])
 
     @torch.no_grad()
@@ -328,6 +330,7 @@ def _replay(module: KAN, inputs: Sequence[Tensor], case: Recorded) -> Mapping[st
 
 
 component = Encoder(
-    "kan", KANConfig, KAN, rule="B _ -> B {width} | B n _ -> B n {width}", category="table", paper="arXiv:2404.19756",
+    "kan", KANConfig, KAN, rule="B _ -> B {width} | B [n] _ -> B [n] {width}", category="table",
+    paper="arXiv:2404.19756",
     reference={"release": Release(names={"layers.0": ""}, layout=_layout, read=_read, replay=_replay)},
 )

@@ -17,7 +17,7 @@ from fusionkit_plugins.blocks.keras import conv_names, kernel_layout
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import ComponentError, Config, Encoder, Release, TensorShape
+from fusionkit.api import ComponentError, Config, Encoder, Release, TensorShape, max_valid, mean_valid
 
 _CONVOLUTIONS = {2: F.linear, 3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
 Preset = Literal["release", "torch"]
@@ -73,7 +73,7 @@ class TwoMaps(nn.Module):
 class HIFA(TwoMaps):
     """Hierarchical information fusion attention: four maps, each on the one before, pooled by turns.
 
-    Shapes: (B, c, ...); gives (B, u), in 0..1.
+    Shapes: (B, c, ...), and (B, n) for masked tokens; gives (B, u), in 0..1.
     """
 
     def __init__(self, channels: int, units: int, preset: Preset, rank: int | None) -> None:
@@ -82,40 +82,42 @@ class HIFA(TwoMaps):
         self.conv4 = ChannelMap(units, units, preset, rank)
         self.dense = ChannelMap(2 * units, units, preset, rank)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, valid_Bn: Tensor | None = None) -> Tensor:
         """The global part of the gate."""
         first = self.conv1(x).sigmoid()
         second = self.conv2(first).sigmoid()
         third = self.conv3(first + second).sigmoid()
         fourth = self.conv4(third).sigmoid()
-        low, high = _mean(first) + _largest(second), _mean(third) + _largest(fourth)
+        low = _mean(first, valid_Bn) + _largest(second, valid_Bn)
+        high = _mean(third, valid_Bn) + _largest(fourth, valid_Bn)
         return self.dense(torch.cat([low, high], 1)).sigmoid()
 
 
 class CLIA(TwoMaps):
     """Channel-wise local information attention: one map, averaged after its activation, and a second on the mean.
 
-    Shapes: (B, c, ...); gives (B, u), in 0..2.
+    Shapes: (B, c, ...), and (B, n) for masked tokens; gives (B, u), in 0..2.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, valid_Bn: Tensor | None = None) -> Tensor:
         """The local part of the gate."""
-        local = _mean(self.conv1(x).sigmoid())
+        local = _mean(self.conv1(x).sigmoid(), valid_Bn)
         return local + self.conv2(local).sigmoid()
 
 
-def _mean(x: Tensor) -> Tensor:
-    return x.flatten(2).mean(2)
+def _mean(x: Tensor, valid_Bn: Tensor | None) -> Tensor:
+    return x.flatten(2).mean(2) if valid_Bn is None else mean_valid(x.transpose(1, 2), valid_Bn)
 
 
-def _largest(x: Tensor) -> Tensor:
-    return x.flatten(2).amax(2)
+def _largest(x: Tensor, valid_Bn: Tensor | None) -> Tensor:
+    return x.flatten(2).amax(2) if valid_Bn is None else max_valid(x.transpose(1, 2), valid_Bn)
 
 
 class MFA(nn.Module):
     """x * gate * alpha, the gate one number for each case and channel, the same everywhere.
 
-    Shapes: (B, c, ...) or (B, n, c); gives the same. Missing rows are skipped.
+    Shapes: (B, c, ...) or (B, n, c); gives the same. Missing rows are skipped, and padding of masked tokens is left
+    out of the gate.
     """
 
     def __init__(self, config: MFAConfig, inputs: Sequence[TensorShape]) -> None:
@@ -134,10 +136,10 @@ class MFA(nn.Module):
         self.local_scale = nn.Parameter(torch.ones(units)) if config.scale else None
         self.gate = nn.Sigmoid()
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """The weighted features."""
         x = features.transpose(1, 2) if self.tokens else features
-        whole, local = self.hifa(x), self.clia(x)
+        whole, local = self.hifa(x, valid), self.clia(x, valid)
         if self.global_scale is not None and self.local_scale is not None:
             whole, local = whole * self.global_scale, local * self.local_scale
         weights_Bc = self.gate(whole + local) * self.alpha
@@ -168,7 +170,7 @@ def _read(shapes: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> dict[
 
 
 component = Encoder(
-    "mfa", MFAConfig, MFA, rule="B _ ... -> same | B _ _ -> same", category="attention", paper="arXiv:2412.01248",
+    "mfa", MFAConfig, MFA, rule="B _ ... -> same | B [_] _ -> same", category="attention", paper="arXiv:2412.01248",
     reference={"release": Release(names=mfa_names("", ""), layout=mfa_layout, read=_read,
                                   taps={"attention": "gate"})},
 )

@@ -21,9 +21,10 @@ from fusionkit.api import (
     ComponentError,
     Config,
     Fusion,
+    MaskedTokens,
     TensorShape,
-    Tokens,
     fill_absent,
+    joined_tokens,
     pointwise,
     row_mask,
     with_width,
@@ -50,6 +51,9 @@ class Concat(nn.Module):
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with sum of c_m features,
     or (B, sum of n_m, c) with axis 'tokens'; `width` replaces the number of features.
 
+    Masked tokens: inputs with the same tokens are joined token by token; with axis 'tokens' any are, one after the
+    other.
+
     Missing inputs: the entry is replaced by the constant `fill`, which is declared as `neutral`: an operand is
     replaced, none is dropped, and nothing is rescaled unless requested. A
     concatenation has no true neutral element, though: a biased or normalised layer after it sees `fill` as
@@ -64,7 +68,8 @@ class Concat(nn.Module):
         joined = _joined(config, inputs)
         self.project = pointwise(joined, config.width) if config.width else None
 
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(self, *features: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The concatenated inputs, in order."""
         parts = fill_absent(features, present, self.config.fill)
         if self.config.rescale and present is not None:
@@ -95,6 +100,11 @@ def _joined(config: ConcatConfig, inputs: Sequence[TensorShape]) -> TensorShape:
     Raises: ComponentError if the inputs cannot be concatenated along the chosen axis.
     """
     if config.axis == "features":
+        masks = {shape.of if isinstance(shape, MaskedTokens) else None for shape in inputs}
+        if len(masks) > 1:
+            raise ComponentError("its inputs have different tokens, so their features cannot be concatenated",
+                                 fix="put an `encoder.pool` before it, which turns each into a vector, or use "
+                                     "'axis: tokens' to make one longer sequence")
         if any(shape.positions != inputs[0].positions for shape in inputs):
             counts = " and ".join(str(shape.positions) for shape in inputs)
             raise ComponentError(f"its inputs have {counts} tokens, so their features cannot be concatenated",
@@ -108,7 +118,7 @@ def _joined(config: ConcatConfig, inputs: Sequence[TensorShape]) -> TensorShape:
         widths = " and ".join(str(shape.width) for shape in inputs)
         raise ComponentError(f"'axis: tokens' needs tokens of one width, but these have {widths} features",
                              fix="put an `encoder.project` before it")
-    return Tokens((sum(shape.positions for shape in inputs), inputs[0].width + config.availability))
+    return joined_tokens(inputs, inputs[0].width + config.availability)
 
 
 def _output(config: ConcatConfig, inputs: Sequence[TensorShape]) -> TensorShape:
@@ -118,7 +128,7 @@ def _output(config: ConcatConfig, inputs: Sequence[TensorShape]) -> TensorShape:
 
 component = Fusion(
     "concat", ConcatConfig, Concat,
-    rule="*features: B _ | *features: B n _ | *features: B _ c | *features: B _ ...",
+    rule="*features: B _ | *features: B [n] _ | *features: B [_] c | *features: B _ ...",
     output=_output, absent="neutral", category="single-level", paper="arXiv:2404.15022",
     claims=("onnx",),
 )

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Config, Fusion, TensorShape, fill_absent, pointwise, softmax_present, with_width
+from fusionkit.api import Config, Fusion, TensorShape, fill_absent, mean_valid, pointwise, softmax_present, with_width
 
 
 class GMUConfig(Config):
@@ -34,7 +34,7 @@ class GMU(nn.Module):
     """`y = sum z_m * tanh(W_m x_m)`, the gates z computed from all inputs, before any squashing.
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features. On
-    tokens and maps every position has its own gates.
+    tokens, masked ones too, and maps every position has its own gates.
 
     Missing inputs: they enter the gates as zeros but not the sum; the softmax runs over the others, so a
     single present input has gate 1. Independent gates are not rescaled. Rows with nothing present give zeros.
@@ -49,8 +49,20 @@ class GMU(nn.Module):
         self.project = nn.ModuleList(pointwise(shape, config.width, config.bias) for shape in inputs)
         self.gate = pointwise(together, self.gate_count * config.width, config.bias)
 
-    def gates(self, features: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
-        """The gates, whose mean shows the weight of each input: (B, M, ...), otherwise shaped like the result."""
+    def gates(self, features: Sequence[Tensor], present: Tensor | None = None,
+              valid: Sequence[Tensor | None] | None = None) -> Tensor:
+        """The gates, whose mean shows the weight of each input: (B, M, ...), otherwise shaped like the result.
+
+        Of masked tokens the mean over those of each case: (B, M, w).
+        """
+        gates_BM = self._gates(features, present)
+        real_Bn = None if valid is None else valid[0]
+        if real_Bn is None:
+            return gates_BM
+        return torch.stack([mean_valid(gate, real_Bn) for gate in gates_BM.unbind(1)], 1)
+
+    def _gates(self, features: Sequence[Tensor], present: Tensor | None) -> Tensor:
+        """The gates of every position."""
         scores = self.gate(torch.cat(fill_absent(features, present), self.feature_axis))
         parts = scores.chunk(self.gate_count, self.feature_axis)
         if len(features) == 2:
@@ -64,16 +76,17 @@ class GMU(nn.Module):
             return gates_BM
         return gates_BM.where(present.reshape(*present.shape, *([1] * (gates_BM.dim() - 2))), 0.0)
 
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(self, *features: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The gated sum."""
-        gates = self.gates(features, present).unbind(1)
+        gates = self._gates(features, present).unbind(1)
         hidden = [layer(x).tanh() for layer, x in zip(self.project, fill_absent(features, present), strict=True)]
         return reduce(torch.add, [z * h for z, h in zip(gates, hidden, strict=True)])
 
 
 component = Fusion(
     "gmu", GMUConfig, GMU,
-    rule="*features: B _ -> B {width} | *features: B n _ -> B n {width} | *features: B _ ... -> B {width} ...",
+    rule="*features: B _ -> B {width} | *features: B [n] _ -> B [n] {width} | *features: B _ ... -> B {width} ...",
     absent="drop", category="single-level", paper="arXiv:1702.01992",
     claims=("onnx",),
 )

@@ -29,6 +29,8 @@ class Mean(nn.Module):
 
     Shapes: M inputs (B, c_m), (B, n, c_m) or (B, c_m, ...); gives the same layout with `width` features.
 
+    Masked tokens: each is averaged by itself; all inputs have the same tokens.
+
     Missing inputs: they do not enter the average, whose scale is unchanged. Rows with nothing present give zeros.
     """
 
@@ -36,7 +38,8 @@ class Mean(nn.Module):
         super().__init__()
         self.project = Projections(inputs, config.width)
 
-    def forward(self, *features: Tensor, present: Tensor | None = None) -> Tensor:
+    def forward(self, *features: Tensor, present: Tensor | None = None,
+                valid: Sequence[Tensor | None] | None = None) -> Tensor:
         """The mean."""
         total = reduce(torch.add, self.project(features, present))
         if present is None:
@@ -46,7 +49,7 @@ class Mean(nn.Module):
 
 
 component = Fusion(
-    "mean", MeanConfig, Mean, rule="*features: B _ | *features: B n _ | *features: B _ ...",
+    "mean", MeanConfig, Mean, rule="*features: B _ | *features: B [n] _ | *features: B _ ...",
     output=joined_shape, absent="drop", category="single-level", paper="arXiv:2404.15022",
     claims=("symmetric", "onnx"),
     exceptions={"symmetry: *width=*": "with 'width' each input has a projection of its own"},

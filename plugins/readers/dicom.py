@@ -6,15 +6,17 @@ is not one volume is refused with the reason; docs/dicom.md lists what is accept
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from fusionkit_plugins.blocks.dicom.advice import facts_of, of_files
+from fusionkit_plugins.blocks.dicom.archive import is_archive, members
 from fusionkit_plugins.blocks.dicom.conditions import fits, words
 from fusionkit_plugins.blocks.dicom.elements import shown
-from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, open_dataset, quiet, read_slices
+from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, is_skipped, open_dataset, quiet, read_slices
 from fusionkit_plugins.blocks.dicom.options import DicomOptions, Rescale
 from fusionkit_plugins.blocks.dicom.pixels import PictureRules, read_picture, read_stack
 from fusionkit_plugins.blocks.dicom.series import (
@@ -24,14 +26,15 @@ from fusionkit_plugins.blocks.dicom.series import (
     even_places,
     grid_of,
     ordered,
+    upright,
 )
 from fusionkit_plugins.blocks.dicom.stacks import HEADER, Stack, choose, stacks_of
 from fusionkit_plugins.blocks.dicom.suv import in_suv
-from fusionkit_plugins.blocks.dicom.values import ValueRules
+from fusionkit_plugins.blocks.dicom.values import AIR_HU, ValueRules
 from numpy.typing import NDArray
 
 from fusionkit.api import Reader
-from fusionkit.reading import Advice, Facts, ReadError, Sizes, intensities, labels_of, window
+from fusionkit.reading import MAX_VALUES, Advice, Facts, Grid, Onto, ReadError, Sizes, intensities, labels_of, window
 
 # Up to this size a folder is read in one pass; above it, headers are read first, and then the chosen series' pixels.
 _READ_ONCE_BYTES = 128 << 20
@@ -68,7 +71,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     keep = options.choose is None and sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
     also = () if options.choose is None else (*HEADER, *options.choose.get("having", {}),
                                               *options.choose.get("not", {}).get("having", {}))
-    slices = [item for file in files for item in read_slices(file, keep, also)]
+    slices = [item for file in files for item in _slices(file, keep, also)]
     found = None if options.choose is None else choose(stacks_of(slices), options.choose,
                                                        volume=options.form == "volume")
     values, facts = _volume(slices, found, options, rules) if options.form == "volume" else _picture(
@@ -81,13 +84,38 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     return intensities(values, facts, options)
 
 
+def headers(path: Path, options: DicomOptions, names: Sequence[str]) -> dict[str, str]:
+    """The texts of elements of the series that `examine` would read; of its first file.
+
+    Raises: `ReadError` as `examine`, for what headers alone tell.
+    """
+    rule = options.choose or {}
+    also = (*names, *HEADER, *rule.get("having", {}), *rule.get("not", {}).get("having", {}))
+    slices = [item for file in find_files(path, options.below) for item in _slices(file, False, also)]
+    if options.choose is not None:
+        slices = choose(stacks_of(slices), options.choose, volume=options.form == "volume").slices
+    else:
+        slices = choose_series(slices, None if options.series is None else str(options.series))
+    return {name: slices[0].header.get(name, "") for name in names}
+
+
+def _slices(file: Path, keep: bool, also: Sequence[str]) -> Iterator[Slice]:
+    """The slices of a file, or of all files in an archive."""
+    if not is_archive(file):
+        yield from read_slices(file, keep, also)
+        return
+    for name, packed in members(file):
+        if not is_skipped(file / name):
+            yield from read_slices(file / name, True, also, packed)
+
+
 def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rules: ValueRules
             ) -> tuple[NDArray[np.float32], Facts]:
     series = choose_series(slices, None if options.series is None else str(options.series)) if found is None else [
         item for item in slices if item.series == found.head.series]
     chosen = choose_stack(series if found is None else found.slices,
                           {name: str(value) for name, value in (options.stack or {}).items()})
-    stack = ordered(chosen, options.tilt == "keep", options.gaps == "resample")
+    stack = ordered(chosen, options.tilt != "refuse", options.gaps == "resample")
     _check_required(stack[0], options)
     stack, remarks = in_suv(stack, series, options.weight, rules) if options.unit == "suv" else (stack, ())
     pixels = read_stack(stack, rules)
@@ -95,8 +123,19 @@ def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rul
     if options.gaps == "resample" and len(stack) > 1:
         values = _between(values, even_places(stack))
     facts = facts_of(stack, pixels, rules)
-    facts = replace(facts, pixel=(), grid=grid_of(stack, values.shape[1]), remarks=(*facts.remarks, *remarks))
-    return values, facts
+    grid = grid_of(stack, values.shape[1])
+    if options.tilt == "resample" and (target := upright(grid)) is not None:
+        _refuse_too_large(target)
+        values, grid = Onto(grid, target)(values, [AIR_HU if rules.in_hounsfield(stack[0]) else 0.0]), target
+    facts = replace(facts, pixel=(), grid=grid, frame_of_reference=stack[0].frame_of_reference,
+                    remarks=(*facts.remarks, *remarks))
+    return values.astype(np.float32, copy=False), facts
+
+
+def _refuse_too_large(grid: Grid) -> None:
+    if math.prod(grid.shape) > MAX_VALUES:
+        raise ReadError("dicom-too-large", f"would be resampled to {' x '.join(map(str, grid.shape))} voxels",
+                        f"more than {MAX_VALUES} values are not read", "write 'tilt: keep'")
 
 
 def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -120,11 +159,11 @@ def _picture(slices: list[Slice], options: DicomOptions, rules: ValueRules) -> t
         fix = "give one file in 'path', or read the series with 'form: volume'"
         raise ReadError("dicom-not-one-image", f"contains {len(slices)} planes, not one picture", None, fix)
     check_image(slices[0])
-    if slices[0].frames > 1:
+    if slices[0].frames > 1 and options.frames is None:
         message = f"{slices[0].name} contains {slices[0].frames} frames, not one picture"
-        raise ReadError("dicom-multiframe", message, None, "write the frame to use to a separate file")
+        raise ReadError("dicom-multiframe", message, None, "choose by 'frames', such as 'frames: first'")
     _check_required(slices[0], options)
-    how = PictureRules(options.voi, options.laterality, options.region is not None)
+    how = PictureRules(options.voi, options.laterality, options.region is not None, options.frames)
     pixels = read_picture(slices[0], rules, how)
     facts = facts_of(slices, pixels, rules)
     return (window(pixels.values, *pixels.range) if options.scale == "bits" else pixels.values), facts
@@ -139,4 +178,4 @@ def sample(folder: Path) -> Path:
 
 
 component = Reader("dicom", DicomOptions, examine, category="volume", shape=shape, advise=advise, folders=True,
-                   sample=sample)
+                   sample=sample, headers=headers)

@@ -16,9 +16,11 @@ from pydantic import Field
 
 from fusionkit.api import Floats, Reader
 from fusionkit.reading import (
+    FRAMES,
     MAX_VALUES,
     Advice,
     Facts,
+    Frames,
     Grid,
     IntensityOptions,
     ReadError,
@@ -27,6 +29,8 @@ from fusionkit.reading import (
     constant,
     count,
     first_bytes,
+    frame_channels,
+    frame_places,
     intensities,
     is_nifti,
     label_maps,
@@ -49,6 +53,7 @@ class NiftiOptions(IntensityOptions):
     size: VolumeSize | None = Field(
         None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
     )
+    frames: Frames = Field("all", description=FRAMES)
     fill_nan: float | None = Field(
         None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
     )
@@ -56,7 +61,7 @@ class NiftiOptions(IntensityOptions):
 
 def shape(options: NiftiOptions) -> Sizes | None:
     """Channels, which are known only from the file or from several windows, and the size."""
-    return (options.window_channels, *(options.size or (None, None, None)))
+    return (options.window_channels or frame_channels(options.frames), *(options.size or (None, None, None)))
 
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
@@ -101,7 +106,7 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
     h from posterior to anterior, w from left to right.
 
     Raises: `ReadError` with `missing-package`, `not-nifti`, `wrong-rank`, `not-numeric`, `too-large`,
-    `singular-affine` or `broken-nifti`.
+    `singular-affine`, `unknown-frame` or `broken-nifti`.
     """
     try:
         nibabel: Any = import_module("nibabel")  # only partly typed
@@ -112,9 +117,13 @@ def examine(path: Path, options: NiftiOptions) -> tuple[NDArray[np.float32], Fac
         image = _open(path, nibabel, streams)
         _refuse(path, image, nibabel)
         place = place_of(image.header, tuple(image.shape))
+        single = len(image.shape) == 3
         stored, affine = _canonical(image, place, nibabel, keep=options.orient == "keep")
     volume = np.ascontiguousarray(stored.T)
     volume = volume[None] if volume.ndim == 3 else volume
+    if options.frames != "all":
+        volume = volume[list(frame_places(options.frames, 1 if single else len(volume)))]
+        volume = volume.mean(axis=0, keepdims=True, dtype=np.float32) if options.frames == "mean" else volume
     if options.fill_nan is not None:
         volume = np.nan_to_num(volume, nan=options.fill_nan, posinf=np.inf, neginf=-np.inf)
     facts = Facts(values=spread(volume), grid=None if affine is None else Grid.of_file(affine, volume.shape[1:]),

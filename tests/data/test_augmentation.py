@@ -129,7 +129,7 @@ def test_training_alone_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     changed = train(study(tmp_path / "changed", AUGMENT), "--learning-rate", "1e-30")
     said = capsys.readouterr().out
-    assert "training cases are changed at random: scan rotate, noise (voxels of scan count as 1 mm" in said
+    assert "augment scan: rotate 30/0/0, noise 0..0.5; a voxel counts as 1 mm" in said
     # The weights hardly move, so that results differ only where the cases do.
     assert (plain / "predictions.csv").read_text() == (changed / "predictions.csv").read_text()
     before, after = (read_table(run / "history.csv") for run in (plain, changed))

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from fusionkit.data.description import TargetSpec, describe
+from fusionkit.data.description import describe
 from fusionkit.data.findings import Findings
 from fusionkit.data.numbers import NumberFormats
 from fusionkit.data.split import Division, divide, groups_of, strata_of
 from fusionkit.data.table import Table, read_table
+from fusionkit.data.target_spec import TargetSpec
 from fusionkit.errors import Span
 
 

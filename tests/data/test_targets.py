@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from fusionkit.data.description import TargetSpec
 from fusionkit.data.findings import Findings
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.table import Table
+from fusionkit.data.target_spec import TargetSpec
 from fusionkit.data.targets import absent, parse
 from fusionkit.errors import Span
 

@@ -173,7 +173,8 @@ def test_a_misspelt_setting_and_an_unknown_device_are_refused(study: Path, tmp_p
         fusionkit.predict(study / "run", study / "data.yaml", devise="cpu")
 
 
-@pytest.mark.parametrize("verb", ["check", "build", "train", "predict", "evaluate", "calibrate", "explain", "compare"])
+@pytest.mark.parametrize("verb", ["check", "inspect", "build", "train", "predict", "evaluate", "calibrate", "explain",
+                                  "compare"])
 def test_every_option_of_a_command_is_a_keyword_of_its_function(verb: str) -> None:
     """`--resolved` of check chooses what is printed: in Python it is a property of what `check` gives."""
     command = parser([verb])._subparsers._group_actions[0].choices[verb]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from networks import SIMPLE, build, inputs_of
 from torch import Tensor
 
+from fusionkit.errors import GraphError
 from fusionkit.network.model import FusionModel
 from fusionkit.network.optional_inputs import all_optional, answers
 from fusionkit.network.padding import padded
@@ -42,6 +44,13 @@ FUSIONS = {
               "  last: {use: encoder.pool, from: all, with: {kind: gem}}",
     "perceiver": "last: {use: fusion.perceiver, from: [both.a, both.b], with: {width: 8, heads: 2}}",
     "healnet": "last: {use: fusion.healnet, from: [both.a, both.b, slide, ehr], with: {width: 8, latents: 3}}",
+    "token by token": "two: {use: fusion.mean, from: [a, both.a]}\n"
+                      "  gated: {use: fusion.gmu, from: [two, both.a], with: {width: 8}}\n"
+                      "  weighted: {use: encoder.mfa, from: gated}\n"
+                      "  curved: {use: encoder.kan, from: weighted, with: {width: 3, squash: true}}\n"
+                      "  side: {use: fusion.concat, from: [curved, weighted], with: {width: 8}}\n"
+                      "  all: {use: fusion.concat, from: [side, both.b], with: {axis: tokens, availability: true}}\n"
+                      "  last: {use: fusion.attention_pool, from: all}",
     "mult": "last: {use: fusion.mult, from: [both.a, both.b], with: {width: 8, heads: 2, positions: none}}",
     "mbt": "all: {use: fusion.mbt, from: [both.a, both.b], with: {width: 8, heads: 2, output: tokens}}\n"
            "  last: {use: encoder.pool, from: all, with: {kind: avgmax}}",
@@ -120,6 +129,35 @@ def test_a_case_is_computed_as_if_it_were_alone(name: str):
                  "visit": inputs["visit"][row:, :VISITS[row]][:1]}
         found = model(alone, {"ehr": present["ehr"][row:][:1]})
         close({key: value[row:][:1] for key, value in together.items()}, found, exact=False)
+
+
+@pytest.mark.parametrize(("node", "why", "fix"), [
+    ("{use: encoder.flatten, from: a}", "tokens of one number", "put an `encoder.pool` between"),
+    ("{use: encoder.placeholder, from: a}", "tokens of one number", "put an `encoder.pool` between"),
+    ("{use: fusion.concat, from: [a, b]}", "its inputs have different tokens", "put an `encoder.pool` before it"),
+    ("{use: fusion.mean, from: [a, b]}", "the tokens of a on a and the tokens of b on b",
+     "turn each into a vector with an `encoder.pool`"),
+    ("{use: fusion.perceiver, from: [a, b], with: {positions: all}}", "their number differs from case to case",
+     "set 'positions' to 'none'"),
+])
+def test_what_cannot_take_masked_tokens_names_what_to_put_before_it(node: str, why: str, fix: str):
+    names = ("a", "b") if "[a, b]" in node else ("a",)
+    inputs = json.dumps({name: {"tokens": [None, 8]} for name in names})
+    text = f"fusionkit: 1\ninputs: {inputs}\nnodes:\n  last: {node}\n"
+    with pytest.raises(GraphError) as caught:
+        build(text + "  result: {use: head.classify, from: last, with: {classes: [x, y]}}")
+    (found,) = caught.value.diagnostics
+    assert why in f"{found.message} {found.why}" and fix in str(found.fix)
+
+
+def test_the_gates_of_masked_tokens_are_those_of_the_real_ones():
+    shape = MaskedTokens((64, 3), ("bag",))
+    component = discover().load("fusion.gmu")
+    module = component.module(component.config(width=4), [shape, shape]).eval()
+    one, other, valid = torch.randn(2, 5, 3), torch.randn(2, 5, 3), torch.arange(5) < torch.tensor([[2], [5]])
+    found = module.gates([one, other], valid=[valid, valid])
+    alone = module.gates([one[:1, :2], other[:1, :2]])
+    torch.testing.assert_close(found[0], alone[0].mean(1))
 
 
 def test_the_order_of_tokens_does_not_matter_without_positions():

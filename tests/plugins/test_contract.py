@@ -21,6 +21,8 @@ OF_THE_COMPONENT = {"declaration", "options", "bounds", "state", "copies", "devi
 """Checks that do not depend on a row: what they look at, the kit's own choices of options show as well."""
 OF_THE_FIRST_ROW = {"state", "copies", "memory"}
 """Those of them that are quick: code is followed (compile, export, onnx) in the full tier alone."""
+OF_EVERY_LAYOUT = {"evaluation", "dtype", "autocast", "variance"}
+"""Checks that sizes rarely decide: the kit's own inputs have every layout, and the first row is of a size in use."""
 
 
 SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5}}
@@ -53,13 +55,16 @@ def cases() -> Iterator[object]:
 def cases_of_rows() -> Iterator[object]:
     """Each row with each check but those that follow code: the kit's own inputs do that, on each kind of layout.
 
-    The first row of a component is the quick tier's, and has some of these checks as well.
+    The first row of a component is the quick tier's, and has some of these checks as well; further rows lack those
+    that the kit's inputs show for every layout.
     """
     seen: set[str] = set()
     for place, row in enumerate(ROWS):
         first = row.id not in seen
         seen.add(row.id)
         for check in checks_of(row.component):
+            if not first and check in OF_EVERY_LAYOUT:
+                continue
             if check not in OF_THE_COMPONENT | TRACED or (first and check in OF_THE_FIRST_ROW):
                 yield pytest.param(place, check, id=f"{row}: {check}", marks=() if first else pytest.mark.slow)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from fusionkit.api import Draws, Motion, Transform
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Batch
+from fusionkit.data.motions import Placed, joined, moved, placed, spline_weights
 from fusionkit.errors import RunError, Span
 from fusionkit.registry.lookup import discover
 from fusionkit.registry.named import Chosen, component_named
@@ -23,7 +24,6 @@ from fusionkit.syntax.tree import Mapping as TreeMapping
 from fusionkit.syntax.writer import write
 from fusionkit.training.augmented import Augmented, noise
 from fusionkit.training.batch_order import seed_of
-from fusionkit.training.resampling import Placed, joined, moved, placed, spline_weights
 
 FOLDER = GOLDEN / "images" / "augment"
 IDS = ("A0247", "B-3", "ü 7")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.components.transform import Motion
-from fusionkit.training.resampling import joined, moved, placed
+from fusionkit.data.motions import joined, moved, placed
 
 SIZES = (6, 20, 20)
 PLACE = placed(SIZES, (2, 1, 1))

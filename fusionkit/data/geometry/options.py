@@ -105,7 +105,7 @@ class GeometryOptions(Config):
         "refused.")
 
     @model_validator(mode="after")
-    def _go_together(self) -> GeometryOptions:
+    def _geometry_goes_together(self) -> GeometryOptions:
         beside = [name for name in ("orient", "spacing", "size", "fit") if getattr(self, name) is not None]
         if self.like is not None and beside:
             raise ValueError(f"'like' takes the grid of {self.like!r} as it is; remove {beside[0]!r}, or 'like'")

@@ -36,7 +36,7 @@ def shaped(array: Array, facts: Facts, options: GeometryOptions, target: Grid | 
 
     `target` is the grid of the input that it is to be like.
     *Shapes*: (c, d, h, w) or (c, h, w); others only without any option of geometry.
-    Raises: `ReadError` with `no-geometry`, `wrong-rank`, `no-overlap`, `too-large`, `empty-array`.
+    Raises: `ReadError` with `no-geometry`, `grid-missing`, `wrong-rank`, `no-overlap`, `too-large`, `empty-array`.
     """
     return _Shaping(array, facts, options).run(target)
 
@@ -50,6 +50,8 @@ class _Shaping:
         self.remarks: tuple[tuple[str, str], ...] = ()
 
     def run(self, target: Grid | None) -> tuple[Array, Facts]:
+        if self.options.like is not None and target is None:
+            self.options = self._without_target()
         options = self.options
         self._refuse_other_ranks()
         if options.orient not in (None, "keep"):
@@ -61,6 +63,17 @@ class _Shaping:
         if options.size is not None:
             self._fit(options.size)
         return self.array, replace(self.facts, outcome_grid=self.grid, remarks=(*self.facts.remarks, *self.remarks))
+
+    def _without_target(self) -> GeometryOptions:
+        """The options of a case that lacks the input which this one is to be like."""
+        options = self.options
+        if options.otherwise is None:
+            raise ReadError(
+                "grid-missing", f"the case has no {options.like!r}, which it is to be like",
+                fix=f"add its {options.like!r}, or say what else to do: 'otherwise: {{spacing: [3, 2, 2], size: "
+                    "[64, 128, 128]}'")
+        own = options.otherwise
+        return options.model_copy(update={"like": None, "orient": own.orient, "spacing": own.spacing, "size": own.size})
 
     def _refuse_other_ranks(self) -> None:
         axes, options = self.array.ndim - 1, self.options

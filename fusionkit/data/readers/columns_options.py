@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from fusionkit.data.dates import Order, read_day
+from fusionkit.data.header_values import DEFAULT_TAGS, unknown_keyword
 from fusionkit.data.measurement_limits import Limits
 
 FOR_ALL = "*"
@@ -68,6 +69,33 @@ class DateRule(BaseModel):
         return "{" + ", ".join(f"{name}: {value}" for name, value in given if value is not None) + "}"
 
 
+class HeaderSource(BaseModel):
+    """Which values of DICOM headers are columns, and the table that keeps them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1, description="Path of the file or folder of a case, as for the reader `dicom`.")
+    tags: dict[str, str] = Field(dict(DEFAULT_TAGS), description="Names of columns and the elements that they hold.")
+    table: str = Field("headers.csv", description="The table that `fusionkit headers` writes.")
+    below: bool = Field(False, description="As for the reader `dicom`.")
+    series: str | int | None = Field(None, description="As for the reader `dicom`.")
+    choose: dict[str, Any] | None = Field(None, description="As for the reader `dicom`.")
+
+    @field_validator("tags")
+    @classmethod
+    def _elements(cls, tags: dict[str, str]) -> dict[str, str]:
+        if not tags:
+            raise ValueError("'tags' names no element; write 'tags: {dicom.kvp: KVP}', or leave it out")
+        for keyword in tags.values():
+            if unknown := unknown_keyword(keyword):
+                raise ValueError(unknown)
+        return tags
+
+    def of_reader(self) -> dict[str, Any]:
+        """The options of the reader."""
+        return self.model_dump(include={"path", "below", "series", "choose"})
+
+
 class ColumnsOptions(BaseModel):
     """Options of the reader `columns`."""
 
@@ -108,6 +136,11 @@ class ColumnsOptions(BaseModel):
     )
     standardise: bool = Field(
         True, description="Whether numbers are standardised by mean and standard deviation of the training cases."
+    )
+
+    from_dicom: HeaderSource | None = Field(
+        None, description="Columns that come from DICOM headers, `{path: \"ct/{id}\", tags: {dicom.kvp: KVP}}`, by the "
+        "table that `fusionkit headers` writes."
     )
 
     @model_validator(mode="after")

@@ -25,7 +25,8 @@ class Facts:
     value. `labels` are the values of a label map. `landmarks` are those of each channel for the standard scale of
     MR. `remarks` are further codes that a reader uses for its own advice, each with a detail. `grid` is that of the
     volume in the file, `outcome_grid` that of the array that the network gets. `pixel` is the size of a pixel of a
-    picture along (h, w), which has no grid. `fill` is the value of each channel for voxels beyond the edge, empty for
+    picture along (h, w), which has no grid. `frame_of_reference` is the same for files whose places are comparable.
+    `fill` is the value of each channel for voxels beyond the edge, empty for
     the smallest of the array.
     Units: `values` as in the file, `fill` as in the reader's array; `pixel` in mm.
     """
@@ -37,6 +38,7 @@ class Facts:
     outcome_grid: _GridOrNone = None
     pixel: tuple[float, ...] = ()
     fill: tuple[float, ...] = ()
+    frame_of_reference: str = ""
     modality: str = ""
     units: str = ""
     bits: int = 0

@@ -51,12 +51,16 @@ class HeadCalibration(_Plain):
 
 
 class Calibration(_Plain):
-    """The fitted calibration of a run, the cases it was fitted on, and the uncertainty method of the results."""
+    """The fitted calibration of a run, the cases it was fitted on, and the uncertainty method of the results.
+
+    `tta` are the views of test-time augmentation that the results are means of.
+    """
 
     choices: Choices
     fitted_on: str
     uncertainty: dict[str, Any] | None
     heads: dict[str, HeadCalibration]
+    tta: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ def apply_head(fitted: HeadCalibration, predictions: Floats, choices: Choices, t
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
     """Save a calibration in the folder of its run."""
-    write_json(folder / CALIBRATION, {FORMAT: 1, **calibration.model_dump(mode="json")})
+    own = calibration.model_dump(mode="json", exclude=None if calibration.tta else {"tta"})
+    write_json(folder / CALIBRATION, {FORMAT: 1, **own})
 
 
 def read_calibration(folder: Path, heads: Mapping[str, tuple[str | Task, tuple[str, ...]]]) -> Calibration | None:

@@ -43,9 +43,11 @@ def facts_of(slices: Sequence[Slice], pixels: Pixels, rules: ValueRules) -> Fact
     remarks += pixels.remarks
     if any(item.rescaled and item.slope == 0.0 for item in slices):
         remarks.append(("slope-zero", "RescaleSlope is 0"))
+    if first.spacing is None and first.detector_spacing is not None:
+        remarks.append(("detector-spacing", ""))
     modality = "radiograph" if first.modality in _PROJECTIONS else first.modality
     return Facts(values=values, modality=modality, units=_units(first, rules), bits=pixels.bits, palette=first.palette,
-                 pixel=first.spacing or (), remarks=tuple(remarks))
+                 pixel=first.spacing or first.detector_spacing or (), remarks=tuple(remarks))
 
 
 def _units(item: Slice, rules: ValueRules) -> str:
@@ -69,6 +71,7 @@ def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input."""
     found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_doubtful_times(files),
              *_without_scale(options, files), *_not_to_be_shown(files), *_chosen(files),
+             *_at_the_detector(options, files),
              *_padding(files), *_orientations(files),
              *spacings(files, options.size is not None),
              *label_maps(options, files), *_palettes(files)]
@@ -159,6 +162,16 @@ def _chosen(files: Sequence[Facts]) -> list[Advice]:
                    tuple(place for place, kind in kinds.items() if kind != usual),
                    "a network can tell thickness and kernel, and with them the scanner or the hospital",
                    "add 'thickness', 'kernel' or 'orientation' to 'choose', if one kind is there in all cases")]
+
+
+def _at_the_detector(options: Any, files: Sequence[Facts]) -> list[Advice]:
+    """`detector-spacing`: pictures resampled by the size of a pixel at the detector, not in the patient."""
+    cases = remarked(files, "detector-spacing")
+    if not cases or options.spacing is None:
+        return []
+    return [Advice("detector-spacing", f"{count(cases, files)} say the size of a pixel at the detector alone", cases,
+                   "there is no PixelSpacing, and the patient is magnified by an unknown factor: ImagerPixelSpacing is "
+                   "used", "use 'size' without 'spacing', if that is too far from the truth")]
 
 
 def _padding(files: Sequence[Facts]) -> list[Advice]:

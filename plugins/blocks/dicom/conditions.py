@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from fusionkit.reading import unknown_keyword
+
 Wanted = str | int | float | list[str | int | float]
 """A text with `*` and `?`, of any case, a number, or a list of which one must fit."""
 
@@ -28,17 +30,9 @@ def _same(text: str, wanted: str | int | float) -> bool:
 
 def known_keywords(given: Mapping[str, Any] | None) -> None:
     """Refuse keywords that DICOM does not have. Raises: ValueError."""
-    if not given:
-        return
-    from difflib import get_close_matches
-
-    from pydicom.datadict import dictionary_keyword, keyword_dict, tag_for_keyword
-
-    for keyword in given:
-        if tag_for_keyword(keyword) is None:
-            near = get_close_matches(keyword, keyword_dict, 1)
-            meant = f"; did you mean {dictionary_keyword(keyword_dict[near[0]])!r}?" if near else ""
-            raise ValueError(f"DICOM has no element {keyword!r}{meant}")
+    for keyword in given or ():
+        if unknown := unknown_keyword(keyword):
+            raise ValueError(unknown)
 
 
 def words(wanted: Wanted) -> str:

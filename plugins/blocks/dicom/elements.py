@@ -76,7 +76,7 @@ def shown(dataset: Any, keyword: str) -> str:
     try:
         tag = tag_of(keyword)
         value = dataset[tag].value if tag in dataset else None
-        several = not isinstance(value, str | bytes) and hasattr(value, "__iter__")
+        several = hasattr(value, "append")  # names of persons iterate by letters
         return "" if value is None else "\\".join(map(str, value)) if several else str(value).strip()
     except Exception:  # pydicom converts values on first access, which may fail in many ways
         return ""

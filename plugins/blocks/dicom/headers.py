@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -52,11 +53,11 @@ _TRUNCATED_FIX = "copy the file from its source again"
 class Slice:
     """One plane of pixels: a file, or one frame of an enhanced multi-frame file.
 
-    Units: `position` (centre of the first pixel), `spacing` (between rows, between columns) and `thickness` in mm;
-    `orientation` is the unit vector along a row, then along a column; None if the header does not give it. `rescaled`
-    is whether the header gives a slope, an intercept or a table; `units` are those of a PET, `pet` texts of its dose
-    and times. `dataset` is the whole file as read by pydicom, kept only if reading it again would cost more than its
-    memory.
+    Units: `position` (centre of the first pixel), `spacing` (between rows, between columns; `detector_spacing` that
+    of the detector of a radiograph) and `thickness` in mm; `orientation` is the unit vector along a row, then along
+    a column; None if the header does not give it. `rescaled` is whether the header gives a slope, an intercept or a
+    table; `units` are those of a PET, `pet` texts of its dose and times. `dataset` is the whole file as read by
+    pydicom, kept only if reading it again would cost more than its memory.
     """
 
     path: Path
@@ -79,7 +80,9 @@ class Slice:
     slope: float
     intercept: float
     rescaled: bool = True
+    detector_spacing: tuple[float, ...] | None = None
     thickness: float | None = None
+    frame_of_reference: str = ""
     rescale_type: str = ""
     units: str = ""
     bits: int = 0
@@ -107,7 +110,8 @@ def find_files(path: Path, below: bool = False) -> list[Path]:
     if not path.is_dir():
         raise ReadError("dicom-missing", "does not exist", fix="correct 'path', or set 'missing_ok: true'")
     entries = path.rglob("*") if below else path.iterdir()
-    found = sorted(entry for entry in entries if entry.is_file() and not _skipped(entry)
+    found = sorted(entry for entry in entries if entry.is_file()
+                   and (not is_skipped(entry) or (below and entry.suffix.lower() == ".zip"))
                    and not any(part.startswith(".") for part in entry.relative_to(path).parts))
     if found:
         return found
@@ -116,14 +120,15 @@ def find_files(path: Path, below: bool = False) -> list[Path]:
     if archives:
         raise ReadError("dicom-empty", "holds no DICOM files",
                         f"it holds archives: {', '.join(map(repr, archives[:5]))}",
-                        "unpack them, and give the folder of one series in 'path'")
+                        "unpack them, or give a zip archive itself in 'path'")
     why = f"it contains folders: {', '.join(map(repr, folders[:5]))}" if folders else None
     raise ReadError("dicom-empty", "contains no DICOM files", why, "let 'path' name the folder of one series, or "
                     "write 'below: true' to read folders below it" if folders else
                     "let 'path' name the folder of one series")
 
 
-def _skipped(path: Path) -> bool:
+def is_skipped(path: Path) -> bool:
+    """Whether a file is one that archives add to the slices, by its name."""
     name = path.name.lower()
     return name.startswith(".") or name in _SKIPPED_NAMES or path.suffix.lower() in _SKIPPED_SUFFIXES
 
@@ -157,8 +162,10 @@ class _Quiet:
 quiet = _Quiet()
 
 
-def open_dataset(path: Path, pixels: bool) -> Any:
+def open_dataset(path: Path, pixels: bool, packed: bytes | None = None) -> Any:
     """The pydicom dataset of a file, with or without its pixels.
+
+    `packed` is the content of the file where it lies in an archive.
 
     pydicom's `specific_tags` is not used: for the thirty elements that are needed here it makes parsing slower.
 
@@ -169,11 +176,11 @@ def open_dataset(path: Path, pixels: bool) -> Any:
     from pydicom.uid import UID
 
     try:
-        dataset = dcmread(path, stop_before_pixels=not pixels)
+        dataset = dcmread(path if packed is None else BytesIO(packed), stop_before_pixels=not pixels)
     except InvalidDicomError:
-        dataset = _open_bare(path, pixels)
+        dataset = _open_bare(path, pixels, packed)
         if dataset is None:
-            raise _not_dicom(path) from None
+            raise _not_dicom(path, packed) from None
     except Exception as error:  # pydicom passes on all errors of a broken file: struct, EOF, value, type, OS errors
         raise ReadError("dicom-unreadable", f"{path.name!r} cannot be read", str(error), _TRUNCATED_FIX) from error
     try:
@@ -187,7 +194,7 @@ def open_dataset(path: Path, pixels: bool) -> Any:
     return dataset
 
 
-def _open_bare(path: Path, pixels: bool) -> Any:
+def _open_bare(path: Path, pixels: bool, packed: bytes | None) -> Any:
     """The dataset of a file without the 128 bytes and `DICM`, which old scanners and planning systems leave out.
 
     It must begin with an element of group 2 or 8 and say what it is; without group 2 its encoding is as it looks.
@@ -196,10 +203,10 @@ def _open_bare(path: Path, pixels: bool) -> Any:
     from pydicom import dcmread
     from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    if first_bytes(path, 2) not in _FIRST_GROUPS:
+    if (first_bytes(path, 2) if packed is None else packed[:2]) not in _FIRST_GROUPS:
         return None
     try:
-        dataset = dcmread(path, stop_before_pixels=not pixels, force=True)
+        dataset = dcmread(path if packed is None else BytesIO(packed), stop_before_pixels=not pixels, force=True)
         if "SOPClassUID" not in dataset or not UID(str(dataset.SOPClassUID)).is_valid:
             return None
         if "TransferSyntaxUID" not in dataset.file_meta and not _is_encapsulated(dataset):
@@ -211,10 +218,11 @@ def _open_bare(path: Path, pixels: bool) -> Any:
         return None
 
 
-def _not_dicom(path: Path) -> ReadError:
+def _not_dicom(path: Path, packed: bytes | None) -> ReadError:
     why = "the mark 'DICM' at byte 128 is missing, and it does not begin with an element of group 2 or 8"
     fix = "name the DICOM files in 'path', or remove the file from the folder if it does not belong to the series"
-    return misplaced(path, "dicom-not-dicom", "a DICOM file", repr(path.name)) or ReadError(
+    known = misplaced(path, "dicom-not-dicom", "a DICOM file", repr(path.name)) if packed is None else None
+    return known or ReadError(
         "dicom-not-dicom", f"{path.name!r} is not a DICOM file", why, fix)
 
 
@@ -222,16 +230,17 @@ def _is_encapsulated(dataset: Any) -> bool:
     return "PixelData" in dataset and bool(dataset["PixelData"].is_undefined_length)
 
 
-def read_slices(path: Path, keep: bool = False, also: Sequence[str] = ()) -> list[Slice]:
+def read_slices(path: Path, keep: bool = False, also: Sequence[str] = (), packed: bytes | None = None) -> list[Slice]:
     """The planes in a file: one, or one per frame if each frame has its own position.
 
     The pixels are read, and kept in memory with the header, only if `keep` is true. `also` are keywords of further
-    elements, whose texts are kept as `header`.
+    elements, whose texts are kept as `header`. Of a file in an archive, `packed`, pixels are always kept.
 
     Raises: `ReadError` as `open_dataset`, and dicom-bad-header.
     """
     with quiet:
-        dataset = open_dataset(path, pixels=keep)
+        keep = keep or packed is not None
+        dataset = open_dataset(path, pixels=keep, packed=packed)
         try:
             return [replace(item, header=_texts(places, also)) if also else item
                     for item, places in _planes(path, dataset, keep)]
@@ -300,7 +309,9 @@ def _slice(path: Path, dataset: Any, places: list[Any], frame: int | None, keep:
         position=numbers("ImagePositionPatient", 3),
         orientation=numbers("ImageOrientationPatient", 6),
         spacing=numbers("PixelSpacing", 2),
+        detector_spacing=numbers("ImagerPixelSpacing", 2),
         thickness=_thickness(path, places),
+        frame_of_reference=text("FrameOfReferenceUID"),
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
         rescaled=slope is not None or intercept is not None or tag_of("ModalityLUTSequence") in dataset,

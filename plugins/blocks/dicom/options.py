@@ -9,7 +9,7 @@ from fusionkit_plugins.blocks.dicom.headers import VARIANTS
 from fusionkit_plugins.blocks.dicom.stacks import checked_rule
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from fusionkit.reading import IntensityOptions, Windows
+from fusionkit.reading import FRAMES, Frames, IntensityOptions, Windows
 
 
 class Rescale(BaseModel):
@@ -65,6 +65,9 @@ class DicomOptions(IntensityOptions):
     region: Literal["first"] | None = Field(
         None, description="`first` cuts an ultrasound to the first region of its header, without the text around it."
     )
+    frames: Frames | None = Field(
+        None, description=f"With `form: image`, of a file with several frames, which it needs. {FRAMES}"
+    )
     require: dict[str, Wanted] | None = Field(
         None, description="Elements of the header and the values that they must have, as `{ViewPosition: [PA, AP]}`; "
         "files with others are refused. Texts may hold `*` and `?`."
@@ -77,8 +80,9 @@ class DicomOptions(IntensityOptions):
         "refuse", description="What to do with slices at uneven steps: `resample` interpolates them to an even step, "
         "one of the shortest of the series."
     )
-    tilt: Literal["refuse", "keep"] = Field(
-        "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged."
+    tilt: Literal["refuse", "keep", "resample"] = Field(
+        "refuse", description="What to do with a stack from a tilted gantry: `keep` uses the sheared stack unchanged, "
+        "`resample` shifts its slices to an upright one, which is larger, so that nothing is cut off."
     )
 
     clean: Literal["air", "keep"] = Field(
@@ -110,9 +114,9 @@ class DicomOptions(IntensityOptions):
             raise ValueError("'bits' is for 'form: image' without a window")
         return given
 
-    @field_validator("voi", "laterality", "region")
+    @field_validator("voi", "laterality", "region", "frames")
     @classmethod
-    def _of_an_image(cls, given: str | int | None, found: ValidationInfo) -> str | int | None:
+    def _of_an_image(cls, given: Any, found: ValidationInfo) -> Any:
         if given not in (None, "none") and found.data.get("form") != "image":
             raise ValueError("it is for 'form: image'")
         if found.field_name == "voi" and given != "none" and (

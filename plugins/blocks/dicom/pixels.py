@@ -13,7 +13,7 @@ from fusionkit_plugins.blocks.dicom.values import AIR_HU, Plane, ValueRules, is_
 from fusionkit_plugins.blocks.dicom.voi import shown_values
 from numpy.typing import NDArray
 
-from fusionkit.reading import MAX_VALUES, ReadError, is_decoder_failure
+from fusionkit.reading import MAX_VALUES, Frames, ReadError, frame_places, is_decoder_failure
 
 _EXTRA = 'python -m pip install "fusionkit[dicom]"'
 # 12-bit lossy JPEG: its only free decoder is under the GPL, so it is in none of our extras.
@@ -45,6 +45,7 @@ class PictureRules:
     voi: str | int = "none"
     side: str | None = None
     region: bool = False
+    frames: Frames | None = None
 
 
 def read_stack(stack: list[Slice], rules: ValueRules) -> Pixels:
@@ -96,7 +97,7 @@ def read_picture(item: Slice, rules: ValueRules, how: PictureRules) -> Pixels:
     Raises: `ReadError` as `read_stack`, and dicom-no-voi, dicom-unknown-voi, dicom-no-laterality, dicom-no-region.
     """
     stored, dataset = decode(item)
-    made = _shown(stored, dataset, item, rules, how.voi)
+    made = _shown_frames(stored, dataset, item, rules, how)
     values = made.values
     if how.region:
         left, top, right, bottom = _region(dataset, item)
@@ -105,6 +106,15 @@ def read_picture(item: Slice, rules: ValueRules, how: PictureRules) -> Pixels:
         values = values[:, :, ::-1]
     remarks = [(code, "") for code, keyword, text in _DOUBTS if shown(dataset, keyword).upper() == text]
     return replace(made, values=np.ascontiguousarray(values), remarks=tuple(remarks))
+
+
+def _shown_frames(stored: NDArray[Any], dataset: Any, item: Slice, rules: ValueRules, how: PictureRules) -> Pixels:
+    """The picture, or the chosen frames of several as channels."""
+    if item.frames < 2 or how.frames is None:
+        return _shown(stored, dataset, item, rules, how.voi)
+    found = [_shown(stored[place], dataset, item, rules, how.voi) for place in frame_places(how.frames, item.frames)]
+    values = [made.values for made in found]
+    return replace(found[0], values=np.mean(values, axis=0) if how.frames == "mean" else np.concatenate(values))
 
 
 def _side(dataset: Any, item: Slice) -> str:

@@ -94,6 +94,26 @@ def grid_of(stack: list[Slice], count: int) -> Grid:
     return Grid.of_file(affine, (count, first.rows, first.columns), world="LPS")
 
 
+def upright(grid: Grid) -> Grid | None:
+    """The grid without shear that covers a sheared one, with its voxels and its slices; None if it is not sheared.
+
+    Slices stay at their places along the normal, and are shifted within their planes.
+    """
+    depth, height, width, origin = grid.affine[:3].T
+    normal = np.cross(height, width)
+    normal /= np.linalg.norm(normal)
+    along = normal * (depth @ normal)
+    drift = (depth - along) * (grid.shape[0] - 1)
+    if np.linalg.norm(drift) <= min(grid.spacing[1:]) / 2:
+        return None
+    shifts = [float(drift @ axis / (axis @ axis)) for axis in (height, width)]  # of the last slice, in pixels
+    starts = [math.floor(min(0.0, shift)) for shift in shifts]
+    affine = np.eye(4)
+    affine[:3, :] = np.stack([along, height, width, origin + starts[0] * height + starts[1] * width], axis=1)
+    sizes = [size + math.ceil(abs(shift)) for size, shift in zip(grid.shape[1:], shifts, strict=True)]
+    return Grid(affine, (grid.shape[0], sizes[0], sizes[1]))
+
+
 def _normal(item: Slice) -> NDArray[np.float64]:
     assert item.orientation is not None
     return np.cross(item.orientation[:3], item.orientation[3:])
@@ -306,4 +326,5 @@ def _check_drift(
         angle = math.degrees(math.atan(float(np.linalg.norm(drift))))
         message = f"was taken with a tilted gantry: the stack is sheared by {angle:.1f} degrees"
         why = f"its last slice is shifted by {np.linalg.norm(inside[-1]):.1f} mm within its plane"
-        raise ReadError("dicom-tilt", message, why, "set 'tilt: keep' to use the sheared stack unchanged")
+        raise ReadError("dicom-tilt", message, why, "set 'tilt: resample' to shift its slices to an "
+                        "upright stack, or 'tilt: keep' to use the sheared one unchanged")

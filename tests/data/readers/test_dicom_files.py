@@ -14,6 +14,7 @@ import pytest
 from fusionkit_plugins.readers import dicom as reader
 from fusionkit_plugins.readers.dicom import DicomOptions, read
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from recorded import GOLDEN
 
 from fusionkit.data.readers.reader import ReadError
 
@@ -70,19 +71,51 @@ def test_a_file_that_is_something_else_is_named(tmp_path: Path, content: bytes, 
     assert caught.value.message == f"'c1.dcm' is {said}, not a DICOM file" and fix in str(caught.value.fix)
 
 
-def test_archives_are_to_be_unpacked(tmp_path: Path) -> None:
+def packed(path: Path, folder: Path, **more: bytes) -> Path:
+    """A zip archive of the files of a folder, and of some bytes by name."""
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"deep/{file.name}")
+        for name, content in more.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_series_is_read_from_a_zip_archive_or_from_one_below(tmp_path: Path) -> None:
     folder = dicom_files.series(tmp_path / "ct", TISSUE)
-    with zipfile.ZipFile(tmp_path / "c1.zip", "w") as archive:
-        for path in folder.iterdir():
-            archive.write(path, path.name)
-    with pytest.raises(ReadError, match="is a zip archive") as caught:
-        read(tmp_path / "c1.zip", options())
-    assert "unpack it" in str(caught.value.fix)
-    (tmp_path / "packed").mkdir()
-    (tmp_path / "c1.zip").rename(tmp_path / "packed" / "c1.zip")
+    path = packed(tmp_path / "packed/c1.zip", folder, **{"README.txt": b"slices"})
+    np.testing.assert_array_equal(read(path, options()), read(folder, options()))
+    np.testing.assert_array_equal(read(path.parent, options(below=True)), read(folder, options()))
+    chosen = options(choose={"modality": "CT"})
+    np.testing.assert_array_equal(read(path, chosen), read(folder, options()))
     with pytest.raises(ReadError, match="holds no DICOM files") as caught:
         read(tmp_path / "packed", options())
     assert caught.value.why == "it holds archives: 'c1.zip'" and "unpack them" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("../evil.dcm", b"x", "leads out"), ("/evil.dcm", b"x", "leads out"), ("C:/evil.dcm", b"x", "leads out"),
+    ("bomb.bin", bytes(1 << 20), "claims 1048576 bytes in")])
+def test_an_archive_with_a_trap_is_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = packed(tmp_path / "c1.zip", dicom_files.series(tmp_path / "ct", TISSUE), **{name: content})
+    with pytest.raises(ReadError) as caught:
+        read(path, options())
+    assert caught.value.code == "dicom-unsafe-archive" and said in str(caught.value.why)
+
+
+def test_recorded_files_without_preamble_are_read_and_the_recorded_traps_refused(tmp_path: Path) -> None:
+    folder = GOLDEN / "images/formats"
+    one, other = (read(folder / f"{name}.dcm", options(form="image")) for name in ("no_preamble", "bare_implicit"))
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(one, read(GOLDEN / "images/dicom/dx_mono2.dcm", options(form="image")))
+    with pytest.raises(ReadError) as caught:
+        read(folder / "series.zip", options())
+    assert caught.value.code == "dicom-unsafe-archive"
+    damaged = tmp_path / "c1.zip"
+    damaged.write_bytes((folder / "series.zip").read_bytes()[:3000])
+    with pytest.raises(ReadError, match="zip archive that cannot be read"):
+        read(damaged, options())
 
 
 def test_slices_that_are_packed_one_by_one_say_so(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dicom_files
 import numpy as np
 import pydicom
 import pytest
 from fusionkit_plugins.blocks.dicom.headers import find_files, read_slices
 from fusionkit_plugins.readers import dicom as reader
-from fusionkit_plugins.readers.dicom import DicomOptions, read
+from fusionkit_plugins.readers.dicom import DicomOptions, examine, read
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from shaped_arrays import read_shaped
@@ -259,7 +260,7 @@ def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:
 def test_a_leaning_stack_is_taken_when_asked(tmp_path: Path) -> None:
     folder = written(tmp_path / "ct")
     lean(folder)
-    assert refusal(folder).fix == "set 'tilt: keep' to use the sheared stack unchanged"
+    assert "'tilt: resample'" in str(refusal(folder).fix) and "'tilt: keep'" in str(refusal(folder).fix)
     np.testing.assert_array_equal(read(folder, options(tilt="keep")), hounsfield()[None])
 
 
@@ -304,3 +305,40 @@ def test_an_enhanced_multi_frame_file_is_a_series_in_one_file(tmp_path: Path) ->
     intercepts = np.array([names.index(path.name) for path in by_position(folder)])
     expected = hounsfield() + 1024 + intercepts[:, None, None]
     np.testing.assert_array_equal(read(tmp_path / "all.dcm", options()), expected[None])
+
+
+@pytest.mark.parametrize("drift", [(0.0, 1.3), (-0.7, 0.6)])
+def test_a_tilted_stack_is_made_upright_without_losing_a_voxel(tmp_path: Path, drift: tuple[float, float]) -> None:
+    """The stored values are linear in the world, which linear interpolation keeps."""
+    rows, columns, spacing = np.arange(9), np.arange(11), (0.8, 1.25)
+
+    def world(number: int) -> np.ndarray:
+        x, y = columns * spacing[1] + drift[0] * number, rows * spacing[0] + drift[1] * number
+        return np.round(1000 + 20 * x[None, :] + 30 * y[:, None] + 40 * 2.0 * number)
+
+    folder = dicom_files.series(
+        tmp_path / "ct", np.stack([world(number) for number in range(6)]).astype(np.int16), PixelSpacing=list(spacing),
+        ImagePositionPatient=lambda number: [drift[0] * number, drift[1] * number, 2.0 * number])
+    values, facts = examine(folder, options(tilt="resample"))
+    kept = examine(folder, options(tilt="keep"))[1].grid
+    grid = facts.grid
+    assert grid is not None and kept is not None and grid.shape == values.shape[1:]
+    np.testing.assert_allclose(grid.spacing, (2, *spacing))
+    axes = grid.affine[:3, :3]
+    np.testing.assert_allclose(axes.T @ axes, np.diag(np.square(grid.spacing)), atol=1e-9)
+    depth, height, width = np.meshgrid(*map(np.arange, grid.shape), indexing="ij")
+    x, y, z, _ = np.tensordot(grid.affine, np.stack([depth, height, width, np.ones(grid.shape)]), axes=1)
+    inner = values[0] != -1024
+    inner[:, 1:-1, 1:-1] &= inner[:, 2:, 1:-1] & inner[:, :-2, 1:-1] & inner[:, 1:-1, 2:] & inner[:, 1:-1, :-2]
+    inner[:, [0, -1]] = inner[:, :, [0, -1]] = False
+    expected = 1000 - 20 * x - 30 * y + 40 * z - 1024
+    np.testing.assert_allclose(values[0][inner], expected[inner], atol=3)  # a pixel beside it is 24 away
+    assert inner.sum() > 250
+    corners = np.linalg.inv(grid.affine) @ kept.affine @ np.array(
+        [[d, h, w, 1] for d in (0, 5) for h in (0, 8) for w in (0, 10)]).T
+    assert (corners[:3] >= -1e-9).all() and (np.array(grid.shape) - 1 + 1e-9 >= corners[:3].T).all()
+
+
+def test_an_upright_stack_is_not_resampled(tmp_path: Path) -> None:
+    folder = dicom_files.series(tmp_path / "ct", np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5))
+    np.testing.assert_array_equal(read(folder, options(tilt="resample")), read(folder, options()))

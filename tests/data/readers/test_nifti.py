@@ -259,3 +259,19 @@ def test_a_mask_is_resized_by_label(tmp_path):
     path = save(tmp_path, nibabel.Nifti1Image(mask, np.eye(4)))
     assert set(np.unique(read_shaped(examine, path, options(size=[4, 15, 17])))) == {0, 1, 3}
     assert 2 in np.round(np.unique(read_shaped(examine, path, options(size=[4, 15, 17], interpolate="linear"))))
+
+
+def test_frames_are_chosen_by_place(tmp_path):
+    four = np.stack([VALUES, VALUES + 1, VALUES + 4], axis=-1)
+    path = save(tmp_path, nibabel.Nifti1Image(four, np.eye(4)))
+    every = read(path, options())
+    for frames, expected in (("first", every[:1]), ("last", every[2:]), ("mean", every.mean(0, keepdims=True)),
+                             ([2, 0], every[[2, 0]])):
+        chosen = options(frames=frames)
+        np.testing.assert_allclose(read(path, chosen), expected, rtol=1e-6)
+        assert shape(chosen)[0] == len(expected)
+    with pytest.raises(ReadError, match="it has 3 frames") as caught:
+        read(path, options(frames=[3]))
+    assert caught.value.code == "unknown-frame"
+    single = save(tmp_path, nibabel.Nifti1Image(VALUES, np.eye(4)), "b.nii")
+    np.testing.assert_array_equal(read(single, options(frames="last")), read(single, options()))

@@ -113,6 +113,15 @@ def test_raw_values_of_a_detector_and_text_in_pictures_are_warned_of(tmp_path: P
         "for-processing": (0,), "burned-in-annotation": (0,)}
 
 
+def test_the_size_of_a_pixel_may_be_that_at_the_detector(tmp_path: Path) -> None:
+    facts = [examine(path, options())[1] for path in (
+        FOLDER / "dx_mono2.dcm", edited(tmp_path / "a.dcm", PixelSpacing=[0.15, 0.15]))]
+    assert [found.pixel for found in facts] == [(0.2, 0.2), (0.15, 0.15)]
+    told = {found.code: found.cases for found in of_files(options(spacing=0.4), facts)}
+    assert told["detector-spacing"] == (0,)
+    assert "detector-spacing" not in {found.code for found in of_files(options(), facts)}
+
+
 def test_options_of_pictures_are_refused_for_volumes_and_beside_a_window() -> None:
     for given in ({"voi": "header"}, {"laterality": "left"}, {"region": "first"}):
         with pytest.raises(ValueError, match="it is for 'form: image'"):
@@ -120,3 +129,19 @@ def test_options_of_pictures_are_refused_for_volumes_and_beside_a_window() -> No
     for more in ({"window": [0, 1]}, {"scale": "bits"}):
         with pytest.raises(ValueError, match="it gives 0 to 1 already"):
             options(voi="header", **more)
+
+
+def test_frames_of_a_film_become_channels(tmp_path: Path) -> None:
+    for name, kind in (("grey", {}), ("colour", {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB",
+                                                 "PlanarConfiguration": 0})):
+        stored = np.arange(3 * 4 * 6 * (3 if kind else 1), dtype=np.uint8).reshape((3, 4, 6, *([3] if kind else [])))
+        made = dicom_files.dataset(stored.reshape(-1, 4, 6), "US", dicom_files.RADIOGRAPH, NumberOfFrames=3, **kind)
+        path = dicom_files.save(made, tmp_path / f"{name}.dcm")
+        frames = [np.moveaxis(frame, -1, 0) if kind else frame[None] for frame in stored.astype(np.float32)]
+        for chosen, expected in (("first", frames[0]), ("last", frames[2]), ("mean", np.mean(frames, axis=0)),
+                                 ([2, 0], np.concatenate([frames[2], frames[0]])), ("all", np.concatenate(frames))):
+            np.testing.assert_allclose(read(path, options(frames=chosen)), expected)
+        with pytest.raises(ReadError, match="asks for number 3"):
+            read(path, options(frames=[3]))
+        with pytest.raises(ReadError, match="3 frames, not one picture"):
+            read(path, options())

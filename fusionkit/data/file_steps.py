@@ -1,0 +1,157 @@
+"""The steps of loading a cohort that are about files: each is read once, and compared with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from fusionkit.data import case_files, checks, masked_inputs, sequences
+from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
+from fusionkit.data.dataset import MaskedCounts
+from fusionkit.data.geometry.grid import Grid
+from fusionkit.data.partial_cohort import PartialCohort
+from fusionkit.data.readers import columns
+from fusionkit.errors import Diagnostic
+
+
+def read_files(loading: PartialCohort) -> PartialCohort:
+    """Check every file of every input; each is read once, from the cache if possible.
+
+    Inputs that are to be like another are read after it, on its grid.
+    """
+    inputs = loading.description.inputs
+    lenders = _lenders(loading)
+    first = _files(loading, {name: paths for name, paths in loading.paths.items()
+                             if inputs[name].options.like is None} | lenders)
+    rest = {name: paths for name, paths in loading.paths.items() if inputs[name].options.like is not None}
+    count = len({file.identity for file in first})
+    total = count + len({file.identity for file in _files(loading, rest)})
+    met = _check(loading, first, 0, total)
+    for name, paths in rest.items():
+        grids, usable = _grids_to_take(loading, name, {**loading.paths, **lenders}, met)
+        loading = replace(loading, like={**loading.like, name: grids})
+        rest[name] = [path if there else None for path, there in zip(paths, usable, strict=True)]
+    later = _files(loading, rest)
+    met |= _check(loading, later, count, total)
+    _warn_of_frames(loading, met)
+    files = [file for file in (*first, *later) if file.spec.name in loading.paths]
+    checked = {place: found for place, found in met.items() if place[0] in loading.paths}
+    shapes = {place: found.shape for place, found in checked.items()}
+    empty = masked_inputs.without_tokens(loading.inputs, inputs, shapes, table=loading.table, ids=loading.ids,
+                                         findings=loading.findings)
+    checked = {place: found for place, found in checked.items() if place not in empty}
+    loading = replace(loading, paths={name: [None if (name, row) in empty else path for row, path in enumerate(paths)]
+                                      for name, paths in loading.paths.items()})
+    files = [file for file in files if (file.spec.name, file.row) not in empty]
+    checks.check_shared(files, loading.division, loading.table, loading.ids, loading.findings)
+    for name in loading.paths:
+        facts = {row: found.facts for (owner, row), found in sorted(checked.items()) if owner == name}
+        checks.advise(loading.description.inputs[name], facts, loading.ids, loading.findings)
+    if loading.preprocessing is not None:
+        for found in loading.preprocessing.file_differences(
+                loading.description, {place: file.facts for place, file in checked.items()}, loading.ids):
+            loading.findings.add(found)
+    return replace(loading, checked=checked)
+
+
+def settle_sizes(loading: PartialCohort) -> PartialCohort:
+    """The size of every input."""
+    sizes: dict[str, tuple[int, ...]] = {}
+    masked: dict[str, MaskedCounts] = {}
+    for name, need in loading.inputs.items():
+        spec = loading.description.inputs.get(name)
+        if name in loading.gathered and spec is not None:
+            masked[name], sizes[name] = sequences.counted(
+                spec, need, loading.gathered[name], table=loading.table, ids=loading.ids, findings=loading.findings)
+            continue
+        if spec is None or (name not in loading.columns and name not in loading.paths):
+            continue
+        promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
+                    spec.source.shape(spec.options))
+        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
+        varies = masked_inputs.is_masked(need, shapes.values())
+        masked |= {name: masked_inputs.counts_of(need, shapes)} if varies else {}
+        size = (masked_inputs.longest if varies else checks.resolve_sizes)(
+            spec, need, promised, shapes, table=loading.table, ids=loading.ids, findings=loading.findings)
+        if size is not None:
+            sizes[name] = size
+        checks.check_size_known(spec, need, size, loading.present(name), loading.findings)
+    return replace(loading, sizes=sizes, masked=masked)
+
+
+def check_changes(loading: PartialCohort) -> PartialCohort:
+    """Check what training changes at random."""
+    if loading.required:
+        inputs = SeenInputs(loading.sizes, loading.masked, loading.checked, loading.layouts)
+        check_augmentation(loading.description, inputs, loading.heads, loading.ids, loading.findings)
+    return loading
+
+
+def _files(loading: PartialCohort, places: Mapping[str, Sequence[Path | None]]) -> list[case_files.File]:
+    """The files of some inputs by row."""
+    inputs = loading.description.inputs
+    return [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path,
+                            loading.like[name][row] if name in loading.like else None)
+            for name, paths in places.items() for row, path in enumerate(paths) if path is not None]
+
+
+def _check(loading: PartialCohort, files: Sequence[case_files.File], before: int, total: int
+           ) -> dict[tuple[str, int], case_files.Checked]:
+    """What is found in files; `before` of all `total` files have been read before."""
+    how, told = loading.reading, loading.reading.progress
+    return case_files.check_files(
+        files, loading.table, loading.ids, loading.findings, cache=how.cache, workers=how.workers,
+        progress=None if told is None else lambda done, _: told(min(before + done, total), total))
+
+
+def _lenders(loading: PartialCohort) -> dict[str, Sequence[Path | None]]:
+    """The files of inputs that the network does not read, and that others of it are to be like."""
+    found: dict[str, Sequence[Path | None]] = {}
+    for name in loading.paths:
+        other = loading.description.inputs[name].options.like
+        if other is None or other in found or other in loading.paths:
+            continue
+        spec = loading.description.inputs[other]
+        if loading.has_all(spec.named_columns, f"input {other!r}"):
+            found[other] = case_files.locate(spec, loading.table, loading.ids, loading.findings)[0]
+    return found
+
+
+def _grids_to_take(loading: PartialCohort, name: str, paths: Mapping[str, Sequence[Path | None]],
+                   met: Mapping[tuple[str, int], case_files.Checked]) -> tuple[list[Grid | None], list[bool]]:
+    """The grid that an input is to take in each row, and whether its file can be read, as far as this is known.
+
+    Where the other file could not be read, nothing more is said. `no-geometry` where it has no grid.
+    """
+    other = loading.description.inputs[name].options.like
+    grids: list[Grid | None] = [None] * len(loading.table)
+    usable, without = [True] * len(loading.table), []
+    for row, path in enumerate(paths.get(other, ())):
+        found = met.get((other, row))
+        if path is not None and found is not None:
+            grids[row] = found.facts.outcome_grid
+            without += [row] if grids[row] is None else []
+        usable[row] = path is None or grids[row] is not None
+    if without:
+        loading.findings.add(Diagnostic(
+            "no-geometry", f"input {name!r} is to be like {other!r}, whose files do not tell where their voxels are "
+            f"({len(without)} cases, among them {loading.ids[without[0]]!r})",
+            loading.description.span("inputs", name, "like"), "NumPy arrays and pictures never do",
+            f"remove 'like', or give {other!r} as DICOM or NIfTI"), name)
+    return grids, usable
+
+
+def _warn_of_frames(loading: PartialCohort, met: Mapping[tuple[str, int], case_files.Checked]) -> None:
+    """`frames-of-reference`: inputs on the grid of another whose scanner did not measure places alike."""
+    for name in loading.like:
+        other = loading.description.inputs[name].options.like
+        apart = [row for row in range(len(loading.table)) if (name, row) in met and (other, row) in met and len({
+            met[owner, row].facts.frame_of_reference for owner in (name, other)} - {""}) == 2]
+        if apart:
+            loading.findings.add(Diagnostic(
+                "frames-of-reference", f"{name!r} and {other!r} have different frames of reference in {len(apart)} "
+                f"cases (such as {loading.ids[apart[0]]!r})", loading.description.span("inputs", name, "like"),
+                "places in mm are comparable within one FrameOfReferenceUID only: the patient may lie elsewhere",
+                "check that they were registered, or register them first", "warning"), name)

@@ -1,0 +1,29 @@
+"""What inputs of a data file say of other inputs: which of them exist, and may be named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fusionkit.data.fields import DataFieldReader
+from fusionkit.data.input_spec import InputSpec
+from fusionkit.errors import did_you_mean
+from fusionkit.syntax.tree import find
+
+
+def check_references(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> None:
+    """Report `bad-option` where `like` names no input, the input itself, columns, or one that is like another."""
+    files = [name for name, spec in inputs.items() if spec.source.files]
+    for name in files:
+        other = inputs[name].options.like
+        if other is None:
+            continue
+        possible = [each for each in files if each != name and inputs[each].options.like is None]
+        if other in possible:
+            continue
+        why = ("it names the input itself" if other == name else
+               f"there is no input {other!r}" if other not in inputs else
+               f"{other!r} is read from columns" if other not in files else
+               f"{other!r} is like {inputs[other].options.like!r} itself, and likenesses do not form chains")
+        form.note("bad-option", f"option 'like' of input {name!r} is not accepted",
+                  find(form.tree, ("inputs", name, "like")), why,
+                  did_you_mean(other, possible, f"name one of {', '.join(possible)}") if possible else "remove 'like'")

@@ -1,0 +1,170 @@
+"""The contact sheet of `inspect`: slices of some cases in three planes, with masks, and augmented versions beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.data.batch import Batch, collate
+from fusionkit.data.cohort import Cohort
+from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.geometry.grid import Grid
+from fusionkit.evaluation.plots import fitting
+from fusionkit.training.batch_changes import augmented_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PLANES = ("axial", "coronal", "sagittal")
+_INCHES, _LINE_MM = 1.9, 50.0
+_RED = "#e0301e"
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One slice to draw: (h, w) or (h, w, 3) with its rows downwards, the height and width of a pixel, and outlines of
+    masks by their values.
+    """
+
+    values: NDArray[np.float32]
+    steps: tuple[float, float]
+    outlines: NDArray[np.float32] | None = None
+
+
+def sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], *, versions: int, seed: int
+          ) -> Figure:
+    """Some cases of an input: slices through the middle in three planes, then versions as training would change them.
+
+    Volumes whose files tell where they are are shown as radiologists see them, the patient's right on the left.
+    """
+    from matplotlib.figure import Figure
+
+    changed = augmented_for(dataset, seed) if dataset.augmentation is not None and versions else None
+    moves = changed is not None and dataset.augmentation is not None and any(
+        name in group for group in (*dataset.augmentation.groups(), *dataset.augmentation.together))
+    count = len(cohort.sizes[name]) == 4 and cohort.sizes[name][1] > 1
+    planes = _PLANES if count else _PLANES[:1]
+    columns = len(planes) + (versions if moves else 0)
+    figure = Figure(figsize=(_INCHES * columns + 0.6, _INCHES * len(rows) + 0.7), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    limits = _limits(dataset, name, rows)
+    mask = _mask_of(cohort, dataset, name)
+    for line, row in zip(axes, rows, strict=True):
+        batch, grid = collate([dataset[row]]), dataset.grids.get(name, [None] * len(cohort))[row]
+        shown = _shown(batch, name, grid, mask)
+        for place, plane in enumerate(planes):
+            _draw(line[place], shown[place], limits)
+            line[place].set_title(plane if count else "as it is", fontsize=8)
+        for version in range(columns - len(planes)):
+            assert changed is not None
+            _draw(line[len(planes) + version], _shown(changed(batch, version), name, grid, mask)[0], limits)
+            line[len(planes) + version].set_title(f"epoch {version + 1}", fontsize=8)
+        line[0].set_ylabel(fitting(cohort.ids[row], 18), fontsize=8)
+    figure.suptitle(fitting(f"{name}: {'slices through the middle' if count else 'cases'}", 60), fontsize=10)
+    return figure
+
+
+def _mask_of(cohort: Cohort, dataset: CaseDataset, name: str) -> str | None:
+    """The label map whose outline is drawn: the first of the same size, one that moves with the input if there is."""
+    if name in dataset.labelled:
+        return None
+    fitting_masks = [mask for mask in sorted(dataset.labelled) if mask in cohort.sizes
+                     and cohort.sizes[mask][1:] == cohort.sizes[name][1:]]
+    group = dataset.augmentation.group(name) if dataset.augmentation is not None else ()
+    return next((mask for mask in fitting_masks if mask in group), fitting_masks[0] if fitting_masks else None)
+
+
+def _limits(dataset: CaseDataset, name: str, rows: Sequence[int]) -> tuple[float, float]:
+    """The values that are black and white in all pictures of an input."""
+    ends = [np.percentile(dataset[row]["inputs"][name].numpy(), (1, 99.5)) for row in rows]
+    low, high = min(float(end[0]) for end in ends), max(float(end[1]) for end in ends)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _shown(batch: Batch, name: str, grid: Grid | None, mask: str | None) -> list[Plane]:
+    """The planes of a case, the axial one first; a picture has one."""
+    values = batch.inputs[name][0].numpy()
+    labels = batch.inputs[mask][0].numpy() if mask is not None and bool(batch.present[mask][0]) else None
+    if values.ndim == 3 or values.shape[1] == 1:
+        flat = values if values.ndim == 3 else values[:, 0]
+        colours = flat.transpose(1, 2, 0) if len(flat) == 3 else flat[0]
+        outline = None if labels is None else (labels if labels.ndim == 3 else labels[:, 0])[0]
+        return [Plane(colours, (1.0, 1.0), outline)]
+    volume, steps = _upright(values[0], grid)
+    other = None if labels is None else _upright(labels[0], grid)[0]
+    middle = _middle(other) if other is not None and other.any() else [size // 2 for size in volume.shape]
+    cuts: list[Callable[[NDArray[Any]], NDArray[Any]]] = [
+        lambda of: of[middle[0]], lambda of: of[:, middle[1]], lambda of: of[:, :, middle[2]]]
+    sides = ((1, 2), (0, 2), (0, 1))
+    return [Plane(cut(volume), (steps[side[0]], steps[side[1]]), None if other is None else cut(other))
+            for cut, side in zip(cuts, sides, strict=True)]
+
+
+def _middle(labels: NDArray[np.float32]) -> list[int]:
+    """The middle of what a mask marks, so that the slices cut it."""
+    return [int(np.median(places)) for places in np.nonzero(labels != labels.min())]
+
+
+def _upright(volume: NDArray[np.float32], grid: Grid | None) -> tuple[NDArray[np.float32], list[float]]:
+    """A volume with axes from head to feet, front to back and from the patient's right to the left, and its steps.
+
+    Without a grid the axes stay as they are, but the first slice is at the feet.
+    """
+    if grid is None:
+        return volume[::-1], [1.0, 1.0, 1.0]
+    order = [next(place for place, (axis, _) in enumerate(grid.directions) if axis == wanted) for wanted in (2, 1, 0)]
+    turned = volume.transpose(order)
+    for place, axis in enumerate(order):
+        if grid.directions[axis][1] > 0:
+            turned = np.flip(turned, place)
+    return turned, [grid.spacing[axis] for axis in order]
+
+
+def _draw(axes: Axes, plane: Plane, limits: tuple[float, float]) -> None:
+    height, width = plane.values.shape[:2]
+    extent = (0.0, width * plane.steps[1], height * plane.steps[0], 0.0)
+    if plane.values.ndim == 3:
+        low, high = (0.0, 1.0) if limits[0] >= 0 and limits[1] <= 1 else limits
+        axes.imshow(np.clip((plane.values - low) / (high - low), 0, 1), extent=extent)
+    else:
+        axes.imshow(plane.values, cmap="gray", vmin=limits[0], vmax=limits[1], extent=extent)
+    if plane.outlines is not None:
+        for level in np.unique(plane.outlines)[1:9]:
+            across = (np.arange(width) + 0.5) * plane.steps[1]
+            down = (np.arange(height) + 0.5) * plane.steps[0]
+            axes.contour(across, down, plane.outlines == level, levels=[0.5], colors=[_RED], linewidths=0.8)
+    axes.set_xticks(np.arange(0, extent[1] + 1e-6, _spaced(extent[1])))
+    axes.set_yticks(np.arange(0, extent[2] + 1e-6, _spaced(extent[2])))
+    axes.tick_params(labelsize=5, length=2, pad=1)
+    axes.grid(color="white", alpha=0.18, linewidth=0.5)
+
+
+def _spaced(length: float) -> float:
+    """The distance of grid lines: 50 mm, or less where that would be fewer than two."""
+    step = _LINE_MM
+    while step * 2 > length:
+        step /= 5
+    while length / step > 8:
+        step *= 2
+    return step
+
+
+def present_rows(cohort: Cohort, dataset: CaseDataset, name: str, count: int, first: Sequence[str] = ()) -> list[int]:
+    """Rows of cases to show: those that lie apart first, then cases spread evenly over the cohort."""
+    there = [row for row, is_there in enumerate(dataset.present(name)) if is_there]
+    apart = [row for row in there if cohort.ids[row] in set(first)][: max(1, count // 2)]
+    others = [row for row in there if row not in apart]
+    more = min(count - len(apart), len(others))
+    spread = [others[int(place)] for place in np.linspace(0, len(others) - 1, more)] if more > 0 else []
+    return [*dict.fromkeys((*apart, *spread))]
+
+
+def drawable(cohort: Cohort) -> Mapping[str, int]:
+    """The inputs that are one image or one volume of a case, and the axes of these."""
+    return {name: len(size) - 1 for name, size in cohort.sizes.items()
+            if name in cohort.paths and name not in cohort.masked and len(size) in (3, 4)}
