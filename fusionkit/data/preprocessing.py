@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fusionkit.data.description import DataDescription
+from fusionkit.data.geometry.advice import settled
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.columns import Categories, ColumnsFit
 from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
@@ -37,7 +38,8 @@ class InputReading:
     """How an input was read in training: the reader, its options, the size of an array without the batch axis.
 
     `meanings` are those of the training files, sorted; `spacing` is the minimum and maximum of each axis, in mm.
-    `series` are the UIDs that a rule chose, by the id of the case. All are empty if the headers do not give them.
+    `series` are the UIDs that a rule chose, by the id of the case. `orientations` are the directions of the axes of
+    volumes, sorted. All are empty if the headers do not give them.
     """
 
     reader: str
@@ -46,6 +48,7 @@ class InputReading:
     meanings: tuple[str, ...] = ()
     spacing: tuple[tuple[float, float], ...] = ()
     series: dict[str, str] = field(default_factory=dict)
+    orientations: tuple[str, ...] = ()
 
 
 def reading_of(spec: InputSpec, size: tuple[int, ...], cases: Mapping[str, Facts]) -> InputReading:
@@ -56,7 +59,8 @@ def reading_of(spec: InputSpec, size: tuple[int, ...], cases: Mapping[str, Facts
     return InputReading(
         spec.reader, _options_of(spec), size, tuple(sorted({each.meaning for each in files if each.meaning})),
         tuple((min(axis), max(axis)) for axis in zip(*spacings, strict=True)) if alike else (),
-        {case: uid for case, each in cases.items() if (uid := each.remark("series")) is not None})
+        {case: uid for case, each in cases.items() if (uid := each.remark("series")) is not None},
+        tuple(sorted({each.orientation for each in files if each.orientation})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +169,26 @@ class Preprocessing:
     def file_differences(self, description: DataDescription, facts: Mapping[tuple[str, int], Facts],
                          ids: Sequence[str]) -> list[Diagnostic]:
         """Differences between the files of an input and those of training: an error if the values have another meaning,
-        a warning if the sample spacing differs. Each input is reported once, with the number of its cases."""
+        a warning if the sample spacing or the directions of axes differ, unless options make them alike. Each input is
+        reported once, with the number of its cases."""
         found = []
         for name, before in self.inputs.items():
             if name not in description.inputs or description.inputs[name].reader != before.reader:
                 continue
             meant: dict[str, list[int]] = defaultdict(list)
             apart: list[tuple[int, tuple[float, ...]]] = []
+            turned: list[tuple[int, str]] = []
+            alike = settled(description.inputs[name].options)
             for (owner, row), file in sorted(facts.items()):
                 if owner != name:
                     continue
                 if before.meanings and file.meaning not in before.meanings:
                     meant[file.meaning].append(row)
-                if _is_apart(file.spacing, before.spacing):
+                if "spacings-differ" not in alike and _is_apart(file.spacing, before.spacing):
                     apart.append((row, file.spacing))
+                if "orientations-differ" not in alike and file.orientation and before.orientations and (
+                        file.orientation not in before.orientations):
+                    turned.append((row, file.orientation))
             for meaning, rows in meant.items():
                 found.append(Diagnostic(
                     "preprocessing-differs", f"input {name!r} differs from training: the values of "
@@ -195,6 +205,13 @@ class Preprocessing:
                     description.span("inputs", name), f"in training samples were [{span}] mm apart; in "
                     f"{ids[apart[0][0]]!r} they are [{here}] mm apart",
                     "resample the files like those of training, or evaluate such cases separately", "warning"))
+            if turned:
+                found.append(Diagnostic(
+                    "preprocessing-differs", f"input {name!r}: the axes of {_cases([row for row, _ in turned], ids)} "
+                    "run in other directions than in all training cases", description.span("inputs", name),
+                    f"in training they were {' or '.join(before.orientations)}; in {ids[turned[0][0]]!r} they are "
+                    f"{turned[0][1]}", "turn the files as in training; 'orient: LPS' in both makes all alike",
+                    "warning"))
         return found
 
 

@@ -12,8 +12,10 @@ from fusionkit.data.readers.facts import Facts
 _SMALL = 0.5
 
 
-def settled(options: GeometryOptions) -> frozenset[str]:
-    """The warnings of readers about differences between files that the options remove."""
+def settled(options: object) -> frozenset[str]:
+    """The warnings about differences between files that the options of an input remove."""
+    if not isinstance(options, GeometryOptions):
+        return frozenset()
     spacing = options.like is not None or (options.spacing is not None and None not in options.spacing)
     turned = options.like is not None or options.orient not in (None, "keep")
     return frozenset([*["spacings-differ"] * spacing, *["orientations-differ"] * turned])

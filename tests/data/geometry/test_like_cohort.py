@@ -20,6 +20,7 @@ from fusionkit.data.description import describe
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.geometry.resample import Onto
 from fusionkit.data.loading import InputNeed, load_cohort
+from fusionkit.data.preprocessing import Preprocessing
 
 ANY = InputNeed((None,) * 4)
 RANDOM = np.random.default_rng(0)
@@ -113,3 +114,20 @@ def test_frames_of_reference_that_differ_are_warned_of(tmp_path: Path) -> None:
                   ["ct", "pet"])
     (found,) = [each for each in made.warnings if each.code == "frames-of-reference"]
     assert "in 1 cases" in found.message and "'c0'" in found.message
+
+
+def test_a_run_keeps_spacings_and_directions_and_tells_of_others(tmp_path: Path) -> None:
+    """Unless `spacing` and `orient` make all files alike."""
+    stored = RANDOM.integers(0, 99, (3, 6, 7)).astype(np.int16)
+    text = "  ct: {read: dicom, path: 'FOLDER/{id}', size: [3, 6, 7]OPTIONS}\n"
+    for row in range(3):
+        dicom_files.series(tmp_path / "old" / f"c{row}", stored)
+        dicom_files.series(tmp_path / "new" / f"c{row}", stored, PixelSpacing=[2, 2],
+                           ImageOrientationPatient=[1, 0, 0, 0, -1, 0], ImagePositionPatient=lambda n: [0, 0, -2 * n])
+    for options, count in (("", 2), (", orient: LPS", 1), (", orient: LPS, spacing: 2", 0)):
+        old = cohort(tmp_path, text.replace("FOLDER", "old").replace("OPTIONS", options), ["ct"])
+        fitted = Preprocessing.from_json(old.fit(old.rows).to_json())
+        assert fitted.inputs["ct"].orientations == ("LPS",)
+        new = cohort(tmp_path, text.replace("FOLDER", "new").replace("OPTIONS", options), ["ct"], preprocessing=fitted)
+        met = [found for found in new.warnings if found.code == "preprocessing-differs"]
+        assert len(met) == count and all(found.fix for found in met)
