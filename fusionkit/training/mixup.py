@@ -26,12 +26,13 @@ class Mixup:
     """Joins the cases of batches with other training cases that have the same inputs and targets.
 
     `changed` changes these others at random, as it changes the cases of an epoch.
-    Raises: UserError with `mixup-refused` if a head compares the cases of a step, whose targets have no shares.
+    Raises: UserError with `mixup-refused` if a head compares cases, whose targets have no shares.
     """
 
     def __init__(self, options: MixupOptions, plan: Plan, train: CaseDataset, seed: int,
                  changed: Callable[[Batch, int], Batch]) -> None:
-        comparing = [head.name for head in plan.heads if head.component.over_step(head.config)]
+        # One that names an option for it compares cases whatever it says there.
+        comparing = [head.name for head in plan.heads if head.component.cases != "batch"]
         if comparing:
             raise UserError(Diagnostic(
                 "mixup-refused", f"the loss of {comparing[0]!r} compares whole cases, and mixup makes parts of them",
