@@ -60,10 +60,10 @@ def fit_of(layout: str, found: Sequences, rows: Sequence[int]) -> SequenceFit:
 
 def _values(layout: str, array: NDArray[Any], kind: int) -> NDArray[Any]:
     """The values of one variable, or of one channel where it was observed."""
-    if layout == "events":
-        return array[array[:, 1] == kind, 2]
     count = (array.shape[1] - 1) // 2
-    return array[array[:, count + kind] > 0, kind]
+    rows, column = (array[:, 1] == kind, 2) if layout == "events" else (array[:, count + kind] > 0, kind)
+    found: NDArray[Any] = array[rows, column]
+    return found
 
 
 def prepared(array: NDArray[Any], fit: SequenceFit) -> NDArray[Any]:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from fusionkit.api import Config, Encoder, Series, TensorShape
 
-
 _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
