@@ -45,7 +45,7 @@ class Mixed:
 class Batch:
     """Cases stacked along a first axis B.
 
-    Shapes: `inputs` float32 (B, ...); `present` and `target_present` bool (B,); `targets` int64 (B,) for
+    Shapes: `inputs` float32 (B, ...), ids int64; `present` and `target_present` bool (B,); `targets` int64 (B,) for
     multiclass and float32 (B, C) otherwise; `index` int64 (B,), the rows in the cohort. Inputs of masked tokens are
     padded with zeros to the longest case of the batch, (B, N, c), and have `valid` bool (B, N), True = a token. Inputs
     of columns of which a component asks for it have `known` bool (B, c), True = the cell was not blank. Volumes whose

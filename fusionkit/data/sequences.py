@@ -61,9 +61,9 @@ def fit_of(layout: str, found: Sequences, rows: Sequence[int]) -> SequenceFit:
 def _values(layout: str, array: NDArray[Any], kind: int) -> NDArray[Any]:
     """The values of one variable, or of one channel where it was observed."""
     count = (array.shape[1] - 1) // 2
-    here, column = (array[:, 1] == kind, 2) if layout == "events" else (array[:, count + kind] > 0, kind)
-    chosen: NDArray[Any] = array[here, column]
-    return chosen
+    rows, column = (array[:, 1] == kind, 2) if layout == "events" else (array[:, count + kind] > 0, kind)
+    found: NDArray[Any] = array[rows, column]
+    return found
 
 
 def prepared(array: NDArray[Any], fit: SequenceFit) -> NDArray[Any]:
