@@ -12,8 +12,8 @@ from fusionkit.components.declaration import Declaration
 
 Sizes = tuple[int | None, ...]
 """Sizes without the batch axis, None for one that only the data tell."""
-Gives = Literal["array", "text"]
-"""What a case is in the data: an array of any layout, or the ids of a text."""
+Gives = Literal["array", "text", "events", "series"]
+"""What a case is in the data: an array of any layout, the ids of a text, events, or the steps of a series."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +35,7 @@ class Reader(Declaration):
     With `whole` it reads an input of all cases at once, from cells of the table or from files of its own: `config`
     derives from `fusionkit.reading.CohortOptions`, `module(cases, options)` is given `fusionkit.reading.CohortCases`
     and returns `fusionkit.reading.Sequences`, and `sample(folder)` writes a study of a few cases and gives its data
-    file. `gives` says what a case is: with `text` the ids of its tokens.
+    file. `gives` says what a case is.
 
     Raises: ContractError for an unknown `gives`, or one other than `array` without `whole`.
     """

@@ -35,6 +35,7 @@ def check_augmentation(description: DataDescription, inputs: SeenInputs, heads: 
     """What training changes can be changed, moves alike where it is to, and is not contradicted by the table."""
     _check_together(description, {place: found.extent for place, found in sorted(inputs.checked.items())}, ids,
                     findings)
+    _check_directions(description, inputs.checked, ids, findings)
     _check_changed(description, inputs.sizes, inputs.masked, checked=inputs.checked, findings=findings)
     check_sides(description, inputs.layouts, heads, findings)
     _check_mixup(description, inputs.masked, heads, findings)
@@ -102,6 +103,28 @@ def _check_blank(description: DataDescription, name: str, made: Augmentation, fi
 def _interpolation(description: DataDescription, name: str) -> str:
     """How the values of an input are to be interpolated, as its reader's option says."""
     return str(getattr(description.inputs[name].options, "interpolate", "auto"))
+
+
+def _check_directions(description: DataDescription, checked: Mapping[tuple[str, int], Checked], ids: Sequence[str],
+                      findings: Findings) -> None:
+    """`grids-differ`: inputs that move together whose axes point elsewhere; reported once a pair.
+
+    A shift to the right of one would be one to the left of the other.
+    """
+    grids = {place: found.facts.outcome_grid for place, found in sorted(checked.items())}
+    for first, *others in description.augmentation.together if description.augmentation else ():
+        for name in others:
+            for (owner, row), grid in grids.items():
+                own = grids.get((first, row))
+                if owner != name or grid is None or own is None or grid.code == own.code:
+                    continue
+                findings.add(Diagnostic(
+                    "grids-differ",
+                    f"{first!r} and {name!r} of case {ids[row]!r} have axes to {own.code} and {grid.code}",
+                    description.span("augment", TOGETHER), why="inputs that move together move along the axes of their "
+                    "arrays, which must point the same way",
+                    fix=f"write 'orient: {own.code}' on input {name!r}"))
+                break
 
 
 def _check_together(description: DataDescription, extents: Mapping[tuple[str, int], Sequence[float]],

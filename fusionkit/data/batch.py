@@ -14,9 +14,9 @@ class Case(TypedDict):
     """One case of a `CaseDataset`; `index` is its row in the cohort.
 
     `masked` are its inputs that have a number of tokens of their own: (n, c), n = 0 where the input is missing;
-    `counts` has this number for those that are not read, where outputs of frozen nodes take their place. `known` has,
-    for inputs of columns of which a component asks for it, which cells are not blank: (c,). `grids` has the affine of
-    each volume whose files tell where it is, see `fusionkit.data.geometry.grid`: float64 (4, 4), NaN for a case that
+    `counts` has this number for those that are not read, where outputs of frozen nodes take their place. `known`
+    has, for inputs of columns of which a component asks for it, which cells are not blank: (c,). `grids` has the affine
+    of each volume whose files tell where it is, see `fusionkit.data.geometry.grid`: float64 (4, 4), NaN where this case
     lacks one.
     """
 

@@ -34,7 +34,7 @@ from fusionkit.data.readers import columns as vectors
 from fusionkit.data.readers.cells import cells_of
 from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.facts import Facts
-from fusionkit.data.sequences import SequenceFit
+from fusionkit.data.sequences import fit_of, prepared
 from fusionkit.data.signature import HeadTarget
 from fusionkit.data.standard_scale import Landmarks, fit_scale
 from fusionkit.data.table import Table
@@ -166,7 +166,7 @@ class Cohort:
                   for name, values in self.columns.items()}
         counts = {name: found for name in self.heads if (found := self.class_counts(name, rows))}
         scales = {name: self._scale(name, rows) for name in self.sizes if self._is_matched(name)}
-        sequences = {name: SequenceFit(self.description.inputs[name].source.gives, found.kinds, dict(found.record))
+        sequences = {name: fit_of(self.description.inputs[name].source.gives, found, rows)
                      for name, found in self.gathered.items()}
         readings = {name: self._reading(name, rows) for name in self.sizes}
         return Preprocessing(fitted, counts, readings, scales, sequences)
@@ -201,8 +201,7 @@ class Cohort:
                 inputs[name] = ColumnInput(encoded, values.present, known if name in self.known else None,
                                            TableCells(cells, known) if changed else None)
             elif name in self.gathered:
-                tensors = [None if array is None else torch.from_numpy(array) for array in self.gathered[name].arrays]
-                inputs[name] = SequenceInput(tensors, self.masked[name], torch.zeros(0, dtype=torch.int64))
+                inputs[name] = self._sequences(name, preprocessing)
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 matching = Matching(preprocessing.scale(name), {
@@ -217,6 +216,14 @@ class Cohort:
         made.labelled = self._label_maps()
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made
+
+    def _sequences(self, name: str, preprocessing: Preprocessing) -> SequenceInput:
+        """An input of all cases, its values standardised."""
+        fit = preprocessing.sequence(name)
+        tensors = [None if array is None else torch.from_numpy(prepared(array, fit))
+                   for array in self.gathered[name].arrays]
+        empty = {"events": torch.zeros(0, 3), "series": torch.zeros(0, 2 * fit.kinds + 1)}
+        return SequenceInput(tensors, self.masked[name], empty.get(fit.layout, torch.zeros(0, dtype=torch.int64)))
 
     def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""

@@ -11,7 +11,7 @@ from typing import Any
 from fusionkit.data.augmentation import Augmentation, read_augmentation
 from fusionkit.data.described_inputs import InputContext, inside_roots, is_typed, read_inputs
 from fusionkit.data.fields import DataFieldReader, shown
-from fusionkit.data.input_references import check_references
+from fusionkit.data.input_references import SAME_GRID, check_references, read_same_grid
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
 from fusionkit.data.split_spec import SplitSpec, read_split
@@ -24,14 +24,15 @@ from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
 
 VERSION = 1
 KEYS = ("fusionkit-data", "root", "cases", "id", "patient", "sheet", "blank", "decimal", "thousands", "split",
-        "inputs", "augment", "targets")
+        "inputs", SAME_GRID, "augment", "targets")
 
 
 @dataclass(frozen=True, slots=True)
 class DataDescription:
     """A data file, parsed and checked on its own, without looking at the table and the files.
 
-    `roots` are folders outside `folder` whose files may be read. `augmentation` is what training changes at random.
+    `roots` are folders outside `folder` whose files may be read. `augmentation` is what training changes at random,
+    `same_grid` are groups of inputs whose volumes must lie on one grid.
     """
 
     file: Path
@@ -48,6 +49,7 @@ class DataDescription:
     tree: Tree = field(compare=False, repr=False)
     roots: tuple[Path, ...] = ()
     augmentation: Augmentation | None = None
+    same_grid: tuple[tuple[str, ...], ...] = ()
 
     def span(self, *path: str | int) -> Span:
         """The location of a value, or of the closest enclosing one."""
@@ -92,6 +94,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     registry = registry or discover()
     inputs = read_inputs(form, InputContext(folder, readable, registry))
     check_references(form, inputs)
+    same_grid = read_same_grid(form, inputs)
     augmentation = read_augmentation(form, inputs, registry)
     targets = read_targets(form, registry)
     split = read_split(form, targets)
@@ -100,7 +103,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
         raise DataError(found)
     assert cases is not None and identifier is not None and blank is not None, "unnoted fault; please report"
     return DataDescription(path, folder, cases, identifier, patient, split, inputs, targets, blank, numbers, sheet,
-                           tree, readable, augmentation)
+                           tree, readable, augmentation, same_grid)
 
 
 def _check_version(form: DataFieldReader) -> None:

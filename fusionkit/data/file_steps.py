@@ -10,10 +10,11 @@ from pathlib import Path
 from fusionkit.data import case_files, checks, masked_inputs, sequences
 from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
 from fusionkit.data.dataset import MaskedCounts
+from fusionkit.data.geometry.comparison import check_same_grid
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.partial_cohort import PartialCohort
 from fusionkit.data.readers import columns
-from fusionkit.errors import Diagnostic
+from fusionkit.errors import Diagnostic, Span
 
 
 def read_files(loading: PartialCohort) -> PartialCohort:
@@ -54,6 +55,21 @@ def read_files(loading: PartialCohort) -> PartialCohort:
                 loading.description, {place: file.facts for place, file in checked.items()}, loading.ids):
             loading.findings.add(found)
     return replace(loading, checked=checked)
+
+
+def check_grids(loading: PartialCohort) -> PartialCohort:
+    """Volumes that are joined voxel by voxel lie on one grid, and those that the data file says to."""
+    order = list(loading.paths)
+    pairs: dict[tuple[str, str], Span | None] = {}
+    for place, name in enumerate(order):
+        for other in order[place + 1:]:
+            if loading.inputs[name].joined and other in loading.inputs[name].joined:
+                pairs[name, other] = loading.description.span("inputs", other)
+    for group in loading.description.same_grid:
+        read = [name for name in group if name in loading.paths]
+        pairs |= {(read[0], other): loading.description.span("same_grid") for other in read[1:]}
+    check_same_grid(pairs, loading.checked, loading.ids, loading.findings)
+    return loading
 
 
 def settle_sizes(loading: PartialCohort) -> PartialCohort:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from fusionkit.data.fields import DataFieldReader
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.errors import did_you_mean
-from fusionkit.syntax.tree import find
+from fusionkit.syntax.tree import Items, find, to_plain
+
+SAME_GRID = "same_grid"
 
 
 def check_references(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> None:
@@ -27,3 +29,23 @@ def check_references(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> 
         form.note("bad-option", f"option 'like' of input {name!r} is not accepted",
                   find(form.tree, ("inputs", name, "like")), why,
                   did_you_mean(other, possible, f"name one of {', '.join(possible)}") if possible else "remove 'like'")
+
+
+def read_same_grid(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> tuple[tuple[str, ...], ...]:
+    """The groups of inputs whose volumes must lie on one grid; every error is added to the form's."""
+    tree = form.tree.get(SAME_GRID)
+    if tree is None:
+        return ()
+    written = to_plain(tree)
+    groups = [written] if isinstance(written, list) and not any(isinstance(each, list) for each in written) else written
+    if not isinstance(tree, Items) or not isinstance(groups, list) or any(
+            not isinstance(group, list) or len(group) < 2 for group in groups):
+        form.note("bad-value", f"{SAME_GRID!r} must be a list of inputs, or several such lists", tree.span,
+                  fix=f"write '{SAME_GRID}: [ct, pet]'")
+        return ()
+    files = [name for name, spec in inputs.items() if spec.source.files]
+    for name in (str(name) for group in groups for name in group):
+        if name not in files:
+            form.note("unknown-name", f"{SAME_GRID!r} names {name!r}, which is no input that is read from files",
+                      tree.span, fix=did_you_mean(name, files, f"such inputs are {', '.join(files)}"))
+    return tuple(tuple(map(str, group)) for group in groups)

@@ -265,8 +265,7 @@ def _warn_of_patients(loading: PartialCohort) -> PartialCohort:
 
 
 _STEPS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, file_steps.read_files, file_steps.settle_sizes,
-    file_steps.check_changes,
-    _check_cohort, _warn_of_doubts, _warn_of_patients)
+    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, file_steps.read_files, file_steps.check_grids,
+    file_steps.settle_sizes, file_steps.check_changes, _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (_identify_rows, _read_targets, _resolve_inputs)

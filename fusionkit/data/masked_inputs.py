@@ -105,7 +105,7 @@ def check_most(spec: InputSpec, need: InputNeed, shapes: Mapping[int, tuple[int,
                ids: Sequence[str], findings: Findings) -> None:
     """Reports `too-many-tokens`, once for all cases that have more than the graph takes."""
     columns, gives = spec.columns, spec.source.gives
-    key = "max" if gives == "array" else gives
+    key = "max" if gives in ("array", "series") else gives
     what = "items" if any(len(shape) > 2 for shape in shapes.values()) else "tokens"
     counts = {row: shape[0] for row, shape in sorted(shapes.items())}
     over = [row for row, count in counts.items() if need.most is not None and count > need.most]
@@ -120,7 +120,8 @@ def check_most(spec: InputSpec, need: InputNeed, shapes: Mapping[int, tuple[int,
                 f"{_FEWER.get(gives, f'save fewer {what} for a case')}"), spec.name)
 
 
-_FEWER = {"text": "write a smaller 'length' in the data file"}
+_FEWER = {"text": "write a smaller 'length' in the data file", "events": "write a smaller 'keep' in the data file",
+          "series": "write a smaller 'keep' in the data file"}
 _WHY = {"tokens": "tokens are (number, features), and only their number may vary",
         "items": "items are (number, channels, ...), and only their number may vary"}
 

@@ -23,8 +23,7 @@ from fusionkit.files import read_text
 
 _VERSION = 1
 _OF_THE_FILES = frozenset({"path", "missing_ok", "series", "choose", "below", "require", "weight", "key", "decimal",
-                           "thousands", "fill", "values", "categories", "from_dicom",
-                           "tokenizer"})
+                           "thousands", "fill", "values", "categories", "from_dicom", "tokenizer", "table", "after"})
 """Options that may differ from training: the file layout of a cohort, the spelling of cells and the handling of missing
 values; categories are those of the run, and of a tokenizer the contents are compared. `fill` is checked separately,
 since it must be the same only if it adds values to the vector, and `limits`, which must be the same where both cohorts
@@ -130,6 +129,15 @@ class Preprocessing:
         if not self.scales.get(name):
             raise DataError(_unfitted(name))
         return self.scales[name]
+
+    def sequence(self, name: str) -> SequenceFit:
+        """What was kept of an input that a reader gave for all cases.
+
+        Raises: `DataError` with `bad-preprocessing` where nothing was.
+        """
+        if name not in self.sequences:
+            raise DataError(_unfitted(name))
+        return self.sequences[name]
 
     def layout(self, name: str) -> Categories:
         """The categories of an input by position; a position without a training case is an empty text."""

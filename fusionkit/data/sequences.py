@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fusionkit.data import masked_inputs
 from fusionkit.data.checks import add_advice
@@ -19,20 +23,64 @@ from fusionkit.data.signature import InputNeed
 from fusionkit.data.table import Table
 from fusionkit.errors import Diagnostic
 
-KINDS = {"text": "vocabulary"}
+KINDS = {"text": "vocabulary", "events": "number of variables", "series": "number of channels"}
 """What the kinds of a token are called, by layout."""
+_MOST = 8.0
+"""Standardised values are clipped there."""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceFit:
     """What a run keeps of an input that a reader gave for all cases.
 
-    `record` has hashes of what decides the meaning of an id, `kinds` how many ids there are.
+    `record` has hashes of what decides the meaning of an id, `kinds` how many there are. `names` are variables or
+    channels; `means` and `deviations` those of the training cases for each, empty where values are not standardised.
     """
 
     layout: str
     kinds: int
     record: dict[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
+
+
+def fit_of(layout: str, found: Sequences, rows: Sequence[int]) -> SequenceFit:
+    """What a run keeps: means and deviations of the values of some rows, which must be training rows only."""
+    arrays = [array for row in rows if (array := found.arrays[row]) is not None] if found.scaled else []
+    means, deviations = np.zeros(found.kinds), np.ones(found.kinds)
+    for kind in range(found.kinds if found.scaled else 0):
+        values = np.concatenate([_values(layout, array, kind) for array in arrays] or [np.zeros(0)])
+        if values.size:
+            means[kind], deviations[kind] = values.mean(), values.std() or 1.0
+    return SequenceFit(layout, found.kinds, dict(found.record), found.names,
+                       tuple(map(float, means)) if found.scaled else (),
+                       tuple(map(float, deviations)) if found.scaled else ())
+
+
+def _values(layout: str, array: NDArray[Any], kind: int) -> NDArray[Any]:
+    """The values of one variable, or of one channel where it was observed."""
+    if layout == "events":
+        return array[array[:, 1] == kind, 2]
+    count = (array.shape[1] - 1) // 2
+    return array[array[:, count + kind] > 0, kind]
+
+
+def prepared(array: NDArray[Any], fit: SequenceFit) -> NDArray[Any]:
+    """The array that a network is given: ids unchanged, other values standardised and clipped at 8 deviations."""
+    if fit.layout == "text":
+        return array
+    made = array.astype(np.float64)
+    if fit.means:
+        means, deviations = np.array(fit.means), np.array(fit.deviations)
+        if fit.layout == "events":
+            kinds = made[:, 1].astype(np.int64)
+            made[:, 2] = ((made[:, 2] - means[kinds]) / deviations[kinds]).clip(-_MOST, _MOST)
+        else:
+            observed = made[:, fit.kinds : 2 * fit.kinds] > 0
+            scaled = ((made[:, : fit.kinds] - means) / deviations).clip(-_MOST, _MOST)
+            made[:, : fit.kinds] = np.where(observed, scaled, 0.0)
+    return made.astype(np.float32)
 
 
 def gather(spec: InputSpec, files: Sequence[Path | None], train: Sequence[int], *, table: Table, ids: Sequence[str],
@@ -43,7 +91,8 @@ def gather(spec: InputSpec, files: Sequence[Path | None], train: Sequence[int], 
     """
     assert isinstance(spec.source, CohortReader), "another reader; please report"
     try:
-        found = spec.source.gather(cases_of(spec, files, train, table=table, ids=ids), spec.options)
+        cases = cases_of(spec, files, train, table=table, ids=ids)
+        found = spec.source.gather(replace(cases, names=before.names if before is not None else ()), spec.options)
     except ReadError as problem:
         found = Sequences((), 0, faults=(SequenceFault(problem, option=next(iter(spec.placed), None)),))
     except BaseException as problem:  # a reader, or a library that it calls, may raise anything
@@ -81,6 +130,9 @@ def _report(fault: SequenceFault, spec: InputSpec, *, table: Table, ids: Sequenc
     findings.add(Diagnostic(problem.code, message, span, problem.why, problem.fix), spec.name)
 
 
+_WRITTEN = {"text": "'text: NUMBER'", "events": "'events: NUMBER'", "series": "'series: [null, CHANNELS]'"}
+
+
 def check_layout(spec: InputSpec, need: InputNeed, findings: Findings) -> bool:
     """Whether the reader gives what the graph takes; reports `wrong-layout`."""
     gives = spec.source.gives
@@ -91,7 +143,7 @@ def check_layout(spec: InputSpec, need: InputNeed, findings: Findings) -> bool:
     findings.add(Diagnostic(
         "wrong-layout", f"input {spec.name!r} is {gives if gives != 'array' else 'an array'}; the graph takes "
         f"{need.layout}{graph}", spec.span, why=f"the reader {spec.reader!r} gives "
-        f"{gives if gives != 'array' else 'arrays of numbers'}", fix=f"write '{gives}: NUMBER' on input {spec.name!r} "
+        f"{gives if gives != 'array' else 'arrays of numbers'}", fix=f"write {_WRITTEN[gives]} on input {spec.name!r} "
         "of the graph, or choose another reader" if gives != "array" else
         f"write 'read: {takes}' on input {spec.name!r} of the data file, or another layout in the graph"), spec.name)
     return False
@@ -112,10 +164,12 @@ def _kinds_differ(spec: InputSpec, need: InputNeed, kinds: int, findings: Findin
     if wanted in (None, kinds):
         return False
     word, graph = KINDS[spec.source.gives], f" ({need.span})" if need.span else ""
+    key = {"text": "'vocabulary: {}'", "events": "'variables: {}'", "series": "'series: [null, {}]'"}[spec.source.gives]
     findings.add(Diagnostic(
         "wrong-size", f"the {word} of input {spec.name!r} is {kinds:,}; that of the graph is {wanted:,}{graph}",
-        spec.span, why=f"the reader {spec.reader!r} gives ids from 0 to {kinds - 1:,}",
-        fix=f"write '{word}: {kinds}' in the graph, or leave it out to take it from the data"), spec.name)
+        spec.span, why=f"the reader {spec.reader!r} counts them" if spec.source.gives != "text" else
+        f"the reader {spec.reader!r} gives ids from 0 to {kinds - 1:,}",
+        fix=f"write {key.format(kinds)} in the graph, or 'auto' to take it from the data"), spec.name)
     return True
 
 

@@ -37,7 +37,8 @@ class InputNeed:
 
     `sizes` as a whole is None where no network is there and any number of axes will do. `masked`: tokens of another
     number for every case, at most `most`. `known`: a component asks which cells of its columns are not blank.
-    `layout` is that of the graph, '' where no network is there.
+    `layout` is that of the graph, '' where no network is there. `joined` are the inputs with which it is joined voxel by
+    voxel.
     """
 
     sizes: Sizes | None
@@ -47,6 +48,7 @@ class InputNeed:
     most: int | None = None
     known: bool = False
     layout: str = ""
+    joined: frozenset[str] = frozenset()
 
 
 def fits(sizes: Sizes, others: Sizes) -> bool:

@@ -97,12 +97,14 @@ def _files(cohort: Cohort, dataset: CaseDataset, name: str) -> InspectedInput:
         array = dataset[row]["inputs"][name].numpy()
         sizes[str(list(array.shape))] += 1
         flat = array.reshape(-1)
-        seen.append(flat[:: max(1, flat.size // _VALUES)])
+        # Places drawn at random, since steps of one length may stay in a column of the array.
+        seen.append(flat[np.random.default_rng(0).integers(0, max(flat.size, 1), min(flat.size, _VALUES))])
     steps = [found.spacing for found in facts.values() if found.spacing]
     alike = len({len(step) for step in steps}) == 1
     spacing = tuple((min(axis), float(np.median(axis)), max(axis))
                     for axis in (zip(*steps, strict=True) if alike else ()))
-    values = (ValueRange(name, _percentiles(np.concatenate(seen).astype(np.float64))),) if seen else ()
+    ends = [end for row in rows if row in facts for end in facts[row].outcome]
+    values = (ValueRange(name, _percentiles(np.concatenate([*seen, ends]).astype(np.float64))),) if seen else ()
     return InspectedInput(
         name, cohort.description.inputs[name].reader, len(rows), len(cohort) - len(rows), dict(sizes), spacing,
         dict(Counter(found.orientation for found in facts.values() if found.orientation)),

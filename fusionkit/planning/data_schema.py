@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fusionkit.components.transform import Transform
 from fusionkit.data.augmentation import MIXUP, SWAP, TOGETHER, MixupOptions
 from fusionkit.data.description import KEYS, VERSION
+from fusionkit.data.input_references import SAME_GRID
 from fusionkit.data.readers.lookup import reader_names, reader_of
 from fusionkit.data.split_spec import KEYS as SPLIT_KEYS
 from fusionkit.data.target_spec import TARGET_KEYS
@@ -68,6 +69,8 @@ def _top() -> dict[str, Schema]:
         "split": {"$ref": "#/$defs/split"},
         "inputs": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/input"},
                    "description": "What is read for each case: the name of an input, and a reader with options."},
+        SAME_GRID: {"anyOf": [_TEXTS, {"type": "array", "items": _TEXTS, "minItems": 1}],
+                    "description": "Inputs whose volumes must lie on one grid, or several groups of such inputs."},
         "augment": {"type": "object", "additionalProperties": {"$ref": "#/$defs/augmented"},
                     "properties": {TOGETHER: {"type": "array", "minItems": 1, "description": "Inputs that move alike.",
                                               "items": {**_TEXTS, "minItems": 2}},

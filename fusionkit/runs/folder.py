@@ -19,6 +19,7 @@ from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder
 from fusionkit.network.folder import WEIGHTS, load, load_planned
 from fusionkit.network.model import FusionModel, asked_cells
 from fusionkit.network.settled import settling
+from fusionkit.planning.joined_inputs import joined_inputs
 from fusionkit.progress import Progress
 from fusionkit.registry.lookup import Registry
 from fusionkit.runs.setup import cache_for
@@ -159,8 +160,9 @@ def cohort_of(
     heads = {head.name: HeadTarget(head.task, head.names, None, len(head.names), True, head.declared_task)
              for head in plan.heads}
     asked = asked_cells(plan)
+    joined = joined_inputs(plan.graph, {node.name: node.lanes[0].calls[0].component for node in plan.nodes})
     inputs = {value.name: InputNeed(value.shape.written, item.optional, None, item.masked, item.most,
-                                    value.name in asked, item.layout)
+                                    value.name in asked, item.layout, joined.get(value.name, frozenset()))
               for value, item in zip(plan.inputs, plan.graph.inputs, strict=True)}
     path = data or run.data
     own = run.about.get(ROOTS) or () if Path(path).resolve() == run.data.resolve() else ()

@@ -11,6 +11,7 @@ from fusionkit.components.component import Encoder, Head
 from fusionkit.data.description import describe
 from fusionkit.data.loading import Cohort, HeadTarget, InputNeed, load_cohort
 from fusionkit.network.measure import measure, witness
+from fusionkit.planning.joined_inputs import joined_inputs
 from fusionkit.planning.open_graph import Source, open_graph
 from fusionkit.planning.plan import Plan
 from fusionkit.planning.resolve import Resolved, resolve_tree
@@ -54,8 +55,9 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             task = resolved.tasks[use.component.task]
             heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task)
     asked = _asked(resolved)
+    joined = joined_inputs(resolved.graph, {name: uses[0].component for name, uses in resolved.uses.items() if uses})
     inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most, item.name in asked,
-                                   item.layout)
+                                   item.layout, joined.get(item.name, frozenset()))
               for item in resolved.graph.inputs}
     return heads, inputs
 

@@ -35,7 +35,8 @@ class ChannelConcat(nn.Module):
     Shapes: M maps (B, c_m, ...) of one spatial size; gives (B, sum of c_m, ...), with `availability` M channels more.
 
     The images must be aligned in space, not only equal in size: registered, with one spacing and orientation, which
-    cannot be checked here. Normalise each input separately before, never all of them as one stack.
+    is checked where their files tell their place. Normalise each input separately before, never all of them as one
+    stack.
 
     Missing inputs: their channels become `fill`, an ordinary value for later layers; `availability` distinguishes
     the two. The planes are not rescaled. Rows with nothing present give zeros.

@@ -28,7 +28,7 @@ from fusionkit_plugins.blocks.dicom.series import (
     ordered,
     upright,
 )
-from fusionkit_plugins.blocks.dicom.stacks import HEADER, Stack, choose, stacks_of
+from fusionkit_plugins.blocks.dicom.stacks import Stack, choose, elements_of, stacks_of
 from fusionkit_plugins.blocks.dicom.suv import in_suv
 from fusionkit_plugins.blocks.dicom.values import AIR_HU, ValueRules
 from numpy.typing import NDArray
@@ -69,9 +69,7 @@ def examine(path: Path, options: DicomOptions) -> tuple[NDArray[np.float32], Fac
     rules = ValueRules(options.clean == "air", told.slope, told.intercept, options.rescale is not None)
     files = find_files(path, options.below)
     keep = options.choose is None and sum(file.stat().st_size for file in files) <= _READ_ONCE_BYTES
-    also = () if options.choose is None else (*HEADER, *options.choose.get("having", {}),
-                                              *options.choose.get("not", {}).get("having", {}))
-    slices = [item for file in files for item in _slices(file, keep, also)]
+    slices = [item for file in files for item in _slices(file, keep, elements_of(options.choose))]
     found = None if options.choose is None else choose(stacks_of(slices), options.choose,
                                                        volume=options.form == "volume")
     values, facts = _volume(slices, found, options, rules) if options.form == "volume" else _picture(
@@ -89,8 +87,7 @@ def headers(path: Path, options: DicomOptions, names: Sequence[str]) -> dict[str
 
     Raises: `ReadError` as `examine`, for what headers alone tell.
     """
-    rule = options.choose or {}
-    also = (*names, *HEADER, *rule.get("having", {}), *rule.get("not", {}).get("having", {}))
+    also = (*names, *elements_of(options.choose))
     slices = [item for file in find_files(path, options.below) for item in _slices(file, False, also)]
     if options.choose is not None:
         slices = choose(stacks_of(slices), options.choose, volume=options.form == "volume").slices

@@ -51,9 +51,9 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for case, count in enumerate(COUNTS):
         if count:
             np.save(tmp_path / f"c{case}.npy", rng.normal(case % 2, 1, (count, 1, 3, 3)).astype(np.float32))
+        part = ("train", "train", "validation", "test")[case // 2 % 4]
         rows.append({"id": f"c{case}", "file": f"c{case}.npy" if count else "", "a": f"{rng.normal():.3f}",
-                     "result": ("no", "yes")[case % 2],
-                     "split": ("train", "train", "validation", "test")[case // 2 % 4]})
+                     "result": ("no", "yes")[case % 2], "split": part})
     write_files(tmp_path, rows, GRAPH, DATA)
     monkeypatch.setattr(compare, "_write", tables.write_tables)
     return tmp_path

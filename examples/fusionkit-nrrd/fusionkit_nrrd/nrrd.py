@@ -14,13 +14,10 @@ from fusionkit import reading
 from fusionkit.api import Reader
 from fusionkit.reading import Facts, ReadError
 from numpy.typing import NDArray
-from pydantic import Field
 
 
-class NrrdOptions(reading.FileOptions):
+class NrrdOptions(reading.IntensityOptions):
     """Options of `read: nrrd`."""
-
-    window: reading.Window | None = Field(None, description="Two values that become 0 and 1, clipped outside.")
 
 
 def shape(options: NrrdOptions) -> reading.Sizes | None:
@@ -45,10 +42,8 @@ def examine(path: Path, options: NrrdOptions) -> tuple[NDArray[np.float32], Fact
                         "copy it again, or convert it to NRRD or MHA") from None
     several = image.GetNumberOfComponentsPerPixel() > 1
     voxels = np.ascontiguousarray(np.moveaxis(voxels, -1, 0) if several else voxels[None])
-    labels = reading.labels_of(voxels) if options.window is None else ()
-    facts = Facts(values=reading.spread(voxels), grid=_grid(image), labels=labels)
-    voxels = voxels if options.window is None else reading.window(voxels, *options.window)
-    return voxels, facts
+    labels = reading.labels_of(voxels) if options.as_stored else ()
+    return reading.intensities(voxels, Facts(values=reading.spread(voxels), grid=_grid(image), labels=labels), options)
 
 
 def _grid(image: Any) -> reading.Grid | None:

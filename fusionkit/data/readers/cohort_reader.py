@@ -34,7 +34,8 @@ class CohortCases:
     """All cases of a study as a reader sees them, by row.
 
     `cells` are those of the columns that options name, by column; `files` are what `path` leads to, None for a case
-    without; `placed` are the files that options name, by option. `train` are the rows that may be learnt from.
+    without; `placed` are the files that options name, by option. `train` are the rows that may be learnt from; for a
+    run that is trained, `names` are those that it was trained with, in its order.
     """
 
     ids: tuple[str, ...]
@@ -42,6 +43,7 @@ class CohortCases:
     files: tuple[Path | None, ...]
     placed: Mapping[str, Path]
     train: tuple[int, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ class SequenceFault:
 class Sequences:
     """What a reader of all cases gives.
 
-    `arrays` has one for each row, None for a case without the input: int64 (n,), ids below `kinds`. `record` is kept
-    with a run and must be the same for later cases: a hash of each file that decides what an id means.
+    `arrays` has one for each row, None for a case without the input: of `text` int64 (n,), ids below `kinds`; of
+    `events` floating (n, 3), hours, variable below `kinds` and value; of `series` floating (n, 2 kinds + 1), values, 1
+    or 0 for observed or not, and the time. `names` are those of the variables from 2, or of the channels, and are kept
+    with a run. With `scaled` values are standardised by the training cases. `record` must be the same for later cases:
+    a hash of each file that decides what an id means.
     """
 
     arrays: tuple[NDArray[Any] | None, ...]
@@ -67,6 +72,8 @@ class Sequences:
     record: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[SequenceFault, ...] = ()
     advice: tuple[Advice, ...] = ()
+    names: tuple[str, ...] = ()
+    scaled: bool = False
 
     @property
     def faulty(self) -> frozenset[int]:

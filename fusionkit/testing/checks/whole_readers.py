@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from fusionkit.components.config import Config
 from fusionkit.components.reader import Reader
+from fusionkit.data.case_files import locate
 from fusionkit.data.description import describe
+from fusionkit.data.findings import Findings
 from fusionkit.data.readers.cohort_reader import CohortCases, CohortOptions, Sequences
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.sequences import cases_of
@@ -51,9 +53,10 @@ def _study(component: Reader, path: Path) -> tuple[CohortCases, Any]:
                            discover(components=[component]))
     table, _ = read_table_and_faults(description.cases, description.blank)
     spec = next(spec for spec in description.inputs.values() if spec.reader == component.name)
-    ids, nothing = table.cells(description.id), [None] * len(table)
+    ids = table.cells(description.id)
     cells = {column: table.cells(column) for column in table.columns}
-    cases = cases_of(spec, nothing, range(len(table)), table=table, ids=ids)
+    files, _ = locate(spec, table, ids, Findings())
+    cases = cases_of(spec, files, range(len(table)), table=table, ids=ids)
     return replace(cases, cells=cells), spec.options
 
 
@@ -68,6 +71,12 @@ def _wrong(component: Reader, found: object, cases: CohortCases) -> Fault | None
     if not there:
         return Fault("no case of its sample has the input", "write a study of a few cases that have it")
     for array in there:
+        if component.gives != "text":
+            width = 3 if component.gives == "events" else 2 * found.kinds + 1
+            if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != width or not array.size:
+                return Fault(f"it gives {array.dtype} {list(array.shape)}", f"give floating (n, {width}), and None "
+                             "where n would be 0")
+            continue
         if array.dtype != np.int64 or array.ndim != 1 or not array.size:
             return Fault(f"it gives {array.dtype} {list(array.shape)}", "give int64 (n,), and None where n would be 0")
         if array.min() < 0 or array.max() >= found.kinds:
@@ -96,7 +105,7 @@ def _options(component: Reader, cases: CohortCases, config: CohortOptions) -> Fa
 
 
 def _damaged(component: Reader, cases: CohortCases, options: Any) -> Fault | None:
-    for option, file in cases.placed.items():
+    for option, file in [*cases.placed.items(), *(("path", file) for file in cases.files[:1] if file is not None)]:
         whole = file.read_bytes()
         for how, contents in damages(whole):
             file.write_bytes(contents)

@@ -42,6 +42,8 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         elif name.startswith("_scaled_dot_product"):
             query, key, value = (tuple(tensor.shape) for tensor in args[:3])
             self.total += prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+        elif name == "mkldnn_rnn_layer":
+            self.total += args[0].shape[0] * args[0].shape[1] * (args[1].numel() + args[2].numel())
         elif "multi_head_attention" in name or "encoder_layer" in name:
             raise AssertionError(f"the products of {name} are not counted; please report")
         return result

@@ -19,8 +19,7 @@ from fusionkit.reading import ReadError
 
 _SPLIT = ("AcquisitionNumber", "EchoNumbers", "TemporalPositionIdentifier", "DiffusionBValue", "TriggerTime",
           "ConvolutionKernel", "TemporalPositionIndex", "StackID", "EffectiveEchoTime")
-HEADER = ("BodyPartExamined", "ContrastBolusAgent", "AcquisitionDate", "AcquisitionTime")
-"""The elements that rules need besides those that every slice keeps."""
+_HEADER = ("BodyPartExamined", "ContrastBolusAgent", "AcquisitionDate", "AcquisitionTime")
 _TEXTS = ("modality", "description", "body_part", "kernel", "orientation")
 _RANGES = ("thickness", "slices")
 _KEYS = (*_TEXTS, "image_type", "contrast", *_RANGES, "number", "acquisition", "having", "not", "most")
@@ -212,6 +211,14 @@ def _narrower(left: Sequence[Stack]) -> str:
         max(_rank(stack, name) for stack in left)) == 1), None)
     fixes = [*([f"'{min(ways)[2]}'"] if ways else []), *([f"'most: {most}'"] if most else [])]
     return f"add {' or '.join(fixes) or 'a condition that only one of them meets'} to 'choose'"
+
+
+def elements_of(rule: Rule | None) -> tuple[str, ...]:
+    """The keywords of the elements that a rule compares, besides what every slice keeps; none without a rule."""
+    if rule is None:
+        return ()
+    inner = elements_of(rule["not"]) if "not" in rule else ()
+    return tuple(dict.fromkeys((*_HEADER, *rule.get("having", {}), *inner)))
 
 
 def checked_rule(given: Rule | None) -> Rule | None:

@@ -12,7 +12,7 @@ import pytest
 from bundled_readers import READERS
 from fusionkit_plugins.blocks.dicom.advice import of_files
 from fusionkit_plugins.blocks.dicom.headers import Slice, find_files, read_slices
-from fusionkit_plugins.blocks.dicom.stacks import HEADER, Stack, choose, stacks_of
+from fusionkit_plugins.blocks.dicom.stacks import Stack, choose, elements_of, stacks_of
 from fusionkit_plugins.readers.dicom import DicomOptions, examine
 from recorded import GOLDEN
 
@@ -34,7 +34,8 @@ def options(**given: Any) -> DicomOptions:
 
 @pytest.fixture(scope="module")
 def slices() -> list[Slice]:
-    return [item for file in find_files(STUDY) for item in read_slices(file, also=(*HEADER, "DiffusionBValue"))]
+    also = elements_of({"having": {"DiffusionBValue": 0}})
+    return [item for file in find_files(STUDY) for item in read_slices(file, also=also)]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,11 @@ def test_a_run_keeps_which_series_was_chosen_for_each_training_case() -> None:
     facts = {"a": Facts(remarks=(("series", "1.2"),)), "b": Facts()}
     spec = InputSpec("ct", READERS["dicom"], options(choose={"number": 3}), Span("data.yaml", 1, 1), Path())
     assert reading_of(spec, (1, 2, 3, 4), facts).series == {"a": "1.2"}
+
+
+def test_the_elements_of_a_rule_are_read_at_every_depth() -> None:
+    found = elements_of({"having": {"KVP": 1}, "not": {"having": {"Exposure": 1}, "not": {"having": {"EchoTime": 1}}}})
+    assert {"KVP", "Exposure", "EchoTime", "BodyPartExamined"} <= set(found) and elements_of(None) == ()
 
 
 def test_series_of_several_kinds_are_warned_of() -> None:

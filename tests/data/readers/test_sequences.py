@@ -1,0 +1,113 @@
+"""Events and series of all cases: what is read, in which order, how it is scaled, and what a run keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fusionkit_plugins.blocks.event_times import UnknownTimeError, duration, hours_of
+
+from fusionkit.data.batch import collate
+from fusionkit.data.cohort import Cohort
+from fusionkit.data.description import describe
+from fusionkit.data.loading import InputNeed, load_cohort
+from fusionkit.data.preprocessing import Preprocessing
+from fusionkit.data.sequences import fit_of, prepared
+from fusionkit.errors import DataError
+from fusionkit.reading import Sequences
+
+LABS = """stay,hour,what,amount
+a,3,k,4.4
+a,1,k,4
+a,2,na,140
+a,3,k,4.6
+b,15,k,3.8
+c,29,na,138
+c,5,k,9
+d,9,rare,2
+"""
+READ = "read: events, table: labs.csv, by: stay, time: hour, name: what, value: amount, index: at, time_unit: h"
+NEED = InputNeed((None, None), optional=True, masked=True, most=64, layout="events")
+
+
+def study(folder: Path, more: str = "window: [-24h, 0h]", labs: str = LABS, **run: object) -> Cohort:
+    (folder / "cases.csv").write_text("id,at,part\na,10,train\nb,20,train\nc,30,train\nd,10,test\n")
+    (folder / "labs.csv").write_text(labs)
+    (folder / "data.yaml").write_text("fusionkit-data: 1\ncases: cases.csv\nid: id\nsplit: {column: part}\n"
+                                      f"inputs: {{labs: {{{READ}, {more}}}}}\n")
+    return load_cohort(describe(folder / "data.yaml"), {}, {"labs": NEED}, not run, **run)
+
+
+def test_events_are_in_the_order_of_time_with_the_variables_of_training_cases(tmp_path: Path) -> None:
+    found = study(tmp_path).gathered["labs"]
+    # Of two values at one time the last stands; c's event at 5 is not within a day; d's variable training has not seen.
+    assert found.names == ("k", "na") and found.kinds == 4
+    assert found.arrays[0].tolist() == [[-9, 2, 4], [-8, 3, 140], [-7, 2, 4.6]]
+    assert found.arrays[2].tolist() == [[-1, 3, 138]] and found.arrays[3].tolist() == [[-1, 1, 2]]
+
+
+@pytest.mark.parametrize(("more", "kept"), [
+    ("keep: 2", [[-8, 3, 140], [-7, 2, 4.6]]), ("keep: 2, which: oldest", [[-9, 2, 4], [-8, 3, 140]]),
+    ("same_time: mean", [[-9, 2, 4], [-8, 3, 140], [-7, 2, 4.5]]), ("names: [na]", [[-8, 2, 140]]),
+    ("window: [-8h, -7h]", [[-7, 2, 4.6]]),
+])
+def test_options_choose_which_events_are_read(more: str, kept: list[list[float]], tmp_path: Path) -> None:
+    assert np.allclose(study(tmp_path, more).gathered["labs"].arrays[0], kept)
+
+
+def test_events_after_the_index_are_left_out_where_that_is_written(tmp_path: Path) -> None:
+    late = f"{LABS}a,11,k,99\n"
+    with pytest.raises(DataError, match="event-after-index"):
+        study(tmp_path, labs=late)
+    cohort = study(tmp_path, "after: drop", late)
+    assert [warning.code for warning in cohort.warnings if "after" in warning.message] == ["events-dropped"]
+    assert cohort.gathered["labs"].arrays[0][:, 0].max() == -7
+
+
+def test_values_are_scaled_by_training_cases_and_a_run_keeps_its_variables(tmp_path: Path) -> None:
+    cohort = study(tmp_path)
+    kept = Preprocessing.from_json(cohort.fit(cohort.split_rows("train")).to_json())
+    fit = kept.sequence("labs")
+    assert fit.names == ("k", "na") and np.allclose(fit.means[2:], [np.mean([4, 4.6, 3.8]), 139])
+    batch = collate([cohort.dataset(cohort.rows, kept)[place] for place in range(4)])
+    assert batch.inputs["labs"].shape == (4, 3, 3) and batch.valid["labs"].sum(1).tolist() == [3, 1, 1, 1]
+    assert np.allclose(batch.inputs["labs"][2, 0].tolist(), [-1, 3, -1])
+    other = study(tmp_path, labs="stay,hour,what,amount\na,1,na,3\na,2,glucose,1\n", preprocessing=kept)
+    assert other.gathered["labs"].arrays[0][:, 1].tolist() == [3, 1] and other.sizes["labs"] == (2, 4)
+    with pytest.raises(DataError, match=r"'window' differs \[preprocessing-differs\]"):
+        study(tmp_path, "window: [-9h, 0h]", preprocessing=kept)
+
+
+def test_a_series_is_sorted_and_what_is_blank_is_not_observed(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("id\na\nb\n")
+    (tmp_path / "a.csv").write_text("t,hr,sbp\n90,90,\n30,80,120\n")
+    (tmp_path / "data.yaml").write_text(
+        "fusionkit-data: 1\ncases: cases.csv\nid: id\ninputs: {vitals: {read: series, path: '{id}.csv', missing_ok: "
+        "true, channels: [hr, sbp], time: t, time_unit: min}}\n")
+    need = InputNeed((None, None), optional=True, masked=True, layout="series")
+    cohort = load_cohort(describe(tmp_path / "data.yaml"), {}, {"vitals": need}, False)
+    found = cohort.gathered["vitals"]
+    assert found.arrays[0].tolist() == [[80, 120, 1, 1, 0], [90, 0, 1, 0, 1]] and found.arrays[1] is None
+    batch = collate([cohort.dataset(cohort.rows, cohort.fit(cohort.rows))[place] for place in range(2)])
+    assert batch.inputs["vitals"][0].tolist() == [[-1, 0, 1, 1, 0], [1, 0, 1, 0, 1]]
+    assert batch.present["vitals"].tolist() == [True, False]
+
+
+def test_values_far_from_those_of_training_are_clipped() -> None:
+    array = np.array([[-1.0, 2.0, 1.0], [-1.0, 2.0, 3.0]])
+    fit = fit_of("events", Sequences((array,), 3, scaled=True), [0])
+    assert prepared(np.array([[0.0, 2.0, 1e9]]), fit).tolist() == [[0, 2, 8]]
+
+
+@pytest.mark.parametrize(("cell", "unit", "hours"), [("1970-01-02T06:00", None, 30), ("90", "min", 1.5),
+                                                     ("1970-01-01T02:00+02:00", None, 2)])
+def test_times_are_iso_or_numbers_of_a_unit(cell: str, unit: str | None, hours: float) -> None:
+    assert hours_of(cell, unit)[0] == hours
+    assert duration("-30min") == -0.5 and duration("2d") == 48
+
+
+@pytest.mark.parametrize(("cell", "unit"), [("29.11.2026", None), ("13/12/2026 10:00", None), ("nan", "h"), ("", "h")])
+def test_what_may_be_two_times_is_none(cell: str, unit: str | None) -> None:
+    with pytest.raises(UnknownTimeError):
+        hours_of(cell, unit)

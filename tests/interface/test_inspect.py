@@ -1,0 +1,100 @@
+"""`fusionkit inspect`: its numbers, the cases that lie apart, and files that stand alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from small_study import write_files
+
+from fusionkit.cli.parser import main
+from fusionkit.errors import DataError
+from fusionkit.interface.check_data import check_data
+from fusionkit.interface.contact_sheet import _upright, present_rows
+from fusionkit.interface.inspect import inspect
+
+DATA = """\
+fusionkit-data: 1
+cases: cases.csv
+id: id
+split: {fraction: {test: 0.25}}
+inputs:
+  ct: {read: nifti, path: "{ct}"}
+  mask: {read: nifti, path: "m{id}.nii"}
+  photo: {read: numpy, path: "{id}.npy"}
+  ehr: {read: columns, numeric: [age], categorical: [site]}
+targets: {result: {column: result}}
+augment: {together: [[ct, mask]], ct: {rotate: [20, 0, 0]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inspected")
+    rng, rows = np.random.default_rng(0), []
+    for row in range(12):
+        affine = np.diag([2.0, 2, 9 if row == 5 else 3, 1])
+        volume = rng.normal(size=(9, 8, 5)) * (50 if row == 7 else 1)
+        mask = np.zeros((9, 8, 5), np.int16)
+        mask[3:6, 2:5, 2] = 1
+        nibabel.save(nibabel.Nifti1Image(volume.astype(np.float32), affine), folder / f"c{row}.nii")
+        nibabel.save(nibabel.Nifti1Image(mask, affine), folder / f"mc{row}.nii")
+        np.save(folder / f"c{row}.npy", rng.random((3, 6, 7)).astype(np.float32))
+        rows.append({"id": f"c{row}", "ct": "" if row == 3 else f"c{row}.nii", "age": 40.5 + row,
+                     "site": "ab"[row // 2 % 2], "result": ("no", "yes")[row % 2]})
+    write_files(folder, iter(rows), "", DATA)
+    return folder
+
+
+def test_it_counts_draws_and_names_what_lies_apart(study: Path, tmp_path: Path) -> None:
+    made = inspect(study / "data.yaml", output=tmp_path / "out", cases=2, versions=1, quiet=True)
+    inputs = {each.name: each for each in made.inputs}
+    assert (inputs["ct"].cases, inputs["ct"].absent) == (11, 1) and inputs["ct"].sizes == {"[1, 5, 8, 9]": 11}
+    assert inputs["ct"].spacing == ((3, 3, 9), (2, 2, 2), (2, 2, 2)) and inputs["ct"].orientations == {"RAS": 11}
+    assert inputs["mask"].values[0].percentiles[0] == 0 and inputs["mask"].values[0].percentiles[-1] == 1
+    assert inputs["ehr"].categories == {"site": {"a": 6, "b": 6}}
+    assert inputs["ehr"].values[0].percentiles[3] == 46
+    apart = {(each.case, each.input, each.what.split(" in ")[0]) for each in made.outliers}
+    assert ("c5", "ct", "the spacing along d") in apart and ("c7", "ct", "the 99th percentile of values") in apart
+    assert {case for case, _, _ in apart} == {"c5", "c7"}
+    assert sum(sum(part.values()) for part in made.classes["result"].values()) == 12
+    assert made.augmentation[0].startswith("augment ct: rotate 20/0/0; moves with mask")
+    page = (tmp_path / "out" / "inspection.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 3 and "http" not in page and "c5" in page
+    plain = json.loads((tmp_path / "out" / "inspection.json").read_text())
+    assert plain["inputs"][0]["name"] == "ct" and len(plain["outliers"]) == len(made.outliers)
+    assert all(file.is_file() for file in made.files) and len(made.files) == 5
+
+
+def test_the_command_prints_the_tables(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(study / "data.yaml"), "-o", str(tmp_path), "--cases", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "3 (3..9) x 2 x 2" in said and "apart: case 'c5', input 'ct'" in said and "written: " in said
+    assert main(["inspect", str(study / "data.yaml"), "-o", str(tmp_path), "--cases", "99"]) == 2
+    assert "--cases cannot be 99" in capsys.readouterr().err
+
+
+def test_a_volume_is_shown_as_radiologists_see_it(study: Path) -> None:
+    """From head to feet, front to back, and from the patient's right to the left."""
+    cohort = check_data(study / "data.yaml").cohort
+    grid = cohort.grids["ct"][0]
+    place = np.argwhere(_upright(np.arange(5 * 8 * 9).reshape(5, 8, 9).astype(np.float32), grid)[0] == 5 * 8 * 9 - 1)
+    assert place.tolist() == [[0, 0, 0]]  # the last voxel of a RAS volume: head, front, right
+    assert _upright(np.zeros((5, 8, 9), np.float32), grid)[1] == [3, 2, 2]
+
+
+def test_cases_that_lie_apart_are_drawn_first(study: Path) -> None:
+    cohort = check_data(study / "data.yaml").cohort
+    dataset = cohort.dataset(cohort.rows, cohort.fit(cohort.rows))
+    rows = present_rows(cohort, dataset, "ct", 4, ["c7"])
+    assert rows[0] == 7 and len(rows) == 4 and 3 not in rows
+
+
+def test_inputs_that_move_together_point_the_same_way(study: Path) -> None:
+    text = (study / "data.yaml").read_text().replace('path: "m{id}.nii"', 'path: "m{id}.nii", orient: LPS')
+    (study / "other.yaml").write_text(text)
+    with pytest.raises(DataError, match="have axes to RAS and LPS"):
+        check_data(study / "other.yaml")
