@@ -97,6 +97,12 @@ class _Edit:
         self.found: dict[str, Diagnostic] = {}
 
     def tree(self) -> Mapping:
+        for head in self.heads:
+            if head.declared_task.keys:
+                self._cannot(f"head {head.name!r} predicts the task {head.declared_task.name!r}, and fusions of "
+                             "predictions combine scores of classes or labels, or values",
+                             self.plan.node(head.name).node.span, "compare fusions of features for this head")
+        self._refuse()
         sources = list(self._sources())
         for each in (*self.between, *(self.plan.node(head.name) for head in self.heads)):
             self._check_copied(each)

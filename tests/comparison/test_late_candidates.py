@@ -157,6 +157,23 @@ def edited(text: str) -> Plan:
     return infer(resolve_tree(with_own_heads(plan, "both", spec, registry.load(spec.use)), registry), witness)
 
 
+def test_predictions_of_survival_are_no_scores_to_fuse() -> None:
+    text = """
+fusionkit: 1
+inputs: {a: {vector: [3]}, b: {vector: [4]}}
+nodes:
+  x: {use: encoder.mlp, from: a, with: {width: 4}}
+  y: {use: encoder.mlp, from: b, with: {width: 4}}
+  both: {use: fusion.sum, from: [x, y]}
+  h: {use: head.cox, from: both, with: {horizons: [1, 2]}}
+"""
+    with pytest.raises(UserError) as caught:
+        edited(text)
+    (found,) = caught.value.diagnostics
+    assert found.code == "no-late-fusion" and "head 'h' predicts the task 'survival'" in str(found.why)
+    assert found.fix == "compare fusions of features for this head"
+
+
 def test_a_vector_passes_by_what_reduces_a_map() -> None:
     plan = edited(MAPS)
     assert [node.name for node in plan.nodes if "lab" in node.name] == ["result_lab"]
