@@ -80,7 +80,7 @@ def test_what_cannot_be_used_is_listed_with_what_to_do(install: Install, capsys:
     text = said(capsys, "plugins", "list")
     assert "encoder.acme cannot be used yet: pluggy>=99 is needed, " not in text, "another provider comes first"
     assert ("not in use: acme_hearts (acme-hearts 1.5, which has fusion.beat): written for contract >=7; this "
-            "fusionkit offers 1.0\n  fix: pip install --upgrade fusionkit") in text
+            "fusionkit offers 2.0\n  fix: pip install --upgrade fusionkit") in text
     assert "id claimed twice: encoder.acme: acme-limbs 1.5 and acme-lungs 1.5" in text
     assert "graph claimed twice: best: acme-limbs 1.5 and acme-lungs 1.5" in text
     (idle,) = told(capsys, "plugins", "list")["not_in_use"]
