@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PLANES = ("axial", "coronal", "sagittal")
+_CUTS = ("one of d", "one of h", "one of w")
+"""The planes of arrays that do not tell where they are in the patient."""
 _INCHES, _LINE_MM = 1.9, 50.0
 _RED = "#e0301e"
 
@@ -40,7 +42,8 @@ def sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], 
           ) -> Figure:
     """Some cases of an input: slices through the middle in three planes, then versions as training would change them.
 
-    Volumes whose files tell where they are are shown as radiologists see them, the patient's right on the left.
+    Volumes whose files tell where they are are shown as radiologists see them, the patient's right on the left; of the
+    others the planes are named by the axis that they cut.
     """
     from matplotlib.figure import Figure
 
@@ -59,7 +62,8 @@ def sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], 
         shown = _shown(batch, name, grid, mask)
         for place, plane in enumerate(planes):
             _draw(line[place], shown[place], limits)
-            line[place].set_title(plane if count else "as it is", fontsize=8)
+            title = "as it is" if not count else plane if grid is not None else _CUTS[place]
+            line[place].set_title(title, fontsize=8)
         for version in range(columns - len(planes)):
             assert changed is not None
             _draw(line[len(planes) + version], _shown(changed(batch, version), name, grid, mask)[0], limits)
