@@ -30,6 +30,7 @@ from fusionkit.components.kinds import KIND_TABLE
 from fusionkit.testing.checks import (
     absences,
     behaviour,
+    blank_cells,
     copies,
     explanations,
     heads,
@@ -96,6 +97,7 @@ CHECKS: Mapping[str, ConformanceCheck] = {
     "absence": ConformanceCheck(absences.absence,
                                 concerns=lambda c: c.absent in ("drop", "neutral", "identity", "fill")),
     "padding": ConformanceCheck(padding.padding, concerns=lambda c: c.masked, fits=padding.fits),
+    "known": ConformanceCheck(blank_cells.known, concerns=blank_cells.concerns, fits=blank_cells.fits),
     "symmetry": ConformanceCheck(absences.symmetry, concerns=lambda c: "symmetric" in c.claims),
     "dtype": ConformanceCheck(numerics.dtypes),
     "autocast": ConformanceCheck(numerics.autocast),
@@ -113,8 +115,8 @@ CHECKS: Mapping[str, ConformanceCheck] = {
 }
 
 
-_IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence", "padding", "symmetry", "dtype",
-               "autocast", "channels-last", "compile", "export", "onnx"}
+_IN_FORWARD = {"device", "gradients", "evaluation", "memory", "rows", "absence", "padding", "known", "symmetry",
+               "dtype", "autocast", "channels-last", "compile", "export", "onnx"}
 """Checks whose faults are located at `forward` unless a line is known."""
 
 

@@ -105,6 +105,32 @@ class Good(Sum):
         return mean_valid(tokens, valid) + (weights * fill_padding(tokens, valid)).sum(1)
 
 
+class Deaf(nn.Module):
+    """It asks which cells are blank, and does not listen."""
+
+    def __init__(self, config: Plain, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(inputs[0].width))
+
+    def forward(self, features: Tensor, known: Tensor | None = None) -> Tensor:
+        return features * self.scale
+
+
+class Doubled(Deaf):
+    """A mask without a blank cell is another computation than none."""
+
+    def forward(self, features: Tensor, known: Tensor | None = None) -> Tensor:
+        return features * self.scale * (1 if known is None else 1 + known.to(features.dtype))
+
+
+class Counted(Deaf):
+    """Cells that are there, and how many are not."""
+
+    def forward(self, features: Tensor, known: Tensor | None = None) -> Tensor:
+        blank = 0 if known is None else (~known).to(features.dtype).sum(1, keepdim=True)
+        return features * self.scale + blank
+
+
 BAG = "B [n] c -> B c"
 WRONG: list[tuple[Component, set[str], str]] = [
     (Encoder("sums", Plain, Sum, rule=BAG), {"padding"}, "padding that holds 10000 changes the result"),
@@ -114,10 +140,13 @@ WRONG: list[tuple[Component, set[str], str]] = [
     (Encoder("norm", Plain, Norm, rule="B [n] c -> B [n] c"), {"padding"}, "changes the result in training"),
     (Encoder("unasked", Plain, Unasked, rule=BAG), {"ports", "padding"}, "forward has no keyword 'valid'"),
     (Encoder("not_given", Plain, Good, rule="B n c -> B c"), {"ports"}, "the rule never gives it"),
+    (Encoder("deaf", Plain, Deaf, rule="B c -> B c", known=True), {"known"}, "which cells are blank changes no result"),
+    (Encoder("doubled", Plain, Doubled, rule="B c -> B c", known=True), {"known"}, "with every cell known the result"),
     (Fusion("first", Plain, First, rule="*features: B [_] c -> B c", claims=("symmetric",)), {"padding"},
      "with the tokens of each case in another order"),
 ]
 RIGHT: list[Component] = [
     Encoder("good", Plain, Good, rule=BAG),
+    Encoder("counted", Plain, Counted, rule="B c -> B c", known=True),
     Encoder("good_norm", Plain, GoodNorm, rule="B [n] c -> B [n] c"),
 ]
