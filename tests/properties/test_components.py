@@ -18,6 +18,8 @@ from fusionkit.testing.random_graphs.wrong import WrongGraph, violations
 
 IDS = MENU.ids
 WITH_RULE = MENU.of_kind(*NODE_KINDS)
+TAKES_ALL = {"fusion.healnet"}
+"""Vectors, tokens and maps of any size, in any number and mixture: no drawn input violates such a rule."""
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -47,7 +49,7 @@ def test_drawn_inputs_fit_its_rule(name: str):
     prove()
 
 
-@pytest.mark.parametrize("name", WITH_RULE)
+@pytest.mark.parametrize("name", [name for name in WITH_RULE if name not in TAKES_ALL])
 def test_an_input_that_its_rule_does_not_take_is_refused_in_its_place(name: str):
     @few(2)
     @given(violations(name, MENU))

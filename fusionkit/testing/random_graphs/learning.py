@@ -22,7 +22,6 @@ from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import Settings, predict
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
-from fusionkit.network.settled import settling
 from fusionkit.planning.plan import Call, Plan
 from fusionkit.shapes.layouts import MaskedTokens
 from fusionkit.testing.checks.behaviour import mixed
@@ -347,11 +346,13 @@ def it_predicts(graph: DrawnGraph) -> None:
 
 
 def _settle(network: FusionModel) -> None:
-    """Fit what heads fit after training, to made-up results and targets."""
-    for name in settling(network):
-        head, module = next(head for head in network.plan.heads if head.name == name), cast(Any, network.head(name))
+    """Fit what heads fit after training, to made-up results and targets; frozen ones too, as weights would."""
+    for head in network.plan.heads:
+        module = cast(Any, network.head(head.name))
+        if not callable(getattr(module, "settle", None)):
+            continue
         made = head.declared_task.method.example(head.names, CASES, np.random.default_rng(0))
-        width = network.plan.node(name).values[0].shape.sizes
+        width = network.plan.node(head.name).values[0].shape.sizes
         module.settle(torch.randn(CASES, *width, generator=torch.Generator().manual_seed(0)),
                       torch.as_tensor(made, dtype=torch.float32))
 
