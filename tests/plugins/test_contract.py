@@ -25,7 +25,8 @@ OF_EVERY_LAYOUT = {"evaluation", "dtype", "autocast", "variance"}
 """Checks that sizes rarely decide: the kit's own inputs have every layout, and the first row is of a size in use."""
 
 
-SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5}}
+SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5},
+           "fusion.healnet": {"width": 8, "latents": 3, "depth": 2, "cross_heads": 2, "heads": 2}}
 """Where the example that users are shown is a large network: a small one, which every check is done on."""
 
 

@@ -16,6 +16,8 @@ from fusionkit.conversion.verification.reading import read_fixture
 from fusionkit.shapes.layouts import MaskedTokens, Vector, shape_of
 
 FOLDER = GOLDEN / "methods" / "healnet"
+ROWS = [("fusion.healnet", {"width": 8, "latents": 3, "depth": 2, "cross_heads": 2, "cross_head_width": 3, "heads": 2,
+                            "head_width": 3}, [(5,), (11, 7), (2, 3, 5, 7)])]
 SMALL = {"width": 8, "latents": 3, "depth": 2, "cross_heads": 2, "cross_head_width": 4, "heads": 2, "head_width": 4}
 RECORDED: dict[str, dict[str, Any]] = {
     "table_image": {}, "no_self_attention": {"self_attention": False}, "second_absent_verbose": {}, "rows_absent": {},
