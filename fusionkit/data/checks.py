@@ -141,7 +141,7 @@ def add_advice(spec: InputSpec, found: Sequence[Advice], names: Sequence[str], f
     for advice in found:
         shown = [repr(names[place]) for place in advice.cases]
         rest = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
-        about = f" (case{'s' if len(shown) > 1 else ''} {', '.join(shown[:_NAMED])}{rest})"
+        about = f" (case{'s' if len(shown) > 1 else ''} {', '.join(shown[:_NAMED])}{rest})" if shown else ""
         findings.add(Diagnostic(advice.code, f"input {spec.name!r}: {advice.message}{about}", spec.span, advice.why,
                                 advice.fix, severity="warning"), spec.name)
 

@@ -89,7 +89,7 @@ def gather(cases: CohortCases, options: EventsOptions) -> Sequences:
 
     Raises: ReadError with `unknown-time`, `not-a-number`, `unit-differs`, `event-after-index` or `same-time`.
     """
-    found = _by_case(cases.placed["table"], options)
+    found, without = _by_case(cases.placed["table"], options)
     keys = cases.cells[options.case] if options.case is not None else cases.ids
     indices, faults = _indices(cases, options)
     late = _late(found, keys, indices)
@@ -113,17 +113,21 @@ def gather(cases: CohortCases, options: EventsOptions) -> Sequences:
     arrays: list[NDArray[np.float64] | None] = [
         np.array([(hours, places.get(name, 1), value) for hours, name, value in told], np.float64) if told else None
         for told in kept]
-    return Sequences(tuple(arrays), len(names) + _FIRST, faults=tuple(faults), advice=_advice(late, cut, options),
+    advice = (*_advice(late, cut, options), *_unread(found, without, keys, options))
+    return Sequences(tuple(arrays), len(names) + _FIRST, faults=tuple(faults), advice=advice,
                      names=tuple(names), scaled=options.standardise)
 
 
-def _by_case(path: Path, options: EventsOptions) -> dict[str, list[_Event]]:
+def _by_case(path: Path, options: EventsOptions) -> tuple[dict[str, list[_Event]], list[int]]:
+    """The events of each case, and the rows that lack a case, a name or a value."""
     columns = (options.by, options.time, options.name, options.value, *([options.unit] if options.unit else []))
     found: dict[str, list[_Event]] = defaultdict(list)
     units: dict[str, Counter[str]] = defaultdict(Counter)
+    without = []
     for number, cells in enumerate(rows_of(path, columns), 2):
         case, time, name, value = cells[:4]
         if not case or not name or not value:
+            without.append(number)
             continue
         try:
             hours, zoned = hours_of(time, options.time_unit)
@@ -145,7 +149,7 @@ def _by_case(path: Path, options: EventsOptions) -> dict[str, list[_Event]]:
             raise ReadError("unit-differs", f"{name!r} has several units: {shown}",
                             "values of two units are two things",
                             "convert them to one, or give each unit a name of its own")
-    return found
+    return found, without
 
 
 def _indices(cases: CohortCases, options: EventsOptions) -> tuple[dict[int, tuple[float, bool]], list[SequenceFault]]:
@@ -216,6 +220,23 @@ def _advice(late: Sequence[tuple[int, _Event]], cut: Sequence[int], options: Eve
         found.append(Advice("events-cut", f"{len(cut)} cases have more than {options.keep} events, of which the "
                             f"{options.which} are kept", tuple(cut), fix="write a larger 'keep' if the others matter"))
     return tuple(found)
+
+
+def _unread(found: dict[str, list[_Event]], without: Sequence[int], keys: Sequence[str], options: EventsOptions
+            ) -> list[Advice]:
+    """What of the table no case has: rows with blank cells, and events of others."""
+    advice = []
+    if without:
+        advice.append(Advice("events-blank", f"{len(without):,} rows lack a case, a name or a value, and are left out, "
+                             f"such as row {without[0]}", fix="fill in the cells if something was measured there"))
+    others = sorted(found.keys() - set(keys))
+    if others:
+        count, total = sum(len(found[key]) for key in others), sum(map(len, found.values()))
+        advice.append(Advice("events-of-others", f"{count:,} of {total:,} events are of {len(others):,} cases that the "
+                             f"table of cases lacks, such as {others[0]!r}",
+                             why="a case that is written otherwise there is another case",
+                             fix=f"compare column {options.by!r} with {options.case or 'the ids'}"))
+    return advice
 
 
 def sample(folder: Path) -> Path:

@@ -16,11 +16,11 @@ _OTHER_SCALE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A warning about one input; `cases` are the positions of the affected files, at least one."""
+    """A warning about one input; `cases` are the positions of the affected files, none if no case is."""
 
     code: str
     message: str
-    cases: tuple[int, ...]
+    cases: tuple[int, ...] = ()
     why: str | None = None
     fix: str | None = None
 

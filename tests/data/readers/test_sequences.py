@@ -65,6 +65,16 @@ def test_events_after_the_index_are_left_out_where_that_is_written(tmp_path: Pat
     assert cohort.gathered["labs"].arrays[0][:, 0].max() == -7
 
 
+def test_rows_that_no_case_has_are_counted(tmp_path: Path) -> None:
+    cohort = study(tmp_path, labs=f"{LABS}a,2,k,\nE,3,k,4\nE,3,na,5\n")
+    said = {warning.code: warning.message for warning in cohort.warnings}
+    rows = LABS.count("\n")
+    assert said["events-blank"].endswith(f"a name or a value, and are left out, such as row {rows + 1}")
+    assert said["events-of-others"].endswith(
+        f"2 of {rows + 1} events are of 1 cases that the table of cases lacks, such as 'E'")
+    assert not {"events-blank", "events-of-others"} & {warning.code for warning in study(tmp_path).warnings}
+
+
 def test_values_are_scaled_by_training_cases_and_a_run_keeps_its_variables(tmp_path: Path) -> None:
     cohort = study(tmp_path)
     kept = Preprocessing.from_json(cohort.fit(cohort.split_rows("train")).to_json())
