@@ -10,13 +10,15 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-ONE_BY_ONE = re.compile(r"(^|/)properties/|(^|/)test_demonstration\.py$")
+ONE_BY_ONE = re.compile(r"(^|/)properties/|(^|/)test_(demonstration|examples)\.py$")
 """Files whose tests are long and share no fixture."""
 TABLE = re.compile(r"(^|/)test_contract\.py::\w+\[(\w+\.\w+)")
 """Tests of the contract table share what their component is tried on; the rows of one component are near each other."""
 LONGEST = (
     "tests/cli/test_demonstration.py::test_organs",
+    "tests/testing/test_examples.py::test_an_example_is_a_package_that_passes_its_own_tests[fusionkit-monai",
     "tests/testing/test_fresh_environment.py",
+    "tests/testing/test_examples.py",
     "encoder.timm",
     "fusion.cross_attention",
     "encoder.inceptionv3",
