@@ -33,7 +33,7 @@ def test_groups_are_files_components_and_single_long_tests(nodeid: str, group: s
 
 
 def test_long_groups_come_first() -> None:
-    assert turn_of(f"{TABLE}::test_a_row[{LONGEST[2]}: rows]") == 2
+    assert turn_of(f"{TABLE}::test_a_row[encoder.timm: rows]") == LONGEST.index("encoder.timm")
     assert turn_of("tests/shapes/test_layouts.py::test_one") == len(LONGEST)
 
 
