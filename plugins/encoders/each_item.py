@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from fusionkit.api import ComponentError, Config, Encoder, Inner, MaskedItems, MaskedTokens, Probes, TensorShape, inner
@@ -58,7 +59,8 @@ class EachItem(nn.Module):
         return tokens_Mw.new_zeros(*items.shape[:2], self.width).masked_scatter(valid.unsqueeze(2), tokens_Mw)
 
     def _encoded(self, items_M: Tensor) -> Tensor:
-        return torch.cat([self._piece(piece) for piece in items_M.split(self.chunk)])
+        pieces = items_M.tensor_split(-(-len(items_M) // self.chunk))  # of about equal length: seldom a lone item at the end
+        return torch.cat([self._piece(piece) for piece in pieces])
 
     def _piece(self, items_M: Tensor) -> Tensor:
         if self.recompute and self.training and torch.is_grad_enabled():
@@ -67,7 +69,16 @@ class EachItem(nn.Module):
         return self._features(items_M)
 
     def _features(self, items_M: Tensor) -> Tensor:
-        found: Tensor = self.encoder(items_M)
+        # A lone item has no statistics of a batch; the norms then use their running ones, as for a lone case.
+        norms = [part for part in self.encoder.modules() if isinstance(part, _BatchNorm) and part.training
+                 ] if len(items_M) == 1 else []
+        for norm in norms:
+            norm.eval()
+        try:
+            found: Tensor = self.encoder(items_M)
+        finally:
+            for norm in norms:
+                norm.train()
         return found.flatten(2).mean(2) if found.dim() > 2 else found
 
 

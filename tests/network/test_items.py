@@ -89,6 +89,28 @@ def test_batch_norms_count_real_items_only() -> None:
     assert norms[0] and all(torch.allclose(norms[0][name], norms[1][name], atol=1e-12) for name in norms[0])
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_lone_item_takes_the_running_statistics_of_a_batch_norm(recompute: bool) -> None:
+    """Over one position there are no others; PyTorch refuses the norm there."""
+    model = build(f"""
+fusionkit: 1
+inputs: {{scans: {{items: {{image: [2, 1, 1]}}}}}}
+nodes:
+  seen: {{use: encoder.each_item, from: scans, with: {{
+    encoder: {{use: encoder.conv, with: {{widths: [3], norm: batch, output: pooled}}}}, chunk: 2,
+    recompute: {str(recompute).lower()}}}}}
+  both: {{use: encoder.pool, from: seen}}
+  kind: {{use: head.regress, from: both, with: {{values: [y]}}}}
+""").train()
+    scans, valid = torch.randn(3, 2, 2, 1, 1), torch.tensor([[True, False], [False, False], [False, False]])
+    model({"scans": scans}, valid={"scans": valid})["kind"].sum().backward()
+    assert all(part.grad.isfinite().all() for part in model.parameters() if part.grad is not None)
+    assert all(part.training for part in model.modules())
+    # Five items are pieces of two, two and one.
+    whole = torch.tensor([[True, True], [True, True], [True, False]])
+    assert model({"scans": scans}, valid={"scans": whole})["kind"].isfinite().all()
+
+
 def test_recomputed_gradients_are_the_same() -> None:
     grads = []
     for more in ("recompute: false", "recompute: true"):

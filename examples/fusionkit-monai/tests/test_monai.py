@@ -1,4 +1,4 @@
-"""MONAI's encoders hold to the contract, on images and on volumes."""
+"""MONAI's encoders hold to the contract, on images and on volumes; `fusionkit plugins check` tries DenseNet-121 too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from fusionkit.testing.packages import check_package
 from fusionkit_monai import densenet, segresnet
 
 COMPONENTS = {module.component.id: module.component for module in (densenet, segresnet)}
-KITS = {id: Kit(component) for id, component in COMPONENTS.items()}
+SMALL = {"encoder.monai_densenet": {"growth": 5, "blocks": [1, 2, 1, 1]}}
+KITS = {id: Kit(component, SMALL.get(id)) for id, component in COMPONENTS.items()}
 
 
 @pytest.mark.parametrize(("id", "check"), [(id, check) for id, component in COMPONENTS.items()
