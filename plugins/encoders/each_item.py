@@ -59,7 +59,8 @@ class EachItem(nn.Module):
         return tokens_Mw.new_zeros(*items.shape[:2], self.width).masked_scatter(valid.unsqueeze(2), tokens_Mw)
 
     def _encoded(self, items_M: Tensor) -> Tensor:
-        pieces = items_M.tensor_split(-(-len(items_M) // self.chunk))  # of about equal length: seldom a lone item at the end
+        # Of about equal length, so that seldom a lone item is left at the end.
+        pieces = items_M.tensor_split(-(-len(items_M) // self.chunk))
         return torch.cat([self._piece(piece) for piece in pieces])
 
     def _piece(self, items_M: Tensor) -> Tensor:
