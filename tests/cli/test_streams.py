@@ -30,7 +30,7 @@ def test_training_goes_on_when_its_output_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # a process of its own imports torch and trains
-@pytest.mark.parametrize("redirect", ["> /dev/full", "| head -n 1", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("redirect", ["| head -n 1", ">&- 2>&- <&-"])
 def test_a_run_is_complete_whatever_becomes_of_its_output(tmp_path: Path, redirect: str) -> None:
     graph, data = write_study(tmp_path)
     line = f"set -o pipefail; {sys.executable} -m fusionkit train {graph} {data} -o {tmp_path / 'run'} {redirect}"

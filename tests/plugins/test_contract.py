@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache, lru_cache
 
@@ -23,6 +24,8 @@ OF_THE_FIRST_ROW = {"state", "copies", "memory"}
 """Those of them that are quick: code is followed (compile, export, onnx) in the full tier alone."""
 OF_EVERY_LAYOUT = {"evaluation", "dtype", "autocast", "variance"}
 """Checks that sizes rarely decide: the kit's own inputs have every layout, and the first row is of a size in use."""
+OF_EVERY_ROW = {"ports", "rule", "values", "gradients"}
+"""Checks of every row, however many a component has."""
 
 
 SMALLER = {"encoder.timm": {"model": "test_resnet"}, "encoder.e3d_msca": {"kernels": [1, 3], "width": 5},
@@ -57,14 +60,14 @@ def cases_of_rows() -> Iterator[object]:
     """Each row with each check but those that follow code: the kit's own inputs do that, on each kind of layout.
 
     The first row of a component is the quick tier's, and has some of these checks as well; further rows lack those
-    that the kit's inputs show for every layout.
+    that the kit's inputs show for every layout, and from the sixth row on all but `OF_EVERY_ROW`.
     """
-    seen: set[str] = set()
+    seen: Counter[str] = Counter()
     for place, row in enumerate(ROWS):
-        first = row.id not in seen
-        seen.add(row.id)
+        first = not seen[row.id]
+        seen[row.id] += 1
         for check in checks_of(row.component):
-            if not first and check in OF_EVERY_LAYOUT:
+            if (not first and check in OF_EVERY_LAYOUT) or (seen[row.id] > 5 and check not in OF_EVERY_ROW):
                 continue
             if check not in OF_THE_COMPONENT | TRACED or (first and check in OF_THE_FIRST_ROW):
                 yield pytest.param(place, check, id=f"{row}: {check}", marks=() if first else pytest.mark.slow)
