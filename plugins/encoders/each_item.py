@@ -64,22 +64,25 @@ class EachItem(nn.Module):
         return torch.cat([self._piece(piece) for piece in pieces])
 
     def _piece(self, items_M: Tensor) -> Tensor:
+        run = self._lone if len(items_M) == 1 else self._features
         if self.recompute and self.training and torch.is_grad_enabled():
-            found: Tensor = checkpoint(self._features, items_M, use_reentrant=False)
+            found: Tensor = checkpoint(run, items_M, use_reentrant=False)
             return found
-        return self._features(items_M)
+        return run(items_M)
 
-    def _features(self, items_M: Tensor) -> Tensor:
-        # A lone item has no statistics of a batch; the norms then use their running ones, as for a lone case.
-        norms = [part for part in self.encoder.modules() if isinstance(part, _BatchNorm) and part.training
-                 ] if len(items_M) == 1 else []
+    def _lone(self, item_M: Tensor) -> Tensor:
+        """A lone item has no statistics of a batch; the norms then use their running ones, as for a lone case."""
+        norms = [part for part in self.encoder.modules() if isinstance(part, _BatchNorm) and part.training]
         for norm in norms:
             norm.eval()
         try:
-            found: Tensor = self.encoder(items_M)
+            return self._features(item_M)
         finally:
             for norm in norms:
                 norm.train()
+
+    def _features(self, items_M: Tensor) -> Tensor:
+        found: Tensor = self.encoder(items_M)
         return found.flatten(2).mean(2) if found.dim() > 2 else found
 
 
