@@ -13,9 +13,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusionkit.inference.calls import ModuleCall, ModuleCalls, steps_of
+from fusionkit.layers.modes import in_mode
 from fusionkit.network.absence import Mask
 from fusionkit.network.model import FusionModel
-from fusionkit.network.modes import in_mode
 from fusionkit.planning.plan import Plan
 from fusionkit.shapes.layouts import members
 

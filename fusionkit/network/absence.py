@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from fusionkit.components.component import Absent, Component, Encoder
 from fusionkit.layers.masking import row_mask
-from fusionkit.network.modes import in_mode
+from fusionkit.layers.modes import running_statistics, training_norms
 from fusionkit.planning.plan import Lane
 from fusionkit.shapes.layouts import MaskedTokens, TensorShape, TokenAxis
 from fusionkit.shapes.presence import Maybe, Presence
@@ -125,14 +124,11 @@ class Absence:
         return _all(columns)
 
     def _skip(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, more: Mapping[str, Any]) -> Output:
-        # Looked up at each call: a layer may have been replaced, for example by synchronised batch normalisation.
-        norms = [part for part in module.modules() if isinstance(part, _NormBase)] if module.training else []
-        if any(norm.training for norm in norms):
-            return self._gathered(module, args, mask_B, norms, more)
+        if module.training and training_norms(module):
+            return self._gathered(module, args, mask_B, more)
         return _zeroed(module(*[_keep(arg, mask_B) for arg in args], **more), mask_B)
 
-    def _gathered(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, norms: Sequence[nn.Module],
-                  more: Mapping[str, Any]) -> Output:
+    def _gathered(self, module: nn.Module, args: Sequence[Tensor], mask_B: Tensor, more: Mapping[str, Any]) -> Output:
         """Run on present rows only, so that the statistics of a norm never include a missing row.
 
         With fewer than two present rows there are no batch statistics: the norms then use their running
@@ -140,7 +136,7 @@ class Absence:
         """
         rows = mask_B.nonzero().squeeze(1)
         if len(rows) < 2:
-            with in_mode(norms, training=False):
+            with running_statistics(module):
                 return _zeroed(module(*[_keep(arg, mask_B) for arg in args], **more), mask_B)
         kept = {name: _selected(value, rows) for name, value in more.items()}
         output = module(*[arg.index_select(0, rows) for arg in args], **kept)

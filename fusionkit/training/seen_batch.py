@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fusionkit.data.batch import Batch
 from fusionkit.errors import RunError
+from fusionkit.layers.modes import in_mode
 from fusionkit.network.model import FusionModel
-from fusionkit.network.modes import in_mode
 from fusionkit.training.objective import arguments, counted, loss_sum
 
 # Axes: B cases of a batch.

@@ -12,10 +12,20 @@ from collections.abc import Sequence
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from fusionkit.api import ComponentError, Config, Encoder, Inner, MaskedItems, MaskedTokens, Probes, TensorShape, inner
+from fusionkit.api import (
+    ComponentError,
+    Config,
+    Encoder,
+    Inner,
+    MaskedItems,
+    MaskedTokens,
+    Probes,
+    TensorShape,
+    inner,
+    running_statistics,
+)
 
 
 class EachItemConfig(Config):
@@ -72,14 +82,8 @@ class EachItem(nn.Module):
 
     def _lone(self, item_M: Tensor) -> Tensor:
         """A lone item has no statistics of a batch; the norms then use their running ones, as for a lone case."""
-        norms = [part for part in self.encoder.modules() if isinstance(part, _BatchNorm) and part.training]
-        for norm in norms:
-            norm.eval()
-        try:
+        with running_statistics(self.encoder):
             return self._features(item_M)
-        finally:
-            for norm in norms:
-                norm.train()
 
     def _features(self, items_M: Tensor) -> Tensor:
         found: Tensor = self.encoder(items_M)

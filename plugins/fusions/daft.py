@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from fusionkit.api import (
     ComponentError,
@@ -28,8 +27,10 @@ from fusionkit.api import (
     TensorShape,
     fill_absent,
     row_mask,
+    running_statistics,
     shape_of,
     spread,
+    training_norms,
 )
 
 _SQUASHES = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
@@ -179,27 +180,15 @@ class Hosted(nn.Module):
             return self.transform(image, table, None)
         image, table = fill_absent([image, table], present)
         shown_B, heard_B = present.unbind(1)
-        norms = [part for part in self.modules() if isinstance(part, _NormBase) and part.training]
-        if not norms:
+        if not training_norms(self):
             result = self.transform(image, table, heard_B)
             return result.where(row_mask(shown_B, result), 0.0)
         rows = shown_B.nonzero().squeeze(1)
         if len(rows) < 2:
-            return self._with_running_statistics(norms, image, table, present)
+            with running_statistics(self):
+                return Hosted.forward(self, image, table, present)
         result = self.transform(image[rows], table[rows], heard_B[rows])
         return result.new_zeros(len(image), *result.shape[1:]).index_copy(0, rows, result)
-
-    def _with_running_statistics(
-        self, norms: Sequence[nn.Module], image: Tensor, table: Tensor, present: Tensor
-    ) -> Tensor:
-        """As in evaluation mode: one row is too few for batch statistics."""
-        try:
-            for norm in norms:
-                norm.eval()
-            return Hosted.forward(self, image, table, present)
-        finally:
-            for norm in norms:
-                norm.train()
 
 
 class DAFT(Hosted):

@@ -1,0 +1,40 @@
+"""Temporarily puts parts of a network in training or evaluation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+
+@contextmanager
+def in_mode(parts: Sequence[nn.Module], training: bool) -> Iterator[None]:
+    """Within, these modules, but not their submodules, are in the given mode; their modes are restored afterwards."""
+    modes = [part.training for part in parts]
+    for part in parts:
+        part.training = training
+    try:
+        yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
+
+
+def training_norms(module: nn.Module) -> list[nn.Module]:
+    """The norms of a module, its own and those of its parts, that take the statistics of their batch.
+
+    They are looked up at each call: a layer may have been replaced, for example by synchronised batch normalisation.
+    """
+    return [part for part in module.modules() if isinstance(part, _NormBase) and part.training]
+
+
+@contextmanager
+def running_statistics(module: nn.Module) -> Iterator[None]:
+    """Within, the norms of a module take their running statistics, which stay as they are: one row has none of its own.
+
+    The rest of the module stays in its mode.
+    """
+    with in_mode(training_norms(module), training=False):
+        yield
