@@ -42,4 +42,4 @@ def test_loading_a_case_enters_the_readers_and_comes_back(tmp_path: Path) -> Non
     watch: Any = TOOL["measured"](TOOL["journeys"](tmp_path)["load one case"])
     assert "data/readers/reader.py" in watch.modules
     # About a sixth above what it is; each check of the table, the labels and the files is a call and a return.
-    assert watch.figures()["returns between modules"] < 345, "loading a case has become a longer trip"
+    assert watch.figures()["returns between modules"] < 335, "loading a case has become a longer trip"

@@ -13,7 +13,7 @@ from fusionkit.components.task import TargetPart
 from fusionkit.data.case_files import File
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
-from fusionkit.data.geometry.advice import geometry_advice, settled
+from fusionkit.data.geometry.advice import with_geometry
 from fusionkit.data.grouped_folds import PARTS
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.labels import named
@@ -131,9 +131,8 @@ def check_shared(files: Sequence[File], division: Division, table: Table, ids: S
 def advise(spec: InputSpec, files: Mapping[int, Facts], ids: Sequence[str], findings: Findings) -> None:
     """Report the warnings about the metadata of all files of an input, by row: the reader's, and those of geometry."""
     facts = list(files.values())
-    of_reader = [advice for advice in spec.source.advise(spec.options, facts)
-                 if advice.code not in settled(spec.options)]
-    add_advice(spec, (*of_reader, *geometry_advice(spec.options, facts)), [ids[row] for row in files], findings)
+    found = with_geometry(spec.source.advise(spec.options, facts), spec.options, facts)
+    add_advice(spec, found, [ids[row] for row in files], findings)
 
 
 def add_advice(spec: InputSpec, found: Sequence[Advice], names: Sequence[str], findings: Findings) -> None:

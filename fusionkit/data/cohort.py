@@ -212,7 +212,8 @@ class Cohort:
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation
-        made.sides = sides_of(self.description, self.layouts, self.heads)
+        if made.augmentation is not None:
+            made.sides = sides_of(self.description, self.layouts, self.heads)
         made.labelled = self._label_maps()
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made

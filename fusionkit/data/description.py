@@ -11,7 +11,7 @@ from typing import Any
 from fusionkit.data.augmentation import Augmentation, read_augmentation
 from fusionkit.data.described_inputs import InputContext, inside_roots, is_typed, read_inputs
 from fusionkit.data.fields import DataFieldReader, shown
-from fusionkit.data.input_references import SAME_GRID, check_references, read_same_grid
+from fusionkit.data.input_references import SAME_GRID, read_references
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.numbers import DECIMAL_MARKS, PLAIN, THOUSANDS_MARKS, NumberFormat, NumberFormats
 from fusionkit.data.split_spec import SplitSpec, read_split
@@ -93,8 +93,7 @@ def describe(path: str | Path, sets: Sequence[str] = (), folder: Path | None = N
     patient, blank = form.words("patient"), form.texts("blank") if form.has("blank") else ()
     registry = registry or discover()
     inputs = read_inputs(form, InputContext(folder, readable, registry))
-    check_references(form, inputs)
-    same_grid = read_same_grid(form, inputs)
+    same_grid = read_references(form, inputs)
     augmentation = read_augmentation(form, inputs, registry)
     targets = read_targets(form, registry)
     split = read_split(form, targets)
@@ -179,5 +178,3 @@ def _marks(form: DataFieldReader, key: str, marks: Sequence[str]) -> dict[str, s
                       why="it is one of " + ", ".join(f'"{mark}"' for mark in marks),
                       fix=f'write \'{key}: ","\', or by column \'{key}: {{COLUMN: ","}}\'')
     return found
-
-

@@ -7,7 +7,9 @@ from fusionkit.syntax import fields
 from fusionkit.syntax.fields import shown
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
-__all__ = ["DataFieldReader", "shown"]
+__all__ = ["DataFieldReader", "NamedColumn", "entries", "shown"]
+NamedColumn = tuple[str, tuple[str | int, ...]]
+"""A column of the table, and the path of its name in the data file."""
 
 
 class DataFieldReader(fields.FieldReader):

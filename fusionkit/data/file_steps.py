@@ -7,13 +7,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from fusionkit.data import case_files, checks, masked_inputs, sequences
-from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
-from fusionkit.data.dataset import MaskedCounts
+from fusionkit.data import case_files, checks, masked_inputs
 from fusionkit.data.geometry.comparison import check_same_grid
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.partial_cohort import PartialCohort
-from fusionkit.data.readers import columns
 from fusionkit.errors import Diagnostic, Span
 
 
@@ -27,15 +24,15 @@ def read_files(loading: PartialCohort) -> PartialCohort:
     first = _files(loading, {name: paths for name, paths in loading.paths.items()
                              if inputs[name].options.like is None} | lenders)
     rest = {name: paths for name, paths in loading.paths.items() if inputs[name].options.like is not None}
-    count = len({file.identity for file in first})
-    total = count + len({file.identity for file in _files(loading, rest)})
-    met = _check(loading, first, 0, total)
+    waiting = len({file.identity for file in _files(loading, rest)})
+    met = _check(loading, first, waiting=waiting)
     for name, paths in rest.items():
         grids, usable = _grids_to_take(loading, name, {**loading.paths, **lenders}, met)
         loading = replace(loading, like={**loading.like, name: grids})
         rest[name] = [path if there else None for path, there in zip(paths, usable, strict=True)]
     later = _files(loading, rest)
-    met |= _check(loading, later, count, total)
+    if later:
+        met |= _check(loading, later, waiting=waiting, before=len({file.identity for file in first}))
     _warn_of_frames(loading, met)
     files = [file for file in (*first, *later) if file.spec.name in loading.paths]
     checked = {place: found for place, found in met.items() if place[0] in loading.paths}
@@ -68,40 +65,8 @@ def check_grids(loading: PartialCohort) -> PartialCohort:
     for group in loading.description.same_grid:
         read = [name for name in group if name in loading.paths]
         pairs |= {(read[0], other): loading.description.span("same_grid") for other in read[1:]}
-    check_same_grid(pairs, loading.checked, loading.ids, loading.findings)
-    return loading
-
-
-def settle_sizes(loading: PartialCohort) -> PartialCohort:
-    """The size of every input."""
-    sizes: dict[str, tuple[int, ...]] = {}
-    masked: dict[str, MaskedCounts] = {}
-    for name, need in loading.inputs.items():
-        spec = loading.description.inputs.get(name)
-        if name in loading.gathered and spec is not None:
-            masked[name], sizes[name] = sequences.counted(
-                spec, need, loading.gathered[name], table=loading.table, ids=loading.ids, findings=loading.findings)
-            continue
-        if spec is None or (name not in loading.columns and name not in loading.paths):
-            continue
-        promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
-                    spec.source.shape(spec.options))
-        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
-        varies = masked_inputs.is_masked(need, shapes.values())
-        masked |= {name: masked_inputs.counts_of(need, shapes)} if varies else {}
-        size = (masked_inputs.longest if varies else checks.resolve_sizes)(
-            spec, need, promised, shapes, table=loading.table, ids=loading.ids, findings=loading.findings)
-        if size is not None:
-            sizes[name] = size
-        checks.check_size_known(spec, need, size, loading.present(name), loading.findings)
-    return replace(loading, sizes=sizes, masked=masked)
-
-
-def check_changes(loading: PartialCohort) -> PartialCohort:
-    """Check what training changes at random."""
-    if loading.required:
-        inputs = SeenInputs(loading.sizes, loading.masked, loading.checked, loading.layouts)
-        check_augmentation(loading.description, inputs, loading.heads, loading.ids, loading.findings)
+    if pairs:
+        check_same_grid(pairs, loading.checked, loading.ids, loading.findings)
     return loading
 
 
@@ -113,13 +78,19 @@ def _files(loading: PartialCohort, places: Mapping[str, Sequence[Path | None]]) 
             for name, paths in places.items() for row, path in enumerate(paths) if path is not None]
 
 
-def _check(loading: PartialCohort, files: Sequence[case_files.File], before: int, total: int
+def _check(loading: PartialCohort, files: Sequence[case_files.File], *, waiting: int, before: int = 0
            ) -> dict[tuple[str, int], case_files.Checked]:
-    """What is found in files; `before` of all `total` files have been read before."""
+    """What is found in files; for the progress, `waiting` are to be read after the first ones, of which `before` have
+    been."""
     how, told = loading.reading, loading.reading.progress
-    return case_files.check_files(
-        files, loading.table, loading.ids, loading.findings, cache=how.cache, workers=how.workers,
-        progress=None if told is None else lambda done, _: told(min(before + done, total), total))
+
+    def tell(done: int, here: int) -> None:
+        total = (before or here) + waiting
+        if told is not None:
+            told(min(before + done, total), total)
+
+    return case_files.check_files(files, loading.table, loading.ids, loading.findings, cache=how.cache,
+                                  workers=how.workers, progress=None if told is None else tell)
 
 
 def _lenders(loading: PartialCohort) -> dict[str, Sequence[Path | None]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fusionkit.data.fields import DataFieldReader
 from fusionkit.data.input_spec import InputSpec
@@ -12,9 +12,15 @@ from fusionkit.syntax.tree import Items, find, to_plain
 SAME_GRID = "same_grid"
 
 
-def check_references(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> None:
-    """Report `bad-option` where `like` names no input, the input itself, columns, or one that is like another."""
+def read_references(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> tuple[tuple[str, ...], ...]:
+    """The groups of inputs whose volumes must lie on one grid; `like` of inputs is checked too."""
     files = [name for name, spec in inputs.items() if spec.source.files]
+    _check_like(form, inputs, files)
+    return _same_grid(form, files)
+
+
+def _check_like(form: DataFieldReader, inputs: Mapping[str, InputSpec], files: Sequence[str]) -> None:
+    """Report `bad-option` where `like` names no input, the input itself, columns, or one that is like another."""
     for name in files:
         other = inputs[name].options.like
         if other is None:
@@ -31,8 +37,7 @@ def check_references(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> 
                   did_you_mean(other, possible, f"name one of {', '.join(possible)}") if possible else "remove 'like'")
 
 
-def read_same_grid(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> tuple[tuple[str, ...], ...]:
-    """The groups of inputs whose volumes must lie on one grid; every error is added to the form's."""
+def _same_grid(form: DataFieldReader, files: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     tree = form.tree.get(SAME_GRID)
     if tree is None:
         return ()
@@ -43,7 +48,6 @@ def read_same_grid(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> tu
         form.note("bad-value", f"{SAME_GRID!r} must be a list of inputs, or several such lists", tree.span,
                   fix=f"write '{SAME_GRID}: [ct, pet]'")
         return ()
-    files = [name for name, spec in inputs.items() if spec.source.files]
     for name in (str(name) for group in groups for name in group):
         if name not in files:
             form.note("unknown-name", f"{SAME_GRID!r} names {name!r}, which is no input that is read from files",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.data import path_template
+from fusionkit.data.fields import NamedColumn
 from fusionkit.data.readers.reader import InputReader
 from fusionkit.errors import Span
 
@@ -50,17 +51,14 @@ class InputSpec:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the table that it reads; files are named by the first of them."""
-        if self.source.files:
-            return tuple(dict.fromkeys(column for text in (self.template, *self.filled.values())
-                                       for column in path_template.columns(text)))
         return tuple(dict.fromkeys(column for column, _ in self.named_columns))
 
     @property
-    def named_columns(self) -> list[tuple[str, tuple[str | int, ...]]]:
+    def named_columns(self) -> list[NamedColumn]:
         """The columns of the table that it reads, each with the path of its name in the data file."""
         written = {"path": self.template, **self.filled}
-        found: list[tuple[str, tuple[str | int, ...]]] = [
-            (column, ("inputs", self.name, option)) for option, text in written.items()
+        found: list[NamedColumn] = [
+            (column, ("inputs", self.name, option)) for option, text in written.items() if text
             for column in path_template.columns(text)]
         return found + [(column, ("inputs", self.name, key, position)) for key, names in self.source.columns(
             self.options).items() for position, column in enumerate(names)]

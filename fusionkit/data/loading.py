@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, file_steps, leaks, sequences, targets
+from fusionkit.data import case_files, checks, file_steps, leaks, masked_inputs, sequences, targets
+from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
-from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.dataset import CaseDataset, MaskedCounts
 from fusionkit.data.description import DataDescription
 from fusionkit.data.doubtful_numbers import doubtful_numbers, out_of_range, target_scale
 from fusionkit.data.findings import Findings
@@ -54,7 +55,7 @@ def load_cohort(
         name: replace(spec, options=columns.expanded(spec.options, table.columns)) if spec.source is COLUMNS else spec
         for name, spec in description.inputs.items()})
     loading = PartialCohort(description, heads, inputs, require_targets, table, preprocessing=preprocessing,
-                       reading=Reading(workers, progress, cache))
+                            reading=Reading(workers, progress, cache))
     loading.findings.extend(("", fault) for fault in faults)
     # Where rows could not be read, their absence would look like faults of the cohort.
     for step in _STEPS_OF_CELLS if any(fault.severity == "error" for fault in faults) else _STEPS:
@@ -185,6 +186,39 @@ def _read_columns(loading: PartialCohort, spec: InputSpec) -> PartialCohort:
                    faulty=loading.faulty | {column for column, _ in faults})
 
 
+def _settle_sizes(loading: PartialCohort) -> PartialCohort:
+    """The size of every input."""
+    sizes: dict[str, tuple[int, ...]] = {}
+    masked: dict[str, MaskedCounts] = {}
+    for name, need in loading.inputs.items():
+        spec = loading.description.inputs.get(name)
+        if name in loading.gathered and spec is not None:
+            masked[name], sizes[name] = sequences.counted(
+                spec, need, loading.gathered[name], table=loading.table, ids=loading.ids, findings=loading.findings)
+            continue
+        if spec is None or (name not in loading.columns and name not in loading.paths):
+            continue
+        promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
+                    spec.source.shape(spec.options))
+        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
+        varies = masked_inputs.is_masked(need, shapes.values())
+        masked |= {name: masked_inputs.counts_of(need, shapes)} if varies else {}
+        size = (masked_inputs.longest if varies else checks.resolve_sizes)(
+            spec, need, promised, shapes, table=loading.table, ids=loading.ids, findings=loading.findings)
+        if size is not None:
+            sizes[name] = size
+        checks.check_size_known(spec, need, size, loading.present(name), loading.findings)
+    return replace(loading, sizes=sizes, masked=masked)
+
+
+def _check_changes(loading: PartialCohort) -> PartialCohort:
+    """Check what training changes at random."""
+    if loading.required:
+        inputs = SeenInputs(loading.sizes, loading.masked, loading.checked, loading.layouts)
+        check_augmentation(loading.description, inputs, loading.heads, loading.ids, loading.findings)
+    return loading
+
+
 def _check_cohort(loading: PartialCohort) -> PartialCohort:
     """Check the cohort as a whole."""
     inputs, table, described = loading.inputs, loading.table, loading.description.targets
@@ -266,6 +300,6 @@ def _warn_of_patients(loading: PartialCohort) -> PartialCohort:
 
 _STEPS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (
     _identify_rows, _read_targets, _divide_rows, _resolve_inputs, file_steps.read_files, file_steps.check_grids,
-    file_steps.settle_sizes, file_steps.check_changes, _check_cohort, _warn_of_doubts, _warn_of_patients)
+    _settle_sizes, _check_changes, _check_cohort, _warn_of_doubts, _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (_identify_rows, _read_targets, _resolve_inputs)

@@ -9,6 +9,7 @@ from pathlib import Path
 from fusionkit.data import case_files, checks
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.description import DataDescription
+from fusionkit.data.fields import NamedColumn
 from fusionkit.data.findings import Findings
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.preprocessing import Preprocessing
@@ -20,9 +21,6 @@ from fusionkit.data.table import Table
 from fusionkit.data.target_spec import TargetSpec
 from fusionkit.data.targets import TargetValues
 from fusionkit.progress import Progress
-
-Named = tuple[str, tuple[str | int, ...]]
-"""A column of the table, and the path of its name in the data file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class PartialCohort:
         """The rows that may be learnt from: all of them without a split."""
         return self.division.rows("train") if self.division.parts else tuple(range(len(self.table)))
 
-    def has_all(self, needed: Sequence[Named], use: str) -> bool:
+    def has_all(self, needed: Sequence[NamedColumn], use: str) -> bool:
         """Whether all columns exist, named in the data file under these paths; a missing one is reported once."""
         missing = checks.missing_columns(
             self.table, [column for column, _ in needed], lambda number: self.description.span(*needed[number][1]), use,

@@ -50,7 +50,7 @@ def fit_of(layout: str, found: Sequences, rows: Sequence[int]) -> SequenceFit:
     arrays = [array for row in rows if (array := found.arrays[row]) is not None] if found.scaled else []
     means, deviations = np.zeros(found.kinds), np.ones(found.kinds)
     for kind in range(found.kinds if found.scaled else 0):
-        values = np.concatenate([_values(layout, array, kind) for array in arrays] or [np.zeros(0)])
+        values = np.concatenate([values_of(layout, array, kind) for array in arrays] or [np.zeros(0)])
         if values.size:
             means[kind], deviations[kind] = values.mean(), values.std() or 1.0
     return SequenceFit(layout, found.kinds, dict(found.record), found.names,
@@ -58,7 +58,7 @@ def fit_of(layout: str, found: Sequences, rows: Sequence[int]) -> SequenceFit:
                        tuple(map(float, deviations)) if found.scaled else ())
 
 
-def _values(layout: str, array: NDArray[Any], kind: int) -> NDArray[Any]:
+def values_of(layout: str, array: NDArray[Any], kind: int) -> NDArray[Any]:
     """The values of one variable, or of one channel where it was observed."""
     count = (array.shape[1] - 1) // 2
     rows, column = (array[:, 1] == kind, 2) if layout == "events" else (array[:, count + kind] > 0, kind)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from fusionkit.components.task import Task
-from fusionkit.data.fields import DataFieldReader, entries, shown
+from fusionkit.data.fields import DataFieldReader, NamedColumn, entries, shown
 from fusionkit.data.measurement_limits import Limits
 from fusionkit.errors import Span
 from fusionkit.registry.lookup import Registry
@@ -36,7 +36,7 @@ class TargetSpec:
     words: AbstractMapping[str, str] = field(default_factory=dict)
 
     @property
-    def named_columns(self) -> list[tuple[str, tuple[str | int, ...]]]:
+    def named_columns(self) -> list[NamedColumn]:
         """Its columns, each with the path of its name in the data file."""
         if self.by_key:
             return [(column, ("targets", self.name, key)) for key, column in self.by_key.items()]
@@ -47,7 +47,7 @@ class TargetSpec:
     @property
     def all_columns(self) -> tuple[str, ...]:
         """The columns that it reads."""
-        return tuple(self.by_key.values()) or ((self.column,) if self.column else self.columns)
+        return tuple(column for column, _ in self.named_columns)
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from fusionkit.interface.inspected_inputs import (
     inspected_inputs,
     outlying_cases,
     rows_of_inputs,
+    told_outliers,
 )
 from fusionkit.interface.tables import html_table
 from fusionkit.planning.open_graph import Source
@@ -145,7 +146,7 @@ def _page(made: Inspection, name: str, cohort: Cohort, pictures: Sequence[Path])
     parts = [f"<h1>{escape(name)}: {len(cohort)} cases</h1>", "<h2>Inputs</h2>", html_table(*made.table())]
     if made.classes:
         parts += ["<h2>Classes</h2>", html_table(*made.class_table())]
-    parts += ["<h2>Cases that lie apart</h2>", _list(list(map(str, made.outliers)) or ["none"])]
+    parts += ["<h2>Cases that lie apart</h2>", _list(told_outliers(made.outliers) or ["none"])]
     if made.augmentation:
         parts += ["<h2>Augmentation</h2>", _list(made.augmentation)]
     if cohort.warnings:

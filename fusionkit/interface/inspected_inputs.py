@@ -12,12 +12,16 @@ import numpy as np
 from fusionkit.arrays import Floats
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
+from fusionkit.data.sequences import values_of
 
 PERCENTILES = (0, 1, 25, 50, 75, 99, 100)
 MOST_READ = 200
 """Cases whose values are read, spread evenly over the cohort."""
 _VALUES = 4096  # of a case
+_LENGTHS = {"text": "tokens", "events": "events", "series": "steps"}
+"""What the lengths of cases are counted in, by layout."""
 _SPREADS, _SIZE_APART, _VALUES_APART = 5.0, 1.25, 2.0
+_LINES = 3
 _DEVIATION = 1.4826  # of a normal distribution, over its median absolute deviation
 
 
@@ -71,7 +75,8 @@ class InspectedInput:
 
 def inspected_inputs(cohort: Cohort, dataset: CaseDataset) -> list[InspectedInput]:
     """The inputs of a cohort; `dataset` has all its cases."""
-    return [_columns(cohort, name) if name in cohort.columns else _files(cohort, dataset, name)
+    return [_columns(cohort, name) if name in cohort.columns else
+            _sequences(cohort, name) if name in cohort.gathered else _files(cohort, dataset, name)
             for name in cohort.sizes]
 
 
@@ -84,6 +89,22 @@ def _columns(cohort: Cohort, name: str) -> InspectedInput:
     present = int(values.present.sum())
     return InspectedInput(name, spec.reader, present, len(cohort) - present, {str(list(cohort.sizes[name])): present},
                           (), {}, {}, tuple(ranges), counts)
+
+
+def _sequences(cohort: Cohort, name: str) -> InspectedInput:
+    """Texts, events or series: their lengths, and the values of each variable or channel before standardising."""
+    spec, found = cohort.description.inputs[name], cohort.gathered[name]
+    layout = spec.source.gives
+    arrays = [array for array in found.arrays if array is not None]
+    lengths = np.array([len(array) for array in arrays], dtype=np.float64)
+    ranges = [ValueRange(_LENGTHS[layout], _percentiles(lengths))] if arrays else []
+    first = found.kinds - len(found.names)  # codes below it are padding and what training has not seen
+    for place, variable in enumerate(found.names, first):
+        values = np.concatenate([values_of(layout, array, place) for array in arrays] or [np.zeros(0)])
+        ranges += [ValueRange(variable, _percentiles(values))] if values.size else []
+    sizes = {f"up to {int(lengths.max())} {_LENGTHS[layout]}": len(arrays)} if arrays else {}
+    absent = len(cohort) - len(arrays)
+    return InspectedInput(name, spec.reader, len(arrays), absent, sizes, (), {}, {}, tuple(ranges), {})
 
 
 def _files(cohort: Cohort, dataset: CaseDataset, name: str) -> InspectedInput:
@@ -133,6 +154,24 @@ def outlying_cases(cohort: Cohort) -> list[OutlyingCase]:
         found += [OutlyingCase(cohort.ids[row], name, what, float(value), usual)
                   for row, value, distance in zip(rows, values, away, strict=True) if distance > limit]
     return found
+
+
+def told_outliers(outliers: Sequence[OutlyingCase]) -> list[str]:
+    """A line for each case, or one for all of an input where many are apart in the same: then they are a group."""
+    groups: dict[tuple[str, str], list[OutlyingCase]] = {}
+    for each in outliers:
+        groups.setdefault((each.input, each.what), []).append(each)
+    lines = []
+    for (name, what), cases in groups.items():
+        if len(cases) <= _LINES:
+            lines += [str(each) for each in cases]
+            continue
+        values = [each.value for each in cases]
+        span = f"{min(values):.4g}" if min(values) == max(values) else f"from {min(values):.4g} to {max(values):.4g}"
+        named = ", ".join(repr(each.case) for each in cases[:_LINES])
+        lines.append(f"{len(cases)} cases, input {name!r}: {what} is {span}, usually {cases[0].usual:.4g} ({named} and "
+                     f"{len(cases) - _LINES} more)")
+    return lines
 
 
 def _numbers(cohort: Cohort) -> Iterator[tuple[str, str, float, dict[int, float]]]:

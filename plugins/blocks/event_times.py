@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 
 HOURS = {"h": 1.0, "min": 1 / 60, "s": 1 / 3600, "d": 24.0}
 """Hours of each unit."""
@@ -14,7 +14,8 @@ class UnknownTimeError(ValueError):
 
 
 def hours_of(cell: str, unit: str | None) -> tuple[float, bool]:
-    """The hours of a time since 1970, or of a number since its zero, and whether it has a time zone.
+    """The hours of a time since 1970, of one with a zone since 1970 UTC, or of a number since its zero; and whether it
+    has a zone.
 
     Raises: UnknownTimeError.
     """
@@ -30,8 +31,9 @@ def hours_of(cell: str, unit: str | None) -> tuple[float, bool]:
         moment = datetime.fromisoformat(cell)
     except ValueError:
         raise UnknownTimeError("a time is written 2026-11-29T14:30, or is a number with a 'time_unit'") from None
-    epoch = datetime(1970, 1, 1, tzinfo=moment.tzinfo)
-    return (moment - epoch).total_seconds() / 3600, moment.tzinfo is not None
+    zoned = moment.tzinfo is not None
+    epoch = datetime(1970, 1, 1, tzinfo=UTC if zoned else None)
+    return (moment - epoch).total_seconds() / 3600, zoned
 
 
 def duration(text: str) -> float:

@@ -15,6 +15,7 @@ from fusionkit.errors import DataError
 from fusionkit.interface.check_data import check_data
 from fusionkit.interface.contact_sheet import _upright, present_rows
 from fusionkit.interface.inspect import inspect
+from fusionkit.interface.inspected_inputs import OutlyingCase, told_outliers
 
 DATA = """\
 fusionkit-data: 1
@@ -98,3 +99,21 @@ def test_inputs_that_move_together_point_the_same_way(study: Path) -> None:
     (study / "other.yaml").write_text(text)
     with pytest.raises(DataError, match="have axes to RAS and LPS"):
         check_data(study / "other.yaml")
+
+
+def test_events_are_counted_and_their_values_shown_by_variable(tmp_path: Path) -> None:
+    (tmp_path / "labs.csv").write_text("by,hour,what,amount\na,1,k,4\na,2,na,139\nb,1,k,5\n")
+    (tmp_path / "cases.csv").write_text("id,at\na,9\nb,9\nc,9\n")
+    (tmp_path / "data.yaml").write_text(
+        "fusionkit-data: 1\ncases: cases.csv\nid: id\ninputs: {labs: {read: events, table: labs.csv, by: by, "
+        "time: hour, name: what, value: amount, index: at, time_unit: h}}\n")
+    labs, = inspect(tmp_path / "data.yaml", output=tmp_path / "out", quiet=True).inputs
+    assert (labs.cases, labs.absent, dict(labs.sizes)) == (2, 1, {"up to 2 events": 2})
+    assert {value.name: value.percentiles[-1] for value in labs.values} == {"events": 2, "k": 5, "na": 139}
+
+
+def test_many_cases_that_lie_apart_alike_are_one_line() -> None:
+    cases = [OutlyingCase(f"p{number}", "pet", "the spacing", 2.0 + number, 3.4) for number in range(5)]
+    assert told_outliers(cases[:3]) == [str(each) for each in cases[:3]]
+    assert told_outliers(cases) == [
+        "5 cases, input 'pet': the spacing is from 2 to 6, usually 3.4 ('p0', 'p1', 'p2' and 2 more)"]

@@ -33,14 +33,14 @@ def test_a_mask_is_where_half_of_its_image_is() -> None:
     assert torch.equal(turned(mask), (image >= 0.5).float())
 
 
-@pytest.mark.parametrize("labels", [(0, 1, 3), (0, 1 / 255, 200 / 255), tuple(range(0, 80, 2))])
+@pytest.mark.parametrize("labels", [(0, 1, 3), (0, 1 / 255, 200 / 255), (0, 2, 4, 6, 8)])
 def test_no_label_is_new_and_all_keep_about_their_sizes(labels: tuple[float, ...]) -> None:
-    before = regions(*labels[:4], *labels[4:5])
+    before = regions(*labels)
     after = turned(before)
     assert set(after.unique().tolist()) <= set(before.unique().tolist())
     for label in before.unique():
         sizes = [(values == label).float().mean() for values in (before, after)]
-        assert abs(sizes[0] - sizes[1]) < 0.1
+        assert abs(sizes[0] - sizes[1]) < 0.01
 
 
 def test_labels_that_meet_do_not_make_the_one_between_them() -> None:

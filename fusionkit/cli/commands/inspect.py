@@ -26,6 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, console: Console) -> int:
     """Inspect, print the tables and name the files."""
     from fusionkit.interface.inspect import inspect
+    from fusionkit.interface.inspected_inputs import told_outliers
 
     made = inspect(**given(args), console=console)
     if not args.json:
@@ -33,8 +34,8 @@ def run(args: Namespace, console: Console) -> int:
         if made.classes:
             console.line()
             console.table(*made.class_table())
-        for each in made.outliers:
-            console.line(f"apart: {each}")
+        for line in told_outliers(made.outliers):
+            console.line(f"apart: {line}")
         for line in made.augmentation:
             console.line(line)
         console.line(f"written: {made.files[0]}")

@@ -21,7 +21,13 @@ def settled(options: object) -> frozenset[str]:
     return frozenset([*["spacings-differ"] * spacing, *["orientations-differ"] * turned])
 
 
-def geometry_advice(options: GeometryOptions, files: Sequence[Facts]) -> list[Advice]:
+def with_geometry(of_reader: Sequence[Advice], options: GeometryOptions, files: Sequence[Facts]) -> list[Advice]:
+    """The warnings of a reader that the options of geometry leave true, and those about these options."""
+    needless = settled(options)
+    return [*(advice for advice in of_reader if advice.code not in needless), *_too_small_part(files)]
+
+
+def _too_small_part(files: Sequence[Facts]) -> list[Advice]:
     """`too-small-part`: `size` cuts off more than half of an axis in every case."""
     left = [facts.remark(CUT) for facts in files]
     if not files or any(part is None or float(part) >= _SMALL for part in left):

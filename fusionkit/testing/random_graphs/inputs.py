@@ -87,6 +87,15 @@ def accepted(draw: DrawFn, component: Component, options: Mapping[str, Any]) -> 
     return tuple(found)
 
 
+def takes_all(component: Component) -> bool:
+    """Whether its rule binds any number of inputs of every drawn layout and size: no drawn input violates it."""
+    first, *more = component.parsed.alternatives[0].inputs
+    if more or not first.others or any(axis.kind == "option" for form in first.choices for axis in form.axes or ()):
+        return False
+    shapes = [shape_of((size,) * rank) for rank in range(1, len(LAYOUTS) + 1) for size in (3, 5)]
+    return isinstance(component.parsed.bind([(f"input {n}", x) for n, x in enumerate(shapes, 1)], {}), Binding)
+
+
 @dataclass(frozen=True)
 class Violation:
     """Shapes of which one violates a rule, and the rule's message."""

@@ -16,7 +16,7 @@ from fusionkit.shapes.layouts import LAYOUTS, TensorShape, stated
 from fusionkit.shapes.rule import Mismatch
 from fusionkit.testing.probing.inside import checked_options
 from fusionkit.testing.random_graphs.breaking import GraphFault
-from fusionkit.testing.random_graphs.inputs import accepted, violating
+from fusionkit.testing.random_graphs.inputs import accepted, takes_all, violating
 from fusionkit.testing.random_graphs.menu import Menu
 from fusionkit.testing.random_graphs.options import options_of
 from fusionkit.testing.random_graphs.places import Data, Path, Spot, ids, put, steps, value_at
@@ -97,9 +97,10 @@ def _refused(component: Component, options: Data) -> set[str]:
     return set()
 
 
-def violated_rule(draw: DrawFn, data: Data, menu: Menu) -> GraphFault:
+def violated_rule(draw: DrawFn, data: Data, menu: Menu) -> GraphFault | None:
     """An additional node, one of whose inputs its rule does not take."""
-    return violation_of(draw, data, menu, draw(st.sampled_from(menu.of_kind(*NODE_KINDS))))
+    names = [name for name in menu.of_kind(*NODE_KINDS) if not takes_all(menu.component(name))]
+    return violation_of(draw, data, menu, draw(st.sampled_from(names))) if names else None
 
 
 def violation_of(draw: DrawFn, data: Data, menu: Menu, name: str) -> GraphFault:

@@ -11,6 +11,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from fusionkit_plugins.readers import dicom, nifti
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
@@ -67,8 +68,7 @@ def test_axes_that_are_equally_close_are_chosen_as_nibabel_chooses() -> None:
 
 
 def sitk_grid(path: Path | list[str]) -> Grid:
-    sitk = pytest.importorskip("SimpleITK")
-    image = sitk.ReadImage(path if isinstance(path, list) else str(path))
+    image = SimpleITK.ReadImage(path if isinstance(path, list) else str(path))
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
@@ -83,10 +83,9 @@ def test_readers_place_voxels_where_nibabel_and_simpleitk_do() -> None:
         if name != "sheared":  # which ITK refuses
             assert grid.apart(sitk_grid(FOLDER / f"{name}.nii.gz")) < 1e-4
     series = GOLDEN / "images" / "roi" / "ct"
-    sitk = pytest.importorskip("SimpleITK")
     facts = dicom.examine(series, dicom.DicomOptions(path="x"))[1]
     assert facts.grid is not None and facts.orientation == "LPS"
-    assert facts.grid.apart(sitk_grid(list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(series))))) < 1e-4
+    assert facts.grid.apart(sitk_grid(list(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(series))))) < 1e-4
 
 
 def test_a_grid_follows_the_array_that_is_stretched() -> None:

@@ -36,10 +36,11 @@ def write(path: Path, shape: Sequence[int], step: float, at: float = 0.0) -> np.
     return values.T[None]
 
 
-def cohort(folder: Path, inputs: str, needs: Sequence[str], **more: Any) -> Cohort:
+def cohort(folder: Path, inputs: str, needs: Sequence[str], optional: Sequence[str] = (), **more: Any) -> Cohort:
     (folder / "cases.csv").write_text("id\nc0\nc1\nc2\n")
     (folder / "data.yaml").write_text(f"fusionkit-data: 1\ncases: cases.csv\nid: id\ninputs:\n{inputs}targets: {{}}\n")
-    return load_cohort(describe(folder / "data.yaml"), {}, dict.fromkeys(needs, ANY), require_targets=False, **more)
+    asked = dict.fromkeys(needs, ANY) | dict.fromkeys(optional, InputNeed((None,) * 4, optional=True))
+    return load_cohort(describe(folder / "data.yaml"), {}, asked, require_targets=False, **more)
 
 
 def dataset(made: Cohort, cache: Path | None = None) -> CaseDataset:
@@ -94,11 +95,7 @@ def test_a_case_without_the_other_input_is_treated_otherwise(folder: Path) -> No
     (folder / "ct" / "c1.nii.gz").unlink()
     inputs = INPUTS.replace("like: ct", "like: ct, otherwise: {spacing: 2.5, size: [4, 5, 6]}").replace(
         "size: [4, 5, 6]}\n", "size: [4, 5, 6], missing_ok: true}\n")
-    (folder / "data.yaml").touch()
-    needs = {"pet": ANY, "ct": InputNeed((None,) * 4, optional=True)}
-    (folder / "cases.csv").write_text("id\nc0\nc1\nc2\n")
-    (folder / "data.yaml").write_text(f"fusionkit-data: 1\ncases: cases.csv\nid: id\ninputs:\n{inputs}targets: {{}}\n")
-    made = load_cohort(describe(folder / "data.yaml"), {}, needs, require_targets=False)
+    made = cohort(folder, inputs, ["pet"], ["ct"])
     grid = made.grids["pet"][1]
     assert grid is not None and grid.spacing == pytest.approx((2.5, 2.5, 2.5)) and grid.shape == (4, 5, 6)
     assert dataset(made)[1]["inputs"]["pet"].shape == (1, 4, 5, 6)

@@ -145,13 +145,11 @@ def test_grids_that_do_not_meet_are_refused() -> None:
     assert refused(values, grid, away, like="ct").code == "no-overlap"
 
 
-@pytest.mark.parametrize("old", range(1, 9))
-def test_cutting_and_padding_is_about_the_middle(old: int, figures: dict[str, Any]) -> None:
-    line = np.arange(1, old + 1, dtype=np.float32)[None]
+def test_cutting_and_padding_is_about_the_middle(figures: dict[str, Any]) -> None:
     for name, entry in figures["crop_pad"].items():
-        was, new = map(int, name.split("->"))
-        if was == old:
-            assert cut(line, middle_start([old], [new]), [new], [0])[0].tolist() == entry["ours"]
+        old, new = map(int, name.split("->"))
+        line = np.arange(1, old + 1, dtype=np.float32)[None]
+        assert cut(line, middle_start([old], [new]), [new], [0])[0].tolist() == entry["ours"]
 
 
 def test_a_cut_volume_stays_where_it_was(recorded: Mapping[str, np.ndarray]) -> None:

@@ -65,6 +65,11 @@ def test_events_after_the_index_are_left_out_where_that_is_written(tmp_path: Pat
     assert cohort.gathered["labs"].arrays[0][:, 0].max() == -7
 
 
+def test_times_of_two_zones_are_compared_as_moments() -> None:
+    """Half past twelve in London is after one o'clock in Berlin."""
+    assert hours_of("2026-11-29T12:30+00:00", None) > hours_of("2026-11-29T13:00+01:00", None)
+
+
 def test_rows_that_no_case_has_are_counted(tmp_path: Path) -> None:
     cohort = study(tmp_path, labs=f"{LABS}a,2,k,\nE,3,k,4\nE,3,na,5\n")
     said = {warning.code: warning.message for warning in cohort.warnings}
@@ -111,7 +116,7 @@ def test_values_far_from_those_of_training_are_clipped() -> None:
 
 
 @pytest.mark.parametrize(("cell", "unit", "hours"), [("1970-01-02T06:00", None, 30), ("90", "min", 1.5),
-                                                     ("1970-01-01T02:00+02:00", None, 2)])
+                                                     ("1970-01-01T02:00+02:00", None, 0)])
 def test_times_are_iso_or_numbers_of_a_unit(cell: str, unit: str | None, hours: float) -> None:
     assert hours_of(cell, unit)[0] == hours
     assert duration("-30min") == -0.5 and duration("2d") == 48

@@ -21,7 +21,6 @@ from fusionkit.reading import CohortCases, Sequences
 GOLDEN = Path(__file__).parents[2] / "golden" / "encoders"
 TOKENIZER = GOLDEN / "text_tokenizer.json"
 TEXTS = json.loads((GOLDEN / "text_tokens.json").read_text(encoding="utf-8"))
-pytest.importorskip("tokenizers")
 
 
 def ids_of(**options: object) -> Sequences:
