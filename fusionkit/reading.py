@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import remarked as remarked
     from fusionkit.data.readers.advice import shown_range as shown_range
     from fusionkit.data.readers.advice import spacings as spacings
+    from fusionkit.data.readers.advice import window_of_ct as window_of_ct
     from fusionkit.data.readers.cohort_reader import CohortCases as CohortCases
     from fusionkit.data.readers.cohort_reader import CohortOptions as CohortOptions
     from fusionkit.data.readers.cohort_reader import SequenceFault as SequenceFault
