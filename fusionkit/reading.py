@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.advice import remarked as remarked
     from fusionkit.data.readers.advice import shown_range as shown_range
     from fusionkit.data.readers.advice import spacings as spacings
-    from fusionkit.data.readers.advice import window_of_ct as window_of_ct
     from fusionkit.data.readers.cohort_reader import CohortCases as CohortCases
     from fusionkit.data.readers.cohort_reader import CohortOptions as CohortOptions
     from fusionkit.data.readers.cohort_reader import SequenceFault as SequenceFault
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.reader import file_size_fix as file_size_fix
     from fusionkit.data.readers.reader import is_decoder_failure as is_decoder_failure
     from fusionkit.data.transforms import window as window
+    from fusionkit.data.window_advice import window_of_ct as window_of_ct
     from fusionkit.data.windows import NumberWindows as NumberWindows
     from fusionkit.data.windows import Windows as Windows
     from fusionkit.data.windows import several as several

@@ -114,8 +114,8 @@ def test_a_column_or_an_id_that_is_there_twice_is_told(folder: Path) -> None:
     found = cohort(folder)
     assert [each.message[:9] for each in found.warnings if each.code == "header-column"] == ["'weight' "]
     assert found.columns["ehr"].numeric[:, 0].tolist() == [70, 80, 90, 60]
-    again = (folder / "data.yaml").read_text().replace("targets:", """  pet: {read: columns, numeric: [dicom.kvp], from_dicom:
-    {path: "ct/{id}", table: pet.csv}}
+    again = (folder / "data.yaml").read_text().replace("targets:", """  pet: {read: columns, numeric: [dicom.kvp],
+    from_dicom: {path: "ct/{id}", table: pet.csv}}
 targets:""")
     (folder / "data.yaml").write_text(again)
     (folder / "pet.csv").write_text("id,dicom.kvp\nc0,1\nc1,2\nc2,3\nc3,4\n")

@@ -28,8 +28,9 @@ def test_an_example_is_a_package_that_passes_its_own_tests(folder: Path, tmp_pat
     assert len(code_of(folder)) <= LONGEST
     environment = Environment(tmp_path)
     environment.install(shutil.copytree(folder, tmp_path / folder.name))
-    # Among them the checks of `fusionkit plugins check`.
-    assert any("checks_of(" in path.read_text(encoding="utf-8") for path in (folder / "tests").glob("test_*.py"))
+    # Its own tests do what `fusionkit plugins check` does.
+    tests = "".join(path.read_text(encoding="utf-8") for path in (folder / "tests").glob("test_*.py"))
+    assert "checks_of(" in tests and "check_package(" in tests
     environment.run("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", f"--rootdir={folder.name}",
                     f"{folder.name}/tests")
 

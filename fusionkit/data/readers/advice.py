@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.data.readers.facts import Facts
-from fusionkit.data.windows import NamedWindow, several
 
 _SHOWN = 4
 _SAME_SPACING = 1.1
@@ -103,22 +102,6 @@ def ranges(files: Sequence[Facts]) -> list[Advice]:
                    "than those of others", small,
                    f"99 % of the values stay below {rising[gap - 1]:g} in all of these, and in none of the others "
                    f"below {rising[gap]:g}", "check the units of the files, and convert them to one scale")]
-
-
-def window_of_ct(options: Any, files: Sequence[Facts]) -> list[Advice]:
-    """`window-of-ct`: a window by its name, which is in HU, on files that are not CT.
-
-    A format without a modality tells by its values: air and fat of a CT are below 0.
-    """
-    others = {place: facts.modality or "no value below 0" for place, facts in enumerate(files)
-              if facts.modality != "CT" and (facts.modality or facts.values[0] >= 0)}
-    if not others or not any(isinstance(each, NamedWindow) for each in several(options.window)):
-        return []
-    cases = tuple(others)
-    return [Advice("window-of-ct", f"{count(cases, files)} seem not to be CT, and 'window' names one of CT: "
-                   f"{grouped(others)}", cases,
-                   f"such a window is in HU; the values are {shown_range(files, cases)}",
-                   "write 'window: [LOW, HIGH]' in the units of these files, or 'normalise'")]
 
 
 def label_maps(options: Any, files: Sequence[Facts]) -> list[Advice]:
