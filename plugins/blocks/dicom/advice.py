@@ -193,8 +193,8 @@ def _orientations(files: Sequence[Facts]) -> list[Advice]:
     return [Advice("orientations-differ", f"its series lie in different directions: {grouped(codes)}",
                    tuple(place for place, code in codes.items() if code != usual),
                    "the letters are the directions of width, height and depth (Left, Right, Anterior, "
-                   "Posterior, Superior, Inferior); volumes are not reoriented, so an organ is elsewhere in the array",
-                   "keep series of one orientation, or convert them to NIfTI, which is reoriented to one orientation")]
+                   "Posterior, Superior, Inferior); an organ is elsewhere in the array of another direction",
+                   "write 'orient: LPS', which turns all series one way, or keep series of one orientation")]
 
 
 def _bits(files: Sequence[Facts]) -> list[Advice]:
