@@ -52,6 +52,7 @@ def test_the_figures_are_those_of_the_kit() -> None:
     low, high = numerics.BAND
     assert f"{low:g} to {high:g}".replace("0.0001", "1e-4").replace("10000", "1e4") in PAGE.replace("\n", " ")
     assert f"{probes.HEAVY // 1_000_000} million multiply-adds" in PAGE
+    assert f"Above {probes.COSTLY // 1_000_000} million none are" in PAGE
     assert f"every operation counted as {probes.OVERHEAD // 1000} 000 more" in PAGE.replace("\n", " ")
     assert re.search(rf"less than {imports.SECONDS:g} s of CPU time", PAGE)
 
