@@ -57,6 +57,18 @@ def test_the_figures_are_those_of_the_kit() -> None:
     assert re.search(rf"less than {imports.SECONDS:g} s of CPU time", PAGE)
 
 
+def test_the_tests_of_easily_missed_faults_exist() -> None:
+    folder = Path(__file__).parents[1] / "testing"
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
+    named = [test for _, _, shown in rows("| fault, or what only looks like one |")
+             for test in re.findall(r"test_\w+(?:\[[\w.]+\])?", shown)]
+    assert len(named) > 20
+    for test in named:
+        function, _, component = test.rstrip("]").partition("[")
+        assert f"def {function}(" in code, test
+        assert not component or f'"{component.partition(".")[2]}"' in code, test
+
+
 def test_its_commands_exist() -> None:
     options = inspect.getsource(pytest_plugin.pytest_addoption)
     commands = [shlex.split(line, comments=True) for line in re.findall(r"^    ((?:pytest|fusionkit) .*)$", PAGE, re.M)]
