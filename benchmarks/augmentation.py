@@ -15,20 +15,19 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-import fusionkit
 from fusionkit.data import case_files
-from fusionkit.data.batch import Batch, collate
+from fusionkit.data.batch import Batch
 from fusionkit.data.description import DataDescription, describe
 from fusionkit.datasets.dicom_writer import Geometry, Syntax, write_series
 from fusionkit.training.augmented import Augmented
-from fusionkit.training.batch_order import Batches, make_loader
 
 SIZE = (32, 128, 128)
 SPACING = (2.0, 1.0, 1.0)
@@ -132,7 +131,7 @@ def transforms(rounds: int) -> None:
     libraries = {"fusionkit": ours, "batchgeneratorsv2": batchgenerators, "TorchIO": torchio, "MONAI": monai}
     for elastic in (True, False):
         what = f"motions, {'elastic deformation, ' if elastic else ''}gamma, noise on 1 x {' x '.join(map(str, SIZE))}"
-        makers = {name: (lambda make=make: make(volume, elastic=elastic)) for name, make in libraries.items()}
+        makers = {name: partial(make, volume, elastic=elastic) for name, make in libraries.items()}
         compare(what, without_missing(makers), rounds, time.process_time)
 
 
@@ -149,13 +148,13 @@ def reading(rounds: int) -> None:
         hounsfield = np.random.default_rng(0).normal(0, 60, READ).round() + 40
         hounsfield[:, :60] = -1000
         makers: dict[str, Callable[[], Callable[[], object]]] = {
-            "prepared volume": lambda: cached(folder, hounsfield), "NIfTI.gz": lambda: nifti(folder, hounsfield),
-            "NIfTI.gz, SimpleITK": lambda: nifti_of_itk(folder)}
+            "prepared volume": partial(cached, folder, hounsfield), "NIfTI.gz": partial(nifti, folder, hounsfield),
+            "NIfTI.gz, SimpleITK": partial(nifti_of_itk, folder)}
         compare(f"{' x '.join(map(str, READ))} int16, window", without_missing(makers), rounds, time.process_time)
-        for syntax in ("explicit", "rle"):
-            write_series(folder / syntax, hounsfield, Geometry(), syntax=syntax)  # type: ignore[arg-type]
-            both = {"fusionkit": lambda syntax=syntax: dicom(folder, syntax),
-                    "SimpleITK": lambda syntax=syntax: dicom_of_itk(folder / syntax)}
+        syntaxes: tuple[Syntax, ...] = ("explicit", "rle")
+        for syntax in syntaxes:
+            write_series(folder / syntax, hounsfield, Geometry(), syntax=syntax)
+            both = {"fusionkit": partial(dicom, folder, syntax), "SimpleITK": partial(dicom_of_itk, folder / syntax)}
             compare(f"DICOM, {'raw' if syntax == 'explicit' else 'RLE'}", without_missing(both), rounds,
                     time.process_time)
 
@@ -175,14 +174,14 @@ def cached(folder: Path, values: np.ndarray) -> Callable[[], object]:
     nifti(folder, values)
     spec = described(folder, "{read: nifti, path: ct.nii.gz, window: [-160, 240]}").inputs["x"]
     case_files.load(spec, folder / "ct.nii.gz", folder / "cache")
-    return lambda: torch.from_numpy(case_files.load(spec, folder / "ct.nii.gz", folder / "cache").copy())
+    return lambda: torch.from_numpy(case_files.load(spec, folder / "ct.nii.gz", folder / "cache"))
 
 
 def nifti_of_itk(folder: Path) -> Callable[[], object]:
-    import SimpleITK as sitk
+    import SimpleITK
 
     def read() -> object:
-        values = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "ct.nii.gz"))).astype(np.float32)
+        values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(folder / "ct.nii.gz"))).astype(np.float32)
         return np.clip((values + 160) / 400, 0, 1)
 
     return read
@@ -194,11 +193,11 @@ def dicom(folder: Path, syntax: Syntax) -> Callable[[], object]:
 
 
 def dicom_of_itk(folder: Path) -> Callable[[], object]:
-    import SimpleITK as sitk
+    import SimpleITK
 
     def read() -> object:
-        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
-        values = sitk.GetArrayFromImage(sitk.ReadImage(files)).astype(np.float32)
+        files = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+        values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(files)).astype(np.float32)
         return np.clip((values + 160) / 400, 0, 1)
 
     return read

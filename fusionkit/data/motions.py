@@ -95,19 +95,19 @@ def moved(values: Tensor, motions: Sequence[Joined], places: Sequence[Placed], f
     if not maps and not turned:
         return values
     if len(maps) == len(volumes):
-        return _sampled(volumes, motions, places, list(maps.values()), fill, by_label).reshape(values.shape)
+        return _sampled(volumes, motions, places, list(maps.values()), fill, by_label=by_label).reshape(values.shape)
     result = volumes.clone()
     for row, found in turned.items():
         result[row] = found
     if maps:
         rows = list(maps)
         result[rows] = _sampled(volumes[rows], [motions[row] for row in rows], [places[row] for row in rows],
-                                list(maps.values()), None if fill is None else fill[rows], by_label)
+                                list(maps.values()), None if fill is None else fill[rows], by_label=by_label)
     return result.reshape(values.shape)
 
 
 def _sampled(volumes: Tensor, motions: Sequence[Joined], places: Sequence[Placed],
-             maps: Sequence[tuple[Floats, Floats]], fill: Tensor | None, by_label: bool) -> Tensor:
+             maps: Sequence[tuple[Floats, Floats]], fill: Tensor | None, *, by_label: bool) -> Tensor:
     """Cases that all move, by one interpolation."""
     sizes = volumes.shape[2:]
     grid = _grid(sizes, maps, motions, places, volumes.device)
