@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
+from fusionkit.data.companions import Companions
 from fusionkit.data.dataset import (
     CaseDataset,
     ColumnInput,
@@ -49,8 +50,8 @@ class Cohort:
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
     that do not stop a run. `masked` are the inputs with another number of tokens for every case; their sizes
     are those of the longest. `gathered` are those that a reader gave for all cases. `known` are the inputs of columns
-    of which a component asks which cells are not blank. `like` has, for inputs on the grid of another, that grid by
-    row.
+    of which a component asks which cells are not blank. `beside` has, for inputs
+    whose arrays depend on more than a file and options, what that is, by row.
     """
 
     description: DataDescription
@@ -67,7 +68,7 @@ class Cohort:
     targets: Mapping[str, TargetValues]
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
-    like: Mapping[str, Sequence[Grid | None]] = field(default_factory=dict)
+    beside: Mapping[str, Sequence[Companions]] = field(default_factory=dict)
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     gathered: Mapping[str, Sequences] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
@@ -208,7 +209,7 @@ class Cohort:
                     row: facts.landmarks for (owner, row), facts in self.facts.items() if owner == name},
                 ) if self._is_matched(name) else None
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, self.masked.get(name),
-                                         matching, self.like.get(name, ()))
+                                         matching, self.beside.get(name, ()))
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation
