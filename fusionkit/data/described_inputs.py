@@ -18,6 +18,9 @@ from fusionkit.errors import GraphError, Span, did_you_mean
 from fusionkit.registry.lookup import Registry
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
 
+MASK = "mask"
+"""The reader of the masks of `roi`."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputContext:
@@ -49,7 +52,28 @@ def _input(form: DataFieldReader, name: str, tree: Tree, place: InputContext) ->
     placed = _placed_files(form, spec, tree)
     if placed is None:
         return None
-    return _file_input(form, placed, tree) if getattr(options, "path", None) is not None else placed
+    if getattr(options, "path", None) is None:
+        return placed
+    found = _file_input(form, placed, tree)
+    return found if found is None or getattr(options, "roi", None) is None else _with_region(form, found, tree, place)
+
+
+def _with_region(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: InputContext) -> InputSpec | None:
+    """The input with what reads the mask, or the boxes, of its `roi`; None where their path is wrong."""
+    roi = spec.options.roi
+    if roi.files is None:
+        return spec
+    where = ("roi", "mask" if roi.mask is not None else "box")
+    try:
+        reader = reader_of(MASK, place.registry, find(tree, where))
+    except GraphError as error:
+        form.found.extend(error.diagnostics)
+        return None
+    assert reader is not None, "the reader of masks is bundled; please report"
+    options = reader.options.model_validate({"path": roi.files, "label": roi.label})
+    mask = _file_input(form, InputSpec(spec.name, reader, options, spec.span, place.folder, roots=place.roots,
+                                       written=where), tree)
+    return None if mask is None else replace(spec, region=mask)
 
 
 def _placed_files(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:
@@ -118,7 +142,7 @@ def _note_option(form: DataFieldReader, name: str, reader: InputReader, tree: Ma
 
 def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:
     """The input with the place of its files."""
-    span, written = find(tree, ("path",)), str(spec.options.path).strip()
+    span, written = find(tree, spec.written), str(spec.options.path).strip()
     wrong = path_template.fault(written)
     if wrong:
         form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,

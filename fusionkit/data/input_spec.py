@@ -19,6 +19,7 @@ class InputSpec:
 
     `root` and `template` give the paths of its files; `template` is empty for readers of columns.
     `roots` are further folders that may be read. `placed` are single files, by the option that names them.
+    `region` reads the mask, or the boxes, of `roi`; `written` is where the template stands in the input.
     """
 
     name: str
@@ -30,6 +31,8 @@ class InputSpec:
     template_span: Span | None = None
     roots: tuple[Path, ...] = ()
     placed: Mapping[str, Path] = field(default_factory=dict)
+    region: InputSpec | None = None
+    written: tuple[str, ...] = ("path",)
 
     @property
     def reader(self) -> str:
@@ -56,9 +59,15 @@ class InputSpec:
     @property
     def named_columns(self) -> list[NamedColumn]:
         """The columns of the table that it reads, each with the path of its name in the data file."""
-        written = {"path": self.template, **self.filled}
+        templates: dict[tuple[str, ...], str] = {self.written: self.template}
+        templates |= {(option,): text for option, text in self.filled.items()}
         found: list[NamedColumn] = [
-            (column, ("inputs", self.name, option)) for option, text in written.items() if text
+            (column, ("inputs", self.name, *where)) for where, text in templates.items() if text
             for column in path_template.columns(text)]
+        found += [] if self.region is None else self.region.named_columns
+        roi = getattr(self.options, "roi", None)
+        if roi is not None:
+            found += [(column, ("inputs", self.name, "roi", "box", place)) for place, column in enumerate(roi.columns)]
+            found += [(roi.extent, ("inputs", self.name, "roi", "extent"))] if isinstance(roi.extent, str) else []
         return found + [(column, ("inputs", self.name, key, position)) for key, names in self.source.columns(
             self.options).items() for position, column in enumerate(names)]

@@ -65,7 +65,7 @@ def load_cohort(
         loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets, loading.masked,
-        frozenset(name for name, need in loading.inputs.items() if need.known), loading.like,
+        frozenset(name for name, need in loading.inputs.items() if need.known), loading.beside,
         {place: found.facts for place, found in loading.checked.items()}, loading.gathered)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusionkit.data import case_files, checks
+from fusionkit.data.companions import Companions
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.description import DataDescription
 from fusionkit.data.fields import NamedColumn
 from fusionkit.data.findings import Findings
-from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.columns import Categories, ColumnValues
@@ -60,7 +60,7 @@ class PartialCohort:
     layouts: Mapping[str, Categories] = field(default_factory=dict)
     faulty: frozenset[str] = frozenset()
     paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
-    like: Mapping[str, Sequence[Grid | None]] = field(default_factory=dict)
+    beside: Mapping[str, Sequence[Companions]] = field(default_factory=dict)
     checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)

@@ -35,6 +35,8 @@ VIEWS: Mapping[str, Sequence[Motion]] = {
     "rotate": (_turned(_DEGREES), _turned(-_DEGREES)), "lr": (_flipped(0),), "ap": (_flipped(1),), "si": (_flipped(2),)}
 """Views by name, besides the case as it is: turned by 10 degrees either way in the axial plane, or mirrored left for
 right, front for back (the rows of a picture), top for bottom. Nothing is drawn."""
+MIRRORING = "lr"
+"""The view that swaps the sides of the body."""
 
 
 def named_views(text: str | None) -> tuple[str, ...]:
@@ -94,9 +96,11 @@ def _grid(batch: Batch, name: str, row: int) -> Grid | None:
 
 
 def _placed(name: str, sizes: Sequence[int], known: Mapping[str, Grid]) -> Placed:
-    if name not in known:
+    """Where an array is; one whose file does not tell lies where the first one does if that has its size."""
+    lead = next(iter(known.values()), None)
+    if lead is None or (name not in known and list(lead.shape) != sizes):
         return placed(sizes, [1.0] * 3)
-    own, lead = known[name], next(iter(known.values()))
+    own = known.get(name, lead)
     return placed_by(own, lead if own.holds(lead.middle) else own)
 
 

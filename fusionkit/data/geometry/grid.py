@@ -18,6 +18,8 @@ import numpy as np
 from fusionkit.arrays import Floats
 from fusionkit.data.geometry.directions import LETTERS
 
+SAME = 0.1
+"""Grids are the same up to this part of the smallest edge of a voxel."""
 _TO_RAS = {"RAS": np.eye(4), "LPS": np.diag([-1.0, -1.0, 1.0, 1.0])}
 
 
@@ -140,6 +142,11 @@ class Grid:
             return Grid(np.array(plain["affine"], dtype=np.float64), (depth, height, width))
         except (KeyError, TypeError) as problem:
             raise ValueError(f"{plain!r} is no grid") from problem
+
+
+def voxels_apart(one: Grid, other: Grid) -> float:
+    """The largest distance of corresponding corners, in edges of the smallest voxel."""
+    return one.apart(other) / min(*one.spacing, *other.spacing)
 
 
 def half_up(value: float) -> int:

@@ -34,6 +34,7 @@ class ColumnsReader:
     gives: str = "array"
     files: bool = False
     folders: bool = False
+    drawn: bool = False
 
     @property
     def _module(self) -> Any:
@@ -60,7 +61,7 @@ class ColumnsReader:
         found: dict[str, tuple[str, ...]] = self._module.columns(options)
         return found
 
-    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
+    def examine(self, path: Path, options: Any, image: Facts | None = None) -> tuple[NDArray[np.float32], Facts]:
         """Not for columns."""
         raise AssertionError("columns are not read from files; please report")
 
