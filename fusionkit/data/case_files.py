@@ -39,12 +39,6 @@ class Checked:
     shape: tuple[int, ...]
     facts: Facts
 
-    @property
-    def extent(self) -> tuple[float, ...]:
-        """The size of the array along (d, h, w) in mm; a voxel counts as 1 mm where the file does not tell."""
-        grid = self.facts.outcome_grid
-        return grid.extent if grid else ((1, *self.shape[-2:]) if len(self.shape) == 3 else self.shape[-3:])
-
 
 @dataclass(frozen=True, slots=True)
 class File:
