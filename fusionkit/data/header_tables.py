@@ -80,7 +80,13 @@ def _joined(table: Table, description: DataDescription, name: str, source: Heade
                                  "their columns of header values are blank", write, "warning"))
     added = [column for column in other.columns if column not in table]
     cells = [tuple("" if row is None else other.cell(row, column) for column in added) for row in rows]
-    sides = {**getattr(table, "sides", {}), **dict.fromkeys(added, (other, rows))}
+    return with_columns(table, added, cells, (other, rows))
+
+
+def with_columns(table: Table, added: Sequence[str], cells: Sequence[tuple[str, ...]],
+                 side: tuple[Table, Sequence[int | None]]) -> JoinedTable:
+    """The table with more columns, whose cells are given by row; `side` is where they stand, and in which rows."""
+    sides = {**getattr(table, "sides", {}), **dict.fromkeys(added, side)}
     plain = {key: getattr(table, key) for key in ("file", "lines", "starts", "delimiter", "header_line", "numbers")}
     return JoinedTable(**plain, columns=(*table.columns, *added), sides=sides, rows=tuple(
         (*own, *more) for own, more in zip(table.rows, cells, strict=True)))
