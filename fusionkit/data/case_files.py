@@ -218,7 +218,10 @@ def load(spec: InputSpec, path: Path, cache: Path | None, beside: Companions = A
     """
     name = "" if cache is None else _key(spec, path, beside)
     found = None if cache is None else disk.load(cache, name)
-    return _read(spec, path, beside, cache, name)[0] if found is None else found
+    if found is not None:
+        return found
+    # The digest of the array takes about as long as decoding it, and only a cache would keep it.
+    return (_decoded(spec, path, beside) if cache is None else _read(spec, path, beside, cache, name))[0]
 
 
 def examine(spec: InputSpec, path: Path, cache: Path | None, beside: Companions = ALONE
@@ -229,7 +232,7 @@ def examine(spec: InputSpec, path: Path, cache: Path | None, beside: Companions 
     """
     name = "" if cache is None else _key(spec, path, beside)
     if cache is not None:
-        array, facts = disk.load(cache, name), Facts.from_json(disk.load_facts(cache, name))
+        array, facts = disk.load(cache, name, mapped=True), Facts.from_json(disk.load_facts(cache, name))
         if array is not None and facts is not None:
             return array, facts
     return _read(spec, path, beside, cache, name)
@@ -250,6 +253,15 @@ def unreadable(problem: OSError) -> ReadError:
 
 def _read(spec: InputSpec, path: Path, beside: Companions, cache: Path | None, name: str
           ) -> tuple[NDArray[np.float32], Facts]:
+    array, facts = _decoded(spec, path, beside)
+    facts = facts.of_outcome(array)
+    if cache is not None:
+        disk.store(cache, name, array, facts.as_json())
+    return array, facts
+
+
+def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[np.float32], Facts]:
+    """The array of one file, and its metadata without that of the array."""
     try:
         check_regular(path)
         array, facts = spec.source.examine(path, left_to_geometry(spec.options), beside.image)
@@ -273,9 +285,6 @@ def _read(spec: InputSpec, path: Path, beside: Companions, cache: Path | None, n
         raise ReadError("unreadable-file", f"the reader {spec.reader!r} fails on it",
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
-    facts = facts.of_outcome(array)
-    if cache is not None:
-        disk.store(cache, name, array, facts.as_json())
     return array, facts
 
 
