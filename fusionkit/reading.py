@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
     from fusionkit.data.geometry.options import Interpolation as Interpolation
     from fusionkit.data.geometry.resample import Onto as Onto
+    from fusionkit.data.geometry.roi_options import LABEL as LABEL
+    from fusionkit.data.geometry.roi_options import Labels as Labels
     from fusionkit.data.header_values import unknown_keyword as unknown_keyword
     from fusionkit.data.intensities import IntensityOptions as IntensityOptions
     from fusionkit.data.intensities import intensities as intensities
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.reader import file_size_fix as file_size_fix
     from fusionkit.data.readers.reader import is_decoder_failure as is_decoder_failure
     from fusionkit.data.transforms import window as window
+    from fusionkit.data.window_advice import window_of_ct as window_of_ct
     from fusionkit.data.windows import NumberWindows as NumberWindows
     from fusionkit.data.windows import Windows as Windows
     from fusionkit.data.windows import several as several

@@ -234,5 +234,5 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
     if isinstance(item, SequenceInput):
         return [None if (tensor := item.tensors[row]) is None else hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
                 for row in cases.rows]
-    return [case_files.key_of(item.of_row(row), path, item.target(row)) if (path := item.paths[row]) else None
+    return [case_files.key_of(item.of_row(row), path, item.companions(row)) if (path := item.paths[row]) else None
             for row in cases.rows]

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
+from fusionkit.data.companions import Companions
 from fusionkit.data.dataset import (
     CaseDataset,
     ColumnInput,
@@ -27,7 +28,7 @@ from fusionkit.data.dataset import (
 )
 from fusionkit.data.description import DataDescription
 from fusionkit.data.geometry.grid import Grid
-from fusionkit.data.label_maps import is_label_map
+from fusionkit.data.label_maps import labelled
 from fusionkit.data.laterality import sides_of
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
@@ -49,8 +50,8 @@ class Cohort:
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
     that do not stop a run. `masked` are the inputs with another number of tokens for every case; their sizes
     are those of the longest. `gathered` are those that a reader gave for all cases. `known` are the inputs of columns
-    of which a component asks which cells are not blank. `like` has, for inputs on the grid of another, that grid by
-    row.
+    of which a component asks which cells are not blank. `beside` has, for inputs
+    whose arrays depend on more than a file and options, what that is, by row.
     """
 
     description: DataDescription
@@ -67,7 +68,7 @@ class Cohort:
     targets: Mapping[str, TargetValues]
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
-    like: Mapping[str, Sequence[Grid | None]] = field(default_factory=dict)
+    beside: Mapping[str, Sequence[Companions]] = field(default_factory=dict)
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     gathered: Mapping[str, Sequences] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
@@ -208,13 +209,13 @@ class Cohort:
                     row: facts.landmarks for (owner, row), facts in self.facts.items() if owner == name},
                 ) if self._is_matched(name) else None
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, self.masked.get(name),
-                                         matching, self.like.get(name, ()))
+                                         matching, self.beside.get(name, ()))
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation
         if made.augmentation is not None:
             made.sides = sides_of(self.description, self.layouts, self.heads)
-        made.labelled = self._label_maps()
+        made.labelled = labelled(self.description.inputs, self.facts)
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made
 
@@ -230,12 +231,6 @@ class Cohort:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""
         return [name for name, known in self.grids.items()
                 if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
-
-    def _label_maps(self) -> frozenset[str]:
-        """The inputs whose files hold labels."""
-        return frozenset(name for (name, _), facts in self.facts.items()
-                         if is_label_map(
-                             getattr(self.description.inputs[name].options, "interpolate", "auto"), facts.labels))
 
     @property
     def grids(self) -> dict[str, list[Grid | None]]:

@@ -25,11 +25,18 @@ def key(path: Path, reader: str, settings: dict[str, Any]) -> str:
 
     The full path is part of it: copies of one archive often agree in name, size and time.
     """
+    text = json.dumps([_FORMAT, reader, settings, stamps(path)], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def stamps(path: Path) -> list[tuple[str, int, int]]:
+    """The full path, size and time of a file, or of all files of a folder: what tells a changed one.
+
+    Raises: OSError where it cannot be looked up.
+    """
     root = path.resolve()
     files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    contents = [(str(file), *_stamp(file)) for file in files]
-    text = json.dumps([_FORMAT, reader, settings, contents], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return [(str(file), *_stamp(file)) for file in files]
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -37,12 +44,15 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def load(folder: Path, name: str) -> NDArray[np.float32] | None:
-    """The array under a key, memory-mapped read-only; None if it is missing or damaged."""
+def load(folder: Path, name: str, *, mapped: bool = False) -> NDArray[np.float32] | None:
+    """The array under a key, None if it is missing or damaged; `mapped` read-only where its values may not be needed.
+
+    Reading a file as a whole is faster than copying a mapped one, which is read page by page.
+    """
     try:
         place = _place(folder, name)
         check_regular(place)
-        array = np.load(place, mmap_mode="r", allow_pickle=False)
+        array = np.load(place, mmap_mode="r" if mapped else None, allow_pickle=False)
     except Exception:  # a damaged entry is recreated, whatever reading it raises
         return None
     return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None

@@ -26,8 +26,8 @@ class Facts:
     MR. `remarks` are further codes that a reader uses for its own advice, each with a detail. `grid` is that of the
     volume in the file, `outcome_grid` that of the array that the network gets. `pixel` is the size of a pixel of a
     picture along (h, w), which has no grid. `frame_of_reference` is the same for files whose places are comparable.
-    `fill` is the value of each channel for voxels beyond the edge, empty for
-    the smallest of the array.
+    `fill` is the value of each channel for voxels beyond the edge, empty for the smallest of the array. `slices` are
+    the UIDs of the slices of a series along d, where `roi` has boxes drawn on them.
     Units: `values` as in the file, `fill` as in the reader's array; `pixel` in mm.
     """
 
@@ -46,6 +46,7 @@ class Facts:
     labels: tuple[float, ...] = ()
     landmarks: tuple[tuple[float, ...], ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
+    slices: tuple[str, ...] = ()
 
     @property
     def meaning(self) -> str:
@@ -69,7 +70,7 @@ class Facts:
 
     def of_outcome(self, array: NDArray[np.float32]) -> Facts:
         """The same metadata with that of the array that the network gets."""
-        digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
         low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
         return replace(self, outcome=(low, high), digest=digest)
 
