@@ -293,7 +293,7 @@ def spline_weights(count: int, points: int, step: float, offset: float = 0.0) ->
     `step` is the distance of control points in voxels, negative if they are in the other order; `offset` is how far the
     middle of the axis is from that of the control points.
     """
-    at = (np.arange(count) - (count - 1) / 2 + offset) / step + (points - 1) / 2
+    at = (np.arange(count, dtype=np.float64) - (count - 1) / 2 + offset) / step + (points - 1) / 2
     return _cubic(at[:, None] - np.arange(points))
 
 
