@@ -17,7 +17,7 @@ from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.findings import Findings
-from fusionkit.data.geometry.region import Region
+from fusionkit.data.geometry.region import PatientBox, Region
 from fusionkit.data.geometry.steps import OTHER_FRAME, left_to_geometry, shaped
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.readers.facts import Facts
@@ -38,12 +38,6 @@ class Checked:
 
     shape: tuple[int, ...]
     facts: Facts
-
-    @property
-    def extent(self) -> tuple[float, ...]:
-        """The size of the array along (d, h, w) in mm; a voxel counts as 1 mm where the file does not tell."""
-        grid = self.facts.outcome_grid
-        return grid.extent if grid else ((1, *self.shape[-2:]) if len(self.shape) == 3 else self.shape[-3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +236,11 @@ def _key(spec: InputSpec, path: Path, beside: Companions) -> str:
     try:
         return key_of(spec, path, beside)
     except OSError as problem:
-        raise _unreadable(problem) from None
+        raise unreadable(problem) from None
 
 
-def _unreadable(problem: OSError) -> ReadError:
+def unreadable(problem: OSError) -> ReadError:
+    """What is said of a file that the system does not give."""
     return ReadError("unreadable-file", f"it cannot be opened: {problem.strerror or problem}",
                      fix="check the file and its permissions")
 
@@ -265,12 +260,14 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
         check_regular(path)
         array, facts = spec.source.examine(path, left_to_geometry(spec.options), beside.image)
         _refuse_unusable(spec, array)
-        part = beside.box if beside.mask is None else _region(spec, beside.mask, facts)
+        part: Region | PatientBox | None = beside.box
+        if beside.mask is not None and spec.region is not None:
+            part = region_of(spec.region, beside.mask, facts)
         remarks = part.remarks if isinstance(part, Region) else ()
         array, facts = shaped(array, replace(facts, remarks=(*facts.remarks, *remarks)), spec.options, beside.target,
                               part)
     except OSError as problem:
-        raise _unreadable(problem) from None
+        raise unreadable(problem) from None
     except ReadError:
         raise
     except BaseException as problem:  # a damaged file can make a decoder raise anything
@@ -285,15 +282,14 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
     return array, facts
 
 
-def _region(spec: InputSpec, mask: Path, image: Facts) -> Region:
-    """The mask of `roi`, and how it lies to the image.
+def region_of(reader: InputSpec, mask: Path, image: Facts) -> Region:
+    """The mask that belongs to an image, by the input that reads it, and how it lies to the image.
 
     Raises: `ReadError` as its reader does, about the mask.
     """
-    assert spec.region is not None, "a mask without a reader; please report"
     try:
         check_regular(mask)
-        share, facts = spec.region.source.examine(mask, spec.region.options, image)
+        share, facts = reader.source.examine(mask, reader.options, image)
     except ReadError as problem:
         raise ReadError(problem.code, f"its mask {str(mask)!r}: {problem.message}", problem.why, problem.fix
                         ) from problem

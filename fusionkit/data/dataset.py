@@ -197,12 +197,6 @@ class CaseDataset(Dataset[Case]):
             case["grids"] = {name: _affine(of_rows[row]) for name, of_rows in self.grids.items()}
         return case
 
-    @property
-    def extents(self) -> dict[str, list[Sequence[float] | None]]:
-        """The size of every array along d, h, w in mm by input and row, None where the files do not tell."""
-        return {name: [None if grid is None else grid.extent for grid in of_rows]
-                for name, of_rows in self.grids.items()}
-
     def some(self, places: Sequence[int]) -> Self:
         """The cases at some places, in that order; cached values are shared."""
         made = copy(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from fusionkit.data import path_template
 from fusionkit.data.fields import DataFieldReader, entries, shown
-from fusionkit.data.input_spec import InputSpec
-from fusionkit.data.readers.lookup import reader_names, reader_of
+from fusionkit.data.geometry.roi_options import Labels
+from fusionkit.data.input_spec import InputSpec, Measures
+from fusionkit.data.readers.lookup import COLUMNS, MEASURED, reader_names, reader_of
 from fusionkit.data.readers.reader import InputReader, ReadError
 from fusionkit.errors import GraphError, Span, did_you_mean
 from fusionkit.registry.lookup import Registry
@@ -35,7 +37,31 @@ def read_inputs(form: DataFieldReader, place: InputContext) -> dict[str, InputSp
     """Every entry of `inputs` that is right; what is wrong with the others is noted."""
     form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
     specs = (_input(form, name, tree, place) for name, tree in entries(form, "inputs").items())
-    return {spec.name: spec for spec in specs if spec is not None}
+    found = {spec.name: spec for spec in specs if spec is not None}
+    measured = {name: _measured(form, spec, found, place) if spec.source is MEASURED else spec
+                for name, spec in found.items()}
+    return {name: spec for name, spec in measured.items() if spec is not None}
+
+
+def _measured(form: DataFieldReader, spec: InputSpec, inputs: AbstractMapping[str, InputSpec], place: InputContext
+              ) -> InputSpec | None:
+    """The input of columns that `mask_statistics` stands for; None where `of` or the path of the mask is wrong."""
+    options = spec.options
+    images = [name for name, other in inputs.items() if other.source.files and other.source.name != MASK]
+    if options.of not in images:
+        form.note("bad-option", f"option 'of' of input {spec.name!r} is not accepted",
+                  find(form.tree, ("inputs", spec.name, "of")), f"there is no input {options.of!r} that is read from "
+                  "files of images", did_you_mean(options.of, images, f"name one of {', '.join(images)}")
+                  if images else "add the input of the images")
+        return None
+    tree = form.tree.get("inputs")
+    own = tree.get(spec.name) if isinstance(tree, Mapping) else None
+    assert isinstance(own, Mapping), "an input that is not written; please report"
+    mask = _mask_input(form, spec, own, place, path=options.mask, label=options.label, where=("mask",))
+    if mask is None:
+        return None
+    return replace(spec, source=COLUMNS, options=options.as_columns(spec.name),
+                   measures=Measures(inputs[options.of], mask, options))
 
 
 def _input(form: DataFieldReader, name: str, tree: Tree, place: InputContext) -> InputSpec | None:
@@ -64,16 +90,22 @@ def _with_region(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: I
     if roi.files is None:
         return spec
     where = ("roi", "mask" if roi.mask is not None else "box")
+    mask = _mask_input(form, spec, tree, place, path=roi.files, label=roi.label, where=where)
+    return None if mask is None else replace(spec, region=mask)
+
+
+def _mask_input(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: InputContext, *, path: str,
+                label: Labels | None, where: tuple[str, ...]) -> InputSpec | None:
+    """What reads the masks of an input, whose path stands at `where` in it; None where that is wrong."""
     try:
         reader = reader_of(MASK, place.registry, find(tree, where))
     except GraphError as error:
         form.found.extend(error.diagnostics)
         return None
     assert reader is not None, "the reader of masks is bundled; please report"
-    options = reader.options.model_validate({"path": roi.files, "label": roi.label})
-    mask = _file_input(form, InputSpec(spec.name, reader, options, spec.span, place.folder, roots=place.roots,
+    options = reader.options.model_validate({"path": path, "label": label})
+    return _file_input(form, InputSpec(spec.name, reader, options, spec.span, place.folder, roots=place.roots,
                                        written=where), tree)
-    return None if mask is None else replace(spec, region=mask)
 
 
 def _placed_files(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:

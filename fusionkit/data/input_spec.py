@@ -9,8 +9,24 @@ from typing import Any
 
 from fusionkit.data import path_template
 from fusionkit.data.fields import NamedColumn
+from fusionkit.data.readers.lookup import MEASURED
+from fusionkit.data.readers.mask_statistics import MaskStatisticsOptions
 from fusionkit.data.readers.reader import InputReader
 from fusionkit.errors import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What `mask_statistics` measures: the input of images, what reads the masks, and the options as written."""
+
+    image: InputSpec
+    mask: InputSpec
+    options: MaskStatisticsOptions
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The input as plain data for a data file."""
+        return {"read": MEASURED.name, **self.options.model_dump(mode="json")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +35,8 @@ class InputSpec:
 
     `root` and `template` give the paths of its files; `template` is empty for readers of columns.
     `roots` are further folders that may be read. `placed` are single files, by the option that names them.
-    `region` reads the mask, or the boxes, of `roi`; `written` is where the template stands in the input.
+    `region` reads the mask, or the boxes, of `roi`; `written` is where the template stands in the input. `measures`
+    is what an input of numbers is measured by, if the table does not have them.
     """
 
     name: str
@@ -33,6 +50,7 @@ class InputSpec:
     placed: Mapping[str, Path] = field(default_factory=dict)
     region: InputSpec | None = None
     written: tuple[str, ...] = ("path",)
+    measures: Measures | None = None
 
     @property
     def reader(self) -> str:

@@ -37,7 +37,8 @@ class PartialCohort:
     """The requirements on a cohort, and what is known so far: each step returns a copy with more.
 
     Errors are added to `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
-    with a bad cell; `learnt` are the targets without an error, `divided` says whether the split has none.
+    with a bad cell, `unmeasured` rows whose mask or image was reported, by input; `learnt` are the targets without an
+    error, `divided` says whether the split has none.
     """
 
     description: DataDescription
@@ -65,6 +66,7 @@ class PartialCohort:
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     gathered: Mapping[str, Sequences] = field(default_factory=dict)
+    unmeasured: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @property
     def train(self) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ _OF_THE_FILES = frozenset({"path", "missing_ok", "series", "choose", "below", "r
 values; categories are those of the run, and of a tokenizer the contents are compared. `fill` is checked separately,
 since it must be the same only if it adds values to the vector, and `limits`, which must be the same where both cohorts
 have them."""
-_OF_THE_REGION = frozenset({"mask", "box", "label", "space", "empty"})
+_OF_THE_REGION = frozenset({"mask", "box", "label", "space", "empty", "predicted"})
 """Options of `roi` that may differ from training; labels are compared, with a warning, since files name them as they
 like."""
 _SPACING_APART = 1.25

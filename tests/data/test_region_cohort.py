@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -18,18 +19,20 @@ from fusionkit.data.description import describe
 from fusionkit.data.loading import InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.errors import DataError
+from fusionkit.interface.evaluate import drawn_regions
 
 FOLDER = GOLDEN / "images" / "roi"
 TABLE = "id,x,y,z,size\nin,0.4,-1.0,-88.3,12\nedge,-9,-12,-99,15\n"
 CT = f"read: dicom, path: '{FOLDER / 'ct'}'"
 
 
-def cohort(folder: Path, inputs: str, needs: Sequence[str], optional: Sequence[str] = (), *, table: str = TABLE,
-           **more: Any) -> Cohort:
+def cohort(folder: Path, inputs: str, needs: Sequence[str] | dict[str, InputNeed], optional: Sequence[str] = (), *,
+           table: str = TABLE, **more: Any) -> Cohort:
     (folder / "cases.csv").write_text(table)
     (folder / "data.yaml").write_text(f"fusionkit-data: 1\nroot: {FOLDER}\ncases: cases.csv\nid: id\ninputs:\n{inputs}"
                                       "targets: {}\n")
-    asked = {name: InputNeed((None,) * 4, optional=name in optional) for name in (*needs, *optional)}
+    asked = dict(needs) if isinstance(needs, dict) else {
+        name: InputNeed((None,) * 4, optional=name in optional) for name in (*needs, *optional)}
     return load_cohort(describe(folder / "data.yaml"), {}, asked, require_targets=False, **more)
 
 
@@ -42,7 +45,7 @@ def arrays(made: Cohort, name: str, cache: Path | None = None) -> list[np.ndarra
     return [cases[row]["inputs"][name].numpy() for row in made.rows]
 
 
-def refused(folder: Path, inputs: str, needs: Sequence[str], **more: Any) -> DataError:
+def refused(folder: Path, inputs: str, needs: Sequence[str] | dict[str, InputNeed], **more: Any) -> DataError:
     with pytest.raises(DataError) as caught:
         cohort(folder, inputs, needs, **more)
     assert all(found.fix for found in caught.value.diagnostics)
@@ -137,6 +140,58 @@ def test_a_mask_is_an_input_on_the_grid_of_its_image(masks: Path) -> None:
 def test_boxes_drawn_on_slices_are_found_by_their_uid(tmp_path: Path) -> None:
     found = arrays(cohort(tmp_path, f"  ct: {{{CT}, roi: {{box: '{FOLDER / 'voc'}'}}}}\n", ["ct"]), "ct")
     assert np.array_equal(found[0][0], np.load(FOLDER / "expected.npz")["ct"][2:5, 6:13, 8:17])
+
+
+def test_what_is_measured_of_a_mask_is_a_row_of_numbers(masks: Path) -> None:
+    """Standardised by the training cases, as cells of the table are; measured in the units of the file, uncut."""
+    wanted = json.loads((FOLDER / "expected.json").read_text())["statistics_liver"]
+    shutil.copy(FOLDER / "tumour.nii.gz", masks / "seg" / "edge.dcm")
+    inputs = (f"  ct: {{{CT}, window: [-100, 900], spacing: 3, roi: {{box: [x, y, z], extent: 12}}}}\n"
+              "  size: {read: mask_statistics, of: ct, mask: 'seg/{id}.dcm', label: LABEL, standardise: false, "
+              "values: [volume, mean, sd, p10, p90, min, max, extent]}\n")
+    needs = {"size": InputNeed((None,))}
+    (masks / "cases.csv").write_text(TABLE)
+    data = masks / "data.yaml"
+    data.write_text(f"fusionkit-data: 1\nroot: {FOLDER}\ncases: cases.csv\nid: id\ninputs:\n{inputs}targets: {{}}\n"
+                    .replace("label: LABEL, ", "").replace("mask: 'seg/{id}.dcm'",
+                                                           f"mask: '{FOLDER / 'seg_binary.dcm'}', label: liver"))
+    made = load_cohort(describe(data), {}, needs, require_targets=False, cache=masks / "cache")
+    values = dataset(made)[0]["inputs"]["size"].numpy()
+    names = ("volume_ml", "mean", "sd", "p10", "p90", "min", "max")
+    assert values == pytest.approx([*(wanted[name] for name in names), *wanted["extent_mm_dhw"]], rel=1e-6)
+    again = load_cohort(describe(data), {}, needs, require_targets=False, cache=masks / "cache")
+    assert np.array_equal(dataset(again)[0]["inputs"]["size"].numpy(), values)
+    written = describe(data).to_plain()["inputs"]["size"]
+    assert written["read"] == "mask_statistics" and written["of"] == "ct"
+    data.write_text(data.read_text().replace("label: liver, standardise: false, ", "label: liver, "))
+    standard = load_cohort(describe(data), {}, needs, require_targets=False)
+    fitted = standard.fit([0]).columns["size"]
+    assert fitted.numeric[:2] == ("size.volume", "size.mean") and fitted.means[0] == pytest.approx(wanted["volume_ml"])
+
+
+def test_masks_that_cannot_be_measured(masks: Path) -> None:
+    inputs = f"  ct: {{{CT}}}\n  size: {{read: mask_statistics, of: ct, mask: 'seg/{{m}}', label: tumour}}\n"
+    needs = {"size": InputNeed((None,))}
+    table = "id,m\na,in.dcm\nb,gone.dcm\n"
+    error = refused(masks, inputs, needs, table=table).diagnostics
+    assert [each.code for each in error] == ["missing-file"]
+    error = refused(masks, inputs.replace("of: ct", "of: pet"), needs, table=table).diagnostics
+    assert error[0].code == "bad-option" and "'pet'" in str(error[0].why)
+    error = refused(masks, inputs.replace("tumour", "lung"), needs, table="id,m\na,in.dcm\n").diagnostics
+    assert error[0].code == "unknown-label" and "cases.csv" in str(error[0].span)
+    assert "none of volume" in str(refused(masks, inputs.replace("label: tumour", "values: [size]"), needs))
+    (masks / "seg" / "empty.nii.gz").write_bytes((FOLDER / "tumour.nii.gz").read_bytes())
+    error = refused(masks, inputs.replace("label: tumour", "label: 7, values: [mean]"), needs,
+                    table="id,m\na,empty.nii.gz\nb,empty.nii.gz\n")
+    assert "absent-input" in {each.code for each in error.diagnostics}
+
+
+def test_evaluate_says_that_regions_were_drawn(masks: Path) -> None:
+    made = cohort(masks, f"  ct: {{{CT}, {ROI}}}\n  plain: {{{CT}}}\n", ["ct", "plain"])
+    (line,) = drawn_regions(made)
+    assert "'ct' is cut to masks" in line and "predicted: true" in line
+    own = cohort(masks, f"  ct: {{{CT}, {ROI.replace('margin', 'predicted: true, margin')}}}\n", ["ct"])
+    assert drawn_regions(own) == []
 
 
 def test_a_run_tells_of_another_region(masks: Path) -> None:

@@ -59,6 +59,10 @@ class RoiOptions(BaseModel):
         "lacks the input), or `whole` (the volume is not cut).")
     largest: bool = Field(False, description="Whether only the largest connected part of the mask counts.")
 
+    predicted: bool = Field(
+        False, description="Whether masks or boxes were made without knowledge of the diagnosis, as by a network; else "
+        "`fusionkit evaluate` says what that means for its figures.")
+
     @model_validator(mode="after")
     def _go_together(self) -> RoiOptions:
         if (self.mask is None) == (self.box is None):

@@ -28,9 +28,13 @@ KIND = "reader"
 
 @dataclass(frozen=True, slots=True)
 class ColumnsReader:
-    """The columns of the table as an input; its module is imported when it is first used."""
+    """The columns of the table as an input; its module is imported when it is first used.
+
+    What `mask_statistics` measures becomes columns, and is read as these.
+    """
 
     name: str = "columns"
+    options_in: tuple[str, str] = ("columns", "ColumnsOptions")
     gives: str = "array"
     files: bool = False
     folders: bool = False
@@ -43,7 +47,8 @@ class ColumnsReader:
     @property
     def options(self) -> type[BaseModel]:
         """The class of its options."""
-        found: type[BaseModel] = self._module.ColumnsOptions
+        module, name = self.options_in
+        found: type[BaseModel] = getattr(import_module(f"fusionkit.data.readers.{module}"), name)
         return found
 
     def shape(self, options: Any) -> Sizes | None:
@@ -71,11 +76,13 @@ class ColumnsReader:
 
 
 COLUMNS = ColumnsReader()
+MEASURED = ColumnsReader("mask_statistics", ("mask_statistics", "MaskStatisticsOptions"))
+_OF_NUMBERS = {reader.name: reader for reader in (COLUMNS, MEASURED)}
 
 
 def reader_names(registry: Registry) -> list[str]:
     """The names of all readers that can be used here."""
-    return [COLUMNS.name, *(entry.id.partition(".")[2] for entry in registry.entries if entry.kind == KIND)]
+    return [*_OF_NUMBERS, *(entry.id.partition(".")[2] for entry in registry.entries if entry.kind == KIND)]
 
 
 def reader_of(name: str, registry: Registry, span: Span | None = None) -> InputReader | None:
@@ -83,8 +90,8 @@ def reader_of(name: str, registry: Registry, span: Span | None = None) -> InputR
 
     Raises: GraphError as `Registry.load` does: its package or one that it needs is missing or broken.
     """
-    if name == COLUMNS.name:
-        return COLUMNS
+    if name in _OF_NUMBERS:
+        return _OF_NUMBERS[name]
     id = f"{KIND}.{name}"
     if registry.provider(id) is None and registry.known_for(id) is None:
         return None
