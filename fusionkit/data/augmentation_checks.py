@@ -12,6 +12,7 @@ from fusionkit.data.findings import Findings
 from fusionkit.data.label_maps import is_label_map
 from fusionkit.data.laterality import check_sides
 from fusionkit.data.readers.columns import Categories
+from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.signature import HeadTarget
 from fusionkit.errors import Diagnostic
 
@@ -48,7 +49,8 @@ def _check_mixup(description: DataDescription, masked: Collection[str], heads: M
         return
     coded = [(name, f"encodes {spec.options.categorical[0]!r} as a code, and the mean of two codes is a third category",
               f"write 'encode: onehot' on input {name!r}") for name, spec in description.inputs.items()
-             if not spec.source.files and spec.options.categorical and spec.options.encode == "codes"]
+             if isinstance(spec.options, ColumnsOptions) and spec.options.categorical
+             and spec.options.encode == "codes"]
     several = [(name, "has another number of tokens or items for every case", "remove 'mixup'") for name in masked]
     times = [(name, "predicts by columns of its own, of which there is no mean", "remove 'mixup'")
              for name, head in heads.items() if head.declared_task.keys]

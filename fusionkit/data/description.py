@@ -59,7 +59,7 @@ class DataDescription:
         """The description with every default written out, as plain data for YAML or JSON."""
         plain = to_plain(self.tree)
         for name, spec in self.inputs.items():
-            plain["inputs"][name] = {"read": spec.reader, **spec.options.model_dump(mode="json")}
+            plain["inputs"][name] = {"read": spec.reader, **spec.settings()}
         if self.augmentation is not None:
             plain["augment"] = self.augmentation.to_plain()
         if self.split is not None:

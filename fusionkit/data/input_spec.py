@@ -9,6 +9,7 @@ from typing import Any
 
 from fusionkit.data import path_template
 from fusionkit.data.fields import NamedColumn
+from fusionkit.data.readers.bag import BagOptions, BagReader
 from fusionkit.data.readers.reader import InputReader
 from fusionkit.errors import Span
 
@@ -18,7 +19,8 @@ class InputSpec:
     """One input of a case: its reader, the reader's options, and their location in the file.
 
     `root` and `template` give the paths of its files; `template` is empty for readers of columns.
-    `roots` are further folders that may be read. `placed` are single files, by the option that names them.
+    `roots` are further folders that may be read. `placed` are single files, by the option that names them. `bag` has
+    the options of several items of a case, of each of which `options` are.
     """
 
     name: str
@@ -30,6 +32,7 @@ class InputSpec:
     template_span: Span | None = None
     roots: tuple[Path, ...] = ()
     placed: Mapping[str, Path] = field(default_factory=dict)
+    bag: BagOptions | None = None
 
     @property
     def reader(self) -> str:
@@ -60,5 +63,15 @@ class InputSpec:
         found: list[NamedColumn] = [
             (column, ("inputs", self.name, option)) for option, text in written.items() if text
             for column in path_template.columns(text)]
-        return found + [(column, ("inputs", self.name, key, position)) for key, names in self.source.columns(
-            self.options).items() for position, column in enumerate(names)]
+        owned = self.source.columns(self.options) | ({"columns": self.bag.columns or ()} if self.bag else {})
+        return found + [(column, ("inputs", self.name, key, position)) for key, names in owned.items()
+                        for position, column in enumerate(names)]
+
+    def settings(self) -> dict[str, Any]:
+        """The options with every default, as plain data; those of a bag have its items' under `of`."""
+        plain: dict[str, Any] = self.options.model_dump(mode="json")
+        if self.bag is None:
+            return plain
+        assert isinstance(self.source, BagReader), "a bag is read by another reader; please report"
+        own = {key: value for key, value in plain.items() if key not in ("path", "missing_ok")}
+        return self.bag.model_dump(mode="json") | {"of": {"read": self.source.of.name, **own}}

@@ -243,7 +243,10 @@ def _unreadable(source: str, why: str, fix: str = "use the file written by the r
 
 
 def _options_of(spec: InputSpec) -> dict[str, Any]:
-    plain: dict[str, Any] = spec.options.model_dump(mode="json")
+    plain = spec.settings()
+    if spec.bag is not None:
+        items = {key: plain[key] for key in ("items", "every", "neighbours")}
+        return items | {"of": {key: value for key, value in plain["of"].items() if key not in _OF_THE_FILES}}
     return {key: value for key, value in plain.items() if key not in _OF_THE_FILES}
 
 

@@ -11,6 +11,7 @@ from fusionkit.data.batch import Batch, Case
 from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.planning.plan import Plan
 from fusionkit.training.augmented import Augmented, ChangedTable
+from fusionkit.training.item_draws import ItemDraws, recorded
 from fusionkit.training.mixup import Mixup
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.settings import TrainingSettings
@@ -19,7 +20,9 @@ from fusionkit.training.settings import TrainingSettings
 def fixed(settings: TrainingSettings, train: Dataset[Case]) -> dict[str, Any]:
     """The settings of a run as its state records them, with what a data file adds and resuming may not change."""
     changed = train.augmentation if isinstance(train, CaseDataset) else None
-    return settings.model_dump(mode="json") | {"augment": changed and changed.to_plain()}
+    items = recorded(train)
+    return settings.model_dump(mode="json") | {"augment": changed and changed.to_plain()} | (
+        {"items": items} if items else {})
 
 
 def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) -> Callable[[Batch, int], Batch]:
@@ -28,11 +31,14 @@ def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) 
     Raises: UserError with `nothing-to-drop` or `mixup-refused`.
     """
     dropout = ModalityDropout(plan, settings)
-    if not isinstance(train, CaseDataset) or train.augmentation is None:
+    if not isinstance(train, CaseDataset):
         return dropout
+    draws = ItemDraws(train, settings.seed)
+    if train.augmentation is None:
+        return (lambda batch, epoch: dropout(draws(batch, epoch), epoch)) if draws.most else dropout
     augmented = augmented_for(train, settings.seed)
     joined = mixup_for(plan, settings, train, augmented)
-    return lambda batch, epoch: joined(augmented(dropout(batch, epoch), epoch), epoch)
+    return lambda batch, epoch: joined(augmented(dropout(draws(batch, epoch), epoch), epoch), epoch)
 
 
 def mixup_for(plan: Plan, settings: TrainingSettings, train: CaseDataset, augmented: Augmented

@@ -46,6 +46,7 @@ from fusionkit.training.distributed import Processes, own_randomness
 from fusionkit.training.fitting import Fitting
 from fusionkit.training.held_apart import apart
 from fusionkit.training.informative import informative
+from fusionkit.training.item_draws import of_all_items
 from fusionkit.training.method_cases import offer_cases
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.result import (
@@ -139,7 +140,7 @@ class TrainingRun:
         offer_cases(self.stepper, self.learned, held)
         self.fit = Fitting(self.stepper, self.learned)
         self.unfreezing = Unfreezing(self.stepper)
-        self.loader = self._loader(train, self.batches)
+        self.loader = self._loader(of_all_items(train), self.batches)
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
         self.best: TrainingState | None = None
