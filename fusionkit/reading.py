@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from fusionkit.data.readers.reader import file_size_fix as file_size_fix
     from fusionkit.data.readers.reader import is_decoder_failure as is_decoder_failure
     from fusionkit.data.transforms import window as window
+    from fusionkit.data.window_advice import window_of_ct as window_of_ct
     from fusionkit.data.windows import NumberWindows as NumberWindows
     from fusionkit.data.windows import Windows as Windows
     from fusionkit.data.windows import several as several

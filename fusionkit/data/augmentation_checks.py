@@ -9,10 +9,9 @@ from fusionkit.data.augmentation import MIXUP, TOGETHER, Augmentation
 from fusionkit.data.case_files import Checked
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
-from fusionkit.data.label_maps import is_label_map
+from fusionkit.data.label_maps import labelled
 from fusionkit.data.laterality import check_sides
 from fusionkit.data.readers.columns import Categories
-from fusionkit.data.readers.columns_options import ColumnsOptions
 from fusionkit.data.signature import HeadTarget
 from fusionkit.errors import Diagnostic
 
@@ -39,19 +38,20 @@ def check_augmentation(description: DataDescription, inputs: SeenInputs, heads: 
     _check_directions(description, inputs.checked, ids, findings)
     _check_changed(description, inputs.sizes, inputs.masked, checked=inputs.checked, findings=findings)
     check_sides(description, inputs.layouts, heads, findings)
-    _check_mixup(description, inputs.masked, heads, findings)
+    _check_mixup(description, inputs, heads, findings)
 
 
-def _check_mixup(description: DataDescription, masked: Collection[str], heads: Mapping[str, HeadTarget],
+def _check_mixup(description: DataDescription, inputs: SeenInputs, heads: Mapping[str, HeadTarget],
                  findings: Findings) -> None:
     """`mixup-refused`: inputs and targets of which there is no mean of two cases."""
     if description.augmentation is None or description.augmentation.mixup is None:
         return
-    coded = [(name, f"encodes {spec.options.categorical[0]!r} as a code, and the mean of two codes is a third category",
-              f"write 'encode: onehot' on input {name!r}") for name, spec in description.inputs.items()
-             if isinstance(spec.options, ColumnsOptions) and spec.options.categorical
-             and spec.options.encode == "codes"]
-    several = [(name, "has another number of tokens or items for every case", "remove 'mixup'") for name in masked]
+    columns = {name: description.inputs[name].options for name in inputs.layouts}
+    coded = [(name, f"encodes {options.categorical[0]!r} as a code, and the mean of two codes is a third category",
+              f"write 'encode: onehot' on input {name!r}") for name, options in columns.items()
+             if options.categorical and options.encode == "codes"]
+    several = [(name, "has another number of tokens or items for every case", "remove 'mixup'")
+               for name in inputs.masked]
     times = [(name, "predicts by columns of its own, of which there is no mean", "remove 'mixup'")
              for name, head in heads.items() if head.declared_task.keys]
     for name, why, fix in (*coded, *several, *times):
@@ -62,8 +62,7 @@ def _check_mixup(description: DataDescription, masked: Collection[str], heads: M
 def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[int]], masked: Collection[str], *,
                    checked: Mapping[tuple[str, int], Checked], findings: Findings) -> None:
     """`not-an-image`, `not-colour`, `label-map-changed`: inputs that `augment` names and cannot change."""
-    labelled = {name for (name, _), file in checked.items() if is_label_map(_interpolation(description, name),
-                                                                             file.facts.labels)}
+    labels = labelled(description.inputs, {place: file.facts for place, file in checked.items()})
     made = description.augmentation or Augmentation()
     for name in dict.fromkeys((*made.inputs, *(each for group in made.together for each in group))):
         span = description.span("augment", name if name in made.inputs else TOGETHER)
@@ -83,7 +82,7 @@ def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[in
                     span, why="it is made for colours" if wanted == 3 else None,
                     fix=f"write '{chosen.declared.name}: off' on {name!r} beside the preset, or remove it"))
         changing = [chosen.declared.name for chosen in made.inputs.get(name, ()) if chosen.declared.acts == "intensity"]
-        if name in labelled and changing:
+        if name in labels and changing:
             findings.add(Diagnostic(
                 "label-map-changed", f"'augment' changes the values of {name!r}, whose files seem to hold labels", span,
                 why=f"{', '.join(changing)} would make other labels of them; labels may be moved alone",
@@ -100,11 +99,6 @@ def _check_blank(description: DataDescription, name: str, made: Augmentation, fi
             "blank-number", f"'augment' makes cells of {name!r} blank, where numbers may not be",
             description.span("augment", name), why="nothing says what a blank number is",
             fix=f"give input {name!r} 'fill: mean', 'median' or 'indicator', or remove 'blank'"))
-
-
-def _interpolation(description: DataDescription, name: str) -> str:
-    """How the values of an input are to be interpolated, as its reader's option says."""
-    return str(getattr(description.inputs[name].options, "interpolate", "auto"))
 
 
 def _check_directions(description: DataDescription, checked: Mapping[tuple[str, int], Checked], ids: Sequence[str],

@@ -228,7 +228,10 @@ def load(spec: InputSpec, path: Path, cache: Path | None, target: Grid | None = 
     """
     name = "" if cache is None else _key(spec, path, target)
     found = None if cache is None else disk.load(cache, name)
-    return _read(spec, path, target, cache, name)[0] if found is None else found
+    if found is not None:
+        return found
+    # The digest of the array takes about as long as decoding it, and only a cache would keep it.
+    return (_decoded(spec, path, target) if cache is None else _read(spec, path, target, cache, name))[0]
 
 
 def examine(spec: InputSpec, path: Path, cache: Path | None, target: Grid | None = None
@@ -239,7 +242,7 @@ def examine(spec: InputSpec, path: Path, cache: Path | None, target: Grid | None
     """
     name = "" if cache is None else _key(spec, path, target)
     if cache is not None:
-        array, facts = disk.load(cache, name), Facts.from_json(disk.load_facts(cache, name))
+        array, facts = disk.load(cache, name, mapped=True), Facts.from_json(disk.load_facts(cache, name))
         if array is not None and facts is not None:
             return array, facts
     return _read(spec, path, target, cache, name)
@@ -259,6 +262,15 @@ def _unreadable(problem: OSError) -> ReadError:
 
 def _read(spec: InputSpec, path: Path, target: Grid | None, cache: Path | None, name: str
           ) -> tuple[NDArray[np.float32], Facts]:
+    array, facts = _decoded(spec, path, target)
+    facts = facts.of_outcome(array)
+    if cache is not None:
+        disk.store(cache, name, array, facts.as_json())
+    return array, facts
+
+
+def _decoded(spec: InputSpec, path: Path, target: Grid | None) -> tuple[NDArray[np.float32], Facts]:
+    """The array of one file, and its metadata without that of the array."""
     try:
         check_regular(path)
         array, facts = spec.source.examine(path, left_to_geometry(spec.options))
@@ -279,9 +291,6 @@ def _read(spec: InputSpec, path: Path, target: Grid | None, cache: Path | None, 
         raise ReadError("unreadable-file", f"the reader {spec.reader!r} fails on it",
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
-    facts = facts.of_outcome(array)
-    if cache is not None:
-        disk.store(cache, name, array, facts.as_json())
     return array, facts
 
 

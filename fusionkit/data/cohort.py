@@ -30,7 +30,7 @@ from fusionkit.data.dataset import (
 from fusionkit.data.description import DataDescription
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.item_positions import Positions
-from fusionkit.data.label_maps import is_label_map
+from fusionkit.data.label_maps import labelled
 from fusionkit.data.laterality import sides_of
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
 from fusionkit.data.readers import columns as vectors
@@ -222,7 +222,7 @@ class Cohort:
         made.augmentation = self.description.augmentation
         if made.augmentation is not None:
             made.sides = sides_of(self.description, self.layouts, self.heads)
-        made.labelled = self._label_maps()
+        made.labelled = labelled(self.description.inputs, self.facts)
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made
 
@@ -238,12 +238,6 @@ class Cohort:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""
         return [name for name, known in self.grids.items()
                 if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
-
-    def _label_maps(self) -> frozenset[str]:
-        """The inputs whose files hold labels."""
-        return frozenset(name for (name, _), facts in self.facts.items()
-                         if is_label_map(
-                             getattr(self.description.inputs[name].options, "interpolate", "auto"), facts.labels))
 
     @property
     def grids(self) -> dict[str, list[Grid | None]]:

@@ -302,7 +302,7 @@ class CaseDataset(Dataset[Case]):
             before = f"[null, {', '.join(map(str, source.size[1:]))}]" if source.masked else str(list(source.size))
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
                            f"{list(array.shape)}; it was {before} before the run started")
-        # An array from the cache is memory-mapped read-only, which a tensor must not share.
+        # A reader may give an array that is read-only, which a tensor must not share.
         return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 

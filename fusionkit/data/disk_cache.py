@@ -37,12 +37,15 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def load(folder: Path, name: str) -> NDArray[np.float32] | None:
-    """The array under a key, memory-mapped read-only; None if it is missing or damaged."""
+def load(folder: Path, name: str, *, mapped: bool = False) -> NDArray[np.float32] | None:
+    """The array under a key, None if it is missing or damaged; `mapped` read-only where its values may not be needed.
+
+    Reading a file as a whole is faster than copying a mapped one, which is read page by page.
+    """
     try:
         place = _place(folder, name)
         check_regular(place)
-        array = np.load(place, mmap_mode="r", allow_pickle=False)
+        array = np.load(place, mmap_mode="r" if mapped else None, allow_pickle=False)
     except Exception:  # a damaged entry is recreated, whatever reading it raises
         return None
     return array if isinstance(array, np.ndarray) and array.dtype == np.float32 else None

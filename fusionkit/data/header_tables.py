@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -72,18 +72,31 @@ def _joined(table: Table, description: DataDescription, name: str, source: Heade
     if description.id not in other:
         raise DataError(Diagnostic("no-header-table", f"{str(path)!r} has no column {description.id!r}, the id of the "
                                    "cases", other.header(), fix=write))
-    places = {id: row for row, id in enumerate(other.cells(description.id))}
+    names = other.cells(description.id)
+    places = {id: row for row, id in enumerate(names)}
+    twice = next((row for row, id in enumerate(names) if places[id] != row), None)
+    if twice is not None:
+        raise DataError(Diagnostic("duplicate-id", f"the id {names[twice]!r} occurs twice in {str(path)!r}",
+                                   other.span(twice, description.id), fix=write))
     rows = [places.get(id) for id in table.cells(description.id)]
     missing = rows.count(None)
     if missing:
         faults.append(Diagnostic("not-in-headers", f"{missing} of {len(rows)} cases have no row in {str(path)!r}", span,
                                  "their columns of header values are blank", write, "warning"))
+    known = getattr(table, "sides", {})
+    both = [column for column in other.columns if column in table and column != description.id
+            and not (column in known and known[column][0].file == other.file)]
+    if both:
+        faults.append(Diagnostic("header-column", f"{', '.join(map(repr, both))} of {str(path)!r} "
+                                 "are columns of another table of the cases too", span, "those of the table of cases, "
+                                 "or of the input that is named first, are read",
+                                 "name them otherwise under 'tags', or remove them from the table of cases", "warning"))
     added = [column for column in other.columns if column not in table]
     cells = [tuple("" if row is None else other.cell(row, column) for column in added) for row in rows]
-    sides = {**getattr(table, "sides", {}), **dict.fromkeys(added, (other, rows))}
-    plain = {key: getattr(table, key) for key in ("file", "lines", "starts", "delimiter", "header_line", "numbers")}
-    return JoinedTable(**plain, columns=(*table.columns, *added), sides=sides, rows=tuple(
-        (*own, *more) for own, more in zip(table.rows, cells, strict=True)))
+    plain = {each.name: getattr(table, each.name) for each in fields(Table) if each.init}
+    return JoinedTable(**plain | {
+        "columns": (*table.columns, *added), "sides": {**known, **dict.fromkeys(added, (other, rows))},
+        "rows": tuple((*own, *more) for own, more in zip(table.rows, cells, strict=True))})
 
 
 @dataclass(frozen=True, slots=True)

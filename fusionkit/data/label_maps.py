@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.data.geometry.options import Interpolation
 from fusionkit.data.transforms import resize
+
+if TYPE_CHECKING:
+    from fusionkit.data.input_spec import InputSpec
+    from fusionkit.data.readers.facts import Facts
 
 _SAMPLE = 1 << 16
 _MOST_LABELS, _LARGEST_LABEL = 256, 65535
@@ -47,9 +51,10 @@ def labels_of(array: NDArray[Any]) -> tuple[float, ...]:
     return tuple(float(label) for label in labels) if pairs and patches else ()
 
 
-def is_label_map(interpolate: str, labels: tuple[float, ...]) -> bool:
-    """Whether values are labels, by the option of their reader and what was found in a file."""
-    return interpolate in ("labels", "nearest") or (interpolate == "auto" and bool(labels))
+def labelled(inputs: Mapping[str, InputSpec], facts: Mapping[tuple[str, int], Facts]) -> frozenset[str]:
+    """The inputs whose values are labels, by their options and what was found in any of their files."""
+    return frozenset(name for (name, _), file in facts.items() if (how := inputs[name].options.interpolate) in (
+        "labels", "nearest") or (how == "auto" and file.labels))
 
 
 def colour_labels(array: NDArray[np.float32]) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.readers.columns import Categories
 from fusionkit.data.signature import HeadTarget
-from fusionkit.errors import Diagnostic
+from fusionkit.errors import DataError, Diagnostic
 
 _SIDES = (("left", "right"), ("links", "rechts"), ("sinistra", "destra"), ("gauche", "droite"))
 _SHORT = (("l", "r"), ("od", "os"), ("lt", "rt"))
@@ -70,17 +70,40 @@ def check_sides(description: DataDescription, layouts: Mapping[str, Categories],
     if not mirrored:
         return
     where = description.span("augment", next(name for name in mirrored[0] if name in made.inputs))
+    for what, column, named in _of_one_side(description, layouts, heads, made.swap):
+        fix = f"write 'flip: off' on {mirrored[0][0]!r}"
+        if column and len(named) == 2:
+            fix += f", or '{SWAP}: {{{column}: [{', '.join(named)}]}}' under 'augment' if they swap with it"
+        findings.add(Diagnostic(
+            "flip-laterality", f"{mirrored[0][0]!r} is mirrored left for right, and {what} is of one side", where,
+            why=_untrue(named), fix=fix))
+
+
+def check_mirrored_view(description: DataDescription, layouts: Mapping[str, Categories],
+                        heads: Mapping[str, HeadTarget]) -> None:
+    """Refuse mirror images at prediction, where nothing changes places with them.
+
+    Raises: DataError with `flip-laterality`.
+    """
+    found = [Diagnostic("flip-laterality", f"'--tta lr' mirrors cases left for right, and {what} is of one side",
+                        why=_untrue(named), fix="leave 'lr' out of --tta")
+             for what, _, named in _of_one_side(description, layouts, heads, {})]
+    if found:
+        raise DataError(*found)
+
+
+def _untrue(named: Sequence[str]) -> str:
+    return f"{', '.join(map(repr, named[:4]))} would not be true of a mirror image"
+
+
+def _of_one_side(description: DataDescription, layouts: Mapping[str, Categories], heads: Mapping[str, HeadTarget],
+                 swap: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str | None, list[str]]]:
+    """What is said of one side and does not change places: in a sentence, by which column, and in which words."""
     for what, words, column in _spoken(description, layouts, heads):
         found = _sided(words)
-        pair = made.swap.get(column) if column else None
+        pair = swap.get(column) if column else None
         if found and not (pair and set(found) <= {word for side in pair for word in _words(side)}):
-            fix = f"write 'flip: off' on {mirrored[0][0]!r}"
-            named = [word for word in words if set(_words(word)) & set(found)]
-            if column and len(named) == 2:
-                fix += f", or '{SWAP}: {{{column}: [{', '.join(named)}]}}' under 'augment' if they swap with it"
-            findings.add(Diagnostic(
-                "flip-laterality", f"{mirrored[0][0]!r} is mirrored left for right, and {what} is of one side", where,
-                why=f"{', '.join(map(repr, named[:4]))} would not be true of a mirror image", fix=fix))
+            yield what, column, [word for word in words if set(_words(word)) & set(found)]
 
 
 def _check_swap(description: DataDescription, made: Augmentation, layouts: Mapping[str, Categories],

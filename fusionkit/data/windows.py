@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import PlainSerializer, PlainValidator
 
@@ -19,10 +19,16 @@ NAMED: Mapping[str, tuple[float, float]] = {
 _Limits = tuple[float, float]
 
 
+class NamedWindow(tuple[float, float]):
+    """A window that was given by a name, so that its limits are HU."""
+
+    __slots__ = ()
+
+
 def _limits(given: Any, named: bool) -> _Limits:
     if isinstance(given, str):
         if named and given in NAMED:
-            return NAMED[given]
+            return NamedWindow(NAMED[given])
         known = f"a window is two numbers or one of {', '.join(NAMED)}" if named else "a window is two numbers"
         raise ValueError(f"{given!r} is no window; {known}" if named else known)
     if not isinstance(given, Sequence) or len(given) != 2:
@@ -71,4 +77,5 @@ def several(windows: _Limits | tuple[_Limits, ...] | None) -> tuple[_Limits, ...
     low, high = windows[0], windows[-1]
     if isinstance(low, tuple) or isinstance(high, tuple):
         return tuple(each for each in windows if isinstance(each, tuple))
-    return ((low, high),)
+    # The very pair: one that was given by its name says so.
+    return (cast(_Limits, windows),)

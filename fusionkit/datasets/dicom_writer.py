@@ -1,6 +1,7 @@
-"""Writes CT series as DICOM: one file per slice, exact geometry, any orientation, four transfer syntaxes.
+"""Writes CT and PET series as DICOM: one file per slice, exact geometry, any orientation, four transfer syntaxes.
 
-For synthetic cohorts and tests. The stored value is HU + 1024 in 12 of 16 bits, so HU outside -1024..3071 is clipped.
+For synthetic cohorts and tests. The stored value has 12 of 16 bits: HU + 1024, so HU outside -1024..3071 is clipped, or
+hundredths of SUV, so that 40.95 is the most.
 Source: DICOM PS3.3 C.7.6.2 (image plane), PS3.5 A.4 (encapsulated pixel data).
 """
 
@@ -28,13 +29,27 @@ SYNTAXES: dict[Syntax, str] = {
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 
-_INTERCEPT = -1024
 _LARGEST = 4095
-_CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 # Placeholders in the header, each as long as its replacement, so that one header serves all slices of a series.
 _INSTANCE = "2.25." + "9" * 39
 _POSITION = ("12345.6789012345", "23456.7890123456", "34567.8901234567")
 _NUMBER = "1234567890"
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """What a series is of: DICOM's name and class, the scale of stored values, and the elements that tell the unit."""
+
+    name: str
+    sop_class: str
+    intercept: int
+    slope: float
+    elements: Mapping[str, Any]
+
+
+CT = Modality("CT", "1.2.840.10008.5.1.4.1.1.2", -1024, 1, {"RescaleType": "HU"})
+PET = Modality("PT", "1.2.840.10008.5.1.4.1.1.128", 0, 0.01, {
+    "Units": "GML", "SUVType": "BW", "CorrectedImage": ["ATTN", "DECY"], "DecayCorrection": "START"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,38 +93,43 @@ def _encoder(syntax: Syntax) -> Any:
 
 def write_series(
     folder: Path,
-    volume: NDArray[np.integer[Any]],
+    volume: NDArray[Any],
     geometry: Geometry | None = None,
     *,
+    modality: Modality = CT,
     seed: object = 0,
     syntax: Syntax = "explicit",
     shuffled: bool = True,
     reversed_numbers: bool = True,
     patient: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a CT volume as a series with one file per slice.
+    """Write a volume as a series with one file per slice.
 
     By default, file names are shuffled and instance numbers run against the positions, so that only a reader that
     sorts by position recovers the volume. `patient` has DICOM keywords such as `PatientID`. JPEG 2000
-    needs slices of at least 32 pixels per side.
-    Shapes: volume (D, H, W). Units: HU.
+    needs slices of at least 32 pixels per side. Series of one `seed` and several modalities share study and frame of
+    reference.
+    Shapes: volume (D, H, W). Units: HU, or SUV for PET.
     """
     geometry = geometry or Geometry()
     depth = len(volume)
-    order = np.random.default_rng(int(uid(seed, "order")[5:])).permutation(depth) if shuffled else np.arange(depth)
-    header = _header(volume, geometry, seed, SYNTAXES[syntax], patient or {})
+    own_seed = seed if modality is CT else f"{seed} {modality.name}"
+    order = np.random.default_rng(int(uid(own_seed, "order")[5:])).permutation(depth) if shuffled else np.arange(depth)
+    dataset = _dataset(volume, geometry, modality, SYNTAXES[syntax])
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid(seed, "study"), uid(own_seed, "series")
+    dataset.FrameOfReferenceUID = uid(seed, "frame of reference")
+    header = _header(dataset, patient or {})
     positions = geometry.slice_positions(depth)
-    stored = np.clip(np.asarray(volume, dtype=np.int32) - _INTERCEPT, 0, _LARGEST).astype("<u2")
+    stored = np.clip(np.rint((volume - modality.intercept) / modality.slope), 0, _LARGEST).astype("<u2")
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(depth):
         number = depth - index if reversed_numbers else index + 1
-        own = _slice_header(header, uid(seed, index), number, positions[index])
+        own = _slice_header(header, uid(own_seed, index), number, positions[index])
         (folder / f"IM{order[index]:05d}.dcm").write_bytes(own + _pixel_element(stored[index], syntax))
 
 
-def _header(volume: NDArray[Any], geometry: Geometry, seed: object, syntax: str, patient: Mapping[str, str]) -> bytes:
+def _header(dataset: Any, patient: Mapping[str, str]) -> bytes:
     """Everything before the pixels, encoded once; the slice's own values are fillers."""
-    dataset = _dataset(volume, geometry, seed, syntax)
     for keyword, value in patient.items():
         setattr(dataset, keyword, value)
     buffer = io.BytesIO()
@@ -117,21 +137,19 @@ def _header(volume: NDArray[Any], geometry: Geometry, seed: object, syntax: str,
     return buffer.getvalue()
 
 
-def _dataset(volume: NDArray[Any], geometry: Geometry, seed: object, syntax: str) -> Any:
+def _dataset(volume: NDArray[Any], geometry: Geometry, modality: Modality, syntax: str) -> Any:
     datasets: Any = import_module("pydicom.dataset")
     meta = datasets.FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _CT_IMAGE
+    meta.MediaStorageSOPClassUID = modality.sop_class
     meta.MediaStorageSOPInstanceUID = _INSTANCE
     meta.TransferSyntaxUID = syntax
     dataset = datasets.FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
-    dataset.SOPClassUID, dataset.SOPInstanceUID = _CT_IMAGE, _INSTANCE
+    dataset.SOPClassUID, dataset.SOPInstanceUID = modality.sop_class, _INSTANCE
     dataset.StudyDate = dataset.StudyTime = dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
-    dataset.Modality, dataset.Manufacturer, dataset.SeriesDescription = "CT", "fusionkit", "phantom"
+    dataset.Modality, dataset.Manufacturer, dataset.SeriesDescription = modality.name, "fusionkit", "phantom"
     dataset.PatientName = dataset.PatientID = dataset.PatientBirthDate = dataset.PatientSex = ""
     dataset.SliceThickness = f"{abs(geometry.spacing[0]):.6g}"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid(seed, "study"), uid(seed, "series")
-    dataset.FrameOfReferenceUID = uid(seed, "frame of reference")
     dataset.StudyID, dataset.SeriesNumber, dataset.InstanceNumber = "1", "1", _NUMBER
     dataset.ImagePositionPatient = list(_POSITION)
     dataset.ImageOrientationPatient = [_decimal(value) for value in geometry.orientation]
@@ -139,7 +157,9 @@ def _dataset(volume: NDArray[Any], geometry: Geometry, seed: object, syntax: str
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = volume.shape[1:]
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = str(_INTERCEPT), "1", "HU"
+    dataset.RescaleIntercept, dataset.RescaleSlope = str(modality.intercept), f"{modality.slope:g}"
+    for keyword, value in modality.elements.items():
+        setattr(dataset, keyword, value)
     return dataset
 
 

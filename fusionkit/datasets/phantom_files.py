@@ -1,23 +1,26 @@
-"""Writes a synthetic cohort to disk as a user would have it: CT series as DICOM folders, cases.csv and data.yaml."""
+"""Writes a synthetic cohort to disk as a user would have it: series as DICOM folders, cases.csv and data.yaml."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.datasets.dicom_writer import Geometry, Syntax, write_series
+from fusionkit.datasets.dicom_writer import CT, PET, Geometry, Modality, Syntax, write_series
 from fusionkit.datasets.folders import write_rows, written_aside
 from fusionkit.datasets.phantom import VIEWS, Latents, Scenario, draw_latents, oracle, stream
-from fusionkit.datasets.phantom_image import SIZE, SPACING_MM, render_image
+from fusionkit.datasets.phantom_image import SIZE, SPACING_MM, Sampling, draw_anatomy, render_ct
+from fusionkit.datasets.phantom_pet import PET_CENTRE_MM, PET_SIZE, PET_SPACING_MM, render_pet
 from fusionkit.datasets.phantom_table import CATEGORICAL, CATEGORIES, NUMERIC, render_table
 from fusionkit.progress import Progress
 
+FOLDERS = {CT.name: "ct", PET.name: "pet"}
 CLASSES = ("benign", "malignant")
-WINDOW = (-1000, 400)
+WINDOW, PET_WINDOW = (-1000, 400), (0, 10)
 
 _DESCRIPTION = """\
 # A phantom cohort made by fusionkit, scenario {scenario!r}, seed {seed}: no patient, no clinical result.
@@ -27,12 +30,35 @@ cases: cases.csv
 id: case
 split: {{column: split}}
 inputs:
-  ct: {{read: dicom, path: "ct/{{series}}", window: [{low}, {high}], size: [{size}]}}
+{images}
   clinic: {{read: columns, numeric: [{numeric}], categorical: [{categorical}],
            categories: {{{categories}}}}}
 targets:
   diagnosis: {{column: diagnosis}}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """How the images of a cohort are taken, by lot for each case; none of it has to do with the label.
+
+    Bodies lie turned about the axis to the head by up to `turn` degrees either way. Each CT has one of the `spacings`,
+    with the same number of voxels, so that it shows more or less of the body. `pet` adds a PET on a grid of its own.
+    Units: `turn` in degrees, `spacings` in mm along depth, height and width.
+    """
+
+    turn: float = 0.0
+    spacings: tuple[tuple[float, float, float], ...] = (SPACING_MM,)
+    pet: bool = False
+
+    def drawn(self, rng: np.random.Generator) -> Sampling:
+        """How the CT of the next case is taken."""
+        turn = float(rng.uniform(-self.turn, self.turn)) if self.turn else 0.0
+        spacing = self.spacings[rng.integers(len(self.spacings))]
+        return Sampling(spacing=spacing, turn=turn)
+
+
+ORDINARY = Acquisition()
 
 
 def write_phantom(
@@ -44,12 +70,13 @@ def write_phantom(
     *,
     shares: tuple[float, float] = (0.5, 0.1),
     syntax: Syntax = "explicit",
+    acquisition: Acquisition = ORDINARY,
 ) -> Latents:
     """Write a cohort of `cases` cases to a new folder and return its latent variables, in the order of the rows.
 
-    The folder contains `ct/CASE/*.dcm`, `cases.csv`, `data.yaml` and `hidden.csv`. `shares` are the parts of the cases
-    for training and validation; the rest is for testing. A missing input is an empty cell. `progress` is called with
-    the number of cases done and the total.
+    The folder contains `ct/CASE/*.dcm`, with a PET `pet/CASE/*.dcm`, `cases.csv`, `data.yaml` and `hidden.csv`.
+    `shares` are the parts of the cases for training and validation; the rest is for testing. A missing input is an
+    empty cell. `progress` is called with the number of cases done and the total.
     Raises: `DataError` (folder-not-empty) if the folder exists and is not empty.
     """
     latents = draw_latents(scenario, cases, seed)
@@ -58,14 +85,16 @@ def write_phantom(
     with written_aside(folder) as aside:
         for index in range(cases):
             if latents.image_present[index]:
-                volume = render_image(latents.image[index], stream(seed, f"image of {scenario}", index))
                 patient = _patient(names[index], columns, index, bool(latents.table_present[index]))
-                _write_case(aside / "ct" / names[index], volume, (seed, scenario, index), syntax, patient)
+                case = (seed, scenario, index)
+                for modality, volume, sampling in _images(latents.image[index], acquisition, case):
+                    write_series(aside / FOLDERS[modality.name] / names[index], volume, _geometry(sampling),
+                                 modality=modality, seed=case, syntax=syntax, patient=patient)
             if progress:
                 progress(index + 1, cases)
         write_rows(aside / "cases.csv", _rows(names, latents, columns, _split(cases, shares)))
         write_rows(aside / "hidden.csv", _hidden(names, scenario, latents))
-        (aside / "data.yaml").write_text(_describe(scenario, seed), encoding="utf-8")
+        (aside / "data.yaml").write_text(_describe(scenario, seed, acquisition), encoding="utf-8")
     return latents
 
 
@@ -77,10 +106,24 @@ def _patient(name: str, columns: dict[str, NDArray[Any]], index: int, table_pres
     return {"PatientID": name, "PatientAge": age, "PatientSex": str(columns["sex"][index])}
 
 
-def _write_case(folder: Path, volume: NDArray[np.int16], seed: object, syntax: Syntax, patient: dict[str, str]) -> None:
-    depth, height, width = ((size - 1) / 2 * step for size, step in zip(SIZE, SPACING_MM, strict=True))
-    geometry = Geometry(spacing=SPACING_MM, position=(-width, -height, -depth))
-    write_series(folder, volume, geometry, seed=seed, syntax=syntax, patient=patient)
+def _images(u: float, acquisition: Acquisition, case: tuple[int, Scenario, int]
+            ) -> Iterator[tuple[Modality, NDArray[Any], Sampling]]:
+    """The series of a case."""
+    seed, scenario, index = case
+    sampling = acquisition.drawn(stream(seed, f"acquisition of {scenario}", index))
+    rng = stream(seed, f"image of {scenario}", index)
+    anatomy = draw_anatomy(u, rng)
+    yield CT, render_ct(anatomy, rng, sampling), sampling
+    if acquisition.pet:
+        pet = render_pet(anatomy, u, stream(seed, f"pet of {scenario}", index), sampling.turn)
+        yield PET, pet, Sampling(PET_SIZE, PET_SPACING_MM, sampling.turn, PET_CENTRE_MM)
+
+
+def _geometry(sampling: Sampling) -> Geometry:
+    """Where the voxels are in the patient: width runs to the left, height to the back, depth to the head."""
+    depth, height, width = (middle - (size - 1) / 2 * step for size, step, middle in zip(
+        sampling.size, sampling.spacing, sampling.centre, strict=True))
+    return Geometry(spacing=sampling.spacing, position=(width, height, depth))
 
 
 def _split(cases: int, shares: tuple[float, float]) -> list[str]:
@@ -117,15 +160,23 @@ def _hidden(names: list[str], scenario: Scenario, latents: Latents) -> Iterator[
         ]
 
 
-def _describe(scenario: Scenario, seed: int) -> str:
+def _describe(scenario: Scenario, seed: int, acquisition: Acquisition) -> str:
     return _DESCRIPTION.format(
         scenario=scenario,
         seed=seed,
-        low=WINDOW[0],
-        high=WINDOW[1],
-        size=", ".join(map(str, SIZE)),
+        images="\n".join(_image_lines(acquisition)),
         numeric=", ".join(NUMERIC),
         categorical=", ".join(CATEGORICAL),
         # A small cohort may lack some, which the graphs have room for.
         categories=", ".join(f"{column}: [{', '.join(names)}]" for column, names in CATEGORIES.items()),
     )
+
+
+def _image_lines(acquisition: Acquisition) -> Iterator[str]:
+    """The inputs that are images; a spacing is written where the files have several."""
+    given = f"window: {list(WINDOW)}"
+    if len(set(acquisition.spacings)) > 1:
+        given += f", spacing: {list(SPACING_MM)}"
+    yield f'  ct: {{read: dicom, path: "ct/{{series}}", {given}, size: {list(SIZE)}}}'
+    if acquisition.pet:
+        yield f'  pet: {{read: dicom, path: "pet/{{series}}", window: {list(PET_WINDOW)}, like: ct}}'

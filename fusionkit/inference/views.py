@@ -34,6 +34,8 @@ VIEWS: Mapping[str, Sequence[Motion]] = {
     "rotate": (_turned(_DEGREES), _turned(-_DEGREES)), "lr": (_flipped(0),), "ap": (_flipped(1),), "si": (_flipped(2),)}
 """Views by name, besides the case as it is: turned by 10 degrees either way in the axial plane, or mirrored left for
 right, front for back (the rows of a picture), top for bottom. Nothing is drawn."""
+MIRRORING = "lr"
+"""The view that swaps the sides of the body."""
 
 
 def named_views(text: str | None) -> tuple[str, ...]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
 from fusionkit.components.component import Component
+from fusionkit.data.laterality import check_mirrored_view
 from fusionkit.data.loading import CaseDataset, Cohort
 from fusionkit.errors import Diagnostic, GraphError, Span, UserError
 from fusionkit.evaluation.calibration import Calibration
 from fusionkit.graph.nodes import Step
 from fusionkit.inference.ensemble import MEMBERS, members_of
 from fusionkit.inference.predict import HeadResult, Settings, predict
-from fusionkit.inference.views import named_views
+from fusionkit.inference.views import MIRRORING, named_views
 from fusionkit.interface.console import Console, console_for
 from fusionkit.interface.keywords import spell_out
 from fusionkit.network.model import FusionModel
@@ -85,13 +86,16 @@ class OpenedRun:
     def cohort(self, data: str | Path | None, *, require_targets: bool) -> Cohort:
         """Cases for the run; its own without `data`. What other cases are warned of is shown.
 
-        Raises: DataError with everything that is wrong.
+        Raises: DataError with everything that is wrong, `flip-laterality` if what is said of a case has a side and a
+        view mirrors it.
         """
         with self.console.progress("reading") as update:
             cohort = cohort_of(self.run, data, require_targets=require_targets, progress=update,
                                data_roots=self.options["data_roots"])
         for warning in cohort.warnings if data is not None else ():
             self.console.note(warning.render())
+        if MIRRORING in named_views(self.options["tta"]):
+            check_mirrored_view(cohort.description, cohort.layouts, cohort.heads)
         return cohort
 
     def dataset(self, cohort: Cohort, rows: Sequence[int], data: str | Path | None) -> CaseDataset:

@@ -179,11 +179,6 @@ class MaskedText(Coded):
         """One id for each token."""
         return self.sizes[:1]
 
-    @property
-    def written(self) -> tuple[int | None, ...]:
-        """As the data have it: the vocabulary, and None for a number of tokens that varies."""
-        return (None, self.width)
-
 
 @dataclass(frozen=True, slots=True)
 class MaskedEvents(Coded):
@@ -200,11 +195,6 @@ class MaskedEvents(Coded):
         """A time, a variable and a value for each event."""
         return (self.positions, 3)
 
-    @property
-    def written(self) -> tuple[int | None, ...]:
-        """As the data have it: the number of variables, and None for a number of events that varies."""
-        return (None, self.width)
-
 
 @dataclass(frozen=True, slots=True)
 class MaskedSeries(Coded):
@@ -220,11 +210,6 @@ class MaskedSeries(Coded):
     def carried(self) -> tuple[int, ...]:
         """Two numbers for each channel of each step, and its time."""
         return (self.positions, 2 * self.width + 1)
-
-    @property
-    def written(self) -> tuple[int | None, ...]:
-        """As the data have it: the channels, and None for a number of steps that varies."""
-        return (None, self.width)
 
 
 @dataclass(frozen=True, slots=True)

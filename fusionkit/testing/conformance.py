@@ -367,6 +367,10 @@ def _tried(name: str, found: ProbeSet, probes: Sequence[Probe]) -> str:
     single = [str(probe) for probe in probes
               if not probe.meta_error and len({witness.inputs for witness in probe.witnesses}) < 2]
     seen += f"; with one set of sizes only: {single[0]}" if single else ""
+    fewer = [str(probe) for probe in found.few if probe.cases < 5]
+    seen += f"; large, so the other checks take batches of 3 cases: {'; '.join(fewer)}" if fewer else ""
+    others = {probe.choice.label for probe in probes if not probe.brief} - {probe.choice.label for probe in found.few}
+    seen += f"; tried by this check only, since it is large: {', '.join(sorted(others))}" if others else ""
     return seen + (f"; refused {'; '.join(found.refused)}" if found.refused else "")
 
 

@@ -7,22 +7,19 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from fusionkit_plugins.blocks.utf8_text import utf8_text
+
 from fusionkit.reading import ReadError
 
 
-def rows_of(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """The cells of some columns, stripped, in the order of the file; commas or semicolons between them.
+def rows_of(path: Path, columns: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
+    """The number of each row, the header being 1, with the cells of some columns, stripped; empty rows are left out.
+
+    Commas or semicolons separate the cells.
 
     Raises: ReadError with `unreadable-file`, `not-utf8` or `unknown-column`.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise ReadError("not-utf8", f"{path.name!r} is not UTF-8 text", f"byte {problem.start} cannot be read",
-                        "save it as UTF-8") from None
-    except OSError as problem:
-        raise ReadError("unreadable-file", f"{path.name!r} cannot be opened: {problem.strerror or problem}",
-                        fix="check the file and its permissions") from None
+    text = utf8_text(path, path.name)
     first = text.partition("\n")[0]
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ","))
@@ -34,4 +31,5 @@ def rows_of(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
             raise ReadError("unknown-column", f"{path.name!r} has no column {column!r}",
                             f"its columns are {', '.join(header[:20])}", "name one of its columns")
     places = [header.index(column) for column in columns]
-    return [tuple(row[place].strip() if place < len(row) else "" for place in places) for row in rows[1:] if any(row)]
+    return [(number, tuple(row[place].strip() if place < len(row) else "" for place in places))
+            for number, row in enumerate(rows[1:], 2) if any(row)]

@@ -124,7 +124,7 @@ def _by_case(path: Path, options: EventsOptions) -> tuple[dict[str, list[_Event]
     found: dict[str, list[_Event]] = defaultdict(list)
     units: dict[str, Counter[str]] = defaultdict(Counter)
     without = []
-    for number, cells in enumerate(rows_of(path, columns), 2):
+    for number, cells in rows_of(path, columns):
         case, time, name, value = cells[:4]
         if not case or not name or not value:
             without.append(number)

@@ -41,6 +41,7 @@ from fusionkit.reading import (
     spacings,
     spread,
     unzipped,
+    window_of_ct,
 )
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
@@ -66,8 +67,8 @@ def shape(options: NiftiOptions) -> Sizes | None:
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input taken together."""
-    return [*_places(files), *spacings(files, options.size is not None), *label_maps(options, files), *ranges(files),
-            *constant(files)]
+    return [*_places(files), *spacings(files, options.size is not None), *label_maps(options, files),
+            *window_of_ct(options, files), *ranges(files), *constant(files)]
 
 
 def _places(files: Sequence[Facts]) -> list[Advice]:

@@ -62,7 +62,7 @@ def _read(path: Path, options: SeriesOptions) -> NDArray[np.float64]:
     """Raises: ReadError."""
     columns = (*options.channels, *([options.time] if options.time else []))
     steps = []
-    for number, cells in enumerate(rows_of(path, columns), 2):
+    for number, cells in rows_of(path, columns):
         values = [_number(cell, path, number) if cell else math.nan for cell in cells[: len(options.channels)]]
         time = float(len(steps))
         if options.time is not None:

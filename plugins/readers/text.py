@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from fusionkit_plugins.blocks.utf8_text import utf8_text
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
@@ -90,17 +91,7 @@ def _text(cases: CohortCases, options: TextOptions, row: int) -> str | None:
     path = cases.files[row]
     if path is None:
         return None
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ReadError("too-large", f"{str(path)!r} has more than {_MOST_BYTES:,} bytes",
-                            fix="give a file with the text of one case")
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise ReadError("not-utf8", f"{str(path)!r} is not UTF-8 text", f"byte {problem.start} cannot be read",
-                        "save it as UTF-8") from None
-    except OSError as problem:
-        raise ReadError("unreadable-file", f"{str(path)!r} cannot be opened: {problem.strerror or problem}",
-                        fix="check the file and its permissions") from None
+    return utf8_text(path, str(path), _MOST_BYTES)
 
 
 class _Cutting:

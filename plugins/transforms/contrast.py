@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fusionkit_plugins.blocks.per_case import over_positions, per_case
+from fusionkit_plugins.blocks.per_case import mean_of, over_positions, per_case
 from fusionkit_plugins.blocks.ranges import FactorRange
 from pydantic import Field
 from torch import Tensor
@@ -30,7 +30,7 @@ class Contrast(TransformMethod):
     def apply(self, values: Tensor, drawn: Mapping[str, Tensor], noise: Callable[[], Tensor]) -> Tensor:
         """The values with another contrast."""
         axes = over_positions(values)
-        mean = values.mean(axes, keepdim=True)
+        mean = mean_of(values)
         changed = (values - mean) * per_case(drawn["factor"], values) + mean
         return changed.clamp(values.amin(axes, keepdim=True), values.amax(axes, keepdim=True))
 

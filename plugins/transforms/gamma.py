@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fusionkit_plugins.blocks.per_case import over_positions, per_case
+import torch
+from fusionkit_plugins.blocks.per_case import deviation_of, mean_of, over_positions, per_case
 from fusionkit_plugins.blocks.ranges import FactorRange
 from pydantic import Field
 from torch import Tensor
@@ -37,10 +38,13 @@ class Gamma(TransformMethod):
         axes = over_positions(values)
         low, high = values.amin(axes, keepdim=True), values.amax(axes, keepdim=True)
         span = (high - low).clamp(min=_SMALL)
-        bent = ((values - low) / span).pow(per_case(drawn["power"], values)) * span + low
-        mean, deviation = values.mean(axes, keepdim=True), values.std(axes, keepdim=True)
-        centred = (bent - bent.mean(axes, keepdim=True)) / bent.std(axes, keepdim=True).clamp(min=_SMALL)
-        return (centred * deviation + mean).where(high > low, values)
+        mean = mean_of(values)
+        bent = values - mean
+        deviation = deviation_of(bent)
+        # The logarithm of 0 is minus infinity, of which the exponential is 0 again.
+        torch.sub(values, low, out=bent).div_(span).log_().mul_(per_case(drawn["power"], values)).exp_()
+        bent.sub_(mean_of(bent))
+        return torch.addcmul(mean.where(high > low, low), bent, deviation / deviation_of(bent).clamp(min=_SMALL))
 
 
 component = Transform("gamma", GammaConfig, Gamma, short="power", category="intensity",

@@ -31,7 +31,7 @@ class Noise(TransformMethod):
 
     def apply(self, values: Tensor, drawn: Mapping[str, Tensor], noise: Callable[[], Tensor]) -> Tensor:
         """Values and noise."""
-        return values + noise() * per_case(drawn["sd"], values)
+        return noise().mul_(per_case(drawn["sd"], values)).add_(values)
 
 
 component = Transform("noise", NoiseConfig, Noise, short="sd", category="intensity")

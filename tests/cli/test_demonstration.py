@@ -24,8 +24,8 @@ def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demonstration, "_Command", lambda arguments: command([*arguments, "--epochs", "10"]))
 
 
-def test_organs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Takes half a minute and more: three networks of images are trained, as many epochs as a reader waits for."""
+def test_organs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str], shorter: None) -> None:
+    """Takes over ten seconds: three networks of images are trained."""
     found = figures([str(tmp_path / "demo"), "--cases", "300"], capsys)
     assert set(found) == {"image", "table", "both"}
     assert found["both"]["accuracy"] > 0.3

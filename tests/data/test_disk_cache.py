@@ -11,8 +11,10 @@ ARRAY = np.arange(30, dtype=np.float32).reshape(2, 3, 5)
 
 def test_what_is_stored_comes_back_mapped(tmp_path):
     disk_cache.store(tmp_path, "abc", ARRAY)
-    found = disk_cache.load(tmp_path, "abc")
+    found = disk_cache.load(tmp_path, "abc", mapped=True)
     assert isinstance(found, np.memmap) and (found == ARRAY).all() and not found.flags.writeable
+    read = disk_cache.load(tmp_path, "abc")
+    assert not isinstance(read, np.memmap) and (read == ARRAY).all() and read.flags.writeable
     assert disk_cache.load(tmp_path, "abd") is None
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["abc.npy"]
 

@@ -107,6 +107,25 @@ def test_a_faulty_cell_is_told_where_it_is(folder: Path) -> None:
     assert str(found.span).endswith("headers.csv:3:4")
 
 
+def test_a_column_or_an_id_that_is_there_twice_is_told(folder: Path) -> None:
+    written(folder)
+    table = "id,dicom.kvp,dicom.age,weight\nc0,120,45,1\nc1,120,44,1\nc2,120,43,1\nc3,120,42,1\n"
+    (folder / "headers.csv").write_text(table)
+    found = cohort(folder)
+    assert [each.message[:9] for each in found.warnings if each.code == "header-column"] == ["'weight' "]
+    assert found.columns["ehr"].numeric[:, 0].tolist() == [70, 80, 90, 60]
+    again = (folder / "data.yaml").read_text().replace("targets:", """  pet: {read: columns, numeric: [dicom.kvp],
+    from_dicom: {path: "ct/{id}", table: pet.csv}}
+targets:""")
+    (folder / "data.yaml").write_text(again)
+    (folder / "pet.csv").write_text("id,dicom.kvp\nc0,1\nc1,2\nc2,3\nc3,4\n")
+    assert [each.message[:12] for each in cohort(folder).warnings if each.code == "header-column"] == [
+        "'weight' of ", "'dicom.kvp' "]
+    (folder / "headers.csv").write_text(f"{table}c1,80,44,1\n")
+    with pytest.raises(DataError, match="the id 'c1' occurs twice"):
+        cohort(folder)
+
+
 @pytest.mark.parametrize(("more", "arguments", "said"), [
     ("tags: {who: PatientName}", [], "may say who a person is"),
     ("tags: {kvp: KVp}", [], "did you mean 'KVP'"),

@@ -11,6 +11,8 @@ from small_study import write_files
 
 from fusionkit.data.batch import collate
 from fusionkit.errors import DataError
+from fusionkit.interface import opened_run
+from fusionkit.interface.console import console_for
 from fusionkit.runs.setup import set_up
 from fusionkit.training.batch_changes import augmented_for
 
@@ -69,6 +71,21 @@ def test_a_mirror_image_that_contradicts_a_word_is_refused(tmp_path: Path, augme
 @pytest.mark.parametrize("augment", ["{scan: {flip: {axis: ap}}}", "{scan: {preset: mmcaf, flip: off}}"])
 def test_other_changes_are_not(tmp_path: Path, augment: str) -> None:
     assert len(cohort(tmp_path, augment)) == 24
+
+
+def test_a_mirrored_view_at_prediction_is_refused_as_well_and_swaps_do_not_help(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cohort(tmp_path, "{scan: {flip: true}, swap: {side: [left, right]}}")
+    monkeypatch.setattr(opened_run, "cohort_of", lambda *_, **__: made)
+
+    def read(tta: str) -> Any:
+        options = opened_run.RunKeywords(tta=tta, data_roots=())
+        opened = opened_run.OpenedRun(None, None, (), None, options, None, console_for(None, True))
+        return opened.cohort(None, require_targets=False)
+
+    assert read("rotate,ap") is made
+    with pytest.raises(DataError, match="'--tta lr' mirrors cases left for right, and column 'side'"):
+        read("rotate,lr")
 
 
 @pytest.mark.parametrize("encode", ["onehot", "codes"])

@@ -52,8 +52,21 @@ def test_the_figures_are_those_of_the_kit() -> None:
     low, high = numerics.BAND
     assert f"{low:g} to {high:g}".replace("0.0001", "1e-4").replace("10000", "1e4") in PAGE.replace("\n", " ")
     assert f"{probes.HEAVY // 1_000_000} million multiply-adds" in PAGE
+    assert f"Above {probes.COSTLY // 1_000_000} million none are" in PAGE
     assert f"every operation counted as {probes.OVERHEAD // 1000} 000 more" in PAGE.replace("\n", " ")
     assert re.search(rf"less than {imports.SECONDS:g} s of CPU time", PAGE)
+
+
+def test_the_tests_of_easily_missed_faults_exist() -> None:
+    folder = Path(__file__).parents[1] / "testing"
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
+    named = [test for _, _, shown in rows("| fault, or what only looks like one |")
+             for test in re.findall(r"test_\w+(?:\[[\w.]+\])?", shown)]
+    assert len(named) > 20
+    for test in named:
+        function, _, component = test.rstrip("]").partition("[")
+        assert f"def {function}(" in code, test
+        assert not component or f'"{component.partition(".")[2]}"' in code, test
 
 
 def test_its_commands_exist() -> None:

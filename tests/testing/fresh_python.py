@@ -8,9 +8,22 @@ import site
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 import fusionkit
+
+_SEVERAL = """
+import contextlib, io, json, sys
+from fusionkit.cli.parser import main
+printed = []
+for command in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = main(command)
+    assert code == 0, (command, code, output.getvalue())
+    printed.append(output.getvalue())
+print(json.dumps(printed))
+"""
 
 
 class Environment:
@@ -35,6 +48,11 @@ class Environment:
 
     def fusionkit(self, *arguments: str) -> dict:
         return json.loads(self.run("-m", "fusionkit", *arguments, "--json"))
+
+    def commands(self, *commands: Sequence[str]) -> list[dict]:
+        """Several commands in one process: most of the time of a short one goes by in importing torch."""
+        printed = self.run("-c", _SEVERAL, json.dumps([[*command, "--json"] for command in commands]))
+        return [json.loads(line) for line in json.loads(printed.splitlines()[-1])]
 
     def refused(self, *arguments: str) -> dict:
         """What a command prints as JSON that refuses its input."""

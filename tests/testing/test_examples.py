@@ -28,8 +28,9 @@ def test_an_example_is_a_package_that_passes_its_own_tests(folder: Path, tmp_pat
     assert len(code_of(folder)) <= LONGEST
     environment = Environment(tmp_path)
     environment.install(shutil.copytree(folder, tmp_path / folder.name))
-    # Among them the checks of `fusionkit plugins check`.
-    assert any("checks_of(" in path.read_text(encoding="utf-8") for path in (folder / "tests").glob("test_*.py"))
+    # Its own tests do what `fusionkit plugins check` does.
+    tests = "".join(path.read_text(encoding="utf-8") for path in (folder / "tests").glob("test_*.py"))
+    assert "checks_of(" in tests and "check_package(" in tests
     environment.run("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", f"--rootdir={folder.name}",
                     f"{folder.name}/tests")
 
@@ -39,14 +40,15 @@ def test_a_metric_of_a_package_is_in_every_command(tmp_path: Path) -> None:
     environment.install(shutil.copytree(EXAMPLES / "fusionkit-brier-skill", tmp_path / "fusionkit-brier-skill"))
     write_study(tmp_path, GRAPH)
     trained = ("--device", "cpu", "--threads", "1")
-    environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--monitor", "brier_skill",
-                          "--hold-out", "0.3", *trained)
+    _, told, compared = environment.commands(
+        ("train", "graph.yaml", "data.yaml", "-o", "run", "--monitor", "brier_skill", "--hold-out", "0.3", *trained),
+        ("evaluate", "run"),
+        ("compare", "graph.yaml", "data.yaml", "--node", "both", "--with", "fusion.mean", "--metric", "brier_skill",
+         "--no-baselines", "-o", "compared", *trained))
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
     assert "validation_brier_skill_result" in history[0].split(",")
-    told = environment.fusionkit("evaluate", "run")["heads"]["result"]["metrics"]["brier_skill"]
-    assert told["low"] < told["value"] < told["high"]
-    compared = environment.fusionkit("compare", "graph.yaml", "data.yaml", "--node", "both", "--with", "fusion.mean",
-                                     "--metric", "brier_skill", "--no-baselines", "-o", "compared", *trained)
+    skill = told["heads"]["result"]["metrics"]["brier_skill"]
+    assert skill["low"] < skill["value"] < skill["high"]
     head = compared["heads"]["result"]
     assert (head["metric"], head["lower_is_better"]) == ("brier_skill", False)
     assert all(row["low"] is not None for row in head["rows"])
@@ -59,11 +61,13 @@ def test_a_reader_of_a_package_reads_in_every_command(tmp_path: Path) -> None:
     environment.run("-c", WRITE_SCANS)
     (tmp_path / "data.yaml").write_text(SCANS)
     (tmp_path / "graph.yaml").write_text(GRAPH_OF_SCANS)
-    assert "reader.nrrd" in {entry["id"] for entry in environment.fusionkit("plugins", "list", "--kind", "reader")[
-        "components"]}
-    environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--hold-out", "0",
-                          "--device", "cpu", "--threads", "1")
-    assert environment.fusionkit("evaluate", "run")["heads"]["kind"]["counts"]["cases"] == 4
+    listed, _, told = environment.commands(
+        ("plugins", "list", "--kind", "reader"),
+        ("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--hold-out", "0", "--device", "cpu",
+         "--threads", "1"),
+        ("evaluate", "run"))
+    assert "reader.nrrd" in {entry["id"] for entry in listed["components"]}
+    assert told["heads"]["kind"]["counts"]["cases"] == 4
     (tmp_path / "scans" / "c5.nrrd").write_text("NRRD0004")
     failed = environment.refused("evaluate", "run")
     assert failed["diagnostics"][0]["code"] == "not-nrrd"
@@ -105,9 +109,9 @@ def test_an_explanation_of_a_package_runs_beside_the_bundled_ones(tmp_path: Path
     environment = Environment(tmp_path)
     environment.install(shutil.copytree(EXAMPLES / "fusionkit-ig", tmp_path / "fusionkit-ig"))
     write_study(tmp_path, GRAPH)
-    environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--hold-out", "folds", "--device", "cpu",
-                          "--threads", "1")
-    told = environment.fusionkit("explain", "run", "--method", "ig{steps: 20}", "shapley", "--case", "c4", "c5")
+    _, told = environment.commands(
+        ("train", "graph.yaml", "data.yaml", "-o", "run", "--hold-out", "folds", "--device", "cpu", "--threads", "1"),
+        ("explain", "run", "--method", "ig{steps: 20}", "shapley", "--case", "c4", "c5"))
     assert told["ig"] and told["shapley"] and "tsne" not in told
     rows = read_table(tmp_path / "run" / "explain" / "ig.csv")
     assert {(row["case"], row["input"]) for row in rows} == {("c4", "lab"), ("c4", "scan"), ("c5", "lab")}

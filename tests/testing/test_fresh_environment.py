@@ -32,8 +32,7 @@ DATA = description({"blood": "{read: columns, numeric: [a, b]}", "history": "{re
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     made = Environment(tmp_path_factory.mktemp("fresh"))
     assert not [entry for entry in made.fusionkit("plugins", "list")["components"] if ".new_" in entry["id"]]
-    for kind in KINDS:
-        made.fusionkit("plugins", "new", f"new-{kind}", "--kind", kind)
+    made.commands(*(("plugins", "new", f"new-{kind}", "--kind", kind) for kind in KINDS))
     made.install(*(f"./fusionkit-new-{kind}" for kind in KINDS))
     return made
 
@@ -77,12 +76,12 @@ def test_a_network_of_all_four_trains_and_predicts(environment: Environment) -> 
              "kind": "benign" if number % 2 else "malignant",
              "split": ("train", "train", "validation", "test")[number // 2 % 4]} for number in range(16))
     write_files(environment.folder, rows, GRAPH, DATA)
-    built = environment.fusionkit("build", "graph.yaml", "-o", "built")
+    built, _, _ = environment.commands(
+        ("build", "graph.yaml", "-o", "built"),
+        ("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--batch-size", "8", "--device", "cpu"),
+        ("predict", "run", "data.yaml", "-o", "predictions.csv", "--device", "cpu"))
     assert built["heads"]["result"]["task"] == "multiclass"
     assert (environment.folder / "built" / "model.safetensors").is_file()
-    environment.fusionkit("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--batch-size", "8",
-                          "--device", "cpu")
-    environment.fusionkit("predict", "run", "data.yaml", "-o", "predictions.csv", "--device", "cpu")
     predicted = read_table(environment.folder / "predictions.csv")
     assert len(predicted) == 16
     spreads = [float(value) for row in predicted for name, value in row.items() if "spread" in name]

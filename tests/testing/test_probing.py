@@ -16,7 +16,7 @@ from wrong_components import Adds, Fixed, Linear, Width
 
 from fusionkit.api import ComponentError, Config, Encoder, Fusion, TensorShape
 from fusionkit.testing.checks.declared import Exceptions
-from fusionkit.testing.conformance import check_component
+from fusionkit.testing.conformance import Kit, check_component
 from fusionkit.testing.faults import Fault
 from fusionkit.testing.places import place_of_attribute, place_of_forward, place_of_option
 from fusionkit.testing.probing.selection import probe_of, probes_of
@@ -65,6 +65,12 @@ class Sized(Config):
     bias: bool = Field(True, description="Whether there is one.")
 
 
+class Wide(Config):
+    """Options of a network that costs much."""
+
+    bias: bool = Field(True, description="Whether there is one.")
+
+
 class Large(nn.Module):
     def __init__(self, config: Sized, inputs: Sequence[TensorShape]) -> None:
         super().__init__()
@@ -80,6 +86,28 @@ def test_examples_stand_for_a_large_network() -> None:
         "defaults", "width=3", "width=2", "width=3, bias=False"]
     assert "defaults" not in {probe.choice.label for probe in probes.few}
     assert probes.few[0].choice.label == "width=3"
+
+
+class Convolved(nn.Module):
+    """Costly on volumes; refuses the smallest grids."""
+
+    def __init__(self, config: Wide, inputs: Sequence[TensorShape]) -> None:
+        super().__init__()
+        if min(inputs[0].spatial) < 32:
+            raise ComponentError("too small", "", "")
+        self.layers = nn.Conv3d(inputs[0].width, 128, 3, bias=config.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image).mean((2, 3, 4))
+
+
+def test_a_costly_network_is_tried_on_small_volumes_in_batches_of_three() -> None:
+    component = Encoder("costly", Wide, Convolved, rule="image: B _ d h w -> B 128")
+    kit = Kit(component)
+    probe, = kit.probes.few
+    assert probe.choice.label == "defaults" and probe.cases == 3 and probe.inputs[0].spatial == (32, 33, 34)
+    seen = kit.finding("rule").seen
+    assert "batches of 3 cases" in seen and "tried by this check only, since it is large: bias=False" in seen
 
 
 class Halves(Keeps):

@@ -70,7 +70,7 @@ class Facts:
 
     def of_outcome(self, array: NDArray[np.float32]) -> Facts:
         """The same metadata with that of the array that the network gets."""
-        digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
         low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
         return replace(self, outcome=(low, high), digest=digest)
 

@@ -131,7 +131,7 @@ def _dead(probe: Probe, dtype: torch.dtype) -> tuple[set[str], set[str]]:
     ignored: set[str] = set()
     for draw in range(_DRAWS):
         module = probe.module(seed=draw).to(dtype)
-        inputs = [x.requires_grad_() for x in probe.data(5, seed=draw, dtype=dtype)]
+        inputs = [x.requires_grad_() for x in probe.data(probe.cases, seed=draw, dtype=dtype)]
         total = mixed(results(module(*inputs, **probe.some_absent())))
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
@@ -182,10 +182,11 @@ def rows(probe: Probe) -> Fault | None:
     In training too, apart from statistics of the batch that buffers keep for evaluation.
     """
     dtype = probe.widest
-    module, inputs, keywords = probe.module().to(dtype), probe.data(5, dtype=dtype), probe.some_absent()
+    cases = probe.cases
+    module, inputs, keywords = probe.module().to(dtype), probe.data(cases, dtype=dtype), probe.some_absent()
     whole = [part for part in run(module, inputs, **keywords) if part.dim()]
     fix = "do not mix cases in evaluation: no mean, softmax, sorting or attention over the first axis"
-    for item in range(5):
+    for item in range(cases):
         try:
             alone = _rows_of(module, inputs, keywords, [item])
         except (ValueError, RuntimeError) as error:
@@ -193,8 +194,8 @@ def rows(probe: Probe) -> Fault | None:
                          place_of_error(error, probe.component))
         apart = difference(alone, [part[item : item + 1] for part in whole], dtype)
         if apart:
-            return Fault(f"case {item} of 5 differs by {apart} from the same case alone", fix)
-    order = [3, 0, 4, 1, 2]
+            return Fault(f"case {item} of {cases} differs by {apart} from the same case alone", fix)
+    order = [3, 0, 4, 1, 2] if cases == 5 else [2, 0, 1]
     apart = difference(_rows_of(module, inputs, keywords, order), [part[order] for part in whole], dtype)
     if apart:
         return Fault(f"in another order the cases of a batch differ by {apart}", fix)
@@ -208,7 +209,7 @@ def _mixed_in_training(probe: Probe) -> str:
     """How much a case's result depends on the others in training, apart from layers with running statistics."""
     module, keywords = probe.module().train(), probe.some_absent()
     before = {name: value.clone() for name, value in module.named_buffers()}
-    inputs, others = probe.data(5), probe.data(5, seed=8)
+    inputs, others = probe.data(probe.cases), probe.data(probe.cases, seed=8)
     for x, other in zip(others, inputs, strict=True):
         x[0] = other[0]
     run(module, others, **keywords)

@@ -56,7 +56,7 @@ def _changed(probe: Probe, training: bool, own: str, printed: _Printed) -> str |
         module, keywords = probe.module().train(training), probe.some_absent()
     except Exception:  # the check `copies` reports what cannot be copied
         return None
-    given = [*probe.data(5), *keywords.values()]
+    given = [*probe.data(probe.cases), *keywords.values()]
     before = [x.clone() for x in given]
     with torch.no_grad(), torch.random.fork_rng(devices=[]), redirect_stdout(printed):
         try:

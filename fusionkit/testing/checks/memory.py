@@ -36,7 +36,7 @@ def memory(probe: Probe) -> Fault | None:
 def _hidden(probe: Probe, module: nn.Module, first: tuple[Tensor, ...]) -> Fault | None:
     """State outside the module: globals, closures, class attributes."""
     fresh = {name: value.clone() for name, value in probe.module().state_dict().items()}
-    run(module, probe.data(5, seed=9))
+    run(module, probe.data(probe.cases, seed=9))
     if equal(_seeded(probe, module, fresh), first):
         return None
     return Fault("in training the same batch gives other results after another batch, with all buffers restored",
@@ -46,7 +46,7 @@ def _hidden(probe: Probe, module: nn.Module, first: tuple[Tensor, ...]) -> Fault
 def _seeded(probe: Probe, module: nn.Module, state: dict[str, Tensor]) -> tuple[Tensor, ...]:
     if state:
         module.load_state_dict(state)
-    return tuple(part.clone() for part in run(module, probe.data(5), **probe.some_absent()))
+    return tuple(part.clone() for part in run(module, probe.data(probe.cases), **probe.some_absent()))
 
 
 def attributes(module: nn.Module) -> list[tuple[str, Any]]:

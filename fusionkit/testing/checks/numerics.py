@@ -77,7 +77,7 @@ def autocast(probe: Probe) -> Fault | None:
     the component is tested and not the kernel: some CPU kernels read and write past the ends of their arrays
     (docs/decisions/0020-convolutions-under-autocast.md).
     """
-    module, inputs = probe.module(), [x.requires_grad_() for x in probe.data(5)]
+    module, inputs = probe.module(), [x.requires_grad_() for x in probe.data(probe.cases)]
     with _SingleConvolutions():  # type: ignore[no-untyped-call]
         with torch.autocast("cpu", torch.bfloat16):
             outputs = results(module(*inputs, **probe.some_absent()))

@@ -32,7 +32,7 @@ def compiles(probe: Probe) -> Fault | None:
     With the backend `eager`, which runs the recorded graph: whether the code can be traced depends on the author;
     compiling kernels does not, takes minutes, and needs a compiler.
     """
-    module, inputs, keywords = probe.module(), probe.data(5), probe.some_absent()
+    module, inputs, keywords = probe.module(), probe.data(probe.cases), probe.some_absent()
     wanted = run(module, inputs, **keywords)
     with quiet():
         torch._dynamo.reset()
@@ -90,14 +90,15 @@ def _exported(probe: Probe) -> torch.export.ExportedProgram:
                     if p.kind is p.VAR_POSITIONAL})
     keywords = probe.some_absent()
     dynamic.update(dict.fromkeys(keywords, batch))
+    inputs = tuple(probe.data(probe.cases))
     with quiet():
-        return torch.export.export(module, tuple(probe.data(5)), keywords, dynamic_shapes=dynamic, strict=False)
+        return torch.export.export(module, inputs, keywords, dynamic_shapes=dynamic, strict=False)
 
 
 def other_batch(probe: Probe) -> tuple[list[Tensor], dict[str, Tensor]]:
     """Inputs for a batch of another size than the exported one, and their mask."""
     keywords = {name: torch.cat([mask, mask.flip(0)])[:7] for name, mask in probe.some_absent().items()}
-    return probe.data(7), keywords
+    return probe.data(probe.cases + 2), keywords
 
 
 def _apart(word: str, found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> Fault | None:

@@ -62,8 +62,10 @@ def _contents(opened: Opened, components: bool, progress: Progress | None) -> It
     if opened.graphs and opened.fits:
         yield from check_graphs(opened.package, opened.graphs, registry)
     good = {at: part for at, part in parts.items() if isinstance(part, Declaration)}
-    loud = import_faults(list(good), opened.package) if components and good else {}
     total, done = sum(len(checks_of(part)) for part in good.values()) if components else 0, 0
+    if progress and total:
+        progress(done, total)  # importing each in a process of its own takes seconds
+    loud = import_faults(list(good), opened.package) if components and good else {}
     for at, part in parts.items():
         if isinstance(part, Finding):
             yield part

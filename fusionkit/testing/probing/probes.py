@@ -26,6 +26,8 @@ HEAVY = 20_000_000
 """Work of one case above which other options are tried less: all checks together run a few hundred cases."""
 OVERHEAD = 50_000
 """Overhead of an operation in multiply-adds: about 10 microseconds, more on the meta device."""
+COSTLY = 300_000_000
+"""Work of one case above which checks take fewer cases and smaller maps, and other options are tried by `rule` only."""
 LIGHT = 1_000_000
 """Multiply-adds of one case below which it runs with the full grid and in double precision."""
 
@@ -95,6 +97,16 @@ class Probe:
     def heavy(self) -> bool:
         """Whether running it takes long."""
         return self.work > HEAVY
+
+    @property
+    def costly(self) -> bool:
+        """Whether running it takes so long that batches are of three cases."""
+        return self.work > COSTLY
+
+    @property
+    def cases(self) -> int:
+        """How many cases checks take in a batch: five, one for each row of `some_absent`, unless that takes long."""
+        return 3 if self.costly and not self.knows_presence else 5
 
     def promised(self, inputs: Sequence[TensorShape] | None = None) -> Shape | Mismatch | None:
         """The result of the rule, or of the output function; None where only a run can tell."""

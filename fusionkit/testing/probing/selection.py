@@ -50,8 +50,10 @@ class ProbeSet:
             first, *others = others
         chosen, budget = list(map(_shrunk, first)), 2 * HEAVY
         for turn, group in enumerate(others):
-            if budget > 0:
-                probe = _shrunk(group[turn % len(group)])
+            if budget <= 0:
+                break
+            probe = _shrunk(group[turn % len(group)])
+            if not probe.costly:
                 budget -= probe.work
                 chosen.append(probe)
         return chosen
@@ -182,14 +184,15 @@ def _tried(probe: Probe, others: Sequence[tuple[TensorShape, ...]], found: Probe
 
 def _shrunk(probe: Probe) -> Probe:
     """The probe with smaller grids, if it is not cheap and the module takes them, in training too."""
-    inputs = shrunk(probe.inputs)
-    if probe.cost <= LIGHT or probe.meta_error or inputs == probe.inputs:
+    if probe.cost <= LIGHT or probe.meta_error:
         return probe
-    small = replace(probe, inputs=inputs)
-    try:
-        cost = witness(small, "meta", _CPU_BATCHES[1]).cost
-        with torch.no_grad():
-            small.build("meta").train()(*[torch.zeros(5, *shape.carried, device="meta") for shape in inputs])
-    except Exception:  # whatever it is, the larger grids still work
-        return probe
-    return replace(small, cost=cost)
+    for inputs in shrunk(probe.inputs, probe.costly):
+        small = replace(probe, inputs=inputs)
+        try:
+            cost = witness(small, "meta", _CPU_BATCHES[1]).cost
+            with torch.no_grad():
+                small.build("meta").train()(*[torch.zeros(3, *shape.carried, device="meta") for shape in inputs])
+        except Exception:  # noqa: S112  # whatever it is, the larger grids still work
+            continue
+        return replace(small, cost=cost)
+    return probe

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, cycle, islice
+from math import prod
 from typing import Any
 
 from fusionkit.components.component import Component
@@ -19,6 +20,7 @@ _DIVISIBLE = ((24, 48, 72, 96), (48, 72, 96, 24))
 _SMALL_GRIDS: _Grids = {2: ((7, 11), (13, 3), (11, 7)), 3: ((3, 7, 11), (7, 2, 13), (11, 3, 7))}
 _GRIDS: _Grids = {2: ((37, 41), (17, 43), (31, 29)), 3: ((7, 11, 13), (13, 7, 17), (11, 13, 7))}
 _SMALLEST = {2: (11, 13), 3: (5, 7, 11)}
+_SMALLER = ({2: (32, 33), 3: (32, 33, 34)}, {2: (32, 32), 3: (32, 32, 32)})
 _LARGE_GRIDS: _Grids = {2: ((79, 83), (89, 97)), 3: ((37, 41, 43), (41, 47, 37))}
 _STRIDED_GRIDS: _Grids = {2: ((64, 96), (96, 32), (32, 64)), 3: ((32, 64, 32), (64, 32, 32), (32, 32, 64))}
 """Multiples of 32, which patches and strides divide."""
@@ -200,11 +202,15 @@ def exchanged(shapes: Shapes) -> Shapes:
     return tuple(replace(shape, sizes=tuple(other.get(size, size) for size in shape.sizes)) for shape in shapes)
 
 
-def shrunk(shapes: Shapes) -> Shapes:
-    """The same inputs on smaller grids: the smallest for the first map, the same fraction for others."""
-    maps = [shape for shape in shapes if shape.spatial]
-    if not maps:
-        return shapes
-    first, small = maps[0].spatial, _SMALLEST[len(maps[0].spatial)]
-    return tuple(shape_of((shape.width, *(max(1, -(-side * least // full)) for side, least, full in zip(
-        shape.spatial, small, first, strict=True)))) if len(shape.spatial) == len(first) else shape for shape in shapes)
+def shrunk(shapes: Shapes, costly: bool = False) -> Iterator[Shapes]:
+    """The same inputs on smaller grids: the smallest for the first map, the same fraction for others.
+
+    With `costly` also on grids that most networks that halve their maps five times still take.
+    """
+    maps = [shape.spatial for shape in shapes if shape.spatial]
+    for smaller in (_SMALLEST, *(_SMALLER if costly else ())) if maps else ():
+        first, small = maps[0], smaller[len(maps[0])]
+        if prod(small) < prod(first):
+            yield tuple(shape_of((shape.width, *(max(1, -(-side * least // full)) for side, least, full in zip(
+                shape.spatial, small, first, strict=True)))) if len(shape.spatial) == len(first) else shape
+                for shape in shapes)

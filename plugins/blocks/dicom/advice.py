@@ -23,6 +23,7 @@ from fusionkit.reading import (
     shown_range,
     spacings,
     spread,
+    window_of_ct,
 )
 
 # Modalities of radiographs, which depend on the detector only.
@@ -69,7 +70,8 @@ def _doubt_about_hounsfield(slices: Sequence[Slice], least: float, rules: ValueR
 
 def of_files(options: Any, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input."""
-    found = [*_not_hounsfield(options, files), *_not_suv(options, files), *_doubtful_times(files),
+    found = [*_not_hounsfield(options, files), *window_of_ct(options, files), *_not_suv(options, files),
+             *_doubtful_times(files),
              *_without_scale(options, files), *_not_to_be_shown(files), *_chosen(files),
              *_at_the_detector(options, files),
              *_padding(files), *_orientations(files),
@@ -191,8 +193,8 @@ def _orientations(files: Sequence[Facts]) -> list[Advice]:
     return [Advice("orientations-differ", f"its series lie in different directions: {grouped(codes)}",
                    tuple(place for place, code in codes.items() if code != usual),
                    "the letters are the directions of width, height and depth (Left, Right, Anterior, "
-                   "Posterior, Superior, Inferior); volumes are not reoriented, so an organ is elsewhere in the array",
-                   "keep series of one orientation, or convert them to NIfTI, which is reoriented to one orientation")]
+                   "Posterior, Superior, Inferior); an organ is elsewhere in the array of another direction",
+                   "write 'orient: LPS', which turns all series one way, or keep series of one orientation")]
 
 
 def _bits(files: Sequence[Facts]) -> list[Advice]:

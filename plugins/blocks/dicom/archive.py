@@ -42,7 +42,7 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
 def _check(path: Path, entry: zipfile.ZipInfo) -> None:
     name = entry.filename
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]:
+    if ".." in parts or name.startswith(("/", "\\")) or ":" in "".join(parts[:1]):
         raise _unsafe(path, f"its entry {name!r} leads out of it")
     if entry.flag_bits & _ENCRYPTED:
         raise _unsafe(path, f"its entry {name!r} is encrypted")

@@ -18,16 +18,38 @@ def tag_of(keyword: str) -> Any:
     return Tag(keyword)
 
 
+# Value representations whose values follow from their bytes alone: not those of texts in a character set.
+_PLAIN = {"CS", "DA", "DS", "FD", "FL", "IS", "TM", "UI", "UL", "US"}
+_LONGEST, _MOST_KNOWN = 128, 4096
+_known: dict[tuple[Any, ...], Any] = {}
+
+
 def value_of(path: Path, dataset: Any, keyword: str) -> Any:
-    """The value of an element, None if it is missing or empty."""
+    """The value of an element, None if it is missing or empty. It may be shared with other files: do not change it."""
     tag = tag_of(keyword)
     if tag not in dataset:
         return None
     try:
-        value = dataset[tag].value
+        value = _value(dataset, tag)
     except Exception as error:  # a malformed value raises many kinds of errors in pydicom on access
         raise bad_header(path, keyword, str(error)) from error
     return None if value is None or value == "" else value
+
+
+def _value(dataset: Any, tag: Any) -> Any:
+    """The value of an element that is there. Slices of a series repeat most of theirs: each is converted once."""
+    raw = dataset.get_item(tag)
+    written = raw.value if getattr(raw, "is_raw", False) and raw.VR in _PLAIN else None
+    if not isinstance(written, bytes) or len(written) > _LONGEST:
+        return dataset[tag].value
+    key = tag, raw.VR, written, raw.is_little_endian
+    value = _known.get(key, _known)
+    if value is _known:
+        value = dataset[tag].value
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = value
+    return value
 
 
 def numbers_of(path: Path, dataset: Any, keyword: str, count: int) -> tuple[float, ...] | None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.blocks.dicom.elements import shown
+from fusionkit_plugins.blocks.dicom.elements import shown, tag_of, whole_of
 from fusionkit_plugins.blocks.dicom.headers import Slice, open_dataset, quiet
 from fusionkit_plugins.blocks.dicom.values import AIR_HU, Plane, ValueRules, is_inverted, plane_of
 from fusionkit_plugins.blocks.dicom.voi import shown_values
@@ -18,6 +18,9 @@ from fusionkit.reading import MAX_VALUES, Frames, ReadError, frame_places, is_de
 _EXTRA = 'python -m pip install "fusionkit[dicom]"'
 # 12-bit lossy JPEG: its only free decoder is under the GPL, so it is in none of our extras.
 _JPEG_12_BIT = ("1.2.840.10008.1.2.4.51", "python -m pip install pylibjpeg pylibjpeg-libjpeg (licence: GPL-3)")
+
+_UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99")
+_WORDS = {8: np.dtype("u1"), 16: np.dtype("<u2")}
 
 _DOUBTS = (("for-processing", "PresentationIntentType", "FOR PROCESSING"),
            ("burned-in-annotation", "BurnedInAnnotation", "YES"))
@@ -186,6 +189,9 @@ def _decoded(item: Slice, dataset: Any) -> NDArray[Any]:
         fix = "copy the file from its source again"
         raise ReadError("dicom-no-pixels", f"{name} has the header of an image, but no pixels", None, fix)
     syntax = dataset.file_meta.TransferSyntaxUID
+    plain = _plain(item, dataset, str(syntax))
+    if plain is not None:
+        return plain
     _check_decoder(name, syntax)
     try:
         stored: NDArray[Any] = _pydicom_pixels().pixel_array(dataset)
@@ -199,6 +205,28 @@ def _decoded(item: Slice, dataset: Any) -> NDArray[Any]:
         why = " ".join(str(error).split())
         raise ReadError("dicom-undecodable", f"{name} cannot be decoded ({syntax.name})", why, fix) from error
     return stored
+
+
+def _plain(item: Slice, dataset: Any, syntax: str) -> NDArray[Any] | None:
+    """The values of one grey plane that lies uncompressed in its file; None for any other, or one of another length.
+
+    pydicom checks each header several times, which takes as long as all the rest of reading such a series.
+    """
+    kind = _WORDS.get(whole_of(item.path, dataset, "BitsAllocated", 0))
+    if syntax not in _UNCOMPRESSED or kind is None or item.colours != 1 or item.frames > 1 or item.frame is not None:
+        return None
+    element = dataset.get_item(tag_of("PixelData"))
+    content = None if element is None else element.value
+    count = item.rows * item.columns
+    unused = 8 * kind.itemsize - item.bits
+    if not isinstance(content, bytes) or not 0 <= len(content) - count * kind.itemsize <= 1 or not count or not (
+            0 <= unused < 8 * kind.itemsize) or whole_of(item.path, dataset, "HighBit", -1) != item.bits - 1:
+        return None
+    if whole_of(item.path, dataset, "PixelRepresentation", 0) == 1:
+        kind = np.dtype(kind.str.replace("u", "i"))
+    stored = np.frombuffer(content, kind, count).reshape(item.rows, item.columns)
+    # Shifted up and down, bits above the highest become its sign.
+    return (stored << unused) >> unused if unused else stored
 
 
 def _check_decoder(name: str, syntax: Any) -> None:

@@ -84,7 +84,7 @@ def packed(path: Path, folder: Path, **more: bytes) -> Path:
 
 def test_a_series_is_read_from_a_zip_archive_or_from_one_below(tmp_path: Path) -> None:
     folder = dicom_files.series(tmp_path / "ct", TISSUE)
-    path = packed(tmp_path / "packed/c1.zip", folder, **{"README.txt": b"slices"})
+    path = packed(tmp_path / "packed/c1.zip", folder, **{"README.txt": b"slices", ".": b"a name without a part"})
     np.testing.assert_array_equal(read(path, options()), read(folder, options()))
     np.testing.assert_array_equal(read(path.parent, options(below=True)), read(folder, options()))
     chosen = options(choose={"modality": "CT"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,14 @@ def test_a_pet_in_becquerels_is_told_beside_the_window(tmp_path: Path) -> None:
     found = only(warnings(tmp_path, "read: dicom, window: [0, 1000]", 4), "not-suv")
     assert "4 of 4 cases are PET images whose values are not SUV: BQML in 4" in found.message
     assert "the values are from 64.6 to" in str(found.why) and "the window is [0, 1000]" in str(found.why)
+
+
+@pytest.mark.parametrize("window", ["lung", "[lung, [0, 80]]"])
+def test_a_window_of_ct_on_other_images_is_told_until_it_is_numbers(tmp_path: Path, window: str) -> None:
+    cohort_of_series(tmp_path, lambda case: pet("GML") if case < 3 else {})
+    found = only(warnings(tmp_path, f"read: dicom, window: {window}", 4), "window-of-ct")
+    assert "3 of 4 cases seem not to be CT" in found.message and "PT in 3" in found.message
+    assert "window-of-ct" not in {each.code for each in warnings(tmp_path, "read: dicom, window: [-1350, 150]", 4)}
 
 
 def test_suv_is_no_news_and_other_units_are_counted(tmp_path: Path) -> None:
@@ -276,10 +285,10 @@ def test_pages_that_are_not_read_are_counted(tmp_path: Path) -> None:
     assert "1 of 2 cases contain several pictures, up to 3" in found.message
 
 
-def volumes(folder: Path, *codes: tuple[int, int]) -> None:
+def volumes(folder: Path, *codes: tuple[int, int], least: Sequence[int] = (-1000,) * 3) -> None:
     nibabel = pytest.importorskip("nibabel")
     for case, (sform, qform) in enumerate(codes):
-        stored = np.random.default_rng(case).integers(-1000, 2000, (5, 6, 7)).astype(np.int16)
+        stored = np.random.default_rng(case).integers(least[case], 2000, (5, 6, 7)).astype(np.int16)
         image = nibabel.Nifti1Image(stored, np.eye(4))
         image.set_sform(np.diag([1.0, 1, 2, 1]), sform)
         image.set_qform(np.diag([1.0, 1, 2, 1]), qform)
@@ -295,3 +304,9 @@ def test_volumes_without_orientation_are_counted(tmp_path: Path) -> None:
 def test_volumes_that_agree_are_no_news(tmp_path: Path) -> None:
     volumes(tmp_path, (1, 1), (2, 0), (0, 1))
     assert warnings(tmp_path, "read: nifti", 4) == []
+
+
+def test_files_without_a_modality_tell_by_their_values_that_they_are_not_ct(tmp_path: Path) -> None:
+    volumes(tmp_path, (1, 1), (1, 1), least=(0, -1000))
+    found = only(warnings(tmp_path, "read: nifti, window: soft", 4), "window-of-ct")
+    assert "1 of 2 cases" in found.message and "no value below 0 in 1" in found.message

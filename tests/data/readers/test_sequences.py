@@ -56,6 +56,11 @@ def test_options_choose_which_events_are_read(more: str, kept: list[list[float]]
     assert np.allclose(study(tmp_path, more).gathered["labs"].arrays[0], kept)
 
 
+def test_mixup_is_refused_for_events(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'mixup' cannot join cases by 'labs'"):
+        study(tmp_path, "window: [-24h, 0h]}}\naugment: {mixup: {alpha: 0.2")
+
+
 def test_events_after_the_index_are_left_out_where_that_is_written(tmp_path: Path) -> None:
     late = f"{LABS}a,11,k,99\n"
     with pytest.raises(DataError, match="event-after-index"):
@@ -71,10 +76,10 @@ def test_times_of_two_zones_are_compared_as_moments() -> None:
 
 
 def test_rows_that_no_case_has_are_counted(tmp_path: Path) -> None:
-    cohort = study(tmp_path, labs=f"{LABS}a,2,k,\nE,3,k,4\nE,3,na,5\n")
+    cohort = study(tmp_path, labs=f"{LABS}\na,2,k,\nE,3,k,4\nE,3,na,5\n")
     said = {warning.code: warning.message for warning in cohort.warnings}
     rows = LABS.count("\n")
-    assert said["events-blank"].endswith(f"a name or a value, and are left out, such as row {rows + 1}")
+    assert said["events-blank"].endswith(f"a name or a value, and are left out, such as row {rows + 2}")
     assert said["events-of-others"].endswith(
         f"2 of {rows + 1} events are of 1 cases that the table of cases lacks, such as 'E'")
     assert not {"events-blank", "events-of-others"} & {warning.code for warning in study(tmp_path).warnings}
