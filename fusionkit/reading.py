@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fusionkit.data.geometry.options import MAX_VALUES as MAX_VALUES
     from fusionkit.data.geometry.options import Interpolation as Interpolation
     from fusionkit.data.geometry.resample import Onto as Onto
+    from fusionkit.data.geometry.roi_options import LABEL as LABEL
+    from fusionkit.data.geometry.roi_options import Labels as Labels
     from fusionkit.data.header_values import unknown_keyword as unknown_keyword
     from fusionkit.data.intensities import IntensityOptions as IntensityOptions
     from fusionkit.data.intensities import intensities as intensities

@@ -238,9 +238,8 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
     if isinstance(item, PositionsInput):
         return [None if (found := item.positions.by_row[row]) is None else hashlib.sha256(found.tobytes()).hexdigest()
                 for row in cases.rows]
+    files = [files_of(item.of_row(row), row, item.paths[row], item.companions(row)) for row in cases.rows]
+    keys = [[case_files.key_of(file.spec, file.path, file.beside) for file in several] for several in files]
     if item.spec.bag is None:
-        return [case_files.key_of(item.of_row(row), path, item.target(row)) if isinstance(path := item.paths[row], Path)
-                else None for row in cases.rows]
-    taken = None if cases.whole else item.spec.bag.most_evaluate
-    files = [files_of(item.of_row(row), row, item.paths[row]) for row in cases.rows]
-    return [taken, *([case_files.key_of(file.spec, file.path) for file in several] for several in files)]
+        return [several[0] if several else None for several in keys]
+    return [None if cases.whole else item.spec.bag.most_evaluate, *keys]

@@ -29,8 +29,10 @@ class Reader(Declaration):
     cuts it off and damages it. `shape(options)` gives the sizes that follow from the options, None where only the
     files tell. `advise(options, files)` gives `Advice`, warnings about the facts of all files of an input.
     `size_fix(name, options, expected, met)` says what to do where input `name` has other sizes than the graph.
-    `folders`: it also takes a folder. `headers(path, options, names)` gives the texts of elements of the header by
-    name, an empty one where the file lacks it, several values parted by a backslash.
+    `folders`: it also takes a folder. `onto(path, options, image)` is `module` for a file that belongs to an image, as
+    contours do, which are drawn on its grid: `image` has the `Facts` of that file. `headers(path, options, names)`
+    gives the texts of elements of the header by name, an empty one where the file lacks it, several values parted by a
+    backslash.
 
     With `whole` it reads an input of all cases at once, from cells of the table or from files of its own: `config`
     derives from `fusionkit.reading.CohortOptions`, `module(cases, options)` is given `fusionkit.reading.CohortCases`
@@ -46,6 +48,7 @@ class Reader(Declaration):
     advise: Callable[[Any, Sequence[Any]], Sequence[Any]] | None = None
     size_fix: Callable[[str, Any, Sizes, Sizes], str] | None = None
     folders: bool = False
+    onto: Callable[[Path, Any, Any], tuple[Any, Any]] | None = None
     headers: Callable[[Path, Any, Sequence[str]], Mapping[str, str]] | None = None
     whole: bool = False
     gives: Gives = "array"

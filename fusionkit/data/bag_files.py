@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.data import case_files, path_template
+from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.description import DataDescription
 from fusionkit.data.findings import Findings
 from fusionkit.data.input_spec import InputSpec
@@ -209,10 +210,10 @@ def _number(table: Table, row: int, column: str, description: DataDescription) -
     return number if number is not None and math.isfinite(number) else None
 
 
-def files_of(spec: InputSpec, row: int, place: Place | None) -> list[case_files.File]:
+def files_of(spec: InputSpec, row: int, place: Place | None, beside: Companions = ALONE) -> list[case_files.File]:
     """The files that are read of an input in one row."""
     several = place.files if isinstance(place, Bag) else [place] if place is not None else []
-    return [case_files.File(spec, row, path, item=item) for item, path in enumerate(several)]
+    return [case_files.File(spec, row, path, beside, item) for item, path in enumerate(several)]
 
 
 def together(spec: InputSpec, id: str, bag: Bag, items: Sequence[case_files.Checked], findings: Findings

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
+from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.findings import Findings
-from fusionkit.data.geometry.grid import Grid
-from fusionkit.data.geometry.steps import left_to_geometry, shaped
+from fusionkit.data.geometry.region import PatientBox, Region
+from fusionkit.data.geometry.steps import OTHER_FRAME, left_to_geometry, shaped
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.item_choice import slices
 from fusionkit.data.readers.facts import Facts
@@ -39,16 +40,10 @@ class Checked:
     shape: tuple[int, ...]
     facts: Facts
 
-    @property
-    def extent(self) -> tuple[float, ...]:
-        """The size of the array along (d, h, w) in mm; a voxel counts as 1 mm where the file does not tell."""
-        grid = self.facts.outcome_grid
-        return grid.extent if grid else ((1, *self.shape[-2:]) if len(self.shape) == 3 else self.shape[-3:])
-
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to be read: its input, its row, its path, and the grid of the input that it is to be like.
+    """One file to be read: its input, its row, its path, and what else its array depends on.
 
     `item` counts the files of one input and row.
     """
@@ -56,14 +51,14 @@ class File:
     spec: InputSpec
     row: int
     path: Path
-    target: Grid | None = None
+    beside: Companions = ALONE
     item: int = 0
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What two rows share that read the same: input, path, target, and options that are filled in by row."""
+        """What two rows share that read the same: input, path, companions, and options that are filled in by row."""
         filled = type(self.spec.options).filled
-        return self.spec.name, self.path, self.target, *(getattr(self.spec.options, name) for name in filled)
+        return self.spec.name, self.path, self.beside, *(getattr(self.spec.options, name) for name in filled)
 
 
 def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings) -> tuple[
@@ -198,7 +193,8 @@ def _missing(spec: InputSpec, relative: str) -> PlaceError:
         "missing-file", f"no file {str(spec.root / relative)!r}",
         f"{where} has no {part!r}" if folder.is_dir() else f"{str(folder)!r} is not a folder",
         f"did you mean {match!r}?" if match
-        else "correct the cell, add the file, or write 'missing_ok: true' if cases may lack it")
+        else "correct the cell, add the file, or write 'missing_ok: true' if cases may lack it"
+        if spec.written == ("path",) else "correct the cell, add the file, or leave the cell blank")
     problem.part = depth
     return problem
 
@@ -218,68 +214,74 @@ def _names(folder: Path) -> list[str]:
         return [entry.name for _, entry in zip(range(_MAX_LISTED), entries, strict=False)]
 
 
-def load(spec: InputSpec, path: Path, cache: Path | None, target: Grid | None = None) -> NDArray[np.float32]:
+def load(spec: InputSpec, path: Path, cache: Path | None, beside: Companions = ALONE) -> NDArray[np.float32]:
     """The array of one file, from the cache if possible, else read and cached.
 
-    `target` is the grid of the input that it is to be like.
+    `beside` is what else it depends on.
 
     Raises: `ReadError` when the file cannot be read or holds values that are not finite; `RunError` when the cache
     cannot be written.
     """
-    name = "" if cache is None else _key(spec, path, target)
+    name = "" if cache is None else _key(spec, path, beside)
     found = None if cache is None else disk.load(cache, name)
     if found is not None:
         return found
     # The digest of the array takes about as long as decoding it, and only a cache would keep it.
-    return (_decoded(spec, path, target) if cache is None else _read(spec, path, target, cache, name))[0]
+    return (_decoded(spec, path, beside) if cache is None else _read(spec, path, beside, cache, name))[0]
 
 
-def examine(spec: InputSpec, path: Path, cache: Path | None, target: Grid | None = None
+def examine(spec: InputSpec, path: Path, cache: Path | None, beside: Companions = ALONE
             ) -> tuple[NDArray[np.float32], Facts]:
     """The array of one file as in `load`, and its metadata.
 
     Raises: as `load`.
     """
-    name = "" if cache is None else _key(spec, path, target)
+    name = "" if cache is None else _key(spec, path, beside)
     if cache is not None:
         array, facts = disk.load(cache, name, mapped=True), Facts.from_json(disk.load_facts(cache, name))
         if array is not None and facts is not None:
             return array, facts
-    return _read(spec, path, target, cache, name)
+    return _read(spec, path, beside, cache, name)
 
 
-def _key(spec: InputSpec, path: Path, target: Grid | None) -> str:
+def _key(spec: InputSpec, path: Path, beside: Companions) -> str:
     try:
-        return key_of(spec, path, target)
+        return key_of(spec, path, beside)
     except OSError as problem:
-        raise _unreadable(problem) from None
+        raise unreadable(problem) from None
 
 
-def _unreadable(problem: OSError) -> ReadError:
+def unreadable(problem: OSError) -> ReadError:
+    """What is said of a file that the system does not give."""
     return ReadError("unreadable-file", f"it cannot be opened: {problem.strerror or problem}",
                      fix="check the file and its permissions")
 
 
-def _read(spec: InputSpec, path: Path, target: Grid | None, cache: Path | None, name: str
+def _read(spec: InputSpec, path: Path, beside: Companions, cache: Path | None, name: str
           ) -> tuple[NDArray[np.float32], Facts]:
-    array, facts = _decoded(spec, path, target)
+    array, facts = _decoded(spec, path, beside)
     facts = facts.of_outcome(array)
     if cache is not None:
         disk.store(cache, name, array, facts.as_json())
     return array, facts
 
 
-def _decoded(spec: InputSpec, path: Path, target: Grid | None) -> tuple[NDArray[np.float32], Facts]:
+def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[np.float32], Facts]:
     """The array of one file, and its metadata without that of the array."""
     try:
         check_regular(path)
-        array, facts = spec.source.examine(path, left_to_geometry(spec.options))
+        array, facts = spec.source.examine(path, left_to_geometry(spec.options), beside.image)
         _refuse_unusable(spec, array)
-        array, facts = shaped(array, facts, spec.options, target)
+        part: Region | PatientBox | None = beside.box
+        if beside.mask is not None and spec.region is not None:
+            part = region_of(spec.region, beside.mask, facts)
+        remarks = part.remarks if isinstance(part, Region) else ()
+        array, facts = shaped(array, replace(facts, remarks=(*facts.remarks, *remarks)), spec.options, beside.target,
+                              part)
         if spec.bag is not None and spec.bag.sliced:
             array, facts = slices(array, facts, spec.bag)
     except OSError as problem:
-        raise _unreadable(problem) from None
+        raise unreadable(problem) from None
     except ReadError:
         raise
     except BaseException as problem:  # a damaged file can make a decoder raise anything
@@ -294,13 +296,33 @@ def _decoded(spec: InputSpec, path: Path, target: Grid | None) -> tuple[NDArray[
     return array, facts
 
 
-def key_of(spec: InputSpec, path: Path, target: Grid | None = None) -> str:
-    """A hash of everything that the array of one file depends on; a changed file or setting gives another."""
+def region_of(reader: InputSpec, mask: Path, image: Facts) -> Region:
+    """The mask that belongs to an image, by the input that reads it, and how it lies to the image.
+
+    Raises: `ReadError` as its reader does, about the mask.
+    """
+    try:
+        check_regular(mask)
+        share, facts = reader.source.examine(mask, reader.options, image)
+    except ReadError as problem:
+        raise ReadError(problem.code, f"its mask {str(mask)!r}: {problem.message}", problem.why, problem.fix
+                        ) from problem
+    frames = {image.frame_of_reference, facts.frame_of_reference} - {""}
+    apart = ((OTHER_FRAME, ""),) if len(frames) == 2 else ()
+    # An empty mask has a rule of its own under `roi`.
+    return Region(share[0], facts.grid, (*(each for each in facts.remarks if each[0] != "mask-empty"), *apart))
+
+
+def key_of(spec: InputSpec, path: Path, beside: Companions = ALONE) -> str:
+    """A hash of everything that the array of one file depends on; a changed file or setting gives another.
+
+    Raises: OSError where a file cannot be looked up.
+    """
     settings = spec.options.model_dump(mode="json", exclude={"path", "missing_ok"})
     if spec.bag is not None:
         settings["items"] = spec.bag.model_dump(mode="json", include={"items", "every", "neighbours"})
         settings["of"] = spec.settings()["of"]["read"]
-    return disk.key(path, spec.reader, settings if target is None else settings | {"target": target.as_json()})
+    return disk.key(path, spec.reader, settings | beside.settings())
 
 
 def is_empty_bag(shape: Sequence[int]) -> bool:
@@ -351,7 +373,7 @@ def _results(
 ) -> Iterator[tuple[File, Checked | ReadError]]:
     def read(file: File) -> Checked | ReadError:
         try:
-            array, facts = examine(file.spec, file.path, cache, file.target)
+            array, facts = examine(file.spec, file.path, cache, file.beside)
             return Checked(array.shape, facts)
         except ReadError as problem:
             return problem

@@ -132,7 +132,8 @@ def check_shared(files: Sequence[File], division: Division, table: Table, ids: S
 def advise(spec: InputSpec, files: Mapping[int, Facts], ids: Sequence[str], findings: Findings) -> None:
     """Report the warnings about the metadata of all files of an input, by row: the reader's, and those of geometry."""
     facts = list(files.values())
-    found = with_geometry(spec.source.advise(spec.options, facts), spec.options, facts)
+    found = [*with_geometry(spec.source.advise(spec.options, facts), spec.options, facts),
+             *([] if spec.region is None else spec.region.source.advise(spec.region.options, facts))]
     add_advice(spec, found, [ids[row] for row in files], findings)
 
 

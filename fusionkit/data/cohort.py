@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
 from fusionkit.data.bag_files import Place
+from fusionkit.data.companions import Companions
 from fusionkit.data.dataset import (
     CaseDataset,
     ColumnInput,
@@ -52,8 +53,8 @@ class Cohort:
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
     that do not stop a run. `masked` are the inputs with another number of tokens for every case; their sizes
     are those of the longest. `gathered` are those that a reader gave for all cases, `positions` those of the items of
-    another. `known` are the inputs of columns of which a component asks which cells are not blank. `like` has, for
-    inputs on the grid of another, that grid by row.
+    another. `known` are the inputs of columns of which a component asks which cells are not blank. `beside` has, for
+    inputs whose arrays depend on more than a file and options, what that is, by row.
     """
 
     description: DataDescription
@@ -70,7 +71,7 @@ class Cohort:
     targets: Mapping[str, TargetValues]
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
-    like: Mapping[str, Sequence[Grid | None]] = field(default_factory=dict)
+    beside: Mapping[str, Sequence[Companions]] = field(default_factory=dict)
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     gathered: Mapping[str, Sequences] = field(default_factory=dict, compare=False, repr=False)
     positions: Mapping[str, Positions] = field(default_factory=dict, compare=False, repr=False)
@@ -216,7 +217,7 @@ class Cohort:
                     row: facts.landmarks for (owner, row), facts in self.facts.items() if owner == name},
                 ) if self._is_matched(name) else None
                 inputs[name] = FileInput(spec, self.sizes[name], self.paths[name], specs, self.masked.get(name),
-                                         matching, self.like.get(name, ()))
+                                         matching, self.beside.get(name, ()))
         made = CaseDataset(self.ids, rows, inputs, self.targets, cache=cache, memory=self.memory,
                            patients=self.patients)
         made.augmentation = self.description.augmentation

@@ -19,6 +19,7 @@ from fusionkit.data import case_files
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.bag_files import Place
 from fusionkit.data.batch import Case
+from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.item_choice import spread
@@ -60,8 +61,8 @@ class FileInput:
     """An input that is read when a case is accessed; `paths` has one entry per row of the cohort.
 
     `specs` too, where options are filled in by row; else it is empty. With `masked` the first of `size`, the number of
-    tokens, is another for every case. `matching` is for values that are brought to a standard scale. `targets` are the
-    grids, by row, of the input that it is to be like; else it is empty.
+    tokens, is another for every case. `matching` is for values that are brought to a standard scale. `beside` is, by
+    row, what else the arrays depend on; else it is empty.
     """
 
     spec: InputSpec
@@ -70,15 +71,15 @@ class FileInput:
     specs: Sequence[InputSpec] = ()
     masked: MaskedCounts | None = None
     matching: Matching | None = None
-    targets: Sequence[Grid | None] = ()
+    beside: Sequence[Companions] = ()
 
     def of_row(self, row: int) -> InputSpec:
         """The input as one row reads it."""
         return self.specs[row] if self.specs else self.spec
 
-    def target(self, row: int) -> Grid | None:
-        """The grid of the input that the one of a row is to be like."""
-        return self.targets[row] if self.targets else None
+    def companions(self, row: int) -> Companions:
+        """What else the array of a row depends on."""
+        return self.beside[row] if self.beside else ALONE
 
     @property
     def missing(self) -> Tensor:
@@ -217,12 +218,6 @@ class CaseDataset(Dataset[Case]):
             case["grids"] = {name: _affine(of_rows[row]) for name, of_rows in self.grids.items()}
         return case
 
-    @property
-    def extents(self) -> dict[str, list[Sequence[float] | None]]:
-        """The size of every array along d, h, w in mm by input and row, None where the files do not tell."""
-        return {name: [None if grid is None else grid.extent for grid in of_rows]
-                for name, of_rows in self.grids.items()}
-
     def some(self, places: Sequence[int]) -> Self:
         """The cases at some places, in that order; cached values are shared."""
         made = copy(self)
@@ -294,7 +289,7 @@ class CaseDataset(Dataset[Case]):
     def _loaded(self, name: str, source: FileInput, row: int, path: Path, items: int = 0) -> Tensor:
         """The array of one file, which is one of several items, or the whole input."""
         try:
-            array = case_files.load(source.of_row(row), path, self.cache, source.target(row))
+            array = case_files.load(source.of_row(row), path, self.cache, source.companions(row))
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None

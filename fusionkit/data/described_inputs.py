@@ -12,13 +12,17 @@ from pydantic import BaseModel, ValidationError
 
 from fusionkit.data import path_template
 from fusionkit.data.fields import DataFieldReader, entries, shown
-from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.geometry.roi_options import Labels
+from fusionkit.data.input_spec import InputSpec, Measures
 from fusionkit.data.readers.bag import BAG, BagOptions, BagReader
-from fusionkit.data.readers.lookup import reader_names, reader_of
+from fusionkit.data.readers.lookup import COLUMNS, MEASURED, reader_names, reader_of
 from fusionkit.data.readers.reader import FileReader, InputReader, ReadError
 from fusionkit.errors import GraphError, Span, did_you_mean
 from fusionkit.registry.lookup import Registry
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
+
+MASK = "mask"
+"""The reader of the masks of `roi`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,31 @@ def read_inputs(form: DataFieldReader, place: InputContext) -> dict[str, InputSp
     """Every entry of `inputs` that is right; what is wrong with the others is noted."""
     form.require("inputs", "{NAME: {read: columns, numeric: [age]}}")
     specs = (_input(form, name, tree, place) for name, tree in entries(form, "inputs").items())
-    return {spec.name: spec for spec in specs if spec is not None}
+    found = {spec.name: spec for spec in specs if spec is not None}
+    measured = {name: _measured(form, spec, found, place) if spec.source is MEASURED else spec
+                for name, spec in found.items()}
+    return {name: spec for name, spec in measured.items() if spec is not None}
+
+
+def _measured(form: DataFieldReader, spec: InputSpec, inputs: AbstractMapping[str, InputSpec], place: InputContext
+              ) -> InputSpec | None:
+    """The input of columns that `mask_statistics` stands for; None where `of` or the path of the mask is wrong."""
+    options = spec.options
+    images = [name for name, other in inputs.items() if other.source.files and other.source.name != MASK]
+    if options.of not in images:
+        form.note("bad-option", f"option 'of' of input {spec.name!r} is not accepted",
+                  find(form.tree, ("inputs", spec.name, "of")), f"there is no input {options.of!r} that is read from "
+                  "files of images", did_you_mean(options.of, images, f"name one of {', '.join(images)}")
+                  if images else "add the input of the images")
+        return None
+    tree = form.tree.get("inputs")
+    own = tree.get(spec.name) if isinstance(tree, Mapping) else None
+    assert isinstance(own, Mapping), "an input that is not written; please report"
+    mask = _mask_input(form, spec, own, place, path=options.mask, label=options.label, where=("mask",))
+    if mask is None:
+        return None
+    return replace(spec, source=COLUMNS, options=options.as_columns(spec.name),
+                   measures=Measures(inputs[options.of], mask, options))
 
 
 def _input(form: DataFieldReader, name: str, tree: Tree, place: InputContext) -> InputSpec | None:
@@ -54,7 +82,34 @@ def _input(form: DataFieldReader, name: str, tree: Tree, place: InputContext) ->
     placed = _placed_files(form, spec, tree)
     if placed is None:
         return None
-    return _file_input(form, placed, tree) if getattr(options, "path", None) is not None else placed
+    if getattr(options, "path", None) is None:
+        return placed
+    found = _file_input(form, placed, tree)
+    return found if found is None or getattr(options, "roi", None) is None else _with_region(form, found, tree, place)
+
+
+def _with_region(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: InputContext) -> InputSpec | None:
+    """The input with what reads the mask, or the boxes, of its `roi`; None where their path is wrong."""
+    roi = spec.options.roi
+    if roi.files is None:
+        return spec
+    where = ("roi", "mask" if roi.mask is not None else "box")
+    mask = _mask_input(form, spec, tree, place, path=roi.files, label=roi.label, where=where)
+    return None if mask is None else replace(spec, region=mask)
+
+
+def _mask_input(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: InputContext, *, path: str,
+                label: Labels | None, where: tuple[str, ...]) -> InputSpec | None:
+    """What reads the masks of an input, whose path stands at `where` in it; None where that is wrong."""
+    try:
+        reader = reader_of(MASK, place.registry, find(tree, where))
+    except GraphError as error:
+        form.found.extend(error.diagnostics)
+        return None
+    assert reader is not None, "the reader of masks is bundled; please report"
+    options = reader.options.model_validate({"path": path, "label": label})
+    return _file_input(form, InputSpec(spec.name, reader, options, spec.span, place.folder, roots=place.roots,
+                                       written=where), tree)
 
 
 def _bag(form: DataFieldReader, name: str, tree: Mapping, place: InputContext, bag: BagOptions) -> InputSpec | None:
@@ -70,7 +125,7 @@ def _bag(form: DataFieldReader, name: str, tree: Mapping, place: InputContext, b
         return None
     where = {"path": bag.path or ", ".join(bag.columns or ()), "missing_ok": bag.missing_ok}
     options = _options(form, name, reader, inner, where)
-    if options is None or not _fit_for_items(form, name, inner, options):
+    if options is None or not _fit_for_items(form, name, inner, options, bag):
         return None
     spec = InputSpec(name, BagReader(reader), options, tree.span, place.folder, roots=place.roots, bag=bag)
     if bag.columns is not None:
@@ -80,6 +135,8 @@ def _bag(form: DataFieldReader, name: str, tree: Mapping, place: InputContext, b
                   why="a folder too many would be read without a word", fix="write one '*' for each level of folders")
         return None
     made = _file_input(form, spec, tree)
+    if made is not None and getattr(options, "roi", None) is not None:
+        made = _with_region(form, made, inner, place)
     if made is None or bag.table is None:
         return made
     table = _placed_file(form, spec, "table", bag.table, find(tree, ("table",)))
@@ -87,15 +144,19 @@ def _bag(form: DataFieldReader, name: str, tree: Mapping, place: InputContext, b
     return None if table is None else replace(made, template="", placed={"table": table})
 
 
-def _fit_for_items(form: DataFieldReader, name: str, tree: Mapping, options: Any) -> bool:
+def _fit_for_items(form: DataFieldReader, name: str, tree: Mapping, options: Any, bag: BagOptions) -> bool:
     """Whether options of a reader have a meaning for one of several items; what has none is noted."""
-    for option, value, why, fix in (
-            ("like", options.like, "each item lies where its own file says", "write 'orient', 'spacing' and 'size'"),
-            ("normalise", getattr(options, "normalise", None) == "nyul" or None,
-             "a standard scale is one of whole volumes", "write 'normalise: zscore' or 'percentile'")):
-        if value is not None:
+    kept = "read each file as an input of its own"
+    for option, refused, why, fix in (
+            ("like", options.like is not None, "each item lies where its own file says",
+             f"write 'orient', 'spacing' and 'size', or {kept}"),
+            ("normalise", getattr(options, "normalise", None) == "nyul", "a standard scale is one of whole volumes",
+             f"write 'normalise: zscore' or 'percentile', or {kept}"),
+            ("roi", getattr(options, "roi", None) is not None and not bag.sliced,
+             "a case has one region, and each item lies elsewhere", f"write 'items: slices', or {kept}")):
+        if refused:
             form.note("bad-option", f"option {option!r} of input {name!r} is not for the items of a bag",
-                      find(tree, (option,)), why, f"{fix}, or read each file as an input of its own")
+                      find(tree, (option,)), why, fix)
             return False
     return True
 
@@ -171,7 +232,7 @@ def _note_option(form: DataFieldReader, name: str, reader: InputReader, tree: Ma
 
 def _file_input(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:
     """The input with the place of its files."""
-    span, written = find(tree, ("path",)), str(spec.options.path).strip()
+    span, written = find(tree, spec.written), str(spec.options.path).strip()
     wrong = path_template.fault(written)
     if wrong:
         form.note("bad-template", f"the path {written!r} cannot be filled in", span, why=wrong,

@@ -59,7 +59,8 @@ class DataDescription:
         """The description with every default written out, as plain data for YAML or JSON."""
         plain = to_plain(self.tree)
         for name, spec in self.inputs.items():
-            plain["inputs"][name] = {"read": spec.reader, **spec.settings()}
+            plain["inputs"][name] = (spec.measures.plain if spec.measures is not None else
+                                     {"read": spec.reader, **spec.settings()})
         if self.augmentation is not None:
             plain["augment"] = self.augmentation.to_plain()
         if self.split is not None:

@@ -25,11 +25,18 @@ def key(path: Path, reader: str, settings: dict[str, Any]) -> str:
 
     The full path is part of it: copies of one archive often agree in name, size and time.
     """
+    text = json.dumps([_FORMAT, reader, settings, stamps(path)], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def stamps(path: Path) -> list[tuple[str, int, int]]:
+    """The full path, size and time of a file, or of all files of a folder: what tells a changed one.
+
+    Raises: OSError where it cannot be looked up.
+    """
     root = path.resolve()
     files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    contents = [(str(file), *_stamp(file)) for file in files]
-    text = json.dumps([_FORMAT, reader, settings, contents], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return [(str(file), *_stamp(file)) for file in files]
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from fusionkit.data import bag_files, case_files, checks, masked_inputs
+from fusionkit.data import bag_files, case_files, checks, masked_inputs, regions
 from fusionkit.data.bag_files import Bag, Place
+from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.geometry.comparison import check_same_grid
-from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.partial_cohort import PartialCohort
 from fusionkit.errors import Diagnostic, Span
 
@@ -21,14 +21,16 @@ def read_files(loading: PartialCohort) -> PartialCohort:
     """
     inputs = loading.description.inputs
     lenders = _lenders(loading)
-    first = _files(loading, {name: paths for name, paths in loading.paths.items()
-                             if inputs[name].options.like is None} | lenders)
-    rest = {name: paths for name, paths in loading.paths.items() if inputs[name].options.like is not None}
+    loading, wrong = regions.find_parts(loading, lenders)
+    every = {name: [None if (name, row) in wrong else path for row, path in enumerate(paths)]
+             for name, paths in (*loading.paths.items(), *lenders.items())}
+    first = _files(loading, {name: paths for name, paths in every.items() if inputs[name].options.like is None})
+    rest = {name: paths for name, paths in every.items() if inputs[name].options.like is not None}
     waiting = len({file.identity for file in _files(loading, rest)})
     met = _check(loading, first, waiting=waiting)
     for name, paths in rest.items():
-        grids, usable = _grids_to_take(loading, name, {**loading.paths, **lenders}, met)
-        loading = replace(loading, like={**loading.like, name: grids})
+        targets, usable = _targets(loading, name, {**loading.paths, **lenders}, met)
+        loading = replace(loading, beside={**loading.beside, name: targets})
         rest[name] = [path if there else None for path, there in zip(paths, usable, strict=True)]
     later = _files(loading, rest)
     if later:
@@ -39,6 +41,7 @@ def read_files(loading: PartialCohort) -> PartialCohort:
     shapes = {place: found.shape for place, found in checked.items()}
     empty = masked_inputs.without_tokens(loading.inputs, inputs, shapes, table=loading.table, ids=loading.ids,
                                          findings=loading.findings)
+    empty |= regions.without_part(loading, checked)
     checked = {place: found for place, found in checked.items() if place not in empty}
     loading = replace(loading, paths={name: [None if (name, row) in empty else path for row, path in enumerate(paths)]
                                       for name, paths in loading.paths.items()})
@@ -73,10 +76,9 @@ def check_grids(loading: PartialCohort) -> PartialCohort:
 def _files(loading: PartialCohort, places: Mapping[str, Sequence[Place | None]]) -> list[case_files.File]:
     """The files of some inputs by row."""
     inputs = loading.description.inputs
-    found = [file for name, paths in places.items() for row, place in enumerate(paths)
-             for file in bag_files.files_of(inputs[name].of_row(partial(loading.table.cell, row)), row, place)]
-    return [replace(file, target=loading.like[file.spec.name][file.row]) if file.spec.name in loading.like else file
-            for file in found]
+    return [file for name, paths in places.items() for row, place in enumerate(paths)
+            for file in bag_files.files_of(inputs[name].of_row(partial(loading.table.cell, row)), row, place,
+                                           loading.beside[name][row] if name in loading.beside else ALONE)]
 
 
 def _check(loading: PartialCohort, files: Sequence[case_files.File], *, waiting: int, before: int = 0
@@ -124,33 +126,34 @@ def _lenders(loading: PartialCohort) -> dict[str, Sequence[Place | None]]:
     return found
 
 
-def _grids_to_take(loading: PartialCohort, name: str, paths: Mapping[str, Sequence[Place | None]],
-                   met: Mapping[tuple[str, int], case_files.Checked]) -> tuple[list[Grid | None], list[bool]]:
+def _targets(loading: PartialCohort, name: str, paths: Mapping[str, Sequence[Place | None]],
+             met: Mapping[tuple[str, int], case_files.Checked]) -> tuple[list[Companions], list[bool]]:
     """The grid that an input is to take in each row, and whether its file can be read, as far as this is known.
 
     Where the other file could not be read, nothing more is said. `no-geometry` where it has no grid.
     """
     other = loading.description.inputs[name].options.like
-    grids: list[Grid | None] = [None] * len(loading.table)
+    targets = [ALONE] * len(loading.table)
     usable, without = [True] * len(loading.table), []
     for row, path in enumerate(paths.get(other, ())):
         found = met.get((other, row))
         if path is not None and found is not None:
-            grids[row] = found.facts.outcome_grid
-            without += [row] if grids[row] is None else []
-        usable[row] = path is None or grids[row] is not None
+            drawn = loading.description.inputs[name].source.drawn
+            targets[row] = Companions(found.facts.outcome_grid, found.facts if drawn else None)
+            without += [row] if targets[row].target is None else []
+        usable[row] = path is None or targets[row].target is not None
     if without:
         loading.findings.add(Diagnostic(
             "no-geometry", f"input {name!r} is to be like {other!r}, whose files do not tell where their voxels are "
             f"({len(without)} cases, among them {loading.ids[without[0]]!r})",
             loading.description.span("inputs", name, "like"), "NumPy arrays and pictures never do",
             f"remove 'like', or give {other!r} as DICOM or NIfTI"), name)
-    return grids, usable
+    return targets, usable
 
 
 def _warn_of_frames(loading: PartialCohort, met: Mapping[tuple[str, int], case_files.Checked]) -> None:
     """`frames-of-reference`: inputs on the grid of another whose scanner did not measure places alike."""
-    for name in loading.like:
+    for name in loading.beside:
         other = loading.description.inputs[name].options.like
         apart = [row for row in range(len(loading.table)) if (name, row) in met and (other, row) in met and len({
             met[owner, row].facts.frame_of_reference for owner in (name, other)} - {""}) == 2]

@@ -93,9 +93,15 @@ def _joined(table: Table, description: DataDescription, name: str, source: Heade
                                  "name them otherwise under 'tags', or remove them from the table of cases", "warning"))
     added = [column for column in other.columns if column not in table]
     cells = [tuple("" if row is None else other.cell(row, column) for column in added) for row in rows]
+    return with_columns(table, added, cells, (other, rows))
+
+
+def with_columns(table: Table, added: Sequence[str], cells: Sequence[tuple[str, ...]],
+                 side: tuple[Table, Sequence[int | None]]) -> JoinedTable:
+    """The table with more columns, whose cells are given by row; `side` is where they stand, and in which rows."""
     plain = {each.name: getattr(table, each.name) for each in fields(Table) if each.init}
     return JoinedTable(**plain | {
-        "columns": (*table.columns, *added), "sides": {**known, **dict.fromkeys(added, (other, rows))},
+        "columns": (*table.columns, *added), "sides": {**getattr(table, "sides", {}), **dict.fromkeys(added, side)},
         "rows": tuple((*own, *more) for own, more in zip(table.rows, cells, strict=True))})
 
 

@@ -10,8 +10,24 @@ from typing import Any
 from fusionkit.data import path_template
 from fusionkit.data.fields import NamedColumn
 from fusionkit.data.readers.bag import BagOptions, BagReader
+from fusionkit.data.readers.lookup import MEASURED
+from fusionkit.data.readers.mask_statistics import MaskStatisticsOptions
 from fusionkit.data.readers.reader import InputReader
 from fusionkit.errors import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What `mask_statistics` measures: the input of images, what reads the masks, and the options as written."""
+
+    image: InputSpec
+    mask: InputSpec
+    options: MaskStatisticsOptions
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The input as plain data for a data file."""
+        return {"read": MEASURED.name, **self.options.model_dump(mode="json")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +35,10 @@ class InputSpec:
     """One input of a case: its reader, the reader's options, and their location in the file.
 
     `root` and `template` give the paths of its files; `template` is empty for readers of columns.
-    `roots` are further folders that may be read. `placed` are single files, by the option that names them. `bag` has
-    the options of several items of a case, of each of which `options` are.
+    `roots` are further folders that may be read. `placed` are single files, by the option that names them.
+    `region` reads the mask, or the boxes, of `roi`; `written` is where the template stands in the input. `measures`
+    is what an input of numbers is measured by, if the table does not have them. `bag` has the options of several items
+    of a case, of each of which `options` are.
     """
 
     name: str
@@ -32,6 +50,9 @@ class InputSpec:
     template_span: Span | None = None
     roots: tuple[Path, ...] = ()
     placed: Mapping[str, Path] = field(default_factory=dict)
+    region: InputSpec | None = None
+    written: tuple[str, ...] = ("path",)
+    measures: Measures | None = None
     bag: BagOptions | None = None
 
     @property
@@ -59,10 +80,16 @@ class InputSpec:
     @property
     def named_columns(self) -> list[NamedColumn]:
         """The columns of the table that it reads, each with the path of its name in the data file."""
-        written = {"path": self.template, **self.filled}
+        templates: dict[tuple[str, ...], str] = {self.written: self.template}
+        templates |= {(option,): text for option, text in self.filled.items()}
         found: list[NamedColumn] = [
-            (column, ("inputs", self.name, option)) for option, text in written.items() if text
+            (column, ("inputs", self.name, *where)) for where, text in templates.items() if text
             for column in path_template.columns(text)]
+        found += [] if self.region is None else self.region.named_columns
+        roi = getattr(self.options, "roi", None)
+        if roi is not None:
+            found += [(column, ("inputs", self.name, "roi", "box", place)) for place, column in enumerate(roi.columns)]
+            found += [(roi.extent, ("inputs", self.name, "roi", "extent"))] if isinstance(roi.extent, str) else []
         owned = self.source.columns(self.options) | ({"columns": self.bag.columns or ()} if self.bag else {})
         return found + [(column, ("inputs", self.name, key, position)) for key, names in owned.items()
                         for position, column in enumerate(names)]

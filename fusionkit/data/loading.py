@@ -21,6 +21,7 @@ from fusionkit.data.header_tables import read_cases
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.item_positions import is_positions, positions_of
+from fusionkit.data.mask_measures import measure_masks
 from fusionkit.data.partial_cohort import PartialCohort, Reading
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers import columns
@@ -67,7 +68,7 @@ def load_cohort(
         loading.description, loading.table, loading.ids, loading.patients, dict(heads), loading.sizes,
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets, loading.masked,
-        frozenset(name for name, need in loading.inputs.items() if need.known), loading.like,
+        frozenset(name for name, need in loading.inputs.items() if need.known), loading.beside,
         {place: found.facts for place, found in loading.checked.items()}, loading.gathered, loading.positions)
 
 
@@ -145,6 +146,7 @@ def _resolve_inputs(loading: PartialCohort) -> PartialCohort:
             continue
         if spec.source is COLUMNS:
             loading = _read_columns(loading, spec)
+            wrong = loading.unmeasured.get(name, wrong)
         else:
             places, wrong = bag_files.locate(spec, loading.table, loading.ids, loading.findings, loading.description)
             loading = _gather(loading, spec, places) if not spec.source.files else replace(
@@ -328,7 +330,9 @@ def _warn_of_patients(loading: PartialCohort) -> PartialCohort:
 
 
 _STEPS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (
-    _identify_rows, _read_targets, _divide_rows, _resolve_inputs, file_steps.read_files, file_steps.check_grids,
-    _take_positions, _settle_sizes, _check_changes, _check_cohort, _warn_of_doubts, _warn_of_patients)
+    _identify_rows, measure_masks, _read_targets, _divide_rows, _resolve_inputs, file_steps.read_files,
+    file_steps.check_grids, _take_positions, _settle_sizes, _check_changes, _check_cohort, _warn_of_doubts,
+    _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
-_STEPS_OF_CELLS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (_identify_rows, _read_targets, _resolve_inputs)
+_STEPS_OF_CELLS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (
+    _identify_rows, measure_masks, _read_targets, _resolve_inputs)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from fusionkit.data import case_files, checks
 from fusionkit.data.bag_files import Place
+from fusionkit.data.companions import Companions
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.description import DataDescription
 from fusionkit.data.fields import NamedColumn
 from fusionkit.data.findings import Findings
-from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.item_positions import Positions
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers.cohort_reader import Sequences
@@ -39,7 +39,8 @@ class PartialCohort:
     """The requirements on a cohort, and what is known so far: each step returns a copy with more.
 
     Errors are added to `findings` and do not stop a step. `missing` are columns that the table lacks, `faulty` those
-    with a bad cell; `learnt` are the targets without an error, `divided` says whether the split has none.
+    with a bad cell, `unmeasured` rows whose mask or image was reported, by input; `learnt` are the targets without an
+    error, `divided` says whether the split has none.
     """
 
     description: DataDescription
@@ -62,12 +63,13 @@ class PartialCohort:
     layouts: Mapping[str, Categories] = field(default_factory=dict)
     faulty: frozenset[str] = frozenset()
     paths: Mapping[str, Sequence[Place | None]] = field(default_factory=dict)
-    like: Mapping[str, Sequence[Grid | None]] = field(default_factory=dict)
+    beside: Mapping[str, Sequence[Companions]] = field(default_factory=dict)
     checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     gathered: Mapping[str, Sequences] = field(default_factory=dict)
     positions: Mapping[str, Positions] = field(default_factory=dict)
+    unmeasured: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @property
     def train(self) -> tuple[int, ...]:

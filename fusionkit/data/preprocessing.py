@@ -29,6 +29,9 @@ _OF_THE_FILES = frozenset({"path", "missing_ok", "series", "choose", "below", "r
 values; categories are those of the run, and of a tokenizer the contents are compared. `fill` is checked separately,
 since it must be the same only if it adds values to the vector, and `limits`, which must be the same where both cohorts
 have them."""
+_OF_THE_REGION = frozenset({"mask", "box", "label", "space", "empty", "predicted"})
+"""Options of `roi` that may differ from training; labels are compared, with a warning, since files name them as they
+like."""
 _SPACING_APART = 1.25
 """The factor by which the sample spacing may differ from that of all training files without a warning."""
 
@@ -244,10 +247,13 @@ def _unreadable(source: str, why: str, fix: str = "use the file written by the r
 
 def _options_of(spec: InputSpec) -> dict[str, Any]:
     plain = spec.settings()
-    if spec.bag is not None:
-        items = {key: plain[key] for key in ("items", "every", "neighbours")}
-        return items | {"of": {key: value for key, value in plain["of"].items() if key not in _OF_THE_FILES}}
-    return {key: value for key, value in plain.items() if key not in _OF_THE_FILES}
+    own: dict[str, Any] = plain["of"] if spec.bag is not None else plain
+    if own.get("roi") is not None:
+        own["label"] = own["roi"]["label"]
+        own["roi"] = {key: value for key, value in own["roi"].items()
+                      if key not in _OF_THE_REGION and not (key == "extent" and isinstance(value, str))}
+    kept = {key: value for key, value in own.items() if key not in _OF_THE_FILES}
+    return kept if spec.bag is None else {"of": kept} | {key: plain[key] for key in ("items", "every", "neighbours")}
 
 
 def _settings(before: InputReading, spec: InputSpec) -> dict[str, tuple[Any, Any]]:
@@ -276,7 +282,7 @@ def _fitted_settings(fitted: ColumnsFit, options: ColumnsOptions) -> dict[str, t
 
 def _differs(description: DataDescription, name: str, option: str, before: object, now: object) -> Diagnostic:
     # Without a size, training arrays kept their own, so a size that makes others match them is not an error.
-    severity: Severity = "warning" if option == "size" and before is None else "error"
+    severity: Severity = "warning" if option == "label" or (option == "size" and before is None) else "error"
     fix = f"remove {option!r}" if before is None else f"write '{option}: {_show(before)}'"
     return Diagnostic("preprocessing-differs", f"input {name!r} is not read as in training: {option!r} differs",
                       description.span("inputs", name, option),

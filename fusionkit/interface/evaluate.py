@@ -112,6 +112,8 @@ def evaluate(
     own = opened.is_own(data) and not include_training_cases
     cohort = opened.first.cohort(None if own else data, require_targets=own)
     found, seen = _found(opened, cohort, data, own=own)
+    for line in drawn_regions(cohort):
+        opened.first.console.note(line)
     if own:
         _tell_part(opened, cohort, data)
     elif not own and not include_training_cases:
@@ -160,6 +162,15 @@ def _found(opened: OpenedFolder, cohort: Cohort, data: str | Path | None, *, own
         return found, SeenCases((), (), (), len(found.rows))
     return (OwnResults(cohort.rows, opened.everywhere(cohort, cohort.rows, data)),
             seen_of(opened.runs, cohort, cohort.rows))
+
+
+def drawn_regions(cohort: Cohort) -> list[str]:
+    """A line for each input that is cut to masks or boxes that no network has made."""
+    rois = {name: getattr(cohort.description.inputs[name].options, "roi", None) for name in cohort.sizes}
+    return [f"input {name!r} is cut to {'masks' if roi.mask is not None else 'boxes'} by 'roi': where someone drew "
+            "them who knew the diagnosis, the figures below are better than those of new cases will be; write "
+            "'predicted: true' under 'roi' if a network made them"
+            for name, roi in rois.items() if roi is not None and not roi.predicted]
 
 
 def _tell_part(opened: OpenedFolder, cohort: Cohort, data: str | Path | None) -> None:

@@ -56,5 +56,5 @@ def augmented_for(train: CaseDataset, seed: int) -> Augmented:
     tables = {name: ChangedTable(source.table.cells, source.vectors, source.table.known,
                           [row for row in rows if source.present[row]])
               for name, source in train.inputs.items() if isinstance(source, ColumnInput) and source.table is not None}
-    return Augmented(train.augmentation, train.ids, train.extents, seed, labelled=train.labelled, tables=tables,
+    return Augmented(train.augmentation, train.ids, train.grids, seed, labelled=train.labelled, tables=tables,
                      sides=train.sides)

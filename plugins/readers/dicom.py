@@ -124,6 +124,9 @@ def _volume(slices: list[Slice], found: Stack | None, options: DicomOptions, rul
     if options.tilt == "resample" and (target := upright(grid)) is not None:
         _refuse_too_large(target)
         values, grid = Onto(grid, target)(values, [AIR_HU if rules.in_hounsfield(stack[0]) else 0.0]), target
+    drawn_on = options.roi is not None and isinstance(options.roi.box, str) and len(stack) == values.shape[1]
+    if drawn_on and options.tilt != "resample" and options.gaps != "resample":
+        facts = replace(facts, slices=tuple(item.instance for item in stack))
     facts = replace(facts, pixel=(), grid=grid, frame_of_reference=stack[0].frame_of_reference,
                     remarks=(*facts.remarks, *remarks))
     return values.astype(np.float32, copy=False), facts

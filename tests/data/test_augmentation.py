@@ -169,7 +169,7 @@ def test_inputs_that_move_together_have_one_size(tmp_path: Path, capsys: pytest.
         "\n  both: {use: fusion.sum, from: [seen, second]}").replace("from: seen", "from: both"))
     assert main(["check", str(tmp_path / "graph.yaml"), str(table)]) == 2
     said = capsys.readouterr().err
-    assert "'scan' and 'other' of case 'c0' are 3 x 5 x 7 mm and 3 x 5 x 8 mm [grids-differ]" in said
+    assert "'scan' and 'other' of case 'c0' are 3 x 5 x 7 and 3 x 5 x 8 [grids-differ]" in said
 
 
 @pytest.mark.parametrize(("make", "graph", "section", "said"), [
@@ -214,7 +214,7 @@ def test_a_mask_moves_with_its_image_and_stays_a_mask(tmp_path: Path) -> None:
     cohort = set_up(tmp_path / "graph.yaml", place).cohort
     dataset = cohort.dataset(cohort.rows, cohort.fit(cohort.rows))
     assert dataset.labelled == {"mask"}
-    made = Augmented(dataset.augmentation, dataset.ids, dataset.extents, 0, labelled=dataset.labelled)
+    made = Augmented(dataset.augmentation, dataset.ids, dataset.grids, 0, labelled=dataset.labelled)
     before = collate([dataset[0], dataset[1]])
     after = made(before, 0).inputs["mask"]
     assert set(after.unique().tolist()) == {0.0, 1.0} and not after.equal(before.inputs["mask"])

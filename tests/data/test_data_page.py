@@ -50,7 +50,7 @@ def test_the_page_lists_every_code_of_the_room():
     source = "".join(path.read_text() for path in [*room.glob("*.py"), *(room / "readers").glob("*.py"),
                                                       *(room / "geometry").glob("*.py"),
                                                       *(ROOT / "plugins" / "readers").glob("*.py"),
-                                                      *(ROOT / "plugins" / "blocks").glob("*.py"),
+                                                      *(ROOT / "plugins" / "blocks").rglob("*.py"),
                                                       *(ROOT / "plugins" / "tasks").glob("*.py"),
                                                       ROOT / "fusionkit" / "syntax" / "fields.py"])
     assert [code for code in sorted(listed) if f'"{code}"' not in source] == []

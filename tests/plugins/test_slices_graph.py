@@ -1,4 +1,4 @@
-"""The graph `slices-mil` with the data file of the page on bags: some slices of a phantom are drawn, and learnt from."""
+"""The graph `slices-mil` with the data file of the page on bags: some slices of a phantom are drawn and learnt from."""
 
 from __future__ import annotations
 

@@ -9,15 +9,10 @@ import numpy as np
 
 from fusionkit.data.case_files import Checked
 from fusionkit.data.findings import Findings
-from fusionkit.data.geometry.grid import Grid
+from fusionkit.data.geometry.grid import SAME, Grid, voxels_apart
 from fusionkit.errors import Diagnostic, Span
 
-_SAME, _CLOSE = 0.1, 0.5  # of the smallest edge of a voxel; beyond half of one, interpolation takes other voxels
-
-
-def voxels_apart(one: Grid, other: Grid) -> float:
-    """The largest distance of corresponding corners, in edges of the smallest voxel."""
-    return one.apart(other) / min(*one.spacing, *other.spacing)
+_CLOSE = 0.5  # of the smallest edge of a voxel; beyond half of one, interpolation takes other voxels
 
 
 def _described(one: Grid, other: Grid) -> str:
@@ -46,7 +41,7 @@ def check_same_grid(pairs: Mapping[tuple[str, str], Span | None], checked: Mappi
             distance = voxels_apart(one, other)
             if distance > _CLOSE or one.shape != other.shape:
                 apart[row] = distance
-            elif distance > _SAME:
+            elif distance > SAME:
                 close[row] = distance
         for code, met in (("grids-differ", apart), ("grids-close", close)):
             if not met:

@@ -18,6 +18,8 @@ import numpy as np
 from fusionkit.arrays import Floats
 from fusionkit.data.geometry.directions import LETTERS
 
+SAME = 0.1
+"""Grids are the same up to this part of the smallest edge of a voxel."""
 _TO_RAS = {"RAS": np.eye(4), "LPS": np.diag([-1.0, -1.0, 1.0, 1.0])}
 
 
@@ -97,6 +99,17 @@ class Grid:
         found: Floats = (places @ self.affine.T)[:, :3]
         return found
 
+    @property
+    def middle(self) -> Floats:
+        """The middle in mm: (3,)."""
+        found: Floats = self.affine[:3, :3] @ ((np.array(self.shape) - 1) / 2) + self.affine[:3, 3]
+        return found
+
+    def holds(self, place: Floats) -> bool:
+        """Whether a place in mm, (3,), lies in the volume."""
+        index = np.linalg.solve(self.affine[:3, :3], place - self.affine[:3, 3])
+        return bool(((index >= -0.5) & (index <= np.array(self.shape) - 0.5)).all())
+
     def apart(self, other: Grid) -> float:
         """The largest distance in mm between corresponding outer corners: nowhere do the grids differ by more."""
         return float(np.linalg.norm(self.corners - other.corners, axis=1).max())
@@ -129,6 +142,11 @@ class Grid:
             return Grid(np.array(plain["affine"], dtype=np.float64), (depth, height, width))
         except (KeyError, TypeError) as problem:
             raise ValueError(f"{plain!r} is no grid") from problem
+
+
+def voxels_apart(one: Grid, other: Grid) -> float:
+    """The largest distance of corresponding corners, in edges of the smallest voxel."""
+    return one.apart(other) / min(*one.spacing, *other.spacing)
 
 
 def half_up(value: float) -> int:

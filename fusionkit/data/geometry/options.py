@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from fusionkit.components.config import Config
 from fusionkit.data.geometry.directions import is_code
+from fusionkit.data.geometry.roi_options import RoiOptions
 
 Interpolation = Literal["auto", "linear", "nearest", "labels", "cubic"]
 INTERPOLATE = (
@@ -92,7 +93,10 @@ class GeometryOptions(Config):
     fit: Fit | None = Field(
         None, description="How `size` is reached: `stretch` scales each axis; `pad` and `cover` scale all by one "
         "factor, in mm where the file tells, so that all of it fits, or the size is filled; `crop` scales nothing. The "
-        "rest is cut, or padded, about the middle. Without it `crop` beside `spacing`, else `stretch`.")
+        "rest is cut, or padded, about the middle. Without it `crop` beside `spacing` and `roi`, else `stretch`.")
+    centre: Literal["middle", "mask"] = Field(
+        "middle", description="What `fit: crop` cuts about: the `middle`, which with `roi` is that of what `roi` has "
+        "cut; or the box of the `mask` of `roi`, with what the volume shows around it.")
     interpolate: Interpolation = Field("auto", description=INTERPOLATE)
     pad: float | None = Field(
         None, description="The value of voxels beyond the edge, in the units of the file; without it -1024 for CT, 0 "
@@ -104,15 +108,22 @@ class GeometryOptions(Config):
         None, description="`orient`, `spacing` and `size` of cases that lack the input of `like`; without it they are "
         "refused.")
 
+    roi: RoiOptions | None = Field(
+        None, description="Which part of a volume is used: `{mask: 'seg/{id}.nii.gz', margin: 10}`, or "
+        "`{box: [x, y, z], extent: 64}` with columns of the table; see docs/masks.md.")
+
     @model_validator(mode="after")
     def _geometry_goes_together(self) -> GeometryOptions:
-        beside = [name for name in ("orient", "spacing", "size", "fit") if getattr(self, name) is not None]
+        beside = [name for name in ("orient", "spacing", "size", "fit", "roi") if getattr(self, name) is not None]
         if self.like is not None and beside:
             raise ValueError(f"'like' takes the grid of {self.like!r} as it is; remove {beside[0]!r}, or 'like'")
         if self.otherwise is not None and self.like is None:
             raise ValueError("'otherwise' is for cases without the input of 'like'; write 'like', or remove it")
         if self.fit is not None and self.size is None:
             raise ValueError("'fit' is how 'size' is reached; write 'size', or remove 'fit'")
+        if self.centre == "mask" and (self.roi is None or self.size is None or self.how_fitted != "crop"):
+            raise ValueError("'centre: mask' is where 'fit: crop' cuts 'size' about the box of 'roi'; write them, or "
+                             "remove it")
         if self.interpolate == "cubic" and self.like is not None:
             raise ValueError("'cubic' is for pictures; with 'like' write 'interpolate: linear'")
         return self
@@ -120,4 +131,4 @@ class GeometryOptions(Config):
     @property
     def how_fitted(self) -> Fit:
         """How `size` is reached."""
-        return self.fit or ("stretch" if self.spacing is None else "crop")
+        return self.fit or ("stretch" if self.spacing is None and self.roi is None else "crop")

@@ -8,22 +8,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.arrays import Bools
 from fusionkit.data.geometry import fitting
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.geometry.options import MAX_VALUES, GeometryOptions
 from fusionkit.data.geometry.orient import orient
+from fusionkit.data.geometry.region import INSIDE, PatientBox, Region, bounds, box_on, largest_part, onto_grid, widened
 from fusionkit.data.geometry.resample import Kernel, Onto, rescaled, sampling, steps_to
+from fusionkit.data.geometry.roi_options import RoiOptions
 from fusionkit.data.label_maps import by_vote, resize_as
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError
 
 Array = NDArray[np.float32]
+_ROUNDING = 1e-6
+UNPLACED = "mask-without-grid"
+"""The remark where an image and its mask of equal sizes do not both tell where they are."""
+OTHER_FRAME = "mask-in-another-frame"
+"""The remark where an image and its mask have different frames of reference."""
 CUT = "cut-to"
 """The remark with the smallest part of an axis that `size` has left, of arrays that are cut."""
+NO_PART = "roi-empty"
+"""The remark of a case that lacks the input, since there is nothing in its mask and `empty: absent` says so."""
 
 
 def left_to_geometry(options: GeometryOptions) -> GeometryOptions:
@@ -31,14 +42,16 @@ def left_to_geometry(options: GeometryOptions) -> GeometryOptions:
     return options.model_copy(update={"size": None, "spacing": None, "like": None})
 
 
-def shaped(array: Array, facts: Facts, options: GeometryOptions, target: Grid | None = None) -> tuple[Array, Facts]:
+def shaped(array: Array, facts: Facts, options: GeometryOptions, target: Grid | None = None,
+           part: Region | PatientBox | None = None) -> tuple[Array, Facts]:
     """The array of a file after all steps, and its metadata with the grid that it has then.
 
-    `target` is the grid of the input that it is to be like.
+    `target` is the grid of the input that it is to be like, `part` what `roi` names, None where the case has none.
     *Shapes*: (c, d, h, w) or (c, h, w); others only without any option of geometry.
-    Raises: `ReadError` with `no-geometry`, `grid-missing`, `wrong-rank`, `no-overlap`, `too-large`, `empty-array`.
+    Raises: `ReadError` with `no-geometry`, `grid-missing`, `wrong-rank`, `no-overlap`, `too-large`, `empty-array`,
+    `empty-mask`, `mask-vanished`, `mask-without-grid`, `box-outside`.
     """
-    return _Shaping(array, facts, options).run(target)
+    return _Shaping(array, facts, options).run(target, part)
 
 
 class _Shaping:
@@ -48,8 +61,10 @@ class _Shaping:
         self.array, self.facts, self.options = array, facts, options
         self.grid = facts.grid if array.ndim == 4 else None
         self.remarks: tuple[tuple[str, str], ...] = ()
+        self.in_file = array.shape[1:]
+        self.middle: Sequence[float] | None = None  # of the box of `roi`, in voxels
 
-    def run(self, target: Grid | None) -> tuple[Array, Facts]:
+    def run(self, target: Grid | None, part: Region | PatientBox | None) -> tuple[Array, Facts]:
         if self.options.like is not None and target is None:
             self.options = self._without_target()
         options = self.options
@@ -60,9 +75,12 @@ class _Shaping:
             self._take_grid(target)
         elif options.spacing is not None:
             self._respace(options.spacing)
+        if options.roi is not None:
+            self._take_part(options.roi, part)
         if options.size is not None:
             self._fit(options.size)
-        return self.array, replace(self.facts, outcome_grid=self.grid, remarks=(*self.facts.remarks, *self.remarks))
+        return self.array, replace(self.facts, outcome_grid=self.grid, slices=(),
+                                   remarks=(*self.facts.remarks, *self.remarks))
 
     def _without_target(self) -> GeometryOptions:
         """The options of a case that lacks the input which this one is to be like."""
@@ -119,6 +137,8 @@ class _Shaping:
 
     def _take_grid(self, target: Grid) -> None:
         source = self._placed("like")
+        if source == target:
+            return
         self._refuse_too_large(target.shape)
         kernel = self._kernel()
         onto = Onto(source, target, "nearest" if kernel == "nearest" else "linear")
@@ -135,6 +155,83 @@ class _Shaping:
             made[:, ~onto.inside] = np.asarray(self.fill, dtype=np.float32)[:, None]
         self.array, self.grid = made, target
 
+    def _take_part(self, roi: RoiOptions, part: Region | PatientBox | None) -> None:
+        """Cut to a mask, or to a box, and its margin."""
+        if self.array.ndim != 4:
+            raise ReadError("wrong-rank", f"it has {self.array.ndim} axes with its channels, and 'roi' is for volumes",
+                            None, "remove 'roi'")
+        mask = self._mask(part) if isinstance(part, Region) else None
+        if isinstance(part, PatientBox):
+            start, size = box_on(part, self._placed("roi"))
+        elif mask is None:
+            self._without_part(roi)
+            return
+        else:
+            mask = largest_part(mask) if roi.largest else mask
+            start, size = bounds(mask)
+            self._treat_outside(roi, mask)
+        if isinstance(part, PatientBox) and any(first >= old or first + new <= 0 for first, new, old in zip(
+                start, size, self.array.shape[1:], strict=True)):
+            x, y, z = part.centre
+            raise ReadError(
+                "box-outside", "no voxel of it lies in the box that the table gives",
+                f"its middle is at ({x:g}, {y:g}, {z:g}) mm in RAS; the volume reaches from {self._reach(0)} to "
+                f"{self._reach(1)}", "check whether the columns are in LPS, as in DICOM, or in RAS, and write 'space: "
+                f"{'RAS' if roi.space == 'LPS' else 'LPS'}' if so; else correct the cells")
+        if self.options.centre == "mask":
+            self.middle = [first + (count - 1) / 2 for first, count in zip(start, size, strict=True)]
+            return
+        spacing = self._placed("margin").spacing if any(roi.margin) else (1.0, 1.0, 1.0)
+        self._cut(*widened(start, size, roi.margin, spacing))
+
+    def _reach(self, end: Literal[0, 1]) -> str:
+        corners = self._placed("roi").corners
+        return "({:.4g}, {:.4g}, {:.4g})".format(*(corners.max(axis=0) if end else corners.min(axis=0)))
+
+    def _mask(self, part: Region) -> Bools | None:
+        """The mask on the grid that the array has now; None where it is empty in its file."""
+        if not part.voxels:
+            return None
+        share, told = part.share, part.grid is not None and self.facts.grid is not None
+        if not told:
+            if share.shape != self.in_file:
+                raise ReadError(
+                    "mask-without-grid", f"it has {' x '.join(map(str, self.in_file))} voxels, and its mask "
+                    f"{' x '.join(map(str, share.shape))}", "one of them does not tell where its voxels are, so that "
+                    "their sizes must agree", "give both as NIfTI or DICOM with their geometry, or with equal sizes")
+            self.remarks += ((UNPLACED, ""),)
+        own = part.grid if told else self.facts.grid
+        if own is not None and self.grid is not None:
+            share = onto_grid(share, own, self.grid)
+        found: Bools = share >= INSIDE - _ROUNDING
+        if not found.any():
+            raise ReadError(
+                "mask-vanished", f"of the {part.voxels} voxels of its mask none is left on the grid of the volume",
+                "each covers less than half of a voxel" if share.any() else "they lie outside of the volume",
+                "choose a smaller 'spacing'" if share.any() else
+                "check that both files are of one patient and one examination, in one frame of reference")
+        return found
+
+    def _without_part(self, roi: RoiOptions) -> None:
+        """What becomes of a case whose mask is empty."""
+        if roi.empty == "refuse":
+            raise ReadError(
+                "empty-mask", "its mask is empty, or its cells of 'roi' are blank", None,
+                "leave the case out; or write 'empty: absent' under 'roi' (the case lacks the input, which is then "
+                "'optional' in the graph), or 'empty: whole' (the volume is not cut)")
+        if roi.empty == "absent":
+            self.remarks += ((NO_PART, ""),)
+        if roi.outside == "channel":
+            self._treat_outside(roi, np.zeros(self.array.shape[1:], dtype=np.bool_))
+
+    def _treat_outside(self, roi: RoiOptions, mask: Bools) -> None:
+        if roi.outside == "pad":
+            beyond = np.asarray(self.fill, dtype=np.float32).reshape(-1, 1, 1, 1)
+            self.array = np.where(mask, self.array, beyond)
+        elif roi.outside == "channel":
+            self.facts = replace(self.facts, fill=(*self.fill, 0.0), labels=())
+            self.array = np.concatenate([self.array, mask[None].astype(np.float32)])
+
     def _fit(self, size: tuple[int, ...]) -> None:
         how = self.options.how_fitted
         if how == "stretch":
@@ -146,9 +243,9 @@ class _Shaping:
         if how in ("pad", "cover"):
             self._scale_by_one_factor(size, fills=how == "cover")
         old = self.array.shape[1:]
-        self._cut(fitting.middle_start(old, size), size)
+        self._cut(fitting.middle_start(old, size) if self.middle is None else fitting.around(self.middle, size), size)
         left = min(new / was for new, was in zip(size, old, strict=True))
-        if left < 1:
+        if left < 1 and self.middle is None:
             self.remarks += ((CUT, f"{left:.3g}"),)
 
     def _scale_by_one_factor(self, size: Sequence[int], *, fills: bool) -> None:

@@ -119,6 +119,7 @@ class BagReader:
     name: str = "bag"
     gives: str = "array"
     files: bool = True
+    drawn: bool = False
 
     @property
     def of(self) -> FileReader:
@@ -148,9 +149,9 @@ class BagReader:
         """No columns: the input knows them."""
         return {}
 
-    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
+    def examine(self, path: Path, options: Any, image: Facts | None = None) -> tuple[NDArray[np.float32], Facts]:
         """The array of one item, or of the volume whose slices are the items. Raises: what the reader raises."""
-        return self.of.examine(path, options)
+        return self.of.examine(path, options, image)
 
     def advise(self, options: Any, files: Sequence[Facts]) -> list[Advice]:
         """What the reader of the items says about all of them."""
@@ -172,6 +173,7 @@ class PositionsReader:
     gives: str = "array"
     files: bool = False
     folders: bool = False
+    drawn: bool = False
 
     @property
     def options(self) -> type[BaseModel]:
@@ -190,7 +192,7 @@ class PositionsReader:
         """No columns."""
         return {}
 
-    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
+    def examine(self, path: Path, options: Any, image: Facts | None = None) -> tuple[NDArray[np.float32], Facts]:
         """Not for positions."""
         raise AssertionError("positions are not read from files; please report")
 

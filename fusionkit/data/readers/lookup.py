@@ -29,12 +29,17 @@ KIND = "reader"
 
 @dataclass(frozen=True, slots=True)
 class ColumnsReader:
-    """The columns of the table as an input; its module is imported when it is first used."""
+    """The columns of the table as an input; its module is imported when it is first used.
+
+    What `mask_statistics` measures becomes columns, and is read as these.
+    """
 
     name: str = "columns"
+    options_in: tuple[str, str] = ("columns", "ColumnsOptions")
     gives: str = "array"
     files: bool = False
     folders: bool = False
+    drawn: bool = False
 
     @property
     def _module(self) -> Any:
@@ -43,7 +48,8 @@ class ColumnsReader:
     @property
     def options(self) -> type[BaseModel]:
         """The class of its options."""
-        found: type[BaseModel] = self._module.ColumnsOptions
+        module, name = self.options_in
+        found: type[BaseModel] = getattr(import_module(f"fusionkit.data.readers.{module}"), name)
         return found
 
     def shape(self, options: Any) -> Sizes | None:
@@ -61,7 +67,7 @@ class ColumnsReader:
         found: dict[str, tuple[str, ...]] = self._module.columns(options)
         return found
 
-    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
+    def examine(self, path: Path, options: Any, image: Facts | None = None) -> tuple[NDArray[np.float32], Facts]:
         """Not for columns."""
         raise AssertionError("columns are not read from files; please report")
 
@@ -71,7 +77,8 @@ class ColumnsReader:
 
 
 COLUMNS = ColumnsReader()
-_OWN: dict[str, InputReader] = {reader.name: reader for reader in (COLUMNS, BAG, POSITIONS)}
+MEASURED = ColumnsReader("mask_statistics", ("mask_statistics", "MaskStatisticsOptions"))
+_OWN: dict[str, InputReader] = {reader.name: reader for reader in (COLUMNS, MEASURED, BAG, POSITIONS)}
 
 
 def reader_names(registry: Registry) -> list[str]:

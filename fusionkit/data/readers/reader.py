@@ -121,6 +121,10 @@ class InputReader(Protocol):
         """Whether it also takes a folder."""
 
     @property
+    def drawn(self) -> bool:
+        """Whether it reads files that belong to an image, and are drawn on its grid."""
+
+    @property
     def gives(self) -> str:
         """What a case is: an array, or one of the layouts that readers of all cases give."""
 
@@ -137,8 +141,8 @@ class InputReader(Protocol):
     def columns(self, options: Any) -> dict[str, tuple[str, ...]]:
         """The columns of the table that it reads, by the option that names them."""
 
-    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
-        """The array of one file, channels first, and its metadata.
+    def examine(self, path: Path, options: Any, image: Facts | None = None) -> tuple[NDArray[np.float32], Facts]:
+        """The array of one file, channels first, and its metadata; `image` has those of the image that it belongs to.
 
         Raises: `ReadError` if the file does not match the options.
         """
@@ -166,6 +170,11 @@ class FileReader:
         return self.declared.folders
 
     @property
+    def drawn(self) -> bool:
+        """Whether it reads files that belong to an image, and are drawn on its grid."""
+        return self.declared.onto is not None
+
+    @property
     def options(self) -> type[BaseModel]:
         """The class of its options."""
         return self.declared.config
@@ -173,9 +182,11 @@ class FileReader:
     def shape(self, options: Any) -> Sizes | None:
         """The sizes that follow from the options, without the batch axis; None where only the files tell."""
         found = self.declared.shape(options) if self.declared.shape else None
+        if found and options.roi is not None and options.roi.outside == "channel":
+            found = (None if found[0] is None else found[0] + 1, *found[1:])
+        moved = any(each is not None for each in (options.orient, options.spacing, options.like, options.roi))
         if options.size is not None:
             return (found[0] if found else None, *options.size)
-        moved = any(each is not None for each in (options.orient, options.spacing, options.like))
         return (found[0], *[None] * (len(found) - 1)) if found and moved else found
 
     def size_fix(self, name: str, options: Any, expected: Sizes, met: Sizes) -> str:
@@ -188,12 +199,14 @@ class FileReader:
         """No columns: the path names them."""
         return {}
 
-    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
-        """The array of one file, channels first, and its metadata.
+    def examine(self, path: Path, options: Any, image: Facts | None = None) -> tuple[NDArray[np.float32], Facts]:
+        """The array of one file, channels first, and its metadata; `image` has those of the image that it belongs to.
 
         Raises: `ReadError` if the file does not match the options.
         """
-        found: tuple[NDArray[np.float32], Facts] = self.declared.module(path, options)
+        found: tuple[NDArray[np.float32], Facts] = (
+            self.declared.module(path, options) if image is None or self.declared.onto is None else
+            self.declared.onto(path, options, image))
         return found
 
     def advise(self, options: Any, files: Sequence[Facts]) -> list[Advice]:

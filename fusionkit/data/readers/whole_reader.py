@@ -27,6 +27,7 @@ class CohortReader:
     declared: Reader
     files: bool = False
     folders: bool = False
+    drawn: bool = False
 
     @property
     def name(self) -> str:
@@ -57,7 +58,7 @@ class CohortReader:
         return {name: (value,) if isinstance(value, str) else tuple(value) for name, value in found.items()
                 if value is not None}
 
-    def examine(self, path: Path, options: Any) -> tuple[NDArray[np.float32], Facts]:
+    def examine(self, path: Path, options: Any, image: Facts | None = None) -> tuple[NDArray[np.float32], Facts]:
         """Not for one case."""
         raise AssertionError("a case alone is not read; please report")
 

@@ -1,0 +1,82 @@
+"""The parts of volumes that `roi` asks for, by case: where masks are, boxes from the table, cases without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from fusionkit.data import case_files
+from fusionkit.data.cell_faults import CellFault, CellFaults
+from fusionkit.data.companions import ALONE, Companions
+from fusionkit.data.geometry.region import PatientBox
+from fusionkit.data.geometry.roi_options import RoiOptions
+from fusionkit.data.geometry.steps import NO_PART
+from fusionkit.data.numeric_column import read_numbers
+from fusionkit.data.partial_cohort import PartialCohort
+from fusionkit.errors import Diagnostic
+
+Place = tuple[str, int]
+"""An input and a row."""
+
+
+def find_parts(loading: PartialCohort, others: Iterable[str]) -> tuple[PartialCohort, set[Place]]:
+    """The mask or the box of every case of the inputs with `roi`, and the places whose mask or cell is wrong.
+
+    `others` are inputs that are read for their grids alone. The errors are those of paths, and of cells that are no
+    numbers.
+    """
+    wrong: set[Place] = set()
+    for name in (*loading.paths, *others):
+        spec = loading.description.inputs[name]
+        if spec.options.roi is None:
+            continue
+        if spec.region is not None:
+            masks, faulty = case_files.locate(spec.region, loading.table, loading.ids, loading.findings)
+            found = [ALONE if mask is None else Companions(mask=mask) for mask in masks]
+        else:
+            found, faulty = _boxes(loading, spec.options.roi)
+        wrong |= {(name, row) for row in faulty}
+        loading = replace(loading, beside={**loading.beside, name: found})
+    return loading, wrong
+
+
+def _boxes(loading: PartialCohort, roi: RoiOptions) -> tuple[list[Companions], frozenset[int]]:
+    """The boxes that the table gives; a case with a blank cell has none."""
+    columns = [*roi.columns, *([roi.extent] if isinstance(roi.extent, str) else [])]
+    numbers, wrong = [], set()
+    for column in columns:
+        faults = CellFaults(loading.table, column, loading.ids)
+        numbers.append(read_numbers(faults, loading.description.numbers.of(column), "target"))
+        if column == roi.extent:
+            for row in np.flatnonzero(numbers[-1] <= 0):
+                faults.add(int(row), CellFault("box-outside", "{cell} is not above 0", "are not above 0",
+                                               "it is the edge of a box in mm", "correct the cell"))
+                wrong.add(int(row))
+        loading.findings.extend((column, fault) for fault in faults.told())
+        wrong |= {row for row, cell in enumerate(faults.cells) if cell and np.isnan(numbers[-1][row])}
+    turn = (-1.0, -1.0, 1.0) if roi.space == "LPS" else (1.0, 1.0, 1.0)
+    found = []
+    for x, y, z, *extent in zip(*(column.tolist() for column in numbers), strict=True):
+        blank = any(map(np.isnan, (x, y, z, *extent)))
+        size = extent[0] if extent else float(roi.extent or 0)
+        found.append(ALONE if blank else Companions(box=PatientBox((x * turn[0], y * turn[1], z * turn[2]), size)))
+    return found, frozenset(wrong)
+
+
+def without_part(loading: PartialCohort, checked: Mapping[Place, case_files.Checked]) -> set[Place]:
+    """The places that lack the input since their mask is empty and `roi` says so.
+
+    Reports `absent-input` where the graph needs it.
+    """
+    empty = {place for place, found in checked.items() if found.facts.remark(NO_PART) is not None}
+    for name, row in sorted(empty):
+        if name in loading.inputs and not loading.inputs[name].optional:
+            columns = loading.description.inputs[name].columns
+            loading.findings.add(Diagnostic(
+                "absent-input", f"case {loading.ids[row]!r} has no {name!r}",
+                loading.table.span(row, columns[-1] if columns else None), "its mask is empty, and 'empty: absent' of "
+                "'roi' takes that for a missing input", f"write 'optional: true' on input {name!r} of the graph, or "
+                "'empty: whole' under 'roi'"), name)
+    return empty
