@@ -72,7 +72,10 @@ class SharedTrainer:
     def __init__(self, comparison: ComparisonPlan, reuse: Reuse, reporter: Reporter) -> None:
         self.comparison, self.reuse, self.reporter = comparison, reuse, reporter
         settings, plan = comparison.settings, comparison.reference.plan
-        off = reuse == "nothing" or settings.compile or comparison.cohort.description.augmentation is not None
+        described = comparison.cohort.description
+        changing = described.augmentation is not None or any(
+            spec.bag is not None and spec.bag.most is not None for spec in described.inputs.values())
+        off = reuse == "nothing" or settings.compile or changing
         shared = frozenset() if off else shareable_nodes(plan, comparison.node, settings.modality_dropout > 0)
         self.shared = {each.name: shared_with(each.plan, plan, shared) for each in comparison.candidates}
         self.edges = edges(plan, shared)
