@@ -87,7 +87,7 @@ def measure_speed(
         else:
             setup = set_up(graph, data, sets, registry, progress=update, data_roots=data_roots)
             plan, cohort = setup.plan, setup.cohort
-    settings = TrainingSettings() if plan is None else read_settings(plan.graph.training)
+    settings = read_settings(None if plan is None else plan.graph.training)
     rows = cohort.split_rows("train") or cohort.rows
     chosen = [rows[int(place)] for place in np.linspace(0, len(rows) - 1, min(CASES, len(rows)))]
     every = cohort.dataset(rows, cohort.fit(rows), cache_for(data))
