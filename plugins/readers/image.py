@@ -20,10 +20,8 @@ from fusionkit.reading import (
     Facts,
     IntensityOptions,
     NumberWindows,
-    PlaneSize,
     ReadError,
     Sizes,
-    VolumeSize,
     Window,
     colour_labels,
     constant,
@@ -54,9 +52,6 @@ class ImageOptions(IntensityOptions):
         None, description="Two stored values that become 0 and 1, clipped outside, such as [0, 4095] for 12 bits in a "
         "16-bit picture; without it values are divided by the largest of the bit depth. A list, or `{NAME: [LOW, "
         "HIGH]}`, makes one channel for each.",
-    )
-    size: PlaneSize | VolumeSize | None = Field(
-        None, description="Height and width that every picture is resized to; without it pictures keep their own."
     )
     pages: Literal["first", "volume"] = Field(
         "first", description="Of a file with several pages or frames (TIFF, GIF, WebP): the `first`, or all of them as "
