@@ -21,6 +21,7 @@ from fusionkit.data.geometry.region import PatientBox, Region
 from fusionkit.data.geometry.steps import OTHER_FRAME, left_to_geometry, shaped
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.item_choice import slices
+from fusionkit.data.processors import usable_processors
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
@@ -378,7 +379,7 @@ def _results(
         except ReadError as problem:
             return problem
 
-    pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), thread_name_prefix="fusionkit-files")
+    pool = ThreadPoolExecutor(workers or min(8, usable_processors()), thread_name_prefix="fusionkit-files")
     try:
         futures: dict[Future[Checked | ReadError], File] = {pool.submit(read, file): file for file in files}
         for future in as_completed(futures):

@@ -152,7 +152,7 @@ class Memory:
     """Tensors of files by input and row, cached while there is room; shared by the datasets of one cohort."""
 
     def __init__(self, room: int = KEEP_BYTES) -> None:
-        self.room = room
+        self.room = self.most = room
         self._kept: dict[tuple[str, int], Tensor] = {}
 
     def get(self, name: str, row: int) -> Tensor | None:

@@ -38,6 +38,12 @@ def measure_masks(loading: PartialCohort) -> PartialCohort:
         spec = loading.description.inputs.get(name)
         if spec is None or spec.measures is None:
             continue
+        there = [column for column in spec.options.numeric if column in loading.table]
+        if there:
+            loading.findings.add(Diagnostic(
+                "duplicate-column", f"input {name!r} measures {there[0]!r}, and the table has a column of this name",
+                spec.span, None, "give the input another name, or rename the column"), name)
+            continue
         places = (*spec.measures.mask.named_columns, *spec.measures.image.named_columns)
         rows, wrong = _of_rows(loading, spec) if loading.has_all(places, f"input {name!r}") else (
             {}, frozenset(range(len(loading.table))))

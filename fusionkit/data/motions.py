@@ -237,7 +237,7 @@ def _bend_askew(planes: Tensor, points: Floats, step: float, turn: Floats, offse
     coarse = _on(points, planes.device)
     for axis, (first, last) in enumerate(zip(low, high, strict=True)):
         count = points.shape[axis + 1]
-        at = np.linspace(first, last, math.ceil((last - first) / step * _BETWEEN) + 2) / step + (count - 1) / 2
+        at: Floats = np.linspace(first, last, math.ceil((last - first) / step * _BETWEEN) + 2) / step + (count - 1) / 2
         weights = _on(_cubic(at[:, None] - np.arange(count)), planes.device)
         coarse = torch.movedim(torch.tensordot(coarse, weights, dims=([axis + 1], [1])), -1, axis + 1)
     scale = 2 / (high - low)

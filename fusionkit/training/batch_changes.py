@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -11,6 +11,7 @@ from fusionkit.data.batch import Batch, Case
 from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.planning.plan import Plan
 from fusionkit.training.augmented import Augmented, ChangedTable
+from fusionkit.training.batch_order import Changes
 from fusionkit.training.item_draws import ItemDraws, recorded
 from fusionkit.training.mixup import Mixup
 from fusionkit.training.modality_dropout import ModalityDropout
@@ -25,7 +26,19 @@ def fixed(settings: TrainingSettings, train: Dataset[Case]) -> dict[str, Any]:
         {"items": items} if items else {})
 
 
-def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) -> Callable[[Batch, int], Batch]:
+@dataclass(frozen=True)
+class _Several:
+    """Changes one after the other; an object that processes can be given."""
+
+    changes: tuple[Changes, ...]
+
+    def __call__(self, batch: Batch, epoch: int) -> Batch:
+        for change in self.changes:
+            batch = change(batch, epoch)
+        return batch
+
+
+def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) -> Changes:
     """A function of a batch and an epoch, counted from 0; what it changes follows from the seed and the cases alone.
 
     Raises: UserError with `nothing-to-drop` or `mixup-refused`.
@@ -34,20 +47,13 @@ def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) 
     if not isinstance(train, CaseDataset):
         return dropout
     draws = ItemDraws(train, settings.seed)
+    drawn = (draws,) if draws.most else ()
     if train.augmentation is None:
-        return (lambda batch, epoch: dropout(draws(batch, epoch), epoch)) if draws.most else dropout
+        return _Several((*drawn, dropout))
     augmented = augmented_for(train, settings.seed)
-    joined = mixup_for(plan, settings, train, augmented)
-    return lambda batch, epoch: joined(augmented(dropout(draws(batch, epoch), epoch), epoch), epoch)
-
-
-def mixup_for(plan: Plan, settings: TrainingSettings, train: CaseDataset, augmented: Augmented
-              ) -> Callable[[Batch, int], Batch]:
-    """What joins the cases of batches, if the data file asks for it."""
-    options = train.augmentation.mixup if train.augmentation else None
-    if options is None:
-        return lambda batch, epoch: batch
-    return Mixup(options, plan, train, settings.seed, augmented)
+    mixup = train.augmentation.mixup
+    joined = () if mixup is None else (Mixup(mixup, plan, train, settings.seed, augmented),)
+    return _Several((*drawn, dropout, augmented, *joined))
 
 
 def augmented_for(train: CaseDataset, seed: int) -> Augmented:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,10 +140,27 @@ def test_training_alone_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len({row["train_loss"] for row in after}) == 3
 
 
-def test_a_run_that_is_resumed_ends_as_one_that_is_not(tmp_path: Path) -> None:
-    whole = train(study(tmp_path / "whole", AUGMENT))
-    parts = train(study(tmp_path / "parts", AUGMENT), "--epochs", "1")
-    train(tmp_path / "parts", "--epochs", "3", "--resume")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 on forking with threads
+def test_a_run_resumed_within_an_epoch_with_other_processes_ends_as_one_that_is_not(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusionkit.cli.parser import main
+
+    mixed = AUGMENT.replace("augment: {", "augment: {mixup: true, ")
+    whole = train(study(tmp_path / "whole", mixed), "--workers", "0", "--epochs", "2")
+    folder = study(tmp_path / "parts", mixed)
+    seen: list[int] = []
+
+    def interrupt(*told: object) -> None:
+        seen.append(1)
+        if len(seen) == 4:  # of the second epoch the first of three steps
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fusionkit.runs.train._over_epochs", lambda update, epochs: interrupt)
+        assert main(["train", str(folder / "graph.yaml"), str(folder / "data.yaml"), "-o", str(folder / "run"),
+                     "--workers", "2", "--epochs", "2"]) == 1
+    parts = train(folder, "--workers", "0", "--augment-on", "device", "--epochs", "2", "--resume")
+    assert len(seen) == 4
     assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
 
 

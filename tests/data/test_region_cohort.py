@@ -179,6 +179,8 @@ def test_masks_that_cannot_be_measured(masks: Path) -> None:
     assert error[0].code == "bad-option" and "'pet'" in str(error[0].why)
     error = refused(masks, inputs.replace("tumour", "lung"), needs, table="id,m\na,in.dcm\n").diagnostics
     assert error[0].code == "unknown-label" and "cases.csv" in str(error[0].span)
+    error = refused(masks, inputs, needs, table="id,m,size.mean\na,in.dcm,3\n").diagnostics
+    assert error[0].code == "duplicate-column"
     assert "none of volume" in str(refused(masks, inputs.replace("label: tumour", "values: [size]"), needs))
     (masks / "seg" / "empty.nii.gz").write_bytes((FOLDER / "tumour.nii.gz").read_bytes())
     error = refused(masks, inputs.replace("label: tumour", "label: 7, values: [mean]"), needs,

@@ -206,6 +206,29 @@ def _places(grid: Grid) -> np.ndarray:
     return index @ grid.affine[:3, :3].T + grid.affine[:3, 3]
 
 
+def test_batch_order_and_threads_change_no_bit() -> None:
+    """Of arrays that PyTorch divides among threads."""
+    values = torch.rand(3, 1, 18, 48, 48, generator=torch.Generator().manual_seed(0)) * 3 - 1
+    way = several(rotate={}, zoom={}, shift={}, elastic={}, gamma={}, contrast={}, brightness={}, low_resolution={},
+                  blur={}, bias_field={}, noise={}, sharpen={})
+    made = Augmented(Augmentation({"x": way}), IDS, {}, seed=0)
+    together = made(batch(3, x=values), 5).inputs["x"]
+    assert not torch.equal(together, values)
+    for row in range(3):
+        alone = Batch({"x": values[row, None]}, {}, {}, {}, torch.tensor([row]))
+        assert torch.equal(made(alone, 5).inputs["x"][0], together[row])
+    turned = Batch({"x": values.flip(0)}, {}, {}, {}, torch.arange(3).flip(0))
+    assert torch.equal(made(turned, 5).inputs["x"].flip(0), together)
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            assert torch.equal(made(batch(3, x=values), 5).inputs["x"], together)
+            assert torch.equal(made(Batch({"x": values[:1]}, {}, {}, {}, torch.arange(1)), 5).inputs["x"], together[:1])
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_a_missing_input_and_a_case_left_alone_are_untouched() -> None:
     values = torch.rand(3, 1, 5, 7, generator=torch.Generator().manual_seed(0))
     made = Augmented(Augmentation({"x": several(rotate={}, noise={"chance": 0.5})}), IDS, {}, seed=0)

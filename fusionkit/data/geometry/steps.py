@@ -164,7 +164,7 @@ class _Shaping:
         if isinstance(part, PatientBox):
             start, size = box_on(part, self._placed("roi"))
         elif mask is None:
-            self._without_part(roi)
+            self._without_part(roi, "its mask is empty" if part is not None else "its cells of 'roi' are blank")
             return
         else:
             mask = largest_part(mask) if roi.largest else mask
@@ -212,11 +212,11 @@ class _Shaping:
                 "check that both files are of one patient and one examination, in one frame of reference")
         return found
 
-    def _without_part(self, roi: RoiOptions) -> None:
+    def _without_part(self, roi: RoiOptions, said: str) -> None:
         """What becomes of a case whose mask is empty."""
         if roi.empty == "refuse":
             raise ReadError(
-                "empty-mask", "its mask is empty, or its cells of 'roi' are blank", None,
+                "empty-mask", said, None,
                 "leave the case out; or write 'empty: absent' under 'roi' (the case lacks the input, which is then "
                 "'optional' in the graph), or 'empty: whole' (the volume is not cut)")
         if roi.empty == "absent":
