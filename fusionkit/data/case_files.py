@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.arrays import Bools
 from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.findings import Findings
-from fusionkit.data.geometry.region import PatientBox, Region
+from fusionkit.data.geometry.options import GeometryOptions
+from fusionkit.data.geometry.region import PatientBox, Region, mask_on
 from fusionkit.data.geometry.steps import OTHER_FRAME, left_to_geometry, shaped
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.intensities import DrawnForeground
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
@@ -264,7 +267,7 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
     """The array of one file, and its metadata without that of the array."""
     try:
         check_regular(path)
-        array, facts = spec.source.examine(path, left_to_geometry(spec.options), beside.image)
+        array, facts = spec.source.examine(path, _of_reader(spec, beside), beside.image)
         _refuse_unusable(spec, array)
         part: Region | PatientBox | None = beside.box
         if beside.mask is not None and spec.region is not None:
@@ -286,6 +289,22 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
     return array, facts
+
+
+def _of_reader(spec: InputSpec, beside: Companions) -> GeometryOptions:
+    """The options as the reader gets them: without those of geometry, and with the mask of `normalise` of this file."""
+    options, reader, path = left_to_geometry(spec.options), spec.foreground, beside.foreground
+    if reader is None or path is None:
+        return options
+
+    def inside(facts: Facts, shape: tuple[int, ...]) -> Bools:
+        part = region_of(reader, path, facts)
+        if not part.voxels:
+            raise ReadError("no-foreground", f"the mask {str(path)!r} of 'normalise' is empty", None,
+                            "leave its cell blank if there is none, or write 'mask: above_mean'")
+        return mask_on(part, facts.grid, facts.grid, shape)[0]
+
+    return options.model_copy(update={"mask": DrawnForeground(inside)})
 
 
 def region_of(reader: InputSpec, mask: Path, image: Facts) -> Region:

@@ -16,6 +16,7 @@ def test_every_reader_has_described_frozen_options_and_its_functions(name):
     assert options.model_config["extra"] == "forbid" and options.model_config["frozen"]
     assert issubclass(options, FileOptions) == reader.files
     whole = {"text": {"column": "note", "vocabulary": 9}, "series": {"path": "{id}", "channels": ["hr"]},
+             "mask_statistics": {"of": "ct", "mask": "{id}"},
              "events": dict.fromkeys(("table", "by", "time", "name", "value", "index"), "x")}
     given = {"path": "{id}"} if reader.files else whole.get(reader.name, {"numeric": ["age"]})
     shape = reader.shape(options(**given))
