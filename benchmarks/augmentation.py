@@ -26,6 +26,7 @@ from torch import Tensor
 from fusionkit.data import case_files
 from fusionkit.data.batch import Batch
 from fusionkit.data.description import DataDescription, describe
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.datasets.dicom_writer import Geometry, Syntax, write_series
 from fusionkit.training.augmented import Augmented
 
@@ -78,8 +79,8 @@ def ours(volume: Tensor, *, elastic: bool) -> Callable[[], object]:
              *(["elastic: true"] if elastic else [])]
     with tempfile.TemporaryDirectory() as place:
         augmentation = described(Path(place), "{read: numpy, path: x.npy}", f"{{{', '.join(names)}}}").augmentation
-    extent = [size * step for size, step in zip(SIZE, SPACING, strict=True)]
-    made = Augmented(augmentation, ["a"], {"x": [extent]}, seed=0)
+    grid = Grid.of_file(np.diag([*SPACING[::-1], 1.0]), SIZE)
+    made = Augmented(augmentation, ["a"], {"x": [grid]}, seed=0)
     there = torch.ones(1, dtype=torch.bool)
     batch = Batch({"x": volume[None]}, {"x": there}, {}, {}, torch.zeros(1, dtype=torch.long))
     epoch = iter(range(1_000_000))

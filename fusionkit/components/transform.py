@@ -55,11 +55,13 @@ class Draws:
 class Motion:
     """Where the values of a changed case come from: a place p of the result shows `linear` p + `shift` + bend(p).
 
-    Places are in mm along the axes right, anterior and superior (w, h, d), from the middle of the array. A `linear` of
-    0.5 enlarges by 2. `bend` has the displacements at the control points of a uniform cubic B-spline, `step` mm apart,
-    around the middle.
+    Places are in mm along right, anterior and superior of the patient, from the middle of the array, or of the first of
+    several that move alike. A `linear` of 0.5 enlarges by 2. `bend` has the displacements at the control points of a
+    uniform cubic B-spline, `step` mm apart, around the middle. In pictures and arrays whose files tell no directions,
+    w, h, d stand for right, anterior, superior.
 
-    *Shapes*: `linear` (3, 3), `shift` (3,), `bend` (3, nd, nh, nw): the first axis is right, anterior, superior.
+    *Shapes*: `linear` (3, 3), `shift` (3,), `bend` (3, n, n, n): the first axis is right, anterior, superior, the
+    others are the axes of the array nearest to superior, anterior, right.
     """
 
     linear: Floats | None = None
@@ -107,8 +109,8 @@ class TransformMethod:
         self.config = config
 
     def move(self, random: Draws, extent: Sequence[float]) -> Motion:
-        """The motion of one case. `extent` is the size of the array along d, h, w in mm; 0 for an axis of one voxel,
-        along which nothing may move.
+        """The motion of one case. `extent` is the size of the array along superior, anterior, right in mm; 0 for an
+        axis of one voxel, along which nothing may move.
         """
         raise NotImplementedError
 

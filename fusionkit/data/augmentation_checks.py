@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fusionkit.data.augmentation import MIXUP, TOGETHER, Augmentation
 from fusionkit.data.case_files import Checked
 from fusionkit.data.description import DataDescription
@@ -14,8 +16,6 @@ from fusionkit.data.laterality import check_sides
 from fusionkit.data.readers.columns import Categories
 from fusionkit.data.signature import HeadTarget
 from fusionkit.errors import Diagnostic
-
-_SAME_EXTENT = 0.01  # of the larger one
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,7 @@ class SeenInputs:
 def check_augmentation(description: DataDescription, inputs: SeenInputs, heads: Mapping[str, HeadTarget],
                        ids: Sequence[str], findings: Findings) -> None:
     """What training changes can be changed, moves alike where it is to, and is not contradicted by the table."""
-    _check_together(description, {place: found.extent for place, found in sorted(inputs.checked.items())}, ids,
-                    findings)
-    _check_directions(description, inputs.checked, ids, findings)
+    _check_together(description, inputs.checked, ids, findings)
     _check_changed(description, inputs.sizes, inputs.masked, checked=inputs.checked, findings=findings)
     check_sides(description, inputs.layouts, heads, findings)
     _check_mixup(description, inputs, heads, findings)
@@ -101,45 +99,37 @@ def _check_blank(description: DataDescription, name: str, made: Augmentation, fi
             fix=f"give input {name!r} 'fill: mean', 'median' or 'indicator', or remove 'blank'"))
 
 
-def _check_directions(description: DataDescription, checked: Mapping[tuple[str, int], Checked], ids: Sequence[str],
-                      findings: Findings) -> None:
-    """`grids-differ`: inputs that move together whose axes point elsewhere; reported once a pair.
-
-    A shift to the right of one would be one to the left of the other.
+def _check_together(description: DataDescription, checked: Mapping[tuple[str, int], Checked], ids: Sequence[str],
+                    findings: Findings) -> None:
+    """`grids-differ`: inputs that move together and share no place, or that do not tell where they are and differ in
+    size; reported once a pair.
     """
-    grids = {place: found.facts.outcome_grid for place, found in sorted(checked.items())}
     for first, *others in description.augmentation.together if description.augmentation else ():
         for name in others:
-            for (owner, row), grid in grids.items():
-                own = grids.get((first, row))
-                if owner != name or grid is None or own is None or grid.code == own.code:
+            for (_, row), found in sorted(checked.items()):
+                own = checked.get((first, row))
+                if checked.get((name, row)) is not found or own is None:
                     continue
-                findings.add(Diagnostic(
-                    "grids-differ",
-                    f"{first!r} and {name!r} of case {ids[row]!r} have axes to {own.code} and {grid.code}",
-                    description.span("augment", TOGETHER), why="inputs that move together move along the axes of their "
-                    "arrays, which must point the same way",
-                    fix=f"write 'orient: {own.code}' on input {name!r}"))
-                break
+                fault = _apart(own, found)
+                if fault is not None:
+                    said, why, fix = fault
+                    findings.add(Diagnostic(
+                        "grids-differ", f"{first!r} and {name!r} of case {ids[row]!r} {said}",
+                        description.span("augment", TOGETHER), why=why, fix=fix))
+                    break
 
 
-def _check_together(description: DataDescription, extents: Mapping[tuple[str, int], Sequence[float]],
-                    ids: Sequence[str], findings: Findings) -> None:
-    """`grids-differ`: inputs that move together whose arrays have other sizes in mm; reported once a pair.
-
-    `extents` are sizes along d, h, w in mm by input and row; a voxel counts as 1 mm where a file does not tell.
-    """
-    span = description.span("augment", "together")
-    for first, *others in description.augmentation.together if description.augmentation else ():
-        for name in others:
-            for row in (row for owner, row in extents if owner == name and (first, row) in extents):
-                own, other = extents[first, row], extents[name, row]
-                if all(abs(a - b) <= _SAME_EXTENT * max(a, b) for a, b in zip(own, other, strict=True)):
-                    continue
-                sizes = [" x ".join(f"{length:.4g}" for length in lengths) + " mm" for lengths in (own, other)]
-                findings.add(Diagnostic(
-                    "grids-differ", f"{first!r} and {name!r} of case {ids[row]!r} are {sizes[0]} and {sizes[1]}", span,
-                    why="inputs that move together move about the middles of their arrays, which must be one place; a "
-                        "voxel counts as 1 mm where a file does not tell",
-                    fix="resample one onto the grid of the other, or let each move by itself"))
-                break
+def _apart(first: Checked, other: Checked) -> tuple[str, str, str] | None:
+    """What keeps two arrays of a case from moving alike: what they are, why that matters, and the fix."""
+    own, its = first.facts.outcome_grid, other.facts.outcome_grid
+    if own is not None and its is not None:
+        lows, highs = zip(*((grid.corners.min(0), grid.corners.max(0)) for grid in (own, its)), strict=True)
+        gap = float((np.maximum(*lows) - np.minimum(*highs)).max())
+        return None if gap < 0 else (
+            f"lie {gap:.4g} mm apart", "inputs that move together move about one point of the body",
+            "check that the files are of one examination and one frame of reference, or let each move by itself")
+    sizes = [" x ".join(map(str, each.shape[1:])) for each in (first, other)]
+    if sizes[0] == sizes[1]:
+        return None
+    return (f"are {sizes[0]} and {sizes[1]}", "the files of one do not tell where its voxels are, so both must have "
+            "the same ones", "resample one to the size of the other, or let each move by itself")

@@ -13,16 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.arrays import Bools
 from fusionkit.data import disk_cache as disk
 from fusionkit.data import path_template
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.findings import Findings
-from fusionkit.data.geometry.options import GeometryOptions
-from fusionkit.data.geometry.region import PatientBox, Region, mask_on
-from fusionkit.data.geometry.steps import OTHER_FRAME, left_to_geometry, shaped
+from fusionkit.data.geometry.region import PatientBox, Region
+from fusionkit.data.geometry.steps import shaped
 from fusionkit.data.input_spec import InputSpec
-from fusionkit.data.intensities import DrawnForeground
+from fusionkit.data.mask_files import options_of_reader, region_of
+from fusionkit.data.processors import usable_processors
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.data.table import Table
@@ -41,12 +40,6 @@ class Checked:
 
     shape: tuple[int, ...]
     facts: Facts
-
-    @property
-    def extent(self) -> tuple[float, ...]:
-        """The size of the array along (d, h, w) in mm; a voxel counts as 1 mm where the file does not tell."""
-        grid = self.facts.outcome_grid
-        return grid.extent if grid else ((1, *self.shape[-2:]) if len(self.shape) == 3 else self.shape[-3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +260,7 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
     """The array of one file, and its metadata without that of the array."""
     try:
         check_regular(path)
-        array, facts = spec.source.examine(path, _of_reader(spec, beside), beside.image)
+        array, facts = spec.source.examine(path, options_of_reader(spec, beside), beside.image)
         _refuse_unusable(spec, array)
         part: Region | PatientBox | None = beside.box
         if beside.mask is not None and spec.region is not None:
@@ -289,39 +282,6 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
     return array, facts
-
-
-def _of_reader(spec: InputSpec, beside: Companions) -> GeometryOptions:
-    """The options as the reader gets them: without those of geometry, and with the mask of `normalise` of this file."""
-    options, reader, path = left_to_geometry(spec.options), spec.foreground, beside.foreground
-    if reader is None or path is None:
-        return options
-
-    def inside(facts: Facts, shape: tuple[int, ...]) -> Bools:
-        part = region_of(reader, path, facts)
-        if not part.voxels:
-            raise ReadError("no-foreground", f"the mask {str(path)!r} of 'normalise' is empty", None,
-                            "leave its cell blank if there is none, or write 'mask: above_mean'")
-        return mask_on(part, facts.grid, facts.grid, shape)[0]
-
-    return options.model_copy(update={"mask": DrawnForeground(inside)})
-
-
-def region_of(reader: InputSpec, mask: Path, image: Facts) -> Region:
-    """The mask that belongs to an image, by the input that reads it, and how it lies to the image.
-
-    Raises: `ReadError` as its reader does, about the mask.
-    """
-    try:
-        check_regular(mask)
-        share, facts = reader.source.examine(mask, reader.options, image)
-    except ReadError as problem:
-        raise ReadError(problem.code, f"its mask {str(mask)!r}: {problem.message}", problem.why, problem.fix
-                        ) from problem
-    frames = {image.frame_of_reference, facts.frame_of_reference} - {""}
-    apart = ((OTHER_FRAME, ""),) if len(frames) == 2 else ()
-    # An empty mask has a rule of its own under `roi`.
-    return Region(share[0], facts.grid, (*(each for each in facts.remarks if each[0] != "mask-empty"), *apart))
 
 
 def key_of(spec: InputSpec, path: Path, beside: Companions = ALONE) -> str:
@@ -386,7 +346,7 @@ def _results(
         except ReadError as problem:
             return problem
 
-    pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), thread_name_prefix="fusionkit-files")
+    pool = ThreadPoolExecutor(workers or min(8, usable_processors()), thread_name_prefix="fusionkit-files")
     try:
         futures: dict[Future[Checked | ReadError], File] = {pool.submit(read, file): file for file in files}
         for future in as_completed(futures):

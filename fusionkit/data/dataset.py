@@ -133,7 +133,7 @@ class Memory:
     """Tensors of files by input and row, cached while there is room; shared by the datasets of one cohort."""
 
     def __init__(self, room: int = KEEP_BYTES) -> None:
-        self.room = room
+        self.room = self.most = room
         self._kept: dict[tuple[str, int], Tensor] = {}
 
     def get(self, name: str, row: int) -> Tensor | None:
@@ -196,12 +196,6 @@ class CaseDataset(Dataset[Case]):
         if self.grids:
             case["grids"] = {name: _affine(of_rows[row]) for name, of_rows in self.grids.items()}
         return case
-
-    @property
-    def extents(self) -> dict[str, list[Sequence[float] | None]]:
-        """The size of every array along d, h, w in mm by input and row, None where the files do not tell."""
-        return {name: [None if grid is None else grid.extent for grid in of_rows]
-                for name, of_rows in self.grids.items()}
 
     def some(self, places: Sequence[int]) -> Self:
         """The cases at some places, in that order; cached values are shared."""

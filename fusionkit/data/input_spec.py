@@ -35,8 +35,8 @@ class InputSpec:
 
     `root` and `template` give the paths of its files; `template` is empty for readers of columns, and stands at
     `written` in the input. `roots` are further folders that may be read. `placed` are single files, by the option that
-    names them. `region` reads the mask, or the boxes, of `roi`, `foreground` the mask of `normalise`. `measures` is what
-    an input of numbers is measured by, if the table does not have them.
+    names them. `region` reads the mask, or the boxes, of `roi`, `foreground` the mask of `normalise`. `measures` is
+    what an input of numbers is measured by, if the table does not have them.
     """
 
     name: str

@@ -5,6 +5,7 @@ Axes: B cases, c channels, d h w voxels; places are in mm along right, anterior,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,12 @@ from torch.nn.functional import grid_sample
 
 from fusionkit.arrays import Floats
 from fusionkit.components.transform import Motion
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.label_maps import VOTED
 
 _EXACT = 1e-9
+_ALIGNED = 1e-3  # mm over the whole array, to which axes of control points must follow those of the array
+_BETWEEN = 8  # places for each distance of control points: displacements between them are exact to 1/400 of their size
 _ROUNDING = 1e-5  # equal shares of labels may differ by so much
 
 
@@ -27,11 +31,14 @@ _ROUNDING = 1e-5  # equal shares of labels may differ by so much
 class Placed:
     """Where the voxels of a case are: the affine from (d, h, w, 1) to mm, and the point about which motions are.
 
-    *Shapes*: `affine` (4, 4) with rows R, A, S, 1; `centre` (3,).
+    `frame` turns a way in mm along R, A, S into one along the axes of control points; without it these are the axes
+    d, h, w of the array.
+    *Shapes*: `affine` (4, 4) with rows R, A, S, 1; `centre` (3,); `frame` (3, 3).
     """
 
     affine: Floats
     centre: Floats
+    frame: Floats | None = None
 
     @property
     def spacing(self) -> Floats:
@@ -47,6 +54,27 @@ def placed(sizes: Sequence[int], spacing: Sequence[float]) -> Placed:
     affine[3, 3] = 1
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(sizes) - 1) / 2)
     return Placed(affine, np.zeros(3))
+
+
+def placed_by(grid: Grid, lead: Grid) -> Placed:
+    """An array where its file says, which moves about the middle of another one, in whose axes its control points lie.
+
+    The axes of control points are those of `lead` nearest to superior, anterior and right, in this order.
+    """
+    directions = lead.affine[:3, :3] / np.array(lead.spacing)
+    frame = np.linalg.inv(directions)[_by_body(lead)]
+    return Placed(grid.affine, lead.middle, frame)
+
+
+def extent_of(lead: Grid) -> list[float]:
+    """The size of an array along superior, anterior and right in mm, 0 along an axis of one voxel."""
+    return [0.0 if lead.shape[axis] == 1 else lead.extent[axis] for axis in _by_body(lead)]
+
+
+def _by_body(grid: Grid) -> list[int]:
+    """The axes of an array that are nearest to superior, anterior and right."""
+    nearest = [axis for axis, _ in grid.directions]
+    return [nearest.index(axis) for axis in (2, 1, 0)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,35 +170,81 @@ def _grid(sizes: Sequence[int], maps: Sequence[tuple[Floats, Floats]], motions: 
           places: Sequence[Placed], device: torch.device) -> Tensor:
     """Where each voxel of the result comes from, as `grid_sample` wants it: (B, d, h, w, 3), or (B, 1, h, w, 2)."""
     scale = 2 / np.array(sizes)
-    turns = _on(np.stack([turn * scale[:, None] for turn, _ in maps]), device)
-    offsets = _on(np.stack([(offset + 0.5) * scale - 1 for _, offset in maps]), device)
-    along = [torch.arange(size, dtype=torch.float32, device=device) for size in sizes]
-    axes = (2, 1) if sizes[0] == 1 else (2, 1, 0)  # grid_sample wants x, y, z
-    # One plane a coordinate: sums over whole lines are several times faster than over places of three numbers.
-    planes = torch.empty((len(maps), len(axes), *sizes), device=device)
-    for number, axis in enumerate(axes):
-        weights = turns[:, axis, :, None]
-        by_row = ((weights[:, 0] * along[0] + offsets[:, axis, None])[:, :, None]
-                  + (weights[:, 1] * along[1])[:, None, :])
-        torch.add(by_row[..., None], (weights[:, 2] * along[2])[:, None, None, :], out=planes[:, number])
+    axes = [2, 1] if sizes[0] == 1 else [2, 1, 0]  # grid_sample wants x, y, z
+    turns = np.stack([turn * scale[:, None] for turn, _ in maps])[:, axes]
+    offsets = np.stack([(offset + 0.5) * scale - 1 for _, offset in maps])[:, axes]
+    planes = _planes(turns, offsets, sizes, device)
     for row, (motion, place) in enumerate(zip(motions, places, strict=True)):
         for bend in motion.bends:
-            _bend(planes[row], bend, place, axes, scale)
+            _bend(planes[row], bend, place, axes)
     return planes.movedim(1, -1)
 
 
-def _bend(planes: Tensor, part: Motion, place: Placed, axes: Sequence[int], scale: Floats) -> None:
-    """Add the displacements of a bend to the places of one case: (axes, d, h, w)."""
+def _planes(turns: Floats, offsets: Floats, sizes: Sequence[int], device: torch.device) -> Tensor:
+    """Coordinates of every voxel by linear maps of (d, h, w): (B, k, 3) and (B, k) to (B, k, d, h, w).
+
+    One plane a coordinate: sums over whole lines are several times faster than over places of three numbers.
+    """
+    by_axis, start = _on(turns, device), _on(offsets, device)
+    along = [torch.arange(size, dtype=torch.float32, device=device) for size in sizes]
+    planes = torch.empty((*turns.shape[:2], *sizes), device=device)
+    for number in range(turns.shape[1]):
+        weights = by_axis[:, number, :, None]
+        by_row = ((weights[:, 0] * along[0] + start[:, number, None])[:, :, None]
+                  + (weights[:, 1] * along[1])[:, None, :])
+        torch.add(by_row[..., None], (weights[:, 2] * along[2])[:, None, None, :], out=planes[:, number])
+    return planes
+
+
+def _bend(planes: Tensor, part: Motion, place: Placed, axes: Sequence[int]) -> None:
+    """Add the displacements of a bend to the places of one case: (axes, d, h, w), in halves of the array."""
     assert part.bend is not None
-    sizes = planes.shape[1:]
-    back = np.linalg.inv(place.affine[:3, :3])
-    points = np.einsum("ij,jdhw->idhw", back, part.bend) * scale[:, None, None, None]
+    sizes, matrix = planes.shape[1:], place.affine[:3, :3]
+    back = np.linalg.inv(matrix) * (2 / np.array(sizes))[:, None]
+    back[[size == 1 for size in sizes]] = 0
+    points = np.einsum("ij,jdhw->idhw", back, part.bend)[list(axes)]
+    frame = np.linalg.inv(matrix / place.spacing) if place.frame is None else place.frame
+    turn = frame @ matrix  # mm along the axes of control points for each voxel
+    offset = frame @ (matrix @ ((np.array(sizes) - 1) / 2) + place.affine[:3, 3] - place.centre)
+    order = np.abs(turn).argmax(1).tolist()
+    rest = turn.copy()
+    rest[range(3), order] = 0
+    if sorted(order) != [0, 1, 2] or np.abs(rest @ np.array(sizes)).max() > _ALIGNED:
+        _bend_askew(planes, points, part.step, turn, offset)
+        return
+    turned = [order.index(axis) for axis in range(3)]
     depth, height, width = (
-        _on(spline_weights(size, part.bend.shape[axis + 1], part.step / place.spacing[axis]), planes.device)
-        for axis, size in enumerate(sizes))
-    coarse = torch.einsum("dk,ckhw->cdhw", depth, _on(points[list(axes)], planes.device))
-    lines = torch.matmul(height, coarse).reshape(-1, width.shape[1])
+        _on(spline_weights(size, points.shape[1 + along], part.step / turn[along, axis], offset[along]
+                           / turn[along, axis]), planes.device)
+        for axis, (size, along) in enumerate(zip(sizes, turned, strict=True)))
+    ready = _on(points.transpose(0, *(1 + along for along in turned)), planes.device)
+    lines = torch.matmul(height, torch.einsum("dk,ckhw->cdhw", depth, ready)).reshape(-1, width.shape[1])
     planes.view(-1, sizes[2]).addmm_(lines, width.T)
+
+
+def _bend_askew(planes: Tensor, points: Floats, step: float, turn: Floats, offset: Floats) -> None:
+    """Add the displacements of a bend whose control points lie along other axes than those of the array.
+
+    They are computed at places between the control points, and interpolated from there to the voxels. `turn` and
+    `offset` map voxels, counted from the middle, to mm along the axes of the control points.
+    """
+    sizes = planes.shape[1:]
+    reach = np.abs(turn) @ ((np.array(sizes) - 1) / 2)
+    most = step * ((np.array(points.shape[1:]) - 1) / 2 + 2)  # beyond, every weight is 0
+    low, high = np.maximum(offset - reach, -most), np.minimum(offset + reach, most)
+    if (high <= low).any():
+        return
+    coarse = _on(points, planes.device)
+    for axis, (first, last) in enumerate(zip(low, high, strict=True)):
+        count = points.shape[axis + 1]
+        at: Floats = np.linspace(first, last, math.ceil((last - first) / step * _BETWEEN) + 2) / step + (count - 1) / 2
+        weights = _on(_cubic(at[:, None] - np.arange(count)), planes.device)
+        coarse = torch.movedim(torch.tensordot(coarse, weights, dims=([axis + 1], [1])), -1, axis + 1)
+    scale = 2 / (high - low)
+    from_corner = offset - turn @ ((np.array(sizes) - 1) / 2)
+    turns, offsets = turn * scale[:, None], (from_corner - low) * scale - 1
+    places = _planes(turns[None, [2, 1, 0]], offsets[None, [2, 1, 0]], sizes, planes.device).movedim(1, -1)
+    planes += grid_sample(coarse[None], places, align_corners=True)[0]
 
 
 def _values_at(volumes: Tensor, grid: Tensor, fill: Tensor | None, mode: str = "bilinear") -> Tensor:
@@ -213,13 +287,19 @@ def _voted(shares: Sequence[Tensor], labels: Tensor) -> Tensor:
     return chosen
 
 
-def spline_weights(count: int, points: int, step: float) -> Floats:
+def spline_weights(count: int, points: int, step: float, offset: float = 0.0) -> Floats:
     """The weights of a uniform cubic B-spline around the middle of an axis: (count, points).
 
-    `step` is the distance of control points in voxels.
+    `step` is the distance of control points in voxels, negative if they are in the other order; `offset` is how far the
+    middle of the axis is from that of the control points.
     """
-    at = (np.arange(count) - (count - 1) / 2) / step + (points - 1) / 2
-    away = np.abs(at[:, None] - np.arange(points))
+    at = (np.arange(count, dtype=np.float64) - (count - 1) / 2 + offset) / step + (points - 1) / 2
+    return _cubic(at[:, None] - np.arange(points))
+
+
+def _cubic(distance: Floats) -> Floats:
+    """The uniform cubic B-spline at some distances from its middle, in steps of control points."""
+    away = np.abs(distance)
     inner, outer = 2 / 3 - away**2 + away**3 / 2, (2 - away) ** 3 / 6
     found: Floats = np.where(away < 1, inner, np.where(away < 2, outer, 0.0))
     return found

@@ -97,12 +97,15 @@ def predict(
     uncertainty: Use | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
+    *,
+    kept: list[Sampler | CommitteeSampler] | None = None,
 ) -> dict[str, HeadResult]:
     """Every head's results for every case of a dataset, in its order. Leaves the networks in evaluation mode.
 
     Several networks are the members of an ensemble; a method uses the first ones, as many as it needs. Those of a
     `Committee` answer as one if a method needs one.
-    `progress(done, total)` counts cases.
+    `progress(done, total)` counts cases. A list for `kept` is filled with what the search for stochastic calls finds in
+    the networks, which takes seconds for large ones; given again with the same networks, it saves the search.
 
     Raises: GraphError with `too-few-members`; UserError with `not-settled` or `no-views`.
     """
@@ -118,7 +121,9 @@ def predict(
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
     moving, motions = moving_inputs(model.plan) if settings.views else [], motions_of(settings.views)
     labelled = getattr(dataset, "labelled", ())
-    samplers = _samplers(members, 0 if settings.looped else settings.memory) if uncertainty else []
+    samplers = kept or (_samplers(members, 0 if settings.looped else settings.memory) if uncertainty else [])
+    if kept is not None:
+        kept[:] = samplers
 
     def autocast() -> AbstractContextManager[Any]:
         return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")

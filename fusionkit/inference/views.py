@@ -12,7 +12,8 @@ from torch import Tensor
 from fusionkit.components.protocols import HeadPrediction, Prediction
 from fusionkit.components.transform import Motion
 from fusionkit.data.batch import Batch
-from fusionkit.data.motions import Joined, joined, moved, placed
+from fusionkit.data.geometry.grid import Grid
+from fusionkit.data.motions import Joined, Placed, joined, moved, placed, placed_by
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.planning.plan import Plan
 
@@ -64,12 +65,18 @@ def moving_inputs(plan: Plan) -> list[str]:
 
 
 def seen_as(batch: Batch, motion: Joined, names: Collection[str], labelled: Collection[str]) -> Batch:
-    """A batch with the inputs `names` moved about their middles; `labelled` are those whose values are labels."""
+    """A batch with the inputs `names` moved alike; `labelled` are those whose values are labels.
+
+    An array moves about the middle of the first one whose files tell where it is, if that lies in it, else its own.
+    """
     inputs = dict(batch.inputs)
-    for name in names:
-        if name in inputs and name not in batch.valid:
+    there = [name for name in names if name in inputs and name not in batch.valid]
+    grids = [{name: grid for name in there if (grid := _grid(batch, name, row)) is not None}
+             for row in range(len(batch))]
+    for name in inputs:
+        if name in there:
             values = inputs[name]
-            places = [placed(_whole(values), _spacing(batch, name, row)) for row in range(len(values))]
+            places = [_placed(name, _whole(values), known) for known in grids]
             inputs[name] = moved(values, [motion] * len(values), places, values.flatten(2).amin(2),
                                  by_label=name in labelled)
     return replace(batch, inputs=inputs)
@@ -79,13 +86,22 @@ def _whole(values: Tensor) -> list[int]:
     return [1] * (5 - values.dim()) + list(values.shape[2:])
 
 
-def _spacing(batch: Batch, name: str, row: int) -> list[float]:
-    """The distance of voxels along d, h, w in mm; 1 where the files do not tell."""
-    grid = batch.grids[name][row] if name in batch.grids else None
-    if grid is None or not bool(grid.isfinite().all()):
-        return [1.0] * 3
-    found: list[float] = torch.linalg.vector_norm(grid[:3, :3], dim=0).tolist()
-    return found
+def _grid(batch: Batch, name: str, row: int) -> Grid | None:
+    """Where the array of a case is, None where the files do not tell."""
+    affine = batch.grids[name][row] if name in batch.grids else None
+    if affine is None or not bool(affine.isfinite().all()):
+        return None
+    depth, height, width = _whole(batch.inputs[name])
+    return Grid(affine.numpy(), (depth, height, width))
+
+
+def _placed(name: str, sizes: Sequence[int], known: Mapping[str, Grid]) -> Placed:
+    """Where an array is; one whose file does not tell lies where the first one does if that has its size."""
+    lead = next(iter(known.values()), None)
+    if lead is None or (name not in known and list(lead.shape) != sizes):
+        return placed(sizes, [1.0] * 3)
+    own = known.get(name, lead)
+    return placed_by(own, lead if own.holds(lead.middle) else own)
 
 
 def motions_of(names: Sequence[str]) -> list[Joined]:

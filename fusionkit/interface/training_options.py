@@ -38,7 +38,8 @@ class TrainingOptions(TypedDict, total=False):
     strategy: Literal["auto", "ddp", "fsdp"] | None
     compile: bool | None
     channels_last: Literal["auto", "on", "off"] | None
-    workers: int | None
+    workers: Literal["auto"] | int | None
+    augment_on: Literal["auto", "workers", "device"] | None
     threads: int | None
     seed: int | None
     checkpoint_seconds: float | None

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.layers.sequences import Events, Series
+from fusionkit.planning.plan import Value
 from fusionkit.shapes.layouts import Coded, TensorShape
+
+_BYTES = 4
+"""Of single precision, which has every whole number up to 16 million."""
 
 
 def blank(shape: TensorShape, sizes: Sequence[int], inputs: Mapping[str, Tensor]) -> Tensor:
@@ -18,6 +22,18 @@ def blank(shape: TensorShape, sizes: Sequence[int], inputs: Mapping[str, Tensor]
     kinds = [x.dtype for x in inputs.values() if x.is_floating_point()]
     dtype = torch.int64 if shape.whole else kinds[0] if kinds else torch.get_default_dtype()
     return torch.zeros(tuple(sizes), dtype=dtype, device=device)
+
+
+def exact(value: Value, given: Tensor) -> Tensor:
+    """What is given for an input, unless its precision would round ids and times.
+
+    Raises: ValueError for ids, events and series in half precision: bfloat16 has no whole number between 256 and 258.
+    """
+    if isinstance(value.shape, Coded) and given.is_floating_point() and given.element_size() < _BYTES:
+        raise ValueError(f"the input {value.name!r} has {value.shape.layout} in {given.dtype}, which rounds ids and "
+                         "times; give it in single precision, and use autocast in place of a network in half precision"
+                         )
+    return given
 
 
 def decoding(module: nn.Module, shapes: Sequence[TensorShape]) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.network.absence import Absence, Mask, Valid, cells_of, evaluate
-from fusionkit.network.coded_inputs import blank
+from fusionkit.network.coded_inputs import blank, exact
 from fusionkit.network.instantiate import make_node
 from fusionkit.network.node_modules import Chain, call_masked, node_absence
 from fusionkit.network.padding import padded, those_with_tokens
@@ -219,7 +219,7 @@ class FusionModel(nn.Module):
         slots: list[Any] = [None] * len(self._slots)
         for value in self.plan.inputs:
             if value.name in inputs:
-                slots[self._slots[value.name]] = inputs[value.name]
+                slots[self._slots[value.name]] = exact(value, inputs[value.name])
             elif value.name in unread:
                 continue
             elif value.present is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, combinations
 
 from torch.utils.data import Dataset
@@ -14,8 +14,9 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.missing_inputs import Selection
-from fusionkit.inference.ensemble import Committee
+from fusionkit.inference.ensemble import Committee, CommitteeSampler
 from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.inference.sampler import Sampler
 from fusionkit.network.model import FusionModel
 from fusionkit.network.optional_inputs import all_optional
 from fusionkit.planning.resolve import Use
@@ -60,10 +61,12 @@ class Predicted:
     method: Use | None
     settings: Settings
     calibration: Calibration | None
+    samplers: list[Sampler | CommitteeSampler] = field(default_factory=list, compare=False)
 
     def results(self, places: Sequence[int], keep: Sequence[str]) -> Mapping[str, HeadResult]:
         """Each head's results for the cases at some places, from some of the inputs."""
-        found = predict(self.models, InputSubset(self.dataset, places, keep), self.method, self.settings)
+        found = predict(self.models, InputSubset(self.dataset, places, keep), self.method, self.settings,
+                        kept=self.samplers)
         return calibrated(found, self.calibration)
 
 

@@ -83,7 +83,8 @@ class Job:
     def inference(self) -> Settings:
         """How the trained networks are run on cases they were not trained on."""
         own = self.settings
-        return Settings(own.batch_size, own.device, own.precision, own.seed, own.workers)
+        workers = 0 if own.workers == "auto" else own.workers
+        return Settings(own.batch_size, own.device, own.precision, own.seed, workers)
 
 
 @dataclass(frozen=True)

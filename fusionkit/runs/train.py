@@ -43,6 +43,7 @@ from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.placeholder_advice import untrained
+from fusionkit.training.reading_ahead import reading_ahead
 from fusionkit.training.result import FitResult, StepProgress
 from fusionkit.training.settings import FOLDS, TrainingSettings
 from fusionkit.training.unfreezing import never_learning
@@ -234,6 +235,11 @@ def _fitted(cases: JobCases) -> list[FitResult]:
             if learned.augmentation is not None:
                 for line in learned.augmentation.told(job.setup.cohort.inputs_without_extent(cases.parts.train)):
                     job.reporter.line(line)
+            ahead = reading_ahead(own, learned)
+            if own.workers == "auto" and ahead.workers:
+                job.reporter.line(f"{ahead.workers} processes read cases ahead")
+            if ahead.warning is not None:
+                job.report_once(ahead.warning.render())
         for warning in never_learning(setup.plan, own.epochs):
             job.report_once(warning.render())
         with job.reporter.progress(f"training {member + 1} of {count}" if count > 1 else "training") as update:

@@ -20,8 +20,9 @@ from fusionkit.components.failures import called
 from fusionkit.components.transform import Cell, Draws, Motion, TableRow, Transform, TransformMethod
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Batch
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.laterality import Sides
-from fusionkit.data.motions import Joined, Placed, joined, moved, placed
+from fusionkit.data.motions import Joined, Placed, extent_of, joined, moved, placed, placed_by
 from fusionkit.errors import RunError
 from fusionkit.registry.named import Chosen
 from fusionkit.training.batch_order import seed_of
@@ -85,16 +86,16 @@ class ChangedTable:
 class Augmented:
     """Changes the training batches of one dataset; its changes are a function of seed, epoch and the id of a case.
 
-    `ids` are those of all rows; `extents` has the size of an array along d, h, w in mm for each row, by input; an
-    input or row that it lacks has voxels of 1 mm. `labelled` are inputs whose values are labels; `tables` have
-    what inputs of columns are changed by.
+    `ids` are those of all rows; `grids` has where the array of each row is, by input; one that it lacks has voxels of
+    1 mm. Inputs that move alike move about the middle of the first of them whose files tell where it is. `labelled`
+    are inputs whose values are labels; `tables` have what inputs of columns are changed by.
     """
 
     def __init__(self, augmentation: Augmentation | None, ids: Sequence[str],
-                 extents: Mapping[str, Sequence[Sequence[float] | None]], seed: int, *,
+                 grids: Mapping[str, Sequence[Grid | None]], seed: int, *,
                  labelled: Collection[str] = (), tables: Mapping[str, ChangedTable] | None = None,
                  sides: Sides | None = None) -> None:
-        self.ids, self.extents, self.labelled, self.tables = ids, extents, labelled, tables or {}
+        self.ids, self.grids, self.labelled, self.tables = ids, grids, labelled, tables or {}
         self.sides = sides or Sides()
         self.cells: dict[str, list[_Applied]] = {}
         self.groups: dict[tuple[str, ...], list[_Applied]] = {}
@@ -115,7 +116,7 @@ class Augmented:
         for group, transforms in self.groups.items():
             for name in group if transforms else ():
                 if name in inputs:
-                    inputs[name] = self._moved(name, inputs[name], _rows_of(batch, name), transforms, epoch)
+                    inputs[name] = self._moved(name, inputs[name], _rows_of(batch, name), group, epoch)
         for name, transforms in self.values.items():
             if name in inputs and transforms:
                 inputs[name] = self._changed(inputs[name], _rows_of(batch, name), transforms, epoch)
@@ -162,12 +163,13 @@ class Augmented:
             known[place] = torch.from_numpy(found.known)
         return result, known
 
-    def _moved(self, name: str, values: Tensor, rows: Sequence[int | None], transforms: Sequence[_Applied],
-               epoch: int) -> Tensor:
+    def _moved(self, name: str, values: Tensor, rows: Sequence[int | None], group: Sequence[str], epoch: int
+               ) -> Tensor:
         motions, places = [], []
         for row in rows:
-            place, extent = self._placed(name, row, values.shape[2:])
-            motions.append(joined(()) if row is None else self.motion(transforms, epoch, self.ids[row], extent))
+            place, extent = self._placed(name, row, values.shape[2:], group)
+            motions.append(joined(()) if row is None else self.motion(
+                self.groups[tuple(group)], epoch, self.ids[row], extent))
             places.append(place)
         return moved(values, motions, places, values.flatten(2).amin(2), by_label=name in self.labelled)
 
@@ -179,14 +181,19 @@ class Augmented:
             found += [each.call("move", random, extent)] if random is not None else []
         return joined(found)
 
-    def _placed(self, name: str, row: int | None, sizes: Sequence[int]) -> tuple[Placed, list[float]]:
+    def _placed(self, name: str, row: int | None, sizes: Sequence[int], group: Sequence[str]
+                ) -> tuple[Placed, list[float]]:
         """Where the voxels of a case are, and the extent that transforms see."""
         whole = [1, *sizes] if len(sizes) == 2 else list(sizes)
-        known = self.extents[name][row] if name in self.extents and row is not None else None
-        spacing = [1.0] * 3 if known is None else [
-            length / size for length, size in zip(known, whole, strict=True)]
-        extent = [0.0 if size == 1 else size * step for size, step in zip(whole, spacing, strict=True)]
-        return placed(whole, spacing), extent
+        known = [] if row is None else [self.grids[each][row] for each in group if each in self.grids]
+        lead = next((grid for grid in known if grid is not None), None)
+        if lead is None or row is None:
+            return placed(whole, [1.0] * 3), [0.0 if size == 1 else float(size) for size in whole]
+        own = self.grids[name][row] if name in self.grids else None
+        if own is None and list(lead.shape) != whole:
+            return placed(whole, [1.0] * 3), extent_of(lead)
+        # One whose file does not tell lies where the first one does: their sizes are equal.
+        return placed_by(own or lead, lead), extent_of(lead)
 
     def _changed(self, values: Tensor, rows: Sequence[int | None], transforms: Sequence[_Applied], epoch: int
                  ) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -11,6 +11,7 @@ from fusionkit.data.batch import Batch, Case
 from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.planning.plan import Plan
 from fusionkit.training.augmented import Augmented, ChangedTable
+from fusionkit.training.batch_order import Changes
 from fusionkit.training.mixup import Mixup
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.settings import TrainingSettings
@@ -22,7 +23,19 @@ def fixed(settings: TrainingSettings, train: Dataset[Case]) -> dict[str, Any]:
     return settings.model_dump(mode="json") | {"augment": changed and changed.to_plain()}
 
 
-def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) -> Callable[[Batch, int], Batch]:
+@dataclass(frozen=True)
+class _Several:
+    """Changes one after the other; an object that processes can be given."""
+
+    changes: tuple[Changes, ...]
+
+    def __call__(self, batch: Batch, epoch: int) -> Batch:
+        for change in self.changes:
+            batch = change(batch, epoch)
+        return batch
+
+
+def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) -> Changes:
     """A function of a batch and an epoch, counted from 0; what it changes follows from the seed and the cases alone.
 
     Raises: UserError with `nothing-to-drop` or `mixup-refused`.
@@ -31,17 +44,9 @@ def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) 
     if not isinstance(train, CaseDataset) or train.augmentation is None:
         return dropout
     augmented = augmented_for(train, settings.seed)
-    joined = mixup_for(plan, settings, train, augmented)
-    return lambda batch, epoch: joined(augmented(dropout(batch, epoch), epoch), epoch)
-
-
-def mixup_for(plan: Plan, settings: TrainingSettings, train: CaseDataset, augmented: Augmented
-              ) -> Callable[[Batch, int], Batch]:
-    """What joins the cases of batches, if the data file asks for it."""
-    options = train.augmentation.mixup if train.augmentation else None
-    if options is None:
-        return lambda batch, epoch: batch
-    return Mixup(options, plan, train, settings.seed, augmented)
+    mixup = train.augmentation.mixup
+    return _Several((dropout, augmented, *(
+        () if mixup is None else (Mixup(mixup, plan, train, settings.seed, augmented),))))
 
 
 def augmented_for(train: CaseDataset, seed: int) -> Augmented:
@@ -50,5 +55,5 @@ def augmented_for(train: CaseDataset, seed: int) -> Augmented:
     tables = {name: ChangedTable(source.table.cells, source.vectors, source.table.known,
                           [row for row in rows if source.present[row]])
               for name, source in train.inputs.items() if isinstance(source, ColumnInput) and source.table is not None}
-    return Augmented(train.augmentation, train.ids, train.extents, seed, labelled=train.labelled, tables=tables,
+    return Augmented(train.augmentation, train.ids, train.grids, seed, labelled=train.labelled, tables=tables,
                      sides=train.sides)

@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.errors import Diagnostic, RunError, UserError
 
+Changes = Callable[[Batch, int], Batch]
+"""What training changes in a batch of an epoch, counted from 0."""
 Order = Callable[[np.random.Generator], NDArray[np.int64]]
 
 
@@ -119,17 +121,68 @@ def smallest_share(network: nn.Module) -> int:
 _INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 
-def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: bool) -> DataLoader[Batch]:
-    """A loader of the batches, in order; it draws nothing from the global random state."""
+@dataclass(frozen=True)
+class _Numbered:
+    """The positions of the cases of a batch, and their epoch."""
+
+    places: Sequence[int]
+    epoch: int
+
+
+class _NumberedBatches(Sampler[_Numbered]):
+    """Batches with their epoch, which processes that read ahead cannot know otherwise."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[_Numbered]:
+        for places in self.batches:
+            yield _Numbered(places, self.batches.epoch)
+
+
+class _ChangedBatches(Dataset[Batch]):
+    """Whole batches of a dataset, changed where they are read."""
+
+    def __init__(self, cases: Dataset[Case], changed: Changes) -> None:
+        self.cases, self.changed = cases, changed
+        self.memory = getattr(cases, "memory", None)
+
+    def __getitems__(self, wanted: _Numbered) -> Batch:
+        return self.changed(collate([self.cases[place] for place in wanted.places]), wanted.epoch)
+
+
+def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: bool, changed: Changes | None = None
+                ) -> DataLoader[Batch]:
+    """A loader of the batches, in order, each `changed` where it is read; it draws nothing from the global random
+    state.
+    """
     cases: Dataset[Any] = dataset  # DataLoader has one type parameter, but ours takes cases and gives batches
-    return DataLoader(cases, batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin,
-                      persistent_workers=workers > 0, worker_init_fn=_ignore_interrupt,
+    order: Sampler[Any] = batches
+    joined: Callable[[Any], Batch] = collate
+    if changed is not None:
+        cases, order, joined = _ChangedBatches(dataset, changed), _NumberedBatches(batches), _as_it_is
+    return DataLoader(cases, batch_sampler=order, collate_fn=joined, num_workers=workers, pin_memory=pin,
+                      persistent_workers=workers > 0, worker_init_fn=_begin,
                       generator=torch.Generator().manual_seed(batches.seed))
 
 
-def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C reaches the workers too; the main process decides when they stop."""
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _begin(worker: int) -> None:
+    """Prepare a process that reads ahead.
+
+    Ctrl-C reaches it too; the main process decides when it stops. Of what all may keep in memory it keeps its part.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    told = get_worker_info()
+    memory = getattr(told.dataset, "memory", None) if told is not None else None
+    if memory is not None and told is not None:
+        memory.room //= told.num_workers
 
 
 def seed_of(*parts: Any) -> int:

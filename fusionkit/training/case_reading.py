@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from fusionkit.data.batch import Batch, Case
 from fusionkit.training.batch_order import Batches, make_loader, read_batches
 from fusionkit.training.distributed import Processes
+from fusionkit.training.reading_ahead import reading_ahead
 from fusionkit.training.settings import TrainingSettings
 
 
@@ -20,6 +21,7 @@ class CaseReader:
     def __init__(self, dataset: Dataset[Case], settings: TrainingSettings, processes: Processes) -> None:
         self.dataset, self.settings, self.processes = dataset, settings, processes
         self.count = len(cast(Sized, dataset))
+        self.workers = reading_ahead(settings, dataset, training=False).workers
         self._loader: DataLoader[Batch] | None = None
 
     def __call__(self, places: Sequence[int] | None = None, smallest: int = 1) -> Iterator[Batch]:
@@ -31,4 +33,4 @@ class CaseReader:
     def _made(self, places: Sequence[int], smallest: int = 1) -> DataLoader[Batch]:
         order, share = np.array(places, dtype=np.int64), (self.processes.index, self.processes.count)
         batches = Batches(lambda _: order, len(order), self.settings.batch_size, share=share, smallest=smallest)
-        return make_loader(self.dataset, batches, self.settings.workers, self.processes.device.type == "cuda")
+        return make_loader(self.dataset, batches, self.workers, self.processes.device.type == "cuda")

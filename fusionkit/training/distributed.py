@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fusionkit.errors import Diagnostic, UserError
+from fusionkit.network.model import FusionModel
 from fusionkit.training.objective import Objective
 from fusionkit.training.settings import TrainingSettings
 
@@ -67,8 +68,12 @@ class Processes:
                                             "'trackers'") for name in sorted(missing)])
 
     def prepare(self, objective: Objective, unused: bool) -> nn.Module:
-        """The objective on its device, wrapped for several processes; `unused` if some weights may get no gradient."""
+        """The objective on its device, wrapped for several processes; `unused` if some weights may get no gradient.
+
+        Raises: UserError with `strategy-unsupported` for weights that cannot be divided among processes.
+        """
         if self.sharded:
+            _check_divisible(objective.network)
             return _shard(objective.to(self.device))
         self._unused.find_unused_parameters = unused
         wrapped: nn.Module = self.accelerator.prepare_model(objective)
@@ -143,6 +148,16 @@ def _check(settings: TrainingSettings) -> None:
                  if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() == "true")
     if found:
         raise UserError(found)
+
+
+def _check_divisible(network: FusionModel) -> None:
+    """Raises: UserError with `strategy-unsupported` if a weight has no axis, as a temperature often has none."""
+    single = [name for name, weight in network.named_parameters() if not weight.dim()]
+    if single:
+        raise UserError([Diagnostic(
+            "strategy-unsupported", f"'strategy: fsdp' cannot divide weights without an axis: {', '.join(single)}",
+            why="PyTorch's fully_shard divides the first axis of each weight", fix="use 'strategy: ddp'; a component "
+            "of your own may have torch.ones(1) as its weight in place of torch.ones(())")])
 
 
 def _shard(objective: Objective) -> nn.Module:

@@ -22,6 +22,7 @@ from fusionkit.training.named_components import NAMING
 from fusionkit.training.named_optimisers import optimiser_of
 from fusionkit.training.objective import Objective, arguments
 from fusionkit.training.optimiser_state import state_tensors
+from fusionkit.training.reading_ahead import reading_ahead
 from fusionkit.training.settings import TrainingSettings
 
 _WEIGHT_BYTES = 4
@@ -152,7 +153,8 @@ def timed(before: Estimate, model: FusionModel, dataset: Dataset[Case], settings
     with _undisturbed(model.to(device)):
         seconds = _least(lambda: _run(model, batch.to(device), settings), 2)
     # With workers, reading and computing overlap; without them, the times add up.
-    waited = max(seconds, reading / settings.workers) if settings.workers else seconds + reading
+    workers = reading_ahead(settings, dataset).workers
+    waited = max(seconds, reading / workers) if workers else seconds + reading
     return replace(before, batch_seconds=waited)
 
 

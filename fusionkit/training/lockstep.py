@@ -48,7 +48,7 @@ class SharedBatches:
         self.network = network
         self.shared = tuple(shared)
         pinned = first.processes.device.type == "cuda"
-        self.loader = make_loader(apart(cases, first.settings)[0], first.batches, first.settings.workers, pinned)
+        self.loader = make_loader(apart(cases, first.settings)[0], first.batches, first.workers, pinned)
         self.place = (-1, -1)
         self.reader: Iterator[Batch] = iter(())
         self.kept: dict[tuple[int, int], Batch] = {}

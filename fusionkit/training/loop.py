@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.errors import RunError
@@ -19,7 +19,6 @@ from fusionkit.network.model import FusionModel
 from fusionkit.training import nan_diagnosis
 from fusionkit.training.batch_changes import batch_changes, fixed
 from fusionkit.training.batch_order import (
-    Batches,
     Feed,
     StepBatches,
     make_loader,
@@ -48,6 +47,7 @@ from fusionkit.training.held_apart import apart
 from fusionkit.training.informative import informative
 from fusionkit.training.method_cases import offer_cases
 from fusionkit.training.optimiser import learning_rate
+from fusionkit.training.reading_ahead import changes_on_device, reading_ahead
 from fusionkit.training.result import (
     FitResult,
     StepProgress,
@@ -139,7 +139,10 @@ class TrainingRun:
         offer_cases(self.stepper, self.learned, held)
         self.fit = Fitting(self.stepper, self.learned)
         self.unfreezing = Unfreezing(self.stepper)
-        self.loader = self._loader(train, self.batches)
+        ahead = None if feed is not None or changes_on_device(settings) else self.changed
+        self.workers = reading_ahead(settings, train).workers
+        self.loader = make_loader(train, self.batches, self.workers, self.processes.device.type == "cuda", ahead)
+        self.ahead = ahead is not None
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None
         self.best: TrainingState | None = None
@@ -150,9 +153,6 @@ class TrainingRun:
         self.saved = time.perf_counter()
         config = {**self.state.settings, "trackers": ", ".join(settings.trackers)}
         self.processes.accelerator.init_trackers("fusionkit", config)
-
-    def _loader(self, dataset: Dataset[Case], batches: Batches) -> DataLoader[Batch]:
-        return make_loader(dataset, batches, self.settings.workers, self.processes.device.type == "cuda")
 
     def restore(self) -> None:
         """Continue from the last state; every process reads it."""
@@ -229,8 +229,13 @@ class TrainingRun:
             return
         reader, number = self.feed(self.state.epoch, self.state.step * size), self.state.step
         while batches := list(islice(reader, size)):
-            yield StepBatches([self.changed(batch, self.state.epoch) for batch in batches], number)
+            yield StepBatches([batch if self.ahead else self._changed(batch) for batch in batches], number)
             number += 1
+
+    def _changed(self, batch: Batch) -> Batch:
+        """A batch that was not changed where it was read."""
+        on_device = changes_on_device(self.settings)
+        return self.changed(batch.to(self.processes.device) if on_device else batch, self.state.epoch)
 
     def _own(self, epoch: int, start: int) -> Iterator[Batch]:
         self.batches.epoch, self.batches.start = epoch, start

@@ -142,7 +142,13 @@ class TrainingSettings(BaseModel):
     compile: bool = Field(False, description="Compile the network with torch.compile.")
     channels_last: Literal["auto", "on", "off"] = Field(
         "auto", description="Keep channels as the innermost axis in memory; auto does so on a GPU in half precision.")
-    workers: NonNegativeInt = Field(0, description="Processes that read cases ahead; 0 reads in the main process.")
+    workers: Annotated[Literal["auto"] | NonNegativeInt, Short(
+        "processes that read cases ahead, 0 reads in the main process, auto: as many as help")] = Field(
+        "auto", description="Processes that read cases ahead, and change them where augment_on says so; 0 reads in the "
+                            "main process, auto is as many as help.")
+    augment_on: Literal["auto", "workers", "device"] = Field(
+        "auto", description="Where training cases are changed at random: workers, where they are read; device, whole "
+                            "batches on the device that trains; auto is device on a GPU.")
     threads: Annotated[NonNegativeInt, Short(
         "CPU threads of each process, 0 leaves the choice to PyTorch")] = Field(
         0, description="CPU threads of each process; 0 leaves PyTorch's choice.")
@@ -276,8 +282,8 @@ class TrainingSettings(BaseModel):
 OF_HEADS = ("hold_out", "patience", "monitor", "validate_steps", "balance", "method")
 """Settings without a meaning in a stage, which has no heads and no validation."""
 RESUMABLE = frozenset({
-    "epochs", "steps", "patience", "device", "strategy", "compile", "channels_last", "workers", "threads",
-    "checkpoint_seconds", "checkpoint_steps", "trackers",
+    "epochs", "steps", "patience", "device", "strategy", "compile", "channels_last", "workers", "augment_on",
+    "threads", "checkpoint_seconds", "checkpoint_steps", "trackers",
 })
 """Settings that may change when a run is resumed; any other would make it a different run."""
 

@@ -74,7 +74,8 @@ class Wavelet(nn.Module):
             result = inverse_haar(torch.cat((result.unsqueeze(1), details), 1))
             for axis, size in enumerate(grid, 2):
                 result = result.narrow(axis, 0, size)
-        return result
+        # A crop keeps the gaps of what it was cut from, and sums over it are rounded in another order than over a copy.
+        return result.contiguous()
 
     def _details(self, details_BnMc: Tensor, present: Tensor | None) -> Tensor:
         """The fused details of one level, (B, n, c, ...); those of missing inputs are zeros, never selected."""

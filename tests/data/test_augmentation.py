@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,10 +140,27 @@ def test_training_alone_sees_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len({row["train_loss"] for row in after}) == 3
 
 
-def test_a_run_that_is_resumed_ends_as_one_that_is_not(tmp_path: Path) -> None:
-    whole = train(study(tmp_path / "whole", AUGMENT))
-    parts = train(study(tmp_path / "parts", AUGMENT), "--epochs", "1")
-    train(tmp_path / "parts", "--epochs", "3", "--resume")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 on forking with threads
+def test_a_run_resumed_within_an_epoch_with_other_processes_ends_as_one_that_is_not(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusionkit.cli.parser import main
+
+    mixed = AUGMENT.replace("augment: {", "augment: {mixup: true, ")
+    whole = train(study(tmp_path / "whole", mixed), "--workers", "0", "--epochs", "2")
+    folder = study(tmp_path / "parts", mixed)
+    seen: list[int] = []
+
+    def interrupt(*told: object) -> None:
+        seen.append(1)
+        if len(seen) == 4:  # of the second epoch the first of three steps
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fusionkit.runs.train._over_epochs", lambda update, epochs: interrupt)
+        assert main(["train", str(folder / "graph.yaml"), str(folder / "data.yaml"), "-o", str(folder / "run"),
+                     "--workers", "2", "--epochs", "2"]) == 1
+    parts = train(folder, "--workers", "0", "--augment-on", "device", "--epochs", "2", "--resume")
+    assert len(seen) == 4
     assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
 
 
@@ -169,7 +188,7 @@ def test_inputs_that_move_together_have_one_size(tmp_path: Path, capsys: pytest.
         "\n  both: {use: fusion.sum, from: [seen, second]}").replace("from: seen", "from: both"))
     assert main(["check", str(tmp_path / "graph.yaml"), str(table)]) == 2
     said = capsys.readouterr().err
-    assert "'scan' and 'other' of case 'c0' are 3 x 5 x 7 mm and 3 x 5 x 8 mm [grids-differ]" in said
+    assert "'scan' and 'other' of case 'c0' are 3 x 5 x 7 and 3 x 5 x 8 [grids-differ]" in said
 
 
 @pytest.mark.parametrize(("make", "graph", "section", "said"), [
@@ -214,7 +233,7 @@ def test_a_mask_moves_with_its_image_and_stays_a_mask(tmp_path: Path) -> None:
     cohort = set_up(tmp_path / "graph.yaml", place).cohort
     dataset = cohort.dataset(cohort.rows, cohort.fit(cohort.rows))
     assert dataset.labelled == {"mask"}
-    made = Augmented(dataset.augmentation, dataset.ids, dataset.extents, 0, labelled=dataset.labelled)
+    made = Augmented(dataset.augmentation, dataset.ids, dataset.grids, 0, labelled=dataset.labelled)
     before = collate([dataset[0], dataset[1]])
     after = made(before, 0).inputs["mask"]
     assert set(after.unique().tolist()) == {0.0, 1.0} and not after.equal(before.inputs["mask"])

@@ -70,3 +70,13 @@ def test_a_method_of_several_networks_takes_them_one_by_one() -> None:
     asked, given = predict(Committee(models), Cases(), method, SETTINGS), predict(models, Cases(), method, SETTINGS)
     assert (asked["kind"].values == given["kind"].values).all()
     assert (asked["kind"].measures["variance"] == given["kind"].measures["variance"]).all()
+
+
+def test_what_the_search_found_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    models, kept = [network(seed, "uncertainty.mc_dropout", samples=5) for seed in range(2)], []
+    method = models[0].plan.uncertainty
+    first = predict(Committee(models), Cases(), method, SETTINGS, kept=kept)
+    monkeypatch.setattr("fusionkit.inference.predict.Sampler", None)
+    again = predict(Committee(models), Cases(), method, SETTINGS, kept=kept)
+    assert (again["kind"].values == first["kind"].values).all()
+    assert (again["kind"].measures["variance"] == first["kind"].measures["variance"]).all()

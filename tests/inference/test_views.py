@@ -47,6 +47,17 @@ def test_a_mirror_image_is_exact_and_the_first_view_is_the_case() -> None:
     assert torch.equal(first, values) and torch.equal(mirrored, values.flip(4)) and torch.equal(over, values.flip(2))
 
 
+def test_views_are_of_the_body_and_about_one_place() -> None:
+    """A sagittal volume is mirrored along its first axis; one beside another about the middle of that."""
+    values = torch.rand(1, 1, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    sagittal = torch.tensor([[[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]])[:, [1, 0, 2, 3]].double()
+    given = Batch({"x": values, "y": values}, {}, {}, {}, torch.arange(1), grids={
+        "x": sagittal, "y": sagittal + torch.tensor([0, 0, 0, 1.0]) * torch.tensor([[1.0], [0], [0], [0]])})
+    found = seen_as(given, motions_of(["lr"])[1], ["x", "y"], ()).inputs
+    assert torch.equal(found["x"], values.flip(2))
+    assert torch.allclose(found["y"][:, :, :3], values.flip(2)[:, :, 2:], atol=1e-5)
+
+
 def test_both_rotations_undo_each_other_and_labels_stay_labels() -> None:
     disc = torch.zeros(1, 1, 31, 31)
     disc[..., 10:21, 10:21] = 1

@@ -94,10 +94,16 @@ def test_cases_that_lie_apart_are_drawn_first(study: Path) -> None:
     assert rows[0] == 7 and len(rows) == 4 and 3 not in rows
 
 
-def test_inputs_that_move_together_point_the_same_way(study: Path) -> None:
-    text = (study / "data.yaml").read_text().replace('path: "m{id}.nii"', 'path: "m{id}.nii", orient: LPS')
-    (study / "other.yaml").write_text(text)
-    with pytest.raises(DataError, match="have axes to RAS and LPS"):
+def test_inputs_that_move_together_may_have_other_axes_and_must_share_a_place(study: Path) -> None:
+    text = (study / "data.yaml").read_text()
+    (study / "other.yaml").write_text(text.replace('path: "m{id}.nii"', 'path: "m{id}.nii", orient: LPS'))
+    check_data(study / "other.yaml")
+    away = nibabel.load(study / "mc0.nii")
+    affine = away.affine.copy()
+    affine[2, 3] += 200
+    nibabel.save(nibabel.Nifti1Image(np.asarray(away.dataobj), affine), study / "ac0.nii")
+    (study / "other.yaml").write_text(text.replace('path: "m{id}.nii"', 'path: "a{id}.nii", missing_ok: true'))
+    with pytest.raises(DataError, match="'ct' and 'mask' of case 'c0' lie 185 mm apart"):
         check_data(study / "other.yaml")
 
 

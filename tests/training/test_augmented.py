@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 from recorded import GOLDEN
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from fusionkit.api import Draws, Motion, Transform
 from fusionkit.data.augmentation import Augmentation
 from fusionkit.data.batch import Batch
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.motions import Placed, joined, moved, placed, spline_weights
 from fusionkit.errors import RunError, Span
 from fusionkit.registry.lookup import discover
@@ -43,6 +45,21 @@ def chosen(name: str, options: Mapping[str, Any]) -> Chosen[Transform]:
     tree = read(write(dict(options))) if options else None
     return component_named(f"transform.{name}", tree if isinstance(tree, TreeMapping) else None, discover(),
                            Span("t", 1, 1), Transform)
+
+
+def grid_of(spacing: Sequence[float], sizes: Sequence[int], middle: Sequence[float], oblique: float = 0.0,
+            code: str = "RAS") -> Grid:
+    """A grid by its middle, with axes d, h, w to superior, anterior and right, to the opposite of the last two, or to
+    right, superior and anterior; then turned by some degrees about all axes.
+    """
+    linear = np.zeros((3, 3))
+    linear[{"sagittal": (0, 2, 1)}.get(code, (2, 1, 0)), (0, 1, 2)] = np.array(spacing) * (
+        (1, -1, -1) if code == "LPS" else (1, 1, 1))
+    turn = Rotation.from_euler("xyz", [oblique] * 3, degrees=True).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ linear
+    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(sizes) - 1) / 2)
+    return Grid(affine, tuple(sizes))  # type: ignore[arg-type]
 
 
 def several(**named: Mapping[str, Any]) -> tuple[Chosen[Transform], ...]:
@@ -125,35 +142,91 @@ def test_control_points_make_a_cubic_spline_that_adds_up_to_one() -> None:
     assert np.allclose(weights @ np.arange(11), (np.arange(23) - 11) / 3 + 5)
 
 
-def test_two_grids_of_one_body_move_alike() -> None:
-    """A ball in a fine and a coarse volume of the same extent is at one place after the same draws."""
-    extent, centre = (60.0, 64.0, 72.0), (8.0, -6.0, 10.0)
-    way = several(rotate={"degrees": [30.0, 20.0, 20.0]}, zoom={}, shift={"mm": 5.0})
-    made = Augmented(Augmentation({"fine": way, "coarse": ()}, (("fine", "coarse"),)), IDS,
-                     {"fine": [extent] * 3, "coarse": [extent] * 3}, seed=0)
-    grids = {"fine": (30, 32, 36), "coarse": (15, 16, 24)}
-    balls = {name: _ball(sizes, extent, centre) for name, sizes in grids.items()}
-    for epoch in range(5):
-        found = made(batch(3, **{name: ball.expand(3, -1, -1, -1, -1) for name, ball in balls.items()}), epoch)
+CT = grid_of((3.0, 1.0, 1.0), (22, 64, 64), (0.0, 0.0, 0.0))
+WAY = {"rotate": {"degrees": [20.0, 15.0, 15.0]}, "zoom": {}, "shift": {"mm": 5.0}}
+
+
+@pytest.mark.parametrize("way", [WAY, {**WAY, "elastic": {"mm": 4.0, "step": 40.0}, "flip": {"chance": 0.5}}])
+@pytest.mark.parametrize("other", [grid_of((4.0, 2.5, 2.5), (18, 28, 26), (3.0, -4.0, 2.0), 3.0),
+                                   grid_of((4.0, 2.5, 2.5), (18, 28, 26), (3.0, -4.0, 2.0), code="LPS"),
+                                   grid_of((2.5, 4.0, 2.5), (26, 18, 28), (-2.0, 1.0, 3.0), code="sagittal")])
+def test_one_draw_moves_a_ball_to_one_place_on_two_grids(way: Mapping[str, Any], other: Grid) -> None:
+    made = Augmented(Augmentation({"ct": several(**way), "pet": ()}, (("ct", "pet"),)), IDS,
+                     {"ct": [CT] * 3, "pet": [other] * 3}, seed=0)
+    grids, centre = {"ct": CT, "pet": other}, np.array([6.0, -5.0, 4.0])
+    balls = {name: _ball(grid, centre).expand(3, -1, -1, -1, -1) for name, grid in grids.items()}
+    away = []
+    for epoch in range(2):
+        found = made(batch(3, **balls), epoch)
         for row in range(3):
-            fine, coarse = (_middle(found.inputs[name][row, 0], extent) for name in grids)
-            assert np.linalg.norm(fine - coarse) < 0.5
-            assert np.linalg.norm(fine - centre) > 1
+            ct, pet = (_middle(found.inputs[name][row, 0], grid) for name, grid in grids.items())
+            assert np.linalg.norm(ct - pet) < 0.5
+            away.append(np.linalg.norm(ct - centre))
+    assert max(away) > 3
 
 
-def _ball(sizes: Sequence[int], extent: Sequence[float], centre: Sequence[float]) -> Tensor:
-    axes = [(np.arange(size) - (size - 1) / 2) * length / size for size, length in zip(sizes, extent, strict=True)]
-    away = sum((axis.reshape([-1 if place == along else 1 for place in range(3)]) - centre[along]) ** 2
-               for along, axis in enumerate(axes))
+@pytest.mark.parametrize(("code", "axis"), [("RAS", 4), ("LPS", 4), ("sagittal", 2)])
+def test_a_mirror_image_is_left_for_right_of_the_body_whatever_the_axes(code: str, axis: int) -> None:
+    grid = grid_of((3.0, 1.0, 2.0), (4, 5, 7), (1.0, 2.0, 3.0), code=code)
+    values = torch.rand(1, 1, *grid.shape, generator=torch.Generator().manual_seed(0))
+    made = Augmented(Augmentation({"x": several(flip={"chance": 1.0})}), IDS, {"x": [grid] * 3}, seed=0)
+    assert torch.equal(made(batch(1, x=values), 0).inputs["x"], values.flip(axis))
+
+
+def test_a_single_slice_turns_in_its_own_plane() -> None:
+    """A sagittal one about right alone."""
+    grid = grid_of((3.0, 1.0, 1.0), (1, 9, 9), (0.0, 0.0, 0.0), code="sagittal")
+    values = torch.rand(1, 1, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    for degrees, turns in (([40.0, 40.0, 0.0], False), ([0.0, 0.0, 40.0], True)):
+        made = Augmented(Augmentation({"x": several(rotate={"degrees": degrees}, elastic={"mm": 0.0})}), IDS,
+                         {"x": [grid] * 3}, seed=0)
+        assert torch.allclose(made(batch(1, x=values), 0).inputs["x"], values, atol=1e-5) is not turns
+
+
+def test_a_mask_without_a_grid_lies_on_that_of_its_image() -> None:
+    ball = _ball(CT, [6.0, -5.0, 4.0])
+    made = Augmented(Augmentation({"ct": several(**WAY), "mask": ()}, (("ct", "mask"),)), IDS, {"ct": [CT] * 3}, seed=0)
+    found = made(batch(1, ct=ball, mask=ball), 0).inputs
+    assert torch.equal(found["ct"], found["mask"])
+
+
+def _ball(grid: Grid, centre: Sequence[float]) -> Tensor:
+    away = ((_places(grid) - np.array(centre)) ** 2).sum(-1)
     return torch.from_numpy(np.exp(-away / 2 / 5 ** 2)).float()[None, None]
 
 
-def _middle(values: Tensor, extent: Sequence[float]) -> np.ndarray:
-    weights = values.double().numpy()
-    axes = [(np.arange(size) - (size - 1) / 2) * length / size for size, length in zip(values.shape, extent,
-                                                                                      strict=True)]
-    return np.array([(weights.sum(tuple(other for other in range(3) if other != along)) * axis).sum() / weights.sum()
-                     for along, axis in enumerate(axes)])
+def _middle(values: Tensor, grid: Grid) -> np.ndarray:
+    weights = values.double().numpy()[..., None]
+    return (_places(grid) * weights).sum((0, 1, 2)) / weights.sum()
+
+
+def _places(grid: Grid) -> np.ndarray:
+    """The place of every voxel in mm."""
+    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)
+    return index @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+
+
+def test_batch_order_and_threads_change_no_bit() -> None:
+    """Of arrays that PyTorch divides among threads."""
+    values = torch.rand(3, 1, 18, 48, 48, generator=torch.Generator().manual_seed(0)) * 3 - 1
+    way = several(rotate={}, zoom={}, shift={}, elastic={}, gamma={}, contrast={}, brightness={}, low_resolution={},
+                  blur={}, bias_field={}, noise={}, sharpen={})
+    made = Augmented(Augmentation({"x": way}), IDS, {}, seed=0)
+    together = made(batch(3, x=values), 5).inputs["x"]
+    assert not torch.equal(together, values)
+    for row in range(3):
+        alone = Batch({"x": values[row, None]}, {}, {}, {}, torch.tensor([row]))
+        assert torch.equal(made(alone, 5).inputs["x"][0], together[row])
+    turned = Batch({"x": values.flip(0)}, {}, {}, {}, torch.arange(3).flip(0))
+    assert torch.equal(made(turned, 5).inputs["x"].flip(0), together)
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            assert torch.equal(made(batch(3, x=values), 5).inputs["x"], together)
+            assert torch.equal(made(Batch({"x": values[:1]}, {}, {}, {}, torch.arange(1)), 5).inputs["x"], together[:1])
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_missing_input_and_a_case_left_alone_are_untouched() -> None:

@@ -19,11 +19,12 @@ import fusionkit
 from fusionkit.api import Config, Fusion
 from fusionkit.components.config import ContractError
 from fusionkit.data.batch import Batch
-from fusionkit.errors import RunError
+from fusionkit.errors import RunError, UserError
 from fusionkit.network.model import FusionModel
 from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.distributed import Processes
 from fusionkit.training.loop import fit
+from fusionkit.training.objective import Objective
 from fusionkit.training.step import Stepper
 
 ALL = list(range(23))
@@ -197,6 +198,13 @@ def test_which_cases_are_compared_may_be_an_option_and_is_checked() -> None:
     assert made.over_step(Options(values=["a"])) and not made.over_step(Options(values=["a"], compared="bank"))
     with pytest.raises(ContractError, match="write 'batch', 'step', or the name of an option"):
         replace(RANKED, cases="epoch")
+
+
+def test_weights_that_fsdp_cannot_divide_are_named(tmp_path: Path) -> None:
+    processes = Processes(settings(), tmp_path)
+    processes.sharded = True
+    with pytest.raises(UserError, match=r"without an axis: near\.align\.log_scale \[strategy-unsupported"):
+        processes.prepare(Objective(contrasted()), unused=False)
 
 
 @pytest.mark.slow  # over ten seconds: torchrun starts two processes, and each imports torch

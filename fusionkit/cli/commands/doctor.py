@@ -66,11 +66,14 @@ def _devices() -> list[ReportLine]:
 
     import torch
 
+    from fusionkit.data.processors import usable_processors
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = [torch.cuda.get_device_name(index) for index in range(count)]
     free = shutil.disk_usage(Path.cwd()).free
     return [
-        ReportLine("CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"),
+        ReportLine("CPU", f"{os.cpu_count()} cores, {usable_processors()} of them usable, "
+                          f"{torch.get_num_threads()} threads"),
         ReportLine("GPU", ", ".join(names) if names else "none: training runs on the CPU"),
         ReportLine("disk", f"{free / 1e9:.0f} GB free in {Path.cwd()}", fault=free < 1e9),
     ]

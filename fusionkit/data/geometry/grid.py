@@ -99,6 +99,17 @@ class Grid:
         found: Floats = (places @ self.affine.T)[:, :3]
         return found
 
+    @property
+    def middle(self) -> Floats:
+        """The middle in mm: (3,)."""
+        found: Floats = self.affine[:3, :3] @ ((np.array(self.shape) - 1) / 2) + self.affine[:3, 3]
+        return found
+
+    def holds(self, place: Floats) -> bool:
+        """Whether a place in mm, (3,), lies in the volume."""
+        index = np.linalg.solve(self.affine[:3, :3], place - self.affine[:3, 3])
+        return bool(((index >= -0.5) & (index <= np.array(self.shape) - 0.5)).all())
+
     def apart(self, other: Grid) -> float:
         """The largest distance in mm between corresponding outer corners: nowhere do the grids differ by more."""
         return float(np.linalg.norm(self.corners - other.corners, axis=1).max())

@@ -22,7 +22,7 @@ from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import Settings, predict
 from fusionkit.network.build import build_plan
 from fusionkit.network.model import FusionModel
-from fusionkit.planning.plan import Call, Plan
+from fusionkit.planning.plan import Call, Plan, PlannedNode
 from fusionkit.shapes.layouts import MaskedTokens
 from fusionkit.testing.checks.behaviour import mixed
 from fusionkit.testing.probing.coded import legal
@@ -215,9 +215,10 @@ def _dead_alone(call: Call) -> set[str]:
 
 
 def without_slope(plan: Plan) -> set[str]:
-    """Paths of modules whose results reach losses only through components that declare no gradient of their inputs.
+    """Paths of modules whose results reach losses only where there is no gradient.
 
-    For example, a component counts votes: near a tie the loss jumps with a small change, yet its gradient is zero.
+    For example, a component that counts votes declares it: near a tie the loss jumps with a small change, yet its
+    gradient is zero. A teacher gets none of the loss of its students.
     """
     sloped: set[str] = set()
     cut: set[str] = set()
@@ -230,8 +231,25 @@ def without_slope(plan: Plan) -> set[str]:
             for call, path in reversed(calls[place * count : (place + 1) * count]):
                 (kept if slope else cut).add(path)
                 slope = slope and not _declared(call.component, "input:any")
-            sloped |= {value.name for value in lane.reads} if slope else set()
+            if slope:
+                several = len(lane.calls) == 1 and len(node.lanes) == 1 and len(node.values) > 1
+                sloped |= _sloped(node, sloped) if several else {value.name for value in lane.reads}
     return cut - kept
+
+
+def _sloped(node: PlannedNode, sloped: Collection[str]) -> set[str]:
+    """The inputs of a node of several results that get a gradient of its losses and of the results that matter."""
+    lane, = node.lanes
+    call, = lane.calls
+    probe = Probe(call.component, Choice("as drawn", call.config), tuple(call.shapes))
+    inputs = [x.requires_grad_() for x in probe.data(5)]
+    outputs = results(probe.module()(*inputs, **probe.some_absent()))
+    total = mixed([part for part, value in zip(outputs, node.values, strict=True)
+                   if value.shape.layout == "scalar" or value.name in sloped])
+    if total.requires_grad:
+        total.backward()  # type: ignore[no-untyped-call]
+    return {value.name for value, x in zip(lane.reads, inputs, strict=True)
+            if x.grad is not None and bool(x.grad.abs().max() > 0)}
 
 
 def _declared(component: Component, name: str) -> bool:
