@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from fusionkit.comparison.frozen_nodes import owners
 from fusionkit.data import case_files
+from fusionkit.data.bag_files import files_of
 from fusionkit.data.batch import Case, collate, pad
-from fusionkit.data.dataset import CaseDataset, ColumnInput, SequenceInput
+from fusionkit.data.dataset import CaseDataset, ColumnInput, PositionsInput, SequenceInput
 from fusionkit.files import read_json, write_json
 from fusionkit.layers.masking import fill_padding
 from fusionkit.network.model import FusionModel
@@ -234,5 +235,11 @@ def _data_key(cases: CaseDataset, name: str) -> Any:
     if isinstance(item, SequenceInput):
         return [None if (tensor := item.tensors[row]) is None else hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
                 for row in cases.rows]
-    return [case_files.key_of(item.of_row(row), path, item.companions(row)) if (path := item.paths[row]) else None
-            for row in cases.rows]
+    if isinstance(item, PositionsInput):
+        return [None if (found := item.positions.by_row[row]) is None else hashlib.sha256(found.tobytes()).hexdigest()
+                for row in cases.rows]
+    files = [files_of(item.of_row(row), row, item.paths[row], item.companions(row)) for row in cases.rows]
+    keys = [[case_files.key_of(file.spec, file.path, file.beside) for file in several] for several in files]
+    if item.spec.bag is None:
+        return [several[0] if several else None for several in keys]
+    return [None if cases.whole else item.spec.bag.most_evaluate, *keys]

@@ -72,7 +72,10 @@ class SharedTrainer:
     def __init__(self, comparison: ComparisonPlan, reuse: Reuse, reporter: Reporter) -> None:
         self.comparison, self.reuse, self.reporter = comparison, reuse, reporter
         settings, plan = comparison.settings, comparison.reference.plan
-        off = reuse == "nothing" or settings.compile or comparison.cohort.description.augmentation is not None
+        described = comparison.cohort.description
+        changing = described.augmentation is not None or any(
+            spec.bag is not None and spec.bag.most is not None for spec in described.inputs.values())
+        off = reuse == "nothing" or settings.compile or changing
         shared = frozenset() if off else shareable_nodes(plan, comparison.node, settings.modality_dropout > 0)
         self.shared = {each.name: shared_with(each.plan, plan, shared) for each in comparison.candidates}
         self.edges = edges(plan, shared)
@@ -128,7 +131,7 @@ class _Division:
 
     def __init__(self, trainer: SharedTrainer, cohort: Cohort, settings: TrainingSettings, fold: int | None,
                  place: RunPaths) -> None:
-        self.trainer, self.cohort, self.place = trainer, cohort, place
+        self.trainer, self.cohort, self.place, self.fold = trainer, cohort, place, fold
         self.parts = parts_of(Setup(trainer.comparison.reference.plan, cohort), settings, fold)
         self.held_out = held_out_of(cohort, self.parts.train, settings, bool(self.parts.validation))
         self.preprocessing = cohort.fit(self.parts.train)
@@ -140,7 +143,7 @@ class _Division:
         """Train one network of each; False if their frozen nodes have different weights."""
         trainer, reporter = self.trainer, self.trainer.reporter
         reference = trainer.comparison.reference
-        model, shared = build_plan(reference.plan, settings.seed), trainer.shared[reference.name]
+        model, shared = build_plan(reference.plan, settings.seed, fold=self.fold), trainer.shared[reference.name]
         if self.first is None:
             # One network for all splits with the same frozen weights, or each would keep its own.
             kept = trainer.first
@@ -148,7 +151,7 @@ class _Division:
         first = self.first
         if not same_weights(first, model, shared):
             return False
-        models = {each.name: build_plan(each.plan, settings.seed, self._modules(each)) for each in waiting}
+        models = {each.name: build_plan(each.plan, settings.seed, self._modules(each), self.fold) for each in waiting}
         with reporter.progress(f"{label}: features") as update:
             self._prepare(settings, update)
         with Interruption() as interruption, own_randomness(settings):

@@ -13,6 +13,7 @@ from fusionkit.components.config import Config
 from fusionkit.components.transform import Transform
 from fusionkit.data.fields import DataFieldReader, shown
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.readers.bag import POSITIONS
 from fusionkit.errors import Diagnostic, Span, UserError, did_you_mean
 from fusionkit.registry.named import Chosen, component_named
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree, find, to_plain
@@ -118,8 +119,9 @@ def _known(form: DataFieldReader, name: str, span: Span, inputs: AbstractMapping
     if name not in inputs:
         form.note("unknown-name", f"'augment' names {name!r}, which is no input", span,
                   fix=did_you_mean(name, inputs, f"the inputs are {', '.join(inputs)}"))
-    elif inputs[name].source.gives != "array":
-        form.note("bad-value", f"'augment' names {name!r}, which is {inputs[name].source.gives}", span,
+    elif inputs[name].source.gives != "array" or inputs[name].source is POSITIONS:
+        what = "positions" if inputs[name].source is POSITIONS else inputs[name].source.gives
+        form.note("bad-value", f"'augment' names {name!r}, which is {what}", span,
                   why="images, volumes and the cells of a table can be changed", fix="remove it")
     elif in_space and not inputs[name].source.files:
         form.note("bad-value", f"{TOGETHER!r} names {name!r}, which is read from columns", span,

@@ -20,6 +20,7 @@ from fusionkit.data.findings import Findings
 from fusionkit.data.geometry.region import PatientBox, Region
 from fusionkit.data.geometry.steps import shaped
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.item_choice import slices
 from fusionkit.data.mask_files import options_of_reader, region_of
 from fusionkit.data.processors import usable_processors
 from fusionkit.data.readers.facts import Facts
@@ -44,12 +45,16 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to be read: its input, its row, its path, and what else its array depends on."""
+    """One file to be read: its input, its row, its path, and what else its array depends on.
+
+    `item` counts the files of one input and row.
+    """
 
     spec: InputSpec
     row: int
     path: Path
     beside: Companions = ALONE
+    item: int = 0
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -68,7 +73,7 @@ def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings
     """
     if not spec.template:
         return [None] * len(table), frozenset()
-    if _folder_missing(spec, findings):
+    if folder_missing(spec, findings):
         return [None] * len(table), frozenset(range(len(table)))
     names = path_template.columns(spec.template)
     cells = [table.cells(name) for name in names]
@@ -79,7 +84,7 @@ def locate(spec: InputSpec, table: Table, ids: Sequence[str], findings: Findings
         path = None
         try:
             path = _locate(spec, filled)
-        except _PlaceError as fault:
+        except PlaceError as fault:
             wrong.add(row)
             span = table.span(row, path_template.column_of(spec.template, filled, fault.part)) if filled else None
             if isinstance(fault.__cause__, path_template.OutsideError):
@@ -104,15 +109,19 @@ def _outside(spec: InputSpec, found: Sequence[tuple[int, Span | None, path_templ
                       path_template.outside_fix(spec.root, [each.target.parent for _, _, each in found]))
 
 
-class _PlaceError(ReadError):
-    """A path that does not lead to a file; `part` counts the parts of the path up to the wrong one."""
+class PlaceError(ReadError):
+    """A path that does not lead to a file; `part` counts the parts of the path up to the wrong one.
+
+    `span` is where the path is written, if that is known.
+    """
 
     part = 1 << 30
+    span: Span | None = None
 
 
-def _folder_missing(spec: InputSpec, findings: Findings) -> bool:
+def folder_missing(spec: InputSpec, findings: Findings) -> bool:
     """Report once, not for every row, that the folder of all files does not exist."""
-    folder = spec.root / path_template.fixed_folder(spec.template)
+    folder = spec.root / path_template.fixed_folder(spec.template, "{" if spec.bag is None else "{*?[")
     if folder.exists() or spec.options.missing_ok or not path_template.columns(spec.template):
         return False
     match = near(folder.name, _names(folder.parent))
@@ -125,8 +134,11 @@ def _folder_missing(spec: InputSpec, findings: Findings) -> bool:
 def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
     """The path of one row, None when the case has none."""
     relative = path_template.fill(spec.template, filled)
-    if relative is None:
-        return None
+    return None if relative is None else existing(spec, relative)
+
+
+def existing(spec: InputSpec, relative: str) -> Path | None:
+    """The path of what is read, None where it does not exist and may be missing. Raises: PlaceError."""
     try:
         path = path_template.inside(spec.root, relative, spec.roots)
         if path.is_dir() and spec.source.folders:
@@ -135,17 +147,17 @@ def _locate(spec: InputSpec, filled: dict[str, str]) -> Path | None:
         if path.is_file():
             return path
         if path.is_dir():
-            raise _PlaceError("not-a-file", f"{str(path)!r} is a folder", f"the reader {spec.reader!r} takes a file",
+            raise PlaceError("not-a-file", f"{str(path)!r} is a folder", f"the reader {spec.reader!r} takes a file",
                               f"let 'path' name the file in it, for example '{spec.template}/NAME'")
         if path.exists():
-            raise _PlaceError("not-a-file", f"{str(path)!r} is neither a file nor a folder", fix="name a regular file")
+            raise PlaceError("not-a-file", f"{str(path)!r} is neither a file nor a folder", fix="name a regular file")
     except OSError as problem:  # a name that is too long, a folder without permission
-        raise _PlaceError("bad-path", f"{relative!r} cannot be looked up", problem.strerror,
+        raise PlaceError("bad-path", f"{relative!r} cannot be looked up", problem.strerror,
                           "correct the cell") from None
-    except _PlaceError:
+    except PlaceError:
         raise
     except ReadError as problem:
-        raise _PlaceError(problem.code, problem.message, problem.why, problem.fix) from problem
+        raise PlaceError(problem.code, problem.message, problem.why, problem.fix) from problem
     if spec.options.missing_ok:
         return None
     raise _missing(spec, relative)
@@ -165,11 +177,11 @@ def _refuse_links_out(spec: InputSpec, folder: Path) -> None:
                              else str(folder / name), spec.roots)
 
 
-def _missing(spec: InputSpec, relative: str) -> _PlaceError:
+def _missing(spec: InputSpec, relative: str) -> PlaceError:
     whole = spec.root / relative
     link = next((path for path in (*reversed(whole.parents), whole) if path.is_symlink() and not path.exists()), None)
     if link is not None:
-        return _PlaceError("missing-file", f"no file {str(whole)!r}", f"{str(link)!r} is a link to "
+        return PlaceError("missing-file", f"no file {str(whole)!r}", f"{str(link)!r} is a link to "
                            f"{str(link.readlink())!r}, which does not exist",
                            "fetch what it links to, for instance with `git annex get` or `datalad get`")
     folder, parts = spec.root, Path(relative).parts
@@ -179,7 +191,7 @@ def _missing(spec: InputSpec, relative: str) -> _PlaceError:
     part = parts[depth]
     match = _same_but_for_writing(part, _names(folder))
     where = "the data folder" if folder == spec.root else f"the folder {str(folder)!r}"
-    problem = _PlaceError(
+    problem = PlaceError(
         "missing-file", f"no file {str(spec.root / relative)!r}",
         f"{where} has no {part!r}" if folder.is_dir() else f"{str(folder)!r} is not a folder",
         f"did you mean {match!r}?" if match
@@ -268,6 +280,8 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
         remarks = part.remarks if isinstance(part, Region) else ()
         array, facts = shaped(array, replace(facts, remarks=(*facts.remarks, *remarks)), spec.options, beside.target,
                               part)
+        if spec.bag is not None and spec.bag.sliced:
+            array, facts = slices(array, facts, spec.bag)
     except OSError as problem:
         raise unreadable(problem) from None
     except ReadError:
@@ -290,6 +304,9 @@ def key_of(spec: InputSpec, path: Path, beside: Companions = ALONE) -> str:
     Raises: OSError where a file cannot be looked up.
     """
     settings = spec.options.model_dump(mode="json", exclude={"path", "missing_ok"})
+    if spec.bag is not None:
+        settings["items"] = spec.bag.model_dump(mode="json", include={"items", "every", "neighbours"})
+        settings["of"] = spec.settings()["of"]["read"]
     return disk.key(path, spec.reader, settings | beside.settings())
 
 
@@ -313,22 +330,22 @@ def _refuse_unusable(spec: InputSpec, array: NDArray[np.float32]) -> None:
 def check_files(
     files: Sequence[File], table: Table, ids: Sequence[str], findings: Findings, *,
     cache: Path | None, workers: int | None, progress: Progress | None,
-) -> dict[tuple[str, int], Checked]:
-    """The results by input and row; every distinct file is read once, in threads, and every bad file is reported."""
-    checked: dict[tuple[str, int], Checked] = {}
-    problems: dict[tuple[str, int], tuple[File, ReadError]] = {}
+) -> dict[tuple[str, int, int], Checked]:
+    """The results by input, row and item; every distinct file is read once, in threads, and every bad one reported."""
+    checked: dict[tuple[str, int, int], Checked] = {}
+    problems: dict[tuple[str, int, int], tuple[File, ReadError]] = {}
     users: dict[tuple[object, ...], list[File]] = defaultdict(list)
     for file in files:
         users[file.identity].append(file)
     for done, (first, result) in enumerate(_results([same[0] for same in users.values()], cache, workers), 1):
         for file in users[first.identity]:
             if isinstance(result, ReadError):
-                problems[file.spec.name, file.row] = file, result
+                problems[file.spec.name, file.row, file.item] = file, result
             else:
-                checked[file.spec.name, file.row] = result
+                checked[file.spec.name, file.row, file.item] = result
         if progress is not None:
             progress(done, len(users))
-    for (name, row), (file, problem) in sorted(problems.items()):
+    for (name, row, _), (file, problem) in sorted(problems.items(), key=lambda pair: pair[0]):
         columns = path_template.columns(file.spec.template)
         span = table.span(row, columns[-1]) if columns else file.spec.template_span
         message = f"case {ids[row]!r}, input {name!r}, {str(file.path)!r}: {problem.message}"

@@ -108,6 +108,7 @@ def check_present(name: str, need: InputNeed, present: Sequence[bool], *, spec: 
         blank = next((column for column in columns if not table.cell(row, column)), None)
         span = table.span(row, blank or (columns[-1] if columns else None))
         why = "all its columns are blank" if spec.source is COLUMNS else f"column {blank!r} is blank" if blank else (
+            f"no file matches {spec.template!r}" if spec.template and spec.bag else
             "its file does not exist" if spec.template else "there is nothing of it")
         findings.add(Diagnostic("absent-input", f"case {ids[row]!r} has no {name!r}", span, why=why,
                                 fix=f"fill it in, or write 'optional: true' on input {name!r} of the graph"), name)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusionkit.data import grouped_folds, split
+from fusionkit.data.bag_files import Place
 from fusionkit.data.companions import Companions
 from fusionkit.data.dataset import (
     CaseDataset,
@@ -22,12 +23,14 @@ from fusionkit.data.dataset import (
     MaskedCounts,
     Matching,
     Memory,
+    PositionsInput,
     SequenceInput,
     Source,
     TableCells,
 )
 from fusionkit.data.description import DataDescription
 from fusionkit.data.geometry.grid import Grid
+from fusionkit.data.item_positions import Positions
 from fusionkit.data.label_maps import labelled
 from fusionkit.data.laterality import sides_of
 from fusionkit.data.preprocessing import InputReading, Preprocessing, reading_of
@@ -49,9 +52,9 @@ class Cohort:
 
     `sizes` are the sizes of every input without the batch axis, with each `auto` resolved; `warnings` are findings
     that do not stop a run. `masked` are the inputs with another number of tokens for every case; their sizes
-    are those of the longest. `gathered` are those that a reader gave for all cases. `known` are the inputs of columns
-    of which a component asks which cells are not blank. `beside` has, for inputs
-    whose arrays depend on more than a file and options, what that is, by row.
+    are those of the longest. `gathered` are those that a reader gave for all cases, `positions` those of the items of
+    another. `known` are the inputs of columns of which a component asks which cells are not blank. `beside` has, for
+    inputs whose arrays depend on more than a file and options, what that is, by row.
     """
 
     description: DataDescription
@@ -64,13 +67,14 @@ class Cohort:
     division: split.Division
     columns: Mapping[str, vectors.ColumnValues]
     layouts: Mapping[str, vectors.Categories]
-    paths: Mapping[str, Sequence[Path | None]]
+    paths: Mapping[str, Sequence[Place | None]]
     targets: Mapping[str, TargetValues]
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
     beside: Mapping[str, Sequence[Companions]] = field(default_factory=dict)
     facts: Mapping[tuple[str, int], Facts] = field(default_factory=dict, compare=False, repr=False)
     gathered: Mapping[str, Sequences] = field(default_factory=dict, compare=False, repr=False)
+    positions: Mapping[str, Positions] = field(default_factory=dict, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -152,6 +156,8 @@ class Cohort:
             return self.columns[name].present
         if name in self.gathered:
             return np.array([array is not None for array in self.gathered[name].arrays], dtype=bool)
+        if name in self.positions:
+            return np.array([there is not None for there in self.positions[name].by_row], dtype=bool)
         return np.array([path is not None for path in self.paths[name]], dtype=bool)
 
     def class_counts(self, head: str, rows: Sequence[int]) -> dict[str, int]:
@@ -203,6 +209,8 @@ class Cohort:
                                            TableCells(cells, known) if changed else None)
             elif name in self.gathered:
                 inputs[name] = self._sequences(name, preprocessing)
+            elif name in self.positions:
+                inputs[name] = PositionsInput(self.positions[name], self.masked[name])
             else:
                 specs = [spec.of_row(partial(self.table.cell, row)) for row in self.rows] if spec.filled else ()
                 matching = Matching(preprocessing.scale(name), {

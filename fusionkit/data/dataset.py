@@ -17,11 +17,15 @@ from torch.utils.data import Dataset
 from fusionkit.components.transform import Cell
 from fusionkit.data import case_files
 from fusionkit.data.augmentation import Augmentation
+from fusionkit.data.bag_files import Place
 from fusionkit.data.batch import Case
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.item_choice import spread
+from fusionkit.data.item_positions import Positions
 from fusionkit.data.laterality import Sides
+from fusionkit.data.readers.bag import BagOptions
 from fusionkit.data.readers.reader import ReadError
 from fusionkit.data.standard_scale import Landmarks, to_scale
 from fusionkit.data.targets import TargetValues
@@ -63,7 +67,7 @@ class FileInput:
 
     spec: InputSpec
     size: tuple[int, ...]
-    paths: Sequence[Path | None]
+    paths: Sequence[Place | None]
     specs: Sequence[InputSpec] = ()
     masked: MaskedCounts | None = None
     matching: Matching | None = None
@@ -86,6 +90,8 @@ class FileInput:
         """Whether a file still has the size that it was checked for."""
         if self.masked is None:
             return tuple(shape) == self.size
+        if self.spec.bag is not None:
+            return len(shape) == len(self.size) and tuple(shape[1:]) == self.size[1:] and shape[0] > 0
         return len(shape) == len(self.size) and tuple(shape[1:]) == self.size[1:] and 0 < shape[0] <= (
             self.masked.most or shape[0])
 
@@ -124,7 +130,20 @@ class SequenceInput:
     missing: Tensor
 
 
-Source = FileInput | ColumnInput | SequenceInput
+@dataclass(frozen=True, slots=True)
+class PositionsInput:
+    """Where the items of another input are; it gives those of the items that this gives."""
+
+    positions: Positions
+    masked: MaskedCounts
+
+    @property
+    def missing(self) -> Tensor:
+        """What stands for a missing input: no items."""
+        return torch.zeros(0, 1)
+
+
+Source = FileInput | ColumnInput | SequenceInput | PositionsInput
 KEEP_BYTES = 1 << 30
 """The memory for arrays of files of each cohort: small cohorts are read only once."""
 
@@ -151,7 +170,8 @@ class CaseDataset(Dataset[Case]):
     """The preprocessed cases of some rows of a cohort; a missing input is a zero tensor marked as not present.
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
-    Every case is given as it is: `augmentation` is for the trainer. `grids` are those of the arrays by input and row,
+    Every case is given as it is: `augmentation` is for the trainer, and so is `whole`, by which cases have all of their
+    items and not those that `most_evaluate` leaves. `grids` are those of the arrays by input and row,
     None where the files do not tell. `labelled` are the inputs whose values are labels, `sides`
     what changes in a case that is mirrored.
 
@@ -172,6 +192,7 @@ class CaseDataset(Dataset[Case]):
         self.grids: Mapping[str, Sequence[Grid | None]] = {}
         self.labelled: frozenset[str] = frozenset()
         self.sides = Sides()
+        self.whole = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -203,6 +224,12 @@ class CaseDataset(Dataset[Case]):
         made.rows = tuple(self.rows[place] for place in places)
         return made
 
+    def with_all_items(self) -> Self:
+        """The same cases with all of their items, of which training draws; cached values are shared."""
+        made = copy(self)
+        made.whole = True
+        return made
+
     def lengths(self) -> list[int] | None:
         """How many masked tokens each case has, in order; None if no input has any. No file is read for it."""
         bags = list(self.counts.values())
@@ -220,6 +247,8 @@ class CaseDataset(Dataset[Case]):
             return [bool(source.present[row]) for row in self.rows]
         if isinstance(source, SequenceInput):
             return [source.tensors[row] is not None for row in self.rows]
+        if isinstance(source, PositionsInput):
+            return [source.positions.by_row[row] is not None for row in self.rows]
         return [source.paths[row] is not None for row in self.rows]
 
     def _input(self, name: str, source: Source, row: int) -> tuple[Tensor, bool]:
@@ -228,9 +257,15 @@ class CaseDataset(Dataset[Case]):
         if isinstance(source, SequenceInput):
             tensor = source.tensors[row]
             return (source.missing, False) if tensor is None else (tensor, True)
+        if isinstance(source, PositionsInput):
+            positions = source.positions.by_row[row]
+            return (source.missing, False) if positions is None else (
+                torch.from_numpy(positions[self._chosen(source.positions.bag, len(positions))]), True)
         path = source.paths[row]
         if path is None:
             return source.missing, False
+        if source.spec.bag is not None and source.spec.bag.most_evaluate is not None:
+            return self._read(name, source, row, path), True  # memory has all items or none
         kept = self.memory.get(name, row)
         if kept is None:
             kept = self._read(name, source, row, path)
@@ -238,13 +273,27 @@ class CaseDataset(Dataset[Case]):
         # What memory holds is shared by the folds, each of which has a scale of its own.
         return kept if source.matching is None else source.matching.of_row(row, kept), True
 
-    def _read(self, name: str, source: FileInput, row: int, path: Path) -> Tensor:
+    def _chosen(self, bag: BagOptions, count: int) -> list[int]:
+        """Which of so many items are given."""
+        return list(spread(count, None if self.whole else bag.most_evaluate))
+
+    def _read(self, name: str, source: FileInput, row: int, place: Place) -> Tensor:
+        spec = source.of_row(row)
+        if spec.bag is None or isinstance(place, Path):
+            assert isinstance(place, Path), "files of a bag without its options; please report"
+            array = self._loaded(name, source, row, place)
+            return array if spec.bag is None else array[self._chosen(spec.bag, len(array))]
+        files = [place.files[item] for item in self._chosen(spec.bag, len(place.files))]
+        return torch.stack([self._loaded(name, source, row, file, items=1) for file in files])
+
+    def _loaded(self, name: str, source: FileInput, row: int, path: Path, items: int = 0) -> Tensor:
+        """The array of one file, which is one of several items, or the whole input."""
         try:
             array = case_files.load(source.of_row(row), path, self.cache, source.companions(row))
         except ReadError as problem:
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: {problem.message}; "
                            "it was readable before the run started") from None
-        if not source.fits(array.shape):
+        if not source.fits((*[1] * items, *array.shape)):
             before = f"[null, {', '.join(map(str, source.size[1:]))}]" if source.masked else str(list(source.size))
             raise RunError(f"case {self.ids[row]!r}, input {name!r}, {str(path)!r}: its size is now "
                            f"{list(array.shape)}; it was {before} before the run started")

@@ -15,8 +15,9 @@ from fusionkit.data.fields import DataFieldReader, entries, shown
 from fusionkit.data.geometry.roi_options import Labels
 from fusionkit.data.input_spec import InputSpec, Measures
 from fusionkit.data.intensities import IntensityOptions, is_file
+from fusionkit.data.readers.bag import BAG, BagOptions, BagReader
 from fusionkit.data.readers.lookup import COLUMNS, MEASURED, reader_names, reader_of
-from fusionkit.data.readers.reader import InputReader, ReadError
+from fusionkit.data.readers.reader import FileReader, InputReader, ReadError
 from fusionkit.errors import GraphError, Span, did_you_mean
 from fusionkit.registry.lookup import Registry
 from fusionkit.syntax.tree import Leaf, Mapping, Tree, find, to_plain
@@ -75,6 +76,9 @@ def _input(form: DataFieldReader, name: str, tree: Tree, place: InputContext) ->
     options = None if reader is None else _options(form, name, reader, tree)
     if reader is None or options is None:
         return None
+    if reader is BAG:
+        assert isinstance(options, BagOptions), "options of another reader; please report"
+        return _bag(form, name, tree, place, options)
     spec = InputSpec(name, reader, options, tree.span, place.folder, roots=place.roots)
     placed = _placed_files(form, spec, tree)
     if placed is None:
@@ -114,20 +118,75 @@ def _mask_input(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: In
                                        written=where), tree)
 
 
+def _bag(form: DataFieldReader, name: str, tree: Mapping, place: InputContext, bag: BagOptions) -> InputSpec | None:
+    """An input of several items: the spec has the options of one, and those of the bag beside them."""
+    inner = tree.entries["of"]
+    assert isinstance(inner, Mapping), "options that are no mapping; please report"
+    reader = _reader(form, name, inner, place.registry)
+    if reader is not None and not isinstance(reader, FileReader):
+        form.note("bad-option", f"the items of input {name!r} cannot be read by {reader.name!r}", inner.span,
+                  why="it does not read one array from one file",
+                  fix="choose a reader of files, such as 'of: {read: image}'")
+    if not isinstance(reader, FileReader):
+        return None
+    where = {"path": bag.path or ", ".join(bag.columns or ()), "missing_ok": bag.missing_ok}
+    options = _options(form, name, reader, inner, where)
+    if options is None or not _fit_for_items(form, name, inner, options, bag):
+        return None
+    spec = InputSpec(name, BagReader(reader), options, tree.span, place.folder, roots=place.roots, bag=bag)
+    if bag.columns is not None:
+        return replace(spec, template_span=find(tree, ("columns",)))
+    if "**" in str(bag.path):
+        form.note("bad-template", f"the pattern {bag.path!r} has '**'", find(tree, ("path",)),
+                  why="a folder too many would be read without a word", fix="write one '*' for each level of folders")
+        return None
+    made = _file_input(form, spec, tree)
+    if made is not None:
+        made = _with_masks(form, made, inner, place)
+    if made is None or bag.table is None:
+        return made
+    table = _placed_file(form, spec, "table", bag.table, find(tree, ("table",)))
+    # The columns of its path are those of the items' own table.
+    return None if table is None else replace(made, template="", placed={"table": table})
+
+
+def _fit_for_items(form: DataFieldReader, name: str, tree: Mapping, options: Any, bag: BagOptions) -> bool:
+    """Whether options of a reader have a meaning for one of several items; what has none is noted."""
+    kept = "read each file as an input of its own"
+    for option, refused, why, fix in (
+            ("like", options.like is not None, "each item lies where its own file says",
+             f"write 'orient', 'spacing' and 'size', or {kept}"),
+            ("normalise", getattr(options, "normalise", None) == "nyul", "a standard scale is one of whole volumes",
+             f"write 'normalise: zscore' or 'percentile', or {kept}"),
+            ("roi", getattr(options, "roi", None) is not None and not bag.sliced,
+             "a case has one region, and each item lies elsewhere", f"write 'items: slices', or {kept}"),
+            ("mask", is_file(getattr(options, "mask", None)) and isinstance(options, IntensityOptions)
+             and not bag.sliced, "a case has one mask, and each item lies elsewhere",
+             f"write 'mask: nonzero' or 'above_mean', or {kept}")):
+        if refused:
+            form.note("bad-option", f"option {option!r} of input {name!r} is not for the items of a bag",
+                      find(tree, (option,)), why, fix)
+            return False
+    return True
+
+
 def _placed_files(form: DataFieldReader, spec: InputSpec, tree: Mapping) -> InputSpec | None:
     """The input with the files that its options name; None where one is not there."""
-    found = {}
-    for option in getattr(type(spec.options), "placed", ()):
-        written = getattr(spec.options, option)
-        if written is not None:
-            span = find(tree, (option,))
-            path = inside_roots(form, written, span, spec.root, spec.roots)
-            if path is not None and not path.is_file():
-                form.note("missing-file", f"no file {str(path)!r}", span, f"{option!r} of input {spec.name!r} names it",
-                          f"correct {option!r}; it is relative to the data file")
-            found[option] = path
-    good = {option: path for option, path in found.items() if path is not None and path.is_file()}
+    written = {option: text for option in getattr(type(spec.options), "placed", ())
+               if (text := getattr(spec.options, option)) is not None}
+    found = {option: _placed_file(form, spec, option, text, find(tree, (option,))) for option, text in written.items()}
+    good = {option: path for option, path in found.items() if path is not None}
     return replace(spec, placed=good) if len(good) == len(found) else None
+
+
+def _placed_file(form: DataFieldReader, spec: InputSpec, option: str, written: str, span: Span) -> Path | None:
+    """The file that an option names; None where it is not there, which is noted."""
+    path = inside_roots(form, written, span, spec.root, spec.roots)
+    if path is not None and not path.is_file():
+        form.note("missing-file", f"no file {str(path)!r}", span, f"{option!r} of input {spec.name!r} names it",
+                  f"correct {option!r}; it is relative to the data file")
+        return None
+    return path
 
 
 def _reader(form: DataFieldReader, name: str, tree: Mapping, registry: Registry) -> InputReader | None:
@@ -145,8 +204,10 @@ def _reader(form: DataFieldReader, name: str, tree: Mapping, registry: Registry)
     return found
 
 
-def _options(form: DataFieldReader, name: str, reader: InputReader, tree: Mapping) -> BaseModel | None:
-    given = {key: to_plain(value) for key, value in tree.items() if key != "read"}
+def _options(form: DataFieldReader, name: str, reader: InputReader, tree: Mapping,
+             more: AbstractMapping[str, Any] | None = None) -> BaseModel | None:
+    """The options of a reader, `more` being values that are not written there; None where one is wrong."""
+    given = {key: to_plain(value) for key, value in tree.items() if key != "read"} | dict(more or {})
     try:
         return reader.options.model_validate(given)
     except ValidationError as problem:

@@ -60,7 +60,7 @@ class DataDescription:
         plain = to_plain(self.tree)
         for name, spec in self.inputs.items():
             plain["inputs"][name] = (spec.measures.plain if spec.measures is not None else
-                                     {"read": spec.reader, **spec.options.model_dump(mode="json")})
+                                     {"read": spec.reader, **spec.settings()})
         if self.augmentation is not None:
             plain["augment"] = self.augmentation.to_plain()
         if self.split is not None:

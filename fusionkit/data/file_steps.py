@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from fusionkit.data import case_files, checks, masked_inputs, regions
+from fusionkit.data import bag_files, case_files, checks, masked_inputs, regions
+from fusionkit.data.bag_files import Bag, Place
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.geometry.comparison import check_same_grid
 from fusionkit.data.partial_cohort import PartialCohort
@@ -73,12 +73,12 @@ def check_grids(loading: PartialCohort) -> PartialCohort:
     return loading
 
 
-def _files(loading: PartialCohort, places: Mapping[str, Sequence[Path | None]]) -> list[case_files.File]:
+def _files(loading: PartialCohort, places: Mapping[str, Sequence[Place | None]]) -> list[case_files.File]:
     """The files of some inputs by row."""
     inputs = loading.description.inputs
-    return [case_files.File(inputs[name].of_row(partial(loading.table.cell, row)), row, path,
-                            loading.beside[name][row] if name in loading.beside else ALONE)
-            for name, paths in places.items() for row, path in enumerate(paths) if path is not None]
+    return [file for name, paths in places.items() for row, place in enumerate(paths)
+            for file in bag_files.files_of(inputs[name].of_row(partial(loading.table.cell, row)), row, place,
+                                           loading.beside[name][row] if name in loading.beside else ALONE)]
 
 
 def _check(loading: PartialCohort, files: Sequence[case_files.File], *, waiting: int, before: int = 0
@@ -92,13 +92,30 @@ def _check(loading: PartialCohort, files: Sequence[case_files.File], *, waiting:
         if told is not None:
             told(min(before + done, total), total)
 
-    return case_files.check_files(files, loading.table, loading.ids, loading.findings, cache=how.cache,
-                                  workers=how.workers, progress=None if told is None else tell)
+    found = case_files.check_files(files, loading.table, loading.ids, loading.findings, cache=how.cache,
+                                   workers=how.workers, progress=None if told is None else tell)
+    return _of_cases(loading, found)
 
 
-def _lenders(loading: PartialCohort) -> dict[str, Sequence[Path | None]]:
+def _of_cases(loading: PartialCohort, found: Mapping[tuple[str, int, int], case_files.Checked]
+              ) -> dict[tuple[str, int], case_files.Checked]:
+    """What was found by input and row; a case of which an item could not be read has nothing."""
+    made: dict[tuple[str, int], case_files.Checked] = {}
+    for (name, row, item), checked in found.items():
+        bag = loading.paths[name][row] if name in loading.paths else None
+        if not isinstance(bag, Bag):
+            made[name, row] = checked
+        elif item == 0:
+            items = [found[name, row, place] for place in range(len(bag.files)) if (name, row, place) in found]
+            joined = bag_files.together(loading.description.inputs[name], loading.ids[row], bag, items,
+                                        loading.findings) if len(items) == len(bag.files) else None
+            made |= {} if joined is None else {(name, row): joined}
+    return made
+
+
+def _lenders(loading: PartialCohort) -> dict[str, Sequence[Place | None]]:
     """The files of inputs that the network does not read, and that others of it are to be like."""
-    found: dict[str, Sequence[Path | None]] = {}
+    found: dict[str, Sequence[Place | None]] = {}
     for name in loading.paths:
         other = loading.description.inputs[name].options.like
         if other is None or other in found or other in loading.paths:
@@ -109,7 +126,7 @@ def _lenders(loading: PartialCohort) -> dict[str, Sequence[Path | None]]:
     return found
 
 
-def _targets(loading: PartialCohort, name: str, paths: Mapping[str, Sequence[Path | None]],
+def _targets(loading: PartialCohort, name: str, paths: Mapping[str, Sequence[Place | None]],
              met: Mapping[tuple[str, int], case_files.Checked]) -> tuple[list[Companions], list[bool]]:
     """The grid that an input is to take in each row, and whether its file can be read, as far as this is known.
 

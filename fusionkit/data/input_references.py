@@ -14,7 +14,7 @@ SAME_GRID = "same_grid"
 
 def read_references(form: DataFieldReader, inputs: Mapping[str, InputSpec]) -> tuple[tuple[str, ...], ...]:
     """The groups of inputs whose volumes must lie on one grid; `like` of inputs is checked too."""
-    files = [name for name, spec in inputs.items() if spec.source.files]
+    files = [name for name, spec in inputs.items() if spec.source.files and spec.bag is None]
     _check_like(form, inputs, files)
     return _same_grid(form, files)
 
@@ -30,6 +30,7 @@ def _check_like(form: DataFieldReader, inputs: Mapping[str, InputSpec], files: S
             continue
         why = ("it names the input itself" if other == name else
                f"there is no input {other!r}" if other not in inputs else
+               f"{other!r} has several items for a case" if inputs[other].bag is not None else
                f"{other!r} is read from columns" if other not in files else
                f"{other!r} is like {inputs[other].options.like!r} itself, and likenesses do not form chains")
         form.note("bad-option", f"option 'like' of input {name!r} is not accepted",

@@ -9,6 +9,7 @@ from typing import Any
 
 from fusionkit.data import path_template
 from fusionkit.data.fields import NamedColumn
+from fusionkit.data.readers.bag import BagOptions, BagReader
 from fusionkit.data.readers.lookup import MEASURED
 from fusionkit.data.readers.mask_statistics import MaskStatisticsOptions
 from fusionkit.data.readers.reader import InputReader
@@ -36,7 +37,8 @@ class InputSpec:
     `root` and `template` give the paths of its files; `template` is empty for readers of columns, and stands at
     `written` in the input. `roots` are further folders that may be read. `placed` are single files, by the option that
     names them. `region` reads the mask, or the boxes, of `roi`, `foreground` the mask of `normalise`. `measures` is
-    what an input of numbers is measured by, if the table does not have them.
+    what an input of numbers is measured by, if the table does not have them. `bag` has the options of several items of
+    a case, of each of which `options` are.
     """
 
     name: str
@@ -52,6 +54,7 @@ class InputSpec:
     foreground: InputSpec | None = None
     written: tuple[str, ...] = ("path",)
     measures: Measures | None = None
+    bag: BagOptions | None = None
 
     @property
     def reader(self) -> str:
@@ -89,5 +92,15 @@ class InputSpec:
         if roi is not None:
             found += [(column, ("inputs", self.name, "roi", "box", place)) for place, column in enumerate(roi.columns)]
             found += [(roi.extent, ("inputs", self.name, "roi", "extent"))] if isinstance(roi.extent, str) else []
-        return found + [(column, ("inputs", self.name, key, position)) for key, names in self.source.columns(
-            self.options).items() for position, column in enumerate(names)]
+        owned = self.source.columns(self.options) | ({"columns": self.bag.columns or ()} if self.bag else {})
+        return found + [(column, ("inputs", self.name, key, position)) for key, names in owned.items()
+                        for position, column in enumerate(names)]
+
+    def settings(self) -> dict[str, Any]:
+        """The options with every default, as plain data; those of a bag have its items' under `of`."""
+        plain: dict[str, Any] = self.options.model_dump(mode="json")
+        if self.bag is None:
+            return plain
+        assert isinstance(self.source, BagReader), "a bag is read by another reader; please report"
+        own = {key: value for key, value in plain.items() if key not in ("path", "missing_ok")}
+        return self.bag.model_dump(mode="json") | {"of": {"read": self.source.of.name, **own}}

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionkit.data import case_files, checks, file_steps, leaks, masked_inputs, sequences, targets
+from fusionkit.data import bag_files, checks, file_steps, leaks, masked_inputs, sequences, targets
 from fusionkit.data.augmentation_checks import SeenInputs, check_augmentation
+from fusionkit.data.bag_files import Place
 from fusionkit.data.batch import Batch, Case, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset, MaskedCounts
@@ -19,6 +20,7 @@ from fusionkit.data.findings import Findings
 from fusionkit.data.header_tables import read_cases
 from fusionkit.data.hidden_patients import check_copied_files, check_near_rows, check_patient_columns
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.item_positions import is_positions, positions_of
 from fusionkit.data.mask_measures import measure_masks
 from fusionkit.data.partial_cohort import PartialCohort, Reading
 from fusionkit.data.preprocessing import Preprocessing
@@ -67,7 +69,7 @@ def load_cohort(
         loading.findings.of("warning"), loading.division, loading.columns, loading.layouts, loading.paths,
         loading.targets, loading.masked,
         frozenset(name for name, need in loading.inputs.items() if need.known), loading.beside,
-        {place: found.facts for place, found in loading.checked.items()}, loading.gathered)
+        {place: found.facts for place, found in loading.checked.items()}, loading.gathered, loading.positions)
 
 
 def _identify_rows(loading: PartialCohort) -> PartialCohort:
@@ -139,16 +141,16 @@ def _resolve_inputs(loading: PartialCohort) -> PartialCohort:
     for name, need in loading.inputs.items():
         spec = loading.description.inputs.get(name)
         wrong: frozenset[int] = frozenset()
-        if spec is None or not loading.has_all(spec.named_columns, f"input {name!r}") or not sequences.check_layout(
-                spec, need, loading.findings):
+        if spec is None or is_positions(spec) or not loading.has_all(
+                spec.named_columns, f"input {name!r}") or not sequences.check_layout(spec, need, loading.findings):
             continue
         if spec.source is COLUMNS:
             loading = _read_columns(loading, spec)
             wrong = loading.unmeasured.get(name, wrong)
         else:
-            paths, wrong = case_files.locate(spec, loading.table, loading.ids, loading.findings)
-            loading = _gather(loading, spec, paths) if not spec.source.files else replace(
-                loading, paths={**loading.paths, name: paths})
+            places, wrong = bag_files.locate(spec, loading.table, loading.ids, loading.findings, loading.description)
+            loading = _gather(loading, spec, places) if not spec.source.files else replace(
+                loading, paths={**loading.paths, name: places})
         if name in loading.gathered:
             wrong |= loading.gathered[name].faulty
         elif name not in (*loading.columns, *loading.paths):
@@ -158,9 +160,10 @@ def _resolve_inputs(loading: PartialCohort) -> PartialCohort:
     return loading
 
 
-def _gather(loading: PartialCohort, spec: InputSpec, paths: Sequence[Path | None]) -> PartialCohort:
+def _gather(loading: PartialCohort, spec: InputSpec, places: Sequence[Place | None]) -> PartialCohort:
     """The sequences of an input, unless its reader refuses all of them."""
     before = loading.preprocessing.sequences.get(spec.name) if loading.preprocessing is not None else None
+    paths = [place if isinstance(place, Path) else None for place in places]
     found = sequences.gather(spec, paths, loading.train, table=loading.table, ids=loading.ids, before=before,
                              description=loading.description, findings=loading.findings)
     return loading if found is None else replace(loading, gathered={**loading.gathered, spec.name: found})
@@ -188,6 +191,25 @@ def _read_columns(loading: PartialCohort, spec: InputSpec) -> PartialCohort:
                    faulty=loading.faulty | {column for column, _ in faults})
 
 
+def _take_positions(loading: PartialCohort) -> PartialCohort:
+    """The positions of the items of bags that the network reads."""
+    made = dict(loading.positions)
+    for name, need in loading.inputs.items():
+        spec = loading.description.inputs.get(name)
+        if spec is None or not is_positions(spec):
+            continue
+        found = positions_of(spec, loading.inputs, loading.description.inputs, checked=loading.checked,
+                             rows=len(loading.table), findings=loading.findings)
+        if found is not None and sequences.check_layout(spec, need, loading.findings):
+            made[name] = found
+            # What the bag lacks is said of the bag.
+            lacking = frozenset(row for row, there in enumerate(loading.present(found.of)) if not there)
+            skip = lacking if not loading.inputs[found.of].optional else frozenset()
+            checks.check_present(name, need, [there is not None for there in found.by_row], spec=spec,
+                                 table=loading.table, ids=loading.ids, skip=skip, findings=loading.findings)
+    return replace(loading, positions=made)
+
+
 def _settle_sizes(loading: PartialCohort) -> PartialCohort:
     """The size of every input."""
     sizes: dict[str, tuple[int, ...]] = {}
@@ -198,12 +220,17 @@ def _settle_sizes(loading: PartialCohort) -> PartialCohort:
             masked[name], sizes[name] = sequences.counted(
                 spec, need, loading.gathered[name], table=loading.table, ids=loading.ids, findings=loading.findings)
             continue
-        if spec is None or (name not in loading.columns and name not in loading.paths):
+        if spec is None or not any(name in known for known in (loading.columns, loading.paths, loading.positions)):
             continue
         promised = ((columns.width(spec.options, loading.layouts[name]),) if name in loading.columns else
                     spec.source.shape(spec.options))
-        shapes = {row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
-        varies = masked_inputs.is_masked(need, shapes.values())
+        shapes = loading.positions[name].shapes if name in loading.positions else {
+            row: found.shape for (owner, row), found in loading.checked.items() if owner == name}
+        bag = loading.positions[name].bag if name in loading.positions else spec.bag
+        if bag is not None and not masked_inputs.check_items(spec, need, loading.findings):
+            continue
+        shapes = {row: masked_inputs.evaluated(bag, shape) for row, shape in shapes.items()}
+        varies = bag is not None or masked_inputs.is_masked(need, shapes.values())
         masked |= {name: masked_inputs.counts_of(need, shapes)} if varies else {}
         size = (masked_inputs.longest if varies else checks.resolve_sizes)(
             spec, need, promised, shapes, table=loading.table, ids=loading.ids, findings=loading.findings)
@@ -223,7 +250,9 @@ def _check_changes(loading: PartialCohort) -> PartialCohort:
 
 def _check_cohort(loading: PartialCohort) -> PartialCohort:
     """Check the cohort as a whole."""
-    inputs, table, described = loading.inputs, loading.table, loading.description.targets
+    table, described = loading.table, loading.description.targets
+    # Positions go with the items of another input, and are nothing without them.
+    inputs = {name: need for name, need in loading.inputs.items() if name not in loading.positions}
     present = {name: loading.present(name) for name in (*loading.columns, *loading.paths, *loading.gathered)}
     if len(present) == len(inputs) and all(need.optional for need in inputs.values()):
         checks.check_some_input(present, table, loading.ids, loading.findings)
@@ -294,15 +323,16 @@ def _warn_of_patients(loading: PartialCohort) -> PartialCohort:
         check_patient_columns(table, loading.ids, {description.id, split.column, *learnt}, loading.division, findings)
     for name, values in loading.columns.items():
         check_near_rows(table, name, values.numeric, groups, division=loading.division, findings=findings)
-    files = [case_files.File(description.inputs[name], row, path)
-             for name, paths in loading.paths.items() for row, path in enumerate(paths) if path is not None]
+    files = [file for name, places in loading.paths.items() for row, place in enumerate(places)
+             for file in bag_files.files_of(description.inputs[name], row, place)]
     check_copied_files(files, groups, loading.division, table, findings)
     return loading
 
 
 _STEPS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (
     _identify_rows, measure_masks, _read_targets, _divide_rows, _resolve_inputs, file_steps.read_files,
-    file_steps.check_grids, _settle_sizes, _check_changes, _check_cohort, _warn_of_doubts, _warn_of_patients)
+    file_steps.check_grids, _take_positions, _settle_sizes, _check_changes, _check_cohort, _warn_of_doubts,
+    _warn_of_patients)
 """The steps in order; a column that several steps miss is reported by the first."""
 _STEPS_OF_CELLS: tuple[Callable[[PartialCohort], PartialCohort], ...] = (
     _identify_rows, measure_masks, _read_targets, _resolve_inputs)

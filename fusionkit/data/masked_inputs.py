@@ -9,6 +9,7 @@ from fusionkit.data.case_files import is_empty_bag
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.findings import Findings
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.readers.bag import BagOptions
 from fusionkit.data.readers.reader import Sizes
 from fusionkit.data.signature import InputNeed, fits
 from fusionkit.data.table import Table
@@ -62,6 +63,25 @@ def without_tokens(inputs: Mapping[str, InputNeed], specs: Mapping[str, InputSpe
     return set(empty)
 
 
+def check_items(spec: InputSpec, need: InputNeed, findings: Findings) -> bool:
+    """Whether the graph takes several items of a case, where the data have them; reports `wrong-layout`."""
+    if need.sizes is None or need.masked:
+        return True
+    graph, what = f" ({need.span})" if need.span else "", "positions" if spec.bag is None else "items"
+    findings.add(Diagnostic(
+        "wrong-layout", f"input {spec.name!r} has several {what} for a case; the graph takes one {need.layout}{graph}",
+        spec.span, why=f"the reader {spec.reader!r} gives another number of them for every case",
+        fix=f"write 'tokens: [null, 1]' on input {spec.name!r} of the graph" if what == "positions" else
+        f"write 'items: {{{need.layout}: {_shown(need.sizes)}}}' on input {spec.name!r} of the graph, or read one file "
+        f"without 'read: bag'"), spec.name)
+    return False
+
+
+def evaluated(bag: BagOptions | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of a case with the items that evaluation takes."""
+    return shape if bag is None or bag.most_evaluate is None else (min(shape[0], bag.most_evaluate), *shape[1:])
+
+
 def counts_of(need: InputNeed, shapes: Mapping[int, tuple[int, ...]]) -> MaskedCounts:
     """How many tokens each row has that has the input."""
     return MaskedCounts(need.most, {row: shape[0] for row, shape in shapes.items()})
@@ -95,7 +115,7 @@ def longest(spec: InputSpec, need: InputNeed, promised: Sizes | None, shapes: Ma
             findings.add(Diagnostic(
                 "wrong-size", f"{named}: its size is {_shown(shape)}, not {_shown(usual, 'null')}", span,
                 why=_WHY[what], fix=f"save an array with one row for each {what[:-1]}, and the same sizes for all "
-                                    "cases"), spec.name)
+                "cases" if spec.bag is None else "write 'size' under 'of', which gives all items one size"), spec.name)
     check_most(spec, need, {row: shape for row, shape in shapes.items() if len(shape) == rank}, table=table, ids=ids,
                findings=findings)
     return max([1, *(shape[0] for shape in shapes.values() if len(shape) == rank)]), *usual
@@ -139,7 +159,8 @@ def _wrong(spec: InputSpec, need: InputNeed, message: str, wanted: Sizes) -> Dia
     return Diagnostic("wrong-size", f"{message}; the graph takes {_shown(wanted, 'null')}{graph}", spec.span,
                       why=f"{what} for each case, without the batch axis",
                       fix="correct the sizes in the graph, or save an array with one row for each "
-                          f"{'token' if tokens else 'item'}")
+                          f"{'token' if tokens else 'item'}" if spec.bag is None else
+                          "correct the sizes in the graph, or write 'size' or 'channels' under 'of' in the data file")
 
 
 def _shown(sizes: Iterable[int | None], *first: str) -> str:

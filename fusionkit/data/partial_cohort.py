@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusionkit.data import case_files, checks
+from fusionkit.data.bag_files import Place
 from fusionkit.data.companions import Companions
 from fusionkit.data.dataset import MaskedCounts
 from fusionkit.data.description import DataDescription
 from fusionkit.data.fields import NamedColumn
 from fusionkit.data.findings import Findings
+from fusionkit.data.item_positions import Positions
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.readers.cohort_reader import Sequences
 from fusionkit.data.readers.columns import Categories, ColumnValues
@@ -60,12 +62,13 @@ class PartialCohort:
     columns: Mapping[str, ColumnValues] = field(default_factory=dict)
     layouts: Mapping[str, Categories] = field(default_factory=dict)
     faulty: frozenset[str] = frozenset()
-    paths: Mapping[str, Sequence[Path | None]] = field(default_factory=dict)
+    paths: Mapping[str, Sequence[Place | None]] = field(default_factory=dict)
     beside: Mapping[str, Sequence[Companions]] = field(default_factory=dict)
     checked: Mapping[tuple[str, int], case_files.Checked] = field(default_factory=dict)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     masked: Mapping[str, MaskedCounts] = field(default_factory=dict)
     gathered: Mapping[str, Sequences] = field(default_factory=dict)
+    positions: Mapping[str, Positions] = field(default_factory=dict)
     unmeasured: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @property
@@ -87,4 +90,6 @@ class PartialCohort:
             return [bool(there) for there in self.columns[name].present]
         if name in self.gathered:
             return [array is not None for array in self.gathered[name].arrays]
+        if name in self.positions:
+            return [there is not None for there in self.positions[name].by_row]
         return [path is not None for path in self.paths[name]]

@@ -34,10 +34,10 @@ def fill(template: str, cells: Mapping[str, str]) -> str | None:
     return _PART.sub(lambda part: cells[part.group(1).strip()], template)
 
 
-def fixed_folder(template: str) -> str:
-    """The folders before the first part with a column; empty if there are none."""
+def fixed_folder(template: str, varying: str = "{") -> str:
+    """The folders before the first part with one of the `varying` characters; empty if there are none."""
     parts = Path(template).parts
-    return str(Path(*parts[: next((i for i, part in enumerate(parts) if "{" in part), len(parts) - 1)]))
+    return str(Path(*parts[: next((i for i, part in enumerate(parts) if set(varying) & set(part)), len(parts) - 1)]))
 
 
 def column_of(template: str, cells: Mapping[str, str], part: int) -> str:

@@ -247,14 +247,16 @@ def _unreadable(source: str, why: str, fix: str = "use the file written by the r
 
 
 def _options_of(spec: InputSpec) -> dict[str, Any]:
-    plain: dict[str, Any] = spec.options.model_dump(mode="json")
+    plain = spec.settings()
+    own: dict[str, Any] = plain["of"] if spec.bag is not None else plain
     if isinstance(spec.options, IntensityOptions) and is_file(spec.options.mask):
-        plain["mask"] = "a file"  # of each case, wherever it lies
-    if plain.get("roi") is not None:
-        plain["label"] = plain["roi"]["label"]
-        plain["roi"] = {key: value for key, value in plain["roi"].items()
-                        if key not in _OF_THE_REGION and not (key == "extent" and isinstance(value, str))}
-    return {key: value for key, value in plain.items() if key not in _OF_THE_FILES}
+        own["mask"] = "a file"  # of each case, wherever it lies
+    if own.get("roi") is not None:
+        own["label"] = own["roi"]["label"]
+        own["roi"] = {key: value for key, value in own["roi"].items()
+                      if key not in _OF_THE_REGION and not (key == "extent" and isinstance(value, str))}
+    kept = {key: value for key, value in own.items() if key not in _OF_THE_FILES}
+    return kept if spec.bag is None else {"of": kept} | {key: plain[key] for key in ("items", "every", "neighbours")}
 
 
 def _settings(before: InputReading, spec: InputSpec) -> dict[str, tuple[Any, Any]]:

@@ -140,6 +140,9 @@ class Survey:
         if name in dict(self.model.named_modules()):
             return Diagnostic("no-map", f"the module {name!r} is not called separately",
                               fix=_some("these give a map: ", known) if known else None)
+        if name in {value.name for value in self.model.plan.inputs}:
+            return Diagnostic("no-map", f"{name!r} is an input, and Grad-CAM is of what the network makes of one",
+                              fix=_some("these give a map: ", known) if known else None)
         every = [value.name for value in self.values] + [path for path, _ in self.model.named_modules() if path]
         return Diagnostic("unknown-node", f"the network {self.model.plan.name!r} has no node and no module {name!r}",
                           fix=did_you_mean(name, every, _some("these give a map: ", known) if known else None))

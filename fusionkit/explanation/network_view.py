@@ -21,6 +21,7 @@ from fusionkit.network.model import FusionModel
 from fusionkit.network.optional_inputs import Answer, all_optional, answers
 from fusionkit.planning.plan import Plan
 from fusionkit.registry.lookup import Registry
+from fusionkit.shapes.layouts import MaskedItems
 
 
 class NetworkView:
@@ -105,8 +106,12 @@ class NetworkView:
         return ["no gradient of a result reaches an input"]
 
     def _without_maps(self) -> list[str]:
-        spatial = any(value.shape.spatial for value in self.plan.inputs)
-        return [] if spatial else ["the network reads no image or volume"]
+        if any(value.shape.spatial for value in self.plan.inputs):
+            return []
+        items = [value.name for value in self.plan.inputs
+                 if isinstance(value.shape, MaskedItems) and value.shape.item.spatial]
+        return [f"{', '.join(items)}: several images of a case, and a map is that of one; gates and Shapley values say "
+                "how much an input weighs"] if items else ["the network reads no image or volume"]
 
     def _without_subsets(self) -> list[str]:
         if len(self.plan.inputs) == 1:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from fusionkit.components.kinds import COMPONENT_USE, GRAPH_KINDS, spoken
 from fusionkit.errors import Diagnostic, GraphError, Span, did_you_mean, in_file_order, near
-from fusionkit.graph.inputs import read_input
+from fusionkit.graph.inputs import check_owners, read_input
 from fusionkit.graph.nodes import Graph, Input, Node, Origin, Reference, Step
 from fusionkit.graph.reserved import RESERVED
 from fusionkit.graph.wiring import connect
@@ -88,7 +88,11 @@ class _Builder:
     def _inputs(self) -> list[Input]:
         fix = "write for example 'inputs: {ct: {volume: [1, 12, 192, 192]}}'"
         made = (read_input(name, value, span, self.found) for name, value, span in self._named("inputs", fix))
-        return [item for item in made if item]
+        inputs = [item for item in made if item]
+        section = self.top.tree.get("inputs")
+        if isinstance(section, Mapping):
+            check_owners(inputs, FieldReader(section, "'inputs'", tuple(section.entries), self.found))
+        return inputs
 
     def _nodes(self, inputs: dict[str, Input]) -> list[Node]:
         fix = "write for example 'nodes: {kind: {use: head.classify, from: ehr, with: {classes: [a, b]}}}'"

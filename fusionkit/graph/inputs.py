@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
-from fusionkit.errors import Diagnostic, Span
+from fusionkit.errors import Diagnostic, Span, did_you_mean
 from fusionkit.graph.nodes import Input
 from fusionkit.shapes.layouts import CODED, ITEMS, KINDS_KEY, LAYOUTS
 from fusionkit.syntax.fields import FieldReader, shown
 from fusionkit.syntax.tree import Items, Leaf, Mapping, Tree
 
-INPUT_KEYS = (*LAYOUTS, ITEMS, *CODED, "optional", "max", *KINDS_KEY.values())
+INPUT_KEYS = (*LAYOUTS, ITEMS, *CODED, "optional", "max", "of", *KINDS_KEY.values())
 MAX_NUMBERS = 1 << 32
 """The most numbers that one case of an input may have: 16 GiB, beyond which a typing error is more likely."""
 _EXAMPLES = {"text": "{text: 512}", "events": "{events: 256}"}
@@ -45,7 +46,26 @@ def read_input(name: str, tree: Tree, span: Span, found: list[Diagnostic]) -> In
         return Input(name, layout, (None, None), optional, span, True)
     masked = varies and layout in ("tokens", "series")
     most = _most(name, form, masked)
-    return Input(name, layout, _sizes(name, layout, tree, most, form), optional, span, masked, most)
+    owner = form.text("of") if masked and layout == "tokens" else None
+    return Input(name, layout, _sizes(name, layout, tree, most, form), optional, span, masked, most, owner)
+
+
+def check_owners(inputs: Sequence[Input], forms: FieldReader) -> None:
+    """Refuse `of` beside anything but tokens whose number varies, and one that names no other input with some."""
+    several = [item.name for item in inputs if item.masked and item.of is None]
+    for item in inputs:
+        tree = forms.tree.entries[item.name]
+        written = tree.entries.get("of") if isinstance(tree, Mapping) else None
+        if written is None:
+            continue
+        if item.of is None:
+            forms.report("bad-input", f"'of' of input {item.name!r} has no meaning", written.span,
+                         why="it says of which items or tokens these are about one each",
+                         fix="write 'tokens: [null, WIDTH]', or remove 'of'")
+        elif item.of not in several:
+            forms.report("bad-input", f"'of' of input {item.name!r} names {item.of!r}, which has no items or tokens of "
+                         "its own whose number varies", written.span,
+                         fix=did_you_mean(item.of, several, "name an input with 'items', or remove 'of'"))
 
 
 def _check_kinds_key(name: str, layout: str, form: FieldReader) -> None:

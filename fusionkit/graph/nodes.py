@@ -13,7 +13,8 @@ from fusionkit.syntax.tree import Mapping, Tree
 class Input:
     """One input of the network; a size of None is `auto`, taken from the data.
 
-    `masked`: tokens of another number for every case, whose first size is None, and at most `most` of them.
+    `masked`: tokens of another number for every case, whose first size is None, and at most `most` of them. `of` is
+    another input, of whose tokens each of these is about one.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Input:
     span: Span
     masked: bool = False
     most: int | None = None
+    of: str | None = None
 
     @property
     def auto(self) -> bool:

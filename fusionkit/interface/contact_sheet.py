@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fusionkit.data.batch import Batch, collate
@@ -14,6 +15,7 @@ from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.evaluation.plots import fitting
+from fusionkit.training.at_bounds import at_bounds
 from fusionkit.training.batch_changes import augmented_for
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _PLANES = ("axial", "coronal", "sagittal")
 _CUTS = ("one of d", "one of h", "one of w")
 """The planes of arrays that do not tell where they are in the patient."""
-_INCHES, _LINE_MM = 1.9, 50.0
+_INCHES, _LINE_MM, _WIDE = 1.9, 50.0, 6
 _RED = "#e0301e"
 
 
@@ -70,6 +72,37 @@ def sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], 
             line[len(planes) + version].set_title(f"epoch {version + 1}", fontsize=8)
         line[0].set_ylabel(fitting(cohort.ids[row], 18), fontsize=8)
     figure.suptitle(fitting(f"{name}: {'slices through the middle' if count else 'cases'}", 60), fontsize=10)
+    return figure
+
+
+def augmented_sheet(cohort: Cohort, dataset: CaseDataset, name: str, row: int, *, count: int, seed: int) -> Figure:
+    """One case of an input as it is, changed by each transform at its bounds, and as the first epochs would change it:
+    `count` pictures.
+
+    Transforms that change nothing at a bound are left out.
+    """
+    from matplotlib.figure import Figure
+
+    changed, batch = augmented_for(dataset, seed), collate([dataset[row]])
+    versions = [("as it is", batch)]
+    for title, change in at_bounds(changed, name):
+        made = change(batch)
+        if not torch.equal(made.inputs[name], batch.inputs[name]):
+            versions.append((title, made))
+    versions = versions[:count]
+    versions += [(f"epoch {epoch + 1}", changed(batch, epoch)) for epoch in range(count - len(versions))]
+    columns = min(_WIDE, len(versions))
+    lines = -(-len(versions) // columns)
+    figure = Figure(figsize=(_INCHES * columns + 0.3, _INCHES * 1.1 * lines + 0.7), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    limits, mask = _limits(dataset, name, [row]), _mask_of(cohort, dataset, name)
+    grid = dataset.grids.get(name, [None] * len(cohort))[row]
+    for place, (title, made) in zip(axes, versions, strict=False):
+        _draw(place, _shown(made, name, grid, mask)[0], limits)
+        place.set_title(title, fontsize=8)
+    for place in axes[len(versions):]:
+        place.axis("off")
+    figure.suptitle(fitting(f"{name} of {cohort.ids[row]}: each transform at its bounds, then epochs", 90), fontsize=10)
     return figure
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from fusionkit.components.component import Component
 from fusionkit.data.cohort import Cohort
+from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import DataError, Diagnostic
 from fusionkit.evaluation.plots import save
 from fusionkit.files import write_text
 from fusionkit.interface.check_data import check_data
 from fusionkit.interface.console import Console, console_for
-from fusionkit.interface.contact_sheet import drawable, present_rows, sheet
+from fusionkit.interface.contact_sheet import augmented_sheet, drawable, present_rows, sheet
 from fusionkit.interface.inspected_inputs import (
     COLUMNS,
     InspectedInput,
@@ -34,7 +35,7 @@ from fusionkit.registry.lookup import Registry, discover
 from fusionkit.runs.setup import cache_for, set_up
 
 PAGE, NUMBERS = "inspection.html", "inspection.json"
-MOST_CASES, MOST_VERSIONS = 24, 12
+MOST_CASES, MOST_VERSIONS, MOST_NUMBER = 24, 12, 96
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def inspect(
     output: str | Path = "inspection",
     cases: int = 6,
     versions: int = 3,
+    augment: str | None = None,
+    number: int = 24,
     sets: Sequence[str] = (),
     data_roots: Sequence[str | Path] = (),
     plugins: Sequence[str | Path] = (),
@@ -88,10 +91,12 @@ def inspect(
     """Count and draw what the cases of a data file hold, into a folder: a page that stands alone, pictures and JSON.
 
     With `graph` the inputs are those that it reads. `cases` are drawn of each image or volume, those that lie apart
-    first, and `versions` of each as training would change it where the data file says `augment`.
+    first, and `versions` of each as training would change it where the data file says `augment`. With `augment`, the
+    name of an input, one more picture has `number` versions of a case: each transform at its bounds, then epochs.
     Raises: GraphError or DataError with everything that is wrong.
     """
-    for name, value, most in (("cases", cases, MOST_CASES), ("versions", versions, MOST_VERSIONS)):
+    for name, value, most in (("cases", cases, MOST_CASES), ("versions", versions, MOST_VERSIONS),
+                              ("number", number, MOST_NUMBER)):
         if not 0 <= value <= most:
             raise DataError(Diagnostic("bad-argument", f"--{name} cannot be {value}",
                                        fix=f"give a number from 0 to {most}"))
@@ -111,12 +116,29 @@ def inspect(
         if rows:
             figure = sheet(cohort, dataset, name, rows, versions=versions, seed=0)
             pictures += save(figure, folder / _stem(name), (".png",))
+    if augment is not None:
+        row = _row_to_change(cohort, dataset, augment)
+        figure = augmented_sheet(cohort, dataset, augment, row, count=max(1, number), seed=0)
+        pictures += save(figure, folder / f"{_stem(augment)}-augmented", (".png",))
     told = dataset.augmentation.told(cohort.inputs_without_extent(cohort.rows)) if dataset.augmentation else []
     made = Inspection(tuple(inspected_inputs(cohort, dataset)), classes_by_part(cohort), outliers, tuple(told),
                       (folder / PAGE, folder / NUMBERS, *pictures))
     write_text(folder / NUMBERS, json.dumps(made.to_json(), indent=2) + "\n")
     write_text(folder / PAGE, _page(made, Path(data).name, cohort, pictures))
     return made
+
+
+def _row_to_change(cohort: Cohort, dataset: CaseDataset, name: str) -> int:
+    """The case whose versions are drawn: one of the middle of the cohort."""
+    made = dataset.augmentation
+    changed = [] if made is None else [each for each in drawable(cohort)
+                                       if made.moving(made.group(each)) or made.inputs.get(each)]
+    rows = present_rows(cohort, dataset, name, 3) if name in changed else []
+    if not rows:
+        fix = f"name one of {', '.join(changed)}" if changed else "write 'augment' in the data file"
+        raise DataError(Diagnostic("bad-argument", f"--augment cannot draw {name!r}",
+                                   why="it is no image or volume that training changes", fix=fix))
+    return rows[len(rows) // 2]
 
 
 def _cohort(data: str | Path, graph: Source | None, sets: Sequence[str], registry: Registry, *,

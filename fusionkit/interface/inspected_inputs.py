@@ -76,7 +76,8 @@ class InspectedInput:
 def inspected_inputs(cohort: Cohort, dataset: CaseDataset) -> list[InspectedInput]:
     """The inputs of a cohort; `dataset` has all its cases."""
     return [_columns(cohort, name) if name in cohort.columns else
-            _sequences(cohort, name) if name in cohort.gathered else _files(cohort, dataset, name)
+            _sequences(cohort, name) if name in cohort.gathered else
+            _positions(cohort, name) if name in cohort.positions else _files(cohort, dataset, name)
             for name in cohort.sizes]
 
 
@@ -105,6 +106,15 @@ def _sequences(cohort: Cohort, name: str) -> InspectedInput:
     sizes = {f"up to {int(lengths.max())} {_LENGTHS[layout]}": len(arrays)} if arrays else {}
     absent = len(cohort) - len(arrays)
     return InspectedInput(name, spec.reader, len(arrays), absent, sizes, (), {}, {}, tuple(ranges), {})
+
+
+def _positions(cohort: Cohort, name: str) -> InspectedInput:
+    """Where the items of a bag are."""
+    known = [there.ravel().astype(np.float64) for there in cohort.positions[name].by_row if there is not None]
+    values = (ValueRange(name, _percentiles(np.concatenate(known))),) if known else ()
+    counts = Counter(str([len(each), 1]) for each in known)
+    return InspectedInput(name, cohort.description.inputs[name].reader, len(known), len(cohort) - len(known),
+                          dict(counts), (), {}, {}, values, {})
 
 
 def _files(cohort: Cohort, dataset: CaseDataset, name: str) -> InspectedInput:

@@ -225,7 +225,9 @@ def _input() -> Schema:
                     "properties": {name: layouts[name] for name in kinds},
                     "description": "Several images, volumes or vectors of a case: what one of them is."}
     varies = {"properties": {"tokens": {"type": "array", "prefixItems": [{"type": "null"}]}}}
-    return {**closed(INPUT_KEYS, {**layouts, ITEMS: item, **_coded(), "optional": optional, "max": most}),
+    owner = {"type": "string", "description": "With tokens: [null, WIDTH], the input of whose items or tokens each of "
+             "these is about one."}
+    return {**closed(INPUT_KEYS, {**layouts, ITEMS: item, **_coded(), "optional": optional, "max": most, "of": owner}),
             "description": "One input: its layout with the sizes, and whether it may be missing.",
             "oneOf": [{"required": [name]} for name in (*LAYOUTS, ITEMS, *CODED)],
             "if": {"required": ["max", "tokens"]}, "then": varies}

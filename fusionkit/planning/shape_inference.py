@@ -92,7 +92,7 @@ class _Inference:
     def _input(self, item: Input) -> Value | None:
         given = tuple(self.sizes.get(item.name, (None,) * len(item.sizes)))
         if item.masked:
-            given = (item.most or STAND_IN, *given[1:])
+            given = (self._most(item) or STAND_IN, *given[1:])
         merged = [own if own is not None else other for own, other in zip(item.sizes, given, strict=False)]
         known = tuple(size for size in merged if size is not None)
         if len(known) < len(item.sizes):
@@ -101,8 +101,13 @@ class _Inference:
             self._report("auto-size", f"{what} of input {item.name!r} is 'auto', but there is no data to take it from",
                          item.span, fix=f"write {written}, or give the data description: --data data.yaml")
             return None
-        shape = masked_shape(known, (item.name,), item.layout) if item.masked else shape_of(known)
+        shape = masked_shape(known, (item.of or item.name,), item.layout) if item.masked else shape_of(known)
         return Value(item.name, shape, Presence("input", item.name) if item.optional else None)
+
+    def _most(self, item: Input) -> int | None:
+        """How many tokens stand for those of an input; as many as for the input whose tokens they are about."""
+        owner = next((other for other in self.resolved.graph.inputs if other.name == item.of), item)
+        return owner.most
 
     def _node(self, node: Node) -> PlannedNode | None:
         edges = self._edges(node)

@@ -102,6 +102,9 @@ def _values(cohort: Cohort) -> dict[str, list[bytes]]:
     for name, paths in cohort.paths.items():
         facts = [cohort.facts.get((name, row)) for row in range(len(paths))]
         found[f"the files of input {name!r}"] = [fact.digest.encode() if fact else b"" for fact in facts]
+    for name, positions in cohort.positions.items():
+        found[f"the positions of input {name!r}"] = [b"" if there is None else there.tobytes()
+                                                     for there in positions.by_row]
     for name, sequences in cohort.gathered.items():
         found[f"the {cohort.description.inputs[name].source.gives} of input {name!r}"] = [
             b"" if array is None else array.tobytes() for array in sequences.arrays]

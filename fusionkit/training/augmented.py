@@ -33,8 +33,8 @@ _STEP, _HALVES, _PIECE = -7046029254386353131, 0x0000FFFF0000FFFF, 1 << 15
 
 
 @dataclass(frozen=True)
-class _Applied:
-    """One transform, and the words of its seed: seed of the run, group or input, name."""
+class Applied:
+    """One transform as a run applies it, and the words of its seed: seed of the run, group or input, name."""
 
     chosen: Chosen[Transform]
     method: TransformMethod
@@ -43,8 +43,12 @@ class _Applied:
 
     def draws(self, epoch: int, id: str) -> Draws | None:
         """The random numbers of a case in an epoch, after the first, which decides; None if it is left alone."""
-        random = Draws(seed_of(self.seed, _WORD, epoch, id, self.owner, self.chosen.declared.name))
+        random = Draws(self.seed_at(epoch, id))
         return random if random.between(0, 1) < self.chosen.config.chance else None  # type: ignore[attr-defined]
+
+    def seed_at(self, epoch: int, id: str) -> int:
+        """The seed of a case in an epoch."""
+        return seed_of(self.seed, _WORD, epoch, id, self.owner, self.chosen.declared.name)
 
     def field(self, epoch: int, id: str) -> int:
         """The key of a case's noise."""
@@ -97,9 +101,9 @@ class Augmented:
                  sides: Sides | None = None) -> None:
         self.ids, self.grids, self.labelled, self.tables = ids, grids, labelled, tables or {}
         self.sides = sides or Sides()
-        self.cells: dict[str, list[_Applied]] = {}
-        self.groups: dict[tuple[str, ...], list[_Applied]] = {}
-        self.values: dict[str, list[_Applied]] = {}
+        self.cells: dict[str, list[Applied]] = {}
+        self.groups: dict[tuple[str, ...], list[Applied]] = {}
+        self.values: dict[str, list[Applied]] = {}
         for name, several in (augmentation.inputs if augmentation else {}).items():
             assert augmentation is not None
             group = augmentation.group(name)
@@ -146,7 +150,7 @@ class Augmented:
                 known |= {name: seen} if name in known else {}
         return replace(batch, inputs=inputs, known=known)
 
-    def _written(self, name: str, values: Tensor, rows: Sequence[int | None], transforms: Sequence[_Applied],
+    def _written(self, name: str, values: Tensor, rows: Sequence[int | None], transforms: Sequence[Applied],
                  epoch: int) -> tuple[Tensor, Tensor]:
         """The vectors of a table with changed cells, and which of them are not blank: (B, width) each."""
         table, result = self.tables[name], values.clone()
@@ -173,7 +177,7 @@ class Augmented:
             places.append(place)
         return moved(values, motions, places, values.flatten(2).amin(2), by_label=name in self.labelled)
 
-    def motion(self, transforms: Sequence[_Applied], epoch: int, id: str, extent: Sequence[float]) -> Joined:
+    def motion(self, transforms: Sequence[Applied], epoch: int, id: str, extent: Sequence[float]) -> Joined:
         """The motion of one case."""
         found: list[Motion] = []
         for each in transforms:
@@ -195,7 +199,7 @@ class Augmented:
         # One whose file does not tell lies where the first one does: their sizes are equal.
         return placed_by(own or lead, lead), extent_of(lead)
 
-    def _changed(self, values: Tensor, rows: Sequence[int | None], transforms: Sequence[_Applied], epoch: int
+    def _changed(self, values: Tensor, rows: Sequence[int | None], transforms: Sequence[Applied], epoch: int
                  ) -> Tensor:
         """Values changed by the transforms in their order; None among the rows is a missing input."""
         low, high = values.flatten(1).amin(1), values.flatten(1).amax(1)
@@ -241,11 +245,11 @@ def _rows_of(batch: Batch, name: str) -> list[int | None]:
     return [row if is_there else None for row, is_there in zip(batch.index.tolist(), there, strict=True)]
 
 
-def _made(several: Sequence[Chosen[Transform]], seed: int, owner: str) -> list[_Applied]:
-    return [_Applied(chosen, chosen.declared.module(chosen.config), seed, owner) for chosen in several]
+def _made(several: Sequence[Chosen[Transform]], seed: int, owner: str) -> list[Applied]:
+    return [Applied(chosen, chosen.declared.module(chosen.config), seed, owner) for chosen in several]
 
 
-def _apply(transform: _Applied, values: Tensor, ids: Sequence[str | None], epoch: int) -> Tensor:
+def _apply(transform: Applied, values: Tensor, ids: Sequence[str | None], epoch: int) -> Tensor:
     """The values with those cases changed that the transform draws."""
     rows, drawn, keys = [], [], []
     for row, id in enumerate(ids):

@@ -12,6 +12,7 @@ from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.planning.plan import Plan
 from fusionkit.training.augmented import Augmented, ChangedTable
 from fusionkit.training.batch_order import Changes
+from fusionkit.training.item_draws import ItemDraws, recorded
 from fusionkit.training.mixup import Mixup
 from fusionkit.training.modality_dropout import ModalityDropout
 from fusionkit.training.settings import TrainingSettings
@@ -20,7 +21,9 @@ from fusionkit.training.settings import TrainingSettings
 def fixed(settings: TrainingSettings, train: Dataset[Case]) -> dict[str, Any]:
     """The settings of a run as its state records them, with what a data file adds and resuming may not change."""
     changed = train.augmentation if isinstance(train, CaseDataset) else None
-    return settings.model_dump(mode="json") | {"augment": changed and changed.to_plain()}
+    items = recorded(train)
+    return settings.model_dump(mode="json") | {"augment": changed and changed.to_plain()} | (
+        {"items": items} if items else {})
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,16 @@ def batch_changes(plan: Plan, settings: TrainingSettings, train: Dataset[Case]) 
     Raises: UserError with `nothing-to-drop` or `mixup-refused`.
     """
     dropout = ModalityDropout(plan, settings)
-    if not isinstance(train, CaseDataset) or train.augmentation is None:
+    if not isinstance(train, CaseDataset):
         return dropout
+    draws = ItemDraws(train, settings.seed)
+    drawn = (draws,) if draws.most else ()
+    if train.augmentation is None:
+        return _Several((*drawn, dropout))
     augmented = augmented_for(train, settings.seed)
     mixup = train.augmentation.mixup
-    return _Several((dropout, augmented, *(
-        () if mixup is None else (Mixup(mixup, plan, train, settings.seed, augmented),))))
+    joined = () if mixup is None else (Mixup(mixup, plan, train, settings.seed, augmented),)
+    return _Several((*drawn, dropout, augmented, *joined))
 
 
 def augmented_for(train: CaseDataset, seed: int) -> Augmented:

@@ -149,13 +149,18 @@ def timed(before: Estimate, model: FusionModel, dataset: Dataset[Case], settings
 
     batch = collate([dataset[position] for position in range(share)])
     reading = _least(read, 1)
-    device = torch.device(before.device)
-    with _undisturbed(model.to(device)):
-        seconds = _least(lambda: _run(model, batch.to(device), settings), 2)
+    seconds = step_seconds(model, batch, settings)
     # With workers, reading and computing overlap; without them, the times add up.
     workers = reading_ahead(settings, dataset).workers
     waited = max(seconds, reading / workers) if workers else seconds + reading
     return replace(before, batch_seconds=waited)
+
+
+def step_seconds(model: FusionModel, batch: Batch, settings: TrainingSettings) -> float:
+    """The least time of a forward and a backward pass over a batch on the device of a training."""
+    device = torch.device("cpu" if wants_cpu(settings) else "cuda")
+    with _undisturbed(model.to(device)):
+        return _least(lambda: _run(model, batch.to(device), settings), 2)
 
 
 def _least(measure: Callable[[], float], times: int) -> float:

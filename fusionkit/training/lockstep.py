@@ -17,6 +17,7 @@ from fusionkit.progress import Progress
 from fusionkit.training.batch_order import make_loader, read_batches
 from fusionkit.training.checkpoint import LAST, has_state
 from fusionkit.training.held_apart import apart
+from fusionkit.training.item_draws import of_all_items
 from fusionkit.training.loop import TrainingRun
 from fusionkit.training.objective import arguments
 from fusionkit.training.run_checks import check_run
@@ -48,7 +49,7 @@ class SharedBatches:
         self.network = network
         self.shared = tuple(shared)
         pinned = first.processes.device.type == "cuda"
-        self.loader = make_loader(apart(cases, first.settings)[0], first.batches, first.workers, pinned)
+        self.loader = make_loader(of_all_items(apart(cases, first.settings)[0]), first.batches, first.workers, pinned)
         self.place = (-1, -1)
         self.reader: Iterator[Batch] = iter(())
         self.kept: dict[tuple[int, int], Batch] = {}

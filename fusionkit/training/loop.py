@@ -45,6 +45,7 @@ from fusionkit.training.distributed import Processes, own_randomness
 from fusionkit.training.fitting import Fitting
 from fusionkit.training.held_apart import apart
 from fusionkit.training.informative import informative
+from fusionkit.training.item_draws import of_all_items
 from fusionkit.training.method_cases import offer_cases
 from fusionkit.training.optimiser import learning_rate
 from fusionkit.training.reading_ahead import changes_on_device, reading_ahead
@@ -141,7 +142,8 @@ class TrainingRun:
         self.unfreezing = Unfreezing(self.stepper)
         ahead = None if feed is not None or changes_on_device(settings) else self.changed
         self.workers = reading_ahead(settings, train).workers
-        self.loader = make_loader(train, self.batches, self.workers, self.processes.device.type == "cuda", ahead)
+        self.loader = make_loader(of_all_items(train), self.batches, self.workers,
+                                  self.processes.device.type == "cuda", ahead)
         self.ahead = ahead is not None
         self.feed, self.write_late = feed or self._own, feed is not None
         self.held: dict[str, torch.Tensor] | None = None

@@ -9,11 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from small_study import DATA, GRAPH, write_study
 
+import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.comparison import shared_training, tables
 from fusionkit.interface import compare
+from fusionkit.network.weights import read_tensors
+from fusionkit.syntax.reader import read
+from fusionkit.syntax.tree import to_plain
 from fusionkit.training import lockstep
 from fusionkit.training.step import Outcome, Stepper
 
@@ -127,6 +133,28 @@ def test_batches_of_one_case_give_the_same_features_on_every_processor(tmp_path:
     assert taken(tmp_path / "auto") == ["features"] and taken(tmp_path / "nothing") == []
     assert weights(tmp_path / "auto") == weights(tmp_path / "nothing")
     assert values(tmp_path / "auto") == values(tmp_path / "nothing")
+
+
+def test_each_fold_starts_from_the_weights_of_its_own_stage(tmp_path: Path) -> None:
+    """Those of no fold, which have seen the cases that are tested, are not taken."""
+    own = "freeze: true, weights: 'pre/model.safetensors#told'}"
+    study = study_of(tmp_path, FROZEN.replace("freeze: true}", own, 1))
+    drawn = to_plain(read(GRAPH))
+    begun = {"": 9, "fold-0": 0, "fold-1": 1}
+    for name, seed in begun.items():
+        (study / "pre" / name).mkdir(parents=True)
+        kept = fusionkit.build(drawn, seed=seed).told.state_dict()
+        save_file({f"told.{key}": value for key, value in kept.items()}, study / "pre" / name / "model.safetensors")
+    assert main(["compare", str(study / "graph.yaml"), str(study / "data.yaml"), "--node", "both", "--with",
+                 "fusion.sum", "-o", str(study / "out"), "--folds", "2", "--epochs", "1"]) == 0
+    assert len(taken(study / "out")) == 1 and taken(study / "out") != ["nothing"]
+    for fold in range(2):
+        wanted = read_tensors(study / "pre" / f"fold-{fold}" / "model.safetensors")
+        runs = list((study / "out" / "runs").glob(f"fusion.*/repeat-1/fold-{fold}/model.safetensors"))
+        assert len(runs) == 2
+        for run in runs:
+            own = read_tensors(run)
+            assert all(torch.equal(own[name], value) for name, value in wanted.items())
 
 
 @pytest.mark.parametrize("more", [  # ten networks are trained for each: the quick tier has one

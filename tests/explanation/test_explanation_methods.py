@@ -183,6 +183,12 @@ def test_what_a_network_lacks() -> None:
     assert one.lacks("maps") == ["the network reads no image or volume"]
     assert one.lacks("subsets") == ["the network has a single input"]
     assert one.lacks("gates") and not one.lacks("gradients")
+    slices = network({"slices": {"items": {"image": [1, 9, 9]}}},
+                     {"each": {"use": "encoder.each_item", "from": "slices"},
+                      "one": {"use": "encoder.pool", "from": "each"}, "kind": {**vector, "from": "one"}})
+    assert NetworkView(slices, registry(), SETTINGS).lacks("maps") == [
+        "slices: several images of a case, and a map is that of one; gates and Shapley values say how much an input "
+        "weighs"]
     whole = NetworkView(network(TWO, NODES), registry(), SETTINGS)
     assert not any(whole.lacks(need) for need in ("maps", "subsets", "gates", "gradients"))
     stopped = {"cut": {"use": "encoder.stopping", "from": "sheet"}, "kind": {**vector, "from": "cut"}}

@@ -50,7 +50,7 @@ def test_a_place_is_named_by_node_or_module(mixed: FusionModel) -> None:
 @pytest.mark.parametrize(("name", "code", "fix"), [
     ("clinic", "no-map", "seen"), ("small", "no-map", "deep.stages.1"), ("kind.layers", "no-map", "seen"),
     ("deep.stages", "no-map", "deep.stages.1"), ("sen", "unknown-node", "did you mean 'seen'?"),
-    ("deep.stages.11", "unknown-node", "did you mean 'deep.stages.1"), ("scan", "unknown-node", ""),
+    ("deep.stages.11", "unknown-node", "did you mean 'deep.stages.1"), ("scan", "no-map", "these give a map"),
 ])
 def test_what_gives_no_map_is_told_with_what_does(mixed: FusionModel, name: str, code: str, fix: str) -> None:
     found = Survey(mixed).at(name)

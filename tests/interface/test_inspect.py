@@ -13,7 +13,7 @@ from small_study import write_files
 from fusionkit.cli.parser import main
 from fusionkit.errors import DataError
 from fusionkit.interface.check_data import check_data
-from fusionkit.interface.contact_sheet import _upright, present_rows
+from fusionkit.interface.contact_sheet import _upright, augmented_sheet, present_rows
 from fusionkit.interface.inspect import inspect
 from fusionkit.interface.inspected_inputs import OutlyingCase, told_outliers
 
@@ -92,6 +92,24 @@ def test_cases_that_lie_apart_are_drawn_first(study: Path) -> None:
     dataset = cohort.dataset(cohort.rows, cohort.fit(cohort.rows))
     rows = present_rows(cohort, dataset, "ct", 4, ["c7"])
     assert rows[0] == 7 and len(rows) == 4 and 3 not in rows
+
+
+def test_a_sheet_of_each_transform_at_its_bounds_then_epochs(study: Path, tmp_path: Path) -> None:
+    text = (study / "data.yaml").read_text().replace(
+        "ct: {rotate: [20, 0, 0]}",
+        "ct: {rotate: [20, 0, 0], zoom: true, flip: true, elastic: true, gamma: true, noise: [0, 0.1]}")
+    (study / "changed.yaml").write_text(text)
+    cohort = check_data(study / "changed.yaml").cohort
+    dataset = cohort.dataset(cohort.rows, cohort.fit(cohort.rows))
+    figure = augmented_sheet(cohort, dataset, "ct", 0, count=13, seed=0)
+    # Noise of no size changes nothing, and a mirror image has no bounds.
+    assert [axes.get_title() for axes in figure.axes if axes.axison] == [
+        "as it is", "rotate -20/0/0", "rotate +20/0/0", "zoom 0.85", "zoom 1.2", "flip", "elastic 4", "gamma 0.7",
+        "gamma 1.5", "noise 0.1", "epoch 1", "epoch 2", "epoch 3"]
+    made = inspect(study / "changed.yaml", output=tmp_path / "out", cases=0, augment="ct", number=2, quiet=True)
+    assert (tmp_path / "out" / "ct-augmented.png") in made.files
+    with pytest.raises(DataError, match="--augment cannot draw 'photo'"):
+        inspect(study / "changed.yaml", output=tmp_path / "out", cases=0, augment="photo", quiet=True)
 
 
 def test_inputs_that_move_together_may_have_other_axes_and_must_share_a_place(study: Path) -> None:

@@ -216,3 +216,33 @@ def test_a_batch_is_padded_to_its_longest_case(tmp_path: Path) -> None:
     batch = collate(made)
     assert batch.inputs["views"].shape == (3, 3, 1, 2, 3)
     assert batch.valid["views"].tolist() == [[True, True, False], [False] * 3, [True] * 3]
+
+
+DATED = """
+fusionkit: 1
+inputs:
+  views: {items: {image: [2, 7, 11]}}
+  mm: {tokens: [null, 1], of: views}
+nodes:
+  seen: {use: encoder.each_item, from: views, with: {encoder: {use: encoder.conv, with: {widths: [3, 5]}}}}
+  place: {use: encoder.position, from: mm, with: {width: 4}}
+  placed: {use: fusion.concat, from: [seen, place]}
+  all_views: {use: fusion.attention_pool, from: POOLED}
+  result: {use: head.classify, from: all_views, with: {classes: [x, y]}}
+"""
+
+
+@pytest.mark.parametrize(("pooled", "alike"), [("seen", True), ("placed", False)])
+def test_only_positions_tell_the_order_of_items(pooled: str, alike: bool) -> None:
+    graph = DATED if pooled == "placed" else "\n".join(line for line in DATED.splitlines() if " mm" not in line
+                                                       and " place" not in line)
+    made = build(graph.replace("POOLED", pooled)).double().eval()
+    inputs, valid = cases()
+    places = torch.arange(5.0, dtype=torch.float64)[:, None].expand(4, 5, 1)
+    given, masks = {"views": inputs["views"], "mm": places}, {"views": valid["views"], "mm": valid["views"]}
+    turned = {"views": inputs["views"].flip(1), "mm": places}
+    back = {name: mask.flip(1) for name, mask in masks.items()}
+    read = {value.name for value in made.plan.inputs}
+    first, second = (made({name: values[name] for name in read}, valid={name: mask[name] for name in read})["result"]
+                     for values, mask in ((given, masks), (turned, back)))
+    assert bool((first[0] - second[0]).abs().max() < 1e-12) is alike

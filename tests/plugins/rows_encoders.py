@@ -21,6 +21,7 @@ ROWS: list[tuple[Any, ...]] = [
       for kind in ("avg", "max", "avgmax", "gem") for sizes in (TOKENS, IMAGE, VOLUME)],
     *[("encoder.pool", {"to": "tokens"}, [sizes]) for sizes in (IMAGE, VOLUME)],
     *[("encoder.flatten", {}, [sizes]) for sizes in (TOKENS, IMAGE, VOLUME)],
+    ("encoder.position", {"width": 6}, [(7, 1)]),
     ("encoder.embed", {"width": 11}, [VECTOR]),
     ("encoder.embed", {"categories": [3, 7], "width": 11, "dropout": 0.3}, [VECTOR]),
     ("encoder.embed", {"categories": [3], "width": 11}, [(1,)],

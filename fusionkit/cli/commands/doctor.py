@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fusionkit import __version__
+from fusionkit.cli.arguments import add_data_root_option, add_graph_options
 from fusionkit.errors import UserError
 from fusionkit.interface.console import Console
 
@@ -26,7 +28,12 @@ class ReportLine:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """None besides those of every command."""
+    """The options and arguments of the command."""
+    parser.add_argument("data", nargs="?", metavar="DATA", help="a data description: also measure on some of its cases "
+                        "whether reading, changing at random or computing is slowest")
+    parser.add_argument("graph", nargs="?", metavar="GRAPH", help="the graph file that computes")
+    add_data_root_option(parser)
+    add_graph_options(parser)
 
 
 def run(args: Namespace, console: Console) -> int:
@@ -36,8 +43,21 @@ def run(args: Namespace, console: Console) -> int:
         console.line(f"{'FAULT' if item.fault else 'ok':5}  {item.what:16}  {item.said}")
     faults = [item for item in found if item.fault]
     console.line(f"\nfaults: {len(faults)}" if faults else "\nthis installation works")
-    console.data({"sound": not faults, "findings": [vars(item) for item in found]})
+    speed = {} if args.data is None else {"speed": _speed(args, console)}
+    console.data({"sound": not faults, "findings": [vars(item) for item in found], **speed})
     return 1 if faults else 0
+
+
+def _speed(args: Namespace, console: Console) -> dict[str, Any]:
+    """Measure some cases of a data file, and print what takes longest."""
+    from fusionkit.interface.speed import measure_speed
+
+    found = measure_speed(args.data, args.graph, sets=args.sets, data_roots=args.data_roots, plugins=args.plugins,
+                          console=console)
+    console.line(f"\n{found.cases} cases of {args.data}, one after the other; 'workers: auto' is {found.workers} here")
+    for name, said in found.lines():
+        console.line(f"       {name:16}  {said}")
+    return {**asdict(found), "slowest": found.slowest}
 
 
 def _packages() -> list[ReportLine]:

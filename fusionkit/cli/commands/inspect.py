@@ -19,6 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--cases", type=int, default=6, help="how many cases of an input are drawn (default 6)")
     parser.add_argument("--versions", type=int, default=3,
                         help="how many augmented versions of each are drawn beside it (default 3)")
+    parser.add_argument("--augment", metavar="INPUT", help="also draw each transform of this input at its bounds, and "
+                        "the first epochs of a case")
+    parser.add_argument("-n", "--number", type=int, default=24, help="how many versions --augment draws (default 24)")
     add_data_root_option(parser)
     add_graph_options(parser)
 

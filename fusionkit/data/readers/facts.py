@@ -27,7 +27,8 @@ class Facts:
     volume in the file, `outcome_grid` that of the array that the network gets. `pixel` is the size of a pixel of a
     picture along (h, w), which has no grid. `frame_of_reference` is the same for files whose places are comparable.
     `fill` is the value of each channel for voxels beyond the edge, empty for the smallest of the array. `slices` are
-    the UIDs of the slices of a series along d, where `roi` has boxes drawn on them.
+    the UIDs of the slices of a series along d, where `roi` has boxes drawn on them. `positions` are those of the items
+    of a bag, empty where they have none.
     Units: `values` as in the file, `fill` as in the reader's array; `pixel` in mm.
     """
 
@@ -47,6 +48,7 @@ class Facts:
     landmarks: tuple[tuple[float, ...], ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
     slices: tuple[str, ...] = ()
+    positions: tuple[float, ...] = ()
 
     @property
     def meaning(self) -> str:

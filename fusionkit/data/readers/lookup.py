@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.components.reader import Reader
+from fusionkit.data.readers.bag import BAG, POSITIONS
 from fusionkit.data.readers.reader import FileReader, InputReader, Sizes
 from fusionkit.data.readers.whole_reader import CohortReader
 from fusionkit.registry.lookup import Registry
@@ -93,12 +94,12 @@ class MeasuredReader(ColumnsReader):
 
 COLUMNS = ColumnsReader()
 MEASURED = MeasuredReader()
-_OF_NUMBERS = {reader.name: reader for reader in (COLUMNS, MEASURED)}
+_OWN: dict[str, InputReader] = {reader.name: reader for reader in (COLUMNS, MEASURED, BAG, POSITIONS)}
 
 
 def reader_names(registry: Registry) -> list[str]:
     """The names of all readers that can be used here."""
-    return [*_OF_NUMBERS, *(entry.id.partition(".")[2] for entry in registry.entries if entry.kind == KIND)]
+    return [*_OWN, *(entry.id.partition(".")[2] for entry in registry.entries if entry.kind == KIND)]
 
 
 def reader_of(name: str, registry: Registry, span: Span | None = None) -> InputReader | None:
@@ -106,8 +107,8 @@ def reader_of(name: str, registry: Registry, span: Span | None = None) -> InputR
 
     Raises: GraphError as `Registry.load` does: its package or one that it needs is missing or broken.
     """
-    if name in _OF_NUMBERS:
-        return _OF_NUMBERS[name]
+    if name in _OWN:
+        return _OWN[name]
     id = f"{KIND}.{name}"
     if registry.provider(id) is None and registry.known_for(id) is None:
         return None

@@ -14,11 +14,12 @@ def test_every_reader_has_described_frozen_options_and_its_functions(name):
     options = reader.options
     assert all(field.description and field.description.endswith(".") for field in options.model_fields.values())
     assert options.model_config["extra"] == "forbid" and options.model_config["frozen"]
-    assert issubclass(options, FileOptions) == reader.files
-    whole = {"text": {"column": "note", "vocabulary": 9}, "series": {"path": "{id}", "channels": ["hr"]},
+    assert issubclass(options, FileOptions) == (reader.files and name != "bag")
+    whole = {"bag": {"of": {"read": "image"}, "path": "{id}"}, "positions": {"of": "views"},
+             "text": {"column": "note", "vocabulary": 9}, "series": {"path": "{id}", "channels": ["hr"]},
              "mask_statistics": {"of": "ct", "mask": "{id}"},
              "events": dict.fromkeys(("table", "by", "time", "name", "value", "index"), "x")}
-    given = {"path": "{id}"} if reader.files else whole.get(reader.name, {"numeric": ["age"]})
+    given = whole.get(name, {"path": "{id}"} if reader.files else {"numeric": ["age"]})
     shape = reader.shape(options(**given))
     assert shape is None or all(size is None or size > 0 for size in shape)
 

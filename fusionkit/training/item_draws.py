@@ -1,0 +1,65 @@
+"""Of cases with many items, training takes some: drawn for each case from seed, epoch and id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from fusionkit.data.batch import Batch, Case, pad
+from fusionkit.data.dataset import CaseDataset, FileInput, PositionsInput
+from fusionkit.data.item_choice import drawn
+from fusionkit.data.readers.bag import BagOptions
+from fusionkit.training.batch_order import seed_of
+
+
+class ItemDraws:
+    """Takes at most `most` items of each case, without replacement and in their order; positions go along.
+
+    `most` is by input. Every case is given with all of its items.
+    """
+
+    def __init__(self, cases: CaseDataset, seed: int) -> None:
+        self.ids, self.seed = cases.ids, seed
+        self.owners: dict[str, str] = {}
+        self.most: dict[str, int] = {}
+        for name, source in cases.inputs.items():
+            bag: BagOptions | None = None
+            if isinstance(source, FileInput):
+                bag, owner = source.spec.bag, name
+            elif isinstance(source, PositionsInput):
+                bag, owner = source.positions.bag, source.positions.of
+            if bag is not None and bag.most is not None:
+                self.owners[name], self.most[name] = owner, bag.most
+
+    def __call__(self, batch: Batch, epoch: int) -> Batch:
+        """The batch with the items of one epoch, counted from 0."""
+        inputs, valid = dict(batch.inputs), dict(batch.valid)
+        for name, owner in self.owners.items():
+            if name not in inputs:
+                continue
+            counts = valid[name].sum(1).tolist()
+            items = [tokens[: count][self.chosen(owner, row, epoch, count, self.most[name])] if count else tokens[:0]
+                     for tokens, row, count in zip(inputs[name], batch.index.tolist(), counts, strict=True)]
+            inputs[name], real = pad(items)
+            valid[name] = real.to(inputs[name].device)
+        return replace(batch, inputs=inputs, valid=valid)
+
+    def chosen(self, owner: str, row: int, epoch: int, count: int, most: int) -> Sequence[int]:
+        """The places of the items of a case that an epoch takes."""
+        # The words of the seed are those of augmentation, of which this is one.
+        random = np.random.default_rng(seed_of(self.seed, "augment", epoch, self.ids[row], owner, "items"))
+        return list(drawn(random, count, most))
+
+
+def of_all_items(cases: Dataset[Case]) -> Dataset[Case]:
+    """A dataset as training reads it: every case has all of its items, of which `ItemDraws` takes some."""
+    return cases.with_all_items() if isinstance(cases, CaseDataset) else cases
+
+
+def recorded(cases: Any, seed: int = 0) -> dict[str, int]:
+    """How many items of each input training draws, for the record of a run."""
+    return ItemDraws(cases, seed).most if isinstance(cases, CaseDataset) else {}
