@@ -200,7 +200,8 @@ def _reader(form: DataFieldReader, name: str, tree: Mapping, registry: Registry)
     if found is None:
         what = f"unknown reader {shown(chosen)}" if chosen else f"input {name!r} has no 'read'"
         form.note("unknown-reader" if chosen else "missing-key", what, chosen.span if chosen else tree.span,
-                  fix=did_you_mean(str(to_plain(chosen)) if chosen else "", reader_names(registry)))
+                  fix=did_you_mean(str(to_plain(chosen)) if chosen else "", reader_names(registry),
+                                   f"choose one of {', '.join(sorted(reader_names(registry)))}"))
     return found
 
 

@@ -17,6 +17,7 @@ from fusionkit.errors import RunError
 from fusionkit.files import check_regular, read_json
 
 _ENTRY = re.compile(r"[0-9a-f]{64}\.(npy|json)|\.aside-.*")
+_OF_HEADERS = {".mhd": (".raw", ".zraw"), ".nhdr": (".raw", ".raw.gz"), ".hdr": (".img", ".img.gz"), ".img": (".hdr",)}
 _FORMAT = 4  # increase it when a reader gives other values or facts for the same file and options
 
 
@@ -35,8 +36,14 @@ def stamps(path: Path) -> list[tuple[str, int, int]]:
     Raises: OSError where it cannot be looked up.
     """
     root = path.resolve()
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root, *_beside(root)]
     return [(str(file), *_stamp(file)) for file in files]
+
+
+def _beside(header: Path) -> list[Path]:
+    """The files with the voxels of a header alone, by the names that tools give them."""
+    found = (header.with_suffix(ending) for ending in _OF_HEADERS.get(header.suffix.lower(), ()))
+    return [file for file in found if file.is_file()]
 
 
 def _stamp(file: Path) -> tuple[int, int]:

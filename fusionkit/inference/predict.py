@@ -98,14 +98,14 @@ def predict(
     settings: Settings | None = None,
     progress: Progress | None = None,
     *,
-    kept: list[Sampler | CommitteeSampler] | None = None,
+    kept: dict[FusionModel, Sampler] | None = None,
 ) -> dict[str, HeadResult]:
     """Every head's results for every case of a dataset, in its order. Leaves the networks in evaluation mode.
 
     Several networks are the members of an ensemble; a method uses the first ones, as many as it needs. Those of a
     `Committee` answer as one if a method needs one.
-    `progress(done, total)` counts cases. A list for `kept` is filled with what the search for stochastic calls finds in
-    the networks, which takes seconds for large ones; given again with the same networks, it saves the search.
+    `progress(done, total)` counts cases. `kept` is filled with what the search for stochastic calls finds in each
+    network, which takes seconds for a large one; given again with the same networks and settings, it saves the search.
 
     Raises: GraphError with `too-few-members`; UserError with `not-settled` or `no-views`.
     """
@@ -121,9 +121,7 @@ def predict(
     total, done = len(dataset), 0  # type: ignore[arg-type]  # our datasets are sized
     moving, motions = moving_inputs(model.plan) if settings.views else [], motions_of(settings.views)
     labelled = getattr(dataset, "labelled", ())
-    samplers = kept or (_samplers(members, 0 if settings.looped else settings.memory) if uncertainty else [])
-    if kept is not None:
-        kept[:] = samplers
+    samplers = _samplers(members, settings, {} if kept is None else kept) if uncertainty else []
 
     def autocast() -> AbstractContextManager[Any]:
         return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
@@ -173,8 +171,12 @@ def _members(models: FusionModel | Sequence[FusionModel], uncertainty: Use | Non
     return [[model] for model in given[:count]]
 
 
-def _samplers(members: Sequence[Sequence[FusionModel]], memory: int) -> list[Sampler | CommitteeSampler]:
-    each = [[Sampler(model, memory) for model in member] for member in members]
+def _samplers(members: Sequence[Sequence[FusionModel]], settings: Settings, kept: dict[FusionModel, Sampler]
+              ) -> list[Sampler | CommitteeSampler]:
+    for model in (model for member in members for model in member):
+        if model not in kept:
+            kept[model] = Sampler(model, 0 if settings.looped else settings.memory)
+    each = [[kept[model] for model in member] for member in members]
     return [member[0] if len(member) == 1 else CommitteeSampler(member) for member in each]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fusionkit.data.loading import CaseDataset, Cohort
 from fusionkit.inference.ensemble import members_of
 from fusionkit.inference.predict import HeadResult, Settings, predict
+from fusionkit.inference.sampler import Sampler
 from fusionkit.network.model import FusionModel
 from fusionkit.planning.resolve import Use
 from fusionkit.progress import Progress
@@ -69,16 +70,16 @@ def held_out_before(train: Sequence[str], recorded: Sequence[Sequence[str]]) -> 
 
 def predict_held_out(
     networks: Sequence[FusionModel], parts: Sequence[CaseDataset], method: Use | None, settings: Settings,
-    progress: Progress | None = None,
+    progress: Progress | None = None, *, kept: dict[FusionModel, Sampler] | None = None,
 ) -> dict[str, HeadResult]:
     """Results for held-out cases, each from the network that held it out: `parts` has the cases of each network.
 
-    A method that needs several networks gets one here, and gives its plain results.
+    A method that needs several networks gets one here, and gives its plain results. `kept` as in `predict`.
     """
     alone = method if members_of(method) == 1 else None
     done, total, results = 0, sum(len(part) for part in parts), []
     for network, part in zip(networks, parts, strict=True):
-        results.append(predict(network, part, alone, settings))
+        results.append(predict(network, part, alone, settings, kept=kept))
         done += len(part)
         if progress:
             progress(done, total)

@@ -14,7 +14,7 @@ from fusionkit.errors import Diagnostic, GraphError
 from fusionkit.evaluation.calibration import Calibration
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.missing_inputs import Selection
-from fusionkit.inference.ensemble import Committee, CommitteeSampler
+from fusionkit.inference.ensemble import Committee
 from fusionkit.inference.predict import HeadResult, Settings, predict
 from fusionkit.inference.sampler import Sampler
 from fusionkit.network.model import FusionModel
@@ -61,7 +61,7 @@ class Predicted:
     method: Use | None
     settings: Settings
     calibration: Calibration | None
-    samplers: list[Sampler | CommitteeSampler] = field(default_factory=list, compare=False)
+    samplers: dict[FusionModel, Sampler] = field(default_factory=dict, compare=False)
 
     def results(self, places: Sequence[int], keep: Sequence[str]) -> Mapping[str, HeadResult]:
         """Each head's results for the cases at some places, from some of the inputs."""

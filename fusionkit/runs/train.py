@@ -15,6 +15,7 @@ from fusionkit.evaluation.report import HeadReport
 from fusionkit.files import replacing, write_json, write_text
 from fusionkit.inference.ensemble import MEMBERS, Committee, member_folder, members_of
 from fusionkit.inference.predict import HeadResult, predict
+from fusionkit.inference.sampler import Sampler
 from fusionkit.network.build import build_plan
 from fusionkit.network.folder import GRAPH, WEIGHTS, save_network
 from fusionkit.network.model import FusionModel
@@ -150,10 +151,11 @@ def _train_one(job: Job) -> Trained:
     models = _networks(cases)
     if not is_main() or job.settings.stage:
         return Trained(job.folder, (), {}, [])
-    calibration = _calibration(cases, models)
+    samplers: dict[FusionModel, Sampler] = {}
+    calibration = _calibration(cases, models, samplers)
     if not cases.parts.test:
         return Trained(job.folder, (), {}, [])
-    results = calibrated(_predicted(cases, models), calibration)
+    results = calibrated(_predicted(cases, models, samplers), calibration)
     return _evaluated(job, cases.parts.test, results, about={"fold": job.fold})
 
 
@@ -256,7 +258,8 @@ def _over_epochs(update: Progress, epochs: int) -> StepProgress:
     return advance
 
 
-def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration | None:
+def _calibration(cases: JobCases, models: Sequence[FusionModel], samplers: dict[FusionModel, Sampler]
+                 ) -> Calibration | None:
     """The calibration of a run: its own, else one fitted on its validation cases, None without any."""
     job, plan = cases.job, cases.job.setup.plan
     kept = read_calibration(job.folder, {head.name: (head.declared_task, head.names) for head in plan.heads})
@@ -267,9 +270,10 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
     with job.reporter.progress("calibrating") as update:
         if cases.validation is None:
             own = [cases.training.some(cases.held_out.places(member)) for member in range(min(len(models), FOLDS))]
-            results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update)
+            results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update,
+                                       kept=samplers)
         else:
-            results = predict(models, cases.validation, plan.uncertainty, job.inference, update)
+            results = predict(models, cases.validation, plan.uncertainty, job.inference, update, kept=samplers)
     made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
     for name, head in made.heads.items():
         for note in head.notes:
@@ -278,11 +282,12 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel]) -> Calibration 
     return made
 
 
-def _predicted(cases: JobCases, models: Sequence[FusionModel]) -> dict[str, HeadResult]:
+def _predicted(cases: JobCases, models: Sequence[FusionModel], samplers: dict[FusionModel, Sampler]
+               ) -> dict[str, HeadResult]:
     """The networks' results for the test cases."""
     job = cases.job
     with job.reporter.progress("predicting") as update:
-        return predict(models, cases.dataset("test"), job.setup.plan.uncertainty, job.inference, update)
+        return predict(models, cases.dataset("test"), job.setup.plan.uncertainty, job.inference, update, kept=samplers)
 
 
 def _write_setup(cases: JobCases) -> dict[str, bytes]:

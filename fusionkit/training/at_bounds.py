@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def at_bounds(made: Augmented, name: str) -> Iterator[tuple[str, Callable[[Batch
                 alone = copy(made)
                 alone.groups = {group: [ended]} if acts == "space" else {}
                 alone.values, alone.cells = {name: [ended] if acts == "intensity" else []}, {}
-                yield _title(ended, drawn, numbers.asked), lambda batch, alone=alone: alone(batch, 0)
+                yield _title(ended, drawn, numbers.asked), partial(alone, epoch=0)
                 if not numbers.asked and acts == "space":
                     break
 

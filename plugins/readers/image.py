@@ -1,4 +1,4 @@
-"""One picture, 8 or 16 bit, scaled to 0..1 by its bit depth or by a window."""
+"""One picture, or the pages of a file, 8 or 16 bit, scaled to 0..1 by its bit depth or by a window."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
+from fusionkit_plugins.blocks.deep_pictures import deep_png, tiff_pages
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from fusionkit.api import Reader
 from fusionkit.reading import (
+    MAX_VALUES,
     Advice,
     Facts,
     IntensityOptions,
     NumberWindows,
-    PlaneSize,
     ReadError,
     Sizes,
     Window,
@@ -32,11 +33,13 @@ from fusionkit.reading import (
     labels_of,
     misplaced,
     ranges,
+    remarked,
     spread,
 )
 
 # Tried in this order; each recognises its files by their first bytes, whatever their suffix.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_PIXELS = 1 << 27
 _DAMAGED = "copy or export the file again; it is cut off or damaged"
 _NARROW = 8  # a picture that uses at most an eighth of its range
@@ -50,8 +53,9 @@ class ImageOptions(IntensityOptions):
         "16-bit picture; without it values are divided by the largest of the bit depth. A list, or `{NAME: [LOW, "
         "HIGH]}`, makes one channel for each.",
     )
-    size: PlaneSize | None = Field(
-        None, description="Height and width that every picture is resized to; without it pictures keep their own."
+    pages: Literal["first", "volume"] = Field(
+        "first", description="Of a file with several pages or frames (TIFF, GIF, WebP): the `first`, or all of them as "
+        "the depth of a `volume`; `size` then has three numbers."
     )
     clip: Window | None = Field(
         None, description="Two values that smaller and larger ones become, after the division by the largest of the "
@@ -65,12 +69,15 @@ class ImageOptions(IntensityOptions):
     def _windows_are_channels(self) -> ImageOptions:
         if self.channels == 3 and self.window_channels:
             raise ValueError("several windows make channels of their own; remove 'channels: 3'")
+        if self.size is not None and len(self.size) != 2 + (self.pages == "volume"):
+            raise ValueError("a picture has a height and a width, and a volume of pages a depth before them; write "
+                             f"'size' with {2 + (self.pages == 'volume')} numbers")
         return self
 
 
 def shape(options: ImageOptions) -> Sizes | None:
     """Channels, height, width; None if known only from the file."""
-    return (options.window_channels or options.channels, *(options.size or (None, None)))
+    return (options.window_channels or options.channels, *(options.size or (None,) * (2 + (options.pages == "volume"))))
 
 
 def size_fix(name: str, options: ImageOptions, expected: Sizes, met: Sizes) -> str:
@@ -87,12 +94,16 @@ def advise(options: ImageOptions, files: Sequence[Facts]) -> list[Advice]:
     if lost:
         found.append(Advice("bits-lost", f"{count(lost, files)} store 16 bits for each colour, of which 8 are read",
                             lost, "Pillow reads colour pictures at 8 bits",
-                            "export them as 16-bit grey, or as numpy arrays"))
+                            'install "fusionkit[tiff]" for TIFF, or "fusionkit[nrrd]", whose SimpleITK reads such PNG'))
+    if alpha := remarked(files, "alpha-dropped"):
+        found.append(Advice("alpha-dropped", f"{count(alpha, files)} have a transparency that varies and is left out",
+                            alpha, "what lies under transparent pixels is read as if it were seen",
+                            "save them without transparency, on the background that is meant"))
     if several:
         most = max(int(files[place].remark("several-pictures") or 0) for place in several)
         found.append(Advice("several-pictures", f"{count(several, files)} contain several pictures, up to {most}; the "
                             "first is read", several, "they are animations or have several pages",
-                            "save the intended picture as a separate file"))
+                            "write 'pages: volume' to read all of them, or save the intended one as a separate file"))
     return [*found, *_narrow(options, files), *label_maps(options, files), *ranges(files), *constant(files)]
 
 
@@ -118,11 +129,12 @@ def read(path: Path, options: ImageOptions) -> NDArray[np.float32]:
 def examine(path: Path, options: ImageOptions) -> tuple[NDArray[np.float32], Facts]:
     """The picture, rotated by its EXIF orientation; transparency is dropped.
 
-    Shapes: (c, h, w), c is 1 for grey and 3 for colour. Units: 0..1. Pillow gives 16-bit colour at 8 bits.
+    Shapes: (c, h, w), or with `pages: volume` (c, d, h, w); c is 1 for grey and 3 for colour. Units: 0..1. Pillow
+    gives 16-bit colour at 8 bits, where neither tifffile nor SimpleITK is installed.
 
-    Raises: `ReadError` with `not-an-image`, `broken-image`, `too-large` or `needs-window`.
+    Raises: `ReadError` with `not-an-image`, `broken-image`, `too-large`, `pages-differ` or `needs-window`.
     """
-    picture = _decode(path)
+    picture = _decode(path, pages=options.pages == "volume")
     array = picture.stored
     if picture.depth is None and options.window is None and options.normalise in (None, "none"):
         raise ReadError("needs-window", f"the picture has values from {array.min():g} to {array.max():g}, without a "
@@ -154,27 +166,68 @@ class _Picture:
     remarks: tuple[tuple[str, str], ...] = ()
 
 
-def _decode(path: Path) -> _Picture:
-    from PIL import ImageOps
+def _decode(path: Path, *, pages: bool) -> _Picture:
+    from PIL import ImageOps, ImageSequence
 
     try:
         with path.open("rb") as stream:
             picture = _opened(stream)
             if picture is None:
-                raise _unidentified(path)
+                found = _by_tifffile(path, pages) if first_bytes(path, 4) in _TIFF else None
+                if found is None:
+                    raise _unidentified(path)
+                return found
             if picture.width * picture.height > _MAX_PIXELS:
                 raise ReadError("too-large", f"it claims {picture.width} x {picture.height} pixels",
                                 f"more than {_MAX_PIXELS} are not read", "save it at a smaller size")
             remarks = _remarks(picture, stream)
-            picture.load()
-            stored, depth = _stored(ImageOps.exif_transpose(picture), picture.format)
-            return _Picture(stored, depth, remarks)
+            if ("bits-lost", "") in remarks:
+                whole = _by_tifffile(path, pages) if picture.format == "TIFF" else _by_itk(path)
+                if whole is not None:
+                    return whole
+            if not pages:
+                picture.load()
+                stored, depth = _stored(ImageOps.exif_transpose(picture), picture.format)
+                return _Picture(stored, depth, (*remarks, *_alpha(picture)))
+            count = int(getattr(picture, "n_frames", 1) or 1)
+            if count * picture.width * picture.height > MAX_VALUES:
+                raise ReadError("too-large", f"it claims {count} pages of {picture.width} x {picture.height} pixels",
+                                f"more than {MAX_VALUES:,} values are not read", "save it at a smaller size")
+            several = [_stored(page, picture.format) for page in ImageSequence.Iterator(picture)]
+            if len({stored.shape for stored, _ in several}) > 1:
+                raise ReadError("pages-differ", "its pages have different sizes or colours",
+                                "the pages of a volume are alike", "read one page: remove 'pages'")
+            kept = tuple(each for each in remarks if each[0] != "several-pictures")
+            return _Picture(np.stack([stored for stored, _ in several], 1), several[0][1], kept)
     except (ReadError, OSError) as problem:
         if isinstance(problem, ReadError) or problem.errno is not None:
             raise
         raise _broken(problem) from None
     except Exception as problem:  # decoders raise almost anything for damaged files
         raise _broken(problem) from None
+
+
+def _by_tifffile(path: Path, pages: bool) -> _Picture | None:
+    """The pages of a TIFF with all of their bits; None where it cannot be read so."""
+    found = tiff_pages(path, None if pages else 1)
+    if found is None:
+        return None
+    stored, depth, count = found
+    array = np.ascontiguousarray(stored.transpose(1, 0, 2, 3)) if pages else stored[0]
+    return _Picture(array, depth, () if pages or count == 1 else (("several-pictures", str(count)),))
+
+
+def _by_itk(path: Path) -> _Picture | None:
+    found = deep_png(path)
+    return None if found is None else _Picture(found, 65535)
+
+
+def _alpha(picture: Any) -> tuple[tuple[str, str], ...]:
+    """A remark if transparency differs between pixels."""
+    if picture.mode not in ("RGBA", "LA"):
+        return ()
+    low, high = picture.getchannel("A").getextrema()
+    return (("alpha-dropped", ""),) if low < high else ()
 
 
 def _broken(problem: Exception) -> ReadError:

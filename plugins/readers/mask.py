@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from fusionkit_plugins.blocks.dicom.headers import find_files, open_dataset
-from fusionkit_plugins.blocks.masks.itk_volume import is_itk, read_itk
+from fusionkit_plugins.blocks.masks.itk_volume import is_itk, read_mask
 from fusionkit_plugins.blocks.masks.labels import of_label_map
 from fusionkit_plugins.blocks.masks.segmentation import read_segmentation
 from fusionkit_plugins.blocks.masks.share import Share
@@ -88,7 +88,7 @@ def _share(path: Path, options: MaskOptions, image: Facts | None) -> Share:
     if start[128:132] == b"DICM":
         return _of_dicom(path, options, image)
     if is_itk(start):
-        return read_itk(path, options.label)
+        return read_mask(path, options.label)
     if start.startswith(b"\x1f\x8b") or start[344:348] == b"n+1\0" or start[4:8] == b"n+2\0":
         values, facts = nifti.examine(path, nifti.NiftiOptions(path=options.path, orient="keep"))
         if len(values) > 1:

@@ -138,6 +138,10 @@ def test_only_training_draws(study: Path):
     assert not first.inputs["views"].equal(second.inputs["views"])
     alone = draws(collate([dataset.with_all_items()[1]]), 1)
     assert alone.inputs["views"][0].equal(second.inputs["views"][1])
+    # Where the epoch is known no other items are read.
+    some = collate([dataset.with_all_items(draws).of_epoch(1)[place] for place in range(4)])
+    assert some.inputs["views"].equal(second.inputs["views"]) and draws(some, 1).inputs["views"].equal(
+        second.inputs["views"])
 
 
 @pytest.mark.parametrize(("name", "every", "neighbours"), [

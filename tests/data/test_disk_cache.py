@@ -59,3 +59,11 @@ def test_a_cache_that_cannot_be_written_is_a_run_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RunError, match="cannot write to the cache"):
         disk_cache.store(tmp_path / "file", "abc", ARRAY)
+
+
+def test_the_data_file_of_a_header_belongs_to_its_key(tmp_path):
+    (tmp_path / "a.mhd").write_text("ElementDataFile = a.raw")
+    (tmp_path / "a.raw").write_bytes(b"12")
+    before = disk_cache.key(tmp_path / "a.mhd", "mha", {})
+    (tmp_path / "a.raw").write_bytes(b"123")
+    assert disk_cache.key(tmp_path / "a.mhd", "mha", {}) != before

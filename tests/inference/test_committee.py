@@ -73,9 +73,11 @@ def test_a_method_of_several_networks_takes_them_one_by_one() -> None:
 
 
 def test_what_the_search_found_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    models, kept = [network(seed, "uncertainty.mc_dropout", samples=5) for seed in range(2)], []
+    models, kept = [network(seed, "uncertainty.mc_dropout", samples=5) for seed in range(2)], {}
     method = models[0].plan.uncertainty
+    predict(models[0], Cases(), method, SETTINGS, kept=kept)
     first = predict(Committee(models), Cases(), method, SETTINGS, kept=kept)
+    assert list(kept) == models
     monkeypatch.setattr("fusionkit.inference.predict.Sampler", None)
     again = predict(Committee(models), Cases(), method, SETTINGS, kept=kept)
     assert (again["kind"].values == first["kind"].values).all()

@@ -66,7 +66,7 @@ def test_a_reader_of_a_package_reads_in_every_command(tmp_path: Path) -> None:
         ("train", "graph.yaml", "data.yaml", "-o", "run", "--epochs", "1", "--hold-out", "0", "--device", "cpu",
          "--threads", "1"),
         ("evaluate", "run"))
-    assert "reader.nrrd" in {entry["id"] for entry in listed["components"]}
+    assert "reader.itk" in {entry["id"] for entry in listed["components"]}
     assert told["heads"]["kind"]["counts"]["cases"] == 4
     (tmp_path / "scans" / "c5.nrrd").write_text("NRRD0004")
     failed = environment.refused("evaluate", "run")
@@ -90,7 +90,7 @@ cases: cases.csv
 id: id
 split: {column: part}
 inputs:
-  scan: {read: nrrd, path: "scans/{id}.nrrd"}
+  scan: {read: itk, path: "scans/{id}.nrrd"}
 targets:
   kind: {column: kind}
 """

@@ -3,7 +3,10 @@
 import pytest
 import torch
 from small_runs import STILL, Cohort, losses, network, weights
+from test_augmented import CT, IDS, batch, several
 
+from fusionkit.data.augmentation import Augmentation
+from fusionkit.training.augmented import Augmented, noise
 from fusionkit.training.estimate import estimate, timed
 from fusionkit.training.loop import fit
 from fusionkit.training.settings import TrainingSettings
@@ -57,3 +60,14 @@ def test_the_probe_runs(tmp_path):
     model = network()
     needs = timed(estimate(measure(model.plan), settings(), 23), model, Cohort(), settings(precision="bf16"))
     assert needs.device == "cuda" and needs.batch_seconds > 0 and needs.available_bytes > 0
+
+
+def test_cases_are_changed_as_on_the_cpu(exact):
+    values = torch.rand(3, 1, *CT.shape, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(noise(values.cuda(), [1, 2, 3]).cpu(), noise(values, [1, 2, 3]))
+    for way in ({"rotate": {}, "zoom": {}, "shift": {}, "elastic": {}}, {"flip": {"chance": 1.0}},
+                {"gamma": {}, "contrast": {}, "blur": {}, "low_resolution": {}, "noise": {}}):
+        made = Augmented(Augmentation({"x": several(**way)}), IDS, {"x": [CT] * 3}, seed=0)
+        given = batch(3, x=values)
+        found = made(given.to("cuda"), 1).inputs["x"]
+        assert found.is_cuda and (found.cpu() - made(given, 1).inputs["x"]).abs().max() < 1e-4

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 
 class NrrdOptions(reading.IntensityOptions):
-    """Options of `read: nrrd`."""
+    """Options of `read: itk`."""
 
 
 def shape(options: NrrdOptions) -> reading.Sizes | None:
@@ -70,5 +70,5 @@ def sample(folder: Path) -> Path:
     return folder / "volume.nrrd"
 
 
-component = Reader("nrrd", NrrdOptions, examine, category="volume", needs=("SimpleITK",), shape=shape, advise=advise,
+component = Reader("itk", NrrdOptions, examine, category="volume", needs=("SimpleITK",), shape=shape, advise=advise,
                    sample=sample)

@@ -1,4 +1,4 @@
-"""`reader.nrrd` holds to the contract, and lays volumes as the reader of NIfTI does."""
+"""`reader.itk` holds to the contract, and lays volumes as the reader of NIfTI does."""
 
 from __future__ import annotations
 

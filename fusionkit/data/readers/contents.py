@@ -21,7 +21,7 @@ class Content:
 
 
 _UNPACK = "unpack it, and give the unpacked file in 'path'"
-_SITK = "convert it: python -c \"import SimpleITK as s; s.WriteImage(s.ReadImage('IN'), 'OUT.nii.gz')\""
+_MHA = "read it with 'read: mha'"
 _NIBABEL = ("convert it: python -c \"import nibabel as n; i = n.load('IN'); "
             "n.save(n.Nifti1Image(i.dataobj, i.affine), 'OUT.nii.gz')\"")
 _IMAGE = "read it with 'read: image'"
@@ -43,8 +43,8 @@ _BEGINNINGS: tuple[tuple[bytes, Content], ...] = tuple((start, Content(name, fix
     (b"GIF8", "a GIF picture", _IMAGE),
     (b"II*\x00", "a TIFF picture", _IMAGE), (b"MM\x00*", "a TIFF picture", _IMAGE), (b"BM", "a BMP picture", _IMAGE),
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture", "convert it to PNG or TIFF"),
-    (b"NRRD0", "an NRRD volume", _SITK), (b"ObjectType", "a MetaImage volume (MHA, MHD)", _SITK),
-    (b"NDims", "a MetaImage volume (MHA, MHD)", _SITK),
+    (b"NRRD0", "an NRRD volume", "read it with 'read: nrrd'"),
+    (b"ObjectType", "a MetaImage volume (MHA, MHD)", _MHA), (b"NDims", "a MetaImage volume (MHA, MHD)", _MHA),
     (b"\x89HDF", "an HDF5 file (MINC 2, MATLAB)", "convert it to NIfTI, or save its array with numpy.save"),
     (b"CDF", "a NetCDF file (MINC 1)", "convert it to NIfTI: mnc2nii FILE"),
     (b"\x93NUMPY", "a numpy array", "read it with 'read: numpy'"), (b"PAR1", "a Parquet table", "name another file"),

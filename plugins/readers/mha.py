@@ -1,0 +1,26 @@
+"""One MetaImage volume (.mha, or .mhd with its data beside it) in closest canonical orientation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from fusionkit_plugins.blocks.itk_volume import MHA, ItkOptions, advise, examine_itk, shape, write_sample
+from numpy.typing import NDArray
+
+from fusionkit.api import Reader
+from fusionkit.reading import Facts
+
+
+def examine(path: Path, options: ItkOptions) -> tuple[NDArray[np.float32], Facts]:
+    """The volume as `examine_itk` gives it. Raises: `ReadError` as that does."""
+    return examine_itk(path, options, MHA)
+
+
+def sample(folder: Path) -> Path:
+    """A small volume."""
+    return write_sample(folder / "volume.mha")
+
+
+component = Reader("mha", ItkOptions, examine, category="volume", needs=("SimpleITK",), shape=shape, advise=advise,
+                   sample=sample)
