@@ -117,6 +117,9 @@ class IntensityOptions(FileOptions):
             _rising(self.percentile)
         if self.mask is not None and not measured:
             raise ValueError("'mask' is for 'normalise: zscore', 'percentile' or 'nyul'; write one, or remove 'mask'")
+        if way == "nyul" and self.roi is not None and self.roi.outside == "channel":
+            raise ValueError("'normalise: nyul' has a scale for each channel of the file, and 'outside: channel' of "
+                             "'roi' appends a mask; read the mask as an input of its own")
         if self.outside == "zero" and way != "zscore":
             raise ValueError("'outside: zero' is for 'normalise: zscore'; write that, or remove 'outside'")
         return self

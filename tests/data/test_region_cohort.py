@@ -100,6 +100,8 @@ def test_a_case_with_an_empty_mask_can_lack_the_input(masks: Path) -> None:
     assert made.present("ct").tolist() == [True, False] and not dataset(made)[1]["present"]["ct"]
     error = refused(masks, f"  ct: {{{CT}, {roi}}}\n", ["ct"], table=table).diagnostics[0]
     assert error.code == "absent-input" and "its mask is empty" in str(error.why)
+    both = f"  ct: {{{CT}, {roi}}}\n  pet: {{{CT}, like: ct}}\n"
+    assert [each.code for each in refused(masks, both, ["pet"], table=table).diagnostics] == ["grid-missing"]
 
 
 def test_the_cache_knows_the_mask_and_the_cells(masks: Path) -> None:
