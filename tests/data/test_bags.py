@@ -14,7 +14,7 @@ from PIL import Image
 from recorded import GOLDEN
 
 from fusionkit.data import disk_cache
-from fusionkit.data.batch import collate
+from fusionkit.data.batch import collate, pad
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import describe
@@ -152,6 +152,13 @@ def test_slices_of_a_volume_with_their_neighbours(name: str, every: float | None
     items, found = slices(ARRAYS["volume"], facts, bag)
     assert np.array_equal(items, ARRAYS[f"slices.{name}"])
     assert found.positions == pytest.approx(FACTS[f"slices.{name}"]["mm"]) and found.outcome_grid is None
+
+
+def test_bags_are_padded_to_the_longest_of_a_batch():
+    items = [torch.from_numpy(ARRAYS["pad"][case, : int(ARRAYS["mask"][case].sum())]) for case in range(3)]
+    padded, valid = pad(items)
+    assert np.array_equal(padded, ARRAYS["pad"]) and np.array_equal(valid, ARRAYS["mask"])
+    assert [bool(there.any()) for there in valid] == FACTS["present"]
 
 
 def test_slices_are_read_with_their_places(study: Path):
