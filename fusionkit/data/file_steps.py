@@ -133,13 +133,13 @@ def _targets(loading: PartialCohort, name: str, paths: Mapping[str, Sequence[Pla
     Where the other file could not be read, nothing more is said. `no-geometry` where it has no grid.
     """
     other = loading.description.inputs[name].options.like
-    targets = [ALONE] * len(loading.table)
+    targets = list(loading.beside.get(name, [ALONE] * len(loading.table)))
     usable, without = [True] * len(loading.table), []
     for row, path in enumerate(paths.get(other, ())):
         found = met.get((other, row))
         if path is not None and found is not None:
             drawn = loading.description.inputs[name].source.drawn
-            targets[row] = Companions(found.facts.outcome_grid, found.facts if drawn else None)
+            targets[row] = replace(targets[row], target=found.facts.outcome_grid, image=found.facts if drawn else None)
             without += [row] if targets[row].target is None else []
         usable[row] = path is None or targets[row].target is not None
     if without:

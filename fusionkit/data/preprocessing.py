@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from fusionkit.data.description import DataDescription
 from fusionkit.data.geometry.advice import settled
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.intensities import IntensityOptions, is_file
 from fusionkit.data.readers.columns import Categories, ColumnsFit
 from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts
@@ -250,6 +251,8 @@ def _unreadable(source: str, why: str, fix: str = "use the file written by the r
 def _options_of(spec: InputSpec) -> dict[str, Any]:
     plain = spec.settings()
     own: dict[str, Any] = plain["of"] if spec.bag is not None else plain
+    if isinstance(spec.options, IntensityOptions) and is_file(spec.options.mask):
+        own["mask"] = "a file"  # of each case, wherever it lies
     if own.get("roi") is not None:
         own["label"] = own["roi"]["label"]
         own["roi"] = {key: value for key, value in own["roi"].items()
