@@ -123,7 +123,7 @@ class TransformMethod:
         return {}
 
     def apply(self, values: Tensor, drawn: Mapping[str, Tensor], noise: Callable[[], Tensor]) -> Tensor:
-        """The changed cases. Each `drawn` is (B,), one number a case, float32.
+        """The changed cases; `values` are not written over. Each `drawn` is (B,), one number a case, float32.
 
         `noise()` gives random numbers of mean 0 and standard deviation 1 in the shape of `values`, the same on every
         device.

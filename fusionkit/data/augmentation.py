@@ -59,15 +59,20 @@ class Augmentation:
         every = ([chosen for chosen in self.inputs.get(name, ()) if chosen.declared.acts == "space"] for name in group)
         return tuple(next(filter(None, every), ()))
 
-    def told(self, unplaced: Collection[str]) -> list[str]:
-        """What it does, a line for each input; `unplaced` are those whose files do not tell the size of a voxel."""
+    def told(self, read: Collection[str], unplaced: Collection[str]) -> list[str]:
+        """What it does, a line for each input that is read.
+
+        `unplaced` are those whose files do not tell the size of a voxel.
+        """
         lines = []
         for name in dict.fromkeys((*self.inputs, *(each for group in self.together for each in group))):
+            if name not in read:
+                continue
             group = self.group(name)
             moving = self.moving(group)
             own = [each for each in self.inputs.get(name, ()) if each.declared.acts != "space"]
             words = [_said(each) for each in (*moving, *own)] or ["nothing"]
-            others = [other for other in group if other != name]
+            others = [other for other in group if other != name and other in read]
             notes = [f"moves with {' and '.join(others)}"] if moving and others else []
             notes += ["a voxel counts as 1 mm, since the files do not tell"] if moving and name in unplaced else []
             lines.append(f"augment {name}: {', '.join(words)}" + "".join(f"; {note}" for note in notes))

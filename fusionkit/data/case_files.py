@@ -18,9 +18,10 @@ from fusionkit.data import path_template
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.findings import Findings
 from fusionkit.data.geometry.region import PatientBox, Region
-from fusionkit.data.geometry.steps import OTHER_FRAME, left_to_geometry, shaped
+from fusionkit.data.geometry.steps import shaped
 from fusionkit.data.input_spec import InputSpec
 from fusionkit.data.item_choice import slices
+from fusionkit.data.mask_files import options_of_reader, region_of
 from fusionkit.data.processors import usable_processors
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
@@ -271,7 +272,7 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
     """The array of one file, and its metadata without that of the array."""
     try:
         check_regular(path)
-        array, facts = spec.source.examine(path, left_to_geometry(spec.options), beside.image)
+        array, facts = spec.source.examine(path, options_of_reader(spec, beside), beside.image)
         _refuse_unusable(spec, array)
         part: Region | PatientBox | None = beside.box
         if beside.mask is not None and spec.region is not None:
@@ -295,23 +296,6 @@ def _decoded(spec: InputSpec, path: Path, beside: Companions) -> tuple[NDArray[n
                         f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}",
                         "copy the file from its source again; if it opens elsewhere, please report it") from problem
     return array, facts
-
-
-def region_of(reader: InputSpec, mask: Path, image: Facts) -> Region:
-    """The mask that belongs to an image, by the input that reads it, and how it lies to the image.
-
-    Raises: `ReadError` as its reader does, about the mask.
-    """
-    try:
-        check_regular(mask)
-        share, facts = reader.source.examine(mask, reader.options, image)
-    except ReadError as problem:
-        raise ReadError(problem.code, f"its mask {str(mask)!r}: {problem.message}", problem.why, problem.fix
-                        ) from problem
-    frames = {image.frame_of_reference, facts.frame_of_reference} - {""}
-    apart = ((OTHER_FRAME, ""),) if len(frames) == 2 else ()
-    # An empty mask has a rule of its own under `roi`.
-    return Region(share[0], facts.grid, (*(each for each in facts.remarks if each[0] != "mask-empty"), *apart))
 
 
 def key_of(spec: InputSpec, path: Path, beside: Companions = ALONE) -> str:

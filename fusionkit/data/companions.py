@@ -17,13 +17,15 @@ class Companions:
     """What else is read, or taken from the table, for one file.
 
     `target` is the grid of the input that it is to be like, `image` the metadata of the file of that input. `mask` is
-    the mask, or the folder of boxes, of `roi`, and `box` the box that the table gives.
+    the mask, or the folder of boxes, of `roi`, and `box` the box that the table gives. `foreground` is the mask whose
+    voxels `normalise` measures.
     """
 
     target: Grid | None = None
     image: Facts | None = None
     mask: Path | None = None
     box: PatientBox | None = None
+    foreground: Path | None = None
 
     def settings(self) -> dict[str, Any]:
         """What of it belongs to the key of a cached array.
@@ -40,6 +42,8 @@ class Companions:
             found["mask"] = stamps(self.mask)
         if self.box is not None:
             found["box"] = [list(self.box.centre), self.box.extent]
+        if self.foreground is not None:
+            found["foreground"] = stamps(self.foreground)
         return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -166,14 +166,21 @@ class Memory:
             self._kept[name, row] = tensor
 
 
+class ItemChoice(Protocol):
+    """Draws items of cases for an epoch."""
+
+    def chosen(self, owner: str, row: int, epoch: int, count: int, most: int) -> Sequence[int]:
+        """The places of at most `most` of so many items of a case."""
+
+
 class CaseDataset(Dataset[Case]):
     """The preprocessed cases of some rows of a cohort; a missing input is a zero tensor marked as not present.
 
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
     Every case is given as it is: `augmentation` is for the trainer, and so is `whole`, by which cases have all of their
-    items and not those that `most_evaluate` leaves. `grids` are those of the arrays by input and row,
-    None where the files do not tell. `labelled` are the inputs whose values are labels, `sides`
-    what changes in a case that is mirrored.
+    items and not those that `most_evaluate` leaves: all, or in an `epoch` that is known those that `draws` names.
+    `grids` are those of the arrays by input and row, None where the files do not tell. `labelled` are the inputs whose
+    values are labels, `sides` what changes in a case that is mirrored.
 
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
@@ -193,6 +200,8 @@ class CaseDataset(Dataset[Case]):
         self.labelled: frozenset[str] = frozenset()
         self.sides = Sides()
         self.whole = False
+        self.draws: ItemChoice | None = None
+        self.epoch: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -224,10 +233,16 @@ class CaseDataset(Dataset[Case]):
         made.rows = tuple(self.rows[place] for place in places)
         return made
 
-    def with_all_items(self) -> Self:
-        """The same cases with all of their items, of which training draws; cached values are shared."""
+    def with_all_items(self, draws: ItemChoice | None = None) -> Self:
+        """The same cases with all of their items, of which `draws` takes some; cached values are shared."""
         made = copy(self)
-        made.whole = True
+        made.whole, made.draws = True, draws
+        return made
+
+    def of_epoch(self, epoch: int) -> Self:
+        """The same cases with the items that are drawn for an epoch, so that no others are read."""
+        made = copy(self)
+        made.epoch = epoch
         return made
 
     def lengths(self) -> list[int] | None:
@@ -258,13 +273,15 @@ class CaseDataset(Dataset[Case]):
             tensor = source.tensors[row]
             return (source.missing, False) if tensor is None else (tensor, True)
         if isinstance(source, PositionsInput):
-            positions = source.positions.by_row[row]
-            return (source.missing, False) if positions is None else (
-                torch.from_numpy(positions[self._chosen(source.positions.bag, len(positions))]), True)
+            found = source.positions.by_row[row]
+            if found is None:
+                return source.missing, False
+            chosen = self._chosen(source.positions.of, source.positions.bag, row, len(found))
+            return torch.from_numpy(found[chosen]), True
         path = source.paths[row]
         if path is None:
             return source.missing, False
-        if source.spec.bag is not None and source.spec.bag.most_evaluate is not None:
+        if source.spec.bag is not None and (source.spec.bag.most_evaluate or source.spec.bag.most) is not None:
             return self._read(name, source, row, path), True  # memory has all items or none
         kept = self.memory.get(name, row)
         if kept is None:
@@ -273,8 +290,10 @@ class CaseDataset(Dataset[Case]):
         # What memory holds is shared by the folds, each of which has a scale of its own.
         return kept if source.matching is None else source.matching.of_row(row, kept), True
 
-    def _chosen(self, bag: BagOptions, count: int) -> list[int]:
-        """Which of so many items are given."""
+    def _chosen(self, name: str, bag: BagOptions, row: int, count: int) -> list[int]:
+        """Which of so many items of an input are given."""
+        if self.whole and self.draws is not None and self.epoch is not None and bag.most is not None:
+            return list(self.draws.chosen(name, row, self.epoch, count, bag.most))
         return list(spread(count, None if self.whole else bag.most_evaluate))
 
     def _read(self, name: str, source: FileInput, row: int, place: Place) -> Tensor:
@@ -282,8 +301,8 @@ class CaseDataset(Dataset[Case]):
         if spec.bag is None or isinstance(place, Path):
             assert isinstance(place, Path), "files of a bag without its options; please report"
             array = self._loaded(name, source, row, place)
-            return array if spec.bag is None else array[self._chosen(spec.bag, len(array))]
-        files = [place.files[item] for item in self._chosen(spec.bag, len(place.files))]
+            return array if spec.bag is None else array[self._chosen(name, spec.bag, row, len(array))]
+        files = [place.files[item] for item in self._chosen(name, spec.bag, row, len(place.files))]
         return torch.stack([self._loaded(name, source, row, file, items=1) for file in files])
 
     def _loaded(self, name: str, source: FileInput, row: int, path: Path, items: int = 0) -> Tensor:

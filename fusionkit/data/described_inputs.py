@@ -14,6 +14,7 @@ from fusionkit.data import path_template
 from fusionkit.data.fields import DataFieldReader, entries, shown
 from fusionkit.data.geometry.roi_options import Labels
 from fusionkit.data.input_spec import InputSpec, Measures
+from fusionkit.data.intensities import IntensityOptions, is_file
 from fusionkit.data.readers.bag import BAG, BagOptions, BagReader
 from fusionkit.data.readers.lookup import COLUMNS, MEASURED, reader_names, reader_of
 from fusionkit.data.readers.reader import FileReader, InputReader, ReadError
@@ -85,17 +86,22 @@ def _input(form: DataFieldReader, name: str, tree: Tree, place: InputContext) ->
     if getattr(options, "path", None) is None:
         return placed
     found = _file_input(form, placed, tree)
-    return found if found is None or getattr(options, "roi", None) is None else _with_region(form, found, tree, place)
+    return None if found is None else _with_masks(form, found, tree, place)
 
 
-def _with_region(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: InputContext) -> InputSpec | None:
-    """The input with what reads the mask, or the boxes, of its `roi`; None where their path is wrong."""
-    roi = spec.options.roi
-    if roi.files is None:
-        return spec
-    where = ("roi", "mask" if roi.mask is not None else "box")
-    mask = _mask_input(form, spec, tree, place, path=roi.files, label=roi.label, where=where)
-    return None if mask is None else replace(spec, region=mask)
+def _with_masks(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: InputContext) -> InputSpec | None:
+    """The input with what reads the masks, or the boxes, of `roi` and of `normalise`; None where a path is wrong."""
+    roi = getattr(spec.options, "roi", None)
+    if roi is not None and roi.files is not None:
+        where = ("roi", "mask" if roi.mask is not None else "box")
+        region = _mask_input(form, spec, tree, place, path=roi.files, label=roi.label, where=where)
+        if region is None:
+            return None
+        spec = replace(spec, region=region)
+    if isinstance(spec.options, IntensityOptions) and is_file(spec.options.mask):
+        foreground = _mask_input(form, spec, tree, place, path=str(spec.options.mask), label=None, where=("mask",))
+        return None if foreground is None else replace(spec, foreground=foreground)
+    return spec
 
 
 def _mask_input(form: DataFieldReader, spec: InputSpec, tree: Mapping, place: InputContext, *, path: str,
@@ -135,8 +141,8 @@ def _bag(form: DataFieldReader, name: str, tree: Mapping, place: InputContext, b
                   why="a folder too many would be read without a word", fix="write one '*' for each level of folders")
         return None
     made = _file_input(form, spec, tree)
-    if made is not None and getattr(options, "roi", None) is not None:
-        made = _with_region(form, made, inner, place)
+    if made is not None:
+        made = _with_masks(form, made, inner, place)
     if made is None or bag.table is None:
         return made
     table = _placed_file(form, spec, "table", bag.table, find(tree, ("table",)))
@@ -153,7 +159,10 @@ def _fit_for_items(form: DataFieldReader, name: str, tree: Mapping, options: Any
             ("normalise", getattr(options, "normalise", None) == "nyul", "a standard scale is one of whole volumes",
              f"write 'normalise: zscore' or 'percentile', or {kept}"),
             ("roi", getattr(options, "roi", None) is not None and not bag.sliced,
-             "a case has one region, and each item lies elsewhere", f"write 'items: slices', or {kept}")):
+             "a case has one region, and each item lies elsewhere", f"write 'items: slices', or {kept}"),
+            ("mask", is_file(getattr(options, "mask", None)) and isinstance(options, IntensityOptions)
+             and not bag.sliced, "a case has one mask, and each item lies elsewhere",
+             f"write 'mask: nonzero' or 'above_mean', or {kept}")):
         if refused:
             form.note("bad-option", f"option {option!r} of input {name!r} is not for the items of a bag",
                       find(tree, (option,)), why, fix)

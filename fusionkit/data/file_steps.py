@@ -10,6 +10,7 @@ from fusionkit.data import bag_files, case_files, checks, masked_inputs, regions
 from fusionkit.data.bag_files import Bag, Place
 from fusionkit.data.companions import ALONE, Companions
 from fusionkit.data.geometry.comparison import check_same_grid
+from fusionkit.data.geometry.steps import NO_PART
 from fusionkit.data.partial_cohort import PartialCohort
 from fusionkit.errors import Diagnostic, Span
 
@@ -133,15 +134,16 @@ def _targets(loading: PartialCohort, name: str, paths: Mapping[str, Sequence[Pla
     Where the other file could not be read, nothing more is said. `no-geometry` where it has no grid.
     """
     other = loading.description.inputs[name].options.like
-    targets = [ALONE] * len(loading.table)
+    targets = list(loading.beside.get(name, [ALONE] * len(loading.table)))
     usable, without = [True] * len(loading.table), []
     for row, path in enumerate(paths.get(other, ())):
         found = met.get((other, row))
-        if path is not None and found is not None:
+        absent = path is None or (found is not None and found.facts.remark(NO_PART) is not None)
+        if found is not None and not absent:
             drawn = loading.description.inputs[name].source.drawn
-            targets[row] = Companions(found.facts.outcome_grid, found.facts if drawn else None)
+            targets[row] = replace(targets[row], target=found.facts.outcome_grid, image=found.facts if drawn else None)
             without += [row] if targets[row].target is None else []
-        usable[row] = path is None or targets[row].target is not None
+        usable[row] = absent or targets[row].target is not None
     if without:
         loading.findings.add(Diagnostic(
             "no-geometry", f"input {name!r} is to be like {other!r}, whose files do not tell where their voxels are "

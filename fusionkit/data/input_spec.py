@@ -34,11 +34,11 @@ class Measures:
 class InputSpec:
     """One input of a case: its reader, the reader's options, and their location in the file.
 
-    `root` and `template` give the paths of its files; `template` is empty for readers of columns.
-    `roots` are further folders that may be read. `placed` are single files, by the option that names them.
-    `region` reads the mask, or the boxes, of `roi`; `written` is where the template stands in the input. `measures`
-    is what an input of numbers is measured by, if the table does not have them. `bag` has the options of several items
-    of a case, of each of which `options` are.
+    `root` and `template` give the paths of its files; `template` is empty for readers of columns, and stands at
+    `written` in the input. `roots` are further folders that may be read. `placed` are single files, by the option that
+    names them. `region` reads the mask, or the boxes, of `roi`, `foreground` the mask of `normalise`. `measures` is
+    what an input of numbers is measured by, if the table does not have them. `bag` has the options of several items of
+    a case, of each of which `options` are.
     """
 
     name: str
@@ -51,6 +51,7 @@ class InputSpec:
     roots: tuple[Path, ...] = ()
     placed: Mapping[str, Path] = field(default_factory=dict)
     region: InputSpec | None = None
+    foreground: InputSpec | None = None
     written: tuple[str, ...] = ("path",)
     measures: Measures | None = None
     bag: BagOptions | None = None
@@ -85,7 +86,8 @@ class InputSpec:
         found: list[NamedColumn] = [
             (column, ("inputs", self.name, *where)) for where, text in templates.items() if text
             for column in path_template.columns(text)]
-        found += [] if self.region is None else self.region.named_columns
+        for other in (self.region, self.foreground):
+            found += [] if other is None else other.named_columns
         roi = getattr(self.options, "roi", None)
         if roi is not None:
             found += [(column, ("inputs", self.name, "roi", "box", place)) for place, column in enumerate(roi.columns)]

@@ -5,14 +5,15 @@ The order is clip, window, normalise. Statistics are of the file as it was read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
+from fusionkit.arrays import Bools
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import FileOptions, ReadError, Window
 from fusionkit.data.standard_scale import Landmarks, landmarks_of
@@ -48,6 +49,25 @@ def _way(given: Any) -> _Name | MeanAndSd:
 Normalise = Annotated[_Name | MeanAndSd, PlainValidator(_way, json_schema_input_type=_Name | MeanAndSd)]
 
 
+def _foreground(given: str) -> str:
+    if given not in get_args(Foreground) and not is_file(given):
+        words = ", ".join(get_args(Foreground))
+        raise ValueError(f"it is {words}, or the path of a mask such as 'brain/{{id}}.nii.gz'")
+    return given
+
+
+def is_file(mask: str | None) -> bool:
+    """Whether the option `mask` is the path of a mask."""
+    return mask is not None and any(mark in mask for mark in "/.{")
+
+
+@dataclass(frozen=True)
+class DrawnForeground:
+    """The option `mask` for one file: what reads its mask, as `inside(facts, shape)` on the grid of that file."""
+
+    inside: Callable[[Facts, tuple[int, ...]], Bools]
+
+
 def _rising(given: tuple[float, float]) -> tuple[float, float]:
     low, high = given
     if not 0 <= low < high <= 100:
@@ -73,9 +93,10 @@ class IntensityOptions(FileOptions):
     percentile: tuple[float, float] | None = Field(
         None, description="The percentiles of `normalise: percentile`; [0.5, 99.5] without it."
     )
-    mask: Foreground | None = Field(
-        None, description="The voxels whose statistics `normalise` takes: `nonzero`, `above_mean` or `all`. Without it "
-        "`nonzero` where more than 5 % are exactly 0, else `above_mean`."
+    mask: Annotated[str, AfterValidator(_foreground)] | None = Field(
+        None, description="The voxels whose statistics `normalise` takes: `nonzero`, `above_mean`, `all`, or the path "
+        "of a mask, such as `brain/{id}.nii.gz`. Without it `nonzero` where more than 5 % are exactly 0, else "
+        "`above_mean`."
     )
     outside: Literal["keep", "zero"] = Field(
         "keep", description="What becomes of voxels outside `mask` with `normalise: zscore`: `keep` scales them too, "
@@ -96,6 +117,9 @@ class IntensityOptions(FileOptions):
             _rising(self.percentile)
         if self.mask is not None and not measured:
             raise ValueError("'mask' is for 'normalise: zscore', 'percentile' or 'nyul'; write one, or remove 'mask'")
+        if way == "nyul" and self.roi is not None and self.roi.outside == "channel":
+            raise ValueError("'normalise: nyul' has a scale for each channel of the file, and 'outside: channel' of "
+                             "'roi' appends a mask; read the mask as an input of its own")
         if self.outside == "zero" and way != "zscore":
             raise ValueError("'outside: zero' is for 'normalise: zscore'; write that, or remove 'outside'")
         return self
@@ -132,7 +156,9 @@ def intensities(array: NDArray[np.float32], facts: Facts, options: IntensityOpti
     if array.ndim < 3 and isinstance(options.normalise, str):
         raise ReadError("wrong-rank", f"it has {array.ndim} axes, and 'normalise' is for images and volumes",
                         None, "remove 'normalise', or set 'channels' to the position of the channels")
-    ways = [_Way(raw, limits, options) for raw in array for limits in windows or (None,)]
+    chosen: Any = options.mask  # of one file the mask that its path leads to, see `case_files`
+    inside = chosen.inside(facts, array.shape[1:]) if isinstance(chosen, DrawnForeground) else None
+    ways = [_Way(raw, limits, options, inside) for raw in array for limits in windows or (None,)]
     made = np.stack([way.scaled for way in ways])
     fill = () if pad is None else tuple(way.beyond(pad) for way in ways)
     landmarks = tuple(way.landmarks for way in ways) if options.normalise == "nyul" else ()
@@ -151,12 +177,13 @@ def _beyond(facts: Facts, options: IntensityOptions, unit: float) -> float | Non
 class _Way:
     """What one channel of a file goes through on its way to one channel of the network."""
 
-    def __init__(self, raw: NDArray[np.float32], limits: tuple[float, float] | None, options: IntensityOptions) -> None:
+    def __init__(self, raw: NDArray[np.float32], limits: tuple[float, float] | None, options: IntensityOptions,
+                 inside: Bools | None = None) -> None:
         self.raw, self.limits, self.options = raw, limits, options
         self.landmarks: Landmarks = ()
         self.scaled = self._in_range(raw)
         if isinstance(options.normalise, str) and options.normalise != "none":
-            self._measure(foreground(raw, options.mask))
+            self._measure(foreground(raw, options.mask) if inside is None else inside)
         elif isinstance(options.normalise, MeanAndSd):
             self._shift(options.normalise.mean, options.normalise.sd)
 
@@ -191,14 +218,17 @@ class _Way:
         return min(1.0, max(0.0, value)) if self.options.normalise == "percentile" else value
 
 
-def foreground(channel: NDArray[np.float32], chosen: Foreground | None) -> NDArray[np.bool_]:
+def foreground(channel: NDArray[np.float32], chosen: str | None) -> Bools:
     """Which voxels count for statistics. *Shape*: that of the channel.
 
     Raises: `ReadError` with `no-foreground` if there are none.
     """
+    if is_file(chosen):
+        raise ReadError("no-foreground", "its cell of 'mask' is blank, so that 'normalise' has nothing to measure",
+                        None, "fill in the cell, or write 'mask: nonzero', 'above_mean' or 'all'")
     if chosen is None:
         chosen = "nonzero" if np.count_nonzero(channel == 0) > _EMPTY_SHARE * channel.size else "above_mean"
-    found: NDArray[np.bool_] = (np.ones(channel.shape, dtype=bool) if chosen == "all" else
+    found: Bools = (np.ones(channel.shape, dtype=bool) if chosen == "all" else
                                 channel != 0 if chosen == "nonzero" else channel > channel.mean(dtype=np.float64))
     if not found.any():
         what = "is 0 everywhere" if chosen == "nonzero" else "has one value everywhere"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,12 +12,14 @@ import numpy as np
 
 from fusionkit.data import case_files
 from fusionkit.data import disk_cache as disk
-from fusionkit.data.case_files import region_of, unreadable
+from fusionkit.data.case_files import unreadable
 from fusionkit.data.geometry.roi_options import RoiOptions
 from fusionkit.data.geometry.steps import left_to_geometry, shaped
 from fusionkit.data.header_tables import JoinedTable, with_columns
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.mask_files import region_of
 from fusionkit.data.partial_cohort import PartialCohort
+from fusionkit.data.processors import usable_processors
 from fusionkit.data.readers.mask_statistics import measure
 from fusionkit.data.readers.reader import ReadError, is_decoder_failure
 from fusionkit.errors import Diagnostic
@@ -80,7 +81,7 @@ def _of_rows(loading: PartialCohort, spec: InputSpec) -> tuple[dict[int, Numbers
             return problem
 
     found: dict[int, Numbers] = {}
-    with ThreadPoolExecutor(loading.reading.workers or min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(loading.reading.workers or min(8, usable_processors())) as pool:
         for row, numbers in zip(rows, pool.map(read, rows), strict=True):
             if not isinstance(numbers, ReadError):
                 found[row] = numbers

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from fusionkit.data.description import DataDescription
 from fusionkit.data.geometry.advice import settled
 from fusionkit.data.input_spec import InputSpec
+from fusionkit.data.intensities import IntensityOptions, is_file
 from fusionkit.data.readers.columns import Categories, ColumnsFit
 from fusionkit.data.readers.columns_options import FOR_ALL, ColumnsOptions, limits_of
 from fusionkit.data.readers.facts import Facts
@@ -32,6 +33,8 @@ have them."""
 _OF_THE_REGION = frozenset({"mask", "box", "label", "space", "empty", "predicted"})
 """Options of `roi` that may differ from training; labels are compared, with a warning, since files name them as they
 like."""
+_OF = "of."
+"""Before the options of one item of a bag."""
 _SPACING_APART = 1.25
 """The factor by which the sample spacing may differ from that of all training files without a warning."""
 
@@ -248,18 +251,21 @@ def _unreadable(source: str, why: str, fix: str = "use the file written by the r
 def _options_of(spec: InputSpec) -> dict[str, Any]:
     plain = spec.settings()
     own: dict[str, Any] = plain["of"] if spec.bag is not None else plain
+    if isinstance(spec.options, IntensityOptions) and is_file(spec.options.mask):
+        own["mask"] = "a file"  # of each case, wherever it lies
     if own.get("roi") is not None:
         own["label"] = own["roi"]["label"]
         own["roi"] = {key: value for key, value in own["roi"].items()
                       if key not in _OF_THE_REGION and not (key == "extent" and isinstance(value, str))}
     kept = {key: value for key, value in own.items() if key not in _OF_THE_FILES}
-    return kept if spec.bag is None else {"of": kept} | {key: plain[key] for key in ("items", "every", "neighbours")}
+    return kept if spec.bag is None else {_OF + key: value for key, value in kept.items()} | {
+        key: plain[key] for key in ("items", "every", "neighbours")}
 
 
 def _settings(before: InputReading, spec: InputSpec) -> dict[str, tuple[Any, Any]]:
     """Each option then and now; one that the run did not record had its default."""
     defaults = type(spec.options).model_construct().model_dump(mode="json", warnings=False)
-    every = {option: (before.options.get(option, defaults.get(option)), now)
+    every = {option: (before.options.get(option, defaults.get(option.removeprefix(_OF))), now)
              for option, now in _options_of(spec).items()}
     if isinstance(spec.options, ColumnsOptions):
         was, now = every.pop("limits")
@@ -282,10 +288,12 @@ def _fitted_settings(fitted: ColumnsFit, options: ColumnsOptions) -> dict[str, t
 
 def _differs(description: DataDescription, name: str, option: str, before: object, now: object) -> Diagnostic:
     # Without a size, training arrays kept their own, so a size that makes others match them is not an error.
-    severity: Severity = "warning" if option == "label" or (option == "size" and before is None) else "error"
-    fix = f"remove {option!r}" if before is None else f"write '{option}: {_show(before)}'"
-    return Diagnostic("preprocessing-differs", f"input {name!r} is not read as in training: {option!r} differs",
-                      description.span("inputs", name, option),
+    own = option.removeprefix(_OF)
+    severity: Severity = "warning" if own == "label" or (own == "size" and before is None) else "error"
+    under = " under 'of'" if own != option else ""
+    fix = f"remove {own!r}{under}" if before is None else f"write '{own}: {_show(before)}'{under}"
+    return Diagnostic("preprocessing-differs", f"input {name!r} is not read as in training: {own!r} differs",
+                      description.span("inputs", name, *option.split(".")),
                       why=f"in training it was {_show(before)}; here it is {_show(now)}", fix=fix, severity=severity)
 
 

@@ -22,23 +22,27 @@ Place = tuple[str, int]
 
 
 def find_parts(loading: PartialCohort, others: Iterable[str]) -> tuple[PartialCohort, set[Place]]:
-    """The mask or the box of every case of the inputs with `roi`, and the places whose mask or cell is wrong.
+    """The masks or the box of every case of the inputs with some, and the places whose mask or cell is wrong.
 
     `others` are inputs that are read for their grids alone. The errors are those of paths, and of cells that are no
     numbers.
     """
     wrong: set[Place] = set()
     for name in (*loading.paths, *others):
-        spec = loading.description.inputs[name]
-        if spec.options.roi is None:
-            continue
+        spec, faulty = loading.description.inputs[name], frozenset[int]()
+        found = [ALONE] * len(loading.table)
         if spec.region is not None:
             masks, faulty = case_files.locate(spec.region, loading.table, loading.ids, loading.findings)
-            found = [ALONE if mask is None else Companions(mask=mask) for mask in masks]
-        else:
+            found = [Companions(mask=mask) for mask in masks]
+        elif spec.options.roi is not None:
             found, faulty = _boxes(loading, spec.options.roi)
+        if spec.foreground is not None:
+            masks, more = case_files.locate(spec.foreground, loading.table, loading.ids, loading.findings)
+            found = [replace(each, foreground=mask) for each, mask in zip(found, masks, strict=True)]
+            faulty |= more
         wrong |= {(name, row) for row in faulty}
-        loading = replace(loading, beside={**loading.beside, name: found})
+        if any(each != ALONE for each in found):
+            loading = replace(loading, beside={**loading.beside, name: found})
     return loading, wrong
 
 

@@ -235,7 +235,8 @@ def _fitted(cases: JobCases) -> list[FitResult]:
                 if line:
                     job.reporter.line(line)
             if learned.augmentation is not None:
-                for line in learned.augmentation.told(job.setup.cohort.inputs_without_extent(cases.parts.train)):
+                unplaced = job.setup.cohort.inputs_without_extent(cases.parts.train)
+                for line in learned.augmentation.told(learned.inputs, unplaced):
                     job.reporter.line(line)
             ahead = reading_ahead(own, learned)
             if own.workers == "auto" and ahead.workers:

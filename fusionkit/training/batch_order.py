@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from fusionkit.data.batch import Batch, Case, collate
+from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, RunError, UserError
 
 Changes = Callable[[Batch, int], Batch]
@@ -151,7 +152,8 @@ class _ChangedBatches(Dataset[Batch]):
         self.memory = getattr(cases, "memory", None)
 
     def __getitems__(self, wanted: _Numbered) -> Batch:
-        return self.changed(collate([self.cases[place] for place in wanted.places]), wanted.epoch)
+        cases = self.cases.of_epoch(wanted.epoch) if isinstance(self.cases, CaseDataset) else self.cases
+        return self.changed(collate([cases[place] for place in wanted.places]), wanted.epoch)
 
 
 def make_loader(dataset: Dataset[Case], batches: Batches, workers: int, pin: bool, changed: Changes | None = None

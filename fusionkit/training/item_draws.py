@@ -19,7 +19,7 @@ from fusionkit.training.batch_order import seed_of
 class ItemDraws:
     """Takes at most `most` items of each case, without replacement and in their order; positions go along.
 
-    `most` is by input. Every case is given with all of its items.
+    `most` is by input. A case that is given with the items of its epoch keeps them.
     """
 
     def __init__(self, cases: CaseDataset, seed: int) -> None:
@@ -55,9 +55,9 @@ class ItemDraws:
         return list(drawn(random, count, most))
 
 
-def of_all_items(cases: Dataset[Case]) -> Dataset[Case]:
-    """A dataset as training reads it: every case has all of its items, of which `ItemDraws` takes some."""
-    return cases.with_all_items() if isinstance(cases, CaseDataset) else cases
+def of_all_items(cases: Dataset[Case], seed: int) -> Dataset[Case]:
+    """A dataset as training reads it: cases have all of their items, or where the epoch is known those drawn for it."""
+    return cases.with_all_items(ItemDraws(cases, seed)) if isinstance(cases, CaseDataset) else cases
 
 
 def recorded(cases: Any, seed: int = 0) -> dict[str, int]:

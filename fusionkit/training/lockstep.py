@@ -49,7 +49,8 @@ class SharedBatches:
         self.network = network
         self.shared = tuple(shared)
         pinned = first.processes.device.type == "cuda"
-        self.loader = make_loader(of_all_items(apart(cases, first.settings)[0]), first.batches, first.workers, pinned)
+        learned = of_all_items(apart(cases, first.settings)[0], first.settings.seed)
+        self.loader = make_loader(learned, first.batches, first.workers, pinned)
         self.place = (-1, -1)
         self.reader: Iterator[Batch] = iter(())
         self.kept: dict[tuple[int, int], Batch] = {}

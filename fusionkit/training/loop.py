@@ -142,7 +142,7 @@ class TrainingRun:
         self.unfreezing = Unfreezing(self.stepper)
         ahead = None if feed is not None or changes_on_device(settings) else self.changed
         self.workers = reading_ahead(settings, train).workers
-        self.loader = make_loader(of_all_items(train), self.batches, self.workers,
+        self.loader = make_loader(of_all_items(train, settings.seed), self.batches, self.workers,
                                   self.processes.device.type == "cuda", ahead)
         self.ahead = ahead is not None
         self.feed, self.write_late = feed or self._own, feed is not None

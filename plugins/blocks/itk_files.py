@@ -103,8 +103,8 @@ def _data_file(path: Path) -> Path:
     name = found[1].decode(errors="replace") if found else "LOCAL"
     if name.upper() == "LOCAL":
         return path
-    beside = path.parent / name
-    outside = Path(name).name != name or name.upper().startswith("LIST")
+    outside = Path(name).name != name or name.upper().startswith("LIST") or not name.isprintable()
+    beside = path if outside else path.parent / name
     # A header that is a link itself, as in a checkout of git-annex, has data that are one too.
     if outside or (not path.is_symlink() and beside.resolve().parent != path.resolve().parent):
         raise ReadError("data-file-outside", f"its voxels are in {name!r}",

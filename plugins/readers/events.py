@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import numpy as np
-from fusionkit_plugins.blocks.csv_rows import rows_of
 from fusionkit_plugins.blocks.event_times import UnknownTimeError, duration, hours_of
+from fusionkit_plugins.blocks.table_rows import rows_of
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
@@ -33,7 +33,7 @@ class EventsOptions(CohortOptions):
     placed: ClassVar[tuple[str, ...]] = ("table",)
 
     table: str = Field(min_length=1, examples=["table.csv"],
-                       description="The CSV file with one event a row, relative to the data file.")
+                       description="The CSV or Parquet file with one event a row, relative to the data file.")
     by: str = Field(min_length=1, examples=["by"], description="The column of the table of events with the case.")
     case: str | None = Field(None, description="The column of the cases that 'by' holds; the id without it.")
     time: str = Field(min_length=1, examples=["time"], description="The column with the time of an event.")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from fusionkit_plugins.blocks.csv_rows import rows_of
 from fusionkit_plugins.blocks.event_times import UnknownTimeError, hours_of
+from fusionkit_plugins.blocks.table_rows import rows_of
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
@@ -22,8 +22,8 @@ class SeriesOptions(CohortOptions):
 
     filled: ClassVar[tuple[str, ...]] = ()
 
-    path: str = Field(min_length=1, examples=["{id}"], description="Path of the CSV file of a case, relative to the "
-                      "data file; {column} is replaced by the cell of that column.")
+    path: str = Field(min_length=1, examples=["{id}"], description="Path of the CSV or Parquet file of a case, "
+                      "relative to the data file; {column} is replaced by the cell of that column.")
     missing_ok: bool = Field(False, description="If true, the input is missing for cases whose file does not exist.")
     channels: tuple[str, ...] = Field(min_length=1, examples=[["hr", "sbp"]],
                                       description="The columns of the file with the values, in this order; a blank "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 from recorded import GOLDEN
 
 from fusionkit.data import disk_cache
-from fusionkit.data.batch import collate
+from fusionkit.data.batch import collate, pad
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import describe
@@ -138,6 +139,10 @@ def test_only_training_draws(study: Path):
     assert not first.inputs["views"].equal(second.inputs["views"])
     alone = draws(collate([dataset.with_all_items()[1]]), 1)
     assert alone.inputs["views"][0].equal(second.inputs["views"][1])
+    # Where the epoch is known no other items are read.
+    some = collate([dataset.with_all_items(draws).of_epoch(1)[place] for place in range(4)])
+    assert some.inputs["views"].equal(second.inputs["views"]) and draws(some, 1).inputs["views"].equal(
+        second.inputs["views"])
 
 
 @pytest.mark.parametrize(("name", "every", "neighbours"), [
@@ -148,6 +153,13 @@ def test_slices_of_a_volume_with_their_neighbours(name: str, every: float | None
     items, found = slices(ARRAYS["volume"], facts, bag)
     assert np.array_equal(items, ARRAYS[f"slices.{name}"])
     assert found.positions == pytest.approx(FACTS[f"slices.{name}"]["mm"]) and found.outcome_grid is None
+
+
+def test_bags_are_padded_to_the_longest_of_a_batch():
+    items = [torch.from_numpy(ARRAYS["pad"][case, : int(ARRAYS["mask"][case].sum())]) for case in range(3)]
+    padded, valid = pad(items)
+    assert np.array_equal(padded, ARRAYS["pad"]) and np.array_equal(valid, ARRAYS["mask"])
+    assert [bool(there.any()) for there in valid] == FACTS["present"]
 
 
 def test_slices_are_read_with_their_places(study: Path):
@@ -226,7 +238,12 @@ def test_a_run_refuses_items_that_are_read_otherwise(study: Path):
     before = read(study, BY_PATTERN % "")
     fitted = before.fit(before.rows)
     windowed = BY_PATTERN.replace("{read: image}", "{read: image, window: [0, 9]}") % ""
-    assert codes(lambda: read(study, windowed, preprocessing=fitted)) == ["preprocessing-differs"]
+    with pytest.raises(DataError, match=r"'window' differs \[preprocessing-differs\](.|\n)*remove 'window' under 'of'"):
+        read(study, windowed, preprocessing=fitted)
+    # An option that the run did not know had its default.
+    earlier = replace(fitted.inputs["views"], options={
+        name: value for name, value in fitted.inputs["views"].options.items() if name != "of.pages"})
+    assert read(study, BY_PATTERN % "", preprocessing=replace(fitted, inputs={"views": earlier})).sizes
     by_columns = "views: {read: bag, of: {read: image}, columns: [pa, lateral], most: 1}"
     assert read(study, by_columns, preprocessing=fitted).sizes["views"] == (2, 1, 4, 5)
 

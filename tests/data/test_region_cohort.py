@@ -100,6 +100,8 @@ def test_a_case_with_an_empty_mask_can_lack_the_input(masks: Path) -> None:
     assert made.present("ct").tolist() == [True, False] and not dataset(made)[1]["present"]["ct"]
     error = refused(masks, f"  ct: {{{CT}, {roi}}}\n", ["ct"], table=table).diagnostics[0]
     assert error.code == "absent-input" and "its mask is empty" in str(error.why)
+    both = f"  ct: {{{CT}, {roi}}}\n  pet: {{{CT}, like: ct}}\n"
+    assert [each.code for each in refused(masks, both, ["pet"], table=table).diagnostics] == ["grid-missing"]
 
 
 def test_the_cache_knows_the_mask_and_the_cells(masks: Path) -> None:
@@ -186,6 +188,26 @@ def test_masks_that_cannot_be_measured(masks: Path) -> None:
     error = refused(masks, inputs.replace("label: tumour", "label: 7, values: [mean]"), needs,
                     table="id,m\na,empty.nii.gz\nb,empty.nii.gz\n")
     assert "absent-input" in {each.code for each in error.diagnostics}
+
+
+def test_normalise_measures_the_voxels_of_a_mask(masks: Path) -> None:
+    """On the grid of the file, whatever the mask's; a run does not mind where masks lie."""
+    recorded = np.load(FOLDER / "expected.npz")
+    inputs = f"  ct: {{{CT}, normalise: zscore, mask: 'seg/{{m}}', outside: zero, spacing: [4, null, null]}}\n"
+    table = "id,m\na,tumour.nii.gz\nb,tumour.nii.gz\n"
+    shutil.copy(FOLDER / "tumour.nii.gz", masks / "seg")
+    made = cohort(masks, inputs, ["ct"], table=table, cache=masks / "cache")
+    inside = recorded["ct"][recorded["tumour"]].astype(float)
+    wanted = np.where(recorded["tumour"], (recorded["ct"] - inside.mean()) / inside.std(), 0)
+    assert np.abs(arrays(made, "ct", masks / "cache")[0][0] - wanted).max() < 1e-4
+    fitted = made.fit(made.rows)
+    shutil.copytree(masks / "seg", masks / "moved")
+    cohort(masks, inputs.replace("seg/", "moved/"), ["ct"], table=table, preprocessing=fitted)
+    assert "'mask' differs" in str(refused(masks, inputs.replace("'seg/{m}'", "all"), ["ct"], table=table,
+                                           preprocessing=fitted))
+    assert refused(masks, inputs, ["ct"], table="id,m\na,\n").diagnostics[0].code == "no-foreground"
+    assert refused(masks, inputs, ["ct"], table="id,m\na,x.nii\n").diagnostics[0].code == "missing-file"
+    assert "the path of a mask" in str(refused(masks, inputs.replace("'seg/{m}'", "nonzer"), ["ct"], table=table))
 
 
 def test_evaluate_says_that_regions_were_drawn(masks: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from small_study import write_files
 
 from fusionkit.cli.parser import main
+from fusionkit.data.description import describe
 from fusionkit.errors import DataError
 from fusionkit.interface.check_data import check_data
 from fusionkit.interface.contact_sheet import _upright, augmented_sheet, present_rows
@@ -63,6 +64,10 @@ def test_it_counts_draws_and_names_what_lies_apart(study: Path, tmp_path: Path) 
     assert {case for case, _, _ in apart} == {"c5", "c7"}
     assert sum(sum(part.values()) for part in made.classes["result"].values()) == 12
     assert made.augmentation[0].startswith("augment ct: rotate 20/0/0; moves with mask")
+    described = describe(study / "data.yaml").augmentation
+    assert described is not None
+    assert [line.partition(";")[0] for line in described.told({"ct"}, ())] == ["augment ct: rotate 20/0/0"]
+    assert described.told({"ehr"}, ()) == []
     page = (tmp_path / "out" / "inspection.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 3 and "http" not in page and "c5" in page
     plain = json.loads((tmp_path / "out" / "inspection.json").read_text())

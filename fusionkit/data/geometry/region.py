@@ -17,6 +17,7 @@ from fusionkit.arrays import Bools
 from fusionkit.data.geometry.fitting import around
 from fusionkit.data.geometry.grid import SAME, Grid, half_up, voxels_apart
 from fusionkit.data.geometry.resample import Onto
+from fusionkit.data.readers.reader import ReadError
 
 INSIDE = 0.5
 """The share of a voxel that a mask must cover to hold it."""
@@ -66,6 +67,32 @@ def onto_grid(share: NDArray[np.float32], own: Grid, grid: Grid) -> NDArray[np.f
     if all(part.stop > part.start for part in here):
         made[here] = share[there]
     return made
+
+
+def mask_on(part: Region, image: Grid | None, grid: Grid | None, in_file: Sequence[int]) -> tuple[Bools, bool]:
+    """A mask that is not empty on a grid, and whether it and its image both tell where they are.
+
+    `image` is the grid of the image's file, whose size is `in_file`, `grid` the one that is wanted. Where one of the
+    two does not tell, they must be of one size, and are taken voxel by voxel.
+    Raises: `ReadError` with `mask-without-grid`, `mask-vanished`.
+    """
+    share, told = part.share, part.grid is not None and image is not None
+    if not told and share.shape != tuple(in_file):
+        raise ReadError(
+            "mask-without-grid", f"it has {' x '.join(map(str, in_file))} voxels, and its mask "
+            f"{' x '.join(map(str, share.shape))}", "one of them does not tell where its voxels are, so that "
+            "their sizes must agree", "give both as NIfTI or DICOM with their geometry, or with equal sizes")
+    own = part.grid if told else image
+    if own is not None and grid is not None:
+        share = onto_grid(share, own, grid)
+    found: Bools = share >= INSIDE - _ROUNDING
+    if not found.any():
+        raise ReadError(
+            "mask-vanished", f"of the {part.voxels} voxels of its mask none is left on the grid of the volume",
+            "each covers less than half of a voxel" if share.any() else "they lie outside of the volume",
+            "choose a smaller 'spacing'" if share.any() else
+            "check that both files are of one patient and one examination, in one frame of reference")
+    return found, told
 
 
 def bounds(mask: Bools) -> tuple[list[int], list[int]]:

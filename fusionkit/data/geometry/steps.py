@@ -18,7 +18,7 @@ from fusionkit.data.geometry import fitting
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.geometry.options import MAX_VALUES, GeometryOptions
 from fusionkit.data.geometry.orient import orient
-from fusionkit.data.geometry.region import INSIDE, PatientBox, Region, bounds, box_on, largest_part, onto_grid, widened
+from fusionkit.data.geometry.region import PatientBox, Region, bounds, box_on, largest_part, mask_on, widened
 from fusionkit.data.geometry.resample import Kernel, Onto, rescaled, sampling, steps_to
 from fusionkit.data.geometry.roi_options import RoiOptions
 from fusionkit.data.label_maps import by_vote, resize_as
@@ -26,7 +26,6 @@ from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError
 
 Array = NDArray[np.float32]
-_ROUNDING = 1e-6
 UNPLACED = "mask-without-grid"
 """The remark where an image and its mask of equal sizes do not both tell where they are."""
 OTHER_FRAME = "mask-in-another-frame"
@@ -192,24 +191,8 @@ class _Shaping:
         """The mask on the grid that the array has now; None where it is empty in its file."""
         if not part.voxels:
             return None
-        share, told = part.share, part.grid is not None and self.facts.grid is not None
-        if not told:
-            if share.shape != self.in_file:
-                raise ReadError(
-                    "mask-without-grid", f"it has {' x '.join(map(str, self.in_file))} voxels, and its mask "
-                    f"{' x '.join(map(str, share.shape))}", "one of them does not tell where its voxels are, so that "
-                    "their sizes must agree", "give both as NIfTI or DICOM with their geometry, or with equal sizes")
-            self.remarks += ((UNPLACED, ""),)
-        own = part.grid if told else self.facts.grid
-        if own is not None and self.grid is not None:
-            share = onto_grid(share, own, self.grid)
-        found: Bools = share >= INSIDE - _ROUNDING
-        if not found.any():
-            raise ReadError(
-                "mask-vanished", f"of the {part.voxels} voxels of its mask none is left on the grid of the volume",
-                "each covers less than half of a voxel" if share.any() else "they lie outside of the volume",
-                "choose a smaller 'spacing'" if share.any() else
-                "check that both files are of one patient and one examination, in one frame of reference")
+        found, told = mask_on(part, self.facts.grid, self.grid, self.in_file)
+        self.remarks += () if told else ((UNPLACED, ""),)
         return found
 
     def _without_part(self, roi: RoiOptions, said: str) -> None:

@@ -29,13 +29,9 @@ KIND = "reader"
 
 @dataclass(frozen=True, slots=True)
 class ColumnsReader:
-    """The columns of the table as an input; its module is imported when it is first used.
-
-    What `mask_statistics` measures becomes columns, and is read as these.
-    """
+    """The columns of the table as an input; its module is imported when it is first used."""
 
     name: str = "columns"
-    options_in: tuple[str, str] = ("columns", "ColumnsOptions")
     gives: str = "array"
     files: bool = False
     folders: bool = False
@@ -48,8 +44,7 @@ class ColumnsReader:
     @property
     def options(self) -> type[BaseModel]:
         """The class of its options."""
-        module, name = self.options_in
-        found: type[BaseModel] = getattr(import_module(f"fusionkit.data.readers.{module}"), name)
+        found: type[BaseModel] = self._module.ColumnsOptions
         return found
 
     def shape(self, options: Any) -> Sizes | None:
@@ -76,8 +71,29 @@ class ColumnsReader:
         return []
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredReader(ColumnsReader):
+    """What is measured inside masks: an input of it becomes one of columns as soon as the data file is read."""
+
+    name: str = "mask_statistics"
+
+    @property
+    def options(self) -> type[BaseModel]:
+        """The class of its options."""
+        found: type[BaseModel] = import_module("fusionkit.data.readers.mask_statistics").MaskStatisticsOptions
+        return found
+
+    def shape(self, options: Any) -> Sizes | None:
+        """Nothing: the columns tell."""
+        return None
+
+    def columns(self, options: Any) -> dict[str, tuple[str, ...]]:
+        """No columns of the table."""
+        return {}
+
+
 COLUMNS = ColumnsReader()
-MEASURED = ColumnsReader("mask_statistics", ("mask_statistics", "MaskStatisticsOptions"))
+MEASURED = MeasuredReader()
 _OWN: dict[str, InputReader] = {reader.name: reader for reader in (COLUMNS, MEASURED, BAG, POSITIONS)}
 
 

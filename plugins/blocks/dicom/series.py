@@ -145,7 +145,9 @@ def check_image(item: Slice) -> None:
     other = any(word in item.kind for word in ("Segmentation", "RT Dose", "Parametric Map"))
     if other or not item.rows or not item.columns:
         why = "it has no Rows and Columns: the file may be cut off" if item.kind.endswith("Image Storage") else None
-        fix = "remove the file from the folder, or choose an image series with 'series: ...'"
+        drawn = "Segmentation" in item.kind or "Structure Set" in item.kind
+        fix = ("read it with 'read: mask', and remove it from the folder of the images" if drawn else
+               "remove the file from the folder, or choose an image series with 'series: ...'")
         raise ReadError("dicom-not-image", f"{item.name} is not an image of grey values: {item.kind}", why, fix)
 
 

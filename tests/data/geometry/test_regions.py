@@ -19,7 +19,7 @@ from fusionkit.data.geometry.resample import Onto
 from fusionkit.data.geometry.steps import NO_PART, UNPLACED, shaped
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError
-from fusionkit.reading import FileOptions
+from fusionkit.reading import FileOptions, IntensityOptions
 
 FOLDER = GOLDEN / "images" / "roi"
 FIGURES = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
@@ -185,4 +185,6 @@ def test_roi_beside_like_and_centre_without_a_size_are_refused() -> None:
         FileOptions(path="x", like="ct", roi={"mask": "m"})
     with pytest.raises(ValidationError, match="'centre: mask'"):
         FileOptions(path="x", roi={"mask": "m"}, centre="mask")
+    with pytest.raises(ValidationError, match="a scale for each channel"):
+        IntensityOptions(path="x", normalise="nyul", roi={"mask": "m", "outside": "channel"})
     assert FileOptions(path="x", roi={"mask": "m"}, size=[2, 2, 2]).how_fitted == "crop"

@@ -163,6 +163,13 @@ def test_boxes_of_slices_are_found_by_uid(tmp_path: Path) -> None:
     assert refused(tmp_path, image).code == "broken-box"
 
 
+@pytest.mark.parametrize("name", ["rtstruct.dcm", "seg_binary.dcm"])
+def test_the_reader_of_images_says_who_reads_masks(name: str) -> None:
+    with pytest.raises(ReadError) as caught:
+        CT.examine(FOLDER / name, CT.options(path="x"))
+    assert caught.value.code == "dicom-not-image" and "'read: mask'" in str(caught.value.fix)
+
+
 def test_files_that_are_no_masks(tmp_path: Path, image: Facts) -> None:
     assert refused(FOLDER / "ct" / "I00.dcm", image).why is None
     assert refused(FOLDER / "ct", image).message == "it is a folder of 8 files"

@@ -26,7 +26,9 @@ def test_a_reader_says_what_to_do_about_a_size(reader, given, expected, met, fix
 
 def test_columns_are_named_by_the_option_that_lists_them() -> None:
     lists = {"numeric": ["a"], "categorical": ["b", "c"]}
-    named = {name: reader.columns(reader.options.model_validate({"path": "a"} if reader.files else lists))
+    given = {"columns": lists, "mask_statistics": {"of": "ct", "mask": "a"}, "positions": {"of": "views"},
+             "bag": {"of": {"read": "image"}, "path": "a"}}
+    named = {name: reader.columns(reader.options.model_validate(given.get(name, {"path": "a"})))
              for name, reader in READERS.items() if reader.gives == "array"}
     assert named.pop("columns") == {"numeric": ("a",), "date": (), "categorical": ("b", "c")}
     assert not any(named.values())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fusionkit_plugins.blocks.event_times import UnknownTimeError, duration, hours_of
+from fusionkit_plugins.blocks.table_rows import rows_of
 
 from fusionkit.data.batch import collate
 from fusionkit.data.cohort import Cohort
@@ -15,7 +17,7 @@ from fusionkit.data.loading import InputNeed, load_cohort
 from fusionkit.data.preprocessing import Preprocessing
 from fusionkit.data.sequences import fit_of, prepared
 from fusionkit.errors import DataError
-from fusionkit.reading import Sequences
+from fusionkit.reading import ReadError, Sequences
 
 LABS = """stay,hour,what,amount
 a,3,k,4.4
@@ -54,6 +56,23 @@ def test_events_are_in_the_order_of_time_with_the_variables_of_training_cases(tm
 ])
 def test_options_choose_which_events_are_read(more: str, kept: list[list[float]], tmp_path: Path) -> None:
     assert np.allclose(study(tmp_path, more).gathered["labs"].arrays[0], kept)
+
+
+def test_a_parquet_table_has_the_rows_of_a_csv_file(tmp_path: Path) -> None:
+    parquet, from_csv = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow.csv")
+    table = from_csv.read_csv(io.BytesIO(LABS.replace("d,9,rare,2", "d,9,rare,").encode()))
+    parquet.write_table(table.append_column("more", [["x"] * table.num_rows]), tmp_path / "labs.parquet")
+    (tmp_path / "labs.csv").write_text(LABS)
+    columns = ("hour", "amount", "stay")
+    wanted, found = (rows_of(tmp_path / name, columns) for name in ("labs.csv", "labs.parquet"))
+    assert [(number, (float(hour), stay)) for number, (hour, _, stay) in found] == [
+        (number, (float(hour), stay)) for number, (hour, _, stay) in wanted]
+    assert [amount for _, (_, amount, _) in found] == ["4.4", "4.0", "140.0", "4.6", "3.8", "138.0", "9.0", ""]
+    with pytest.raises(ReadError, match=r"'labs\.parquet' has no column 'name'"):
+        rows_of(tmp_path / "labs.parquet", ["name"])
+    (tmp_path / "labs.parquet").write_bytes((tmp_path / "labs.parquet").read_bytes()[:-9])
+    with pytest.raises(ReadError, match="cannot be read as Parquet"):
+        rows_of(tmp_path / "labs.parquet", columns)
 
 
 def test_mixup_is_refused_for_events(tmp_path: Path) -> None:
