@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fusionkit.reading import Grid, ReadError
 
-_MM = {"meter": 1000.0, "micron": 0.001}
+_MM = {1: 1000.0, 3: 0.001}  # by the code of a unit of space: metre and micron
 _SAME = 0.1  # of the shortest edge of a voxel, between the corners that two affines give a volume
 _SINGULAR = 1e-6
 _ODD_MM = (0.01, 100.0)
@@ -42,7 +42,8 @@ def place_of(header: Any, shape: tuple[int, ...]) -> Place:
 
     Raises: `ReadError` (singular-affine) when the header has a code and no affine that can be used.
     """
-    scale = np.diag([*[_MM.get(header.get_xyzt_units()[0], 1.0)] * 3, 1.0])
+    # The lowest three bits are of space; nibabel's names fail where those of time hold no code.
+    scale = np.diag([*[_MM.get(int(header["xyzt_units"]) & 7, 1.0)] * 3, 1.0])
     sform, qform = _coded(header, "sform"), _coded(header, "qform")
     if sform is None and qform is None:
         return Place(None, (("no-geometry", ""),))

@@ -238,6 +238,14 @@ def test_spacing_is_in_millimetres(tmp_path, units, factor):
     assert odd.remark("odd-spacing") == "0.002 x 0.002 x 0.003"
 
 
+def test_a_unit_that_does_not_exist_is_none(tmp_path):
+    path = header(tmp_path, FLIPPED, FLIPPED, (1, 1))
+    raw = bytearray(path.read_bytes())
+    raw[123] = 232  # neither of space nor of time
+    path.write_bytes(raw)
+    assert examine(path, options())[1].spacing == (3, 2, 2)
+
+
 def test_a_slope_of_zero_means_no_scaling(tmp_path):
     path = save(tmp_path, nibabel.Nifti1Image(VALUES, np.eye(4)), "a.nii")
     raw = bytearray(path.read_bytes())
