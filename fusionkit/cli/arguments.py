@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 LARGEST_SEED = 1 << 62
-OF_THE_COMMAND_LINE = frozenset({"command", "command_run", "json", "verbose"})
+OF_THE_COMMAND_LINE = frozenset({"command", "command_run", "command_error", "json", "verbose"})
 """What a parsed command line contains besides the arguments of the command."""
 
 

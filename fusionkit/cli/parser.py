@@ -58,7 +58,7 @@ def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
 def _add_command(place: argparse._SubParsersAction[Any], word: str, name: str) -> None:
     command = import_module(f"fusionkit.cli.commands.{name}")
     made: argparse.ArgumentParser = place.add_parser(word, help=command.SUMMARY, description=command.SUMMARY)
-    made.set_defaults(command_run=command.run)
+    made.set_defaults(command_run=command.run, command_error=made.error)
     made.add_argument("--json", action="store_true", help="print the result as JSON")
     made.add_argument("--verbose", action="store_true", help="show tracebacks")
     command.add_arguments(made)
@@ -68,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Never raises for errors that a user can cause."""
     argv = sys.argv[1:] if argv is None else argv
     open_streams()
-    args = parser(argv).parse_args(argv)
+    args, unknown = parser(argv).parse_known_args(argv)
+    if unknown:
+        args.command_error(f"unrecognized arguments: {' '.join(unknown)}")
     console = Console(json=args.json)
     # What a plugin prints must not stand in the data: the console has standard output to itself.
     with printable_warnings(), redirect_stdout(sys.stderr) if args.json else nullcontext():

@@ -47,6 +47,14 @@ def test_light_commands_import_no_torch(arguments: list[str]) -> None:
     assert done.stdout
 
 
+def test_a_word_too_many_is_told_by_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", "graph.yaml", "data.yaml", "--node", "both", "--with", "fusion.sum", "fusion.mean"])
+    told = capsys.readouterr().err
+    assert told.startswith("fusionkit compare: unrecognized arguments: fusion.mean [bad-argument]")
+    assert "`fusionkit compare --help`" in told
+
+
 def test_check_says_that_a_good_graph_is_good(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(graph)]) == 0
     assert "good" in capsys.readouterr().out
