@@ -33,7 +33,7 @@ TESTS = {
     "safetensors": "tests/network/test_weights.py", "timm": "tests/plugins/encoders/test_timm.py",
     "torch": "tests/network/test_model.py", "python-calamine": "tests/data/test_workbook.py",
     "captum": "tests/explanation/test_gradcam.py", "scikit-learn": "tests/datasets/test_breast_cancer.py",
-    "h5py": "tests/conversion/keras/test_keras_weights.py", "nibabel": "tests/data/readers/test_nifti.py",
+    "h5py": "tests/conversion/keras/test_keras_files.py", "nibabel": "tests/data/readers/test_nifti.py",
     "highdicom": "tests/data/readers/test_masks.py",
     **dict.fromkeys(("simpleitk", "tifffile"), "tests/data/readers/test_formats.py"),
     "pyarrow": "tests/data/readers/test_damaged_files.py", "tokenizers": "tests/data/readers/test_text.py",

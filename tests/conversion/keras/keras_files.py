@@ -18,6 +18,9 @@ from fusionkit.network.model import FusionModel
 
 Layers = Mapping[str, Mapping[str, Any]]
 """Arrays by layer and variable, in the order of the network; a mapping of mappings is a model inside the model."""
+LAYOUTS = {"legacy": ".h5", "whole": ".h5", "group": ".weights.h5", "attribute": ".weights.h5", "none": ".weights.h5",
+           "archive": ".keras"}
+"""The suffix of a file in each layout that Keras has had."""
 ORDER = ("kernel", "gamma", "bias", "beta", "moving_mean", "moving_variance")
 
 
