@@ -131,6 +131,10 @@ def _known(form: DataFieldReader, name: str, span: Span, inputs: AbstractMapping
     elif in_space and not inputs[name].source.files:
         form.note("bad-value", f"{TOGETHER!r} names {name!r}, which is read from columns", span,
                   why="images and volumes can move", fix="remove it")
+    elif in_space and inputs[name].bag is not None:
+        form.note("bad-value", f"{TOGETHER!r} names {name!r}, which has several items for a case", span,
+                  why="items of two inputs are not known to belong together",
+                  fix="remove it; slices of one volume move alike by themselves")
     else:
         return True
     return False

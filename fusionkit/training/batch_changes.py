@@ -8,10 +8,11 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case
-from fusionkit.data.dataset import CaseDataset, ColumnInput
+from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput
 from fusionkit.planning.plan import Plan
 from fusionkit.training.augmented import Augmented, ChangedTable
 from fusionkit.training.batch_order import Changes
+from fusionkit.training.changed_arrays import ChangedItems
 from fusionkit.training.item_draws import ItemDraws, recorded
 from fusionkit.training.mixup import Mixup
 from fusionkit.training.modality_dropout import ModalityDropout
@@ -62,5 +63,7 @@ def augmented_for(train: CaseDataset, seed: int) -> Augmented:
     tables = {name: ChangedTable(source.table.cells, source.vectors, source.table.known,
                           [row for row in rows if source.present[row]])
               for name, source in train.inputs.items() if isinstance(source, ColumnInput) and source.table is not None}
+    items = {name: ChangedItems(source.spec.bag.sliced, train.item_grids[name]) for name, source in train.inputs.items()
+             if name in train.item_grids and isinstance(source, FileInput) and source.spec.bag is not None}
     return Augmented(train.augmentation, train.ids, train.grids, seed, labelled=train.labelled, tables=tables,
-                     sides=train.sides)
+                     items=items, sides=train.sides)
