@@ -18,7 +18,7 @@ from fusionkit.evaluation.plots import save
 from fusionkit.files import write_text
 from fusionkit.interface.check_data import check_data
 from fusionkit.interface.console import Console, console_for
-from fusionkit.interface.contact_sheet import augmented_sheet, drawable, present_rows, sheet
+from fusionkit.interface.contact_sheet import augmented_sheet, bags, drawable, present_rows, sheet
 from fusionkit.interface.inspected_inputs import (
     COLUMNS,
     InspectedInput,
@@ -110,7 +110,7 @@ def inspect(
     outliers = tuple(outlying_cases(cohort))
     pictures = []
     folder.mkdir(parents=True, exist_ok=True)
-    for name in drawable(cohort) if cases else ():
+    for name in (*drawable(cohort), *bags(cohort)) if cases else ():
         apart = [each.case for each in outliers if each.input == name]
         rows = present_rows(cohort, dataset, name, cases, apart)
         if rows:
@@ -132,7 +132,7 @@ def inspect(
 def _row_to_change(cohort: Cohort, dataset: CaseDataset, name: str) -> int:
     """The case whose versions are drawn: one of the middle of the cohort."""
     made = dataset.augmentation
-    changed = [] if made is None else [each for each in drawable(cohort)
+    changed = [] if made is None else [each for each in (*drawable(cohort), *bags(cohort))
                                        if made.moving(made.group(each)) or made.inputs.get(each)]
     rows = present_rows(cohort, dataset, name, 3) if name in changed else []
     if not rows:
