@@ -267,6 +267,12 @@ class CaseDataset(Dataset[Case]):
         """The numbers of tokens of each input that has masked ones, by row; a row that lacks the input has none."""
         return {name: found.counts for name, source in self.inputs.items() if (found := _counts(source)) is not None}
 
+    @property
+    def alike(self) -> dict[str, bool]:
+        """The bags whose items are changed at random, and whether all of a case alike, since they are slices."""
+        return {name: source.spec.bag.sliced for name, source in self.inputs.items()
+                if name in self.item_grids and isinstance(source, FileInput) and source.spec.bag is not None}
+
     def present(self, name: str) -> list[bool]:
         """Which cases have an input, in order; no file is read for it."""
         source = self.inputs[name]

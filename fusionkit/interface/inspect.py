@@ -121,7 +121,7 @@ def inspect(
         figure = augmented_sheet(cohort, dataset, augment, row, count=max(1, number), seed=0)
         pictures += save(figure, folder / f"{_stem(augment)}-augmented", (".png",))
     unplaced = cohort.inputs_without_extent(cohort.rows)
-    told = dataset.augmentation.told(dataset.inputs, unplaced) if dataset.augmentation else []
+    told = dataset.augmentation.told(dataset.inputs, unplaced, dataset.alike) if dataset.augmentation else []
     made = Inspection(tuple(inspected_inputs(cohort, dataset)), classes_by_part(cohort), outliers, tuple(told),
                       (folder / PAGE, folder / NUMBERS, *pictures))
     write_text(folder / NUMBERS, json.dumps(made.to_json(), indent=2) + "\n")

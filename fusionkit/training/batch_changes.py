@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from fusionkit.data.batch import Batch, Case
-from fusionkit.data.dataset import CaseDataset, ColumnInput, FileInput
+from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.planning.plan import Plan
 from fusionkit.training.augmented import Augmented, ChangedTable
 from fusionkit.training.batch_order import Changes
@@ -63,7 +63,6 @@ def augmented_for(train: CaseDataset, seed: int) -> Augmented:
     tables = {name: ChangedTable(source.table.cells, source.vectors, source.table.known,
                           [row for row in rows if source.present[row]])
               for name, source in train.inputs.items() if isinstance(source, ColumnInput) and source.table is not None}
-    items = {name: ChangedItems(source.spec.bag.sliced, train.item_grids[name]) for name, source in train.inputs.items()
-             if name in train.item_grids and isinstance(source, FileInput) and source.spec.bag is not None}
+    items = {name: ChangedItems(alike, train.item_grids[name]) for name, alike in train.alike.items()}
     return Augmented(train.augmentation, train.ids, train.grids, seed, labelled=train.labelled, tables=tables,
                      items=items, sides=train.sides)

@@ -236,7 +236,9 @@ def test_how_training_may_change_items(study: Path, section: str, written: str, 
     sizes = (None, 7) if "f*" in written else (None, None, 4, 5)
     needs = {"views": InputNeed(sizes, optional=True, masked=True)}
     if code is None:
-        assert read(study, written, needs, f"augment: {section}").sizes
+        dataset = cases(read(study, written, needs, f"augment: {section}"))
+        line, = dataset.augmentation.told(["views"], (), dataset.alike)
+        assert line.endswith("all slices alike" if "slices" in written else "each item by itself")
         return
     with pytest.raises(DataError) as caught:
         read(study, written + other, needs, f"augment: {section}")
