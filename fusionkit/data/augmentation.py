@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PositiveFloat, ValidationError
@@ -59,10 +60,12 @@ class Augmentation:
         every = ([chosen for chosen in self.inputs.get(name, ()) if chosen.declared.acts == "space"] for name in group)
         return tuple(next(filter(None, every), ()))
 
-    def told(self, read: Collection[str], unplaced: Collection[str]) -> list[str]:
+    def told(self, read: Collection[str], unplaced: Collection[str],
+             alike: AbstractMapping[str, bool] = MappingProxyType({})) -> list[str]:
         """What it does, a line for each input that is read.
 
-        `unplaced` are those whose files do not tell the size of a voxel.
+        `unplaced` are those whose files do not tell the size of a voxel; `alike` says of bags whether their items are
+        changed alike, or each by itself.
         """
         lines = []
         for name in dict.fromkeys((*self.inputs, *(each for group in self.together for each in group))):
@@ -74,6 +77,7 @@ class Augmentation:
             words = [_said(each) for each in (*moving, *own)] or ["nothing"]
             others = [other for other in group if other != name and other in read]
             notes = [f"moves with {' and '.join(others)}"] if moving and others else []
+            notes += ["all slices alike" if alike[name] else "each item by itself"] if name in alike else []
             notes += ["a voxel counts as 1 mm, since the files do not tell"] if moving and name in unplaced else []
             lines.append(f"augment {name}: {', '.join(words)}" + "".join(f"; {note}" for note in notes))
         if self.mixup is not None:
@@ -131,6 +135,10 @@ def _known(form: DataFieldReader, name: str, span: Span, inputs: AbstractMapping
     elif in_space and not inputs[name].source.files:
         form.note("bad-value", f"{TOGETHER!r} names {name!r}, which is read from columns", span,
                   why="images and volumes can move", fix="remove it")
+    elif in_space and inputs[name].bag is not None:
+        form.note("bad-value", f"{TOGETHER!r} names {name!r}, which has several items for a case", span,
+                  why="items of two inputs are not known to belong together",
+                  fix="remove it; slices of one volume move alike by themselves")
     else:
         return True
     return False

@@ -67,16 +67,26 @@ def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[in
         if not description.inputs[name].source.files:
             _check_blank(description, name, made, findings)
             continue
-        if name in masked or (name in sizes and len(sizes[name]) not in (3, 4)):
-            what = "several tokens or items for a case" if name in masked else f"arrays of {len(sizes[name])} axes"
-            findings.add(Diagnostic("not-an-image", f"'augment' names {name!r}, which has {what}", span,
-                                    why="one image or one volume of a case can be changed", fix="remove it"))
+        bag = description.inputs[name].bag
+        # Of a bag the first size is the number of items.
+        own = sizes.get(name, ()) if bag is None else sizes.get(name, ())[1:]
+        unbagged = bag is None and name in masked
+        if unbagged or (name in sizes and len(own) not in (3, 4)):
+            what = ("several tokens or items for a case" if unbagged else
+                    f"{'arrays' if bag is None else 'items'} of {len(own)} axes")
+            findings.add(Diagnostic(
+                "not-an-image", f"'augment' names {name!r}, which has {what}", span,
+                why="an image or a volume of a case can be changed, and those that 'read: bag' reads", fix=
+                "save its images one a file and write 'read: bag', or remove it" if unbagged and len(own) > 3 else
+                "remove it"))
             continue
+        neighbours = 1 if bag is None else bag.neighbours
         for chosen in made.inputs.get(name, ()):
             wanted = chosen.declared.channels
-            if wanted is not None and name in sizes and sizes[name][0] != wanted:
+            if wanted is not None and own and (own[0] != wanted or neighbours > 1):
+                channels = own[0] if neighbours == 1 else f"those of {neighbours} slices"
                 findings.add(Diagnostic(
-                    "not-colour", f"{chosen.declared.id} changes {wanted} channels; {name!r} has {sizes[name][0]}",
+                    "not-colour", f"{chosen.declared.id} changes {wanted} channels; {name!r} has {channels}",
                     span, why="it is made for colours" if wanted == 3 else None,
                     fix=f"write '{chosen.declared.name}: off' on {name!r} beside the preset, or remove it"))
         changing = [chosen.declared.name for chosen in made.inputs.get(name, ()) if chosen.declared.acts == "intensity"]
@@ -84,8 +94,9 @@ def _check_changed(description: DataDescription, sizes: Mapping[str, Sequence[in
             findings.add(Diagnostic(
                 "label-map-changed", f"'augment' changes the values of {name!r}, whose files seem to hold labels", span,
                 why=f"{', '.join(changing)} would make other labels of them; labels may be moved alone",
-                fix=f"name it under '{TOGETHER}' alone, beside its image, or write 'interpolate: linear' on input "
-                    f"{name!r} if its values are intensities"))
+                fix=(f"name it under '{TOGETHER}' alone, beside its image" if bag is None else
+                     "leave those that move") + f", or write 'interpolate: linear' on input {name!r} if its values are "
+                "intensities"))
 
 
 def _check_blank(description: DataDescription, name: str, made: Augmentation, findings: Findings) -> None:

@@ -228,8 +228,10 @@ def together(spec: InputSpec, id: str, bag: Bag, items: Sequence[case_files.Chec
                 "write 'size: [HEIGHT, WIDTH]', or three numbers for volumes, under 'of', or 'channels' if these differ"
                 ), spec.name)
             return None
+    grids = [item.facts.outcome_grid for item in items]
     return case_files.Checked((len(items), *items[0].shape), replace(
-        joined_facts([item.facts for item in items]), positions=bag.positions))
+        joined_facts([item.facts for item in items]), positions=bag.positions,
+        item_grids=tuple(grids) if any(grids) else ()))
 
 
 def joined_facts(items: Sequence[Facts]) -> Facts:

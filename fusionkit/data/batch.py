@@ -17,7 +17,7 @@ class Case(TypedDict):
     `counts` has this number for those that are not read, where outputs of frozen nodes take their place. `known`
     has, for inputs of columns of which a component asks for it, which cells are not blank: (c,). `grids` has the affine
     of each volume whose files tell where it is, see `fusionkit.data.geometry.grid`: float64 (4, 4), NaN where this case
-    lacks one.
+    lacks one. `places` has, for bags that training changes at random, which of its items these are: int64 (n,).
     """
 
     index: int
@@ -29,6 +29,7 @@ class Case(TypedDict):
     counts: NotRequired[dict[str, int]]
     known: NotRequired[dict[str, Tensor]]
     grids: NotRequired[dict[str, Tensor]]
+    places: NotRequired[dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Batch:
     padded with zeros to the longest case of the batch, (B, N, c), and have `valid` bool (B, N), True = a token. Inputs
     of columns of which a component asks for it have `known` bool (B, c), True = the cell was not blank. Volumes whose
     files tell where they are have `grids` float64 (B, 4, 4), NaN for a case without one; they stay on the CPU.
-    `mixed` is there where training joins cases.
+    `mixed` is there where training joins cases. Bags that training changes at random have `places` int64 (B, N): which
+    of the items of its case each one is, -1 for padding; they stay on the CPU too.
     """
 
     inputs: dict[str, Tensor]
@@ -62,6 +64,7 @@ class Batch:
     known: dict[str, Tensor] = field(default_factory=dict)
     grids: dict[str, Tensor] = field(default_factory=dict)
     mixed: Mixed | None = None
+    places: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -86,7 +89,7 @@ class Batch:
         mixed = self.mixed and Mixed({name: change(target) for name, target in self.mixed.targets.items()},
                                      change(self.mixed.share))
         return Batch(changed[0], changed[1], changed[2], changed[3], change(self.index), changed[4], changed[5],
-                     self.grids, mixed)
+                     self.grids, mixed, self.places)
 
 
 def collate(cases: Sequence[Case]) -> Batch:
@@ -107,6 +110,7 @@ def collate(cases: Sequence[Case]) -> Batch:
         valid,
         {name: torch.stack([case["known"][name] for case in cases]) for name in first.get("known", ())},
         {name: torch.stack([case["grids"][name] for case in cases]) for name in first.get("grids", ())},
+        places={name: pad_places([case["places"][name] for case in cases]) for name in first.get("places", ())},
     )
 
 
@@ -117,6 +121,12 @@ def pad(bags: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     for row, bag in enumerate(bags):
         tokens[row, : len(bag)] = bag
     return tokens, valid
+
+
+def pad_places(of_cases: Sequence[Tensor]) -> Tensor:
+    """The places of the items of each case, (n,), as (B, N), with -1 for padding."""
+    padded, real = pad(of_cases)
+    return padded.masked_fill(~real, -1)
 
 
 def _real(counts: Sequence[int]) -> Tensor:

@@ -223,6 +223,9 @@ class Cohort:
         made.augmentation = self.description.augmentation
         if made.augmentation is not None:
             made.sides = sides_of(self.description, self.layouts, self.heads)
+            made.item_grids = {name: [facts.item_grids for facts in self._facts_of(name)]
+                               for name in made.augmentation.inputs
+                               if name in inputs and self.description.inputs[name].bag is not None}
         made.labelled = labelled(self.description.inputs, self.facts)
         made.grids = {name: grids for name, grids in self.grids.items() if name in self.sizes and any(grids)}
         return made
@@ -237,11 +240,16 @@ class Cohort:
 
     def inputs_without_extent(self, rows: Sequence[int]) -> list[str]:
         """The inputs of which files of some of the rows do not tell the size of a voxel."""
-        return [name for name, known in self.grids.items()
-                if any(known[row] is None and self.paths[name][row] is not None for row in rows)]
+        return [name for name, places in self.paths.items() for facts in [self._facts_of(name)]
+                if any(places[row] is not None and not all(facts[row].item_grids or [facts[row].outcome_grid])
+                       for row in rows)]
+
+    def _facts_of(self, name: str) -> list[Facts]:
+        """The metadata of an input of files by row, empty for one without a file."""
+        none = Facts()
+        return [self.facts.get((name, row), none) for row in self.rows]
 
     @property
     def grids(self) -> dict[str, list[Grid | None]]:
         """The grid of the array of every file, by input and row; None where it is not known."""
-        none = Facts()
-        return {name: [self.facts.get((name, row), none).outcome_grid for row in self.rows] for name in self.paths}
+        return {name: [facts.outcome_grid for facts in self._facts_of(name)] for name in self.paths}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -166,6 +166,14 @@ class Memory:
             self._kept[name, row] = tensor
 
 
+class _Read(NamedTuple):
+    """An input of one case: its tensor, whether the case has it, and which of the items of a bag these are."""
+
+    tensor: Tensor
+    present: bool = True
+    places: Sequence[int] = ()
+
+
 class ItemChoice(Protocol):
     """Draws items of cases for an epoch."""
 
@@ -179,8 +187,9 @@ class CaseDataset(Dataset[Case]):
     Created by `Cohort.dataset`. Files are read when a case is first accessed, and cached in memory while there is room.
     Every case is given as it is: `augmentation` is for the trainer, and so is `whole`, by which cases have all of their
     items and not those that `most_evaluate` leaves: all, or in an `epoch` that is known those that `draws` names.
-    `grids` are those of the arrays by input and row, None where the files do not tell. `labelled` are the inputs whose
-    values are labels, `sides` what changes in a case that is mirrored.
+    `grids` are those of the arrays by input and row, None where the files do not tell; `item_grids`, for the bags that
+    are changed at random, those of their items, see `Facts`. `labelled` are the inputs whose values are labels, `sides`
+    what changes in a case that is mirrored.
 
     Reading a case raises `RunError` if its file has changed since it was checked.
     """
@@ -197,6 +206,7 @@ class CaseDataset(Dataset[Case]):
         self.memory = memory or Memory()
         self.augmentation: Augmentation | None = None
         self.grids: Mapping[str, Sequence[Grid | None]] = {}
+        self.item_grids: Mapping[str, Sequence[Sequence[Grid | None]]] = {}
         self.labelled: frozenset[str] = frozenset()
         self.sides = Sides()
         self.whole = False
@@ -212,8 +222,8 @@ class CaseDataset(Dataset[Case]):
         masked = tuple(name for name, source in self.inputs.items() if _counts(source) is not None)
         case: Case = {
             "index": row,
-            "inputs": {name: tensor for name, (tensor, _) in read.items()},
-            "present": {name: present for name, (_, present) in read.items()},
+            "inputs": {name: each.tensor for name, each in read.items()},
+            "present": {name: each.present for name, each in read.items()},
             "targets": {name: torch.as_tensor(target.values[row]) for name, target in self.targets.items()},
             "target_present": {name: bool(target.present[row]) for name, target in self.targets.items()},
         }
@@ -225,6 +235,8 @@ class CaseDataset(Dataset[Case]):
             case["known"] = known
         if self.grids:
             case["grids"] = {name: _affine(of_rows[row]) for name, of_rows in self.grids.items()}
+        if self.item_grids:
+            case["places"] = {name: torch.tensor(read[name].places, dtype=torch.int64) for name in self.item_grids}
         return case
 
     def some(self, places: Sequence[int]) -> Self:
@@ -255,6 +267,12 @@ class CaseDataset(Dataset[Case]):
         """The numbers of tokens of each input that has masked ones, by row; a row that lacks the input has none."""
         return {name: found.counts for name, source in self.inputs.items() if (found := _counts(source)) is not None}
 
+    @property
+    def alike(self) -> dict[str, bool]:
+        """The bags whose items are changed at random, and whether all of a case alike, since they are slices."""
+        return {name: source.spec.bag.sliced for name, source in self.inputs.items()
+                if name in self.item_grids and isinstance(source, FileInput) and source.spec.bag is not None}
+
     def present(self, name: str) -> list[bool]:
         """Which cases have an input, in order; no file is read for it."""
         source = self.inputs[name]
@@ -266,29 +284,30 @@ class CaseDataset(Dataset[Case]):
             return [source.positions.by_row[row] is not None for row in self.rows]
         return [source.paths[row] is not None for row in self.rows]
 
-    def _input(self, name: str, source: Source, row: int) -> tuple[Tensor, bool]:
+    def _input(self, name: str, source: Source, row: int) -> _Read:
         if isinstance(source, ColumnInput):
-            return torch.from_numpy(source.vectors[row]), bool(source.present[row])
+            return _Read(torch.from_numpy(source.vectors[row]), bool(source.present[row]))
         if isinstance(source, SequenceInput):
             tensor = source.tensors[row]
-            return (source.missing, False) if tensor is None else (tensor, True)
+            return _Read(source.missing, False) if tensor is None else _Read(tensor)
         if isinstance(source, PositionsInput):
             found = source.positions.by_row[row]
             if found is None:
-                return source.missing, False
+                return _Read(source.missing, False)
             chosen = self._chosen(source.positions.of, source.positions.bag, row, len(found))
-            return torch.from_numpy(found[chosen]), True
+            return _Read(torch.from_numpy(found[chosen]))
         path = source.paths[row]
         if path is None:
-            return source.missing, False
+            return _Read(source.missing, False)
         if source.spec.bag is not None and (source.spec.bag.most_evaluate or source.spec.bag.most) is not None:
-            return self._read(name, source, row, path), True  # memory has all items or none
+            return self._read(name, source, row, path)  # memory has all items or none
         kept = self.memory.get(name, row)
         if kept is None:
-            kept = self._read(name, source, row, path)
+            kept = self._read(name, source, row, path).tensor
             self.memory.put(name, row, kept)
         # What memory holds is shared by the folds, each of which has a scale of its own.
-        return kept if source.matching is None else source.matching.of_row(row, kept), True
+        matched = kept if source.matching is None else source.matching.of_row(row, kept)
+        return _Read(matched, places=range(len(kept) if source.spec.bag is not None else 0))
 
     def _chosen(self, name: str, bag: BagOptions, row: int, count: int) -> list[int]:
         """Which of so many items of an input are given."""
@@ -296,14 +315,18 @@ class CaseDataset(Dataset[Case]):
             return list(self.draws.chosen(name, row, self.epoch, count, bag.most))
         return list(spread(count, None if self.whole else bag.most_evaluate))
 
-    def _read(self, name: str, source: FileInput, row: int, place: Place) -> Tensor:
+    def _read(self, name: str, source: FileInput, row: int, place: Place) -> _Read:
         spec = source.of_row(row)
         if spec.bag is None or isinstance(place, Path):
             assert isinstance(place, Path), "files of a bag without its options; please report"
             array = self._loaded(name, source, row, place)
-            return array if spec.bag is None else array[self._chosen(name, spec.bag, row, len(array))]
-        files = [place.files[item] for item in self._chosen(name, spec.bag, row, len(place.files))]
-        return torch.stack([self._loaded(name, source, row, file, items=1) for file in files])
+            if spec.bag is None:
+                return _Read(array)
+            chosen = self._chosen(name, spec.bag, row, len(array))
+            return _Read(array[chosen], places=chosen)
+        chosen = self._chosen(name, spec.bag, row, len(place.files))
+        items = [self._loaded(name, source, row, place.files[item], items=1) for item in chosen]
+        return _Read(torch.stack(items), places=chosen)
 
     def _loaded(self, name: str, source: FileInput, row: int, path: Path, items: int = 0) -> Tensor:
         """The array of one file, which is one of several items, or the whole input."""

@@ -18,7 +18,7 @@ from fusionkit.files import check_regular, read_json
 
 _ENTRY = re.compile(r"[0-9a-f]{64}\.(npy|json)|\.aside-.*")
 _OF_HEADERS = {".mhd": (".raw", ".zraw"), ".nhdr": (".raw", ".raw.gz"), ".hdr": (".img", ".img.gz"), ".img": (".hdr",)}
-_FORMAT = 4  # increase it when a reader gives other values or facts for the same file and options
+_FORMAT = 5  # increase it when a reader gives other values or facts for the same file and options
 
 
 def key(path: Path, reader: str, settings: dict[str, Any]) -> str:

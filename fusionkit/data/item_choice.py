@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.readers.bag import BagOptions
 from fusionkit.data.readers.facts import Facts
 from fusionkit.data.readers.reader import ReadError
@@ -48,4 +49,12 @@ def slices(array: NDArray[np.float32], facts: Facts, bag: BagOptions) -> tuple[N
     chosen = (places[:, None] + beside).clip(0, count - 1)
     items = np.ascontiguousarray(array[:, chosen].transpose(1, 0, 2, 3, 4)).reshape(taken, -1, *array.shape[2:])
     positions = tuple(float(place) for place in (places - (count - 1) / 2) * apart)
-    return items, replace(facts, outcome_grid=None, positions=positions, fill=())
+    return items, replace(facts, outcome_grid=None, positions=positions, fill=(),
+                          item_grids=() if grid is None else (_middle_slice(grid),))
+
+
+def _middle_slice(grid: Grid) -> Grid:
+    """The grid of one slice in the middle of a volume, which all of its slices share but for their place."""
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, 0] * (grid.shape[0] - 1) / 2
+    return Grid(affine, (1, *grid.shape[1:]))

@@ -67,6 +67,12 @@ def check_sides(description: DataDescription, layouts: Mapping[str, Categories],
         findings.add(Diagnostic("flip-laterality", f"{names} are mirrored each by itself, and {SWAP!r} can follow one "
                                 "of them", description.span("augment", SWAP),
                                 fix="name them under 'together', or write 'flip: off' on all but one"))
+    apart = [name for group in mirrored for name in group
+             if (bag := description.inputs[name].bag) is not None and not bag.sliced]
+    if apart and made.swap:
+        findings.add(Diagnostic("flip-laterality", f"the items of {apart[0]!r} are mirrored each by itself, and "
+                                f"{SWAP!r} is about the whole case", description.span("augment", SWAP),
+                                fix=f"write 'flip: off' on {apart[0]!r}, or remove {SWAP!r}"))
     if not mirrored:
         return
     where = description.span("augment", next(name for name in mirrored[0] if name in made.inputs))

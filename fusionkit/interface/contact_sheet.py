@@ -1,4 +1,6 @@
-"""The contact sheet of `inspect`: slices of some cases in three planes, with masks, and augmented versions beside."""
+"""The contact sheet of `inspect`: slices of some cases in three planes, with masks, and augmented versions beside; of
+bags some items of each case.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from fusionkit.data.batch import Batch, collate
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.geometry.grid import Grid
+from fusionkit.data.item_choice import spread
 from fusionkit.evaluation.plots import fitting
 from fusionkit.training.at_bounds import at_bounds
 from fusionkit.training.batch_changes import augmented_for
@@ -45,10 +48,12 @@ def sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], 
     """Some cases of an input: slices through the middle in three planes, then versions as training would change them.
 
     Volumes whose files tell where they are are shown as radiologists see them, the patient's right on the left; of the
-    others the planes are named by the axis that they cut.
+    others the planes are named by the axis that they cut. Of a bag some items are shown, with a line for each version.
     """
     from matplotlib.figure import Figure
 
+    if name in bags(cohort):
+        return _item_sheet(cohort, dataset, name, rows, versions=versions, seed=seed)
     changed = augmented_for(dataset, seed) if dataset.augmentation is not None and versions else None
     moves = changed is not None and dataset.augmentation is not None and any(
         name in group for group in (*dataset.augmentation.groups(), *dataset.augmentation.together))
@@ -75,11 +80,47 @@ def sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], 
     return figure
 
 
+def _item_sheet(cohort: Cohort, dataset: CaseDataset, name: str, rows: Sequence[int], *, versions: int, seed: int
+                ) -> Figure:
+    """Some items of each case, evenly spread, and below them the same ones as the first epochs would change them."""
+    from matplotlib.figure import Figure
+
+    changed = augmented_for(dataset, seed) if name in dataset.item_grids else None
+    lines = []
+    for row in rows:
+        batch = collate([dataset[row]])
+        lines.append((fitting(cohort.ids[row], 18), row, batch))
+        if changed is not None:
+            lines += [(f"epoch {epoch + 1}", row, changed(batch, epoch)) for epoch in range(versions)]
+    items = {row: spread(int(batch.valid[name].sum()), _WIDE) for _, row, batch in lines}
+    columns = max(map(len, items.values()))
+    figure = Figure(figsize=(_INCHES * columns + 0.6, _INCHES * len(lines) + 0.7), layout="constrained")
+    axes = figure.subplots(len(lines), columns, squeeze=False)
+    limits = _limits(dataset, name, rows)
+    for line, (title, row, batch) in zip(axes, lines, strict=True):
+        for place, item in zip(line, items[row], strict=False):
+            _draw(place, _item_shown(cohort, batch, name, row, item), limits)
+            place.set_title(f"item {item + 1}", fontsize=8)
+        for place in line[len(items[row]):]:
+            place.axis("off")
+        line[0].set_ylabel(title, fontsize=8)
+    return figure
+
+
+def _item_shown(cohort: Cohort, batch: Batch, name: str, row: int, item: int) -> Plane:
+    """One item of a bag: the axial plane of a volume, and of slices with their neighbours the one in the middle."""
+    bag, grids = cohort.description.inputs[name].bag, cohort.facts[name, row].item_grids
+    values = batch.inputs[name][0, item].numpy()
+    if bag is not None and bag.neighbours > 1:
+        values = values[bag.neighbours // 2, None]
+    return _planes(values, None, grids[item] if values.ndim == 4 and grids else None)[0]
+
+
 def augmented_sheet(cohort: Cohort, dataset: CaseDataset, name: str, row: int, *, count: int, seed: int) -> Figure:
     """One case of an input as it is, changed by each transform at its bounds, and as the first epochs would change it:
     `count` pictures.
 
-    Transforms that change nothing at a bound are left out.
+    Transforms that change nothing at a bound are left out. Of a bag it is the item in the middle.
     """
     from matplotlib.figure import Figure
 
@@ -97,8 +138,10 @@ def augmented_sheet(cohort: Cohort, dataset: CaseDataset, name: str, row: int, *
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     limits, mask = _limits(dataset, name, [row]), _mask_of(cohort, dataset, name)
     grid = dataset.grids.get(name, [None] * len(cohort))[row]
+    middle = int(batch.valid[name].sum()) // 2 if name in batch.valid else None
     for place, (title, made) in zip(axes, versions, strict=False):
-        _draw(place, _shown(made, name, grid, mask)[0], limits)
+        _draw(place, _shown(made, name, grid, mask)[0] if middle is None else _item_shown(
+            cohort, made, name, row, middle), limits)
         place.set_title(title, fontsize=8)
     for place in axes[len(versions):]:
         place.axis("off")
@@ -108,10 +151,10 @@ def augmented_sheet(cohort: Cohort, dataset: CaseDataset, name: str, row: int, *
 
 def _mask_of(cohort: Cohort, dataset: CaseDataset, name: str) -> str | None:
     """The label map whose outline is drawn: the first of the same size, one that moves with the input if there is."""
-    if name in dataset.labelled:
+    if name in dataset.labelled or name in cohort.masked:
         return None
     fitting_masks = [mask for mask in sorted(dataset.labelled) if mask in cohort.sizes
-                     and cohort.sizes[mask][1:] == cohort.sizes[name][1:]]
+                     and mask not in cohort.masked and cohort.sizes[mask][1:] == cohort.sizes[name][1:]]
     group = dataset.augmentation.group(name) if dataset.augmentation is not None else ()
     return next((mask for mask in fitting_masks if mask in group), fitting_masks[0] if fitting_masks else None)
 
@@ -127,6 +170,11 @@ def _shown(batch: Batch, name: str, grid: Grid | None, mask: str | None) -> list
     """The planes of a case, the axial one first; a picture has one."""
     values = batch.inputs[name][0].numpy()
     labels = batch.inputs[mask][0].numpy() if mask is not None and bool(batch.present[mask][0]) else None
+    return _planes(values, labels, grid)
+
+
+def _planes(values: NDArray[np.float32], labels: NDArray[np.float32] | None, grid: Grid | None) -> list[Plane]:
+    """The planes of one array, with the outlines of its labels."""
     if values.ndim == 3 or values.shape[1] == 1:
         flat = values if values.ndim == 3 else values[:, 0]
         colours = flat.transpose(1, 2, 0) if len(flat) == 3 else flat[0]
@@ -205,3 +253,9 @@ def drawable(cohort: Cohort) -> Mapping[str, int]:
     """The inputs that are one image or one volume of a case, and the axes of these."""
     return {name: len(size) - 1 for name, size in cohort.sizes.items()
             if name in cohort.paths and name not in cohort.masked and len(size) in (3, 4)}
+
+
+def bags(cohort: Cohort) -> list[str]:
+    """The inputs that are several images or volumes of a case."""
+    return [name for name, size in cohort.sizes.items()
+            if name in cohort.paths and cohort.description.inputs[name].bag is not None and len(size) in (4, 5)]

@@ -18,7 +18,7 @@ from fusionkit.evaluation.plots import save
 from fusionkit.files import write_text
 from fusionkit.interface.check_data import check_data
 from fusionkit.interface.console import Console, console_for
-from fusionkit.interface.contact_sheet import augmented_sheet, drawable, present_rows, sheet
+from fusionkit.interface.contact_sheet import augmented_sheet, bags, drawable, present_rows, sheet
 from fusionkit.interface.inspected_inputs import (
     COLUMNS,
     InspectedInput,
@@ -110,7 +110,7 @@ def inspect(
     outliers = tuple(outlying_cases(cohort))
     pictures = []
     folder.mkdir(parents=True, exist_ok=True)
-    for name in drawable(cohort) if cases else ():
+    for name in (*drawable(cohort), *bags(cohort)) if cases else ():
         apart = [each.case for each in outliers if each.input == name]
         rows = present_rows(cohort, dataset, name, cases, apart)
         if rows:
@@ -121,7 +121,7 @@ def inspect(
         figure = augmented_sheet(cohort, dataset, augment, row, count=max(1, number), seed=0)
         pictures += save(figure, folder / f"{_stem(augment)}-augmented", (".png",))
     unplaced = cohort.inputs_without_extent(cohort.rows)
-    told = dataset.augmentation.told(dataset.inputs, unplaced) if dataset.augmentation else []
+    told = dataset.augmentation.told(dataset.inputs, unplaced, dataset.alike) if dataset.augmentation else []
     made = Inspection(tuple(inspected_inputs(cohort, dataset)), classes_by_part(cohort), outliers, tuple(told),
                       (folder / PAGE, folder / NUMBERS, *pictures))
     write_text(folder / NUMBERS, json.dumps(made.to_json(), indent=2) + "\n")
@@ -132,7 +132,7 @@ def inspect(
 def _row_to_change(cohort: Cohort, dataset: CaseDataset, name: str) -> int:
     """The case whose versions are drawn: one of the middle of the cohort."""
     made = dataset.augmentation
-    changed = [] if made is None else [each for each in drawable(cohort)
+    changed = [] if made is None else [each for each in (*drawable(cohort), *bags(cohort))
                                        if made.moving(made.group(each)) or made.inputs.get(each)]
     rows = present_rows(cohort, dataset, name, 3) if name in changed else []
     if not rows:

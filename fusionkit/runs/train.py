@@ -236,7 +236,7 @@ def _fitted(cases: JobCases) -> list[FitResult]:
                     job.reporter.line(line)
             if learned.augmentation is not None:
                 unplaced = job.setup.cohort.inputs_without_extent(cases.parts.train)
-                for line in learned.augmentation.told(learned.inputs, unplaced):
+                for line in learned.augmentation.told(learned.inputs, unplaced, learned.alike):
                     job.reporter.line(line)
             ahead = reading_ahead(own, learned)
             if own.workers == "auto" and ahead.workers:

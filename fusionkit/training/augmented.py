@@ -1,6 +1,6 @@
 """Applies the transforms of a data file to training batches: drawn for each case from seed, epoch and id.
 
-Axes: B cases, c channels, then (h, w) or (d, h, w).
+Axes: B cases, or items of them, c channels, then (h, w) or (d, h, w).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from fusionkit.data.motions import Joined, Placed, extent_of, joined, moved, pla
 from fusionkit.errors import RunError
 from fusionkit.registry.named import Chosen
 from fusionkit.training.batch_order import seed_of
+from fusionkit.training.changed_arrays import Arrays, ChangedArray, ChangedItems
 
 _WORD = "augment"
 _UNIT = 65536 * math.sqrt(4 / 12)
@@ -92,15 +93,15 @@ class Augmented:
 
     `ids` are those of all rows; `grids` has where the array of each row is, by input; one that it lacks has voxels of
     1 mm. Inputs that move alike move about the middle of the first of them whose files tell where it is. `labelled`
-    are inputs whose values are labels; `tables` have what inputs of columns are changed by.
+    are inputs whose values are labels; `tables` have what inputs of columns are changed by, and `items` how bags are.
     """
 
     def __init__(self, augmentation: Augmentation | None, ids: Sequence[str],
                  grids: Mapping[str, Sequence[Grid | None]], seed: int, *,
                  labelled: Collection[str] = (), tables: Mapping[str, ChangedTable] | None = None,
-                 sides: Sides | None = None) -> None:
+                 items: Mapping[str, ChangedItems] | None = None, sides: Sides | None = None) -> None:
         self.ids, self.grids, self.labelled, self.tables = ids, grids, labelled, tables or {}
-        self.sides = sides or Sides()
+        self.items, self.sides = items or {}, sides or Sides()
         self.cells: dict[str, list[Applied]] = {}
         self.groups: dict[tuple[str, ...], list[Applied]] = {}
         self.values: dict[str, list[Applied]] = {}
@@ -117,17 +118,26 @@ class Augmented:
         if not self.values:
             return batch
         inputs = dict(batch.inputs)
-        for group, transforms in self.groups.items():
-            for name in group if transforms else ():
-                if name in inputs:
-                    inputs[name] = self._moved(name, inputs[name], _rows_of(batch, name), group, epoch)
-        for name, transforms in self.values.items():
-            if name in inputs and transforms:
-                inputs[name] = self._changed(inputs[name], _rows_of(batch, name), transforms, epoch)
+        moving = {name: group for group, transforms in self.groups.items() if transforms for name in group}
+        for name in dict.fromkeys((*moving, *(name for name, transforms in self.values.items() if transforms))):
+            if name in inputs:
+                inputs[name] = self._input(batch, name, moving.get(name), epoch)
         batch = replace(batch, inputs=inputs)
         if self.sides.cells or self.sides.classes:
             batch = swapped(batch, self._mirrored(batch, epoch), self.sides)
         return self._with_cells(batch, epoch)
+
+    def _input(self, batch: Batch, name: str, group: Sequence[str] | None, epoch: int) -> Tensor:
+        """The changed values of an input, which moves with a group if it does."""
+        def change(values: Tensor, arrays: Arrays) -> Tensor:
+            there = values if group is None else self._moved(name, values, arrays, group, epoch)
+            return self._changed(there, arrays, self.values.get(name, ()), epoch)
+
+        rows = _rows_of(batch, name)
+        if name in self.items:
+            return self.items[name].changed(batch, name, rows, self.ids, change=change)
+        return change(batch.inputs[name], [None if row is None else ChangedArray(row, self.ids[row], self.ids[row])
+                                           for row in rows])
 
     def _mirrored(self, batch: Batch, epoch: int) -> Tensor:
         """Which cases are mirrored left for right: (B,)."""
@@ -167,45 +177,51 @@ class Augmented:
             known[place] = torch.from_numpy(found.known)
         return result, known
 
-    def _moved(self, name: str, values: Tensor, rows: Sequence[int | None], group: Sequence[str], epoch: int
-               ) -> Tensor:
-        motions, places = [], []
-        for row in rows:
-            place, extent = self._placed(name, row, values.shape[2:], group)
-            motions.append(joined(()) if row is None else self.motion(
-                self.groups[tuple(group)], epoch, self.ids[row], extent))
+    def _moved(self, name: str, values: Tensor, arrays: Arrays, group: Sequence[str], epoch: int) -> Tensor:
+        motions, places, drawn = [], [], dict[str, Joined]()
+        for array in arrays:
+            place, extent = self._placed(name, array, values.shape[2:], group)
+            if array is not None and array.drawn not in drawn:
+                drawn[array.drawn] = self.motion(self.groups[tuple(group)], epoch, array.drawn, extent)
+            motions.append(joined(()) if array is None else drawn[array.drawn])
             places.append(place)
         return moved(values, motions, places, values.flatten(2).amin(2), by_label=name in self.labelled)
 
     def motion(self, transforms: Sequence[Applied], epoch: int, id: str, extent: Sequence[float]) -> Joined:
-        """The motion of one case."""
+        """The motion of one case, or of an item; `id` is the word that its draws follow from."""
         found: list[Motion] = []
         for each in transforms:
             random = each.draws(epoch, id)
             found += [each.call("move", random, extent)] if random is not None else []
         return joined(found)
 
-    def _placed(self, name: str, row: int | None, sizes: Sequence[int], group: Sequence[str]
+    def _placed(self, name: str, array: ChangedArray | None, sizes: Sequence[int], group: Sequence[str]
                 ) -> tuple[Placed, list[float]]:
-        """Where the voxels of a case are, and the extent that transforms see."""
+        """Where the voxels of an array are, and the extent that transforms see."""
         whole = [1, *sizes] if len(sizes) == 2 else list(sizes)
-        known = [] if row is None else [self.grids[each][row] for each in group if each in self.grids]
-        lead = next((grid for grid in known if grid is not None), None)
-        if lead is None or row is None:
+        known = {} if array is None else {each: self._grid(each, array) for each in group}
+        lead = next((grid for grid in known.values() if grid is not None), None)
+        if lead is None:
             return placed(whole, [1.0] * 3), [0.0 if size == 1 else float(size) for size in whole]
-        own = self.grids[name][row] if name in self.grids else None
+        own = known[name]
         if own is None and list(lead.shape) != whole:
             return placed(whole, [1.0] * 3), extent_of(lead)
         # One whose file does not tell lies where the first one does: their sizes are equal.
         return placed_by(own or lead, lead), extent_of(lead)
 
-    def _changed(self, values: Tensor, rows: Sequence[int | None], transforms: Sequence[Applied], epoch: int
-                 ) -> Tensor:
-        """Values changed by the transforms in their order; None among the rows is a missing input."""
+    def _grid(self, name: str, array: ChangedArray) -> Grid | None:
+        if name in self.items:
+            return self.items[name].grid(array)
+        return self.grids[name][array.row] if name in self.grids else None
+
+    def _changed(self, values: Tensor, arrays: Arrays, transforms: Sequence[Applied], epoch: int) -> Tensor:
+        """Values changed by the transforms in their order."""
+        if not transforms:
+            return values
         low, high = values.flatten(1).amin(1), values.flatten(1).amax(1)
         result = values
         for each in transforms:
-            result = _apply(each, result, [None if row is None else self.ids[row] for row in rows], epoch)
+            result = _apply(each, result, arrays, epoch)
         if result is values:
             return values
         # What was scaled to 0..1 by a window or as the colours of a picture stays there.
@@ -249,15 +265,15 @@ def _made(several: Sequence[Chosen[Transform]], seed: int, owner: str) -> list[A
     return [Applied(chosen, chosen.declared.module(chosen.config), seed, owner) for chosen in several]
 
 
-def _apply(transform: Applied, values: Tensor, ids: Sequence[str | None], epoch: int) -> Tensor:
-    """The values with those cases changed that the transform draws."""
+def _apply(transform: Applied, values: Tensor, arrays: Arrays, epoch: int) -> Tensor:
+    """The values with those arrays changed that the transform draws."""
     rows, drawn, keys = [], [], []
-    for row, id in enumerate(ids):
-        random = None if id is None else transform.draws(epoch, id)
-        if id is not None and random is not None:
+    for row, array in enumerate(arrays):
+        random = None if array is None else transform.draws(epoch, array.drawn)
+        if array is not None and random is not None:
             rows.append(row)
             drawn.append(transform.call("draw", random))
-            keys.append(transform.field(epoch, id))
+            keys.append(transform.field(epoch, array.field))
     if not rows:
         return values
     numbers = {name: torch.tensor([each[name] for each in drawn], dtype=torch.float32, device=values.device)

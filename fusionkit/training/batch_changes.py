@@ -12,6 +12,7 @@ from fusionkit.data.dataset import CaseDataset, ColumnInput
 from fusionkit.planning.plan import Plan
 from fusionkit.training.augmented import Augmented, ChangedTable
 from fusionkit.training.batch_order import Changes
+from fusionkit.training.changed_arrays import ChangedItems
 from fusionkit.training.item_draws import ItemDraws, recorded
 from fusionkit.training.mixup import Mixup
 from fusionkit.training.modality_dropout import ModalityDropout
@@ -62,5 +63,6 @@ def augmented_for(train: CaseDataset, seed: int) -> Augmented:
     tables = {name: ChangedTable(source.table.cells, source.vectors, source.table.known,
                           [row for row in rows if source.present[row]])
               for name, source in train.inputs.items() if isinstance(source, ColumnInput) and source.table is not None}
+    items = {name: ChangedItems(alike, train.item_grids[name]) for name, alike in train.alike.items()}
     return Augmented(train.augmentation, train.ids, train.grids, seed, labelled=train.labelled, tables=tables,
-                     sides=train.sides)
+                     items=items, sides=train.sides)

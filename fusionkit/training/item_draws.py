@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from fusionkit.data.batch import Batch, Case, pad
+from fusionkit.data.batch import Batch, Case, pad, pad_places
 from fusionkit.data.dataset import CaseDataset, FileInput, PositionsInput
 from fusionkit.data.item_choice import drawn
 from fusionkit.data.readers.bag import BagOptions
@@ -37,16 +37,18 @@ class ItemDraws:
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
         """The batch with the items of one epoch, counted from 0."""
-        inputs, valid = dict(batch.inputs), dict(batch.valid)
+        inputs, valid, places = dict(batch.inputs), dict(batch.valid), dict(batch.places)
         for name, owner in self.owners.items():
             if name not in inputs:
                 continue
             counts = valid[name].sum(1).tolist()
-            items = [tokens[: count][self.chosen(owner, row, epoch, count, self.most[name])] if count else tokens[:0]
-                     for tokens, row, count in zip(inputs[name], batch.index.tolist(), counts, strict=True)]
-            inputs[name], real = pad(items)
+            taken = [self.chosen(owner, row, epoch, count, self.most[name]) if count else []
+                     for row, count in zip(batch.index.tolist(), counts, strict=True)]
+            inputs[name], real = pad([tokens[list(chosen)] for tokens, chosen in zip(inputs[name], taken, strict=True)])
+            if name in places:
+                places[name] = pad_places([of[list(chosen)] for of, chosen in zip(places[name], taken, strict=True)])
             valid[name] = real.to(inputs[name].device)
-        return replace(batch, inputs=inputs, valid=valid)
+        return replace(batch, inputs=inputs, valid=valid, places=places)
 
     def chosen(self, owner: str, row: int, epoch: int, count: int, most: int) -> Sequence[int]:
         """The places of the items of a case that an epoch takes."""

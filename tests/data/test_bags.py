@@ -15,7 +15,7 @@ from PIL import Image
 from recorded import GOLDEN
 
 from fusionkit.data import disk_cache
-from fusionkit.data.batch import collate, pad
+from fusionkit.data.batch import Batch, collate, pad
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.description import describe
@@ -25,7 +25,8 @@ from fusionkit.data.loading import HeadTarget, InputNeed, load_cohort
 from fusionkit.data.readers.bag import BagOptions
 from fusionkit.data.readers.facts import Facts
 from fusionkit.errors import DataError
-from fusionkit.training.batch_order import seed_of
+from fusionkit.training.batch_changes import augmented_for
+from fusionkit.training.batch_order import Batches, make_loader, seed_of
 from fusionkit.training.item_draws import ItemDraws
 
 FACTS = json.loads((GOLDEN / "images/bags/expected.json").read_text(encoding="utf-8"))
@@ -33,6 +34,8 @@ ARRAYS = np.load(GOLDEN / "images/bags/expected.npz")
 HEADS = {"kind": HeadTarget("multiclass", ("a", "b"))}
 ITEMS = InputNeed((None, 1, 4, 5), optional=True, masked=True)
 COUNTS = (3, 12, 0, 1)
+OF_SLICES = 'views: {read: bag, of: {read: numpy}, path: "v.npy", items: slices%s}'
+CHANGED = "augment: {views: {rotate: [30, 0, 0], brightness: true}}"
 BY_PATTERN = 'views: {read: bag, of: {read: image}, path: "img/{id}/*.png"%s}'
 
 
@@ -174,6 +177,72 @@ def test_slices_are_read_with_their_places(study: Path):
     case = cases(made, study / "cache")[0]
     assert case["inputs"]["views"].shape == (2, 3, 4, 5) and case["inputs"]["mm"].tolist() == [[-5], [3]]
     assert case["inputs"]["views"][:, :, 0, 0].tolist() == [[0, 0, 1], [3, 4, 5]]
+
+
+def test_where_items_are_is_known_from_the_files_and_from_the_cache(study: Path):
+    nibabel = pytest.importorskip("nibabel")
+    for case in range(4):
+        for number in range(2):
+            nibabel.save(nibabel.Nifti1Image(np.zeros((5, 4, 6), np.float32) + case + number,
+                                             np.diag([3, 1, 2.0 + number, 1])), study / f"c{case}-{number}.nii")
+    slices_of = 'views: {read: bag, of: {read: nifti}, path: "{id}-0.nii", items: slices}'
+    files = 'views: {read: bag, of: {read: nifti}, path: "{id}-*.nii"}'
+    for written, steps, need in ((slices_of, [(2, 1, 3)], InputNeed((None, 1, 4, 5), masked=True)),
+                                 (files, [(2, 1, 3), (3, 1, 3)], InputNeed((None, 1, 6, 4, 5), masked=True))):
+        for _ in range(2):
+            cohort = read(study, written, {"views": need}, CHANGED, cache=study / "cache")
+            assert [grid.spacing for grid in cases(cohort).item_grids["views"][3]] == steps
+            assert not cohort.inputs_without_extent(cohort.rows)
+    assert read(study, BY_PATTERN % "", more=CHANGED).inputs_without_extent([0]) == ["views"]
+
+
+def test_items_are_changed_alike_where_they_are_read_and_on_the_device_and_in_training_alone(study: Path):
+    dataset, plain = (cases(read(study, BY_PATTERN % ", most: 2", more=more)) for more in (CHANGED, ""))
+    draws, change = ItemDraws(dataset, 0), augmented_for(dataset, 0)
+    order = Batches(lambda _: np.arange(4), 4, 4)
+    order.epoch = 3
+
+    def both(batch: Batch, epoch: int) -> Batch:
+        return change(draws(batch, epoch), epoch)
+
+    where_read, = make_loader(dataset.with_all_items(draws), order, 0, False, both)
+    whole = collate([dataset.with_all_items()[place] for place in range(4)])
+    on_device = both(whole, 3)
+    assert where_read.inputs["views"].equal(on_device.inputs["views"])
+    assert where_read.places["views"].equal(on_device.places["views"])
+    # Those that are drawn are as they would be among all.
+    chosen = on_device.places["views"][1]
+    assert chosen.tolist() == draws.chosen("views", 1, 3, 12, 2) != [0, 1]
+    assert change(whole, 3).inputs["views"][1, chosen].equal(on_device.inputs["views"][1])
+    assert not whole.inputs["views"][1, chosen].equal(on_device.inputs["views"][1])
+    seen, = make_loader(dataset, Batches(lambda _: np.arange(4), 4, 4), 0, False)
+    assert seen.inputs["views"].equal(collate([plain[place] for place in range(4)]).inputs["views"])
+
+
+@pytest.mark.parametrize(("section", "written", "code"), [
+    ("{together: [[views, other]], other: {rotate: true}}", BY_PATTERN % "", "bad-value"),
+    ("{views: {noise: true}, mixup: true}", BY_PATTERN % "", "mixup-refused"),
+    ("{views: {saturation: true}}", BY_PATTERN % "", "not-colour"),
+    ("{views: {saturation: true}}", OF_SLICES % ", neighbours: 3", "not-colour"),
+    ("{views: {noise: true}}", 'views: {read: bag, of: {read: numpy}, path: "f*.npy"}', "not-an-image"),
+    ("{views: {flip: true}, swap: {kind: [a, b]}}", BY_PATTERN % "", "flip-laterality"),
+    ("{views: {flip: true}, swap: {kind: [a, b]}}", OF_SLICES % "", None),
+    ("{views: histology}", BY_PATTERN.replace("image", "image, channels: 3") % "", None),
+])
+def test_how_training_may_change_items(study: Path, section: str, written: str, code: str | None):
+    np.save(study / "v.npy", np.random.default_rng(0).random((1, 3, 4, 5), np.float32))
+    np.save(study / "f1.npy", np.arange(7, dtype=np.float32))
+    other = '\n  other: {read: image, path: "img/c1/s1.png"}' if "other" in section else ""
+    sizes = (None, 7) if "f*" in written else (None, None, 4, 5)
+    needs = {"views": InputNeed(sizes, optional=True, masked=True)}
+    if code is None:
+        dataset = cases(read(study, written, needs, f"augment: {section}"))
+        line, = dataset.augmentation.told(["views"], (), dataset.alike)
+        assert line.endswith("all slices alike" if "slices" in written else "each item by itself")
+        return
+    with pytest.raises(DataError) as caught:
+        read(study, written + other, needs, f"augment: {section}")
+    assert [found.code for found in caught.value.diagnostics] == [code] and caught.value.diagnostics[0].fix
 
 
 def test_each_item_is_cached_by_its_own_file(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -14,7 +14,7 @@ from fusionkit.cli.parser import main
 from fusionkit.data.description import describe
 from fusionkit.errors import DataError
 from fusionkit.interface.check_data import check_data
-from fusionkit.interface.contact_sheet import _upright, augmented_sheet, present_rows
+from fusionkit.interface.contact_sheet import _upright, augmented_sheet, present_rows, sheet
 from fusionkit.interface.inspect import inspect
 from fusionkit.interface.inspected_inputs import OutlyingCase, told_outliers
 
@@ -115,6 +115,24 @@ def test_a_sheet_of_each_transform_at_its_bounds_then_epochs(study: Path, tmp_pa
     assert (tmp_path / "out" / "ct-augmented.png") in made.files
     with pytest.raises(DataError, match="--augment cannot draw 'photo'"):
         inspect(study / "changed.yaml", output=tmp_path / "out", cases=0, augment="photo", quiet=True)
+
+
+def test_items_of_a_bag_are_drawn_in_a_row_and_their_versions_below(tmp_path: Path) -> None:
+    for case, count in enumerate((3, 7)):
+        for item in range(count):
+            np.save(tmp_path / f"c{case}-{item}.npy", np.random.default_rng(item).random((3, 5, 7)).astype(np.float32))
+    write_files(tmp_path, iter([{"id": f"c{case}", "result": "ab"[case]} for case in range(2)]), "", (
+        'fusionkit-data: 1\ncases: cases.csv\nid: id\ntargets: {result: {column: result}}\ninputs:\n'
+        '  views: {read: bag, of: {read: numpy}, path: "{id}-*.npy"}\naugment: {views: {rotate: [20, 0, 0]}}\n'))
+    cohort = check_data(tmp_path / "data.yaml").cohort
+    dataset = cohort.dataset(cohort.rows, cohort.fit(cohort.rows))
+    axes = sheet(cohort, dataset, "views", [0, 1], versions=1, seed=0).axes
+    assert [place.get_ylabel() for place in axes[::6]] == ["c0", "epoch 1", "c1", "epoch 1"]
+    assert [place.get_title() for place in axes[12:18]] == [f"item {number}" for number in (1, 2, 3, 5, 6, 7)]
+    shown = [place.images[0].get_array() for place in (axes[0], axes[6])]
+    assert shown[0].shape == (5, 7, 3) and not np.array_equal(*shown)
+    figure = augmented_sheet(cohort, dataset, "views", 1, count=4, seed=0)
+    assert [place.get_title() for place in figure.axes] == ["as it is", "rotate -20/0/0", "rotate +20/0/0", "epoch 1"]
 
 
 def test_inputs_that_move_together_may_have_other_axes_and_must_share_a_place(study: Path) -> None:

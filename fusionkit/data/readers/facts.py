@@ -28,7 +28,8 @@ class Facts:
     picture along (h, w), which has no grid. `frame_of_reference` is the same for files whose places are comparable.
     `fill` is the value of each channel for voxels beyond the edge, empty for the smallest of the array. `slices` are
     the UIDs of the slices of a series along d, where `roi` has boxes drawn on them. `positions` are those of the items
-    of a bag, empty where they have none.
+    of a bag, empty where they have none; `item_grids` are the grids of its items, one for all slices of a volume, and
+    none where no file tells.
     Units: `values` as in the file, `fill` as in the reader's array; `pixel` in mm.
     """
 
@@ -49,6 +50,7 @@ class Facts:
     remarks: tuple[tuple[str, str], ...] = ()
     slices: tuple[str, ...] = ()
     positions: tuple[float, ...] = ()
+    item_grids: tuple[_GridOrNone, ...] = ()
 
     @property
     def meaning(self) -> str:
@@ -79,6 +81,7 @@ class Facts:
     def as_json(self) -> dict[str, Any]:
         """The metadata as plain data."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain["item_grids"] = [None if grid is None else grid.as_json() for grid in self.item_grids]
         return plain | {name: value.as_json() for name, value in plain.items() if isinstance(value, Grid)}
 
     @staticmethod
