@@ -26,10 +26,10 @@ def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_organs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str], shorter: None) -> None:
     """Takes over ten seconds: three networks of images are trained."""
-    found = figures([str(tmp_path / "demo"), "--cases", "300"], capsys)
+    found = figures([str(tmp_path / "demo"), "--cases", "150"], capsys)
     assert set(found) == {"image", "table", "both"}
     assert found["both"]["accuracy"] > 0.3
-    assert found["both"]["cases"] == 300
+    assert found["both"]["cases"] == 150
     kept = tmp_path / "demo"
     assert (kept / "organs" / "cases.csv").is_file()
     assert (kept / "run-both" / "predictions.csv").is_file()
