@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +72,10 @@ def test_the_site_lists_every_page() -> None:
              if path.parent.name not in ("decisions", "components")}
     assert pages <= names
     assert all((DOCS / name).is_file() for name in names)
+
+
+def test_the_page_of_installation_lists_every_extra() -> None:
+    table = (DOCS / "install.md").read_text(encoding="utf-8").split("## Extras")[1].split("\n## ")[0]
+    listed = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert sorted(listed) == sorted(extras)
