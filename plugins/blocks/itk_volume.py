@@ -1,4 +1,4 @@
-"""Readers of volumes by SimpleITK: their options and what they have in common."""
+"""Volumes of NRRD and MHA files as the readers of both give them, and what is said of them."""
 
 from __future__ import annotations
 
@@ -10,42 +10,25 @@ from typing import Any
 
 import numpy as np
 from fusionkit_plugins.blocks.itk_files import is_mha, is_nrrd, read_itk
+from fusionkit_plugins.blocks.volume_files import VolumeFileOptions, advise_volumes
 from numpy.typing import NDArray
-from pydantic import Field
 
 from fusionkit.reading import (
     Advice,
     Facts,
-    IntensityOptions,
     ReadError,
     Sizes,
-    VolumeSize,
-    constant,
     count,
     first_bytes,
     intensities,
-    label_maps,
     labels_of,
     misplaced,
-    ranges,
     remarked,
-    spacings,
     spread,
 )
 
 
-class ItkOptions(IntensityOptions):
-    """Options of the readers `nrrd` and `mha`."""
-
-    size: VolumeSize | None = Field(
-        None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
-    )
-    fill_nan: float | None = Field(
-        None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
-    )
-
-
-def shape(options: ItkOptions) -> Sizes | None:
+def shape(options: VolumeFileOptions) -> Sizes | None:
     """Channels, which are known only from the file or from several windows, and the size."""
     return None if options.size is None else (options.window_channels, *options.size)
 
@@ -64,7 +47,7 @@ NRRD = Format(is_nrrd, "an NRRD volume", "not-nrrd", "broken-nrrd")
 MHA = Format(is_mha, "an MHA or MHD volume", "not-mha", "broken-mha")
 
 
-def examine_itk(path: Path, options: ItkOptions, kind: Format) -> tuple[NDArray[np.float32], Facts]:
+def examine_itk(path: Path, options: VolumeFileOptions, kind: Format) -> tuple[NDArray[np.float32], Facts]:
     """One volume, its axes to the right, the front and the top unless `orient` says otherwise.
 
     Shapes: (c, d, h, w), or (c, h, w) of a picture; c are the numbers of a voxel.
@@ -83,15 +66,14 @@ def examine_itk(path: Path, options: ItkOptions, kind: Format) -> tuple[NDArray[
     return intensities(values, Facts(values=spread(values), grid=image.grid, labels=labels, remarks=untold), options)
 
 
-def advise(options: ItkOptions, files: Sequence[Facts]) -> list[Advice]:
+def advise(options: VolumeFileOptions, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input taken together."""
     found = []
     if cases := remarked(files, "no-geometry"):
         found.append(Advice("no-geometry", f"{count(cases, files)} name no space, and are taken as LPS", cases,
                             "an NRRD without 'space' does not say where its axes point",
                             "write 'space: left-posterior-superior' with the tool that made them, if it is"))
-    return [*found, *spacings(files, options.size is not None), *label_maps(options, files), *ranges(files),
-            *constant(files)]
+    return [*found, *advise_volumes(options, files)]
 
 
 def write_sample(path: Path) -> Path:

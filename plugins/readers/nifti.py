@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from fusionkit_plugins.blocks.nifti_affine import Place, place_of
+from fusionkit_plugins.blocks.volume_files import VolumeFileOptions, advise_volumes
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -22,42 +23,29 @@ from fusionkit.reading import (
     Facts,
     Frames,
     Grid,
-    IntensityOptions,
     ReadError,
     Sizes,
-    VolumeSize,
-    constant,
     count,
     first_bytes,
     frame_channels,
     frame_places,
     intensities,
     is_nifti,
-    label_maps,
     labels_of,
     misplaced,
-    ranges,
     remarked,
-    spacings,
     spread,
     unzipped,
-    window_of_ct,
 )
 
 # Axes: c channels (the fourth axis of the file, or one), z d: inferior to superior, y h: posterior to anterior,
 # x w: left to right. nibabel's canonical array is (x, y, z[, c]).
 
 
-class NiftiOptions(IntensityOptions):
+class NiftiOptions(VolumeFileOptions):
     """Options of the reader `nifti`."""
 
-    size: VolumeSize | None = Field(
-        None, description="Depth, height and width that every volume is resized to; without it volumes keep their own."
-    )
     frames: Frames = Field("all", description=FRAMES)
-    fill_nan: float | None = Field(
-        None, allow_inf_nan=False, description="The value that replaces NaN; without it NaN is refused."
-    )
 
 
 def shape(options: NiftiOptions) -> Sizes | None:
@@ -67,8 +55,7 @@ def shape(options: NiftiOptions) -> Sizes | None:
 
 def advise(options: NiftiOptions, files: Sequence[Facts]) -> list[Advice]:
     """Warnings about the files of one input taken together."""
-    return [*_places(files), *spacings(files, options.size is not None), *label_maps(options, files),
-            *window_of_ct(options, files), *ranges(files), *constant(files)]
+    return [*_places(files), *advise_volumes(options, files)]
 
 
 def _places(files: Sequence[Facts]) -> list[Advice]:

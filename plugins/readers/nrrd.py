@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from fusionkit_plugins.blocks.itk_volume import NRRD, ItkOptions, advise, examine_itk, shape, write_sample
+from fusionkit_plugins.blocks.itk_volume import NRRD, advise, examine_itk, shape, write_sample
+from fusionkit_plugins.blocks.volume_files import VolumeFileOptions
 from numpy.typing import NDArray
 
 from fusionkit.api import Reader
 from fusionkit.reading import Facts
 
 
-def examine(path: Path, options: ItkOptions) -> tuple[NDArray[np.float32], Facts]:
+def examine(path: Path, options: VolumeFileOptions) -> tuple[NDArray[np.float32], Facts]:
     """The volume as `examine_itk` gives it. Raises: `ReadError` as that does."""
     return examine_itk(path, options, NRRD)
 
@@ -22,5 +23,5 @@ def sample(folder: Path) -> Path:
     return write_sample(folder / "volume.nrrd")
 
 
-component = Reader("nrrd", ItkOptions, examine, category="volume", needs=("SimpleITK",), shape=shape, advise=advise,
-                   sample=sample)
+component = Reader("nrrd", VolumeFileOptions, examine, category="volume", needs=("SimpleITK",), shape=shape,
+                   advise=advise, sample=sample)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import dicom_files
+import nibabel
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from PIL import Image
 
 from fusionkit.data.description import describe
@@ -286,7 +288,6 @@ def test_pages_that_are_not_read_are_counted(tmp_path: Path) -> None:
 
 
 def volumes(folder: Path, *codes: tuple[int, int], least: Sequence[int] = (-1000,) * 3) -> None:
-    nibabel = pytest.importorskip("nibabel")
     for case, (sform, qform) in enumerate(codes):
         stored = np.random.default_rng(case).integers(least[case], 2000, (5, 6, 7)).astype(np.int16)
         image = nibabel.Nifti1Image(stored, np.eye(4))
@@ -306,7 +307,12 @@ def test_volumes_that_agree_are_no_news(tmp_path: Path) -> None:
     assert warnings(tmp_path, "read: nifti", 4) == []
 
 
-def test_files_without_a_modality_tell_by_their_values_that_they_are_not_ct(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("reader", "suffix"), [("nifti", ".nii"), ("nrrd", ".nrrd"), ("mha", ".mha")])
+def test_files_without_a_modality_tell_by_their_values_that_they_are_not_ct(
+        tmp_path: Path, reader: str, suffix: str) -> None:
     volumes(tmp_path, (1, 1), (1, 1), least=(0, -1000))
-    found = only(warnings(tmp_path, "read: nifti, window: soft", 4), "window-of-ct")
+    for path in tmp_path.glob("*.nii") if reader != "nifti" else ():
+        SimpleITK.WriteImage(SimpleITK.ReadImage(path), path.with_suffix(suffix))
+        path.unlink()
+    found = only(warnings(tmp_path, f"read: {reader}, window: soft", 4), "window-of-ct")
     assert "1 of 2 cases" in found.message and "no value below 0 in 1" in found.message
