@@ -73,10 +73,12 @@ def main() -> None:
     """Print pins, or tests."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="also the requirements of this extra")
+    parser.add_argument("--users", action="store_true", help=f"also those of the extras for users: {', '.join(EXTRAS)}")
     parser.add_argument("--only", metavar="EXTRA", help="the requirements of this extra alone")
     parser.add_argument("--tests", action="store_true", help="print the tests of what uses them")
     args = parser.parse_args()
-    found = (tests if args.tests else lowest)([args.only] if args.only else args.extras, not args.only)
+    extras = [args.only] if args.only else [*(EXTRAS if args.users else ()), *args.extras]
+    found = (tests if args.tests else lowest)(extras, not args.only)
     sys.stdout.write("\n".join(found) + "\n")
 
 
