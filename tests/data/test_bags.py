@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -166,7 +167,6 @@ def test_bags_are_padded_to_the_longest_of_a_batch():
 
 
 def test_slices_are_read_with_their_places(study: Path):
-    nibabel = pytest.importorskip("nibabel")
     for case in range(4):
         volume = np.arange(6 * 5 * 4, dtype=np.float32).reshape(5, 4, 6) + case
         nibabel.save(nibabel.Nifti1Image(volume, np.diag([1, 1, 2.0, 1])), study / f"c{case}.nii")
@@ -180,7 +180,6 @@ def test_slices_are_read_with_their_places(study: Path):
 
 
 def test_where_items_are_is_known_from_the_files_and_from_the_cache(study: Path):
-    nibabel = pytest.importorskip("nibabel")
     for case in range(4):
         for number in range(2):
             nibabel.save(nibabel.Nifti1Image(np.zeros((5, 4, 6), np.float32) + case + number,

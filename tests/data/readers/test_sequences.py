@@ -6,6 +6,8 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from fusionkit_plugins.blocks.event_times import UnknownTimeError, duration, hours_of
 from fusionkit_plugins.blocks.table_rows import rows_of
@@ -59,9 +61,8 @@ def test_options_choose_which_events_are_read(more: str, kept: list[list[float]]
 
 
 def test_a_parquet_table_has_the_rows_of_a_csv_file(tmp_path: Path) -> None:
-    parquet, from_csv = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow.csv")
-    table = from_csv.read_csv(io.BytesIO(LABS.replace("d,9,rare,2", "d,9,rare,").encode()))
-    parquet.write_table(table.append_column("more", [["x"] * table.num_rows]), tmp_path / "labs.parquet")
+    table = pyarrow.csv.read_csv(io.BytesIO(LABS.replace("d,9,rare,2", "d,9,rare,").encode()))
+    pyarrow.parquet.write_table(table.append_column("more", [["x"] * table.num_rows]), tmp_path / "labs.parquet")
     (tmp_path / "labs.csv").write_text(LABS)
     columns = ("hour", "amount", "stay")
     wanted, found = (rows_of(tmp_path / name, columns) for name in ("labs.csv", "labs.parquet"))
