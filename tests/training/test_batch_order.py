@@ -48,7 +48,9 @@ def test_batches_by_length_have_every_case_once_and_less_padding(count, size, se
     sorted_ones.epoch = 1
     other = list(sorted_ones)
     sorted_ones.epoch = 0
-    assert list(sorted_ones) == found and (other != found or count < 3 or size > count // 2)
+    assert list(sorted_ones) == found
+    # Two sorted batches have two orders, so that epochs may agree by chance; twelve have half a billion.
+    assert other != found or count // size < 12
 
 
 def test_sorted_batches_come_in_random_order():
