@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fusionkit.components.outcomes import Outcomes as Outcomes
     from fusionkit.components.outcomes import SurvivalColumn as SurvivalColumn
     from fusionkit.components.outcomes import ValueColumn as ValueColumn
+    from fusionkit.components.outcomes import median_class as median_class
     from fusionkit.components.probes import Probes as Probes
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
     from fusionkit.components.protocols import Prediction as Prediction

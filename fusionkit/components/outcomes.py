@@ -17,6 +17,13 @@ from fusionkit.components.task import ALIKE, Results, TaskMethod, task_word
 _RESULTS = {task: results for results, task in ALIKE.items()}
 
 
+def median_class(probabilities: Floats) -> Ints:
+    """The number of k with P(class > k) above one half: (N, K) to (N,)."""
+    above = 1 - np.cumsum(probabilities[:, :-1], axis=1)
+    found: Ints = (above > 0.5).sum(axis=1)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """The cases of one head that have a target, with their predictions.
@@ -27,7 +34,7 @@ class Outcomes:
     `without_target` counts the cases that were dropped because they have no target; `rows` (N,) are the original
     positions of the others. `results` says what the predictions are, as a `Task` does; `method` is that of a task that
     measures columns of its own, whose targets are as it says. `risk` (N,) ranks the cases where a head has such a
-    number beside its predictions; higher is worse, and sooner.
+    number beside its predictions; higher is worse, and sooner. `ordered`: whether the classes have an order.
     """
 
     task: str
@@ -40,6 +47,7 @@ class Outcomes:
     results: Results | None = None
     method: TaskMethod | None = None
     risk: Floats | None = None
+    ordered: bool = False
 
     @property
     def form(self) -> Results:
@@ -65,7 +73,8 @@ class Outcomes:
         score, name = self.predictions[:, index], self.classes[index]
         if self.form == "classes":
             known = np.ones(self.cases, dtype=bool)
-            return ClassColumn(name, known, self.targets == index, self.predicted_class() == index, score)
+            return ClassColumn(name, known, self.targets == index, self.predicted_class() == index, score,
+                               self._beyond(index) if self.ordered else None)
         known = ~np.isnan(self.targets[:, index])
         truth, score = self.targets[known, index] == 1, score[known]
         return ClassColumn(name, known, truth, score > 0.5, score)
@@ -88,7 +97,16 @@ class Outcomes:
             elif index or not self.binary:
                 yield self.column(index)
 
+    def _beyond(self, index: int) -> tuple[Bools, Floats]:
+        # Of two classes, the only column stands for the only question.
+        start = 1 if self.binary else index + 1
+        return self.targets >= start, self.predictions[:, start:].sum(axis=1)
+
     def predicted_class(self) -> Ints:
+        """The likeliest class, or where they have an order the median. *Shape*: (N,)."""
+        return median_class(self.predictions) if self.ordered else self.likeliest_class()
+
+    def likeliest_class(self) -> Ints:
         """The class of the largest probability, the first in case of ties. *Shape*: (N,)."""
         return np.argmax(self.predictions, axis=1) if self.cases else np.zeros(0, dtype=np.int64)
 
@@ -97,6 +115,7 @@ class Outcomes:
 class ClassColumn:
     """One class against all others: `truth`, `predicted` and `score` over the cases that are `known`.
 
+    `beyond` is, for classes that have an order, whether a case is of a later class, and the probability of that.
     *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
     """
 
@@ -105,6 +124,7 @@ class ClassColumn:
     truth: Bools
     predicted: Bools
     score: Floats
+    beyond: tuple[Bools, Floats] | None = None
     _counted: list[tuple[Floats, Floats]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def counts(self, weights: Floats) -> Floats:

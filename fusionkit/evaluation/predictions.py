@@ -62,6 +62,7 @@ def collect(
         results=declared.results,
         method=declared.method if declared.keys else None,
         risk=None if risk is None else np.asarray(risk, dtype=np.float64)[known],
+        ordered=declared.ordered,
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.blocks.grades import expected_grade, median_grade
+from fusionkit_plugins.blocks.grades import expected_grade
 from fusionkit_plugins.tasks.multiclass import Multiclass
 
-from fusionkit.api import Config, Floats, Task
+from fusionkit.api import Config, Floats, Task, median_class
 
 
 class Ordinal(Multiclass):
@@ -25,7 +25,7 @@ class Ordinal(Multiclass):
 
     def predicted(self, values: Floats, names: Sequence[str]) -> list[str] | None:
         """The median grade."""
-        return [names[place] for place in median_grade(values)]
+        return [names[place] for place in median_class(values)]
 
     def details(self, values: Floats, names: Sequence[str]) -> dict[str, Floats]:
         """The expected grade, from 0; from 1 where the grades are called 1, 2 and so on."""
@@ -44,5 +44,5 @@ class Ordinal(Multiclass):
 
 component = Task(
     "ordinal", Config, Ordinal, category="classification", results="classes", cells="class", main="ordinal_c",
-    shown=("ordinal_c", "qwk"), stratified=True,
+    shown=("ordinal_c", "qwk"), stratified=True, ordered=True,
 )

@@ -106,7 +106,8 @@ def _example(task: Task, count: int, skill: float) -> Outcomes:
     guessed = method.guess(targets, names, skill, generator)
     if task.cells == "label":
         targets[generator.random(targets.shape) < 0.1] = np.nan
-    return Outcomes(task.name, names, targets, guessed, results=task.results, method=method if task.keys else None)
+    return Outcomes(task.name, names, targets, guessed, results=task.results, method=method if task.keys else None,
+                    ordered=task.ordered)
 
 
 def _weighted(subject: _Subject) -> Fault | None:
