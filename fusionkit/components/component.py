@@ -172,7 +172,7 @@ class Head(Component):
     `task` names a component of kind `task`, with or without `task.`: how targets are read, which metrics measure it.
     `names` is the option that lists the names of the result's columns (classes, labels, values).
     `partial`: its loss accepts NaN for an unknown label or value of a case, and learns nothing from it; without it a
-    case has its whole target or none.
+    case has its whole target or none. `positive`, a function of the options: whether every target must be above 0.
     """
 
     absent: Absent = "skip"
@@ -180,6 +180,7 @@ class Head(Component):
     task: str = "multiclass"
     names: str = "classes"
     partial: bool = False
+    positive: Callable[[Any], bool] | None = None
     metrics: InitVar[object] = None
     kind: ClassVar[str] = "head"
 

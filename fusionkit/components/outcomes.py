@@ -5,8 +5,9 @@ Axes: N cases, M cases whose target is known, K classes, labels or outputs, R co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ class Outcomes:
     positions of the others. `results` says what the predictions are, as a `Task` does; `method` is that of a task that
     measures columns of its own, whose targets are as it says. `risk` (N,) ranks the cases where a head has such a
     number beside its predictions; higher is worse, and sooner. `ordered`: whether the classes have an order.
+    `details` are further numbers (N,) that the head tells beside its results, by name: of several outputs after the
+    name of the output and a colon.
     """
 
     task: str
@@ -48,6 +51,7 @@ class Outcomes:
     method: TaskMethod | None = None
     risk: Floats | None = None
     ordered: bool = False
+    details: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def form(self) -> Results:
@@ -82,7 +86,16 @@ class Outcomes:
     def output(self, index: int) -> ValueColumn:
         """One output of a regression, over the cases where it is known."""
         known = ~np.isnan(self.targets[:, index])
-        return ValueColumn(self.classes[index], known, self.targets[known, index], self.predictions[known, index])
+        mark = f"{self.classes[index]}:" if len(self.classes) > 1 else ""
+        details = {key.removeprefix(mark): values[known] for key, values in self.details.items()
+                   if key.startswith(mark)}
+        return ValueColumn(self.classes[index], known, self.targets[known, index], self.predictions[known, index],
+                           details)
+
+    def offers(self, patterns: Sequence[str]) -> bool:
+        """Whether the head tells a number of such a name beside its results; no pattern asks for none."""
+        names = {key.rpartition(":")[2] for key in self.details}
+        return not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
     def columns(self) -> Iterator[Any]:
         """What is measured one by one: a `ClassColumn` for every class against the others (of two classes the second)
@@ -143,6 +156,7 @@ class ClassColumn:
 class ValueColumn:
     """One output of a regression: true and predicted values over the cases that are `known`.
 
+    `details` are further numbers of the cases by name, such as the standard deviation `sd` or the quantile `q05`.
     *Shapes*: `known` (N,) of all cases, the others (M,), M of them known.
     """
 
@@ -150,6 +164,7 @@ class ValueColumn:
     known: Bools
     truth: Floats
     predicted: Floats
+    details: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,12 @@ class TaskMethod:
         """
         return {}
 
+    def pooled(self, details: Mapping[str, Floats], values: Floats, names: Sequence[str]) -> dict[str, Floats]:
+        """The further numbers of P networks or passes as those of their mean: (P, N) by name, and the decoded values
+        (P, N, K), give (N,) by name. Without it such numbers are those of a single network alone.
+        """
+        return {}
+
     def prior(self, targets: Floats, names: Sequence[str]) -> Floats | None:
         """What is predicted of a case of which nothing is known, (K,), from the targets of the training cases.
 

@@ -117,6 +117,7 @@ def evaluate_predictions(
     calibrated: Calibrated | None = None,
     metrics: Sequence[ChosenMetric] | None = None,
     risk: ArrayLike | None = None,
+    details: Mapping[str, ArrayLike] | None = None,
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -128,11 +129,14 @@ def evaluate_predictions(
     `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions. `metrics` are all
     that are installed if none are named; those for another task are left out. `risk` (N,) ranks the cases of a
     task that knows risks, higher is worse; without it the predictions do. Other tasks say what their targets are.
+    `details` are further numbers (N,) that a head tells, such as `sd` or the quantile `q05`; of several outputs the
+    name of the output and a colon are before.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     declared = task_named(task)
-    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk)
+    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk,
+                       details=details)
     measured = measure(outcomes, metrics)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}

@@ -15,6 +15,7 @@ from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, a
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, write_report
 from fusionkit.files import csv_text, write_text
+from fusionkit.inference.details import poolable
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
 
@@ -84,8 +85,8 @@ def _details(result: HeadResult) -> dict[str, list[str]]:
 
 
 def detailed(result: HeadResult) -> Mapping[str, Floats]:
-    """Further numbers of each case: those of the head's module, else what its task makes of the decoded values."""
-    return result.details or result.head.declared_task.method.details(result.values, result.head.names)
+    """Further numbers of each case: what its task makes of the decoded values, and those of the head's module."""
+    return {**result.head.declared_task.method.details(result.values, result.head.names), **result.details}
 
 
 def _calibrated(names: Sequence[str], found: Calibrated) -> dict[str, list[str]]:
@@ -135,7 +136,9 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
             np.concatenate([result.known for result in every]),
             _joined_calibrated([result.calibrated for result in every]),
             # Numbers of several networks beside their decoded values need not have one zero point.
-            first.details if len(every) == 1 else {},
+            {key: np.concatenate([result.details[key] for result in every]) for key in first.details
+             if all(key in result.details for result in every)}
+            if len(every) == 1 or poolable(first.head.declared_task) else {},
         )
     return heads
 
@@ -191,10 +194,10 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
         targets = result.targets[use]
         if result.head.declared_task.cells == "class":
             targets = targets.astype(np.int64)
-        risk = detailed(result).get(RISK)
+        told = {key: values[use] for key, values in detailed(result).items()}
         made.append(evaluate_predictions(
             name, result.head.declared_task, result.head.names, targets, result.values[use], patients=owners,
-            risk=None if risk is None else risk[use],
+            risk=told.get(RISK), details=told,
             measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics))
     return made

@@ -53,7 +53,9 @@ def needs(resolved: Resolved) -> tuple[dict[str, HeadTarget], dict[str, InputNee
             assert isinstance(use.component, Head)
             names = tuple(str(name) for name in getattr(use.config, use.component.names))
             task = resolved.tasks[use.component.task]
-            heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task)
+            positive = use.component.positive is not None and use.component.positive(use.config)
+            heads[node.name] = HeadTarget(task.name, names, node.span, len(names), use.component.partial, task,
+                                          positive)
     asked = _asked(resolved)
     joined = joined_inputs(resolved.graph, {name: uses[0].component for name, uses in resolved.uses.items() if uses})
     inputs = {item.name: InputNeed(item.sizes, item.optional, item.span, item.masked, item.most, item.name in asked,

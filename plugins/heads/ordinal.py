@@ -130,6 +130,10 @@ class Ordinal(nn.Module):
         ends = above_BT.new_ones(len(above_BT), 1)
         return (torch.cat([ends, above_BT], 1) - torch.cat([above_BT, 0 * ends], 1)).clamp(min=0)
 
+    def details(self, output: Tensor) -> dict[str, Tensor]:
+        """Of `coral`, 1 for a case that is out of order, else 0."""
+        return {"out_of_order": self.out_of_order(output).float()} if self.link == "coral" else {}
+
     def balance(self, counts: Tensor) -> None:
         """Set the thresholds of `cumulative` to the shares of the training cases, (K,), and the balanced weights."""
         if self.balanced:

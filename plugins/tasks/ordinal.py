@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class Ordinal(Multiclass):
         """The expected grade, from 0; from 1 where the grades are called 1, 2 and so on."""
         start = 1 if list(names) == [str(number) for number in range(1, len(names) + 1)] else 0
         return {"expected": expected_grade(values) + start}
+
+    def pooled(self, details: Mapping[str, Floats], values: Floats, names: Sequence[str]) -> dict[str, Floats]:
+        """The means."""
+        return {key: every.mean(axis=0) for key, every in details.items()}
 
     def guess(self, targets: Any, names: Sequence[str], skill: float, generator: Any) -> Floats:
         """A distribution around the true grade, or around another one."""

@@ -12,6 +12,8 @@ ROWS: list[tuple[Any, ...]] = [
     ("head.multilabel", {"labels": ["a"], "hidden": [11, 5], "dropout": 0.3}, [(7,)]),
     ("head.regress", {"values": ["a", "b"], "loss": "huber", "delta": 0.5}, [(7,)]),
     ("head.regress", {"values": ["a"], "layer": "none", "loss": "mae"}, [(1,)]),
+    ("head.regress", {"values": ["a", "b"], "loss": "gaussian", "standardise": True}, [(7,)]),
+    ("head.regress", {"values": ["a"], "loss": "quantile", "transform": "log", "standardise": True}, [(7,)]),
     ("head.ordinal", {"grades": ["a", "b", "c"], "link": "coral", "class_weights": "balanced"}, [(7,)]),
     ("head.ordinal", {"grades": ["a", "b"], "link": "corn", "hidden": [5], "class_weights": [1.0, 2.0]}, [(7,)]),
     ("uncertainty.none", {}, []),
