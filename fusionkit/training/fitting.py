@@ -61,7 +61,7 @@ class Fitting:
 
     @torch.no_grad()
     def begin(self, epoch: int) -> None:
-        """Fit the parts of nodes that begin to learn when `epoch` epochs have ended, and tell heads that an epoch begins;
+        """Fit the parts of nodes that begin to learn when `epoch` epochs have ended, and tell heads that one begins;
         in every process.
         """
         for head in self.stepper.network.plan.heads:
