@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fusionkit.components.protocols import HeadPrediction as HeadPrediction
     from fusionkit.components.protocols import Prediction as Prediction
     from fusionkit.components.protocols import Runner as Runner
+    from fusionkit.components.quantile_names import level_of as level_of
+    from fusionkit.components.quantile_names import quantile_name as quantile_name
     from fusionkit.components.reader import Reader as Reader
     from fusionkit.components.release import Recorded as Recorded
     from fusionkit.components.release import Release as Release

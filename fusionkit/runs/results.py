@@ -151,17 +151,21 @@ def _joined_calibrated(parts: Sequence[Calibrated | None]) -> Calibrated | None:
 
 
 def calibrate(results: Mapping[str, HeadResult], choices: Choices, fitted_on: str, method: Use | None, *,
-              tta: Sequence[str] = ()) -> Calibration:
+              tta: Sequence[str] = (), patients: Sequence[str] | None = None) -> Calibration:
     """A calibration fitted on each head's results for held-out cases; a head without a known target has none.
 
-    `tta` are the views that the results are means of.
+    `tta` are the views that the results are means of, `patients` those of the cases, None where the data name none.
+    Raises: UserError with `interval-not-told`.
     """
     heads = {}
     for name, result in results.items():
         use = result.valid & result.known
         if use.any() and result.head.declared_task.calibrated:
             heads[name] = fit_head(result.head.declared_task, result.head.names, result.values[use],
-                                   result.targets[use], choices)
+                                   result.targets[use], choices,
+                                   patients=None if patients is None else [
+                                       patient for patient, kept in zip(patients, use, strict=True) if kept],
+                                   details={key: part[use] for key, part in detailed(result).items()})
     return Calibration(choices=choices, fitted_on=fitted_on, uncertainty=method_record(method), heads=heads,
                        tta=tuple(tta))
 
@@ -177,15 +181,15 @@ def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | Non
     """The results with calibrated ones added."""
     heads = calibration.heads if calibration else {}
     return {name: replace(result, calibrated=apply_head(heads[name], result.values, calibration.choices,
-                                                           result.head.declared_task))
+                                                        result.head.declared_task, details=detailed(result)))
             if calibration and name in heads else result for name, result in results.items()}
 
 
 def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
-            metrics: Sequence[ChosenMetric] | None = None) -> list[HeadReport]:
+            metrics: Sequence[ChosenMetric] | None = None, units: Mapping[str, str] | None = None) -> list[HeadReport]:
     """The metrics of every head over the cases that have a result and a target: all that are installed, or `metrics`.
 
-    Intervals are over patients, or over cases where the data name no patients.
+    Intervals are over patients, or over cases where the data name no patients. `units` are those of targets, by head.
     """
     made = []
     for name, result in results.items():
@@ -197,7 +201,7 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
         told = {key: values[use] for key, values in detailed(result).items()}
         made.append(evaluate_predictions(
             name, result.head.declared_task, result.head.names, targets, result.values[use], patients=owners,
-            risk=told.get(RISK), details=told,
+            risk=told.get(RISK), details=told, unit=(units or {}).get(name, ""),
             measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics))
     return made
@@ -217,7 +221,7 @@ def write_results(
     """Predictions, metrics and plots of some cases of a cohort, written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, results, [cohort.ids[row] for row in rows], extra)
-    named = cohort.description.patient is not None
-    made = reports(results, [cohort.patients[row] for row in rows] if named else None, metrics)
+    units = {name: spec.unit for name, spec in cohort.description.targets.items()}
+    made = reports(results, cohort.named_patients(rows), metrics, units)
     write_report(made, folder, about=about, plots=plots)
     return made

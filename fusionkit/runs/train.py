@@ -271,11 +271,14 @@ def _calibration(cases: JobCases, models: Sequence[FusionModel], samplers: dict[
     with job.reporter.progress("calibrating") as update:
         if cases.validation is None:
             own = [cases.training.some(cases.held_out.places(member)) for member in range(min(len(models), FOLDS))]
+            rows = [row for part in own for row in part.rows]
             results = predict_held_out(models[:FOLDS], own, plan.uncertainty, job.inference, update,
                                        kept=samplers)
         else:
+            rows = list(cases.validation.rows)
             results = predict(models, cases.validation, plan.uncertainty, job.inference, update, kept=samplers)
-    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty)
+    made = calibrate(results, Choices(), HELD_OUT_FOLDS if cases.held_out.folds else "validation", plan.uncertainty,
+                     patients=job.setup.cohort.named_patients(rows))
     for name, head in made.heads.items():
         for note in head.notes:
             job.report_once(f"calibration of {name}: {note}")

@@ -10,10 +10,9 @@ from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
-from fusionkit_plugins.blocks.quantile_names import level_of, quantile_name
 from pydantic import Field
 
-from fusionkit.api import Config, Floats, ValueColumn
+from fusionkit.api import Config, Floats, ValueColumn, level_of, quantile_name
 
 READS = ("sd", "q*")
 """The names of numbers that give intervals."""

@@ -15,7 +15,6 @@ from typing import Annotated, Literal, Self
 import torch
 import torch.nn.functional as F
 from fusionkit_plugins.blocks.options import check_names
-from fusionkit_plugins.blocks.quantile_names import quantile_name
 from fusionkit_plugins.blocks.regression_losses import beta_nll, pinball
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from fusionkit.api import (
     TensorShape,
     Vector,
     at_least_single,
+    quantile_name,
     readout,
 )
 

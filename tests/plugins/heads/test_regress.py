@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from fusionkit_plugins.blocks.quantile_names import level_of, quantile_name
 from fusionkit_plugins.blocks.regression_losses import pinball
 from fusionkit_plugins.heads.regress import Regress, RegressConfig
 from pydantic import ValidationError
 from recorded import GOLDEN
 
 from fusionkit.components.config import ComponentError
+from fusionkit.components.quantile_names import level_of, quantile_name
 from fusionkit.inference.details import pooled
 from fusionkit.registry.tasks import task_named
 from fusionkit.shapes.layouts import Vector

@@ -1,6 +1,4 @@
-"""How quantiles are called in tables: q05 of the level 0.05, q975 of 0.975. Contains no component."""
-# Axes: none.
-
+"""How quantiles are called in tables: q05 of the level 0.05, q975 of 0.975."""
 from __future__ import annotations
 
 import re
