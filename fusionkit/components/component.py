@@ -172,7 +172,8 @@ class Head(Component):
     `task` names a component of kind `task`, with or without `task.`: how targets are read, which metrics measure it.
     `names` is the option that lists the names of the result's columns (classes, labels, values).
     `partial`: its loss accepts NaN for an unknown label or value of a case, and learns nothing from it; without it a
-    case has its whole target or none. `positive`, a function of the options: whether every target must be above 0.
+    case has its whole target or none. `positive` and `scales`, functions of the options: whether every target must be
+    above 0, and whether it scales targets by itself.
     """
 
     absent: Absent = "skip"
@@ -181,6 +182,7 @@ class Head(Component):
     names: str = "classes"
     partial: bool = False
     positive: Callable[[Any], bool] | None = None
+    scales: Callable[[Any], bool] | None = None
     metrics: InitVar[object] = None
     kind: ClassVar[str] = "head"
 

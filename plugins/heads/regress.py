@@ -208,8 +208,13 @@ def _positive(config: RegressConfig) -> bool:
     return config.transform == "log"
 
 
+def _scales(config: RegressConfig) -> bool:
+    return config.standardise or config.transform == "log"
+
+
 component = Head("regress", RegressConfig, Regress, rule="features: B _", output=_outputs, task="regression",
-                 names="values", partial=True, positive=_positive, category="regression", claims=("onnx",),
+                 names="values", partial=True, positive=_positive, scales=_scales,
+                 category="regression", claims=("onnx",),
                  probes=Probes(sizes=[((2,),)], together=[
                      {"loss": "huber", "delta": 0.5}, {"loss": "gaussian", "beta": 1.0},
                      {"loss": "quantile", "quantiles": [0.1, 0.5, 0.8, 0.9]}, {"transform": "log"}]))
