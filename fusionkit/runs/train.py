@@ -39,6 +39,7 @@ from fusionkit.runs.resumption import (
 from fusionkit.runs.setup import Setup
 from fusionkit.runs.stage import seen_in_stages
 from fusionkit.syntax.writer import write
+from fusionkit.training.batch_advice import few_events
 from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
@@ -119,8 +120,7 @@ def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
             "remove 'hold_out', or mark these cases as train in the split", "warning"))
     if settings.modality_dropout:
         return found
-    rows = list(cohort.split_rows("train") or cohort.rows)
-    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[rows].all())]
+    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[learned].all())]
 
 
 @contextmanager
