@@ -110,9 +110,11 @@ def train(
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
     """Warnings about settings and network given the cases: `hold_out` without use, batch norms that see parts of what
-    a loss compares, imputations that will not learn.
+    a loss compares, batches with few events, imputations that will not learn.
     """
     cohort, found = setup.cohort, divided_norms(setup.plan, settings)
+    learned = list(cohort.split_rows("train") or cohort.rows)
+    found += few_events(setup.plan, settings.batch_size, lambda head: cohort.class_counts(head, learned))
     if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
         found.append(Diagnostic(
             "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",
