@@ -13,6 +13,7 @@ and for Breslow the same with k = 0. A case that is censored has a loss of 0 and
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -98,3 +99,13 @@ def breslow_baseline(log_hazard: Tensor, time: Tensor, event: Tensor) -> tuple[T
     there = events > 0
     steps = (events[there] / at_risk[there]) * (-largest).exp()
     return distinct[there], steps.cumsum(0)
+
+
+def thinned(times: Tensor, hazard: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """At most so many points of a baseline: all of them, or evenly chosen ones and the last."""
+    if len(times) <= points:
+        return times, hazard
+    step = math.ceil(len(times) / points)
+    kept = torch.arange(len(times), device=times.device)[step - 1::step]
+    kept = torch.unique(torch.cat([kept, kept.new_tensor([len(times) - 1])]))
+    return times[kept], hazard[kept]
