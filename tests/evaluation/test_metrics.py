@@ -15,7 +15,7 @@ close = {"abs": 1e-12}
 CLASSIFICATION = ("auroc", "accuracy", "balanced_accuracy", "f1", "sensitivity", "specificity", "ppv", "npv", "brier",
                   "ece")
 REGRESSION = ("mae", "rmse", "median_ae", "r2", "pearson", "spearman", "ccc", "bias", "limit_low", "limit_high",
-              "line_slope", "line_intercept")
+              "proportional_bias", "line_slope", "line_intercept")
 
 
 def multiclass(targets, probabilities, classes):
@@ -256,7 +256,8 @@ def test_constant_values_have_errors_but_no_correlation():
         ["r2", "pearson", "spearman"], "all targets are equal"
     )
     assert undefined(regression([5.0], [4.0]).overall) == dict.fromkeys(
-        ["r2", "pearson", "spearman", "limit_low", "limit_high", "line_slope", "line_intercept"], "one case only")
+        ["r2", "pearson", "spearman", "limit_low", "limit_high", "proportional_bias", "line_slope", "line_intercept"],
+        "one case only")
 
 
 def test_a_probability_of_one_shares_the_last_bin():

@@ -22,7 +22,7 @@ CASE = json.loads((GOLDEN / "outcomes" / "regression.json").read_text(encoding="
 WANTED, TRUTH, MEAN, SD = CASE["out"], np.array(CASE["y"]), np.array(CASE["mean"]), np.array(CASE["sd"])
 QUANTILES = {name: MEAN + NormalDist().inv_cdf(level) * SD for name, level in (("q05", 0.05), ("q95", 0.95))}
 KEYS = ("mae", "rmse", "r2", "pearson", "median_ae", "spearman", "ccc", "bias", "limit_low", "limit_high",
-        "line_slope", "line_intercept")
+        "line_slope", "line_intercept", "proportional_bias")
 OF_SD = ("normal_nll", "crps", "interval_coverage", "interval_width", "winkler")
 
 
@@ -39,7 +39,7 @@ def test_values_are_as_recorded() -> None:
     altman = WANTED["bland_altman"]
     wanted = {key: WANTED[key] for key in KEYS[:7]} | {
         "bias": altman["bias"], "limit_low": altman["low"], "limit_high": altman["high"],
-        "line_slope": WANTED["calibration_line"]["slope"],
+        "proportional_bias": altman["slope_on_mean"], "line_slope": WANTED["calibration_line"]["slope"],
         "line_intercept": WANTED["calibration_line"]["intercept"]}
     assert values(None, *KEYS) == pytest.approx(wanted, abs=1e-9)
 
