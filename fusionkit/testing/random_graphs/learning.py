@@ -123,7 +123,7 @@ def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.Adam(trained.values(), lr=0.01) if trained else None
     loss = _loss(network, draw)
-    assert bool(loss.isfinite()), f"the loss is {float(loss)}"
+    assert bool(loss.isfinite()), f"the loss is {float(loss.detach())}"
     if loss.requires_grad:
         loss.backward()  # type: ignore[no-untyped-call]
     for name, parameter in trained.items():
