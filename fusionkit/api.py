@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from fusionkit.components.training import Training as Training
     from fusionkit.components.training import TrainingMethod as TrainingMethod
     from fusionkit.components.training import TrainingView as TrainingView
+    from fusionkit.components.training_outcomes import SurvivalCurves as SurvivalCurves
+    from fusionkit.components.training_outcomes import TrainingOutcomes as TrainingOutcomes
     from fusionkit.components.transform import Cell as Cell
     from fusionkit.components.transform import Draws as Draws
     from fusionkit.components.transform import Motion as Motion

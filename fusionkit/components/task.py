@@ -89,6 +89,9 @@ class TaskMethod:
     else (N, columns) with NaN for what is not known; `values` are (N, K) as the head decodes them.
     """
 
+    keeps: ClassVar[tuple[str, ...]] = ()
+    """What `keep` gives: a run has a file of each name."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 
@@ -133,6 +136,18 @@ class TaskMethod:
         For tasks with columns of their own; of others it is the share of each class, or the mean. None if unknown.
         """
         return None
+
+    def keep(self, outcomes: Any) -> Mapping[str, Mapping[str, Any]]:
+        """What later evaluations need of the training cases, as plain data by the names in `keeps`.
+
+        `Outcomes` are those of the training cases by the trained network. Metrics, and `words`, get it as
+        `TrainingOutcomes`.
+        """
+        return {}
+
+    def words(self, values: Floats, names: Sequence[str], training: Any) -> dict[str, list[str]]:
+        """What follows from the decoded values and the `TrainingOutcomes`, as text by its column of a table."""
+        return {}
 
     def check(self, values: Floats) -> str | None:
         """What is wrong with decoded values, for the author of a head; None if they are possible."""

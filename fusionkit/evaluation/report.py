@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.components.task import Task
+from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes
 from fusionkit.evaluation import uncertainty_metrics
 from fusionkit.evaluation.bootstrap import LEVEL, bootstrap
 from fusionkit.evaluation.calibration import Calibrated
@@ -117,6 +118,8 @@ def evaluate_predictions(
     calibrated: Calibrated | None = None,
     metrics: Sequence[ChosenMetric] | None = None,
     risk: ArrayLike | None = None,
+    curves: SurvivalCurves | None = None,
+    training: TrainingOutcomes | None = None,
 ) -> HeadReport:
     """The metrics of one head's predictions, with intervals over patients.
 
@@ -127,12 +130,14 @@ def evaluate_predictions(
     `patients` names the patient of each case; without it cases count individually. No intervals for `resamples` 0.
     `measures` are those of an uncertainty method, each (N,), `calibrated` the calibrated predictions. `metrics` are all
     that are installed if none are named; those for another task are left out. `risk` (N,) ranks the cases of a
-    task that knows risks, higher is worse; without it the predictions do. Other tasks say what their targets are.
+    task that knows risks, higher is worse; without it the predictions do. `curves` are predicted at any time;
+    `training` is what the run keeps of its training cases. Other tasks say what their targets are.
 
     *Raises*: `RunError` if predictions have the wrong shape, are not finite, or are not probabilities.
     """
     declared = task_named(task)
-    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk)
+    outcomes = collect(declared, classes, targets, predictions, head=head, patients=patients, risk=risk, curves=curves,
+                       training=training)
     measured = measure(outcomes, metrics)
     intervals = bootstrap(outcomes, measured, seed=seed, resamples=resamples)
     kept = {name: np.asarray(values, dtype=np.float64)[outcomes.rows] for name, values in (measures or {}).items()}

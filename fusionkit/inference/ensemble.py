@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fusionkit.components.training_outcomes import SurvivalCurves, mean_curves
 from fusionkit.inference.sampler import Autocast, BatchRun, OnePass, Sampler
 from fusionkit.network.instantiate import seed_of
 from fusionkit.network.model import FusionModel
@@ -73,10 +74,15 @@ class CommitteeOnce:
 
     def __init__(self, runs: Sequence[OnePass]) -> None:
         self.runs, self.tasks, self.members = runs, runs[0].tasks, 1
+        self.curves: dict[str, SurvivalCurves] = {}
+        """The mean of the networks' curves, after `once`."""
 
     def once(self, member: int = 0) -> dict[str, Tensor]:
         """The mean of the decoded results: (B, K) for each head."""
-        return mean_of([run.once() for run in self.runs])
+        found = mean_of([run.once() for run in self.runs])
+        means = {name: mean_curves([run.curves.get(name) for run in self.runs]) for name in self.runs[0].curves}
+        self.curves = {name: curves for name, curves in means.items() if curves is not None}
+        return found
 
     def samples(self, count: int, member: int = 0) -> Iterator[Mapping[str, Tensor]]:
         """Nothing, as for one network."""

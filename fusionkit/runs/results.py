@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from fusionkit.arrays import Floats
+from fusionkit.components.training_outcomes import joined_curves, joined_training
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
 from fusionkit.evaluation.chosen_metrics import ChosenMetric
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, write_report
-from fusionkit.files import csv_text, write_text
+from fusionkit.files import csv_text, replacing, write_text
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use
 
-PREDICTIONS, RISK = "predictions.csv", "risk"
+PREDICTIONS, RISK, CURVES = "predictions.csv", "risk", "survival"
 
 TRAINED_ON = "trained_on"
 """The column of a prediction table that marks cases that were trained on, where there are any."""
@@ -52,7 +54,7 @@ def _columns(name: str, result: HeadResult, taken: Collection[str]) -> Iterator[
     names, method = result.head.names, result.head.declared_task.method
     calibrated = {} if result.calibrated is None else _calibrated(names, result.calibrated)
     told = {f"{name}:{key}": cells for key, cells in _told(result).items()}
-    details = {f"{name}:{key}": cells for key, cells in _details(result).items()}
+    details = {f"{name}:{key}": cells for key, cells in (_details(result) | _words(result)).items()}
     others = {prediction_column(name, taken), f"{name}:target", *told, *details,
               *(f"{name}:{measure}" for measure in result.measures), *(f"{name}{key}" for key in calibrated)}
     predicted = method.predicted(result.values, names)
@@ -81,6 +83,13 @@ def _details(result: HeadResult) -> dict[str, list[str]]:
     """What follows from the decoded values, by column; a number that is not known is blank."""
     return {key: ["" if np.isnan(value) else f"{value:.6g}" for value in values]
             for key, values in detailed(result).items()}
+
+
+def _words(result: HeadResult) -> dict[str, list[str]]:
+    """What follows from the decoded values and the training cases of the run, where it keeps something of them."""
+    if result.training is None:
+        return {}
+    return result.head.declared_task.method.words(result.values, result.head.names, result.training)
 
 
 def detailed(result: HeadResult) -> Mapping[str, Floats]:
@@ -113,6 +122,22 @@ def _where(mask: Any, texts: Sequence[str]) -> list[str]:
     return [text if shown else "" for shown, text in zip(mask, texts, strict=True)]
 
 
+def write_curves(folder: Path, results: Mapping[str, HeadResult], ids: Sequence[str]) -> None:
+    """survival.npz: `times` (T,), `survival` (N, T) in single precision and `id` (N,), where a head predicts curves.
+
+    With several such heads each has a file of its own, survival-HEAD.npz. A case without a result has NaN.
+    """
+    there = {name: result for name, result in results.items() if result.curves is not None}
+    for name, result in there.items():
+        assert result.curves is not None
+        # A head's name comes from a file: it must not lead out of the folder.
+        stem = CURVES if len(there) == 1 else "-".join((CURVES, re.sub(r"[^\w-]+", "_", name)))
+        survival = np.where(result.valid[:, None], result.curves.survival, np.nan).astype(np.float32)
+        with replacing(folder / f"{stem}.npz") as aside, aside.open("wb") as file:
+            np.savez_compressed(file, times=result.curves.times.astype(np.float32), survival=survival,
+                                id=np.array(ids, dtype=np.str_))
+
+
 def write_predictions(
     path: Path, results: Mapping[str, HeadResult], ids: Sequence[str], extra: Mapping[str, Sequence[str]] | None = None
 ) -> None:
@@ -136,6 +161,8 @@ def joined(parts: Sequence[Mapping[str, HeadResult]]) -> dict[str, HeadResult]:
             _joined_calibrated([result.calibrated for result in every]),
             # Numbers of several networks beside their decoded values need not have one zero point.
             first.details if len(every) == 1 else {},
+            joined_curves([result.curves for result in every]),
+            joined_training([(result.training, len(result.values)) for result in every]),
         )
     return heads
 
@@ -191,12 +218,13 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
         targets = result.targets[use]
         if result.head.declared_task.cells == "class":
             targets = targets.astype(np.int64)
-        risk = detailed(result).get(RISK)
+        risk = result.details.get(RISK)
         made.append(evaluate_predictions(
             name, result.head.declared_task, result.head.names, targets, result.values[use], patients=owners,
             risk=None if risk is None else risk[use],
             measures={key: values[use] for key, values in result.measures.items()},
-            calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics))
+            calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics,
+            curves=result.curves and result.curves.some(use), training=result.training and result.training.some(use)))
     return made
 
 
@@ -213,7 +241,9 @@ def write_results(
 ) -> list[HeadReport]:
     """Predictions, metrics and plots of some cases of a cohort, written to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / PREDICTIONS, results, [cohort.ids[row] for row in rows], extra)
+    ids = [cohort.ids[row] for row in rows]
+    write_predictions(folder / PREDICTIONS, results, ids, extra)
+    write_curves(folder, results, ids)
     named = cohort.description.patient is not None
     made = reports(results, [cohort.patients[row] for row in rows] if named else None, metrics)
     write_report(made, folder, about=about, plots=plots)

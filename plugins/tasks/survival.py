@@ -6,11 +6,13 @@ Source: the curve without features is that of Kaplan and Meier 1958, doi:10.1080
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from fusionkit_plugins.blocks.kaplan_meier import kaplan_meier, survival_with_bounds
+from fusionkit_plugins.blocks.kaplan_meier import StepCurve, censoring, kaplan_meier, survival_with_bounds
+from fusionkit_plugins.blocks.risk_groups import GROUPS, NAMES, cut_points, risk_groups
+from fusionkit_plugins.blocks.survival import KEPT
 
 from fusionkit.api import (
     Agreement,
@@ -24,6 +26,7 @@ from fusionkit.api import (
     TargetPart,
     Task,
     TaskMethod,
+    TrainingOutcomes,
 )
 
 _FEW, _FEW_TESTED, _MANY, _MOSTLY = 10, 5, 100, 0.9
@@ -37,6 +40,8 @@ class Survival(TaskMethod):
     a case is the log hazard of the head, or, of several networks, 1 minus the probability at the last horizon; median
     and mean time are then found with a constant hazard between the horizons.
     """
+
+    keeps = (GROUPS, KEPT)
 
     def of(self, names: Sequence[str]) -> str:
         """What figures over all horizons are called."""
@@ -69,6 +74,20 @@ class Survival(TaskMethod):
         median = edges[half] + (log[rows, half] - np.log(0.5)) / rate
         return {"risk": 1 - values[:, -1], "median": np.where(values[:, -1] <= 0.5, median, np.nan),
                 f"rmst@{edges[-1]:g}": lived.sum(axis=1)}
+
+    def keep(self, outcomes: Outcomes) -> Mapping[str, Mapping[str, Any]]:
+        """Cut points of the risk, 1 - S at the last horizon, and Kaplan-Meier's curves of events and of censoring."""
+        time, event = outcomes.targets.T
+        once, events = np.ones((outcomes.cases, 1)), int(event.sum())
+        return {GROUPS: {"events": events, "of": f"1 - survival@{outcomes.classes[-1]}",
+                         "cut_points": cut_points(1 - outcomes.predictions[:, -1])},
+                KEPT: {"events": events, "survival": _plain(kaplan_meier(time, event, once)),
+                       "uncensored": _plain(censoring(time, event, once))}}
+
+    def words(self, values: Floats, names: Sequence[str], training: TrainingOutcomes) -> dict[str, list[str]]:
+        """The group of each case by risk, low or high."""
+        group = risk_groups(training, values, 2)
+        return {} if group is None else {"group": [NAMES[2][number] for number in group]}
 
     def check(self, values: Floats) -> str | None:
         """Probabilities that do not rise from horizon to horizon."""
@@ -159,11 +178,13 @@ class Survival(TaskMethod):
     def measured(self, outcomes: Outcomes) -> Iterator[SurvivalColumn]:
         """The cases at each horizon."""
         time, event = outcomes.targets.T
+        found: dict[str, Any] = {}
         everyone: Bools = np.ones(outcomes.cases, dtype=np.bool_)
         for index, name in enumerate(outcomes.classes):
             survival = outcomes.predictions[:, index]
             risk = 1 - survival if outcomes.risk is None else outcomes.risk
-            yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk)
+            yield SurvivalColumn(name, everyone, float(name), time, event == 1, survival, risk, outcomes.training,
+                                 found)
 
     def agreements(self, outcomes: Outcomes) -> Sequence[Agreement]:
         """At each horizon the share with the event, in thirds by predicted risk, with 100 events in fifths."""
@@ -198,6 +219,13 @@ def _agreement(column: SurvivalColumn, groups: int) -> Agreement:
         rows.append((risk[own].mean(), 1 - survival, 1 - high, 1 - low, own.sum()))
     predicted, observed, low, high, count = np.array(rows, dtype=np.float64).T
     return Agreement(f"event until {column.name}", predicted, observed, low, high, count.astype(np.int64))
+
+
+def _plain(curve: StepCurve) -> dict[str, list[float]]:
+    """The times at which a curve falls, and its values from each on."""
+    shares = curve.after[:, 0]
+    falls = np.diff(shares, prepend=1.0) != 0
+    return {"times": curve.times[falls].tolist(), "shares": shares[falls].tolist()}
 
 
 def _rows(mask: Bools) -> list[int]:
