@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from fusionkit.layers.masking import softmax_present as softmax_present
     from fusionkit.layers.masking import tokens_there as tokens_there
     from fusionkit.layers.masking import zero_empty as zero_empty
+    from fusionkit.layers.modes import recomputed_norms as recomputed_norms
     from fusionkit.layers.modes import running_statistics as running_statistics
     from fusionkit.layers.modes import training_norms as training_norms
     from fusionkit.layers.norms import FeatureNorm as FeatureNorm

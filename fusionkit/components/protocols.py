@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 class HeadModule(Protocol):
     """What the module of a head offers besides `forward`.
 
-    One that also has `settle(output, target)` is called with all training cases once, after training.
+    One that also has `settle(output, target)` is called with all training cases once, after training. One that has
+    `prepare(target)` is shown the targets of the training cases, (N, ...), once before training, after it is made and
+    before `balance`; one that has `begin_epoch()` is called at the start of each epoch.
     """
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:

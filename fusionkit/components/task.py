@@ -92,6 +92,9 @@ class TaskMethod:
     keeps: ClassVar[tuple[str, ...]] = ()
     """What `keep` gives: a run has a file of each name."""
 
+    by_fold: ClassVar[tuple[str, ...]] = ()
+    """Metrics whose mean over the folds is told beside the value for the cases of all folds together."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 

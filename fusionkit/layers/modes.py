@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -38,3 +38,28 @@ def running_statistics(module: nn.Module) -> Iterator[None]:
     """
     with in_mode(training_norms(module), training=False):
         yield
+
+
+def recomputed_norms(module: nn.Module) -> AbstractContextManager[None]:
+    """A block, to be entered later, in which the norms of a module repeat what they do now, for a gradient.
+
+    A forward pass that is computed anew must be the same, while the norms may be in another mode by then; and its
+    batch has been counted already, so that running statistics stay as they are.
+    """
+    held = [part for part in module.modules() if isinstance(part, _NormBase) and not part.training]
+    return _repeating(module, held)
+
+
+@contextmanager
+def _repeating(module: nn.Module, held: Sequence[nn.Module]) -> Iterator[None]:
+    with in_mode(held, training=False):
+        learning = [part for part in module.modules() if isinstance(part, _NormBase) and part.training]
+        kept = [(part.momentum, part.num_batches_tracked) for part in learning]
+        for part in learning:
+            part.momentum = 0.0
+            part.num_batches_tracked = None if part.num_batches_tracked is None else part.num_batches_tracked.clone()
+        try:
+            yield
+        finally:
+            for part, (momentum, counted) in zip(learning, kept, strict=True):
+                part.momentum, part.num_batches_tracked = momentum, counted

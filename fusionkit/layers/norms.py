@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import gcd
+from math import gcd, prod
 from typing import Literal
 
 import torch
@@ -85,8 +85,9 @@ def normalisation(kind: Normalisation, shape: TensorShape) -> nn.Module:
     """A normalisation with learned scale and shift for tensors of this shape, which it keeps.
 
     `batch` works over cases and positions, with running statistics in evaluation; `group` over the positions
-    and the features of a group (at most eight groups of equal size; tokens are normalised individually);
-    `layer` over the features at each position. `none` gives the identity. Masked tokens need `masked_layers`.
+    and the features of a group (at most eight groups of equal size, one where a group would hold a single value;
+    tokens are normalised individually); `layer` over the features at each position. `none` gives the identity.
+    Masked tokens need `masked_layers`.
     """
     if kind == "none":
         return nn.Identity()
@@ -95,7 +96,10 @@ def normalisation(kind: Normalisation, shape: TensorShape) -> nn.Module:
     if kind == "layer":
         return FeatureNorm(shape)
     if kind == "group":
-        norm: nn.Module = nn.GroupNorm(gcd(8, shape.width), shape.width)
+        groups = gcd(8, shape.width)
+        # The norm of a single value is 0, whatever the value, and PyTorch refuses it for a lone case.
+        alone = shape.width * prod(shape.spatial) == groups
+        norm: nn.Module = nn.GroupNorm(1 if alone else groups, shape.width)
     else:
         batch_norms = {"image": nn.BatchNorm2d, "volume": nn.BatchNorm3d}
         norm = batch_norms.get(shape.layout, nn.BatchNorm1d)(shape.width)

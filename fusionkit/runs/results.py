@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from fusionkit.arrays import Floats
+from fusionkit.arrays import Bools, Floats
 from fusionkit.components.training_outcomes import joined_curves, joined_training
 from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
-from fusionkit.evaluation.chosen_metrics import ChosenMetric
+from fusionkit.evaluation.chosen_metrics import ChosenMetric, default_metrics
+from fusionkit.evaluation.formatting import figures
 from fusionkit.evaluation.report import HeadReport, evaluate_predictions, write_report
 from fusionkit.files import csv_text, replacing, write_text
 from fusionkit.inference.predict import HeadResult
@@ -206,10 +207,10 @@ def calibrated(results: Mapping[str, HeadResult], calibration: Calibration | Non
 
 
 def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
-            metrics: Sequence[ChosenMetric] | None = None) -> list[HeadReport]:
+            metrics: Sequence[ChosenMetric] | None = None, folds: Sequence[str] = ()) -> list[HeadReport]:
     """The metrics of every head over the cases that have a result and a target: all that are installed, or `metrics`.
 
-    Intervals are over patients, or over cases where the data name no patients.
+    Intervals are over patients, or over cases where the data name no patients. `folds` are those of the cases.
     """
     made = []
     for name, result in results.items():
@@ -225,7 +226,28 @@ def reports(results: Mapping[str, HeadResult], patients: Sequence[str] | None,
             measures={key: values[use] for key, values in result.measures.items()},
             calibrated=result.calibrated and result.calibrated.at(use), metrics=metrics,
             curves=result.curves and result.curves.some(use), training=result.training and result.training.some(use)))
+        if folds and result.head.declared_task.method.by_fold:
+            made[-1] = _with_means_of_folds(made[-1], result, use, np.array(folds), metrics)
     return made
+
+
+def _with_means_of_folds(report: HeadReport, result: HeadResult, use: Bools, folds: Any,
+                         metrics: Sequence[ChosenMetric] | None) -> HeadReport:
+    """The report with the mean over the folds, of those in which it is defined, in the notes to some metrics."""
+    task = result.head.declared_task
+    chosen = [metric for metric in (default_metrics() if metrics is None else metrics)
+              if metric.declared.name in task.method.by_fold and metric.key in report.metrics]
+    parts = [evaluate_predictions(report.head, task, result.head.names, result.targets[own], result.values[own],
+                                  resamples=0, metrics=chosen, curves=result.curves and result.curves.some(own))
+             for own in (use & (folds == fold) for fold in np.unique(folds)) if own.any()]
+    found = dict(report.metrics)
+    for metric in chosen:
+        values = [value for part in parts if (value := part.metrics[metric.key].value) is not None]
+        if values:
+            some = f"{len(values)} of " if len(values) < len(parts) else ""
+            notes = (found[metric.key].note, f"mean of {some}the folds {figures(float(np.mean(values)))}")
+            found[metric.key] = replace(found[metric.key], note="; ".join(note for note in notes if note))
+    return replace(report, metrics=found)
 
 
 def write_results(
@@ -245,6 +267,7 @@ def write_results(
     write_predictions(folder / PREDICTIONS, results, ids, extra)
     write_curves(folder, results, ids)
     named = cohort.description.patient is not None
-    made = reports(results, [cohort.patients[row] for row in rows] if named else None, metrics)
+    made = reports(results, [cohort.patients[row] for row in rows] if named else None, metrics,
+                   (extra or {}).get("fold", ()))
     write_report(made, folder, about=about, plots=plots)
     return made

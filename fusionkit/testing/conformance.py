@@ -112,6 +112,7 @@ CHECKS: Mapping[str, ConformanceCheck] = {
     "step": ConformanceCheck(steps.step, concerns=lambda c: c.cases != "batch",
                              fits=lambda probe: probe.component.over_step(probe.config)),
     "settle": ConformanceCheck(steps.settled, concerns=lambda c: c.kind == "head" and hasattr(c.module, "settle")),
+    "prepare": ConformanceCheck(steps.prepared, concerns=lambda c: c.kind == "head" and hasattr(c.module, "prepare")),
 }
 
 

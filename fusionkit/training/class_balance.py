@@ -1,4 +1,4 @@
-"""The classes of the training cases: their frequencies for the heads, and balanced sampling."""
+"""The targets of the training cases: what heads are told of them before training, and balanced sampling."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import Diagnostic, UserError
 from fusionkit.network.model import FusionModel
 from fusionkit.training.batch_order import Batches, Order, by_length, smallest_share
+from fusionkit.training.fitting import fit_buffers
 from fusionkit.training.settings import TrainingSettings
 
 # Axes: N cases, K classes.
@@ -50,6 +51,21 @@ def set_class_frequencies(network: FusionModel, targets: Targets, weights_N: NDA
         counts = head.declared_task.method.counts(values, weights, head.names)
         if counts:
             network.head(head.name).balance(torch.tensor(list(counts.values()), dtype=torch.float32))
+
+
+def prepare_heads(network: FusionModel, targets: Targets) -> None:
+    """Show the targets of the training cases to every head with a method `prepare`; frozen ones keep what they bring.
+
+    Raises: RunError if a head fails, or gives its buffers another shape.
+    """
+    for head in network.plan.heads:
+        module: Any = network.head(head.name)
+        if not callable(getattr(module, "prepare", None)) or network.plan.node(head.name).node.freeze:
+            continue
+        known = targets.values[head.name][targets.present[head.name]]
+        if len(known):
+            with torch.no_grad():
+                fit_buffers(f"the head {head.name!r}", module, "prepare", torch.as_tensor(known))
 
 
 @dataclass(frozen=True)
@@ -106,9 +122,13 @@ def _shuffled(count: int, generator: np.random.Generator) -> NDArray[np.int64]:
 
 def training_batches(network: FusionModel, train: Dataset[Case], settings: TrainingSettings, share: tuple[int, int]
                      ) -> Batches:
-    """The training batches of one process, its number and count in `share`; the heads get their class frequencies."""
+    """The training batches of one process, its number and count in `share`; the heads get their class frequencies.
+
+    Raises: RunError if a head fails on the targets that it is shown.
+    """
     count = len(cast(Sized, train))
     targets = Targets(train, [head.name for head in network.plan.heads])
+    prepare_heads(network, targets)
     if settings.balance == "none":
         set_class_frequencies(network, targets, np.ones(count))
         order: Order = partial(_shuffled, count)

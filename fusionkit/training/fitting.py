@@ -61,7 +61,13 @@ class Fitting:
 
     @torch.no_grad()
     def begin(self, epoch: int) -> None:
-        """Fit the parts of nodes that begin to learn when `epoch` epochs have ended; in every process."""
+        """Fit the parts of nodes that begin to learn when `epoch` epochs have ended, and tell heads that one begins;
+        in every process.
+        """
+        for head in self.stepper.network.plan.heads:
+            module: Any = self.stepper.network.head(head.name)
+            if callable(getattr(module, "begin_epoch", None)):
+                fit_buffers(f"the head {head.name!r}", module, "begin_epoch")
         for place in self.places:
             if epoch == place.begins > 0:
                 self._fit_place(place, epoch)

@@ -8,6 +8,7 @@ are those of one large batch, with the memory for activations of a chunk in eval
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from pydantic import Field, PositiveInt
@@ -24,6 +25,7 @@ from fusionkit.api import (
     Probes,
     TensorShape,
     inner,
+    recomputed_norms,
     running_statistics,
 )
 
@@ -76,7 +78,8 @@ class EachItem(nn.Module):
     def _piece(self, items_M: Tensor) -> Tensor:
         run = self._lone if len(items_M) == 1 else self._features
         if self.recompute and self.training and torch.is_grad_enabled():
-            found: Tensor = checkpoint(run, items_M, use_reentrant=False)
+            again = recomputed_norms(self.encoder)
+            found: Tensor = checkpoint(run, items_M, use_reentrant=False, context_fn=lambda: (nullcontext(), again))
             return found
         return run(items_M)
 

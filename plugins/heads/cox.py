@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Literal
 
 import torch
 from fusionkit_plugins.blocks.cox import breslow_baseline, cox_losses
-from fusionkit_plugins.blocks.options import check_names
-from pydantic import Field, PositiveInt, model_validator
+from fusionkit_plugins.blocks.horizons import HorizonsConfig
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from fusionkit.api import Head, Probes, ReadoutConfig, TensorShape, at_least_single, readout
+from fusionkit.api import Head, Probes, TensorShape, at_least_single, readout
 
 
-class CoxConfig(ReadoutConfig):
+class CoxConfig(HorizonsConfig):
     """Options of `head.cox`."""
 
-    horizons: list[Annotated[int | float, Field(gt=0)]] = Field(
-        min_length=1, description="Times at which the probability of survival is told, in the unit of the data; they "
-                                  "lie before the last event of the training cases.", examples=[[12, 24, 60]])
     ties: Literal["efron", "breslow"] = Field(
         "efron", description="How events at one time are treated: efron, each after a share of the others; breslow, "
                              "each beside all of them.")
@@ -36,13 +33,6 @@ class CoxConfig(ReadoutConfig):
     baseline_points: PositiveInt = Field(
         512, description="Times of events that are kept for the baseline: all if there are no more, else evenly chosen "
                          "ones and the last.")
-
-    @model_validator(mode="after")
-    def _rising(self) -> Self:
-        check_names("horizons", [str(horizon) for horizon in self.horizons], "time")
-        if list(self.horizons) != sorted(self.horizons):
-            raise ValueError("'horizons' must rise: write the earliest first")
-        return self
 
 
 class Cox(nn.Module):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.blocks.horizons import median_and_mean
 from fusionkit_plugins.blocks.kaplan_meier import StepCurve, censoring, kaplan_meier, survival_with_bounds
 from fusionkit_plugins.blocks.risk_groups import GROUPS, NAMES, cut_points, risk_groups
 from fusionkit_plugins.blocks.survival import KEPT
@@ -42,6 +43,7 @@ class Survival(TaskMethod):
     """
 
     keeps = (GROUPS, KEPT)
+    by_fold = ("uno", "harrell")
 
     def of(self, names: Sequence[str]) -> str:
         """What figures over all horizons are called."""
@@ -62,18 +64,9 @@ class Survival(TaskMethod):
 
     def details(self, values: Floats, names: Sequence[str]) -> dict[str, Floats]:
         """The risk, the median, NaN where the last probability is above one half, and the mean time until then."""
-        edges = np.array([0.0, *map(float, names)])
-        # A probability of 0 has no logarithm: beyond this, nobody is left.
-        log = np.log(np.clip(np.column_stack([np.ones(len(values)), values]), 1e-30, 1.0))
-        rates = (log[:, :-1] - log[:, 1:]) / np.diff(edges)
-        lengths = np.diff(edges) * np.ones_like(rates)
-        lived = np.exp(log[:, :-1]) * np.divide(-np.expm1(-rates * lengths), rates, out=lengths, where=rates > 1e-12)
-        half = (log[:, 1:] <= np.log(0.5)).argmax(1)
-        rows = np.arange(len(values))
-        rate = np.maximum(rates[rows, half], 1e-300)
-        median = edges[half] + (log[rows, half] - np.log(0.5)) / rate
-        return {"risk": 1 - values[:, -1], "median": np.where(values[:, -1] <= 0.5, median, np.nan),
-                f"rmst@{edges[-1]:g}": lived.sum(axis=1)}
+        times = np.array([float(name) for name in names])
+        median, mean = median_and_mean(times, values)
+        return {"risk": 1 - values[:, -1], "median": median, f"rmst@{times[-1]:g}": mean}
 
     def keep(self, outcomes: Outcomes) -> Mapping[str, Mapping[str, Any]]:
         """Cut points of the risk, 1 - S at the last horizon, and Kaplan-Meier's curves of events and of censoring."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusionkit.layers.norms import PresentBatchNorm
+from fusionkit.layers.norms import PresentBatchNorm, normalisation
 from fusionkit.shapes.layouts import shape_of
 
 SIZES = [(5,), (3, 5), (5, 2, 3), (5, 2, 3, 7)]
@@ -61,3 +61,12 @@ def test_half_precision_is_averaged_in_single():
     ours, _ = pair((5,))
     x = torch.randn(4, 5, dtype=torch.bfloat16)
     assert ours.bfloat16().train()(x).dtype == torch.bfloat16
+
+
+def test_a_group_norm_of_single_values_has_one_group_and_works_for_a_lone_case() -> None:
+    """A value normalised by itself is 0, whatever it is, which would cut the network."""
+    norm = normalisation("group", shape_of((2,))).train()
+    found = norm(torch.tensor([[1.0, 5.0]]))
+    assert found[0, 0] < -0.9 and found[0, 1] > 0.9
+    assert normalisation("group", shape_of((8, 1, 2))).num_groups == 8
+    assert normalisation("group", shape_of((24,))).num_groups == 8

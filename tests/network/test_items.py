@@ -111,14 +111,26 @@ nodes:
     assert model({"scans": scans}, valid={"scans": whole})["kind"].isfinite().all()
 
 
-def test_recomputed_gradients_are_the_same() -> None:
-    grads = []
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_recomputing_changes_no_gradient_and_no_running_statistic(norm: str) -> None:
+    grads, states = [], []
     for more in ("recompute: false", "recompute: true"):
-        model = network(more=more)
+        model = network(norm=norm, more=more)
         inputs, valid = cases()
         model(inputs, None, valid)["result"].square().sum().backward()
         grads.append([part.grad for part in model.parameters()])
+        states.append([*model.state_dict().values()])
     assert all(torch.equal(one, two) for one, two in zip(*grads, strict=True))
+    assert all(torch.equal(one, two) for one, two in zip(*states, strict=True))
+
+
+def test_a_lone_case_is_recomputed_in_the_mode_in_which_it_ran() -> None:
+    """Its norms took their running statistics, and by the time of the gradient are back in training."""
+    model = network(norm="batch", more="recompute: true").train()
+    inputs, valid = cases()
+    model({name: value[:1] for name, value in inputs.items()}, None, {"views": valid["views"][:1]})[
+        "result"].sum().backward()
+    assert all(part.grad is None or part.grad.isfinite().all() for part in model.parameters())
 
 
 def test_a_batch_without_any_item_gives_results_and_finite_gradients() -> None:

@@ -96,6 +96,21 @@ class Unknown(Ranked):
         self.offset.copy_(torch.full_like(self.offset, torch.nan))
 
 
+class Scaled(Ranked):
+    def prepare(self, target: Tensor) -> None:
+        self.offset.copy_(target.mean(0))
+
+
+class ScaledByFirst(Ranked):
+    def prepare(self, target: Tensor) -> None:
+        self.offset.copy_(target[0])
+
+
+class ScaledByNothing(Ranked):
+    def prepare(self, target: Tensor) -> None:
+        self.offset.copy_(target.mean(0) / 0)
+
+
 class Apart(CaseComparison):
     """The mean cosine of different cases."""
 
@@ -164,7 +179,7 @@ def _loss(name: str, module: Any) -> Fusion:
     return Fusion(name, Weight, module, rule="features: B c -> features: B c, loss_apart: ()", cases="step")
 
 
-RIGHT: list[Component] = [_head("ranked", Ranked), _loss("spreads", Spreads)]
+RIGHT: list[Component] = [_head("ranked", Ranked), _head("scaled", Scaled), _loss("spreads", Spreads)]
 WRONG: list[tuple[Component, set[str], str]] = [
     (_head("by_place", ByPlace), {"step"}, "order of the cases"),
     (_head("spread", Spread), {"step"}, "a single case"),
@@ -174,6 +189,8 @@ WRONG: list[tuple[Component, set[str], str]] = [
     (_head("adding", Adding), {"settle"}, "on what it fitted before"),
     (_head("unsaved", Unsaved), {"settle"}, "not in the state dict"),
     (_head("unknown", Unknown), {"settle"}, "not finite after settle"),
+    (_head("scaled_by_first", ScaledByFirst), {"prepare"}, "order of the cases"),
+    (_head("scaled_by_nothing", ScaledByNothing), {"prepare"}, "not finite after prepare"),
     (_loss("alone", Alone), {"step"}, "has no comparison"),
     (_loss("centres", Centres), {"step"}, "depends on the other cases of the batch"),
     (_loss("squares", Squares), {"step"}, "than multiply it by a weight"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -120,26 +120,42 @@ def settled(probe: Probe) -> Fault | None:
     """
     module: Any = probe.module()
     output, target = results(module(*probe.data(_CASES)))[0].detach(), _targets(probe)
-    before = {name: value.clone() for name, value in module.state_dict().items()}
     weights = [weight.detach().clone() for weight in module.parameters()]
-    module.settle(output, target)
+    fault = _fitted(probe, module, "settle", output, lambda order: module.settle(output[order], target[order]))
+    if fault is None and any(not torch.equal(old, new)
+                             for old, new in zip(weights, module.parameters(), strict=True)):
+        return Fault("settle changes weights", "write to buffers alone")
+    return fault
+
+
+def prepared(probe: Probe) -> Fault | None:
+    """After `prepare` the state has the same shapes, in any order of the cases; decoding gives finite numbers, and a
+    module that loads the state gives the same.
+    """
+    module: Any = probe.module()
+    output, target = results(module(*probe.data(_CASES)))[0].detach(), _targets(probe)
+    with torch.no_grad():
+        return _fitted(probe, module, "prepare", output, lambda order: module.prepare(target[order]))
+
+
+def _fitted(probe: Probe, module: Any, hook: str, output: Tensor, fit: Callable[[Tensor], None]) -> Fault | None:
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    fit(torch.arange(_CASES))
     after = {name: value.clone() for name, value in module.state_dict().items()}
     if {name: value.shape for name, value in before.items()} != {name: value.shape for name, value in after.items()}:
-        return Fault("settle changes the shapes of buffers, or which there are",
+        return Fault(f"{hook} changes the shapes of buffers, or which there are",
                      "register buffers of fixed shapes in the constructor, and write to them in place")
-    if any(not torch.equal(old, new) for old, new in zip(weights, module.parameters(), strict=True)):
-        return Fault("settle changes weights", "write to buffers alone")
     decoded = module.decode(output)
     if not bool(decoded.isfinite().all()):
-        return Fault("decode gives numbers that are not finite after settle", "a set may lack a class, or events")
-    module.settle(output[_ORDER], target[_ORDER])
+        return Fault(f"decode gives numbers that are not finite after {hook}", "a set may lack a class, or events")
+    fit(_ORDER)
     if not _same(decoded, module.decode(output)):
-        return Fault("settle depends on the order of the cases, or on what it fitted before",
-                     "fit to outputs and targets alone")
+        return Fault(f"{hook} depends on the order of the cases, or on what it fitted before",
+                     "fit to what it is given alone")
     loaded: Any = probe.build(seed=1)
     loaded.load_state_dict(after)
     return None if _same(decoded, loaded.eval().decode(output)) else Fault(
-        "what settle fits is not in the state dict", "register it as a buffer; attributes are not saved")
+        f"what {hook} fits is not in the state dict", "register it as a buffer; attributes are not saved")
 
 
 def _targets(probe: Probe) -> Tensor:

@@ -123,7 +123,7 @@ def _still_after_a_step(network: FusionModel, draw: int) -> set[str]:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.Adam(trained.values(), lr=0.01) if trained else None
     loss = _loss(network, draw)
-    assert bool(loss.isfinite()), f"the loss is {float(loss)}"
+    assert bool(loss.isfinite()), f"the loss is {float(loss.detach())}"
     if loss.requires_grad:
         loss.backward()  # type: ignore[no-untyped-call]
     for name, parameter in trained.items():
@@ -275,8 +275,11 @@ def absence_is_unread(graph: DrawnGraph, seed: int = 0) -> None:
         _equal(network(inputs), full, "a mask of ones")
         left = dict(list(inputs.items())[:1]) | {value.name: inputs[value.name] for value in made.inputs
                                                  if not value.present}
+        # An omitted input of masked tokens has one of padding; more of it would add up in another order of rounding.
+        held = {value.name: inputs[value.name][:, :1] if value.name not in left and isinstance(
+            value.shape, MaskedTokens) else inputs[value.name] for value in made.inputs}
         none = {name: mask.new_full(mask.shape, name in left) for name, mask in masks.items()}
-        _equal(network(inputs, none), network(left), "leaving inputs out")
+        _equal(network(held, none), network(left), "leaving inputs out")
 
 
 def _equal(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str) -> None:

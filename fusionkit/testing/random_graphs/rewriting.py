@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from fusionkit.planning.plan import Plan
+from fusionkit.shapes.layouts import MaskedItems
 
 Data = dict[str, Any]
 Shuffle = Callable[[list[Any]], list[Any]]
@@ -85,6 +86,8 @@ _FIRST: dict[str, list[Data]] = {
     "events": [{"use": "encoder.strats", "with": {"width": 4}}], "series": [{"use": "encoder.lstm"}],
 }
 """What turns an input into a vector, for layouts that `encoder.pool` does not take."""
+_ITEMS: list[Data] = [
+    {"use": "encoder.each_item", "with": {"encoder": {"use": "encoder.pool"}}}, {"use": "encoder.pool"}]
 
 
 def branched(data: Data, plan: Plan, source: str, name: str) -> Data:
@@ -92,7 +95,8 @@ def branched(data: Data, plan: Plan, source: str, name: str) -> Data:
     more = deepcopy(data)
     value = next(value for value in plan.inputs if value.name == source)
     head = {"use": "head.regress", "with": {"values": ["extra"]}}
-    first = _FIRST.get(value.shape.layout, [{"use": "encoder.pool"}])
+    several = isinstance(value.shape, MaskedItems)
+    first = _ITEMS if several else _FIRST.get(value.shape.layout, [{"use": "encoder.pool"}])
     more["nodes"][f"{name}_features"] = {"chain": [*first, {"use": "encoder.mlp", "with": {"width": 3}}],
                                          "from": source}
     more["nodes"][f"{name}_result"] = {**head, "from": f"{name}_features"}
