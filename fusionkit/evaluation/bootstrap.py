@@ -12,7 +12,7 @@ Welsh 2007, Bootstrapping clustered data, doi:10.1111/j.1467-9868.2007.00593.x.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -63,7 +63,8 @@ def bootstrap(outcomes: Outcomes, measured: Measured, *, seed: int = 0, resample
 
     def bounds(of: str | None, scores: Scores) -> dict[str, Interval]:
         return {
-            name: _interval(drawn[of][name], value.value) if of in drawn and value.defined else nothing
+            name: _interval(drawn[of][name], value.value, resamples)
+            if name in drawn.get(of, {}) and value.defined else nothing
             for name, value in scores.items()
         }
 
@@ -83,7 +84,7 @@ def intervals_of(
     drawn = [{key: figure(weights) for key, figure in figures.items()}
              for weights in draw(outcomes, groups, seed, resamples)]
     return {key: Interval(np.nan, np.nan) if np.isnan(values[key]) else
-            _interval(np.concatenate([part[key] for part in drawn]), values[key]) for key in figures}
+            _interval(np.concatenate([part[key] for part in drawn]), values[key], resamples) for key in figures}
 
 
 def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
@@ -98,14 +99,20 @@ def _groups(outcomes: Outcomes, resamples: int) -> tuple[int, str | None]:
 def _sample_all(
     outcomes: Outcomes, measured: Measured, groups: int, seed: int, resamples: int
 ) -> dict[str | None, Samples]:
-    """Every metric of every resample: by class (None for all classes), then by metric. *Shape* of each: (R,)."""
-    drawn: list[dict[str | None, Samples]] = [
-        sample_metrics(outcomes, measured, weights) for weights in draw(outcomes, groups, seed, resamples)
-    ]
-    return {
-        of: {name: np.concatenate([part[of][name] for part in drawn]) for name in samples}
-        for of, samples in drawn[0].items()
-    }
+    """Every metric of every resample: by class (None for all classes), then by metric. *Shape* of each: (R,).
+
+    A metric that has a most is of the first ones only, and with a most of 0 of none.
+    """
+    found: dict[str | None, Samples] = {}
+    counts = {metric.key: min(resamples, resamples if (most := metric.declared.resamples) is None else most)
+              for metric in measured.metrics}
+    for count in sorted(set(counts.values()) - {0}, reverse=True):
+        some = replace(measured, metrics=tuple(metric for metric in measured.metrics if counts[metric.key] == count))
+        drawn = [sample_metrics(outcomes, some, weights) for weights in draw(outcomes, groups, seed, count)]
+        for of, samples in drawn[0].items():
+            found.setdefault(of, {}).update({name: np.concatenate([part[of][name] for part in drawn])
+                                             for name in samples})
+    return found
 
 
 def draw(outcomes: Outcomes, groups: int, seed: int, resamples: int) -> Iterator[Floats]:
@@ -150,8 +157,8 @@ def sample_metrics(outcomes: Outcomes, measured: Measured, weights: Floats) -> d
     return samples
 
 
-def _interval(samples: Floats, value: float) -> Interval:
-    """The middle 95 % of the resamples in which the metric is defined."""
+def _interval(samples: Floats, value: float, resamples: int) -> Interval:
+    """The middle 95 % of the resamples in which the metric is defined; the note says if these are fewer than asked."""
     bounds, defined = percentiles(samples), int((~np.isnan(samples)).sum())
     if bounds is None:
         return Interval(np.nan, np.nan, f"no interval: defined in {defined} of {len(samples)} resamples only")
@@ -159,6 +166,8 @@ def _interval(samples: Floats, value: float) -> Interval:
     notes = []
     if defined < len(samples):
         notes.append(f"interval from the {defined} of {len(samples)} resamples in which it is defined")
+    elif len(samples) < resamples:
+        notes.append(f"interval from {len(samples)} resamples")
     if low == high:
         notes.append("all resamples agree, so the interval does not reflect the uncertainty")
     # The value itself has single precision only.

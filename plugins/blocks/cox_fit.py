@@ -14,7 +14,9 @@ import numpy as np
 
 from fusionkit.api import Bools, Floats, Ints
 
-_STEPS, _CLOSE, _FAR = 40, 1e-10, 1e3
+_STEPS, _CLOSE, _FAR = 40, 1e-6, 1e3
+# Weights in one fit: columns together share what does not depend on them, and their sums should stay in the cache.
+_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,29 @@ class CoxFit:
 
 def cox_fit(features: Floats, time: Floats, event: Bools, weights: Floats) -> CoxFit:
     """The regression of each column: (P, N, R) or (P, N, 1), (N,), (N,) and (N, R)."""
+    most = max(1, _AT_ONCE // max(len(time), 1))
+    if weights.shape[1] <= most:
+        return _fit(features, time, event, weights)
+    parts = [_fit(features if features.shape[2] == 1 else features[:, :, own], time, event, weights[:, own])
+             for own in (slice(start, start + most) for start in range(0, weights.shape[1], most))]
+    return CoxFit(np.concatenate([part.coefficients for part in parts], axis=1),
+                  np.concatenate([part.information for part in parts], axis=2),
+                  np.concatenate([part.log_likelihood for part in parts]))
+
+
+def _fit(features: Floats, time: Floats, event: Bools, weights: Floats) -> CoxFit:
     ranked = _Ranked.of(features, time, event, weights)
     count, columns = len(features), weights.shape[1]
     beta, step = np.zeros((count, columns)), np.zeros((count, columns))
     best, score, information = _derivatives(ranked, beta)
     for _ in range(_STEPS):
         step = _solved(information, score)
-        if not np.nanmax(np.abs(step), initial=0.0) > _CLOSE:
-            break
         wanted = beta + step
+        # In standard errors: what is left after such a step is about its square.
+        errors = step * np.sqrt(np.maximum(np.einsum("ppr->pr", information), 0.0))
+        if not np.nanmax(np.abs(errors), initial=0.0) > _CLOSE:
+            beta = wanted
+            break
         found = _derivatives(ranked, wanted)
         for _ in range(20):
             lower = found[0] < best - 1e-9 * (1 + np.abs(best))
@@ -65,13 +81,13 @@ def cumulative_hazard(log_hazard: Floats, time: Floats, event: Bools, weights: F
 
 @dataclass(frozen=True)
 class _Ranked:
-    """The cases by time, events first, with the places where a time begins (`starts`), and those with events."""
+    """The cases by time, events first: places of events (`eventful`), the first of each time in all and in these."""
 
     order: Ints
     features: Floats
     weights: Floats
     starts: Ints
-    happened: Floats
+    firsts: Ints
     eventful: Ints
     times: Floats
     events: Floats
@@ -79,22 +95,25 @@ class _Ranked:
     @classmethod
     def of(cls, features: Floats, time: Floats, event: Bools, weights: Floats) -> _Ranked:
         order = np.lexsort((features[0, :, 0], ~event, time))
-        ranked, happened = time[order], np.asarray(event[order], dtype=np.float64)[:, None]
-        starts = np.flatnonzero(np.diff(ranked, prepend=-np.inf))
-        given = weights[order]
-        events = np.add.reduceat(given * happened, starts) if len(starts) else given[:0]
-        eventful = np.flatnonzero(events.sum(axis=1) > 0)
-        return cls(order, features[:, order], given, starts, happened, eventful, ranked[starts][eventful],
-                   events[eventful])
+        ranked, given = time[order], weights[order]
+        eventful = np.flatnonzero(event[order])
+        starts = eventful[np.diff(ranked[eventful], prepend=-np.inf) > 0]
+        firsts = np.searchsorted(eventful, starts)
+        events = np.add.reduceat(given[eventful], firsts) if len(starts) else given[:0]
+        return cls(order, features[:, order], given, starts, firsts, eventful, ranked[starts], events)
 
     def at_risk(self, values: Floats) -> Floats:
         """Sums over the cases at risk at each time of an event: (N, R) to (U, R)."""
-        found: Floats = np.cumsum(np.add.reduceat(values, self.starts)[::-1], axis=0)[::-1][self.eventful]
+        if not len(self.starts):
+            return values[:0]
+        found: Floats = np.cumsum(np.add.reduceat(values, self.starts)[::-1], axis=0)[::-1]
         return found
 
     def tied(self, values: Floats) -> Floats:
         """Sums over the events at each time of an event: (N, R) to (U, R)."""
-        found: Floats = np.add.reduceat(values * self.happened, self.starts)[self.eventful]
+        if not len(self.starts):
+            return values[:0]
+        found: Floats = np.add.reduceat(values[self.eventful], self.firsts)
         return found
 
     def terms(self) -> list[tuple[Ints, Floats, Floats]]:
@@ -116,18 +135,21 @@ def _derivatives(ranked: _Ranked, beta: Floats) -> tuple[Floats, Floats, Floats]
     largest = np.where(np.isfinite(largest), largest, 0.0)
     with np.errstate(invalid="ignore", over="ignore"):
         hazard = ranked.weights * np.exp(np.minimum(log_hazard - largest, 0.0))
-    firsts = [(ranked.at_risk(hazard * part), ranked.tied(hazard * part)) for part in features]
-    seconds = {(row, column): (ranked.at_risk(hazard * features[row] * features[column]),
-                               ranked.tied(hazard * features[row] * features[column]))
-               for row in range(count) for column in range(row + 1)}
-    at_risk, tied = ranked.at_risk(hazard), ranked.tied(hazard)
-    counted = ranked.weights * ranked.happened
-    likelihood = (counted * (log_hazard - largest)).sum(axis=0)
-    score = np.stack([(counted * part).sum(axis=0) for part in features])
+    def sums(values: Floats) -> tuple[Floats, Floats]:
+        return ranked.at_risk(values), ranked.tied(values)
+
+    products = [hazard * part for part in features]
+    firsts = [sums(product) for product in products]
+    seconds = {(row, column): sums(products[row] * features[column]) for row in range(count)
+               for column in range(row + 1)}
+    at_risk, tied = sums(hazard)
+    counted = ranked.weights[ranked.eventful]
+    likelihood = (counted * (log_hazard[ranked.eventful] - largest)).sum(axis=0)
+    score = np.stack([(counted * part[ranked.eventful]).sum(axis=0) for part in features])
     information = np.zeros((count, count, len(largest)))
     for rows, share, there in ranked.terms():
-        def left(sums: tuple[Floats, Floats], rows: Ints = rows, share: Floats = share) -> Floats:
-            return sums[0][rows] - share * sums[1][rows]
+        def left(sums_of: tuple[Floats, Floats], rows: Ints = rows, share: Floats = share) -> Floats:
+            return sums_of[0][rows] - share * sums_of[1][rows]
 
         below = left((at_risk, tied))
         used = (there > 0) & (below > 0)

@@ -7,10 +7,8 @@ in Medicine 18.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-from fusionkit_plugins.blocks.brier_by_horizon import brier_at
+from fusionkit_plugins.blocks.brier_by_horizon import brier_over
 from fusionkit_plugins.blocks.survival import UntilConfig, curves_of, no_training_censoring, survivals
 from pydantic import Field
 
@@ -39,9 +37,7 @@ class IntegratedBrier:
         if len(times) < 2:
             return np.full(weights.shape[1], np.nan)
         first: SurvivalColumn = next(iter(outcomes.columns()))
-        survival = curves_of(outcomes).at(times)
-        scores = np.stack([brier_at(replace(first, horizon=float(time)), weights, self.censoring, survival[:, place])
-                           for place, time in enumerate(times)])
+        scores = brier_over(first, times, curves_of(outcomes).at(times), weights, self.censoring)
         area: Floats = np.trapezoid(scores, times, axis=0) / (times[-1] - times[0])
         return area
 

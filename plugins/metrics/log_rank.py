@@ -43,5 +43,5 @@ class LogRank:
 
 component = Metric(
     "log_rank", GroupsConfig, LogRank, category="risk groups", label="log-rank chi-squared", tasks=("survival",),
-    better="higher", monitor=False, place=262,
+    better="higher", monitor=False, place=262, resamples=0,
 )

@@ -33,5 +33,5 @@ class SurvivalE50:
 
 component = Metric(
     "survival_e50", Config, SurvivalE50, category="calibration", label="E50",
-    tasks=("survival",), better="lower", monitor=False, place=257,
+    tasks=("survival",), better="lower", monitor=False, place=257, resamples=200,
 )

@@ -33,5 +33,5 @@ class SurvivalE90:
 
 component = Metric(
     "survival_e90", Config, SurvivalE90, category="calibration", label="E90",
-    tasks=("survival",), better="lower", monitor=False, place=258,
+    tasks=("survival",), better="lower", monitor=False, place=258, resamples=200,
 )

@@ -36,5 +36,5 @@ class SurvivalICI:
 
 component = Metric(
     "survival_ici", Config, SurvivalICI, category="calibration", label="ICI",
-    tasks=("survival",), better="lower", monitor=False, place=256,
+    tasks=("survival",), better="lower", monitor=False, place=256, resamples=200,
 )
