@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from fusionkit.data.batch import Batch as Batch
     from fusionkit.errors import Diagnostic as Diagnostic
     from fusionkit.evaluation.formatting import MetricResult as MetricResult
-    from fusionkit.evaluation.plots import PALETTE as PALETTE
-    from fusionkit.evaluation.plots import fitting as fitting
+    from fusionkit.evaluation.plots.style import PALETTE as PALETTE
+    from fusionkit.evaluation.plots.style import fitting as fitting
     from fusionkit.explanation.activations import Features as Features
     from fusionkit.explanation.activations import Gates as Gates
     from fusionkit.explanation.bar_plot import BarGroup as BarGroup

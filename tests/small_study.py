@@ -100,5 +100,5 @@ def _cases() -> Iterator[dict[str, object]]:
 def without_plots() -> Iterator[None]:
     """For modules that import it: the plots of an evaluation have tests of their own and take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fusionkit.evaluation.report._draw", lambda report, folder: [])
+        patch.setattr("fusionkit.evaluation.report_files.draw_figures", lambda report, folder: [])
         yield

@@ -19,7 +19,7 @@ from fusionkit_plugins.explanations.gradcam import grad_cam
 from fusionkit.cli.parser import main as fusionkit
 from fusionkit.data.batch import collate
 from fusionkit.datasets.phantom_files import write_phantom
-from fusionkit.evaluation import plots
+from fusionkit.evaluation.plots import style
 from fusionkit.explanation.cases import CaseOutput
 from fusionkit.explanation.selection import ChosenCase, explained_heads
 from fusionkit.inference.predict import Settings
@@ -62,9 +62,9 @@ def _gradcam(folder: Path) -> None:
     heat = grad_cam(network.survey, place, item.head, output.column, batch.inputs, present=batch.present,
                     size=image.shape[1:])
     assert heat is not None, "the encoder lets gradients through; please report"
-    with plots.style():
+    with style.applied():
         figure = overlay_figure(Overlay(image, heat, (f"Grad-CAM of the CT at node {place.node}", output.line)), SLICES)
-        plots.save(figure, FOLDER / "grad-cam", (".png",))
+        style.save(figure, FOLDER / "grad-cam", (".png",))
 
 
 def main() -> None:

@@ -27,12 +27,12 @@ def stem_of(head: str) -> str:
 
 def draw_ranks(folder: Path, ranking: Sequence[HeadRanking]) -> list[Path]:
     """Draw the plot of each head as `HEAD-rank`, PNG and SVG."""
-    from fusionkit.evaluation import plots
+    from fusionkit.evaluation.plots import style
 
     written = []
-    with plots.style():
+    with style.applied():
         for each in ranking:
-            written.extend(plots.save(rank_figure(each), folder / stem_of(each.head.name)))
+            written.extend(style.save(rank_figure(each), folder / stem_of(each.head.name)))
     return written
 
 
@@ -41,7 +41,7 @@ def rank_figure(ranking: HeadRanking) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from fusionkit.evaluation.plots import fitting
+    from fusionkit.evaluation.plots.style import fitting
 
     rows = [row for row in ranking.rows if row.metric.value is not None]
     figure = Figure(figsize=(9.4, 1.9 + 0.34 * len(rows)), layout="constrained")
@@ -87,7 +87,7 @@ def _mark(axes: Axes, place: int, row: ScoreRow, value: float, *,
 
 
 def _look(kind: str) -> tuple[str, str]:
-    from fusionkit.evaluation.plots import PALETTE
+    from fusionkit.evaluation.plots.style import PALETTE
 
     return {"reference": (PALETTE[6], "D"), "candidate": (PALETTE[0], "o"), "single": (PALETTE[2], "s"),
             "table": (PALETTE[1], "^")}[kind]

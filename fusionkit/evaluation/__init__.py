@@ -4,6 +4,7 @@ Predictions are made in `inference`. Comparisons of several networks are in `com
 """
 
 from fusionkit.evaluation.formatting import MetricResult
-from fusionkit.evaluation.report import HeadReport, evaluate_predictions, table, write_report
+from fusionkit.evaluation.report import HeadReport, evaluate_predictions, table
+from fusionkit.evaluation.report_files import write_report
 
 __all__ = ["HeadReport", "MetricResult", "evaluate_predictions", "table", "write_report"]

@@ -80,15 +80,15 @@ def write_selections(folder: Path, found: Sequence[Selection], mark: str = "") -
 
     `mark` says how many of the cases were trained on, empty where none was.
     """
-    from fusionkit.evaluation import plots
+    from fusionkit.evaluation.plots import style
 
     write_text(folder / "missing.csv", csv_text(_rows(found, mark)))
     write_json(folder / "missing.json", {"fusionkit-missing": 1, **({"trained_on": mark} if mark else {}),
                                          "selections": [each.to_json() for each in found]})
-    with plots.style():
+    with style.applied():
         for head in _heads(found):
             # A head's name comes from a file: it must not lead out of the folder.
-            plots.save(degradation_figure(found, head), folder / (re.sub(r"[^\w-]+", "_", head) + "-missing"))
+            style.save(degradation_figure(found, head), folder / (re.sub(r"[^\w-]+", "_", head) + "-missing"))
 
 
 def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
@@ -98,7 +98,7 @@ def degradation_figure(found: Sequence[Selection], head: str) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    from fusionkit.evaluation.plots import PALETTE, fitting
+    from fusionkit.evaluation.plots.style import PALETTE, fitting
 
     reports = {selection: report for selection in found for report in selection.reports if report.head == head}
     first = next(iter(reports.values()))

@@ -1,12 +1,9 @@
-"""From predictions to a report: values, intervals, counts and reasons, as JSON, plots and rows to print."""
+"""From predictions to a report: values, intervals, counts and reasons, as plain data and rows to print."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,89 +185,6 @@ def _whole(report: HeadReport) -> str:
     return report.declared_task.method.of(report.classes)
 
 
-def write_report(
-    reports: Sequence[HeadReport],
-    folder: Path,
-    *,
-    about: Mapping[str, Any] | None = None,
-    plots: bool = True,
-) -> list[Path]:
-    """Write `metrics.json` and, for each head, its plots as PNG and SVG; returns the paths.
-
-    `about` is added to `metrics.json` next to the heads. Every file is written atomically.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "fusionkit-metrics": 1,
-        **(about or {}),
-        "heads": {report.head: report.to_json() for report in reports},
-    }
-    target, aside = folder / "metrics.json", folder / ".metrics.json.part"
-    aside.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
-    written = [aside.replace(target)]
-    for report in reports if plots else ():
-        written.extend(_draw(report, folder))
-    return written
-
-
-def _draw(report: HeadReport, folder: Path) -> list[Path]:
-    """Draw the plots that apply to this head."""
-    from fusionkit.evaluation import plots
-
-    # A head's name comes from a file: it must not lead out of the folder.
-    stem = re.sub(r"[^\w-]+", "_", report.head)
-    curves, of = report.curves, f"head {report.head}, {report.counts}"
-    written = []
-    with plots.style():
-        if any(curve.true_positive_rate.size for curve in curves.roc):
-            labels = [f"{plots.fitting(curve.name, 40)}: {_of(report, curve.name, 'auroc')}" for curve in curves.roc]
-            summary = f"{len(labels)} curves\nmean AUROC {report.metrics.get('auroc', MetricResult(None))}"
-            figure = plots.roc_figure(curves.roc, labels, f"ROC curve\n{of}", summary)
-            written += plots.save(figure, folder / f"{stem}-roc")
-        if any(panel.count.any() for panel in curves.reliability):
-            panels = [*curves.reliability, *report.recalibrated]
-            title = f"Calibration: observed against predicted\n{of}"
-            figure = plots.reliability_figure(panels, _calibration_labels(report), title)
-            written += plots.save(figure, folder / f"{stem}-calibration")
-        if curves.agreements:
-            figure = plots.agreement_figure(curves.agreements, f"Calibration: observed against predicted\n{of}")
-            written += plots.save(figure, folder / f"{stem}-calibration")
-        if report.trust.risks:
-            figure = plots.risk_figure(report.trust.risks, _risk_labels(report), f"Risk-coverage curve\n{of}")
-            written += plots.save(figure, folder / f"{stem}-risk")
-        if curves.confusion:
-            figure = plots.confusion_figure(curves.confusion, f"Confusion matrix: cases, % of the true class\n{of}")
-            written += plots.save(figure, folder / f"{stem}-confusion")
-        if curves.pairs:
-            labels = ["\n".join((f"mean absolute error {_plotted(_of(report, pair.name, 'mae'))}",
-                                 f"R2 {_plotted(_of(report, pair.name, 'r2'))}")) for pair in curves.pairs]
-            figure = plots.regression_figure(curves.pairs, labels, f"Predicted against true values\n{of}")
-            written += plots.save(figure, folder / f"{stem}-values")
-    return written
-
-
-def _calibration_labels(report: HeadReport) -> list[str]:
-    """The title of each panel of bins; those after calibration follow those before."""
-    labels = [f"calibration error\n{_plotted(_of(report, panel.name, 'ece'))}" for panel in report.curves.reliability]
-    if not report.recalibrated:
-        return labels
-    after = "after temperature scaling"
-    if report.declared_task.results == "classes" and len(report.classes) > 2:
-        after = f"after: calibration error\n{_plotted(report.trust.figures['after', 'ece'])}"
-    return [f"before: {label}" for label in labels] + [after] * len(report.recalibrated)
-
-
-def _risk_labels(report: HeadReport) -> list[str]:
-    return [f"ranked by {uncertainty_metrics.DRAWN[risk.by]}: "
-            f"area under curve {_plotted(report.trust.figures['errors', risk.by, 'aurc'])}"
-            for risk in report.trust.risks]
-
-
-def _plotted(metric: MetricResult) -> str:
-    """A metric as a plot shows it, where no column heading explains the brackets."""
-    return str(metric).replace(" (", f" ({100 * LEVEL:g} % interval ")
-
-
 def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
     """Rows of text under `TRUST_COLUMNS`: calibration and selective prediction, before and after calibration."""
     rows: list[tuple[str, ...]] = []
@@ -292,11 +206,6 @@ def trust_table(reports: Sequence[HeadReport]) -> list[tuple[str, ...]]:
                 kind = "intervals" if report.declared_task.results == "values" else "sets"
                 rows.append((report.head, f"{kind}: {uncertainty_metrics.LABELS[path[1]]}{goal}", "", str(metric)))
     return rows
-
-
-def _of(report: HeadReport, name: str, metric: str) -> MetricResult:
-    """A metric of one class, or of the head if classes have none of their own; undefined if it was not asked for."""
-    return report.per_class.get(name, report.metrics).get(metric, MetricResult(None))
 
 
 def _number(count: int, what: str) -> str:

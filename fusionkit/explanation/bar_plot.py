@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.evaluation.formatting import MetricResult, figures
-from fusionkit.evaluation.plots import PALETTE, fitting
+from fusionkit.evaluation.plots.style import PALETTE, fitting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.evaluation import plots
+from fusionkit.evaluation.plots import style
 from fusionkit.files import csv_text, write_text
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class Folder:
     def picture(self, draw: Callable[[], Figure], *parts: str) -> str:
         """Draw a picture under a name made of `parts`; returns its path."""
         stem = self._stem(parts, ".png")
-        with plots.style():
-            (written,) = plots.save(draw(), self.path / stem, (".png",))
+        with style.applied():
+            (written,) = style.save(draw(), self.path / stem, (".png",))
         return self._kept(written)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *parts: str) -> str:

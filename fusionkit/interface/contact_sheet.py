@@ -17,7 +17,7 @@ from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.data.geometry.grid import Grid
 from fusionkit.data.item_choice import spread
-from fusionkit.evaluation.plots import fitting
+from fusionkit.evaluation.plots.style import fitting
 from fusionkit.training.at_bounds import at_bounds
 from fusionkit.training.batch_changes import augmented_for
 

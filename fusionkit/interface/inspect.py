@@ -14,7 +14,7 @@ from fusionkit.components.component import Component
 from fusionkit.data.cohort import Cohort
 from fusionkit.data.dataset import CaseDataset
 from fusionkit.errors import DataError, Diagnostic
-from fusionkit.evaluation.plots import save
+from fusionkit.evaluation.plots.style import save
 from fusionkit.files import write_text
 from fusionkit.interface.check_data import check_data
 from fusionkit.interface.console import Console, console_for

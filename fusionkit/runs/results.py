@@ -16,7 +16,8 @@ from fusionkit.data.loading import Cohort
 from fusionkit.evaluation.calibration import Calibrated, Calibration, Choices, apply_head, fit_head
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, default_metrics
 from fusionkit.evaluation.formatting import figures
-from fusionkit.evaluation.report import HeadReport, evaluate_predictions, write_report
+from fusionkit.evaluation.report import HeadReport, evaluate_predictions
+from fusionkit.evaluation.report_files import write_report
 from fusionkit.files import csv_text, replacing, write_text
 from fusionkit.inference.predict import HeadResult
 from fusionkit.planning.resolve import Use

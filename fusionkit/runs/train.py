@@ -47,6 +47,7 @@ from fusionkit.runs.training_outcomes import (
     write_training_outcomes,
 )
 from fusionkit.syntax.writer import write
+from fusionkit.training.batch_advice import few_events
 from fusionkit.training.batch_norm_advice import divided_norms
 from fusionkit.training.checkpoint import LAST
 from fusionkit.training.estimate import estimate, timed
@@ -117,9 +118,11 @@ def train(
 
 def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
     """Warnings about settings and network given the cases: `hold_out` without use, batch norms that see parts of what
-    a loss compares, imputations that will not learn.
+    a loss compares, batches with few events, imputations that will not learn.
     """
     cohort, found = setup.cohort, divided_norms(setup.plan, settings)
+    learned = list(cohort.split_rows("train") or cohort.rows)
+    found += few_events(setup.plan, settings.batch_size, lambda head: cohort.class_counts(head, learned))
     if settings.hold_out not in ("auto", 0.0) and not cohort.fold_count and cohort.split_rows("validation"):
         found.append(Diagnostic(
             "hold-out-unused", f"'hold_out: {settings.hold_out}' is not used: the data file names validation cases",
@@ -127,8 +130,7 @@ def advice_for(setup: Setup, settings: TrainingSettings) -> list[Diagnostic]:
             "remove 'hold_out', or mark these cases as train in the split", "warning"))
     if settings.modality_dropout:
         return found
-    rows = list(cohort.split_rows("train") or cohort.rows)
-    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[rows].all())]
+    return [*found, *untrained(setup.plan, lambda name: not cohort.present(name)[learned].all())]
 
 
 @contextmanager

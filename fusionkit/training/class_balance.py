@@ -50,7 +50,12 @@ def set_class_frequencies(network: FusionModel, targets: Targets, weights_N: NDA
         values, weights = targets.values[head.name][kept], weights_N[kept]
         counts = head.declared_task.method.counts(values, weights, head.names)
         if counts:
-            network.head(head.name).balance(torch.tensor(list(counts.values()), dtype=torch.float32))
+            module, node = network.head(head.name), network.plan.node(head.name).node
+            brought = {name: part.detach().clone() for name, part in module.named_parameters()
+                       if node.freeze or node.weights}
+            module.balance(torch.tensor(list(counts.values()), dtype=torch.float32))
+            # First values for what is learnt are not for a head that is frozen, or has weights from a file.
+            module.load_state_dict(brought, strict=False)
 
 
 def prepare_heads(network: FusionModel, targets: Targets) -> None:

@@ -93,9 +93,9 @@ def test_control_characters_in_a_figure(tmp_path: Path) -> None:
 
     from matplotlib.figure import Figure
 
-    from fusionkit.evaluation.plots import save, style
+    from fusionkit.evaluation.plots.style import applied, save
 
-    with style():
+    with applied():
         figure = Figure()
         figure.suptitle("t\x07 $\\frac$ <b>")
         figure.subplots().plot([1, 2], label="a\x1b[2J\x00")

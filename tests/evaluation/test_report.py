@@ -1,3 +1,4 @@
+import csv
 import json
 import re
 import subprocess
@@ -11,8 +12,10 @@ from matplotlib import pyplot
 from matplotlib.text import Text
 from PIL import Image
 
-from fusionkit.evaluation import evaluate_predictions, plots, table, write_report
+from fusionkit.evaluation import evaluate_predictions, table, write_report
 from fusionkit.evaluation.calibration import Calibrated, Choices
+from fusionkit.evaluation.plots import style
+from fusionkit.evaluation.plots.confusion import confusion_figure
 from fusionkit.evaluation.report import TABLE_COLUMNS, MetricResult
 
 from .cohorts import classified, labelled, names, valued
@@ -46,7 +49,7 @@ def test_everything_is_written_and_nothing_else_is_left(reports, tmp_path):
             "age": ("values",),
         }.items()
         for kind in kinds
-        for suffix in ("png", "svg")
+        for suffix in ("png", "svg", "csv")
     }
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"metrics.json"} | drawn
     assert {path.name for path in written} == {"metrics.json"} | drawn
@@ -54,7 +57,7 @@ def test_everything_is_written_and_nothing_else_is_left(reports, tmp_path):
         if path.suffix == ".png":
             with Image.open(path) as picture:
                 assert min(picture.size) > 500
-        else:
+        elif path.suffix == ".svg":
             assert ElementTree.parse(path).getroot().tag.endswith("svg")
     content = strictly((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
     assert content["split"] == "test"
@@ -141,10 +144,10 @@ def test_very_many_classes_are_still_a_picture(tmp_path):
 
 
 def test_panels_that_find_no_room_are_named_in_the_title(monkeypatch):
-    monkeypatch.setattr(plots, "_MOST_PANELS", 2)
+    monkeypatch.setattr(style, "_MOST_PANELS", 2)
     curves = evaluate_predictions("h", "multilabel", names(5), *labelled(109, 31, 5), resamples=5).curves
-    with plots.style():
-        figure = plots.confusion_figure(curves.confusion, "Confusion")
+    with style.applied():
+        figure = confusion_figure(curves.confusion, "Confusion")
     assert figure.get_suptitle() == "Confusion (the first 2 of 5)"
     assert len(figure.axes) == 2
 
@@ -158,7 +161,7 @@ def drawn(monkeypatch, tmp_path):
         figures[stem.name] = figure
         return []
 
-    monkeypatch.setattr(plots, "save", keep)
+    monkeypatch.setattr(style, "save", keep)
 
     def draw(*reports):
         write_report(reports, tmp_path)
@@ -222,11 +225,28 @@ def test_a_metric_reads_as_it_is_printed():
 
 def test_importing_evaluation_does_not_import_matplotlib():
     code = (
-        "import sys, fusionkit.evaluation, fusionkit.evaluation.plots;"
+        "import sys, fusionkit.evaluation, fusionkit.evaluation.plots.figures;"
         "print([name for name in ('matplotlib', 'matplotlib.pyplot') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_numbers_behind_a_figure_are_beside_it(reports, tmp_path):
+    write_report([reports[0], reports[3]], tmp_path)
+
+    def rows(name):
+        with (tmp_path / name).open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+    assert sum(int(row["cases"]) for row in rows("subtype-confusion.csv")) == 62
+    bins = rows("subtype-calibration.csv")
+    assert sum(int(row["cases"]) for row in bins) == 62
+    assert all((row["observed"] == "") == (row["cases"] == "0") for row in bins)
+    ends = [(float(row["false_positive_rate"]), float(row["true_positive_rate"])) for row in rows("subtype-roc.csv")]
+    assert (ends[0], ends[-1]) == ((0, 0), (1, 1))
+    pairs, values = reports[3].curves.pairs[0], rows("age-values.csv")
+    assert [float(row["true"]) for row in values] == pytest.approx(pairs.true, rel=1e-5)
 
 
 def test_no_figure_stays_in_pyplot(reports, tmp_path):

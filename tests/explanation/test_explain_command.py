@@ -18,7 +18,7 @@ from small_study import without_plots as without_plots
 import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.errors import UserError
-from fusionkit.evaluation import plots
+from fusionkit.evaluation.plots import style
 
 CASES, TEST = 36, 14
 GRAPH = """\
@@ -75,7 +75,7 @@ def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
             path.touch()
         return written
 
-    monkeypatch.setattr(plots, "save", save)
+    monkeypatch.setattr(style, "save", save)
 
 
 @pytest.fixture(scope="module")

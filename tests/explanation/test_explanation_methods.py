@@ -24,7 +24,7 @@ from fusionkit.api import Config, Explanation
 from fusionkit.cli.parser import main
 from fusionkit.data.batch import collate
 from fusionkit.errors import UserError
-from fusionkit.evaluation import plots
+from fusionkit.evaluation.plots import style
 from fusionkit.explaining import Cases, ChosenCase, ExplainedHead, Folder, HeadResult, NetworkView, RunPart, RunView
 from fusionkit.explanation.methods import chosen_explanations
 from fusionkit.inference.predict import Settings
@@ -65,7 +65,7 @@ def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
             path.touch()
         return written
 
-    monkeypatch.setattr(plots, "save", save)
+    monkeypatch.setattr(style, "save", save)
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_a_montage_spreads_its_slices_and_has_the_hottest(depth: int, hottest: i
 
 def test_the_map_lies_over_its_own_slice_and_nowhere_else() -> None:
     image = np.random.default_rng(0).normal(size=(1, 20, 8, 10))
-    with style():
+    with style.applied():
         figure = overlay_figure(Overlay(image, volume(20, 13), ("case", "class")))
     panels = slices_of(figure)
     shown = slices_shown(volume(20, 13))
@@ -57,7 +57,7 @@ def test_the_map_lies_over_its_own_slice_and_nowhere_else() -> None:
 def test_slices_are_large_and_the_map_is_smooth() -> None:
     image, heat = np.ones((1, 20, 32, 32)), np.zeros((20, 32, 32))
     heat[13, 5:9, 5:9] = 0.0258
-    with style():
+    with style.applied():
         figure = overlay_figure(Overlay(image, heat, ("case", "class")))
         figure.draw_without_rendering()
     panels = [axes for axes in figure.axes if axes.get_images()]
@@ -71,7 +71,7 @@ def test_an_image_stands_beside_itself_with_the_map() -> None:
     image = np.random.default_rng(0).normal(size=(3, 8, 10))
     heat = np.zeros((8, 10))
     heat[5, 2] = 0.25
-    with style():
+    with style.applied():
         figure = overlay_figure(Overlay(image, heat, ("case", "class")))
     plain, heated = figure.axes[:2]
     assert plain.get_images()[0].get_array().shape == (8, 10, 3)
@@ -80,7 +80,7 @@ def test_an_image_stands_beside_itself_with_the_map() -> None:
 
 
 def test_a_map_of_nothing_draws_the_image_alone() -> None:
-    with style():
+    with style.applied():
         figure = overlay_figure(Overlay(np.ones((1, 8, 10)), np.zeros((8, 10)), ("case",)))
     assert [len(axes.get_images()) for axes in figure.axes] == [1, 1]
     assert not figure.legends

@@ -56,7 +56,7 @@ def run(study: Path) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take most of the time, and `run` has drawn them."""
-    monkeypatch.setattr("fusionkit.evaluation.report._draw", lambda report, folder: [])
+    monkeypatch.setattr("fusionkit.evaluation.report_files.draw_figures", lambda report, folder: [])
 
 
 def test_run_holds_what_repeats_it(run: Path) -> None:

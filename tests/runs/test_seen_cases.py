@@ -15,14 +15,14 @@ from run_study import DATA, edit_table, table, write_study
 import fusionkit
 from fusionkit.cli.parser import main
 from fusionkit.errors import DataError
-from fusionkit.evaluation import report
+from fusionkit.evaluation import report_files
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _without_plots() -> Iterator[None]:
     """Plots have tests of their own and would take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda *_: [])
+        patch.setattr(report_files, "draw_figures", lambda *_: [])
         patch.setattr("fusionkit.evaluation.missing_inputs.degradation_figure", lambda found, head: Figure())
         yield
 

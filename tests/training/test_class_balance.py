@@ -71,3 +71,13 @@ def test_a_run_tells_heads_once_and_draws_as_asked(balance, tmp_path):
     assert kinds == ([17, 5, 1] if balance == "none" else [9, 7, 7])
     assert model.head("kind").weights.tolist() == pytest.approx(
         [21 / 45, 21 / 15, 21 / 3] if balance == "none" else [1, 1, 1])
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_first_values_are_not_for_a_frozen_head(frozen):
+    grades = {"use": "head.ordinal", "with": {"grades": ["a", "b", "c"], "link": "cumulative"}, "freeze": frozen}
+    model = network(kind=grades)
+    before = [part.detach().clone() for part in model.head("kind").parameters()]
+    set_class_frequencies(model, Targets(Uneven(), ["kind", "size"]), np.ones(23))
+    same = [torch.equal(*pair) for pair in zip(before, model.head("kind").parameters(), strict=True)]
+    assert all(same) == frozen

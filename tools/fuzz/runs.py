@@ -80,9 +80,9 @@ def _must(*words: str) -> None:
 
 def _without_pictures() -> None:
     """The plots of an evaluation take most of its time, and read nothing from a run's folder."""
-    from fusionkit.evaluation import report
+    from fusionkit.evaluation import report_files
 
-    report._draw = lambda report, folder: []  # type: ignore[assignment]
+    report_files.draw_figures = lambda report, folder: []  # type: ignore[assignment]
 
 
 def make(draw: Random, material: Path, folder: Path) -> list[Step]:

@@ -1,0 +1,49 @@
+"""What was observed of groups of cases against what was predicted of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionkit.components.task import Agreement
+from fusionkit.evaluation.plots.head_figure import HeadFigure, Numbers, about
+from fusionkit.evaluation.plots.style import PALETTE, diagonal, fitting, panelled, unit_square
+from fusionkit.evaluation.report import HeadReport
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _draw(report: HeadReport) -> Figure | None:
+    if not report.curves.agreements:
+        return None
+    return agreement_figure(report.curves.agreements, f"Calibration: observed against predicted\n{about(report)}")
+
+
+def _numbers(report: HeadReport) -> Numbers:
+    return Numbers(("of", "cases", "predicted", "observed", "low", "high"), [
+        (groups.name, *row) for groups in report.curves.agreements
+        for row in zip(groups.count, groups.predicted, groups.observed, groups.low, groups.high, strict=True)])
+
+
+def agreement_figure(panels: Sequence[Agreement], title: str) -> Figure:
+    """What was observed of groups of cases, with its bounds, against what was predicted of them."""
+    figure, parts = panelled(len(panels), 4.7, 4.7, title)
+    for part, panel in zip(parts, panels, strict=False):
+        axes = part.subplots()
+        diagonal(axes)
+        there = ~np.isnan(panel.observed)
+        observed, low, high = (values[there] for values in (panel.observed, panel.low, panel.high))
+        axes.errorbar(panel.predicted[there], observed, [observed - low, high - observed], fmt="o", markersize=5,
+                      capsize=3, linewidth=1.2, color=PALETTE[0], clip_on=False)
+        unit_square(axes)
+        axes.set_xlabel("predicted, mean of the group")
+        axes.set_ylabel("observed, 95 % interval")
+        groups = ", ".join(str(count) for count in panel.count[there])
+        axes.set_title(fitting(f"{panel.name}; cases by group: {groups}", 52), loc="left", fontsize=10)
+    return figure
+
+
+FIGURE = HeadFigure("calibration", _draw, _numbers)
