@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fusionkit.components.config import Config as Config
     from fusionkit.components.explanation import Explanation as Explanation
     from fusionkit.components.explanation import ExplanationMethod as ExplanationMethod
+    from fusionkit.components.figures import GroupCurve as GroupCurve
+    from fusionkit.components.figures import GroupCurves as GroupCurves
+    from fusionkit.components.figures import NetBenefit as NetBenefit
     from fusionkit.components.hooks import hookimpl as hookimpl
     from fusionkit.components.inner import Inner as Inner
     from fusionkit.components.inner import inner as inner

@@ -152,7 +152,7 @@ def evaluate_predictions(
         resamples=resamples,
         seed=seed,
         labels={metric.key: metric.label for metric in measured.metrics},
-        curves=trace(outcomes),
+        curves=trace(outcomes, seed=seed, resamples=resamples),
         trust=uncertainty_metrics.assess(outcomes, kept, calibrated, seed=seed, resamples=resamples),
         recalibrated=() if calibrated is None or calibrated.values is None or not outcomes.cases else
         reliability_of(replace(outcomes, predictions=calibrated.values)),

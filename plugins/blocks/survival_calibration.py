@@ -61,7 +61,7 @@ def _smooth(column: SurvivalColumn, weights: Floats) -> Floats:
     fit = cox_fit(features, column.time, column.event, own)
     there = np.isfinite(fit.coefficients).all(axis=0)
     log_hazard = np.einsum("pmr,pr->mr", features, np.where(there, fit.coefficients, 0.0))
-    log_hazard -= log_hazard.mean(axis=0)
+    log_hazard -= log_hazard.max(axis=0)
     hazard = cumulative_hazard(log_hazard, column.time, column.event, own, column.horizon)
     nothing[:, good] = np.where(there, -np.expm1(-hazard * np.exp(log_hazard)), np.nan)
     return nothing

@@ -7,19 +7,25 @@ Source: the curve without features is that of Kaplan and Meier 1958, doi:10.1080
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from fusionkit_plugins.blocks.group_curves import group_curves
 from fusionkit_plugins.blocks.horizons import median_and_mean
 from fusionkit_plugins.blocks.kaplan_meier import StepCurve, censoring, kaplan_meier, survival_with_bounds
+from fusionkit_plugins.blocks.net_benefit_of_survival import net_benefits
 from fusionkit_plugins.blocks.risk_groups import GROUPS, NAMES, cut_points, risk_groups
 from fusionkit_plugins.blocks.survival import KEPT
+from fusionkit_plugins.blocks.survival_calibration import smooth_risks, too_few
 
 from fusionkit.api import (
     Agreement,
     Bools,
     Config,
     Floats,
+    GroupCurves,
+    NetBenefit,
     Outcomes,
     PartFault,
     SurvivalColumn,
@@ -32,6 +38,7 @@ from fusionkit.api import (
 
 _FEW, _FEW_TESTED, _MANY, _MOSTLY = 10, 5, 100, 0.9
 _RISING = 1e-5
+_THRESHOLDS = np.arange(5, 51) / 100
 
 
 class Survival(TaskMethod):
@@ -184,6 +191,15 @@ class Survival(TaskMethod):
         groups = 5 if outcomes.targets[:, 1].sum() >= _MANY else 3
         return [_agreement(column, groups) for column in self.measured(outcomes)] if outcomes.cases >= groups else []
 
+    def group_curves(self, outcomes: Outcomes) -> Sequence[GroupCurves]:
+        """Kaplan-Meier's curves of two and of three groups by risk."""
+        return group_curves(outcomes)
+
+    def benefits(self, outcomes: Outcomes) -> Sequence[NetBenefit]:
+        """At each horizon that cases are followed beyond."""
+        return [NetBenefit(f"event until {column.name}", _THRESHOLDS, partial(net_benefits, column, _THRESHOLDS))
+                for column in self.measured(outcomes) if (column.time > column.horizon).any()]
+
     def example_names(self, count: int) -> tuple[str, ...]:
         """The first whole numbers."""
         return tuple(str(number) for number in range(1, count + 1))
@@ -211,7 +227,11 @@ def _agreement(column: SurvivalColumn, groups: int) -> Agreement:
         survival, low, high = survival_with_bounds(column.time[own], column.event[own], column.horizon)
         rows.append((risk[own].mean(), 1 - survival, 1 - high, 1 - low, own.sum()))
     predicted, observed, low, high, count = np.array(rows, dtype=np.float64).T
-    return Agreement(f"event until {column.name}", predicted, observed, low, high, count.astype(np.int64))
+    smooth = None
+    if too_few(column) is None:
+        order = np.argsort(risk)
+        smooth = risk[order], smooth_risks(column, np.ones((len(risk), 1)))[order, 0]
+    return Agreement(f"event until {column.name}", predicted, observed, low, high, count.astype(np.int64), smooth, risk)
 
 
 def _plain(curve: StepCurve) -> dict[str, list[float]]:

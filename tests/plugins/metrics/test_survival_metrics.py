@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from fusionkit_plugins.blocks.chi_squared import chi_squared_p
+from fusionkit_plugins.blocks.concordance import concordance, concordance_of_curves
 from fusionkit_plugins.blocks.cox_fit import cox_fit
 from fusionkit_plugins.blocks.kaplan_meier import BoundedCurve, kaplan_meier, mean_until
 from fusionkit_plugins.blocks.net_benefit_of_survival import net_benefits
 from fusionkit_plugins.blocks.risk_groups import groups_of, log_rank
 from fusionkit_plugins.blocks.survival_calibration import smooth_risks
+from matplotlib.text import Text
 from recorded import GOLDEN
 
 from fusionkit.components.outcomes import Outcomes
 from fusionkit.components.training_outcomes import SurvivalCurves, TrainingOutcomes
-from fusionkit.evaluation.bootstrap import draw
+from fusionkit.evaluation.bootstrap import bootstrap, draw
 from fusionkit.evaluation.chosen_metrics import ChosenMetric, metrics_named
+from fusionkit.evaluation.curves import trace
 from fusionkit.evaluation.metrics import measure
+from fusionkit.evaluation.plots.decision import decision_figure
+from fusionkit.evaluation.plots.group_curves import group_figure
 from fusionkit.evaluation.predictions import collect
 from fusionkit.evaluation.report import evaluate_predictions, table
 from fusionkit.registry.lookup import discover
@@ -271,3 +277,91 @@ def test_without_a_risk_the_last_horizon_ranks() -> None:
     derived = collect("survival", outcomes.classes, outcomes.targets, case["survival"])
     once = np.ones((outcomes.cases, 1))
     assert chosen("harrell").of_all(derived, once)[0] == pytest.approx(chosen("harrell").of_all(outcomes, once)[0])
+
+
+EVERY = ("uno", "harrell", "harrell{antolini: true}", "ibs", "survival_auc", "survival_brier", "survival_brier_scaled",
+         "survival_oe", "survival_slope", "survival_ici", "survival_e90", "d_calibration", "log_rank",
+         "rmst_difference")
+
+
+def test_the_order_of_cases_changes_no_bit_of_a_figure() -> None:
+    outcomes, _ = recorded(NAMES[0])
+    order = np.random.default_rng(3).permutation(outcomes.cases)
+    assert outcomes.curves is not None and outcomes.risk is not None
+    moved = replace(outcomes, targets=outcomes.targets[order], predictions=outcomes.predictions[order],
+                    risk=outcomes.risk[order], curves=outcomes.curves.some(order))
+    before, after = (measure(each, [chosen(key) for key in EVERY]) for each in (outcomes, moved))
+    for key in EVERY:
+        assert after.overall[key].value == before.overall[key].value, key
+
+
+def test_figures_of_tests_have_no_interval_and_refits_are_from_fewer_resamples() -> None:
+    outcomes, _ = recorded(NAMES[1])
+    measured = measure(outcomes, [chosen(key) for key in ("harrell", "survival_slope", "log_rank", "survival_ici")])
+    found = bootstrap(outcomes, measured, resamples=250)
+    assert np.isnan(found.overall["log_rank"].low) and found.overall["log_rank"].note is None
+    assert found.overall["survival_slope"].note == "interval from 200 resamples"
+    assert found.overall["harrell"].note is None and found.overall["harrell"].low < found.overall["harrell"].high
+    alone = bootstrap(outcomes, replace(measured, metrics=measured.metrics[:1]), resamples=250)
+    assert alone.overall["harrell"] == found.overall["harrell"]
+
+
+def test_sweeps_find_the_pairs_that_loops_find() -> None:
+    rng = np.random.default_rng(5)
+    time, risk = rng.integers(1, 9, 40).astype(float), rng.integers(0, 6, 40).astype(float)
+    event, own, weights = rng.random(40) < 0.6, rng.random((40, 3)), rng.integers(0, 3, (40, 3)).astype(float)
+    right, every = np.zeros(3), np.zeros(3)
+    for one in np.flatnonzero(event):
+        for other in range(40):
+            if time[one] < time[other] or (time[one] == time[other] and not event[other]):
+                pair = own[one] * weights[other]
+                every += pair
+                right += pair * ((risk[one] > risk[other]) + 0.5 * (risk[one] == risk[other]))
+    assert concordance(risk, time, event, own, weights) == pytest.approx(right / every, abs=1e-12)
+    flat = -np.repeat(risk[:, None], 40, axis=1)
+    found = concordance_of_curves(lambda asked: flat[:, :len(asked)], time, event, own, weights)
+    assert found == pytest.approx(right / every, abs=1e-12)
+
+
+def test_a_regression_of_repeated_cases_is_that_of_their_weights() -> None:
+    case, time, event, placebo = leukaemia()
+    counts = np.random.default_rng(2).integers(0, 3, (len(time), 2))
+    features = np.stack([placebo, np.arange(len(time)) % 5]).astype(float)[:, :, None]
+    found = cox_fit(features, time, event, counts.astype(float)).coefficients
+    for column in range(2):
+        rows = np.repeat(np.arange(len(time)), counts[:, column])
+        again = cox_fit(features[:, rows], time[rows], event[rows], np.ones((len(rows), 1))).coefficients
+        assert found[:, column] == pytest.approx(again[:, 0], abs=1e-8)
+    apart = cox_fit(event[None, :, None].astype(float), time, event, np.ones((len(time), 1)))
+    assert np.isnan(apart.coefficients).all(), "cases that are told apart by the feature have no greatest likelihood"
+    assert case["cox"]
+
+
+def test_curves_of_groups_end_where_fewer_than_five_are_at_risk() -> None:
+    outcomes, case = recorded(NAMES[1])
+    assert outcomes.method is not None
+    two, three = outcomes.method.group_curves(outcomes)
+    assert [curve.name for curve in two.groups] == ["low", "high"] and len(three.groups) == 3
+    assert two.notes[0].startswith("log-rank p ") and two.notes[1].startswith("hazard ratio ")
+    group = groups_of(outcomes, 2)
+    for number, curve in enumerate(two.groups):
+        own = case["time"][group == number]
+        assert (own >= curve.end).sum() >= 5 and (own > curve.end).sum() < 5
+        assert curve.at_risk[0] == len(own) and len(two.marks) == 5
+        assert (curve.low <= curve.share).all() and (curve.share <= curve.high).all()
+    pairs = replace(outcomes, patients=np.arange(outcomes.cases) // 2)
+    assert outcomes.method.group_curves(pairs)[0].notes[-1] == "the first case of each of 25 patients"
+    assert not outcomes.method.group_curves(replace(outcomes, training=None))
+    figure = group_figure([two, three], "groups", "difference")
+    assert {text.get_text() for text in figure.findobj(Text)} >= {"cases at risk", "medium", "risk"}
+
+
+def test_decision_curves_have_intervals_of_what_is_gained() -> None:
+    outcomes, _ = recorded(NAMES[1])
+    curve = trace(outcomes, seed=0, resamples=60).decisions[2]
+    numbers = curve.numbers
+    assert curve.benefit.name == "event until 24" and len(numbers.acting) == len(curve.benefit.thresholds) == 46
+    assert (numbers.low <= numbers.acting).all() and (numbers.acting <= numbers.high).all()
+    assert numbers.gain == pytest.approx(numbers.acting - np.maximum(numbers.on_all, 0))
+    assert (numbers.gain_low <= numbers.gain_high).all()
+    assert decision_figure([curve], "benefit").axes[0].get_title(loc="left") == "event until 24"
